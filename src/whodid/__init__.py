@@ -1,0 +1,1 @@
+"""whodid: the audit log for Python applications."""

@@ -1,0 +1,98 @@
+"""Canonical JSON: which values an entry may hold, and the one byte sequence (RFC 8785) that is hashed for it.
+
+Values are strings (valid Unicode without surrogates or NUL), booleans, null, integers within ±2^53, finite floats,
+lists and objects with ASCII keys. Sorted compact JSON is RFC 8785 wherever no float occurs, so floats alone take the
+slower road through the `rfc8785` library. tests/test_canonical.py proves both against that library.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import rfc8785
+
+from .errors import InvalidEntry
+
+__all__ = ["MAX_DEPTH", "canonical", "plain"]
+
+MAX_DEPTH = 12
+"""Levels of nesting in `details`, `before` and `after`."""
+
+_SAFE_INTEGER = 2**53
+_OPTIONS = orjson.OPT_SORT_KEYS
+
+
+def canonical(value: Any) -> bytes:
+    """The RFC 8785 bytes of a value that `plain` returned."""
+    if _holds_float(value):
+        return rfc8785.dumps(value)
+    return orjson.dumps(value, option=_OPTIONS)
+
+
+def plain(value: object, path: str, depth: int = 0) -> Any:
+    """A copy of `value` made of plain JSON types only.
+
+    Raises `InvalidEntry` naming the path and the type (never the value) of what an entry can't hold.
+    """
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, str):
+        return _plain_string(value, path)
+    if isinstance(value, int):
+        if not -_SAFE_INTEGER <= value <= _SAFE_INTEGER:
+            raise InvalidEntry(f"{path} is an integer beyond ±2^53, which JSON readers round; pass it as a string")
+        return int(value)
+    if isinstance(value, float):
+        return _plain_float(value, path)
+    if depth >= MAX_DEPTH:
+        raise InvalidEntry(f"{path} is nested more than {MAX_DEPTH} levels deep (or contains itself); flatten it")
+    if isinstance(value, Mapping):
+        return {
+            _plain_key(key, path): plain(item, f"{path}.{key}", depth + 1) for key, item in tuple(value.items())
+        }
+    if isinstance(value, list | tuple):
+        return [plain(item, f"{path}[{number}]", depth + 1) for number, item in enumerate(tuple(value))]
+    raise InvalidEntry(
+        f"{path} is of type {type(value).__name__}, which is not JSON; pass a string, number, boolean, list or dict"
+    )
+
+
+def _plain_string(value: str, path: str) -> str:
+    text = value if type(value) is str else str.__str__(value)
+    if "\x00" in text:
+        raise InvalidEntry(f"{path} contains a NUL character; remove it")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidEntry(
+            f"{path} contains a lone surrogate, which is not valid Unicode; "
+            "decode the original bytes with errors='replace'"
+        ) from None
+    return text
+
+
+def _plain_float(value: float, path: str) -> float | int:
+    if not math.isfinite(value):
+        raise InvalidEntry(f"{path} is NaN or infinite, which JSON can't hold; pass None or a string")
+    # RFC 8785 writes 1.0 as 1, so that is what a reader gets back.
+    return int(value) if value.is_integer() and abs(value) <= _SAFE_INTEGER else float(value)
+
+
+def _plain_key(key: object, path: str) -> str:
+    if isinstance(key, str) and key and key.isascii() and key.isprintable():
+        return str.__str__(key)
+    raise InvalidEntry(f"a key in {path} is not a string of printable ASCII characters; rename it")
+
+
+def _holds_float(value: Any) -> bool:
+    if type(value) is dict:
+        return any(_holds_float(item) for item in value.values() if type(item) not in _LEAVES)
+    if type(value) is list:
+        return any(_holds_float(item) for item in value if type(item) not in _LEAVES)
+    return type(value) is float
+
+
+_LEAVES = frozenset({str, int, bool, type(None)})

@@ -1,0 +1,174 @@
+"""The entry: one audit record, its fields, its identity and the partition it belongs to.
+
+One table, `FIELDS`, says of each field what it holds and who fills it. The JSON Schema, the OpenSearch mapping, the
+filters of the query client and the arguments of `audit()` are all made from it, so a new field is one line here.
+
+An entry is one JSON object. The line in the journal and the `_source` in OpenSearch are the same bytes.
+docs/format.md is the specification for other languages.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Literal
+
+__all__ = [
+    "FIELDS",
+    "HARD_LIMIT",
+    "SCHEMA_VERSION",
+    "SEED_FIELDS",
+    "SOFT_LIMIT",
+    "ZERO_HASH",
+    "Field",
+    "Partitioning",
+    "Stamp",
+    "document_id",
+    "partition_name",
+    "partition_start",
+]
+
+SCHEMA_VERSION = "1.0"
+"""Format of an entry: the same major number can be read, a higher minor number only adds fields."""
+
+SOFT_LIMIT = 32 * 1024
+"""Bytes of one serialised entry above which details, images and long strings are shortened."""
+
+HARD_LIMIT = 64 * 1024
+"""Bytes of one serialised entry above which the call is refused."""
+
+ZERO_HASH = "0" * 64
+"""`prev` of the first entry of a journal."""
+
+Kind = Literal["keyword", "ip", "date", "date_nanos", "long", "flat_object", "stored"]
+"""What a field holds, in OpenSearch's mapping types; `stored` is kept but not searchable."""
+
+Source = Literal["call", "derived", "settings", "journal"]
+"""Who fills a field: the caller (arguments, bound keys, context), the recorder, the settings, or the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of an entry. `max_length` is in characters, for strings."""
+
+    name: str
+    kind: Kind
+    source: Source
+    about: str
+    max_length: int = 512
+    shortenable: bool = False
+    """Longer values are cut, and the entry says so, instead of being refused."""
+
+
+FIELDS: Mapping[str, Field] = {
+    field.name: field
+    for field in (
+        # The seed's ten.
+        Field("type", "keyword", "call", "the event type, as the catalog names it", 128),
+        Field("target", "keyword", "call", "ID of the resource the event is about"),
+        Field("principal", "keyword", "call", "ID of the user who did it; `system` or `anonymous`"),
+        Field("status", "keyword", "call", "more about the event, such as the sign-in method", 1024, True),
+        Field("organization_id", "keyword", "call", "ID of the organization it happened in"),
+        Field("organization_name", "keyword", "call", "its name at that moment", 512, True),
+        Field("workspace_id", "keyword", "call", "ID of the workspace it happened in"),
+        Field("workspace_name", "keyword", "call", "its name at that moment", 512, True),
+        Field("client_ip", "ip", "call", "address of the user or client; absent for the system", 45),
+        Field("creation_date", "date", "derived", "when, UTC, whole seconds: YYYY-MM-DDTHH:MM:SSZ", 20),
+        # When, to the microsecond: what sorting and Dashboards use.
+        Field("@timestamp", "date_nanos", "derived", "when, UTC, microseconds", 27),
+        # Who and what, as they were at that moment.
+        Field("target_type", "keyword", "derived", "the resource of the catalog, such as `credentials`", 128),
+        Field("target_name", "keyword", "call", "name of the target at that moment", 512, True),
+        Field("principal_name", "keyword", "call", "name of the user at that moment", 512, True),
+        Field("principal_email", "keyword", "call", "e-mail address of the user at that moment", 512, True),
+        Field("on_behalf_of", "keyword", "call", "ID of the user who was impersonated"),
+        Field("user_agent", "keyword", "call", "the client's own description", 1024, True),
+        Field("access_token_id", "keyword", "call", "ID (never the value) of the access token used"),
+        # What belongs together.
+        Field("correlation_id", "keyword", "call", "shared by all entries of one cascade"),
+        Field("request_id", "keyword", "call", "ID of the HTTP request or task"),
+        Field("trace_id", "keyword", "call", "W3C trace ID", 64),
+        Field("operation", "keyword", "call", "joins the two entries of an intent/outcome pair"),
+        Field("phase", "keyword", "call", "`intent` or `outcome`, for pairs", 16),
+        Field("outcome", "keyword", "call", "`success`, `failure` or `unknown`", 16),
+        # What changed.
+        Field("before", "flat_object", "call", "state image before the change"),
+        Field("after", "flat_object", "call", "state image after the change"),
+        Field("details", "flat_object", "call", "anything else worth keeping; free and bounded"),
+        Field("shortened", "flat_object", "derived", "which fields were cut, with original bytes and SHA-256"),
+        # From which program.
+        Field("service", "keyword", "settings", "the application that recorded it"),
+        Field("host", "keyword", "settings", "the machine or pod it ran on"),
+        Field("schema_version", "keyword", "derived", "format of this entry", 16),
+        # Integrity.
+        Field("journal", "keyword", "journal", "random ID of the journal", 32),
+        Field("seq", "long", "journal", "position in the journal: 1, 2, 3 … without a gap"),
+        Field("prev", "keyword", "journal", "hash of the entry before; 64 zeros for the first", 64),
+        Field("hash", "keyword", "journal", "SHA-256 of this entry's canonical bytes", 64),
+        Field("salts", "stored", "derived", "salt (32 hex digits) of each personal field present"),
+        Field("erased", "stored", "derived", "commitment of each personal field that was erased"),
+    )
+}
+
+SEED_FIELDS = (
+    "type",
+    "target",
+    "principal",
+    "status",
+    "organization_id",
+    "organization_name",
+    "workspace_id",
+    "workspace_name",
+    "client_ip",
+    "creation_date",
+)
+"""The ten fields of the seed page, in its order: the columns of tables and exports."""
+
+Partitioning = Literal["month", "week", "day"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """One moment in the entry's two notations."""
+
+    creation_date: str
+    timestamp: str
+
+    @classmethod
+    def from_ns(cls, ns: int) -> Stamp:
+        """A stamp of `ns` nanoseconds since the epoch, cut (not rounded) to microseconds and to seconds."""
+        seconds, rest = divmod(ns, 1_000_000_000)
+        second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+        return cls(second + "Z", f"{second}.{rest // 1000:06d}Z")
+
+
+def document_id(journal: str, seq: int, hash_: str) -> str:
+    """The `_id` in OpenSearch: the same at each retry, another when the content is another."""
+    return f"{journal}-{seq:012d}-{hash_[:16]}"
+
+
+def partition_name(prefix: str, partitioning: Partitioning, creation_date: str) -> str:
+    """The index an entry belongs to, from its `creation_date`: `whodid-audit-2026.11`, `…-2026.w48`, `…-2026.11.23`."""
+    year, month, day = creation_date[:4], creation_date[5:7], creation_date[8:10]
+    if partitioning == "month":
+        return f"{prefix}-{year}.{month}"
+    if partitioning == "day":
+        return f"{prefix}-{year}.{month}.{day}"
+    iso = date(int(year), int(month), int(day)).isocalendar()
+    return f"{prefix}-{iso.year:04d}.w{iso.week:02d}"
+
+
+def partition_start(prefix: str, name: str) -> datetime | None:
+    """The first moment of a partition by its name, whatever its length; `None` when `name` is no partition's."""
+    suffix = name.removeprefix(prefix + "-")
+    for pattern in ("%Y.%m", "%Y.%m.%d"):
+        try:
+            return datetime.strptime(suffix, pattern).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    try:
+        return datetime.strptime(suffix + ".1", "%G.w%V.%u").replace(tzinfo=UTC)
+    except ValueError:
+        return None

@@ -1,0 +1,152 @@
+"""The chain of a journal directory: at which segment of which journal it stands, and how it goes on.
+
+Everything here is called with the directory's lock held.
+
+A journal ends, and a new one with its own ID begins beside it, when the chain can't be continued with certainty: a
+failed write or sync, a damaged last line, a directory that is a copy, lines that are gone, an acknowledged position
+ahead of the data. Each is noted in `alarms.ndjson`; recording goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ..entry import ZERO_HASH
+from ..errors import JournalFull, NotRecorded
+from .directory import JournalDirectory, segment_name, segments, write_file
+from .position import Acknowledged
+from .segment import Broken, Link, Segment, is_closed, last_link
+
+__all__ = ["Chain"]
+
+
+class Chain:
+    """Where the next entry goes. Limits as in `whodid.journal.Journal`."""
+
+    def __init__(
+        self,
+        directory: JournalDirectory,
+        *,
+        segment_bytes: int,
+        segment_age: float,
+        max_bytes: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.directory = directory
+        self.journal = ""
+        self.segment: Segment | None = None
+        self._segment_bytes = segment_bytes
+        self._segment_age = segment_age
+        self._max_bytes = max_bytes
+        self._monotonic = monotonic
+        self._opened_at = 0.0
+        self._other_bytes = 0
+
+    def current(self) -> Segment:
+        """The segment to append to, its `link` the end of the chain."""
+        segment = self.segment
+        if segment is not None and segment.failed is None and segment.is_current():
+            return segment
+        try:
+            return self._follow(segment)
+        except Broken as broken:
+            self.end(str(broken))
+            return self._open()
+
+    def _follow(self, segment: Segment | None) -> Segment:
+        """Picks the chain up where other processes left it."""
+        if segment is not None and segment.failed is None and segment.has_only_grown():
+            self._catch_up(segment)
+            return segment
+        return self._open()
+
+    def _open(self) -> Segment:
+        self.segment = None
+        self.journal = self.directory.current() or self.directory.begin()
+        path = self.directory.journal(self.journal)
+        self._refuse_to_continue(path)
+        found = segments(path)
+        acknowledged = Acknowledged.read(path)
+        if found and not is_closed(found[-1].stat()):
+            segment = Segment(found[-1], before=_link_before(found, acknowledged))
+            self._catch_up(segment)
+        else:
+            end = _link_before([*found, path / segment_name(0)], acknowledged)
+            segment = self._create(path, end)
+        if acknowledged.seq > segment.link.seq:
+            raise Broken(f"{acknowledged.seq} entries were acknowledged, but the data ends at {segment.link.seq}")
+        self._adopt(segment)
+        return segment
+
+    def _refuse_to_continue(self, path: Path) -> None:
+        if (path / "ended").exists():
+            raise Broken("it had ended before")
+        if self.directory.is_copy(self.journal):
+            raise Broken("the directory is a copy, or was restored from one")
+
+    def _catch_up(self, segment: Segment) -> None:
+        cut = segment.catch_up()
+        if cut:
+            self.directory.alarm("torn tail", cut)
+
+    def _create(self, path: Path, end: Link) -> Segment:
+        return Segment(path / segment_name(end.seq + 1), before=end, create=True)
+
+    def _adopt(self, segment: Segment) -> None:
+        self.segment = segment
+        self._opened_at = self._monotonic()
+
+    def make_room(self, segment: Segment, needed: int) -> Segment:
+        """The segment that takes `needed` bytes more: this one, or its successor. Raises `JournalFull`."""
+        self._check_max_bytes(segment, needed)
+        aged = self._monotonic() - self._opened_at > self._segment_age
+        if segment.size == 0 or not (aged or segment.size + needed > self._segment_bytes):
+            return segment
+        segment.finish()
+        successor = self._create(segment.path.parent, segment.link)
+        self._adopt(successor)
+        return successor
+
+    def _check_max_bytes(self, segment: Segment, needed: int) -> None:
+        if self._max_bytes and self._other_bytes + segment.size + needed > self._max_bytes:
+            others = (path for path in self.directory.path.glob("*/*.ndjson") if path != segment.path)
+            self._other_bytes = sum(path.stat().st_size for path in others)
+            if self._other_bytes + segment.size + needed > self._max_bytes:
+                raise JournalFull(
+                    f"the journal in {self.directory.path} has reached max_bytes = {self._max_bytes}; nothing already "
+                    "recorded was touched. Run `whodid ship`, or raise max_bytes"
+                )
+
+    def end(self, reason: str) -> None:
+        """Ends the current journal for good and begins the next."""
+        ended = self.directory.journal(self.journal) / "ended"
+        if self.segment is not None:
+            self.segment.shut()
+            self.segment = None
+        if ended.parent.is_dir() and not ended.exists():
+            write_file(ended, {"reason": reason})
+        successor = self.directory.begin()
+        self.directory.alarm("new journal", f"journal {self.journal} ended ({reason}); {successor} goes on")
+
+    def end_if_possible(self, reason: str) -> None:
+        """Ends the journal as far as a failing disk allows: what the caller sees is the error that led here."""
+        try:
+            self.end(reason)
+        except (OSError, NotRecorded):
+            self.segment = None
+
+
+def _link_before(found: list[Path], acknowledged: Acknowledged) -> Link:
+    """The link before the first entry of the last segment in `found`, which may be empty. Raises `Broken`."""
+    for path in reversed(found[:-1]):
+        link = last_link(path)
+        if link is not None:
+            return link
+    first = min((int(path.stem) for path in found if path.exists()), default=1)
+    if first <= 1:
+        return Link(0, ZERO_HASH)
+    if acknowledged.seq == first - 1:
+        return Link(acknowledged.seq, acknowledged.hash)
+    raise Broken(f"the entries before number {first} are gone, and were not acknowledged up to there")

@@ -1,0 +1,75 @@
+"""The lock of a journal directory: an advisory file lock, waited for with a deadline.
+
+A lock lives in an open file description. It is never inherited over `fork` (the journal reopens its files in the
+child), and the kernel releases it when its process dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import JournalLocked
+
+__all__ = ["FileLock"]
+
+
+class FileLock:
+    """An exclusive lock on `path`. Not re-entrant and not shared between threads."""
+
+    def __init__(self, path: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._monotonic = monotonic
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+    def acquire(self, timeout: float) -> None:
+        """Raises `JournalLocked`, naming the holder, when the lock isn't free within `timeout` seconds."""
+        if self.try_acquire():
+            return
+        deadline = self._monotonic() + timeout
+        pause = 20e-6
+        while not self.try_acquire():
+            if self._monotonic() >= deadline:
+                raise JournalLocked(
+                    f"{self._path} stayed locked by {self.holder()} for {timeout:g} s; nothing was recorded. "
+                    "End or resume that process, or raise lock_timeout"
+                )
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (spreads contenders, keeps no secret)
+            pause = min(pause * 1.3, 1e-3)
+
+    def try_acquire(self) -> bool:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def release(self) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Closes this process's descriptor; in a forked child that leaves the parent's lock alone."""
+        os.close(self._fd)
+
+    def holder(self) -> str:
+        """Who holds the lock, in words, as far as the system tells (Linux does)."""
+        inode = os.fstat(self._fd).st_ino
+        try:
+            for line in Path("/proc/locks").read_text().splitlines():
+                parts = line.split()
+                if parts[1] == "FLOCK" and parts[5].endswith(f":{inode}"):
+                    return f"process {parts[4]} ({_command(parts[4])})"
+        except (OSError, IndexError):
+            pass
+        return "another process"
+
+
+def _command(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return "of another container"

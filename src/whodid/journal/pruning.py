@@ -1,0 +1,39 @@
+"""Pruning: deleting segments once all of their entries are acknowledged.
+
+Never deleted: a segment that may still be written to, and the last one that holds an entry (the chain goes on from it).
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from .directory import segments, sync_directory
+from .position import Acknowledged
+from .segment import is_closed
+
+__all__ = ["prune"]
+
+
+def prune(journal: Path, keep_days: float = 0.0, *, now: float | None = None) -> list[Path]:
+    """Deletes what may go, oldest first, and returns it. `keep_days` keeps segments that long after their last write."""
+    acknowledged = Acknowledged.read(journal)
+    oldest_kept = (time.time() if now is None else now) - keep_days * 86400
+    gone = []
+    for path, successor in _pairs(segments(journal)):
+        status = path.stat()
+        fully_acknowledged = int(successor.stem) <= acknowledged.seq + 1
+        if not (is_closed(status) and fully_acknowledged and status.st_mtime <= oldest_kept):
+            break
+        path.unlink()
+        gone.append(path)
+    if gone:
+        sync_directory(journal)
+    return gone
+
+
+def _pairs(found: list[Path]) -> list[tuple[Path, Path]]:
+    """Each segment with its successor, but for the last one that holds an entry."""
+    while found and found[-1].stat().st_size == 0:
+        found = found[:-1]
+    return list(zip(found, found[1:], strict=False))

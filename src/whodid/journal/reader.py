@@ -1,0 +1,129 @@
+"""The reader: the entries of a journal in order, as the shipper and `whodid tail --local` take them.
+
+A reader takes only lines that end in a newline, and syncs a segment before it hands its lines out, so that nothing
+leaves the host that a power loss could take back. A line whose hash does not fit is handed out as `Damaged`: it is
+quarantined and counted, and stops nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..integrity import read_line
+from .directory import JournalDirectory, segments
+from .segment import datasync
+
+__all__ = ["Damaged", "JournalReader", "Line", "read_entries"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One journalled entry: `raw` is its line without the newline, `entry` the same parsed."""
+
+    seq: int
+    hash: str
+    raw: bytes
+    entry: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A line whose hash does not fit, or that is no entry at all."""
+
+    segment: Path
+    offset: int
+    raw: bytes
+    reason: str
+
+
+class JournalReader:
+    """Reads one journal from the entry after `after` on, and goes on from where it stopped at each call."""
+
+    def __init__(self, journal: Path, after: int = 0) -> None:
+        self._journal = journal
+        self._after = after
+        self._skipping = after > 0
+        self._segment: Path | None = None
+        self._offset = 0
+
+    def read(self, max_bytes: int = 1 << 20) -> list[Line | Damaged]:
+        """The next whole lines, at most about `max_bytes` of them; an empty list when there are none yet."""
+        while True:
+            found = segments(self._journal)
+            if not found:
+                return []
+            if self._segment is None:
+                self._segment = _holding(found, self._after + 1)
+            # Looked up before reading: nothing is appended to a segment once it has a successor.
+            successor = next((path for path in found if path.name > self._segment.name), None)
+            lines = self._read_segment(self._segment, max_bytes)
+            if lines is not None:
+                if lines:
+                    return lines
+                continue
+            if successor is None:
+                return []
+            self._segment, self._offset = successor, 0
+
+    def _read_segment(self, path: Path, max_bytes: int) -> list[Line | Damaged] | None:
+        """What the next bytes hold, perhaps only lines to skip; `None` at the end of the segment."""
+        try:
+            start, data = self._offset, _synced_bytes(path, self._offset, max_bytes)
+        except FileNotFoundError:  # pruned since it was listed: everything in it was acknowledged
+            return None
+        end = data.rfind(b"\n") + 1
+        if not end:
+            return None
+        self._offset += end
+        return [line for line in _parse(path, start, data[:end]) if self._wanted(line)]
+
+    def _wanted(self, line: Line | Damaged) -> bool:
+        if self._skipping and isinstance(line, Line):
+            self._skipping = line.seq <= self._after
+        return not self._skipping
+
+
+def _holding(found: list[Path], seq: int) -> Path:
+    """The segment in which entry `seq` is, or will be."""
+    return next((path for path in reversed(found) if int(path.stem) <= seq), found[0])
+
+
+def _synced_bytes(path: Path, offset: int, max_bytes: int) -> bytes:
+    """Bytes from `offset` on that are on disk: at least one whole line if there is one."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        size = os.fstat(fd).st_size
+        if size <= offset:
+            return b""
+        datasync(fd)
+        wanted = min(size - offset, max_bytes)
+        data = os.pread(fd, wanted, offset)
+        while b"\n" not in data and len(data) < size - offset:
+            wanted = min(size - offset, 2 * wanted)
+            data = os.pread(fd, wanted, offset)
+        return data
+    finally:
+        os.close(fd)
+
+
+def _parse(path: Path, offset: int, data: bytes) -> Iterator[Line | Damaged]:
+    for raw in data[:-1].split(b"\n"):
+        try:
+            entry = read_line(raw)
+            yield Line(entry["seq"], entry["hash"], raw, entry)
+        except ValueError as error:
+            yield Damaged(path, offset, raw, str(error))
+        offset += len(raw) + 1
+
+
+def read_entries(journal_dir: str | Path) -> Iterator[dict[str, Any]]:
+    """Every entry still in the journal directory, journal by journal, oldest first; damaged lines are left out."""
+    directory = JournalDirectory(journal_dir)
+    for journal in directory.journals():
+        reader = JournalReader(directory.journal(journal))
+        while lines := reader.read():
+            yield from (line.entry for line in lines if isinstance(line, Line))

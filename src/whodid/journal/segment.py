@@ -1,0 +1,194 @@
+"""A segment: one append-only file of a journal, an entry a line, and the group commit of those who wait for the disk.
+
+Invariants, for whoever holds the journal's lock:
+- The file ends in a newline, or is empty, before anything is appended. Half a line that a crash left is copied to
+  `<segment>.torn` and cut; a line that ends in a newline is never cut.
+- One `write` an entry, its count checked. A short write is cut back at once.
+- Closed (mode 0400) means synced, and nothing is ever appended again.
+
+`sync` shares one `fdatasync` between all threads whose lines it covers. After a failed one, nothing is retried: Linux
+marks the pages clean, so a second success would be a lie. The segment is then `failed` for good.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+from ..entry import HARD_LIMIT, ZERO_HASH
+from ..errors import JournalFull, NotRecorded
+from ..integrity import read_line
+from .directory import append_line, sync_directory
+
+__all__ = ["NO_SPACE", "Broken", "Link", "Segment", "datasync", "is_closed", "last_link"]
+
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Errors that freeing space mends."""
+
+datasync = getattr(os, "fdatasync", os.fsync)
+"""`fdatasync`, or `fsync` where there is none (macOS)."""
+
+_TAIL = HARD_LIMIT + 4096
+
+
+class Broken(Exception):
+    """The chain can't be continued from here; a new journal has to begin. Never leaves `whodid.journal`."""
+
+
+class Link(NamedTuple):
+    """The end of a chain: the next entry is number `seq` + 1 and its `prev` is `hash`."""
+
+    seq: int
+    hash: str
+
+
+class Segment:
+    """An open segment. `size` and `link` are as this process last saw them.
+
+    The descriptor is closed with the last reference, so that a thread that still waits for its sync keeps it open.
+    """
+
+    def __init__(self, path: Path, *, before: Link = Link(0, ZERO_HASH), create: bool = False) -> None:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
+        self.path = path
+        self.link = before
+        self.size = 0
+        self.failed: OSError | None = None
+        self._condition = threading.Condition()
+        self._synced = 0
+        self._syncing = False
+        self._fd = os.open(path, flags, 0o600)
+        if create:
+            sync_directory(path.parent)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_fd"):
+            os.close(self._fd)
+
+    def is_current(self) -> bool:
+        """Whether the file is as this process left it: nothing appended by others, not closed, not deleted."""
+        status = os.fstat(self._fd)
+        return status.st_size == self.size and status.st_nlink > 0 and not is_closed(status)
+
+    def has_only_grown(self) -> bool:
+        """Whether another process appended, and nothing else happened. Raises `Broken` when lines are gone."""
+        status = os.fstat(self._fd)
+        if status.st_size < self.size:
+            raise Broken(f"{self.path.name} was cut from {self.size} to {status.st_size} bytes by someone else")
+        return status.st_nlink > 0 and not is_closed(status)
+
+    def catch_up(self) -> str | None:
+        """Reads where the chain stands now, and cuts half a line away; returns what was cut, in words.
+
+        Raises `Broken` when the last whole line is no entry.
+        """
+        end, torn, link = _read_tail(self._fd, self.path)
+        if torn:
+            append_line(self.path.with_name(self.path.name + ".torn"), torn)
+            os.ftruncate(self._fd, end)
+        self.size = end
+        self.link = link or self.link
+        return f"{len(torn)} bytes without a newline after {self.path}:{end}, kept in .torn" if torn else None
+
+    def append(self, line: bytes, link: Link) -> int:
+        """Writes one line and its newline; returns the offset after it, for `sync`.
+
+        Raises `JournalFull` (the segment is as before) or `OSError` (it must not be used again).
+        """
+        data = line + b"\n"
+        try:
+            written = os.write(self._fd, data)
+        except OSError as error:
+            if error.errno in NO_SPACE:
+                raise JournalFull(_full(self.path, str(error.strerror))) from error
+            self.failed = error
+            raise
+        if written != len(data):
+            os.ftruncate(self._fd, self.size)
+            raise JournalFull(_full(self.path, f"only {written} of {len(data)} bytes fit"))
+        self.size += written
+        self.link = link
+        return self.size
+
+    def sync(self, offset: int) -> None:
+        """Returns once everything before `offset` is on disk. Raises `NotRecorded`."""
+        with self._condition:
+            while self._syncing and self._synced < offset and self.failed is None:
+                self._condition.wait()
+            if self._synced >= offset:
+                return
+            if self.failed is not None:
+                raise NotRecorded(_unsynced(self.path, self.failed)) from self.failed
+            self._syncing = True
+            target = max(self.size, offset)
+        error: OSError | None = None
+        try:
+            datasync(self._fd)
+        except OSError as caught:
+            error = caught
+            raise NotRecorded(_unsynced(self.path, caught)) from caught
+        finally:
+            self._synced_to(target, error)
+
+    def _synced_to(self, target: int, error: OSError | None) -> None:
+        with self._condition:
+            self._syncing = False
+            if error is None:
+                self._synced = max(self._synced, target)
+            self.failed = self.failed or error
+            self._condition.notify_all()
+
+    def finish(self) -> None:
+        """Makes the segment durable, and closed for good. Raises `NotRecorded`."""
+        self.sync(self.size)
+        self.shut()
+
+    def shut(self) -> None:
+        """Closes the segment for every process, durable or not."""
+        os.fchmod(self._fd, 0o400)
+
+
+def is_closed(status: os.stat_result) -> bool:
+    """Whether nothing may be appended any more: closing takes away the owner's right to write."""
+    return not status.st_mode & stat.S_IWUSR
+
+
+def last_link(path: Path) -> Link | None:
+    """The last entry of a segment; `None` when it holds none. Raises `Broken`."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        return _read_tail(fd, path)[2]
+    finally:
+        os.close(fd)
+
+
+def _read_tail(fd: int, path: Path) -> tuple[int, bytes, Link | None]:
+    """Offset of the end of the last whole line, the bytes after it, and the entry in that line."""
+    size = os.fstat(fd).st_size
+    start = max(0, size - 2 * _TAIL)
+    tail = os.pread(fd, size - start, start)
+    end = tail.rfind(b"\n") + 1
+    if end == 0 and start > 0:
+        raise Broken(f"{path} ends in more than {len(tail)} bytes without a newline")
+    if end == 0:
+        return 0, tail, None
+    try:
+        entry = read_line(tail[tail.rfind(b"\n", 0, end - 1) + 1 : end - 1])
+    except ValueError as error:
+        raise Broken(f"the last line of {path} is not an entry: {error}") from error
+    return start + end, tail[end:], Link(entry["seq"], entry["hash"])
+
+
+def _full(path: Path, why: str) -> str:
+    return (
+        f"no space to record the entry in {path} ({why}); nothing already recorded was touched. "
+        "Free space, or let `whodid ship` empty the journal"
+    )
+
+
+def _unsynced(path: Path, error: OSError) -> str:
+    return f"{path} could not be synced ({error.strerror}): the entry is not known to be recorded. Check the disk"

@@ -1,0 +1,27 @@
+"""The files beside the code: `config/` and `opensearch/`, found in a wheel and in a checkout alike.
+
+They live at the top of the repository, where an operator reads them. A wheel carries them in `whodid/_files`; an
+editable install finds them at the top of the checkout.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["resource_path", "resource_text"]
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def resource_path(name: str) -> Path:
+    """The path of `config/…` or `opensearch/…`. Raises `FileNotFoundError` for a broken installation."""
+    for root in (_PACKAGE / "_files", _PACKAGE.parent.parent):
+        path = root / name
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"{name} is not part of this installation of whodid; reinstall it: pip install whodid")
+
+
+def resource_text(name: str) -> str:
+    """The text of `config/…` or `opensearch/…`."""
+    return resource_path(name).read_text(encoding="utf-8")

@@ -1,0 +1,261 @@
+"""The settings: one frozen value, read once, at the edge.
+
+A setting has one name everywhere: keyword of `whodid.configure()`, key in `whodid.toml`, `WHODID_` variable, and
+option of the command line. First wins: keyword or option, variable, file, default. `config/whodid.toml` documents each.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+import tomllib
+import typing
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from .entry import Partitioning
+from .errors import SettingsError
+
+__all__ = ["Settings", "load_settings", "parse_age", "retention_days"]
+
+Durability = Literal["disk", "process"]
+
+
+def _default_journal_dir() -> str:
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return str(Path(state) / "whodid" / "journal")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting, checked. Sizes are in bytes, times in seconds unless the value carries a unit (`365d`)."""
+
+    journal_dir: str = field(default_factory=_default_journal_dir)
+    service: str = ""
+    host: str = field(default_factory=socket.gethostname)
+    catalog: str = ""
+    catalog_mode: Literal["extend", "replace"] = "extend"
+    durability: Durability = "disk"
+    on_failure: Literal["raise", "warn"] = "raise"
+    on_invalid: Literal["raise", "quarantine"] = "raise"
+    echo: bool = True
+    trusted_proxies: tuple[str, ...] = ()
+    lock_timeout: float = 5.0
+    segment_bytes: int = 64 * 1024 * 1024
+    segment_age: float = 3600.0
+    keep_days: float = 0.0
+    max_bytes: int = 0
+
+    opensearch_hosts: tuple[str, ...] = ("http://127.0.0.1:9200",)
+    opensearch_user: str = ""
+    opensearch_password: str = field(default="", repr=False)
+    opensearch_password_file: str = ""
+    opensearch_ca: str = ""
+    opensearch_client_cert: str = ""
+    opensearch_client_key: str = ""
+    opensearch_timeout: float = 30.0
+
+    index_prefix: str = "whodid-audit"
+    partition: Partitioning = "month"
+    retention: str = "365d"
+    number_of_shards: int = 1
+
+    ship: bool = False
+    bulk_bytes: int = 5 * 1024 * 1024
+    bulk_entries: int = 5000
+    poll_interval: float = 1.0
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            _check_type(setting.name, _HINTS[setting.name], getattr(self, setting.name))
+        _check_values(self)
+
+
+_HINTS: dict[str, Any] = typing.get_type_hints(Settings)
+_CONFIG_FILE_VARIABLE = "WHODID_CONFIG"
+
+
+def load_settings(
+    path: str | Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    **overrides: Any,
+) -> Settings:
+    """Settings from keywords, `WHODID_…` variables, a TOML file (`path`, or `WHODID_CONFIG`) and the defaults.
+
+    A keyword that is `None` counts as not given. Raises `SettingsError` for an unknown key in a file or a call and for
+    a value of the wrong form; an unknown `WHODID_` variable is only warned of (Kubernetes injects some for a service
+    that is called whodid).
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    path = path or environ.get(_CONFIG_FILE_VARIABLE)
+    if path:
+        values |= _from_file(Path(path))
+    values |= _from_environ(environ)
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    for name in values:
+        if name not in _HINTS:
+            raise SettingsError(f"there is no setting {name!r}{_near(name)}; config/whodid.toml lists them all")
+    return Settings(**{name: _coerce(name, value) for name, value in values.items()})
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise SettingsError(f"the settings file {path} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the settings file {path} is not TOML: {error}") from error
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for variable, text in environ.items():
+        if not variable.startswith("WHODID_") or variable in _OTHER_VARIABLES:
+            continue
+        name = variable.removeprefix("WHODID_").lower()
+        if name in _HINTS:
+            values[name] = _parse(name, text)
+        else:
+            warnings.warn(f"{variable} names no setting of whodid and is ignored{_near(name)}", stacklevel=4)
+    return values
+
+
+_OTHER_VARIABLES = {
+    _CONFIG_FILE_VARIABLE,
+    "WHODID_CACHE_DIR",
+    "WHODID_MAVEN_MIRROR",
+    "WHODID_TEST_OPENSEARCH",
+    "WHODID_TEST_DEV_URL",
+}
+
+
+def _parse(name: str, text: str) -> Any:
+    """The value of a `WHODID_` variable: lists are separated by commas."""
+    hint = _HINTS[name]
+    if hint is bool:
+        if text.lower() not in {"true", "false", "1", "0", "yes", "no"}:
+            raise SettingsError(f"WHODID_{name.upper()} must be true or false")
+        return text.lower() in {"true", "1", "yes"}
+    if hint in (int, float):
+        try:
+            return hint(text)
+        except ValueError:
+            raise SettingsError(f"WHODID_{name.upper()} must be a number, not {text!r}") from None
+    if hint == tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    return text
+
+
+def _coerce(name: str, value: Any) -> Any:
+    hint = _HINTS[name]
+    if hint == tuple[str, ...]:
+        if isinstance(value, str):
+            return (value,)
+        return tuple(value) if isinstance(value, list | tuple) else value
+    if hint is float and type(value) is int:
+        return float(value)
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def _check_type(name: str, hint: Any, value: Any) -> None:
+    if typing.get_origin(hint) is Literal:
+        allowed = typing.get_args(hint)
+        if value not in allowed:
+            raise SettingsError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+    elif hint == tuple[str, ...]:
+        if not (isinstance(value, tuple) and all(isinstance(part, str) for part in value)):
+            raise SettingsError(f"{name} must be a list of strings")
+    elif type(value) is not hint:
+        raise SettingsError(f"{name} must be of type {hint.__name__}, not {type(value).__name__}")
+
+
+_PREFIX = re.compile(r"[a-z][a-z0-9_-]{0,99}")
+
+
+def _check_values(settings: Settings) -> None:
+    retention_days(settings.retention)
+    if not _PREFIX.fullmatch(settings.index_prefix):
+        raise SettingsError(
+            f"index_prefix {settings.index_prefix!r} must be 1 to 100 characters, start with a lower-case letter and "
+            "hold only lower-case letters, digits, '-' and '_'"
+        )
+    for network in settings.trusted_proxies:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise SettingsError(f"trusted_proxies must hold networks such as 10.0.0.0/8: {error}") from None
+    if not settings.opensearch_hosts:
+        raise SettingsError("opensearch_hosts is empty; name at least one, such as https://search.example:9200")
+    for host in settings.opensearch_hosts:
+        _check_host(host)
+    if settings.opensearch_password and settings.opensearch_password_file:
+        raise SettingsError("set opensearch_password or opensearch_password_file, not both")
+    for name in ("lock_timeout", "opensearch_timeout", "poll_interval", "segment_age"):
+        if not 0 < getattr(settings, name) < float("inf"):
+            raise SettingsError(f"{name} must be more than 0 seconds")
+    for name in ("segment_bytes", "bulk_bytes", "bulk_entries", "number_of_shards"):
+        if getattr(settings, name) < 1:
+            raise SettingsError(f"{name} must be at least 1")
+    for name in ("keep_days", "max_bytes"):
+        if not 0 <= getattr(settings, name) < float("inf"):
+            raise SettingsError(f"{name} must not be negative")
+
+
+def _check_host(host: str) -> None:
+    parts = urlsplit(host)
+    if parts.username is not None or parts.password is not None:
+        raise SettingsError("opensearch_hosts must not carry a password; use opensearch_user and opensearch_password_file")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise SettingsError(f"opensearch_hosts must hold URLs such as https://search.example:9200, not {host!r}")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise SettingsError(
+            f"{host} would send the audit log unencrypted; use https://. Plain http:// is for this machine only"
+        )
+
+
+def _is_loopback(hostname: str) -> bool:
+    if hostname == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(hostname).is_loopback
+    except ValueError:
+        return False
+
+
+_AGE = re.compile(r"(\d{1,6})([dhms])")
+_UNIT_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+
+
+def parse_age(text: str) -> int:
+    """Seconds in an age such as `365d`, `12h`, `90m` or `30s`. Raises `SettingsError`."""
+    match = _AGE.fullmatch(text)
+    if not match or int(match[1]) == 0:
+        raise SettingsError(f"{text!r} is not an age; write a number and a unit, such as 365d or 12h")
+    return int(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+def retention_days(text: str) -> int | None:
+    """Whole days of a `retention` setting such as `365d`; `None` for `off`. Raises `SettingsError`."""
+    if text == "off":
+        return None
+    if not text.endswith("d"):
+        raise SettingsError(f"retention must be a number of days such as 365d, or off, not {text!r}")
+    return parse_age(text) // 86400
+
+
+def _near(name: str) -> str:
+    import difflib  # only wanted on the way to an error
+
+    matches = difflib.get_close_matches(name, _HINTS, n=1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
