@@ -1,0 +1,237 @@
+"""A node: started, found, stopped, and its data directory reset.
+
+Who runs is told by the lock on the data directory, held by guard and node for as long as they live; the
+record (`whodid.devserver.record`) says which processes they are. Order of a start: lock, home,
+configuration, guard, ready, record, hand-over. Killed at any point before the hand-over, the guard ends the
+node; nothing else is left but a record that names ended processes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from whodid.devserver.component import OPENSEARCH_VERSION
+from whodid.devserver.diagnosis import diagnose
+from whodid.devserver.filelock import hold_lock, is_locked
+from whodid.devserver.folder import MARKER, DataDir, cache_dir
+from whodid.devserver.guarded import GuardedProcess
+from whodid.devserver.home import prepare_home
+from whodid.devserver.java import java_command, java_program, write_config
+from whodid.devserver.lockfile import read_lock
+from whodid.devserver.port import require_free
+from whodid.devserver.progress import OnProgress, Progress, unheard
+from whodid.devserver.readiness import bound_port, is_ready, wait_for
+from whodid.devserver.record import NodeRecord, ProcessMark, read_record, write_record
+from whodid.errors import DevServerError
+
+__all__ = ["NodeStatus", "RunningNode", "reset", "start", "status", "stop"]
+
+STOP_SECONDS = 20.0
+LOCK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """What is known of the node of one data directory; `url`, `port` and `pid` are None unless it runs."""
+
+    running: bool
+    starting: bool
+    healthy: bool
+    url: str | None
+    port: int | None
+    pid: int | None
+    version: str | None
+    detached: bool
+    data_dir: Path
+    log_file: Path
+
+
+@dataclass(frozen=True)
+class RunningNode:
+    """A node that was ready. Leaving the `with` block stops it, whether it was detached or not."""
+
+    url: str
+    port: int
+    pid: int
+    data_dir: Path
+    log_file: Path
+    _guarded: GuardedProcess = field(repr=False, compare=False)
+
+    def stop(self) -> None:
+        """End the node and wait until it is gone; a second call does nothing."""
+        self._guarded.end()
+        DataDir(self.data_dir).record.unlink(missing_ok=True)
+
+    def __enter__(self) -> RunningNode:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def start(
+    *,
+    port: int = 9200,
+    data_dir: Path | None = None,
+    heap_mb: int = 512,
+    detached: bool,
+    on_progress: OnProgress | None = None,
+    timeout: float = 120.0,
+) -> RunningNode:
+    """Start a node and return once it is ready.
+
+    `port` 0 picks a free one. A `detached` node stays until `stop`; any other ends with this process, or as
+    soon as the returned object is stopped or forgotten. `timeout` (seconds) bounds the start itself, not the
+    download before it. Raises DevServerError, whose message says what to do.
+    """
+    directory = DataDir.of(data_dir)
+    directory.claim()
+    hear = on_progress or unheard
+    with hold_lock(directory.lock, LOCK_SECONDS, lambda: None) as lock:
+        if lock is None:
+            raise DevServerError(_in_use(directory))
+        require_free(port)
+        java_program()
+        home = prepare_home(cache_dir(), read_lock(), hear)
+        guarded = _launch(home, directory, port, heap_mb, lock)
+        try:
+            bound = _await_ready(guarded, directory, hear, timeout)
+            return _hand_out(guarded, directory, bound, detached)
+        except BaseException:
+            guarded.end()
+            raise
+
+
+def _in_use(directory: DataDir) -> str:
+    record = read_record(directory.record)
+    if record is not None and record.node.runs():
+        return (
+            f"a node already runs on {directory.path}: {record.url} (PID {record.node.pid}); "
+            "use it, stop it with `whodid dev down`, or give another folder with --data-dir"
+        )
+    return f"another process is starting a node on {directory.path}; wait for it, or give another --data-dir"
+
+
+def _launch(home: Path, directory: DataDir, port: int, heap_mb: int, lock: int) -> GuardedProcess:
+    command = java_command(home, directory, heap_mb)
+    try:
+        directory.record.unlink(missing_ok=True)
+        (directory.ports / "http.ports").unlink(missing_ok=True)
+        directory.log.write_bytes(b"")
+        write_config(directory, port)
+        return GuardedProcess(command, lock, directory.log, directory.path)
+    except OSError as error:
+        raise DevServerError(
+            f"can't start a node on {directory.path}: {error}; try another --data-dir"
+        ) from error
+
+
+def _await_ready(guarded: GuardedProcess, directory: DataDir, hear: OnProgress, timeout: float) -> int:
+    """The port of the node, once it is ready."""
+
+    def ready() -> bool:
+        found = bound_port(directory.ports)
+        return found is not None and is_ready(found)
+
+    def each_time(passed: float) -> None:
+        hear(Progress("start", int(passed), int(timeout), "starting OpenSearch"))
+        if guarded.has_ended():
+            raise DevServerError(f"OpenSearch ended while it started: {diagnose(directory.log)}")
+
+    if not wait_for(ready, timeout, each_time):
+        raise DevServerError(
+            f"OpenSearch was not ready after {timeout:.0f} s; on a slow machine allow more with --timeout; "
+            f"{diagnose(directory.log)}"
+        )
+    return bound_port(directory.ports) or 0
+
+
+def _hand_out(guarded: GuardedProcess, directory: DataDir, port: int, detached: bool) -> RunningNode:
+    """Write the record, hand over if asked to, and give the caller their node."""
+    node, watcher = ProcessMark.of(guarded.node_pid), ProcessMark.of(guarded.pid)
+    if node is None or watcher is None:
+        raise DevServerError(f"OpenSearch ended as soon as it was ready: {diagnose(directory.log)}")
+    record = NodeRecord(node, watcher, port, OPENSEARCH_VERSION, detached)
+    write_record(directory.record, record)
+    if detached:
+        guarded.detach()
+    return RunningNode(record.url, port, node.pid, directory.path, directory.log, guarded)
+
+
+def status(data_dir: Path | None = None) -> NodeStatus:
+    """What is known of the node of a data directory; asks the node itself whether it is healthy."""
+    directory = DataDir.of(data_dir)
+    record = read_record(directory.record)
+    live = record if record is not None and record.node.runs() else None
+    return NodeStatus(
+        running=live is not None,
+        starting=live is None and is_locked(directory.lock),
+        healthy=live is not None and is_ready(live.port),
+        url=live.url if live else None,
+        port=live.port if live else None,
+        pid=live.node.pid if live else None,
+        version=live.version if live else None,
+        detached=live is not None and live.detached,
+        data_dir=directory.path,
+        log_file=directory.log,
+    )
+
+
+def stop(data_dir: Path | None = None) -> bool:
+    """End the node of a data directory and wait until it is gone; says whether there was one."""
+    directory = DataDir.of(data_dir)
+    record = read_record(directory.record)
+    if record is None or not (record.node.runs() or record.guard.runs()):
+        if is_locked(directory.lock):
+            raise DevServerError(
+                f"another process is starting a node on {directory.path}; end that one, and its node ends"
+            )
+        directory.record.unlink(missing_ok=True)
+        return False
+    _end_processes(record)
+    directory.record.unlink(missing_ok=True)
+    return True
+
+
+def _end_processes(record: NodeRecord) -> None:
+    """Ask the guard, or a node that has lost its guard; then insist."""
+
+    def gone() -> bool:
+        return not record.node.runs() and not record.guard.runs()
+
+    (record.guard if record.guard.runs() else record.node).send(signal.SIGTERM)
+    if wait_for(gone, STOP_SECONDS, lambda _passed: None):
+        return
+    record.node.send(signal.SIGKILL)
+    record.guard.send(signal.SIGKILL)
+    if not wait_for(gone, STOP_SECONDS, lambda _passed: None):
+        raise DevServerError(f"can't end the node (PID {record.node.pid}) of {record.url}; end it by hand")
+
+
+def reset(data_dir: Path | None = None) -> bool:
+    """Stop the node and delete its data directory, if it holds our marker; says whether it was there."""
+    directory = DataDir.of(data_dir)
+    if not directory.path.exists():
+        return False
+    if not directory.is_ours():
+        raise DevServerError(
+            f"{directory.path} has no {MARKER} file, so it is not a development OpenSearch's: not deleted"
+        )
+    stop(directory.path)
+    try:
+        # The marker goes last: a reset that was killed half-way can be repeated.
+        for entry in directory.path.iterdir():
+            if entry.name != MARKER:
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        shutil.rmtree(directory.path)
+    except OSError as error:
+        raise DevServerError(
+            f"could not delete all of {directory.path}: {error}; delete it by hand"
+        ) from error
+    return True

@@ -1,0 +1,107 @@
+"""The record of a node, in its data directory: which processes are it, and where it listens.
+
+Format of `node.json` (mode 0600, one JSON object, replaced by rename): `format` 1; `node` and `guard`, each
+with `pid` and `started` (seconds since the epoch, as psutil gives it); `port`; `version`; `detached`. It is
+written once the node is ready and removed when it is stopped. A node that died leaves it behind, which is
+harmless: a process is only taken for the recorded one when both PID and start time agree, so a recycled PID
+is never killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+
+from whodid.devserver.folder import missing_extra
+from whodid.errors import DevServerError
+
+__all__ = ["NodeRecord", "ProcessMark", "read_record", "write_record"]
+
+FORMAT = 1
+
+
+def _psutil() -> ModuleType:
+    try:
+        import psutil
+    except ImportError as error:
+        raise missing_extra("psutil") from error
+    return psutil
+
+
+@dataclass(frozen=True)
+class ProcessMark:
+    """One process, told from a later one with the same PID by when it started."""
+
+    pid: int
+    started: float
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessMark | None:
+        """The mark of a process that runs now; None when there is none."""
+        import psutil
+
+        try:
+            process = psutil.Process(pid)
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return None
+            return cls(pid, process.create_time())
+        except psutil.NoSuchProcess:
+            return None
+
+    def runs(self) -> bool:
+        """Whether this very process is still there; one that ended but was not yet waited for is not."""
+        return ProcessMark.of(self.pid) == self
+
+    def send(self, number: int) -> None:
+        """Signal the process if it is still the one that was marked."""
+        if self.runs():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+
+@dataclass(frozen=True)
+class NodeRecord:
+    """A node that was ready once."""
+
+    node: ProcessMark
+    guard: ProcessMark
+    port: int
+    version: str
+    detached: bool
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def write_record(file: Path, record: NodeRecord) -> None:
+    """Replace the record as a whole: readers see the old one or the new one."""
+    new = file.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        json.dump({"format": FORMAT, **asdict(record)}, stream)
+    new.replace(file)
+
+
+def read_record(file: Path) -> NodeRecord | None:
+    """The record, or None where there is none; raises DevServerError for one that can't be read."""
+    try:
+        content = json.loads(file.read_bytes())
+        return NodeRecord(
+            node=ProcessMark(int(content["node"]["pid"]), float(content["node"]["started"])),
+            guard=ProcessMark(int(content["guard"]["pid"]), float(content["guard"]["started"])),
+            port=int(content["port"]),
+            version=str(content["version"]),
+            detached=bool(content["detached"]),
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DevServerError(
+            f"can't read {file} ({error!r}); end the node by hand and delete that file"
+        ) from error
