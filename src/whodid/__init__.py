@@ -1,1 +1,74 @@
-"""whodid: the audit log for Python applications."""
+"""whodid: who did what, to what, when, from where, and can you prove it?
+
+    import whodid, structlog
+
+    whodid.configure(journal_dir="/var/lib/app/audit")
+    log = structlog.get_logger()
+    with whodid.context(principal="42", client_ip="203.0.113.9"):
+        receipt = log.audit("credentials_created", target="6Yk2", status="aws")
+
+`AuditClient` and what else needs the network are imported at their first use, so that `import whodid` stays light.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .context import bind, context
+from .errors import (
+    CatalogError,
+    EntryTooLarge,
+    InvalidEntry,
+    JournalDamaged,
+    JournalFull,
+    JournalLocked,
+    NotRecorded,
+    OpenSearchError,
+    QueryError,
+    SettingsError,
+    WhodidError,
+)
+from .integrations.stdlib import AuditHandler, AuditJsonFormatter, AuditLogger, get_logger
+from .integrations.structlog import AuditProcessor, audited
+from .receipt import Receipt
+from .runtime import configure
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .client import AuditClient
+
+__all__ = [
+    "AuditClient",
+    "AuditHandler",
+    "AuditJsonFormatter",
+    "AuditLogger",
+    "AuditProcessor",
+    "CatalogError",
+    "EntryTooLarge",
+    "InvalidEntry",
+    "JournalDamaged",
+    "JournalFull",
+    "JournalLocked",
+    "NotRecorded",
+    "OpenSearchError",
+    "QueryError",
+    "Receipt",
+    "Settings",
+    "SettingsError",
+    "WhodidError",
+    "audited",
+    "bind",
+    "configure",
+    "context",
+    "get_logger",
+]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "AuditClient":
+        from .client import AuditClient
+
+        return AuditClient
+    raise AttributeError(f"module 'whodid' has no attribute {name!r}")

@@ -50,9 +50,7 @@ def plain(value: object, path: str, depth: int = 0) -> Any:
     if depth >= MAX_DEPTH:
         raise InvalidEntry(f"{path} is nested more than {MAX_DEPTH} levels deep (or contains itself); flatten it")
     if isinstance(value, Mapping):
-        return {
-            _plain_key(key, path): plain(item, f"{path}.{key}", depth + 1) for key, item in tuple(value.items())
-        }
+        return {_plain_key(key, path): plain(item, f"{path}.{key}", depth + 1) for key, item in tuple(value.items())}
     if isinstance(value, list | tuple):
         return [plain(item, f"{path}[{number}]", depth + 1) for number, item in enumerate(tuple(value))]
     raise InvalidEntry(

@@ -91,7 +91,7 @@ class Draft:
 
 
 def read_line(line: bytes) -> dict[str, Any]:
-    """The entry of one journal line (without its newline), its hash checked. Raises `ValueError` when it doesn't fit."""
+    """The entry of one journal line (without its newline). Raises `ValueError` when its hash doesn't fit."""
     entry = orjson.loads(line)
     if not isinstance(entry, dict):
         raise ValueError("not a JSON object")

@@ -201,6 +201,10 @@ def _check_values(settings: Settings) -> None:
         _check_host(host)
     if settings.opensearch_password and settings.opensearch_password_file:
         raise SettingsError("set opensearch_password or opensearch_password_file, not both")
+    _check_ranges(settings)
+
+
+def _check_ranges(settings: Settings) -> None:
     for name in ("lock_timeout", "opensearch_timeout", "poll_interval", "segment_age"):
         if not 0 < getattr(settings, name) < float("inf"):
             raise SettingsError(f"{name} must be more than 0 seconds")
@@ -215,7 +219,9 @@ def _check_values(settings: Settings) -> None:
 def _check_host(host: str) -> None:
     parts = urlsplit(host)
     if parts.username is not None or parts.password is not None:
-        raise SettingsError("opensearch_hosts must not carry a password; use opensearch_user and opensearch_password_file")
+        raise SettingsError(
+            "opensearch_hosts must not carry a password; use opensearch_user and opensearch_password_file"
+        )
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise SettingsError(f"opensearch_hosts must hold URLs such as https://search.example:9200, not {host!r}")
     if parts.scheme == "http" and not _is_loopback(parts.hostname):

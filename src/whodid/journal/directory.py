@@ -28,6 +28,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ class JournalDirectory:
             raise JournalDamaged(f"{self.path} may not be read by this user; run as its owner") from error
         except (ValueError, KeyError, TypeError) as error:
             raise JournalDamaged(
-                f"{self.path / 'current'} is damaged; remove that one file: a new journal then begins beside the old one"
+                f"{self.path / 'current'} is damaged; remove that one file, and a new journal begins beside the old"
             ) from error
         if not isinstance(version, int) or version > FORMAT:
             raise JournalDamaged(
@@ -144,10 +145,8 @@ class JournalDirectory:
     def alarm(self, kind: str, about: str) -> None:
         """Notes what an operator must know. Never raises: an alarm must not stop recording."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        try:
+        with suppress(OSError):  # the disk is full or gone; the caller's own error says so
             append_line(self.path / "alarms.ndjson", _dump({"time": now, "alarm": kind, "about": about}))
-        except OSError:
-            pass  # the disk is full or gone; the caller's own error says so
 
     def alarms(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in read_lines(self.path / "alarms.ndjson")]

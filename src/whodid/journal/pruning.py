@@ -6,6 +6,7 @@ Never deleted: a segment that may still be written to, and the last one that hol
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from .directory import segments, sync_directory
@@ -16,7 +17,7 @@ __all__ = ["prune"]
 
 
 def prune(journal: Path, keep_days: float = 0.0, *, now: float | None = None) -> list[Path]:
-    """Deletes what may go, oldest first, and returns it. `keep_days` keeps segments that long after their last write."""
+    """Deletes what may go, oldest first, and returns it; `keep_days` counts from a segment's last write."""
     acknowledged = Acknowledged.read(journal)
     oldest_kept = (time.time() if now is None else now) - keep_days * 86400
     gone = []
@@ -36,4 +37,4 @@ def _pairs(found: list[Path]) -> list[tuple[Path, Path]]:
     """Each segment with its successor, but for the last one that holds an entry."""
     while found and found[-1].stat().st_size == 0:
         found = found[:-1]
-    return list(zip(found, found[1:], strict=False))
+    return list(pairwise(found))

@@ -52,10 +52,10 @@ class Segment:
     The descriptor is closed with the last reference, so that a thread that still waits for its sync keeps it open.
     """
 
-    def __init__(self, path: Path, *, before: Link = Link(0, ZERO_HASH), create: bool = False) -> None:
+    def __init__(self, path: Path, *, before: Link | None = None, create: bool = False) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
         self.path = path
-        self.link = before
+        self.link = before or Link(0, ZERO_HASH)
         self.size = 0
         self.failed: OSError | None = None
         self._condition = threading.Condition()

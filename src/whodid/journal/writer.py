@@ -17,14 +17,16 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+import orjson
 
 from ..errors import JournalFull, JournalLocked, NotRecorded
 from ..integrity import Draft
 from .chain import Chain
-from .directory import JournalDirectory
+from .directory import JournalDirectory, append_line
 from .lock import FileLock
 from .segment import NO_SPACE, Link, Segment
 
@@ -130,6 +132,13 @@ class Journal:
                 self._sync(segment, segment.size)
             except NotRecorded as error:
                 chain.directory.alarm("sync failed", f"entries of durability=process may be lost: {error}")
+
+    def quarantine(self, rejected: Mapping[str, object]) -> None:
+        """Keeps a call that broke the catalog, durable on return. Raises `NotRecorded`."""
+        try:
+            append_line(JournalDirectory(self.path, create=True).rejected, orjson.dumps(rejected))
+        except OSError as error:
+            raise _not_recorded(self.path, error) from error
 
     def close(self) -> None:
         """Syncs, and closes this process's files. A later append opens them again."""

@@ -1,0 +1,121 @@
+"""The context: fields that every entry recorded in this block, task or request has in common.
+
+A scope is a small holder found through a contextvar. `context()` opens one for a block, an integration opens one for a
+request; `bind()` writes into the innermost, so that what is learned later, or in another thread that got a copy of the
+contextvars (a synchronous FastAPI dependency), is seen by the call that records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from .entry import FIELDS
+from .errors import InvalidEntry
+
+__all__ = ["CALLER_FIELDS", "bind", "context", "current_fields", "override", "scope"]
+
+Resolver = Callable[[], Mapping[str, object] | str | None]
+"""Says who acts, at the moment of the call: a user ID, fields of an entry, or `None` for not known."""
+
+CALLER_FIELDS = frozenset(name for name, field in FIELDS.items() if field.source == "call")
+"""Fields that arguments, bound keys and the context may fill."""
+
+_OF_THE_PRINCIPAL = ("principal_name", "principal_email", "on_behalf_of", "access_token_id")
+_OF_THE_CLIENT = ("client_ip", "user_agent")
+
+
+class Scope:
+    """The fields of one block or request, on top of those around it."""
+
+    __slots__ = ("_around", "_own", "_resolver")
+
+    def __init__(self, around: Scope | None, own: dict[str, object], resolver: Resolver | None = None) -> None:
+        self._around = around
+        self._own = own
+        self._resolver = resolver
+
+    def bind(self, fields: Mapping[str, object]) -> None:
+        self._own = override(self._own, fields)
+
+    def fields(self) -> dict[str, object]:
+        fields = {} if self._around is None else self._around.fields()
+        if self._resolver is not None:
+            fields = override(fields, _resolved(self._resolver))
+        return override(fields, self._own)
+
+
+_scope: ContextVar[Scope | None] = ContextVar("whodid_scope", default=None)
+
+
+def override(around: Mapping[str, object], fields: Mapping[str, object]) -> dict[str, object]:
+    """`fields` on top of `around`; another principal does not inherit the name, token or address of the one before."""
+    inherited = dict(around)
+    principal = fields.get("principal")
+    if principal is not None and principal != around.get("principal", principal):
+        for name in _OF_THE_PRINCIPAL:
+            inherited.pop(name, None)
+    if principal == "system":
+        for name in _OF_THE_CLIENT:
+            inherited.pop(name, None)
+    inherited.update(fields)
+    return inherited
+
+
+@contextmanager
+def context(**fields: object) -> Iterator[None]:
+    """Fields for every entry recorded inside the block, on top of those around it.
+
+    Raises `InvalidEntry` for a name that is no field of an entry.
+    """
+    with scope(fields):
+        yield
+
+
+@contextmanager
+def scope(fields: Mapping[str, object], resolver: Resolver | None = None) -> Iterator[None]:
+    """What integrations open for a request: as `context`, with a resolver that is asked at each call."""
+    _check_names(fields)
+    token = _scope.set(Scope(_scope.get(), dict(fields), resolver))
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+def bind(**fields: object) -> None:
+    """Adds fields to the innermost block or request, for the entries still to come. Raises `InvalidEntry`."""
+    _check_names(fields)
+    innermost = _scope.get()
+    if innermost is None:
+        _scope.set(Scope(None, dict(fields)))
+    else:
+        innermost.bind(fields)
+
+
+def current_fields() -> dict[str, object]:
+    """The fields in force here; the caller may change the result."""
+    innermost = _scope.get()
+    return {} if innermost is None else innermost.fields()
+
+
+def _resolved(resolver: Resolver) -> Mapping[str, Any]:
+    found = resolver()
+    fields = {"principal": found} if isinstance(found, str) else dict(found or {})
+    if fields.get("principal") == "system":
+        raise InvalidEntry(
+            "the principal resolver returned 'system'; only whodid.context(principal='system') may say so"
+        )
+    _check_names(fields)
+    return fields
+
+
+def _check_names(fields: Mapping[str, object]) -> None:
+    if not fields.keys() <= CALLER_FIELDS:
+        unknown = sorted(fields.keys() - CALLER_FIELDS)
+        raise InvalidEntry(
+            f"{', '.join(unknown)}: not a field that a context can fill; put it into details={{…}} at the call. "
+            f"Fields are {', '.join(sorted(CALLER_FIELDS))}"
+        )

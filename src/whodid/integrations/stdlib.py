@@ -1,0 +1,106 @@
+"""Standard library logging: `logging.getLogger(…).audit(…)`, the handler that records, and a formatter for entries.
+
+The call travels as the message of an ordinary log record, so any formatter prints it as type, target and entry ID.
+
+`configure()` adds `audit` to `logging.Logger` itself, so that loggers made earlier have it. `AuditHandler` may stand in
+any `dictConfig`; without one the call records before the ordinary handlers see its line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import orjson
+from pythonjsonlogger.orjson import OrjsonFormatter
+
+from ..call import AuditCall
+from ..receipt import Receipt
+from ..runtime import recorder
+
+__all__ = ["AuditHandler", "AuditJsonFormatter", "AuditLogger", "audit", "get_logger", "install"]
+
+_LEVEL = logging.INFO
+
+
+class AuditHandler(logging.Handler):
+    """Records the audit call that a log record carries, and leaves all other records alone.
+
+    A failure reaches the caller of `audit()`: it never goes to `handleError`, which would swallow it.
+    """
+
+    def createLock(self) -> None:  # noqa: N802 (the name is logging's)
+        """No lock: the journal has its own, and callers must be able to wait for one disk sync together."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if isinstance(record.msg, AuditCall):
+            record.msg.record()
+
+
+class AuditJsonFormatter(OrjsonFormatter):
+    """Whole entries as JSON lines, for those who want them on stdout; other records as python-json-logger prints them.
+
+    It prints personal fields too: point it at a stream that may hold them.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        call: object = record.msg
+        if isinstance(call, AuditCall) and call.entry:
+            return orjson.dumps(call.entry, option=orjson.OPT_SORT_KEYS).decode()
+        return super().format(record)
+
+
+def audit(logger: logging.Logger, event_type: str, /, **fields: object) -> Receipt:
+    """Records an audit entry; returns its receipt once it is durable. Installed as `logging.Logger.audit`."""
+    call = AuditCall(recorder(), event_type, fields)
+
+    def chain() -> None:
+        if logger.isEnabledFor(_LEVEL):
+            logger.handle(_record(logger, call))
+
+    return call.through(chain, records=_has_handler(logger), chain_name=f"the logger {logger.name!r}")
+
+
+def _record(logger: logging.Logger, call: AuditCall) -> logging.LogRecord:
+    path, line, function, stack = logger.findCaller(stacklevel=4)
+    return logger.makeRecord(logger.name, _LEVEL, path, line, call, (), None, function, None, stack)
+
+
+def _has_handler(logger: logging.Logger | None) -> bool:
+    while logger is not None:
+        if any(isinstance(handler, AuditHandler) for handler in logger.handlers):
+            return True
+        logger = logger.parent if logger.propagate else None
+    return False
+
+
+class AuditLogger:
+    """The typed route: what `whodid.get_logger()` returns."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def audit(self, event_type: str, /, **fields: object) -> Receipt:
+        """Records an audit entry; returns its receipt once it is durable."""
+        return audit(self._logger, event_type, **fields)
+
+    async def aaudit(self, event_type: str, /, **fields: object) -> Receipt:
+        """As `audit`, off the event loop: the form for async code."""
+        return await asyncio.to_thread(self.audit, event_type, **fields)
+
+
+def get_logger(name: str = "whodid") -> AuditLogger:
+    """A logger with nothing but `audit` and `aaudit`, known to type checkers; `name` is the ordinary log line's."""
+    return AuditLogger(logging.getLogger(name))
+
+
+def _audit_method(self: logging.Logger, event_type: str, /, **fields: object) -> Receipt:
+    return audit(self, event_type, **fields)
+
+
+def install() -> None:
+    """Adds `audit` to every logger of the process, those made earlier included."""
+    method: Any = _audit_method
+    logging.Logger.audit = method  # type: ignore[attr-defined]

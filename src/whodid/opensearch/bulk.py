@@ -1,0 +1,122 @@
+"""Bulk: one request of journalled lines to OpenSearch, and the verdict on each of them.
+
+The lines are spliced into the body as they stand in the journal. Every item of the answer is looked at, whatever the
+HTTP status says, and judged by `error.type`: a flood-stage block is an item 429, `blocks.write` a 403, a closed index a
+400, a missing one a 404, and all of these pass. Only what the mapping refuses is refused for good.
+
+Verdicts: `stored` (201, or 409: the same `_id` is the same content), `refused` (mapping or parsing), `wait` (again
+later). A request that is refused as a whole is halved until the entry to blame stands alone.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+__all__ = ["Document", "Verdict", "send_bulk"]
+
+_REFUSED = {
+    "mapper_parsing_exception",
+    "document_parsing_exception",
+    "strict_dynamic_mapping_exception",
+    "parsing_exception",
+    "parse_exception",
+    "max_bytes_length_exceeded_exception",
+}
+_IMMENSE = "Document contains at least one immense term"
+_FILTER = "errors,items.*.status,items.*.error"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One journalled line with its address: `raw` becomes the `_source`, byte for byte."""
+
+    id: str
+    index: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one document; `reason` in OpenSearch's words unless it was stored."""
+
+    kind: Literal["stored", "refused", "wait"]
+    reason: str = ""
+
+
+STORED = Verdict("stored")
+
+
+def send_bulk(client: OpenSearch, documents: Sequence[Document], timeout: float) -> list[Verdict]:
+    """Sends the documents and returns a verdict for each, in order. Raises nothing that a retry could mend."""
+    from opensearchpy import ConnectionError as NoConnection
+    from opensearchpy import ImproperlyConfigured, TransportError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecation headers of the server are for `whodid doctor`
+            answer = client.bulk(body=_body(documents), params={"filter_path": _FILTER, "request_timeout": timeout})
+    except NoConnection as error:
+        return [Verdict("wait", f"no connection: {_brief(error)}")] * len(documents)
+    except ImproperlyConfigured:
+        raise
+    except TransportError as error:
+        return _whole_request_failed(client, documents, timeout, error)
+    items = answer.get("items") if isinstance(answer, dict) else None
+    if not isinstance(items, list) or len(items) != len(documents):
+        return [Verdict("wait", "the answer was not that of a bulk request; is a proxy in between?")] * len(documents)
+    return [_judge(item) for item in items]
+
+
+def _body(documents: Sequence[Document]) -> bytes:
+    parts = []
+    for document in documents:
+        parts.append(b'{"create":{"_index":"%s","_id":"%s"}}' % (document.index.encode(), document.id.encode()))
+        parts.append(document.raw)
+    parts.append(b"")
+    return b"\n".join(parts)
+
+
+def _whole_request_failed(
+    client: OpenSearch, documents: Sequence[Document], timeout: float, error: Any
+) -> list[Verdict]:
+    too_much = error.status_code in {413, 429}
+    if error.status_code != 400 and not too_much:
+        return [Verdict("wait", f"HTTP {error.status_code}: {_brief(error)}")] * len(documents)
+    if len(documents) == 1 or error.status_code == 429:
+        kind: Literal["refused", "wait"] = "wait" if error.status_code == 429 else "refused"
+        return [Verdict(kind, f"HTTP {error.status_code}: {_brief(error)}")] * len(documents)
+    half = len(documents) // 2
+    return [
+        *send_bulk(client, documents[:half], timeout),
+        *send_bulk(client, documents[half:], timeout),
+    ]
+
+
+def _judge(item: Any) -> Verdict:
+    result = item.get("create") if isinstance(item, dict) else None
+    if not isinstance(result, dict):
+        return Verdict("wait", "an item of the answer was not understood")
+    status = result.get("status")
+    if status in {200, 201, 409}:
+        return STORED
+    error = result.get("error")
+    kind, reason = (error.get("type", ""), error.get("reason", "")) if isinstance(error, dict) else ("", str(error))
+    why = f"{kind}: {reason}" + _cause(error)
+    refused = kind in _REFUSED or (kind == "illegal_argument_exception" and str(reason).startswith(_IMMENSE))
+    return Verdict("refused" if refused else "wait", why)
+
+
+def _cause(error: Any) -> str:
+    cause = error.get("caused_by") if isinstance(error, dict) else None
+    return f" ({cause.get('reason')})" if isinstance(cause, dict) else ""
+
+
+def _brief(error: Any) -> str:
+    """The kind of failure, without the body of an answer (a proxy's HTML page, say) and without credentials."""
+    return str(getattr(error, "error", "") or type(error).__name__)[:200].splitlines()[0]

@@ -1,0 +1,96 @@
+"""The service: a shipper connected to a real cluster, as `whodid ship` and `configure(ship=True)` run it."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from ..errors import OpenSearchError, OpenSearchUnavailable, WhodidError
+from ..opensearch.bulk import Document, Verdict, send_bulk
+from ..opensearch.connection import connect, translated
+from ..opensearch.template import template_name
+from ..settings import Settings, retention_days
+from .dates import Dates
+from .loop import Progress, Shipper
+
+__all__ = ["Cluster", "connected_shipper", "ship_in_background"]
+
+
+class Cluster:
+    """The cluster a shipper sends to: nothing is sent before its template was seen, and its clock asked."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = connect(settings)
+        self._settings = settings
+        self._ahead = timedelta(0)
+        self._ready = False
+
+    def send(self, documents: Sequence[Document]) -> list[Verdict]:
+        """A verdict for each document; without the template all wait, as a guessed mapping can't be mended."""
+        if not self._ready:
+            reason = self._why_not_ready()
+            if reason:
+                return [Verdict("wait", reason)] * len(documents)
+            self._ready = True
+        return send_bulk(self._client, documents, self._settings.opensearch_timeout)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._ahead
+
+    def _why_not_ready(self) -> str:
+        name = template_name(self._settings)
+        try:
+            with translated(f"the index template {name}"):
+                if not self._client.indices.exists_index_template(name=name):
+                    return f"the cluster has no index template {name}: run `whodid setup`"
+        except OpenSearchUnavailable as error:
+            return str(error)
+        except OpenSearchError:
+            pass  # whodid_writer may not look at templates; whoever made that role ran the setup
+        self._ask_clock()
+        return ""
+
+    def _ask_clock(self) -> None:
+        try:
+            with translated("the cluster's clock"):
+                answer = self._client.cat.health(params={"format": "json", "h": "epoch"})
+            self._ahead = datetime.fromtimestamp(int(answer[0]["epoch"]), UTC) - datetime.now(UTC)
+        except (OpenSearchError, LookupError, ValueError, TypeError):
+            self._ahead = timedelta(0)  # whodid_writer may not ask; our own clock has to do
+
+
+def connected_shipper(
+    settings: Settings,
+    *,
+    stop: threading.Event | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Shipper:
+    """A shipper for the cluster in the settings. Raises `SettingsError`; an unreachable cluster is waited for."""
+    cluster = Cluster(settings)
+    dates = Dates(retention_days(settings.retention), cluster.now)
+    return Shipper(settings, cluster.send, dates=dates, stop=stop, on_progress=on_progress)
+
+
+_background: dict[str, threading.Event] = {}
+_lock = threading.Lock()
+
+
+def ship_in_background(settings: Settings) -> None:
+    """Runs a shipper in a daemon thread of this process, one for each journal directory."""
+    with _lock:
+        if settings.journal_dir in _background:
+            return
+        stop = _background[settings.journal_dir] = threading.Event()
+    threading.Thread(target=_ship_patiently, args=(settings, stop), name="whodid-ship", daemon=True).start()
+
+
+def _ship_patiently(settings: Settings, stop: threading.Event) -> None:
+    """A failure of the shipper must not end the application's shipping: it is said, and tried again."""
+    while not stop.is_set():
+        try:
+            connected_shipper(settings, stop=stop).run()
+        except (WhodidError, OSError) as error:
+            warnings.warn(f"shipping of {settings.journal_dir} paused: {error}", RuntimeWarning, stacklevel=1)
+            stop.wait(settings.poll_interval)
