@@ -1,8 +1,8 @@
 """A pytest plugin with one fixture: the URL of a real OpenSearch, started once for the whole test run.
 
 Load it with `pytest_plugins = ["tests.opensearch_node"]`. The node has a free port and its own data
-directory, and ends with the test run, Ctrl-C and `kill -9` included. Set `WHODID_TEST_DEV_URL` to the URL of a
-node that runs already to save its start.
+directory, and ends with the test run, Ctrl-C and `kill -9` included. Set `WHODID_TEST_DEV_URL` to the URL of
+a node that runs already to save its start.
 """
 
 from __future__ import annotations

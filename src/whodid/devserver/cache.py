@@ -84,7 +84,7 @@ class JarCache:
     def fetch(self, jars: Sequence[LockedJar], on_progress: OnProgress) -> None:
         """Download what is missing; raises DevServerError on the first file that can't be had."""
         shutil.rmtree(self._partial, ignore_errors=True)
-        missing = list({jar.sha256: jar for jar in jars if not self.path(jar).exists()}.values())
+        missing = list({self.path(jar): jar for jar in jars if not self.path(jar).exists()}.values())
         if not missing:
             return
         self._partial.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import subprocess
@@ -13,8 +14,15 @@ from whodid.errors import DevServerError
 
 __all__ = ["GuardedProcess"]
 
-# Guards that outlive their owner are no leak; kept here, subprocess does not warn of them.
+# Guards that are meant to outlive this process.
 _handed_over: list[subprocess.Popen[str]] = []
+
+
+@atexit.register
+def _forget_handed_over() -> None:
+    """Keep subprocess from warning of them as leaks at exit: it does not for a process with a return code."""
+    for process in _handed_over:
+        process.returncode = process.poll() or 0
 
 
 class GuardedProcess:
@@ -64,15 +72,19 @@ class GuardedProcess:
         if self._hear() != "detached":
             raise DevServerError("the node ended just as it was ready; see its log")
         _handed_over.append(self._process)
+        self._close_pipes()
 
     def end(self) -> None:
         """End guard and node, and wait until they are gone."""
+        self._close_pipes()
+        self._process.terminate()
+        self._process.wait()
+
+    def _close_pipes(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
-        self._process.terminate()
-        self._process.wait()
 
     def _hear_start(self) -> int:
         word, _, rest = self._hear().partition(" ")
