@@ -85,11 +85,12 @@ def load_settings(
     path: str | Path | None = None,
     *,
     environ: Mapping[str, str] | None = None,
+    from_text: Mapping[str, str] | None = None,
     **overrides: Any,
 ) -> Settings:
     """Settings from keywords, `WHODID_…` variables, a TOML file (`path`, or `WHODID_CONFIG`) and the defaults.
 
-    A keyword that is `None` counts as not given. Raises `SettingsError` for an unknown key in a file or a call and for
+    A keyword that is `None` counts as not given; `from_text` are overrides written as in a variable. Raises `SettingsError` for an unknown key in a file or a call and for
     a value of the wrong form; an unknown `WHODID_` variable is only warned of (Kubernetes injects some for a service
     that is called whodid).
     """
@@ -99,6 +100,7 @@ def load_settings(
     if path:
         values |= _from_file(Path(path))
     values |= _from_environ(environ)
+    values |= {name: _parse(name, text) for name, text in (from_text or {}).items() if name in _HINTS}
     values |= {name: value for name, value in overrides.items() if value is not None}
     for name in values:
         if name not in _HINTS:
@@ -139,17 +141,17 @@ _OTHER_VARIABLES = {
 
 
 def _parse(name: str, text: str) -> Any:
-    """The value of a `WHODID_` variable: lists are separated by commas."""
+    """The value of a `WHODID_` variable or an option: lists are separated by commas."""
     hint = _HINTS[name]
     if hint is bool:
         if text.lower() not in {"true", "false", "1", "0", "yes", "no"}:
-            raise SettingsError(f"WHODID_{name.upper()} must be true or false")
+            raise SettingsError(f"{name} must be true or false, not {text!r}")
         return text.lower() in {"true", "1", "yes"}
     if hint in (int, float):
         try:
             return hint(text)
         except ValueError:
-            raise SettingsError(f"WHODID_{name.upper()} must be a number, not {text!r}") from None
+            raise SettingsError(f"{name} must be a number, not {text!r}") from None
     if hint == tuple[str, ...]:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     return text

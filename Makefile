@@ -1,0 +1,59 @@
+# What a newcomer and CI run. Everything lives in .venv; the development OpenSearch is cached in the user's cache folder.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast test-ism lint types imports check format bench lock generated clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(READY): requirements-dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "whodid needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## Record, ship and find entries of all 54 event types on a real OpenSearch
+	$(BIN)/python examples/demo/demo.py
+
+test: $(READY) ## Run the whole test suite, with a real OpenSearch started by the tests
+	$(BIN)/python -m pytest
+
+test-fast: $(READY) ## Run the tests that need no server
+	$(BIN)/python -m pytest -m "not live and not ism"
+
+test-ism: $(READY) ## Run the tests for a cluster with ISM, given by WHODID_TEST_OPENSEARCH
+	$(BIN)/python -m pytest -m ism
+
+lint: $(READY) ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## Check types, tests included
+	$(BIN)/mypy
+
+imports: $(READY) ## Check that modules import downwards only
+	$(BIN)/lint-imports
+
+check: lint types imports ## All three checks
+
+format: $(READY) ## Mend style and formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## Measure the cost of a call beside plain logging
+	$(BIN)/python -m benchmarks
+
+generated: $(READY) ## Write the files that are made from code or catalog (tests compare them)
+	$(BIN)/python tools/generate.py
+
+lock: $(READY) ## Renew requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --all-extras \
+	  --group dev --upgrade pyproject.toml -o requirements-dev.lock
+
+clean: ## Remove what make and the tools made in this folder
+	rm -rf $(VENV) .demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

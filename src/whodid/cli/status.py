@@ -1,0 +1,74 @@
+"""`whodid status`: where the journals, the shipping and the retention stand."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..settings import Settings
+
+if TYPE_CHECKING:
+    from ..status import DirectoryStatus
+
+__all__ = ["status"]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  whodid status                          people
+  whodid status --json | jq .backlog     programs
+  whodid status --local                  without asking the cluster
+
+Exit 1 when there is something to look at: dead letters, damaged lines, rejected or lost calls, alarms, no answer."""
+)
+@click.option("--local", is_flag=True, help="Don't ask the cluster.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def status(settings: Settings, local: bool, as_json: bool) -> None:
+    """Show backlog, dead letters, alarms and the retention in force."""
+    from ..status import directory_status
+
+    found = directory_status(settings.journal_dir)
+    cluster = {} if local else _cluster(settings)
+    if as_json:
+        click.echo(json.dumps({**found.as_json(), **({} if local else {"cluster": cluster})}))
+    else:
+        _print(found, cluster)
+    sys.exit(1 if found.problems or cluster.get("problem") else 0)
+
+
+def _cluster(settings: Settings) -> dict[str, Any]:
+    from ..errors import OpenSearchError
+    from ..opensearch.connection import connect
+    from ..opensearch.retention import retention_in_force
+
+    try:
+        view = retention_in_force(connect(settings), settings)
+    except OpenSearchError as error:
+        return {"problem": str(error)}
+    return {"retention": str(view), "enforced_by": view.enforced_by}
+
+
+def _print(found: DirectoryStatus, cluster: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(f"journal directory {found.journal_dir}", highlight=False, soft_wrap=True)
+    if found.journals:
+        table = Table(box=None, pad_edge=False)
+        for column in ("journal", "entries", "shipped", "waiting", "segments", "bytes"):
+            table.add_column(column, justify="left" if column == "journal" else "right")
+        for journal in found.journals:
+            name = journal.journal + ("" if journal.current else " (ended)")
+            numbers = (journal.last_seq, journal.acknowledged, journal.backlog, journal.segments, journal.bytes)
+            table.add_row(name, *(f"{number:,}" for number in numbers))
+        console.print(table)
+    else:
+        console.print("nothing was recorded here yet")
+    for line in (*found.problems, *(str(cluster[key]) for key in ("retention", "problem") if key in cluster)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

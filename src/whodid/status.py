@@ -1,0 +1,101 @@
+"""The status: where the journals of a directory stand, in numbers, without asking the network."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .dead_letters import read_dead_letters
+from .journal import Acknowledged, JournalDirectory
+from .journal.counter import not_recorded
+from .journal.damage import count_damaged
+from .journal.directory import read_lines, segments
+from .journal.segment import Broken, last_link
+
+__all__ = ["DirectoryStatus", "JournalStatus", "directory_status"]
+
+
+@dataclass(frozen=True, slots=True)
+class JournalStatus:
+    """One journal: `last_seq` entries were journalled, `acknowledged` of them shipped, `backlog` wait."""
+
+    journal: str
+    current: bool
+    last_seq: int
+    acknowledged: int
+    backlog: int
+    segments: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryStatus:
+    """One journal directory. `problems` are in words, empty when all is well."""
+
+    journal_dir: str
+    journals: tuple[JournalStatus, ...]
+    dead_letters: int
+    damaged: int
+    rejected: int
+    not_recorded: int
+    alarms: tuple[dict[str, Any], ...]
+
+    @property
+    def backlog(self) -> int:
+        return sum(journal.backlog for journal in self.journals)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        counts = {
+            "dead letters: OpenSearch refused them for good": self.dead_letters,
+            "damaged journal lines, kept in damaged.ndjson": self.damaged,
+            "calls that broke the catalog, kept in rejected.ndjson": self.rejected,
+            "calls that could not be recorded (on_failure = warn)": self.not_recorded,
+        }
+        alarms = tuple(f"{alarm['time']} {alarm['alarm']}: {alarm['about']}" for alarm in self.alarms)
+        return tuple(f"{count} {what}" for what, count in counts.items() if count) + alarms
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "backlog": self.backlog, "problems": list(self.problems)}
+
+
+def directory_status(journal_dir: str) -> DirectoryStatus:
+    """The status of a journal directory, which need not exist yet. Raises `JournalDamaged`."""
+    directory = JournalDirectory(journal_dir)
+    return DirectoryStatus(
+        journal_dir=str(directory.path),
+        journals=tuple(_journal_status(directory, journal) for journal in directory.journals()),
+        dead_letters=len(read_dead_letters(directory)),
+        damaged=count_damaged(directory),
+        rejected=sum(1 for _ in read_lines(directory.rejected)),
+        not_recorded=not_recorded(directory.path),
+        alarms=tuple(directory.alarms()),
+    )
+
+
+def _journal_status(directory: JournalDirectory, journal: str) -> JournalStatus:
+    path = directory.journal(journal)
+    found = segments(path)
+    acknowledged = Acknowledged.read(path).seq
+    last = max(_last_seq(path), acknowledged)
+    return JournalStatus(
+        journal=journal,
+        current=directory.current() == journal,
+        last_seq=last,
+        acknowledged=acknowledged,
+        backlog=last - acknowledged,
+        segments=len(found),
+        bytes=sum(segment.stat().st_size for segment in found),
+    )
+
+
+def _last_seq(path: Path) -> int:
+    for segment in reversed(segments(path)):
+        try:
+            link = last_link(segment)
+        except Broken:
+            continue
+        if link is not None:
+            return link.seq
+    return 0
