@@ -72,9 +72,7 @@ def lock_component(component: Component, resolved: Resolved) -> list[LockedJar]:
     for (group, artifact), found in resolved.items():
         content = found.file.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
-        jars.append(
-            LockedJar(component.folder, group, artifact, found.version, found.packaging, len(content), digest)
-        )
+        jars.append(LockedJar(component.folder, group, artifact, found.version, found.packaging, len(content), digest))
     return jars
 
 
@@ -94,9 +92,7 @@ def lock_all(cache: Path) -> list[LockedJar]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only say whether the lock would change")
     check: bool = parser.parse_args().check
     with tempfile.TemporaryDirectory(prefix="whodid-lock-") as cache:

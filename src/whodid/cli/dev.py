@@ -25,9 +25,7 @@ data_dir_option = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the node's data and log. [default: dev in the user's data folder]",
 )
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."
-)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 
 
 @click.group()
@@ -45,9 +43,7 @@ def dev() -> None:
 
 
 @dev.command()
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=9200, show_default=True, help="0 picks a free one."
-)
+@click.option("--port", type=click.IntRange(0, 65535), default=9200, show_default=True, help="0 picks a free one.")
 @data_dir_option
 @click.option("--heap-mb", type=click.IntRange(128), default=512, show_default=True, help="Java heap, in MB.")
 @click.option(
@@ -127,9 +123,7 @@ def status(data_dir: Path | None, as_json: bool) -> None:
 
 
 @dev.command()
-@click.option(
-    "-n", "--lines", type=click.IntRange(0), default=50, show_default=True, help="How many last lines."
-)
+@click.option("-n", "--lines", type=click.IntRange(0), default=50, show_default=True, help="How many last lines.")
 @click.option("--follow", is_flag=True, help="Go on with each new line, until the node ends.")
 @data_dir_option
 @json_option

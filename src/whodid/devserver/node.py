@@ -17,15 +17,15 @@ from types import TracebackType
 from whodid.devserver.component import OPENSEARCH_VERSION
 from whodid.devserver.diagnosis import diagnose
 from whodid.devserver.filelock import hold_lock, is_locked
-from whodid.devserver.folder import MARKER, DataDir, cache_dir
+from whodid.devserver.folder import MARKER, DataDir, cache_dir, require_extra
 from whodid.devserver.guarded import GuardedProcess
 from whodid.devserver.home import prepare_home
-from whodid.devserver.java import java_command, java_program, write_config
+from whodid.devserver.java import java_command, write_config
 from whodid.devserver.lockfile import read_lock
 from whodid.devserver.port import require_free
 from whodid.devserver.progress import OnProgress, Progress, unheard
 from whodid.devserver.readiness import bound_port, is_ready, wait_for
-from whodid.devserver.record import NodeRecord, ProcessMark, read_record, write_record
+from whodid.devserver.record import NodeRecord, ProcessMark, forget_record, read_record, write_record
 from whodid.errors import DevServerError
 
 __all__ = ["NodeStatus", "RunningNode", "reset", "start", "status", "stop"]
@@ -59,12 +59,13 @@ class RunningNode:
     pid: int
     data_dir: Path
     log_file: Path
+    _record: NodeRecord = field(repr=False)
     _guarded: GuardedProcess = field(repr=False, compare=False)
 
     def stop(self) -> None:
         """End the node and wait until it is gone; a second call does nothing."""
         self._guarded.end()
-        DataDir(self.data_dir).record.unlink(missing_ok=True)
+        forget_record(DataDir(self.data_dir).record, self._record)
 
     def __enter__(self) -> RunningNode:
         return self
@@ -90,6 +91,7 @@ def start(
     soon as the returned object is stopped or forgotten. `timeout` (seconds) bounds the start itself, not the
     download before it. Raises DevServerError, whose message says what to do.
     """
+    require_extra()
     directory = DataDir.of(data_dir)
     directory.claim()
     hear = on_progress or unheard
@@ -97,7 +99,6 @@ def start(
         if lock is None:
             raise DevServerError(_in_use(directory))
         require_free(port)
-        java_program()
         home = prepare_home(cache_dir(), read_lock(), hear)
         guarded = _launch(home, directory, port, heap_mb, lock)
         try:
@@ -127,9 +128,7 @@ def _launch(home: Path, directory: DataDir, port: int, heap_mb: int, lock: int) 
         write_config(directory, port)
         return GuardedProcess(command, lock, directory.log, directory.path)
     except OSError as error:
-        raise DevServerError(
-            f"can't start a node on {directory.path}: {error}; try another --data-dir"
-        ) from error
+        raise DevServerError(f"can't start a node on {directory.path}: {error}; try another --data-dir") from error
 
 
 def _await_ready(guarded: GuardedProcess, directory: DataDir, hear: OnProgress, timeout: float) -> int:
@@ -161,7 +160,7 @@ def _hand_out(guarded: GuardedProcess, directory: DataDir, port: int, detached: 
     write_record(directory.record, record)
     if detached:
         guarded.detach()
-    return RunningNode(record.url, port, node.pid, directory.path, directory.log, guarded)
+    return RunningNode(record.url, port, node.pid, directory.path, directory.log, record, guarded)
 
 
 def status(data_dir: Path | None = None) -> NodeStatus:
@@ -192,10 +191,9 @@ def stop(data_dir: Path | None = None) -> bool:
             raise DevServerError(
                 f"another process is starting a node on {directory.path}; end that one, and its node ends"
             )
-        directory.record.unlink(missing_ok=True)
         return False
     _end_processes(record)
-    directory.record.unlink(missing_ok=True)
+    forget_record(directory.record, record)
     return True
 
 
@@ -231,7 +229,5 @@ def reset(data_dir: Path | None = None) -> bool:
                 shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
         shutil.rmtree(directory.path)
     except OSError as error:
-        raise DevServerError(
-            f"could not delete all of {directory.path}: {error}; delete it by hand"
-        ) from error
+        raise DevServerError(f"could not delete all of {directory.path}: {error}; delete it by hand") from error
     return True

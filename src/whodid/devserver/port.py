@@ -12,9 +12,7 @@ __all__ = ["require_free"]
 def require_free(port: int) -> None:
     """Raise DevServerError when something listens on 127.0.0.1:`port`. Port 0 is always free."""
     if not 0 <= port <= 65535:
-        raise DevServerError(
-            f"{port} is not a port; give one from 1 to 65535 with --port, or 0 for a free one"
-        )
+        raise DevServerError(f"{port} is not a port; give one from 1 to 65535 with --port, or 0 for a free one")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
