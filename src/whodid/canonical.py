@@ -1,7 +1,7 @@
 """Canonical JSON: which values an entry may hold, and the one byte sequence (RFC 8785) that is hashed for it.
 
-Values are strings (valid Unicode without surrogates or NUL), booleans, null, integers within ±2^53, finite floats,
-lists and objects with ASCII keys. Sorted compact JSON is RFC 8785 wherever no float occurs, so floats alone take the
+Values are strings (valid Unicode without surrogates or NUL), booleans, null, integers within ±(2^53 − 1), finite
+floats, lists and objects with ASCII keys. Sorted compact JSON is RFC 8785 wherever no float occurs, so floats alone take the
 slower road through the `rfc8785` library. tests/test_canonical.py proves both against that library.
 """
 
@@ -21,7 +21,9 @@ __all__ = ["MAX_DEPTH", "canonical", "plain"]
 MAX_DEPTH = 12
 """Levels of nesting in `details`, `before` and `after`."""
 
-_SAFE_INTEGER = 2**53
+_SAFE_INTEGER = 2**53 - 1
+_EXPONENT_FROM = 1e21
+"""From here on RFC 8785 writes an exponent; below, a float beyond the safe integers would read back as an integer."""
 _OPTIONS = orjson.OPT_SORT_KEYS
 
 
@@ -43,7 +45,7 @@ def plain(value: object, path: str, depth: int = 0) -> Any:
         return _plain_string(value, path)
     if isinstance(value, int):
         if not -_SAFE_INTEGER <= value <= _SAFE_INTEGER:
-            raise InvalidEntry(f"{path} is an integer beyond ±2^53, which JSON readers round; pass it as a string")
+            raise InvalidEntry(f"{path} is an integer beyond ±(2^53 - 1), which JSON readers round; pass a string")
         return int(value)
     if isinstance(value, float):
         return _plain_float(value, path)
@@ -75,8 +77,10 @@ def _plain_string(value: str, path: str) -> str:
 def _plain_float(value: float, path: str) -> float | int:
     if not math.isfinite(value):
         raise InvalidEntry(f"{path} is NaN or infinite, which JSON can't hold; pass None or a string")
+    if _SAFE_INTEGER < abs(value) < _EXPONENT_FROM:
+        raise InvalidEntry(f"{path} is a number beyond ±(2^53 - 1), which JSON readers round; pass a string")
     # RFC 8785 writes 1.0 as 1, so that is what a reader gets back.
-    return int(value) if value.is_integer() and abs(value) <= _SAFE_INTEGER else float(value)
+    return int(value) if value.is_integer() and abs(value) < _EXPONENT_FROM else float(value)
 
 
 def _plain_key(key: object, path: str) -> str:

@@ -70,8 +70,10 @@ class Chain:
         found = segments(path)
         acknowledged = Acknowledged.read(path)
         if found and not is_closed(found[-1].stat()):
-            segment = Segment(found[-1], before=_link_before(found, acknowledged))
+            segment = Segment(found[-1])
             self._catch_up(segment)
+            if segment.size == 0:
+                segment.link = _link_before(found, acknowledged)
         else:
             end = _link_before([*found, path / segment_name(0)], acknowledged)
             segment = self._create(path, end)
@@ -97,6 +99,7 @@ class Chain:
     def _adopt(self, segment: Segment) -> None:
         self.segment = segment
         self._opened_at = self._monotonic()
+        self._other_bytes = self._bytes_beside(segment)
 
     def make_room(self, segment: Segment, needed: int) -> Segment:
         """The segment that takes `needed` bytes more: this one, or its successor. Raises `JournalFull`."""
@@ -111,13 +114,17 @@ class Chain:
 
     def _check_max_bytes(self, segment: Segment, needed: int) -> None:
         if self._max_bytes and self._other_bytes + segment.size + needed > self._max_bytes:
-            others = (path for path in self.directory.path.glob("*/*.ndjson") if path != segment.path)
-            self._other_bytes = sum(path.stat().st_size for path in others)
+            self._other_bytes = self._bytes_beside(segment)  # the shipper may have deleted some
             if self._other_bytes + segment.size + needed > self._max_bytes:
                 raise JournalFull(
                     f"the journal in {self.directory.path} has reached max_bytes = {self._max_bytes}; nothing already "
                     "recorded was touched. Run `whodid ship`, or raise max_bytes"
                 )
+
+    def _bytes_beside(self, segment: Segment) -> int:
+        if not self._max_bytes:
+            return 0
+        return sum(path.stat().st_size for path in self.directory.path.glob("*/*.ndjson") if path != segment.path)
 
     def end(self, reason: str) -> None:
         """Ends the current journal for good and begins the next."""

@@ -144,10 +144,13 @@ class Journal:
         """Syncs, and closes this process's files. A later append opens them again."""
         self.sync()
         with self._thread_lock:
-            self._chain = None
-            if self._file_lock is not None:
-                self._file_lock.close()
-                self._file_lock = None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._chain = None
+        if self._file_lock is not None:
+            self._file_lock.close()
+            self._file_lock = None
 
     def after_fork_in_child(self) -> None:
         """Lets go of the parent's descriptors, which leaves the parent's lock alone."""
@@ -187,6 +190,8 @@ class _Exclusive:
         journal = self._journal
         if journal._file_lock is not None:
             journal._file_lock.release()
+        if isinstance(error, OSError):
+            journal._let_go()  # the directory may be another one by now
         journal._thread_lock.release()
         if isinstance(error, OSError):
             raise _not_recorded(journal.path, error) from error

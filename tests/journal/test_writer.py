@@ -1,0 +1,350 @@
+"""The journal's writer: one chain, whoever writes; torn tails, forks, kills, full disks, copies."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import independent
+from whodid.errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
+from whodid.integrity import Draft
+from whodid.journal import Acknowledged, Journal, JournalDirectory, read_entries
+from whodid.journal.lock import FileLock
+from whodid.journal.segment import Segment
+
+
+def draft(target: str = "x") -> Draft:
+    return Draft({"type": "t", "target": target, "client_ip": "203.0.113.9"}, ("client_ip",))
+
+
+def targets(path: Path) -> list[str]:
+    entries = list(read_entries(path))
+    assert independent.problems(entries) == []
+    return [entry["target"] for entry in entries]
+
+
+def segment_of(path: Path) -> Path:
+    return max(path.glob("*/[0-9]*.ndjson"))
+
+
+def alarms(path: Path) -> list[str]:
+    return [alarm["alarm"] for alarm in JournalDirectory(path).alarms()]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+def test_entries_are_numbered_without_a_gap_and_chained(path: Path) -> None:
+    journal = Journal(path)
+    positions = [journal.append(draft(str(n))) for n in range(5)]
+    assert [position.seq for position in positions] == [1, 2, 3, 4, 5]
+    assert targets(path) == ["0", "1", "2", "3", "4"]
+
+
+def test_the_directory_is_private(path: Path) -> None:
+    Journal(path).append(draft())
+    assert path.stat().st_mode & 0o777 == 0o700
+    assert [f for f in path.rglob("*") if f.is_file() and f.stat().st_mode & 0o077] == []
+
+
+def test_two_writers_of_one_process_share_one_chain(path: Path) -> None:
+    first, second = Journal(path), Journal(path)
+    for n in range(6):
+        (first, second)[n % 2].append(draft(str(n)))
+    assert targets(path) == [str(n) for n in range(6)]
+
+
+def test_a_chain_goes_on_after_a_restart(path: Path) -> None:
+    Journal(path).append(draft("a"))
+    Journal(path).append(draft("b"))
+    assert targets(path) == ["a", "b"]
+
+
+def test_threads_share_one_chain_and_their_syncs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(path)
+    threads = [threading.Thread(target=lambda: [journal.append(draft()) for _ in range(20)]) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(targets(path)) == 320
+
+
+def _append_many(path: Path, count: int) -> None:
+    journal = Journal(path)
+    for _ in range(count):
+        journal.append(draft(), "process")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_processes_share_one_chain(path: Path, method: str) -> None:
+    context: Any = multiprocessing.get_context(method)
+    processes = [context.Process(target=_append_many, args=(path, 50)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert len(targets(path)) == 200
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_forked_child_uses_its_own_descriptors_and_both_go_on(path: Path) -> None:
+    journal = Journal(path)
+    journal.append(draft("before"))
+    child = os.fork()
+    if child == 0:
+        try:
+            for _ in range(20):
+                journal.append(draft("child"))
+            os._exit(0)
+        finally:
+            os._exit(1)
+    for _ in range(20):
+        journal.append(draft("parent"))
+    assert os.waitpid(child, 0)[1] == 0
+    assert sorted(targets(path)) == ["before", *["child"] * 20, *["parent"] * 20]
+
+
+@pytest.mark.parametrize("torn", [b'{"hash":"abc', b"\0" * 500, b"x" * 70_000])
+def test_half_a_line_that_a_crash_left_is_kept_aside_and_cut(path: Path, torn: bytes) -> None:
+    Journal(path).append(draft("a"))
+    with segment_of(path).open("ab") as file:
+        file.write(torn)
+    position = Journal(path).append(draft("b"))
+    assert targets(path) == ["a", "b"]
+    assert position.seq == 2
+    assert segment_of(path).with_name(segment_of(path).name + ".torn").read_bytes() == torn + b"\n"
+    assert alarms(path) == ["torn tail"]
+
+
+def test_a_running_writer_cuts_what_another_that_was_killed_left(path: Path) -> None:
+    journal = Journal(path)
+    journal.append(draft("a"))
+    with segment_of(path).open("ab") as file:
+        file.write(b'{"half')
+    journal.append(draft("b"))
+    assert targets(path) == ["a", "b"]
+
+
+def test_a_damaged_last_line_ends_the_journal_and_recording_goes_on(path: Path) -> None:
+    Journal(path).append(draft("a"))
+    with segment_of(path).open("ab") as file:
+        file.write(b'{"edited":"by hand"}\n')
+    position = Journal(path).append(draft("b"))
+    assert position.seq == 1
+    assert sorted(targets(path)) == ["a", "b"]
+    assert alarms(path) == ["new journal"]
+
+
+def test_a_segment_is_closed_by_size_and_the_chain_goes_on_in_the_next(path: Path) -> None:
+    journal = Journal(path, segment_bytes=2000)
+    for n in range(20):
+        journal.append(draft(str(n)))
+    modes = [f.stat().st_mode & 0o777 for f in sorted(path.glob("*/[0-9]*.ndjson"))]
+    assert len(modes) > 3
+    assert modes == [0o400] * (len(modes) - 1) + [0o600]
+    assert targets(path) == [str(n) for n in range(20)]
+
+
+def test_a_segment_is_closed_by_age(path: Path) -> None:
+    now = [0.0]
+    journal = Journal(path, segment_age=3600, monotonic=lambda: now[0])
+    journal.append(draft("a"))
+    now[0] = 3601
+    journal.append(draft("b"))
+    assert len(list(path.glob("*/[0-9]*.ndjson"))) == 2
+    assert targets(path) == ["a", "b"]
+
+
+def test_another_writer_notices_that_a_segment_was_closed(path: Path) -> None:
+    slow, fast = Journal(path, segment_bytes=1500), Journal(path, segment_bytes=1500)
+    slow.append(draft("slow"))
+    for _ in range(10):
+        fast.append(draft("fast"))
+    slow.append(draft("slow"))
+    assert targets(path) == ["slow", *["fast"] * 10, "slow"]
+
+
+def test_an_empty_segment_left_by_a_crash_is_used(path: Path) -> None:
+    journal = Journal(path)
+    journal.append(draft("a"))
+    old = segment_of(path)
+    old.chmod(0o400)
+    old.with_name("00000000000000000002.ndjson").touch(0o600)
+    journal.append(draft("b"))
+    assert targets(path) == ["a", "b"]
+    assert len(list(path.glob("*/[0-9]*.ndjson"))) == 2
+
+
+def test_a_copied_directory_starts_a_journal_of_its_own(path: Path, tmp_path: Path) -> None:
+    Journal(path).append(draft("a"))
+    copy = tmp_path / "copy"
+    shutil.copytree(path, copy)
+    original, copied = Journal(path).append(draft("b")), Journal(copy).append(draft("b"))
+    assert original.journal != copied.journal
+    assert (original.seq, copied.seq) == (2, 1)
+    assert alarms(copy) == ["new journal"]
+    assert alarms(path) == []
+
+
+def test_a_directory_rolled_back_behind_its_acknowledged_position_starts_anew(path: Path) -> None:
+    first = Journal(path).append(draft("a"))
+    Acknowledged(5, "f" * 64).write(path / first.journal)
+    second = Journal(path).append(draft("b"))
+    assert second.journal != first.journal
+    assert alarms(path) == ["new journal"]
+
+
+def test_a_directory_deleted_while_running_is_made_anew(path: Path) -> None:
+    journal = Journal(path)
+    journal.append(draft("a"))
+    shutil.rmtree(path)
+    with pytest.raises(NotRecorded):
+        journal.append(draft("b"))
+    assert journal.append(draft("c")).seq == 1
+    assert targets(path) == ["c"]
+
+
+def _fails(number: int) -> Callable[..., Any]:
+    def fail(*_: object) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_raises_and_recording_goes_on_once_there_is_space(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    journal = Journal(path)
+    journal.append(draft("a"))
+    with monkeypatch.context() as patched:
+        patched.setattr("whodid.journal.segment.os.write", _fails(number))
+        with pytest.raises(JournalFull, match="no space"):
+            journal.append(draft("b"))
+    assert journal.append(draft("c")).seq == 2
+    assert targets(path) == ["a", "c"]
+
+
+def test_a_short_write_is_cut_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(path)
+    journal.append(draft("a"))
+    write = os.write
+    with monkeypatch.context() as patched:
+        patched.setattr("whodid.journal.segment.os.write", lambda fd, data: write(fd, data[:100]))
+        with pytest.raises(JournalFull, match="only 100 of"):
+            journal.append(draft("b"))
+    assert journal.append(draft("c")).seq == 2
+    assert targets(path) == ["a", "c"]
+
+
+def test_a_failed_write_ends_the_journal_and_recording_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(path)
+    first = journal.append(draft("a"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Segment, "append", _fails(errno.EIO))
+        with pytest.raises(NotRecorded, match="not known to be recorded"):
+            journal.append(draft("b"))
+    assert journal.append(draft("c")).journal != first.journal
+    assert sorted(targets(path)) == ["a", "c"]
+    assert alarms(path) == ["new journal"]
+
+
+def test_a_failed_sync_is_never_retried_and_ends_the_journal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(path)
+    first = journal.append(draft("a"))
+    with monkeypatch.context() as patched:
+        patched.setattr("whodid.journal.segment.datasync", _fails(errno.EIO))
+        with pytest.raises(NotRecorded, match="could not be synced"):
+            journal.append(draft("b"))
+    assert journal.append(draft("c")).journal != first.journal
+    assert alarms(path) == ["new journal"]
+
+
+def test_max_bytes_is_a_limit_for_all_segments_together(path: Path) -> None:
+    journal = Journal(path, segment_bytes=1000, max_bytes=3000)
+    with pytest.raises(JournalFull, match="max_bytes = 3000"):
+        for _ in range(100):
+            journal.append(draft())
+    assert sum(f.stat().st_size for f in path.glob("*/[0-9]*.ndjson")) <= 3000
+    assert targets(path)
+
+
+def test_a_lock_that_another_process_holds_ends_in_an_error_that_names_it(path: Path) -> None:
+    journal = Journal(path, lock_timeout=0.2)
+    journal.append(draft("a"))
+    holder = FileLock(path / "lock")
+    holder.acquire(1)
+    try:
+        with pytest.raises(JournalLocked, match=f"process {os.getpid()}" if sys.platform == "linux" else "locked"):
+            journal.append(draft("b"))
+    finally:
+        holder.close()
+    journal.append(draft("c"))
+    assert targets(path) == ["a", "c"]
+
+
+def test_a_link_in_the_place_of_a_segment_is_refused(path: Path, tmp_path: Path) -> None:
+    Journal(path).append(draft("a"))
+    segment = segment_of(path)
+    segment.rename(tmp_path / "elsewhere")
+    segment.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(JournalDamaged, match="symbolic link"):
+        Journal(path).append(draft("b"))
+
+
+def test_a_directory_of_a_newer_version_is_refused(path: Path) -> None:
+    Journal(path).append(draft("a"))
+    (path / "current").write_text('{"format": 2, "journal": "x"}')
+    with pytest.raises(JournalDamaged, match="newer whodid"):
+        Journal(path).append(draft("b"))
+
+
+_LOOP = """
+import sys
+from whodid.integrity import Draft
+from whodid.journal import Journal
+journal, n = Journal(sys.argv[1]), 0
+while True:
+    n += 1
+    position = journal.append(Draft({"type": "t", "target": sys.argv[2] + str(n), "pad": "x" * 700}), "process")
+    print(sys.argv[2] + str(n), flush=True)
+"""
+
+
+def test_kill_9_in_a_loop_of_appends_loses_no_entry_whose_call_returned(path: Path) -> None:
+    acknowledged: list[str] = []
+    for round_ in range(6):
+        command = [sys.executable, "-c", _LOOP, str(path)]
+        processes = [
+            subprocess.Popen([*command, f"{round_}-{n}-"], stdout=subprocess.PIPE, text=True) for n in range(2)
+        ]
+        for process in processes:
+            assert process.stdout
+            acknowledged += [process.stdout.readline().strip() for _ in range(15 + 7 * round_)]
+        for process in processes:
+            process.send_signal(signal.SIGKILL)
+        for process in processes:
+            with process:
+                assert process.stdout
+                rest = process.stdout.read()
+                acknowledged += rest[: rest.rfind("\n") + 1].split()
+    Journal(path).append(draft("last"))
+    found = targets(path)
+    assert sorted(set(acknowledged) - set(found)) == []
+    assert len(found) == len(set(found))

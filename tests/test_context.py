@@ -1,0 +1,80 @@
+"""The context: nested, task-safe, and one person's details never under another's name."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+
+import pytest
+
+from whodid.context import bind, context, current_fields, scope
+from whodid.errors import InvalidEntry
+
+
+def test_blocks_nest_and_end() -> None:
+    with context(principal="42", organization_id="7"):
+        with context(organization_id="8", workspace_id="9"):
+            assert current_fields() == {"principal": "42", "organization_id": "8", "workspace_id": "9"}
+        assert current_fields() == {"principal": "42", "organization_id": "7"}
+    assert current_fields() == {}
+
+
+def test_another_principal_inherits_no_name_and_no_token() -> None:
+    ada = context(principal="42", principal_name="Ada", access_token_id="t", client_ip="203.0.113.9")
+    with ada, context(principal="43"):
+        assert current_fields() == {"principal": "43", "client_ip": "203.0.113.9"}
+
+
+def test_the_system_inherits_no_address() -> None:
+    with context(principal="42", client_ip="203.0.113.9", user_agent="curl"), context(principal="system"):
+        assert current_fields() == {"principal": "system"}
+
+
+def test_bind_adds_to_the_innermost_block() -> None:
+    with context(organization_id="7"):
+        bind(principal="42")
+        assert current_fields() == {"organization_id": "7", "principal": "42"}
+    assert current_fields() == {}
+
+
+def test_bind_in_a_thread_with_a_copy_of_the_context_is_seen_by_the_request() -> None:
+    with context(organization_id="7"):
+        copied = contextvars.copy_context()
+        thread = threading.Thread(target=lambda: copied.run(bind, principal="42"))
+        thread.start()
+        thread.join()
+        assert current_fields()["principal"] == "42"
+
+
+def test_concurrent_tasks_never_swap_principals() -> None:
+    async def request(user: str) -> object:
+        with context(principal=user):
+            await asyncio.sleep(0)
+            return current_fields()["principal"]
+
+    async def both() -> list[object]:
+        return await asyncio.gather(*(request(str(n)) for n in range(50)))
+
+    assert asyncio.run(both()) == [str(n) for n in range(50)]
+
+
+def test_a_resolver_is_asked_at_the_call_and_bind_wins_over_it() -> None:
+    user: list[str | None] = [None]
+    with scope({}, lambda: user[0]):
+        assert current_fields() == {}
+        user[0] = "42"
+        assert current_fields() == {"principal": "42"}
+        bind(principal="43")
+        assert current_fields() == {"principal": "43"}
+
+
+def test_a_resolver_may_not_say_system() -> None:
+    with scope({}, lambda: "system"), pytest.raises(InvalidEntry, match="resolver returned 'system'"):
+        current_fields()
+
+
+@pytest.mark.parametrize("name", ["seq", "nope", "creation_date"])
+def test_a_name_that_is_no_field_is_refused(name: str) -> None:
+    with pytest.raises(InvalidEntry, match=f"{name}: not a field that a context can fill"), context(**{name: "x"}):
+        pass

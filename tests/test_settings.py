@@ -1,0 +1,120 @@
+"""Settings: one name everywhere, checked at the edge, no secret in sight."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from whodid.errors import SettingsError
+from whodid.resources import resource_text
+from whodid.settings import Settings, load_settings, parse_age, retention_days
+
+
+def test_the_defaults_are_in_force_without_any_file() -> None:
+    settings = load_settings(environ={})
+    assert settings.retention == "365d"
+    assert settings.durability == "disk"
+    assert settings.on_failure == "raise"
+
+
+def test_the_documented_file_holds_every_setting_with_its_default() -> None:
+    text = resource_text("config/whodid.toml")
+    documented = {**tomllib.loads(text), **dict.fromkeys(re.findall(r"^# (\w+) = ", text, re.M))}
+    assert set(documented) == {field.name for field in dataclasses.fields(Settings)}
+    defaults = Settings()
+    for name, value in documented.items():
+        if value is not None:
+            default = getattr(defaults, name)
+            assert (tuple(value) if isinstance(value, list) else value) == default, name
+
+
+def test_first_wins_keyword_then_variable_then_file(tmp_path: Path) -> None:
+    file = tmp_path / "whodid.toml"
+    file.write_text('service = "file"\nhost = "file"\nindex_prefix = "file"')
+    settings = load_settings(file, environ={"WHODID_HOST": "variable", "WHODID_SERVICE": "variable"}, service="keyword")
+    assert (settings.service, settings.host, settings.index_prefix) == ("keyword", "variable", "file")
+
+
+def test_the_file_can_be_named_by_a_variable(tmp_path: Path) -> None:
+    file = tmp_path / "whodid.toml"
+    file.write_text('service = "file"')
+    assert load_settings(environ={"WHODID_CONFIG": str(file)}).service == "file"
+
+
+def test_variables_are_parsed_by_the_setting_s_type() -> None:
+    settings = load_settings(
+        environ={
+            "WHODID_TRUSTED_PROXIES": "10.0.0.0/8, 192.168.0.0/16",
+            "WHODID_ECHO": "false",
+            "WHODID_MAX_BYTES": "5",
+            "WHODID_SEGMENT_AGE": "7.5",
+        }
+    )
+    assert settings.trusted_proxies == ("10.0.0.0/8", "192.168.0.0/16")
+    assert (settings.echo, settings.max_bytes, settings.segment_age) == (False, 5, 7.5)
+
+
+def test_an_unknown_variable_is_only_warned_of() -> None:
+    with pytest.warns(UserWarning, match=r"WHODID_SERVICE_HOST names no setting"):
+        load_settings(environ={"WHODID_SERVICE_HOST": "10.0.0.1"})
+
+
+@pytest.mark.parametrize(
+    ("keywords", "says"),
+    [
+        ({"journal_dri": "/x"}, "no setting 'journal_dri' .did you mean 'journal_dir'"),
+        ({"durability": "none"}, "durability must be one of disk, process"),
+        ({"echo": "yes"}, "echo must be of type bool"),
+        ({"retention": "1y"}, "retention must be a number of days such as 365d"),
+        ({"retention": "12h"}, "retention must be a number of days"),
+        ({"retention": "0d"}, "not an age"),
+        ({"index_prefix": "Audit"}, "index_prefix 'Audit' must"),
+        ({"index_prefix": "a*"}, "index_prefix"),
+        ({"trusted_proxies": ["10.0.0.1/8"]}, "trusted_proxies must hold networks"),
+        ({"trusted_proxies": [1]}, "trusted_proxies must be a list of strings"),
+        ({"opensearch_hosts": []}, "opensearch_hosts is empty"),
+        ({"opensearch_hosts": "search.example:9200"}, "must hold URLs"),
+        ({"opensearch_hosts": "http://search.example:9200"}, "would send the audit log unencrypted"),
+        ({"opensearch_hosts": "https://u:hunter2@search.example"}, "must not carry a password"),
+        ({"opensearch_password": "a", "opensearch_password_file": "b"}, "not both"),
+        ({"lock_timeout": 0}, "lock_timeout must be more than 0"),
+        ({"bulk_entries": 0}, "bulk_entries must be at least 1"),
+        ({"max_bytes": -1}, "max_bytes must not be negative"),
+        ({"max_bytes": "many"}, "max_bytes must be of type int"),
+    ],
+)
+def test_a_bad_value_is_an_error_that_says_what_to_change(keywords: dict[str, Any], says: str) -> None:
+    with pytest.raises(SettingsError, match=says) as caught:
+        load_settings(environ={}, **keywords)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("content", "says"), [("x = ", "is not TOML"), ("nope = 1", "no setting 'nope'")])
+def test_a_bad_file_is_an_error_that_names_it(tmp_path: Path, content: str, says: str) -> None:
+    (tmp_path / "whodid.toml").write_text(content)
+    with pytest.raises(SettingsError, match=says):
+        load_settings(tmp_path / "whodid.toml", environ={})
+
+
+def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"nowhere\.toml can't be read"):
+        load_settings(tmp_path / "nowhere.toml", environ={})
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:9200", "http://localhost:9200", "http://[::1]:9200", "https://x"])
+def test_plain_http_is_for_this_machine_only(host: str) -> None:
+    assert load_settings(environ={}, opensearch_hosts=host).opensearch_hosts == (host,)
+
+
+def test_the_password_is_in_no_representation() -> None:
+    assert "hunter2" not in repr(Settings(opensearch_password="hunter2"))
+
+
+def test_ages() -> None:
+    assert [parse_age(text) for text in ("365d", "12h", "90m", "30s")] == [31_536_000, 43_200, 5_400, 30]
+    assert (retention_days("400d"), retention_days("off")) == (400, None)
