@@ -51,10 +51,11 @@ class AuditCall:
         entry is recorded before the chain sees it. Whatever else goes wrong in the chain costs the ordinary log line,
         not the entry.
         """
+        if not self._recorder.settings.echo:
+            return self.record()
         if not records:
             self.record()
-        if self._recorder.settings.echo or records:
-            self._send(chain, chain_name)
+        self._send(chain, chain_name)
         if self.receipt is None:
             _warn_once(f"{chain_name} swallowed an audit call (a level, a filter or an earlier processor)")
         return self.record()

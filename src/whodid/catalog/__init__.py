@@ -1,0 +1,104 @@
+"""The catalog: what may be said, read from events.toml, and whether an entry says it rightly.
+
+`model` is what a catalog holds, `loading` reads one from TOML, `schema` turns it into JSON Schema, `explanation` says
+in words what is wrong with an entry. A call is checked by validators compiled from the schema, so that the committed
+config/audit-entry.schema.json and the checks can't disagree.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import InvalidEntry
+from ..resources import resource_text
+from .explanation import violations
+from .loading import parse, read
+from .model import Contents, EventType, Resource
+from .schema import entry_schema, type_schema
+
+if TYPE_CHECKING:
+    import jsonschema_rs
+
+__all__ = ["Catalog", "EventType", "Resource"]
+
+
+class Catalog:
+    """The event types an application may record. Immutable; validators are compiled at a type's first use."""
+
+    def __init__(self, contents: Contents) -> None:
+        self.resources = contents.resources
+        self.types = contents.types
+        self.personal = contents.personal
+        self._contents = contents
+        self._validators: dict[str, jsonschema_rs.Validator] = {}
+
+    @classmethod
+    def load(cls, path: str | Path | None = None, *, mode: Literal["extend", "replace"] = "extend") -> Catalog:
+        """The default catalog, extended or replaced by the events.toml at `path`. Raises `CatalogError`."""
+        default = parse(resource_text("config/events.toml"), "config/events.toml")
+        if path is None:
+            return cls(default)
+        text = read(Path(path))
+        return cls(parse(text, str(path), default if mode == "extend" else None))
+
+    @classmethod
+    def parse(cls, text: str, *, name: str = "events.toml") -> Catalog:
+        """A catalog from TOML text, standing alone. Raises `CatalogError`."""
+        return cls(parse(text, name))
+
+    def event_type(self, name: str) -> EventType:
+        """The event type of that name. Raises `InvalidEntry` with the TOML that would add it."""
+        try:
+            return self.types[name]
+        except (KeyError, TypeError):
+            raise InvalidEntry(self._unknown(name)) from None
+
+    def _unknown(self, name: object) -> str:
+        if not isinstance(name, str) or not name.isidentifier():
+            return "the event type must be a name such as 'credentials_created'"
+        near = difflib.get_close_matches(name, self.types, n=3)
+        hint = f" Did you mean {', '.join(near)}?" if near else ""
+        resource = name.rsplit("_", 1)[0]
+        known = (
+            f'[resources.{resource}]\nlabel = "…"\ntarget = "the …\'s ID"\n\n' if resource not in self.resources else ""
+        )
+        return (
+            f"there is no event type {name!r} in the catalog.{hint} To add it, put this into an events.toml of your own "
+            f"and name that file in the setting `catalog`:\n\n"
+            f'{known}[types.{name}]\nresource = "{resource}"\nevent = "{name.rsplit("_", 1)[-1]}"\nabout = "…"\n'
+        )
+
+    def check(self, entry: Mapping[str, Any]) -> None:
+        """Whether an entry, complete but for its place in the chain, keeps its type's rules.
+
+        Raises `InvalidEntry` that names each field and rule broken, and never a value.
+        """
+        name = entry["type"]
+        validator = self._validators.get(name) or self._compile(name)
+        try:
+            if validator.is_valid(entry):
+                return
+        except ValueError:  # a value of a type that JSON doesn't have; named below
+            pass
+        found = violations(self.event_type(name), entry) or ["it does not fit config/audit-entry.schema.json"]
+        raise InvalidEntry(f"{name}: " + "; ".join(found))
+
+    def _compile(self, name: str) -> jsonschema_rs.Validator:
+        import jsonschema_rs
+
+        schema = type_schema(self.event_type(name))
+        validator: jsonschema_rs.Validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+        self._validators[name] = validator
+        return validator
+
+    def json_schema(self) -> dict[str, Any]:
+        """One JSON Schema (2020-12) of a complete entry of any of the types."""
+        return self._schema
+
+    @cached_property
+    def _schema(self) -> dict[str, Any]:
+        return entry_schema(self._contents)

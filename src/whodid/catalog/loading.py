@@ -1,0 +1,204 @@
+"""Loading: from the TOML of an events.toml to a checked catalog. Every complaint names file, table, key and the fix."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from ..entry import FIELDS
+from ..errors import CatalogError
+from .model import Contents, DetailRule, EventType, Resource, Rules
+
+__all__ = ["parse", "read"]
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,127}")
+_RULE_KEYS = {"requires", "forbids", "status", "not_status", "principal", "details", "because"}
+_RESOURCE_KEYS = {"label", "target"} | _RULE_KEYS
+_TYPE_KEYS = {"resource", "event", "about", "outcome", "durability", "on_failure", "override"} | _RULE_KEYS
+_CHOICES = {
+    name: get_args(get_args(hint)[0])
+    for name, hint in get_type_hints(EventType).items()
+    if name in {"outcome", "durability", "on_failure"}
+}
+_RULED = {name for name, known in FIELDS.items() if known.source == "call"} - {"type", "target", "principal"}
+_PERSONAL = {name for name, known in FIELDS.items() if known.source == "call" and known.kind in {"keyword", "ip"}}
+
+
+def read(path: Path) -> str:
+    """The text of an events.toml. Raises `CatalogError`."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CatalogError(f"the catalog {path} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CatalogError(f"the catalog {path} is not UTF-8: {error.reason}") from error
+
+
+def parse(text: str, file: str, base: Contents | None = None) -> Contents:
+    """The catalog in `text`, on top of `base`. Raises `CatalogError`."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CatalogError(f"{file} is not TOML: {error}") from error
+    top = _Table(document, file, "the top level")
+    top.only({"personal", "resources", "types"})
+    resources = dict(base.resources) if base else {}
+    types = dict(base.types) if base else {}
+    for name, table in top.tables("resources"):
+        resources[name] = _resource(name, table)
+    for name, table in top.tables("types"):
+        if name in types and not table.flag("override"):
+            raise table.error(f"{name} is a type of the default catalog; write `override = true` to redefine it")
+        types[name] = _event_type(name, table, resources)
+    personal = _personal(top)
+    return Contents(resources, types, personal | (base.personal if base else frozenset()))
+
+
+def _personal(top: _Table) -> frozenset[str]:
+    names = top.strings("personal")
+    for name in names:
+        if name not in _PERSONAL:
+            raise top.error(f"personal: {name!r} is no text field that a caller fills{_near(name, _PERSONAL)}")
+        if name in {"type", "target", "principal"}:
+            raise top.error(f"personal: {name!r} identifies the entry and can't be erased; leave it out")
+    return frozenset(names)
+
+
+def _resource(name: str, table: _Table) -> Resource:
+    table.only(_RESOURCE_KEYS)
+    return Resource(name, table.text("label"), table.text("target"), _rules(table, Rules()))
+
+
+def _event_type(name: str, table: _Table, resources: Mapping[str, Resource]) -> EventType:
+    table.only(_TYPE_KEYS)
+    resource = table.text("resource")
+    if resource not in resources:
+        raise table.error(f"there is no [resources.{resource}]{_near(resource, resources)}; add it")
+    choices: dict[str, Any] = {key: table.choice(key, allowed) for key, allowed in _CHOICES.items()}
+    return EventType(
+        name=name,
+        resource=resource,
+        event=table.text("event"),
+        about=table.text("about"),
+        target=resources[resource].target,
+        rules=_rules(table, resources[resource].rules),
+        **choices,
+    )
+
+
+def _rules(table: _Table, inherited: Rules) -> Rules:
+    """The rules of a table, on top of those of its resource."""
+    rules = Rules(
+        requires=_merged(inherited.requires, table.strings("requires")),
+        forbids=_merged(inherited.forbids, table.strings("forbids")),
+        status=table.strings("status") or inherited.status,
+        not_status=_merged(inherited.not_status, table.strings("not_status")),
+        principal=table.text("principal", inherited.principal),
+        details={**inherited.details, **_details(table)},
+        because=table.text("because", inherited.because),
+    )
+    for name in (*rules.requires, *rules.forbids):
+        if name not in _RULED:
+            raise table.error(f"{name!r} is no field that a rule can name{_near(name, _RULED)}")
+    _refuse_contradictions(table, rules)
+    return rules
+
+
+def _refuse_contradictions(table: _Table, rules: Rules) -> None:
+    for name in rules.requires:
+        if name in rules.forbids:
+            raise table.error(f"{name} is both required and forbidden; drop one")
+    if rules.details and "details" in rules.forbids:
+        raise table.error("details has rules and is forbidden; drop one")
+    if "client_ip" in rules.requires and rules.principal == "system":
+        raise table.error("client_ip is required, but the system has no address; drop one")
+    allowed = [status for status in rules.status if status.lower() not in {s.lower() for s in rules.not_status}]
+    if rules.status and not allowed:
+        raise table.error("not_status leaves no allowed status; drop one")
+
+
+def _details(table: _Table) -> dict[str, DetailRule]:
+    found: dict[str, DetailRule] = {}
+    for key, rule in table.mapping("details").items():
+        if rule == "string":
+            found[key] = None
+        elif isinstance(rule, bool):
+            found[key] = rule
+        elif isinstance(rule, list) and rule and all(isinstance(value, str) for value in rule):
+            found[key] = tuple(rule)
+        else:
+            raise table.error(f'details.{key} must be "string", true, false, or a list of allowed strings')
+    return found
+
+
+def _merged(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+class _Table:
+    """One TOML table, and where it stands, for complaints."""
+
+    def __init__(self, content: Mapping[str, Any], file: str, place: str) -> None:
+        self._content = content
+        self._file = file
+        self._place = place
+
+    def error(self, what: str) -> CatalogError:
+        return CatalogError(f"{self._file}, {self._place}: {what}")
+
+    def only(self, keys: Collection[str]) -> None:
+        for key in self._content:
+            if key not in keys:
+                raise self.error(f"unknown key {key!r}{_near(key, keys)}; keys are {', '.join(sorted(keys))}")
+
+    def tables(self, key: str) -> list[tuple[str, _Table]]:
+        found = []
+        for name, content in self.mapping(key).items():
+            place = f"[{key}.{name}]"
+            if not _NAME.fullmatch(name):
+                raise self.error(f"{place}: a name is lower-case letters, digits and _, and starts with a letter")
+            if not isinstance(content, dict):
+                raise self.error(f"{place} must be a table")
+            found.append((name, _Table(content, self._file, place)))
+        return found
+
+    def mapping(self, key: str) -> Mapping[str, Any]:
+        value = self._content.get(key, {})
+        if not isinstance(value, dict):
+            raise self.error(f"{key} must be a table")
+        return value
+
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self._content.get(key, default)
+        if value is None:
+            raise self.error(f'{key} is missing; add {key} = "…"')
+        if not isinstance(value, str):
+            raise self.error(f"{key} must be a string")
+        return value
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        value = self._content.get(key, [])
+        if not (isinstance(value, list) and all(isinstance(item, str) and item for item in value)):
+            raise self.error(f"{key} must be a list of strings")
+        return tuple(value)
+
+    def flag(self, key: str) -> bool:
+        value = self._content.get(key, False)
+        if not isinstance(value, bool):
+            raise self.error(f"{key} must be true or false")
+        return value
+
+    def choice(self, key: str, allowed: Collection[str]) -> str | None:
+        value = self._content.get(key)
+        if value is not None and value not in allowed:
+            raise self.error(f"{key} must be one of {', '.join(allowed)}")
+        return value
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    matches = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""

@@ -1,0 +1,59 @@
+"""What a catalog holds: resources, event types, and their rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["Contents", "DetailRule", "EventType", "Resource", "Rules"]
+
+DetailRule = tuple[str, ...] | bool | None
+"""What `details` must hold under a key: one of these strings, exactly this boolean, or (`None`) any string."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an entry must and must not have, besides type, target and principal."""
+
+    requires: tuple[str, ...] = ()
+    forbids: tuple[str, ...] = ()
+    status: tuple[str, ...] = ()
+    not_status: tuple[str, ...] = ()
+    principal: str = ""
+    details: Mapping[str, DetailRule] = field(default_factory=dict)
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind of thing. `target` says what an entry's target is."""
+
+    name: str
+    label: str
+    target: str
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """Something that happens to a resource; its rules include the resource's."""
+
+    name: str
+    resource: str
+    event: str
+    about: str
+    target: str
+    rules: Rules
+    outcome: Literal["success", "failure", "unknown"] | None = None
+    durability: Literal["disk", "process"] | None = None
+    on_failure: Literal["raise", "warn"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A whole catalog, checked."""
+
+    resources: Mapping[str, Resource]
+    types: Mapping[str, EventType]
+    personal: frozenset[str]

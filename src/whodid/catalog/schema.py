@@ -1,0 +1,138 @@
+"""The schema: a catalog as JSON Schema (2020-12).
+
+`type_schema` is what a call is checked against: an entry of one type before the journal has numbered it.
+`entry_schema` is what others may check stored entries against: a complete entry of any type. Both are made of the same
+parts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..canonical import MAX_DEPTH
+from ..entry import FIELDS, SCHEMA_VERSION, Field
+from .model import Contents, DetailRule, EventType, Rules
+
+__all__ = ["entry_schema", "type_schema"]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_ALWAYS = ("type", "target", "principal", "creation_date", "@timestamp", "target_type", "schema_version")
+_CHAIN = ("journal", "seq", "prev", "hash")
+
+_SPECIAL: dict[str, dict[str, Any]] = {
+    "creation_date": {"pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"},
+    "@timestamp": {"pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"},
+    "phase": {"enum": ["intent", "outcome"]},
+    "outcome": {"enum": ["success", "failure", "unknown"]},
+    "journal": {"pattern": "^[0-9a-f]{16}$"},
+    "prev": {"pattern": "^[0-9a-f]{64}$"},
+    "hash": {"pattern": "^[0-9a-f]{64}$"},
+    "schema_version": {"pattern": rf"^{SCHEMA_VERSION.split('.')[0]}\.\d+$"},
+    "salts": {"additionalProperties": {"type": "string", "pattern": "^[0-9a-f]{32}$"}},
+    "erased": {"additionalProperties": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}},
+}
+
+
+def type_schema(event_type: EventType) -> dict[str, Any]:
+    """An entry of that type without its place in the chain."""
+    parts = _type_part(event_type)
+    entry = _entry_part()
+    properties = {**entry["properties"], **parts["properties"]}
+    # Where both say something of a field, both hold.
+    for name in parts["properties"].keys() & entry["properties"].keys():
+        if isinstance(parts["properties"][name], dict):
+            properties[name] = {**entry["properties"][name], **parts["properties"][name]}
+    for name in (*_CHAIN, "salts", "erased"):
+        properties[name] = False
+    return {**entry, "properties": properties, "required": [*entry["required"], *parts.get("required", [])]}
+
+
+def entry_schema(contents: Contents) -> dict[str, Any]:
+    """A complete entry of any type of the catalog."""
+    return {
+        "$schema": DIALECT,
+        "title": "whodid audit entry",
+        "description": "Made from the catalog by `whodid events schema`. Objects nest at most "
+        f"{MAX_DEPTH} deep; docs/format.md says what the hash covers.",
+        "type": "object",
+        "required": list(_CHAIN),
+        "properties": {"type": {"enum": list(contents.types)}},
+        "allOf": [
+            {"$ref": "#/$defs/entry"},
+            *(
+                {"if": {"properties": {"type": {"const": name}}}, "then": {"$ref": f"#/$defs/{name}"}}
+                for name in contents.types
+            ),
+        ],
+        "$defs": {"entry": _entry_part(), **{name: _type_part(known) for name, known in contents.types.items()}},
+    }
+
+
+def _entry_part() -> dict[str, Any]:
+    """What holds for every entry."""
+    return {
+        "type": "object",
+        "properties": {name: _field(field) for name, field in FIELDS.items()},
+        "required": list(_ALWAYS),
+        "additionalProperties": False,
+        "dependentRequired": {"phase": ["operation"]},
+        "if": {"properties": {"principal": {"const": "system"}}},
+        "then": {"properties": {"client_ip": False}},
+    }
+
+
+def _field(field: Field) -> dict[str, Any]:
+    schema: dict[str, Any] = {"description": field.about}
+    if field.kind == "long":
+        return {**schema, "type": "integer", "minimum": 1, "maximum": 2**53 - 1}
+    if field.kind in {"flat_object", "stored"}:
+        return {**schema, "type": "object", **_SPECIAL.get(field.name, {})}
+    if field.kind == "ip":
+        return {**schema, "type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
+    return {
+        **schema,
+        "type": "string",
+        "minLength": 1,
+        "maxLength": field.max_length,
+        **_SPECIAL.get(field.name, {}),
+    }
+
+
+def _type_part(event_type: EventType) -> dict[str, Any]:
+    """What holds for one type, besides."""
+    rules = event_type.rules
+    properties: dict[str, Any] = {
+        "type": {"const": event_type.name},
+        "target_type": {"const": event_type.resource},
+        **_status(rules),
+        **({"principal": {"const": rules.principal}} if rules.principal else {}),
+        **dict.fromkeys(rules.forbids, False),
+    }
+    required = list(rules.requires)
+    if rules.details:
+        required.append("details")
+        properties["details"] = {
+            "type": "object",
+            "required": list(rules.details),
+            "properties": {key: _detail(rule) for key, rule in rules.details.items()},
+        }
+    part: dict[str, Any] = {"description": f"{event_type.about} The target is {event_type.target}."}
+    return {**part, "properties": properties, **({"required": required} if required else {})}
+
+
+def _status(rules: Rules) -> dict[str, Any]:
+    status: dict[str, Any] = {}
+    if rules.status:
+        status["enum"] = list(rules.status)
+    if rules.not_status:
+        letters = ("".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else c for c in s) for s in rules.not_status)
+        status["not"] = {"pattern": f"^({'|'.join(letters)})$"}
+    return {"status": status} if status else {}
+
+
+def _detail(rule: DetailRule) -> dict[str, Any]:
+    if rule is None:
+        return {"type": "string", "minLength": 1}
+    if isinstance(rule, bool):
+        return {"const": rule}
+    return {"enum": list(rule)}
