@@ -1,8 +1,8 @@
 """Canonical JSON: which values an entry may hold, and the one byte sequence (RFC 8785) that is hashed for it.
 
 Values are strings (valid Unicode without surrogates or NUL), booleans, null, integers within ±(2^53 − 1), finite
-floats, lists and objects with ASCII keys. Sorted compact JSON is RFC 8785 wherever no float occurs, so floats alone take the
-slower road through the `rfc8785` library. tests/test_canonical.py proves both against that library.
+floats, lists and objects with ASCII keys. Sorted compact JSON is RFC 8785 wherever no float occurs, so floats alone
+take the slower road through the `rfc8785` library. tests/test_canonical.py proves both against that library.
 """
 
 from __future__ import annotations

@@ -90,9 +90,9 @@ def load_settings(
 ) -> Settings:
     """Settings from keywords, `WHODID_…` variables, a TOML file (`path`, or `WHODID_CONFIG`) and the defaults.
 
-    A keyword that is `None` counts as not given; `from_text` are overrides written as in a variable. Raises `SettingsError` for an unknown key in a file or a call and for
-    a value of the wrong form; an unknown `WHODID_` variable is only warned of (Kubernetes injects some for a service
-    that is called whodid).
+    A keyword that is `None` counts as not given; `from_text` are overrides written as in a variable. Raises
+    `SettingsError` for an unknown key in a file or a call and for a value of the wrong form; an unknown `WHODID_`
+    variable is only warned of (Kubernetes injects some for a service that is called whodid).
     """
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}

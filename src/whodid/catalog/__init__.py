@@ -62,14 +62,13 @@ class Catalog:
             return "the event type must be a name such as 'credentials_created'"
         near = difflib.get_close_matches(name, self.types, n=3)
         hint = f" Did you mean {', '.join(near)}?" if near else ""
-        resource = name.rsplit("_", 1)[0]
-        known = (
-            f'[resources.{resource}]\nlabel = "…"\ntarget = "the …\'s ID"\n\n' if resource not in self.resources else ""
-        )
+        resource, _, event = name.rpartition("_")
+        table = f'[resources.{resource}]\nlabel = "…"\ntarget = "the …\'s ID"\n\n'
         return (
-            f"there is no event type {name!r} in the catalog.{hint} To add it, put this into an events.toml of your own "
-            f"and name that file in the setting `catalog`:\n\n"
-            f'{known}[types.{name}]\nresource = "{resource}"\nevent = "{name.rsplit("_", 1)[-1]}"\nabout = "…"\n'
+            f"there is no event type {name!r} in the catalog.{hint} To add it, put this into an events.toml of your "
+            "own and name that file in the setting `catalog`:\n\n"
+            + ("" if resource in self.resources else table)
+            + f'[types.{name}]\nresource = "{resource}"\nevent = "{event}"\nabout = "…"\n'
         )
 
     def check(self, entry: Mapping[str, Any]) -> None:

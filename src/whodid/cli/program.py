@@ -68,8 +68,9 @@ class _Program(click.Group):
             import difflib  # only wanted on the way to an error
 
             near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
-            error.message += f" Did you mean {near[0]!r}?" if near and "Did you mean" not in error.message else ""
-            raise
+            if not near or "Did you mean" in error.message:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: object) -> None:
@@ -119,7 +120,7 @@ def _add_settings(command: click.Command) -> None:
 @click.pass_context
 def program(ctx: click.Context) -> None:
     """Who did what, to what, when, from where, and can you prove it?"""
-    if ctx.obj is None:
+    if ctx.obj is None and ctx.invoked_subcommand != "dev":  # which needs no settings, and may come before any
         ctx.obj = _load({})
 
 

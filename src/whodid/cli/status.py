@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..settings import Settings
+from .output import print_table
 
 if TYPE_CHECKING:
     from ..status import DirectoryStatus
@@ -54,21 +55,15 @@ def _cluster(settings: Settings) -> dict[str, Any]:
 
 
 def _print(found: DirectoryStatus, cluster: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    console.print(f"journal directory {found.journal_dir}", highlight=False, soft_wrap=True)
-    if found.journals:
-        table = Table(box=None, pad_edge=False)
-        for column in ("journal", "entries", "shipped", "waiting", "segments", "bytes"):
-            table.add_column(column, justify="left" if column == "journal" else "right")
-        for journal in found.journals:
-            name = journal.journal + ("" if journal.current else " (ended)")
-            numbers = (journal.last_seq, journal.acknowledged, journal.backlog, journal.segments, journal.bytes)
-            table.add_row(name, *(f"{number:,}" for number in numbers))
-        console.print(table)
+    click.echo(f"journal directory {found.journal_dir}")
+    rows = []
+    for journal in found.journals:
+        name = journal.journal + ("" if journal.current else " (ended)")
+        numbers = (journal.last_seq, journal.acknowledged, journal.backlog, journal.segments, journal.bytes)
+        rows.append((name, *(f"{number:,}" for number in numbers)))
+    if rows:
+        print_table(("journal", "entries", "shipped", "waiting", "segments", "bytes"), rows)
     else:
-        console.print("nothing was recorded here yet")
+        click.echo("nothing was recorded here yet")
     for line in (*found.problems, *(str(cluster[key]) for key in ("retention", "problem") if key in cluster)):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        click.echo(line)

@@ -1,0 +1,113 @@
+"""Output: entries and counts as tables for people and as JSON lines for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["COLUMNS", "print_counts", "print_entries", "print_entry", "print_json", "print_table", "printable"]
+
+COLUMNS = {
+    "when": "creation_date",
+    "type": "type",
+    "target": "target",
+    "principal": "principal",
+    "client IP": "client_ip",
+    "status": "status",
+    "organization": "organization_name",
+    "workspace": "workspace_name",
+}
+"""Heading → field of the table that people see, the least important last; `--json` has them all."""
+
+_WIDTH_IN_A_PIPE = 200
+
+
+def print_json(value: object) -> None:
+    """One JSON value on a line of standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def print_entries(entries: Iterable[Mapping[str, Any]]) -> int:
+    """A table of as many columns as fit; returns how many entries there were."""
+    rows = [{heading: _cell(entry, field) for heading, field in COLUMNS.items()} for entry in entries]
+    if rows:
+        console = _console()
+        shown = _fitting(rows, console.width)
+        console.print(_table(shown, [[row[heading] for heading in shown] for row in rows]))
+        if hidden := [heading for heading in COLUMNS if heading not in shown]:
+            click.echo(f"not shown at this width: {', '.join(hidden)}; --json has every field", err=True)
+    return len(rows)
+
+
+def print_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """A plain table; text that doesn't fit goes on in the next line."""
+    _console().print(_table(headings, rows))
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    # In a pipe there is no width to fit, and a folded line would be of no use.
+    return console if console.is_terminal else Console(highlight=False, width=_WIDTH_IN_A_PIPE)
+
+
+def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _fitting(rows: list[dict[str, str]], width: int) -> list[str]:
+    """The headings, from the most important on, whose columns fit side by side."""
+    shown: list[str] = []
+    for heading in COLUMNS:
+        width -= max(len(heading), *(len(row[heading]) for row in rows)) + 2
+        if width < -2 and shown:
+            break
+        shown.append(heading)
+    return shown
+
+
+def _cell(entry: Mapping[str, Any], field: str) -> str:
+    value = entry.get(field)
+    if value is None and field in {"organization_name", "workspace_name"}:
+        value = entry.get(field.replace("_name", "_id"), "N/A")
+    return printable(value)
+
+
+def printable(value: object) -> str:
+    """Text that can't steer a terminal, whatever an entry holds."""
+    text = "" if value is None else str(value)
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def print_entry(entry: Mapping[str, Any]) -> None:
+    """All fields of one entry, a line each."""
+    rows = []
+    for name, value in entry.items():
+        shown = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+        rows.append((name, printable(shown)))
+    print_table(("field", "value"), rows)
+
+
+def print_counts(field: str, counts: Mapping[str, int]) -> None:
+    """Counts with a bar each, so that a look is enough."""
+    largest = max(counts.values(), default=1)
+    rows = [
+        (printable(value), f"{count:,}", "█" * max(1, round(20 * count / largest))) for value, count in counts.items()
+    ]
+    print_table((field, "entries", ""), rows)

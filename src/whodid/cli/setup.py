@@ -1,0 +1,52 @@
+"""`whodid setup`: prepares the cluster for audit entries."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from ..settings import Settings
+
+if TYPE_CHECKING:
+    from ..opensearch.setup import Change
+
+__all__ = ["setup"]
+
+_DONE = {"create": "created", "update": "updated", "unchanged": "unchanged", "unavailable": "not available"}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  whodid setup --dry-run          show what would change; exit 1 when something would
+  whodid setup                    make it so; running it again changes nothing
+  whodid setup --retention 400d --partition month"""
+)
+@click.option("--dry-run", is_flag=True, help="Show the differences and change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a change.")
+@click.pass_obj
+def setup(settings: Settings, dry_run: bool, as_json: bool) -> None:
+    """Install index template and retention policy."""
+    from ..opensearch.connection import connect
+    from ..opensearch.setup import apply, plan
+
+    changes = plan(connect(settings), settings)
+    if not dry_run:
+        apply(changes)
+    for change in changes:
+        _print(change, dry_run, as_json)
+    sys.exit(1 if dry_run and any(change.kind in {"create", "update"} for change in changes) else 0)
+
+
+def _print(change: Change, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        about = {"what": change.what, "kind": change.kind, "difference": change.difference, "note": change.note}
+        click.echo(json.dumps({**about, "applied": not dry_run}))
+        return
+    done = f"to {change.kind}" if dry_run and change.kind in {"create", "update"} else _DONE[change.kind]
+    click.echo(f"{change.what}: {done}" + (f" ({change.note})" if change.note else ""))
+    if dry_run and change.difference:
+        click.echo(change.difference)

@@ -1,0 +1,143 @@
+"""The query client: finds entries in OpenSearch.
+
+Searches page by a point in time and `search_after`, so they see one consistent state however long they take, skip and
+double nothing, and need the memory of one page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .entry import FIELDS
+from .errors import OpenSearchError, QueryError
+from .opensearch.connection import connect, translated
+from .opensearch.template import index_pattern
+from .query import Query
+from .settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+__all__ = ["AuditClient", "Entry"]
+
+Entry = dict[str, Any]
+"""An entry as it was journalled."""
+
+_PAGE = 1000
+_KEEP_ALIVE = "2m"
+_NEWEST_FIRST = [{"@timestamp": "desc"}, {"journal": "desc"}, {"seq": "desc"}]
+
+
+class AuditClient:
+    """Searches, counts and gets entries. Settings as for `whodid.configure`; `client` replaces the connection.
+
+    Every method raises `QueryError` for a question that can't be asked and `OpenSearchError` for a cluster that can't
+    answer. Where nothing was shipped yet, nothing is found. Filters are the fields of `whodid.query.FILTERS`, each with
+    one value or a list of which any may match; `prefix*` matches a prefix, `client_ip` takes networks. `since` is
+    included, `until` is not: aware datetimes, ISO 8601, or spans such as `-24h`.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, client: OpenSearch | None = None, **keywords: Any) -> None:
+        self.settings = settings or load_settings(**keywords)
+        self._client = client or connect(self.settings)
+        self._pattern = index_pattern(self.settings)
+
+    def __enter__(self) -> AuditClient:
+        return self
+
+    def __exit__(self, _type: type[BaseException] | None, _error: object, _traceback: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+    def search(
+        self, *, since: object = None, until: object = None, limit: int | None = None, **filters: object
+    ) -> Iterator[Entry]:
+        """Entries that match, newest first, as they are needed; `limit` at most."""
+        query = Query.of(filters, since, until)
+        if limit is not None and limit < 1:
+            raise QueryError("limit must be at least 1")
+        return (hit["_source"] for hit in self.hits(query, _NEWEST_FIRST, limit))
+
+    def count(self, *, since: object = None, until: object = None, **filters: object) -> int:
+        """How many entries match."""
+        query = Query.of(filters, since, until)
+        with translated("the count"):
+            answer = self._client.count(
+                index=self._pattern, body={"query": query.body}, params={"allow_no_indices": "true"}
+            )
+        return int(answer["count"])
+
+    def counts_by(
+        self, field: str, *, since: object = None, until: object = None, limit: int = 1000, **filters: object
+    ) -> dict[str, int]:
+        """How many entries match for each value of a field, most first, `limit` values at most."""
+        if field not in FIELDS or FIELDS[field].kind not in {"keyword", "ip"}:
+            raise QueryError(f"{field} can't be counted by; take a field such as type, target or principal")
+        aggregations = {"by": {"terms": {"field": field, "size": limit}}}
+        buckets = self.aggregate(Query.of(filters, since, until), aggregations)["by"]["buckets"]
+        return {bucket["key"]: bucket["doc_count"] for bucket in buckets}
+
+    def get(self, entry_id: str) -> Entry | None:
+        """The entry of that ID (a receipt's `entry_id`), or `None`."""
+        query = Query({"ids": {"values": [entry_id]}})
+        return next((hit["_source"] for hit in self.hits(query, _NEWEST_FIRST, 1)), None)
+
+    def aggregate(self, query: Query, aggregations: dict[str, Any]) -> Any:
+        """The answer's aggregations; without any index, those of no entries."""
+        body = {"size": 0, "query": query.body, "aggs": aggregations}
+        with translated("the search"):
+            answer = self._client.search(index=self._pattern, body=body, params={"allow_no_indices": "true"})
+        return answer.get("aggregations") or {name: {"buckets": []} for name in aggregations}
+
+    def hits(self, query: Query, sort: list[dict[str, str]], limit: int | None = None) -> Iterator[dict[str, Any]]:
+        """Search hits (`_id`, `_index`, `_source`) in order, over one point in time, closed at the end."""
+        pit = self._open_point_in_time()
+        if pit is None:
+            return
+        after: list[Any] | None = None
+        remaining = limit
+        try:
+            while remaining is None or remaining > 0:
+                size = _PAGE if remaining is None else min(_PAGE, remaining)
+                page = self._page(pit, query, sort, size, after)
+                yield from page
+                if len(page) < size:
+                    return
+                after = page[-1]["sort"]
+                remaining = None if remaining is None else remaining - len(page)
+        finally:
+            with suppress(OpenSearchError), translated("closing a point in time"):
+                self._client.delete_pit(body={"pit_id": [pit]})
+
+    def _open_point_in_time(self) -> str | None:
+        """`None` when there is no partition yet."""
+        with translated("the search"):
+            if not self._client.indices.exists(index=self._pattern, params={"allow_no_indices": "false"}):
+                return None
+            answer = self._client.create_pit(index=self._pattern, params={"keep_alive": _KEEP_ALIVE})
+        return str(answer["pit_id"])
+
+    def _page(
+        self, pit: str, query: Query, sort: list[dict[str, str]], size: int, after: list[Any] | None
+    ) -> list[dict[str, Any]]:
+        body: dict[str, Any] = {
+            "size": size,
+            "query": query.body,
+            "sort": sort,
+            "pit": {"id": pit, "keep_alive": _KEEP_ALIVE},
+            "track_total_hits": False,
+        }
+        if after is not None:
+            body["search_after"] = after
+        with translated("the search"):
+            answer = self._client.search(body=body)
+        if answer.get("timed_out") or answer["_shards"].get("failed"):
+            raise OpenSearchError("the search found only part of the entries, as some shards did not answer; try again")
+        hits: list[dict[str, Any]] = answer["hits"]["hits"]
+        return hits

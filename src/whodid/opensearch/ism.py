@@ -1,0 +1,145 @@
+"""ISM (Index State Management): the retention policy, and a small client for it.
+
+Facts, each recorded from a real cluster: PUT on an existing policy needs the sequence number and primary term that GET
+told; GET adds fields that PUT did not have; without the plugin every call is a 400 whose `error` is a plain string.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import OpenSearchError
+from ..settings import Settings, retention_days
+from .connection import translated
+from .template import index_pattern
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+__all__ = ["CLOCK_SKEW_DAYS", "PARTITION_DAYS", "Ism", "StoredPolicy", "policy_body", "policy_name"]
+
+PARTITION_DAYS = {"month": 31, "week": 7, "day": 1}
+"""The longest a partition of each length can be."""
+
+CLOCK_SKEW_DAYS = 2
+_ADDED_BY_GET = {"policy_id", "last_updated_time", "schema_version", "error_notification"}
+_RETRY = {"count": 3, "backoff": "exponential", "delay": "1m"}
+_PAGE = 20
+
+
+def policy_name(settings: Settings) -> str:
+    return f"{settings.index_prefix}-retention"
+
+
+def policy_body(settings: Settings) -> dict[str, Any]:
+    """The body of `PUT _plugins/_ism/policies/<policy_name>`.
+
+    ISM counts from the creation of the index, so a partition goes once its youngest entry is as old as the retention:
+    the days of `retention`, and the partition's own length, and a margin for clocks.
+    """
+    days = retention_days(settings.retention)
+    transitions: list[dict[str, Any]] = []
+    states: list[dict[str, Any]] = [{"name": "live", "actions": [], "transitions": transitions}]
+    if days is not None:
+        age = f"{days + PARTITION_DAYS[settings.partition] + CLOCK_SKEW_DAYS}d"
+        transitions.append({"state_name": "delete", "conditions": {"min_index_age": age}})
+        states.append({"name": "delete", "actions": [{"retry": _RETRY, "delete": {}}], "transitions": []})
+    return {
+        "policy": {
+            "description": f"whodid: audit entries live {settings.retention}, counted from their partition's end",
+            "default_state": "live",
+            "states": states,
+            "ism_template": [{"index_patterns": [index_pattern(settings)], "priority": 500}],
+        }
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPolicy:
+    """A policy as the cluster has it, without what GET adds."""
+
+    policy: dict[str, Any]
+    seq_no: int
+    primary_term: int
+
+
+class Ism:
+    """The calls of the ISM plugin that whodid makes. Every method raises `OpenSearchError`."""
+
+    def __init__(self, client: OpenSearch) -> None:
+        self._client = client
+
+    def available(self) -> bool:
+        """Whether the cluster has ISM; without it nothing deletes old entries by itself."""
+        from opensearchpy import RequestError
+
+        with translated("Index State Management"):
+            try:
+                self._call("GET", "policies?size=1")
+            except RequestError as error:
+                if isinstance(error.info, dict) and str(error.info.get("error", "")).startswith("no handler found"):
+                    return False
+                raise
+        return True
+
+    def policy(self, name: str) -> StoredPolicy | None:
+        """The policy of that name, or `None`."""
+        from opensearchpy import NotFoundError
+
+        with translated(f"the ISM policy {name}"):
+            try:
+                answer = self._call("GET", f"policies/{name}")
+            except NotFoundError:
+                return None
+        return StoredPolicy(_stripped(answer["policy"]), answer["_seq_no"], answer["_primary_term"])
+
+    def put_policy(self, name: str, body: dict[str, Any], known: StoredPolicy | None) -> None:
+        """Makes the policy, or replaces exactly the version `known`; managed indices keep the version they have."""
+        condition = f"?if_seq_no={known.seq_no}&if_primary_term={known.primary_term}" if known else ""
+        with translated(f"the ISM policy {name}"):
+            self._call("PUT", f"policies/{name}{condition}", body)
+
+    def explain(self, pattern: str) -> dict[str, dict[str, Any]]:
+        """What ISM says of each index of the pattern, by index; all pages."""
+        found: dict[str, dict[str, Any]] = {}
+        start = 0
+        while True:
+            answer = self._explain_page(pattern, start)
+            page = {name: about for name, about in answer.items() if isinstance(about, dict)}
+            found |= page
+            start += _PAGE
+            if len(page) < _PAGE:
+                return found
+
+    def _explain_page(self, pattern: str, start: int) -> dict[str, Any]:
+        from opensearchpy import RequestError
+
+        with translated(f"ISM on {pattern}"):
+            try:
+                answer = self._call("GET", f"explain/{pattern}?show_policy=true&size={_PAGE}&from={start}")
+            except RequestError as error:
+                if "no documents to get" in str(error.info):  # its way to say that no index matches
+                    return {}
+                raise
+        return answer if isinstance(answer, dict) else {}
+
+    def add(self, index: str, name: str) -> None:
+        """Puts an unmanaged index under the policy. 200 is not success: the answer's own words are read."""
+        with translated(f"ISM on {index}"):
+            answer = self._call("POST", f"add/{index}", {"policy_id": name})
+        if answer.get("failures") or not answer.get("updated_indices"):
+            reasons = ", ".join(str(failed.get("reason")) for failed in answer.get("failed_indices", []))
+            raise OpenSearchError(f"{index} could not be put under the policy {name}: {reasons or 'no index matched'}")
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        return self._client.transport.perform_request(method, f"/_plugins/_ism/{path}", body=body)
+
+
+def _stripped(policy: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in policy.items() if name not in _ADDED_BY_GET}
+    templates = kept.get("ism_template") or []
+    kept["ism_template"] = [
+        {name: value for name, value in template.items() if name != "last_updated_time"} for template in templates
+    ]
+    return kept

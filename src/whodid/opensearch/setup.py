@@ -1,0 +1,134 @@
+"""The setup: what the cluster must have before the first entry, compared with what it has.
+
+Idempotent: `plan` looks and says what differs, `apply` makes just that. An index of our pattern without our mark is
+somebody else's, and ends everything before anything is changed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import OpenSearchError
+from ..settings import Settings
+from .connection import translated
+from .ism import Ism, policy_body, policy_name
+from .template import MARK, index_pattern, index_template, template_name
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+__all__ = ["Change", "apply", "plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing the cluster must have. `difference` is a unified diff; `note` says what a person should know."""
+
+    what: str
+    kind: Literal["create", "update", "unchanged", "unavailable"]
+    difference: str = ""
+    note: str = ""
+    make: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+
+
+def plan(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
+    """What is missing or differs. Raises `OpenSearchError`, also for an index that is not ours."""
+    _refuse_foreign_indices(client, settings)
+    return (_template(client, settings), *_retention(client, settings))
+
+
+def apply(changes: tuple[Change, ...]) -> None:
+    """Makes the changes, in order. Raises `OpenSearchError`."""
+    for change in changes:
+        change.make()
+
+
+def _refuse_foreign_indices(client: OpenSearch, settings: Settings) -> None:
+    pattern = index_pattern(settings)
+    with translated(f"the indices {pattern}"):
+        mappings = client.indices.get_mapping(index=pattern, params={"allow_no_indices": "true"})
+    foreign = [
+        name
+        for name, about in mappings.items()
+        if about["mappings"].get("_meta", {}).get("managed_by") != MARK["managed_by"]
+    ]
+    if foreign:
+        raise OpenSearchError(
+            f"{', '.join(sorted(foreign))} match {pattern} but were not made by whodid, and retention would delete "
+            "them. Choose another index_prefix, or rename or delete them"
+        )
+
+
+def _template(client: OpenSearch, settings: Settings) -> Change:
+    name = template_name(settings)
+    wanted = index_template(settings, codec=_codec(client))
+    with translated(f"the index template {name}"):
+        there = client.indices.exists_index_template(name=name)
+        stored = client.indices.get_index_template(name=name)["index_templates"][0]["index_template"] if there else None
+
+    def make() -> None:
+        with translated(f"the index template {name}"):
+            client.indices.put_index_template(name=name, body=wanted)
+
+    known = {key: stored.get(key) for key in wanted} if stored else None
+    return _change(f"index template {name}", known, wanted, make)
+
+
+def _codec(client: OpenSearch) -> str:
+    """zstd where the cluster has the codecs plugin, else Lucene's own best compression."""
+    try:
+        with translated("the cluster's plugins"):
+            plugins = client.cat.plugins(params={"format": "json"})
+    except OpenSearchError:
+        return "best_compression"
+    return (
+        "zstd"
+        if any(plugin.get("component") == "opensearch-custom-codecs" for plugin in plugins)
+        else "best_compression"
+    )
+
+
+def _retention(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
+    ism = Ism(client)
+    name = policy_name(settings)
+    if not ism.available():
+        note = (
+            "this cluster has no Index State Management: nothing deletes old entries by itself, although "
+            f"retention = {settings.retention} is asked for"
+        )
+        return (Change(f"ISM policy {name}", "unavailable", note="" if settings.retention == "off" else note),)
+    stored = ism.policy(name)
+    wanted = policy_body(settings)
+
+    def make() -> None:
+        ism.put_policy(name, wanted, stored)
+
+    policy = _change(f"ISM policy {name}", stored and stored.policy, wanted["policy"], make)
+    unmanaged = [index for index, about in _managed(ism, settings).items() if not about.get("policy_id")]
+    return (policy, *(_attachment(ism, index, name) for index in unmanaged))
+
+
+def _managed(ism: Ism, settings: Settings) -> dict[str, dict[str, Any]]:
+    return ism.explain(index_pattern(settings))
+
+
+def _attachment(ism: Ism, index: str, policy: str) -> Change:
+    return Change(
+        f"{index} under {policy}", "update", note="made before the policy", make=lambda: ism.add(index, policy)
+    )
+
+
+def _change(what: str, stored: Any, wanted: Any, make: Callable[[], None]) -> Change:
+    if stored == wanted:
+        return Change(what, "unchanged")
+    old, new = (_lines(value) if value is not None else [] for value in (stored, wanted))
+    difference = "\n".join(difflib.unified_diff(old, new, "in the cluster", "wanted", lineterm="", n=2))
+    return Change(what, "update" if stored is not None else "create", difference, make=make)
+
+
+def _lines(value: Any) -> list[str]:
+    return json.dumps(value, indent=2, sort_keys=True).splitlines()

@@ -1,0 +1,59 @@
+"""The index template: the mapping and settings of every partition, made from the table of fields.
+
+`opensearch/index-template.json` is this template under default settings, for people to read; a test compares it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..entry import FIELDS, SCHEMA_VERSION
+from ..settings import Settings
+
+__all__ = ["MARK", "index_pattern", "index_template", "template_name"]
+
+MARK = {"managed_by": "whodid", "schema_version": SCHEMA_VERSION}
+"""`_meta` of the template and of each index: what has it is ours."""
+
+_TYPES: dict[str, dict[str, Any]] = {
+    "keyword": {"type": "keyword"},
+    "ip": {"type": "ip"},
+    "date": {"type": "date", "format": "strict_date_time_no_millis"},
+    "date_nanos": {"type": "date_nanos", "format": "strict_date_optional_time_nanos"},
+    "long": {"type": "long"},
+    "flat_object": {"type": "flat_object"},
+    "stored": {"type": "object", "enabled": False},
+}
+
+
+def template_name(settings: Settings) -> str:
+    return settings.index_prefix
+
+
+def index_pattern(settings: Settings) -> str:
+    """All partitions, and nothing else."""
+    return f"{settings.index_prefix}-*"
+
+
+def index_template(settings: Settings, *, codec: str = "best_compression") -> dict[str, Any]:
+    """The body of `PUT _index_template/<template_name>`."""
+    return {
+        "index_patterns": [index_pattern(settings)],
+        "priority": 500,
+        "_meta": MARK,
+        "template": {
+            "settings": {
+                "index": {
+                    "number_of_shards": str(settings.number_of_shards),
+                    "auto_expand_replicas": "0-1",
+                    "codec": codec,
+                    "sort": {"field": ["@timestamp"], "order": ["desc"]},
+                }
+            },
+            "mappings": {
+                "_meta": MARK,
+                "dynamic": "strict",
+                "properties": {name: _TYPES[field.kind] for name, field in FIELDS.items()},
+            },
+        },
+    }
