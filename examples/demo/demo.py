@@ -99,7 +99,9 @@ DELETION = {"workflow_deleted", "workflow_dropped"}
 def start_opensearch() -> None:
     answer = run("dev", "up", "--port", "0", "--data-dir", str(DATA), "--json")
     url = json.loads(answer.splitlines()[-1])["url"]
-    CONFIG.write_text(f'journal_dir = "{HOME / "journal"}"\nopensearch_hosts = ["{url}"]\nindex_prefix = "whodid-demo"\n')
+    CONFIG.write_text(
+        f'journal_dir = "{HOME / "journal"}"\nopensearch_hosts = ["{url}"]\nindex_prefix = "whodid-demo"\n'
+    )
     console.print(f"OpenSearch answers at {url}")
 
 

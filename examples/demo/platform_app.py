@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
@@ -97,15 +97,11 @@ def main(path: str) -> None:
         wrapper_class=whodid.audited(structlog.make_filtering_bound_logger(logging.WARNING)),
     )
     whodid.configure(service="demo-platform", echo=False)
-    audit: Callable[..., whodid.Receipt]
-    if path == "structlog":
-        audit = structlog.get_logger().audit
-    else:
-        audit = logging.getLogger("platform").audit  # type: ignore[attr-defined]
+    logger: Any = structlog.get_logger() if path == "structlog" else logging.getLogger("platform")
     for number, (event_type, target, who, where, more) in enumerate(events()):
         if (path == "structlog") == (number % 2 == 0):
             with whodid.context(**who, **where):
-                audit(event_type, target=target, **more)
+                logger.audit(event_type, target=target, **more)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,102 @@
+"""The FastAPI example, started for real: its own event type, many users at once, each entry with the right person."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from whodid.journal import read_entries
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "fastapi_app"
+
+
+@pytest.fixture
+def journal_dir(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+@pytest.fixture
+def server(journal_dir: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "WHODID_JOURNAL_DIR": str(journal_dir), "WHODID_TRUSTED_PROXIES": "127.0.0.1/32"}
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLE), "--port", str(port), "app:app"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        url = f"http://127.0.0.1:{port}"
+        try:
+            _wait_for(url)
+            yield url
+        finally:
+            process.terminate()
+            process.communicate(timeout=10)
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + 20
+    while not _answers(url):
+        assert time.monotonic() < deadline, "uvicorn did not start"
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 404
+    except httpx.TransportError:
+        return False
+
+
+def test_users_at_once_each_get_their_own_principal_address_and_organization(server: str, journal_dir: Path) -> None:
+    def refund(number: int) -> None:
+        user, organization = ("42", "7") if number % 2 else ("43", "8")
+        headers = {
+            "X-User": user,
+            "X-Organization": organization,
+            "X-Forwarded-For": f"6.6.6.6, 203.0.113.{user}",
+            "User-Agent": f"browser of {user}",
+            "X-Request-ID": f"r{number}",
+            "traceparent": f"00-{number:032x}-00f067aa0ba902b7-01",
+        }
+        path = f"/invoices/{user}-{number}/refund?amount={number}"
+        assert httpx.post(server + path, headers=headers).status_code == 200
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(refund, range(1, 101)))
+    entries = list(read_entries(journal_dir))
+    assert len(entries) == 100
+    for entry in entries:
+        user, number = entry["target"].split("-")
+        assert entry["type"] == "invoice_refunded"
+        assert entry["target_type"] == "invoice"
+        assert entry["principal"] == user
+        assert entry["organization_id"] == {"42": "7", "43": "8"}[user]
+        assert entry["client_ip"] == f"203.0.113.{user}"
+        assert entry["user_agent"] == f"browser of {user}"
+        assert entry["request_id"] == f"r{number}"
+        assert entry["trace_id"] == f"{int(number):032x}"
+        assert entry["details"] == {"amount": int(number)}
+        assert entry["service"] == "shop"
+
+
+def test_what_a_synchronous_dependency_binds_is_seen_by_the_endpoint(server: str, journal_dir: Path) -> None:
+    def refund(number: int) -> None:
+        answer = httpx.post(f"{server}/api/invoices/{number}/refund?amount=1", headers={"X-Token": str(number)})
+        assert answer.status_code == 200
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(refund, range(50)))
+    found = {entry["target"]: entry["principal"] for entry in read_entries(journal_dir)}
+    assert found == {str(number): f"token-owner-{number}" for number in range(50)}
+
+
+def test_without_a_user_nothing_is_recorded_and_the_action_fails(server: str, journal_dir: Path) -> None:
+    assert httpx.post(f"{server}/invoices/1/refund?amount=1").status_code == 500
+    assert list(read_entries(journal_dir)) == []

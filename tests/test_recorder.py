@@ -1,0 +1,194 @@
+"""The recorder: what fills an entry, what refuses it, and what a receipt says."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import whodid
+from tests.recording import WHO, configured, recorded
+from whodid.entry import HARD_LIMIT, SOFT_LIMIT
+from whodid.status import directory_status
+
+
+@pytest.fixture
+def journal_dir(tmp_path: Path) -> Path:
+    return configured(tmp_path, service="tests", host="h1")
+
+
+def audit(event_type: str = "credentials_created", **fields: Any) -> whodid.Receipt:
+    with whodid.context(**WHO):
+        return whodid.get_logger().audit(event_type, **{"target": "6Yk2", **fields})
+
+
+def test_a_receipt_names_the_entry_as_it_was_recorded(journal_dir: Path) -> None:
+    receipt = audit(status="aws")
+    [entry] = recorded(journal_dir)
+    assert receipt.recorded
+    assert receipt.durability == "disk"
+    assert receipt.entry_id == f"{entry['journal']}-000000000001-{entry['hash'][:16]}"
+    assert (receipt.journal, receipt.seq, receipt.hash) == (entry["journal"], entry["seq"], entry["hash"])
+
+
+def test_an_entry_is_completed_from_call_context_catalog_and_settings(journal_dir: Path) -> None:
+    audit(status="aws")
+    [entry] = recorded(journal_dir)
+    kept = {name: entry[name] for name in ("type", "target", "status", *WHO, "target_type", "service", "host")}
+    assert kept == {
+        "type": "credentials_created",
+        "target": "6Yk2",
+        "status": "aws",
+        **WHO,
+        "target_type": "credentials",
+        "service": "tests",
+        "host": "h1",
+    }
+    assert entry["@timestamp"].startswith(entry["creation_date"][:-1])
+
+
+def test_arguments_win_over_the_context_and_none_means_not_given(journal_dir: Path) -> None:
+    audit(organization_id="8", workspace_id=None, client_ip=None)
+    [entry] = recorded(journal_dir)
+    assert entry["organization_id"] == "8"
+    assert "workspace_id" not in entry
+    assert "client_ip" not in entry
+
+
+def test_personal_fields_are_committed_to_by_a_salt_each(journal_dir: Path) -> None:
+    audit(principal_name="Ada", user_agent="curl")
+    [entry] = recorded(journal_dir)
+    assert set(entry["salts"]) == {"client_ip", "principal_name", "user_agent"}
+
+
+def test_what_the_system_does_inside_a_request_carries_nothing_of_the_user(journal_dir: Path) -> None:
+    audit("credentials_accessed", principal="system")
+    [entry] = recorded(journal_dir)
+    assert entry["principal"] == "system"
+    assert "client_ip" not in entry
+    assert entry["organization_id"] == "7"
+
+
+def test_the_catalog_fills_in_an_outcome_that_the_call_leaves_out(journal_dir: Path) -> None:
+    audit("studio_session_build_failed", details={"wave_enabled": True})
+    assert recorded(journal_dir)[0]["outcome"] == "failure"
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"type": "credentials_creatd"}, "no event type 'credentials_creatd'.*Did you mean credentials_created"),
+        ({"type": None}, "the event type must be a name"),
+        ({"type": ["x"]}, "the event type must be a name"),
+        ({"target": None}, "target is missing"),
+        ({"principal": None}, r"principal is missing; bind the user's ID with whodid.context\(principal="),
+        ({"type": "compute_environment_updated", "after": {}}, "after is not allowed"),
+        ({"client_ip": "203.0.113"}, "client_ip is no IPv4 or IPv6 address"),
+        ({"client_ip": "203.0.113.9:80"}, "client_ip is no IPv4 or IPv6 address"),
+        ({"client_ip": "fe80::1%eth0"}, "client_ip is no IPv4 or IPv6 address"),
+        ({"target": 42}, "target must be a string, not int"),
+        ({"target": ""}, "target is empty"),
+        ({"target": "x" * 513}, "target has 513 characters, the limit is 512"),
+        ({"target": "\ud800"}, "target contains a lone surrogate"),
+        ({"target": "a\0b"}, "target contains a NUL"),
+        ({"details": {"ratio": math.nan}}, r"details\.ratio is NaN"),
+        ({"details": {"deep": ["\ud800"]}}, r"details\.deep\[0\] contains a lone surrogate"),
+        ({"details": "text"}, "details must be a dict, not str"),
+        ({"details": {"x": "y" * 70 * 1024}}, f"the limit is {HARD_LIMIT}; the largest field is details"),
+        ({"tarket_name": "x"}, "tarket_name is not a field of an entry; did you mean target_name"),
+        ({"ticket": "x"}, "ticket is not a field of an entry; pass details={'ticket'"),
+        ({"seq": 7}, "seq is filled by whodid"),
+        ({"phase": "intent"}, "phase needs operation"),
+        ({"outcome": "fine"}, "outcome must be one of success, failure, unknown"),
+        ({"principal": "system", "client_ip": "203.0.113.9"}, "client_ip must be absent"),
+    ],
+)
+def test_an_invalid_entry_says_what_to_change_and_never_reaches_the_journal(
+    journal_dir: Path, fields: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(whodid.InvalidEntry, match=f"(?s){says}"):
+        audit(fields.pop("type", "credentials_created"), **fields)
+    assert recorded(journal_dir) == []
+
+
+def test_an_error_shows_the_length_and_type_of_a_value_but_never_the_value(journal_dir: Path) -> None:
+    for fields in ({"target": "hunter2" * 100}, {"client_ip": "hunter2"}, {"details": {"a": {"hunter2"}}}):
+        with pytest.raises(whodid.InvalidEntry) as caught:
+            audit(**fields)
+        assert "hunter2" not in str(caught.value)
+
+
+def test_large_details_give_way_and_the_entry_says_so(journal_dir: Path) -> None:
+    audit(details={"log": "x" * 40_000, "exit": 1}, user_agent="u" * 3000)
+    [entry] = recorded(journal_dir)
+    assert entry["details"] == {"log": "x" * 256 + "…", "exit": 1}
+    assert entry["shortened"]["details.log"]["bytes"] == 40_002
+    assert entry["shortened"]["user_agent"] == {"bytes": 3000}
+    assert len(json.dumps(entry)) < SOFT_LIMIT
+
+
+def test_an_entry_whose_details_are_many_small_values_is_brought_below_the_soft_limit(journal_dir: Path) -> None:
+    audit(details={f"key{n}": "value " * 8 for n in range(600)}, outcome="success")
+    [entry] = recorded(journal_dir)
+    assert len(json.dumps(entry)) < SOFT_LIMIT
+    assert entry["shortened"]["details"]["bytes"] > SOFT_LIMIT
+    assert 300 < len(entry["details"]) < 600
+
+
+def test_under_quarantine_a_rejected_call_is_kept_with_secrets_masked(tmp_path: Path) -> None:
+    journal_dir = configured(tmp_path, on_invalid="quarantine")
+    receipt = audit(details={"api_key": "hunter2", "n": math.nan, "s": "\ud800"}, password="hunter2")
+    assert not receipt.recorded
+    assert "password is not a field" in receipt.error
+    rejected = (journal_dir / "rejected.ndjson").read_text()
+    assert json.loads(rejected)["fields"]["details"]["api_key"] == "[masked]"
+    assert "hunter2" not in rejected
+    assert directory_status(str(journal_dir)).rejected == 1
+    assert recorded(journal_dir) == []
+
+
+def _full_disk(*_: object) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_under_raise_an_action_that_cannot_be_recorded_fails(
+    journal_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit()
+    with monkeypatch.context() as patched:
+        patched.setattr("whodid.journal.segment.os.write", _full_disk)
+        with pytest.raises(whodid.JournalFull, match="Free space"):
+            audit()
+    audit()
+    assert len(recorded(journal_dir)) == 2
+
+
+def test_under_warn_the_application_goes_on_and_the_loss_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal_dir = configured(tmp_path, on_failure="warn")
+    audit()
+    with monkeypatch.context() as patched:
+        patched.setattr("whodid.journal.segment.os.write", _full_disk)
+        with pytest.warns(UserWarning, match="was not recorded: no space"):
+            receipt = audit()
+    assert (receipt.recorded, bool(receipt)) == (False, False)
+    assert "no space" in receipt.error
+    assert directory_status(str(journal_dir)).not_recorded == 1
+
+
+def test_a_directory_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    configured(tmp_path / "file")
+    with pytest.raises(whodid.WhodidError, match="journal"):
+        audit()
+
+
+def test_process_durability_is_what_the_receipt_says(tmp_path: Path) -> None:
+    configured(tmp_path, durability="process")
+    assert audit().durability == "process"
