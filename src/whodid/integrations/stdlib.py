@@ -22,6 +22,8 @@ from ..runtime import recorder
 __all__ = ["AuditHandler", "AuditJsonFormatter", "AuditLogger", "audit", "get_logger", "install"]
 
 _LEVEL = logging.INFO
+_FRAMES = 7
+"""From `_record` up to whoever called `audit`: the place in the code that the ordinary log line names."""
 
 
 class AuditHandler(logging.Handler):
@@ -64,7 +66,7 @@ def audit(logger: logging.Logger, event_type: str, /, **fields: object) -> Recei
 
 
 def _record(logger: logging.Logger, call: AuditCall) -> logging.LogRecord:
-    path, line, function, stack = logger.findCaller(stacklevel=4)
+    path, line, function, stack = logger.findCaller(stacklevel=_FRAMES)
     return logger.makeRecord(logger.name, _LEVEL, path, line, call, (), None, function, None, stack)
 
 

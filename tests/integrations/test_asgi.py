@@ -1,0 +1,64 @@
+"""The ASGI middleware on its own: what it binds, and what it leaves alone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from whodid.context import current_fields
+from whodid.integrations.asgi import AuditMiddleware
+
+
+def fields_seen(scope: dict[str, Any], **options: Any) -> dict[str, object]:
+    seen: dict[str, object] = {}
+
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        seen.update(current_fields())
+
+    async def nothing(*_: Any) -> Any:
+        return {}
+
+    asyncio.run(AuditMiddleware(app, trusted_proxies=(), **options)({"headers": [], **scope}, nothing, nothing))
+    return seen
+
+
+def http(*headers: tuple[bytes, bytes], client: tuple[str, int] | None = ("203.0.113.9", 1)) -> dict[str, Any]:
+    return {"type": "http", "headers": list(headers), "client": client}
+
+
+def test_a_request_without_headers_has_an_address_and_a_request_id() -> None:
+    seen = fields_seen(http())
+    assert seen["client_ip"] == "203.0.113.9"
+    assert len(str(seen["request_id"])) == 32
+    assert set(seen) == {"client_ip", "request_id"}
+
+
+def test_a_unix_socket_has_no_address() -> None:
+    assert "client_ip" not in fields_seen(http(client=None))
+
+
+@pytest.mark.parametrize("header", [b"", b"garbage", b"00-0-0-0", b"00-" + b"G" * 32 + b"-" + b"0" * 16 + b"-01"])
+def test_a_malformed_traceparent_is_left_out(header: bytes) -> None:
+    assert "trace_id" not in fields_seen(http((b"traceparent", header)))
+
+
+@pytest.mark.parametrize("header", [b"x" * 129, b"has space", b"new\nline"])
+def test_a_request_id_that_is_not_sane_is_replaced(header: bytes) -> None:
+    assert len(str(fields_seen(http((b"x-request-id", header)))["request_id"])) == 32
+
+
+def test_a_forwarded_header_from_an_untrusted_peer_is_ignored() -> None:
+    assert fields_seen(http((b"x-forwarded-for", b"1.2.3.4")))["client_ip"] == "203.0.113.9"
+
+
+def test_the_principal_is_asked_at_the_call() -> None:
+    scope = http()
+    scope["user"] = "42"
+    assert fields_seen(scope, principal=lambda scope: scope["user"])["principal"] == "42"
+    assert "principal" not in fields_seen(scope, principal=lambda scope: None)
+
+
+def test_a_lifespan_has_no_context() -> None:
+    assert fields_seen({"type": "lifespan"}, principal=lambda scope: "42") == {}
