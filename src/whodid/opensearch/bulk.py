@@ -5,7 +5,8 @@ HTTP status says, and judged by `error.type`: a flood-stage block is an item 429
 400, a missing one a 404, and all of these pass. Only what the mapping refuses is refused for good.
 
 Verdicts: `stored` (201, or 409: the same `_id` is the same content), `refused` (mapping or parsing), `wait` (again
-later). A request that is refused as a whole is halved until the entry to blame stands alone.
+later). A request that is refused as a whole is halved until the entry to blame stands alone; but only where OpenSearch
+itself refused it: a proxy that answers 400 to everything would turn every entry into a dead letter.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ STORED = Verdict("stored")
 def send_bulk(client: OpenSearch, documents: Sequence[Document], timeout: float) -> list[Verdict]:
     """Sends the documents and returns a verdict for each, in order. Raises nothing that a retry could mend."""
     from opensearchpy import ConnectionError as NoConnection
-    from opensearchpy import ImproperlyConfigured, TransportError
+    from opensearchpy import ImproperlyConfigured, SerializationError, TransportError
 
     try:
         with warnings.catch_warnings():
@@ -67,6 +68,8 @@ def send_bulk(client: OpenSearch, documents: Sequence[Document], timeout: float)
         raise
     except TransportError as error:
         return _whole_request_failed(client, documents, timeout, error)
+    except SerializationError:
+        answer = None
     items = answer.get("items") if isinstance(answer, dict) else None
     if not isinstance(items, list) or len(items) != len(documents):
         return [Verdict("wait", "the answer was not that of a bulk request; is a proxy in between?")] * len(documents)
@@ -85,17 +88,22 @@ def _body(documents: Sequence[Document]) -> bytes:
 def _whole_request_failed(
     client: OpenSearch, documents: Sequence[Document], timeout: float, error: Any
 ) -> list[Verdict]:
-    too_much = error.status_code in {413, 429}
-    if error.status_code != 400 and not too_much:
-        return [Verdict("wait", f"HTTP {error.status_code}: {_brief(error)}")] * len(documents)
-    if len(documents) == 1 or error.status_code == 429:
-        kind: Literal["refused", "wait"] = "wait" if error.status_code == 429 else "refused"
-        return [Verdict(kind, f"HTTP {error.status_code}: {_brief(error)}")] * len(documents)
+    reason = f"HTTP {error.status_code}: {_brief(error)}"
+    to_blame = error.status_code == 400 and _is_opensearch(error)
+    if not to_blame and (error.status_code != 413 or len(documents) == 1):
+        return [Verdict("wait", reason)] * len(documents)
+    if len(documents) == 1:
+        return [Verdict("refused", reason)]
     half = len(documents) // 2
     return [
         *send_bulk(client, documents[:half], timeout),
         *send_bulk(client, documents[half:], timeout),
     ]
+
+
+def _is_opensearch(error: Any) -> bool:
+    """Whether the bulk handler itself says what is wrong, rather than a proxy or a server without one."""
+    return isinstance(error.info, dict) and isinstance(error.info.get("error"), dict)
 
 
 def _judge(item: Any) -> Verdict:

@@ -1,0 +1,110 @@
+"""A corner of a real cluster for one test: an index prefix of its own, made ready, and removed again."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from opensearchpy import OpenSearch
+
+from whodid.journal import read_entries
+from whodid.opensearch.bulk import Document, Verdict, send_bulk
+from whodid.opensearch.connection import connect
+from whodid.opensearch.ism import policy_name
+from whodid.opensearch.setup import apply, plan
+from whodid.opensearch.template import index_pattern, template_name
+from whodid.recorder import Recorder
+from whodid.settings import Settings
+from whodid.shipper import Progress, Shipper
+
+__all__ = ["Corner", "corner"]
+
+
+@dataclass(frozen=True)
+class Corner:
+    """`settings` name a journal directory of the test's own and a prefix nobody else has."""
+
+    settings: Settings
+    client: OpenSearch
+
+    def arguments(self, *command: str) -> list[str]:
+        """The same settings as options of the program."""
+        settings = self.settings
+        return [
+            *command,
+            f"--opensearch-hosts={settings.opensearch_hosts[0]}",
+            f"--index-prefix={settings.index_prefix}",
+            f"--journal-dir={settings.journal_dir}",
+        ]
+
+    def set_up(self) -> None:
+        apply(plan(self.client, self.settings))
+
+    def recorder(self, **keywords: Any) -> Recorder:
+        return Recorder(replace(self.settings, durability="process"), **keywords)
+
+    def record(self, count: int, **fields: object) -> list[dict[str, Any]]:
+        """Journals entries with targets 0, 1, 2 …; returns them as journalled."""
+        recorder = self.recorder()
+        given = {"principal": "42", **fields}
+        try:
+            return [dict(recorder.record("credentials_created", {"target": str(n), **given})[1]) for n in range(count)]
+        finally:
+            recorder.journal.close()
+
+    def send(self, documents: Sequence[Document]) -> list[Verdict]:
+        return send_bulk(self.client, documents, 30.0)
+
+    def ship(self) -> Progress:
+        """Ships what is journalled, whatever its date, and makes it visible to searches."""
+        progress = Shipper(self.settings, self.send).run_once(patience=10)
+        self.refresh()
+        return progress
+
+    def refresh(self) -> None:
+        self.client.indices.refresh(index=index_pattern(self.settings))
+
+    def stored(self) -> dict[str, dict[str, Any]]:
+        """What is in the cluster now, by document ID: at most 10,000."""
+        self.refresh()
+        answer = self.client.search(index=index_pattern(self.settings), body={"size": 10_000, "version": True})
+        return {hit["_id"]: hit for hit in answer["hits"]["hits"]}
+
+    def journalled(self) -> list[dict[str, Any]]:
+        return list(read_entries(self.settings.journal_dir))
+
+    def remove(self) -> None:
+        """Deletes exactly what a test may have made."""
+        for name in self.client.indices.get(index=index_pattern(self.settings), params={"expand_wildcards": "all"}):
+            self.client.indices.delete(index=name)
+        if self.client.indices.exists_index_template(name=template_name(self.settings)):
+            self.client.indices.delete_index_template(name=template_name(self.settings))
+        path = f"/_plugins/_ism/policies/{policy_name(self.settings)}"
+        self.client.transport.perform_request("DELETE", path, params={"ignore": (400, 404)})
+
+
+@contextmanager
+def corner(url: str, tmp_path: Path, **settings: Any) -> Iterator[Corner]:
+    prefix = f"t{secrets.token_hex(6)}"
+    chosen = Settings(
+        **{
+            "opensearch_hosts": (url,),
+            "index_prefix": prefix,
+            "journal_dir": str(tmp_path / "journal"),
+            "poll_interval": 0.1,
+            **settings,
+        }
+    )
+    client = connect(chosen)
+    made = Corner(chosen, client)
+    try:
+        yield made
+    finally:
+        try:
+            made.remove()
+        finally:
+            client.close()

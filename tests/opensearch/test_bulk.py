@@ -1,0 +1,276 @@
+"""Bulk: what each answer of the cluster, or of something in between, means for each entry."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opensearchpy import OpenSearch
+
+from tests.live.corner import Corner, corner
+from whodid.opensearch.bulk import Document, send_bulk
+
+Answer = tuple[int, str, bytes]
+"""Status, content type and body."""
+
+JSON = "application/json"
+
+
+class Front:
+    """An HTTP server on a free port that answers each bulk request as the test says, and remembers the IDs in it."""
+
+    def __init__(self, answer: Callable[[list[str]], Answer]) -> None:
+        self.requests: list[list[str]] = []
+        front = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                ids = [json.loads(line)["create"]["_id"] for line in body.splitlines()[::2]]
+                front.requests.append(ids)
+                status, content_type, content = answer(ids)
+                self.send_response(status)
+                self.send_header("Content-Type", content_type)
+                self.send_header("Content-Length", str(len(content) + (7 if b"CUT" in content else 0)))
+                self.end_headers()
+                with suppress(OSError):  # a client that no longer waits
+                    self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        self.client = OpenSearch(
+            hosts=[f"http://127.0.0.1:{self._server.server_port}"], max_retries=0, retry_on_timeout=False
+        )
+
+    def close(self) -> None:
+        self.client.close()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def front() -> Iterator[Callable[[Callable[[list[str]], Answer]], Front]]:
+    made: list[Front] = []
+
+    def make(answer: Callable[[list[str]], Answer]) -> Front:
+        made.append(Front(answer))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+Make = Callable[[Callable[[list[str]], Answer]], Front]
+
+
+def documents(count: int) -> list[Document]:
+    return [Document(str(n), "a-2026.11", b'{"type":"t"}') for n in range(count)]
+
+
+def failed(status: int, kind: str, reason: str = "because", **more: object) -> dict[str, Any]:
+    return {"create": {"status": status, "error": {"type": kind, "reason": reason, **more}}}
+
+
+def items(*found: dict[str, Any], status: int = 200) -> Answer:
+    return status, JSON, json.dumps({"errors": True, "items": found}).encode()
+
+
+STORED = {"create": {"status": 201}}
+
+
+@pytest.mark.parametrize(
+    ("item", "kind"),
+    [
+        (STORED, "stored"),
+        ({"create": {"status": 200}}, "stored"),
+        (failed(409, "version_conflict_engine_exception"), "stored"),
+        (failed(429, "cluster_block_exception", "index [a] blocked by: [TOO_MANY_REQUESTS/12/flood-stage]"), "wait"),
+        (failed(429, "opensearch_rejected_execution_exception"), "wait"),
+        (failed(403, "cluster_block_exception", "blocked by: [FORBIDDEN/8/index write (api)]"), "wait"),
+        (failed(403, "security_exception"), "wait"),
+        (failed(400, "index_closed_exception"), "wait"),
+        (failed(404, "index_not_found_exception"), "wait"),
+        (failed(503, "unavailable_shards_exception"), "wait"),
+        (failed(500, "something_nobody_knows"), "wait"),
+        (failed(400, "illegal_argument_exception", "Limit of total fields [1000] has been exceeded"), "wait"),
+        (failed(400, "strict_dynamic_mapping_exception"), "refused"),
+        (failed(400, "mapper_parsing_exception", "failed to parse"), "refused"),
+        (failed(400, "illegal_argument_exception", "Document contains at least one immense term in x"), "refused"),
+        ({"create": {"status": 500, "error": "a string"}}, "wait"),
+        ({"create": {}}, "wait"),
+        ({}, "wait"),
+    ],
+)
+def test_an_item_is_judged_by_its_kind_of_error(front: Make, item: dict[str, Any], kind: str) -> None:
+    sent = front(lambda _ids: items(item))
+    assert [verdict.kind for verdict in send_bulk(sent.client, documents(1), 5)] == [kind]
+
+
+def test_the_reason_carries_the_cluster_s_own_words_and_the_cause(front: Make) -> None:
+    item = failed(400, "mapper_parsing_exception", "failed to parse", caused_by={"reason": "not an IP"})
+    [verdict] = send_bulk(front(lambda _ids: items(item)).client, documents(1), 5)
+    assert verdict.reason == "mapper_parsing_exception: failed to parse (not an IP)"
+
+
+def test_each_item_gets_its_own_verdict_in_order(front: Make) -> None:
+    answer = items(STORED, failed(429, "cluster_block_exception"), failed(400, "mapper_parsing_exception"), STORED)
+    verdicts = send_bulk(front(lambda _ids: answer).client, documents(4), 5)
+    assert [verdict.kind for verdict in verdicts] == ["stored", "wait", "refused", "stored"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (503, JSON, b'{"error":{"type":"cluster_manager_not_discovered_exception","reason":"x"},"status":503}'),
+        (503, "text/html", b"<html>Service Unavailable</html>"),
+        (502, "text/html", b"<html>Bad Gateway</html>"),
+        (200, "text/html", b"<html>Please log in</html>"),
+        (200, JSON, b'{"errors":false,"items":[{"create":{"status":201}},{"crea'),
+        (200, JSON, b'{"errors":false,"items":["CUT'),
+        (200, JSON, b""),
+        (200, JSON, b"[]"),
+        (200, JSON, b"{}"),
+        (200, JSON, b'{"errors":false,"items":[{"create":{"status":201}}]}'),
+        (401, JSON, b'{"error":"Unauthorized"}'),
+        (403, JSON, b'{"error":{"type":"security_exception","reason":"no permissions"},"status":403}'),
+        (404, "text/plain", b"not here"),
+        (429, JSON, b'{"error":{"type":"circuit_breaking_exception","reason":"x"},"status":429}'),
+        (400, "text/html", b"<html>The plain HTTP request was sent to HTTPS port</html>"),
+        (400, JSON, b'{"error":"no handler found for uri [/_bulk] and method [POST]"}'),
+    ],
+    ids=lambda answer: f"{answer[0]}-{answer[2][:25]!r}",
+)
+def test_an_answer_that_says_nothing_of_the_entries_lets_all_of_them_wait(front: Make, answer: Answer) -> None:
+    sent = front(lambda _ids: answer)
+    verdicts = send_bulk(sent.client, documents(3), 5)
+    assert [verdict.kind for verdict in verdicts] == ["wait"] * 3
+    assert all(verdict.reason and "\n" not in verdict.reason for verdict in verdicts)
+    assert len(sent.requests) == 1
+
+
+def test_no_connection_waits_and_says_so() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    port = server.server_port
+    server.server_close()
+    client = OpenSearch(hosts=[f"http://127.0.0.1:{port}"], max_retries=0)
+    [verdict] = send_bulk(client, documents(1), 5)
+    client.close()
+    assert (verdict.kind, verdict.reason.split(":")[0]) == ("wait", "no connection")
+
+
+def test_a_cluster_that_hangs_waits_after_the_time_out(front: Make) -> None:
+    over = threading.Event()
+
+    def hang(_ids: list[str]) -> Answer:
+        over.wait(30)
+        return items(STORED)
+
+    sent = front(hang)
+    [verdict] = send_bulk(sent.client, documents(1), 0.2)
+    over.set()
+    assert verdict.kind == "wait"
+
+
+def test_a_request_that_is_too_large_is_halved_until_it_fits(front: Make) -> None:
+    def answer(ids: list[str]) -> Answer:
+        return items(*[STORED] * len(ids)) if len(ids) <= 3 else (413, "text/html", b"<html>Too Large</html>")
+
+    sent = front(answer)
+    verdicts = send_bulk(sent.client, documents(10), 5)
+    assert [verdict.kind for verdict in verdicts] == ["stored"] * 10
+    assert [id_ for ids in sent.requests if len(ids) <= 3 for id_ in ids] == [str(n) for n in range(10)]
+
+
+def test_one_entry_that_is_too_large_for_what_is_in_between_waits_until_that_is_mended(front: Make) -> None:
+    sent = front(lambda ids: (413, "text/html", b"") if "1" in ids else items(*[STORED] * len(ids)))
+    verdicts = send_bulk(sent.client, documents(3), 5)
+    assert [verdict.kind for verdict in verdicts] == ["stored", "wait", "stored"]
+
+
+def test_one_entry_that_makes_the_whole_request_a_400_is_found_by_halving(front: Make) -> None:
+    body = b'{"error":{"type":"illegal_argument_exception","reason":"Malformed action/metadata line [3]"},"status":400}'
+
+    def answer(ids: list[str]) -> Answer:
+        return (400, JSON, body) if "6" in ids else items(*[STORED] * len(ids))
+
+    sent = front(answer)
+    verdicts = send_bulk(sent.client, documents(9), 5)
+    assert [verdict.kind for verdict in verdicts] == ["stored"] * 6 + ["refused"] + ["stored"] * 2
+    assert "illegal_argument_exception" in verdicts[6].reason
+
+
+@pytest.fixture
+def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
+    with corner(opensearch_url, tmp_path) as made:
+        made.set_up()
+        yield made
+
+
+@pytest.mark.live
+def test_an_entry_is_stored_once_however_often_it_is_sent(place: Corner) -> None:
+    index = f"{place.settings.index_prefix}-2026.11"
+    sent = [Document("one", index, b'{"type":"t","target":"x"}')]
+    assert [place.send(sent)[0].kind for _ in range(3)] == ["stored"] * 3
+    assert {id_: hit["_version"] for id_, hit in place.stored().items()} == {"one": 1}
+    assert place.stored()["one"]["_source"] == {"type": "t", "target": "x"}
+
+
+@pytest.mark.live
+def test_what_the_mapping_refuses_is_refused_and_its_neighbours_are_stored(place: Corner) -> None:
+    index = f"{place.settings.index_prefix}-2026.11"
+    lines = {
+        "good": b'{"type":"t"}',
+        "field": b'{"unknown":1}',
+        "ip": b'{"client_ip":"x"}',
+        "json": b'{"type":',
+        "term": b'{"details":{"a":"%s"}}' % (b"x" * 33_000),
+        "last": b'{"type":"u"}',
+    }
+    verdicts = dict(zip(lines, place.send([Document(id_, index, raw) for id_, raw in lines.items()]), strict=True))
+    kinds = {id_: verdict.kind for id_, verdict in verdicts.items()}
+    assert kinds == dict.fromkeys(lines, "refused") | {"good": "stored", "last": "stored"}
+    assert verdicts["field"].reason.startswith("strict_dynamic_mapping_exception")
+    assert set(place.stored()) == {"good", "last"}
+
+
+@pytest.mark.live
+def test_an_id_that_is_too_long_costs_only_itself(place: Corner) -> None:
+    index = f"{place.settings.index_prefix}-2026.11"
+    ids = ["a", "b", "x" * 513, "c", "d"]
+    verdicts = place.send([Document(id_, index, b'{"type":"t"}') for id_ in ids])
+    assert [verdict.kind for verdict in verdicts] == ["stored", "stored", "refused", "stored", "stored"]
+    assert sorted(place.stored()) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.live
+def test_a_closed_index_waits_and_goes_on_when_it_is_opened(place: Corner) -> None:
+    index = f"{place.settings.index_prefix}-2026.11"
+    place.send([Document("first", index, b'{"type":"t"}')])
+    place.client.indices.close(index=index)
+    [verdict] = place.send([Document("second", index, b'{"type":"t"}')])
+    assert verdict.kind == "wait"
+    assert "index_closed_exception" in verdict.reason
+    place.client.indices.open(index=index)
+    assert place.send([Document("second", index, b'{"type":"t"}')])[0].kind == "stored"
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("block", ["index.blocks.write", "index.blocks.read_only_allow_delete"])
+def test_a_write_block_and_a_flood_stage_wait(place: Corner, block: str) -> None:
+    index = f"{place.settings.index_prefix}-2026.11"
+    place.send([Document("first", index, b'{"type":"t"}')])
+    place.client.indices.put_settings(index=index, body={block: True})
+    [verdict] = place.send([Document("second", index, b'{"type":"t"}')])
+    assert (verdict.kind, verdict.reason.split(":")[0]) == ("wait", "cluster_block_exception")
+    place.client.indices.put_settings(index=index, body={block: None})
+    assert place.send([Document("second", index, b'{"type":"t"}')])[0].kind == "stored"
