@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,20 @@ if TYPE_CHECKING:
 __all__ = ["events"]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+catalog_option = click.option(
+    "--catalog", "path", metavar="FILE", help="An events.toml of your own, on top of the default catalog."
+)
+replace_option = click.option("--replace", is_flag=True, help="Take that file instead of the default catalog.")
+
+
+def _reads_catalog(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the catalog that the settings name, or its own options."""
+
+    def with_catalog(settings: Settings, /, path: str | None, replace: bool, **arguments: Any) -> None:
+        command(_catalog(settings, path, replace), **arguments)
+
+    functools.update_wrapper(with_catalog, command)
+    return catalog_option(replace_option(click.pass_obj(with_catalog)))
 
 
 @click.group(
@@ -25,19 +41,22 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 Examples:
   whodid events list
   whodid events show user_sign_in
-  whodid --catalog events.toml events schema > audit-entry.schema.json"""
+  whodid events list --catalog events.toml --replace
+  whodid events schema > config/audit-entry.schema.json"""
 )
 def events() -> None:
     """Look up event types and their rules."""
 
 
-@events.command(name="list", epilog="\b\nExample:\n  whodid events list --json | jq -r .type")
+@events.command(
+    name="list",
+    epilog="\b\nExamples:\n  whodid events list --resource workflow\n  whodid events list --json | jq -r .type",
+)
 @click.option("--resource", help="Only types of this resource.")
 @json_option
-@click.pass_obj
-def list_(settings: Settings, resource: str | None, as_json: bool) -> None:
+@_reads_catalog
+def list_(catalog: Catalog, resource: str | None, as_json: bool) -> None:
     """List all event types."""
-    catalog = _catalog(settings)
     if resource and resource not in catalog.resources:
         raise QueryError(f"there is no resource {resource!r}; resources are {', '.join(catalog.resources)}")
     types = [known for known in catalog.types.values() if resource in (None, known.resource)]
@@ -49,38 +68,50 @@ def list_(settings: Settings, resource: str | None, as_json: bool) -> None:
     print_table(("type", "resource", "about"), rows)
 
 
-@events.command(epilog="\b\nExample:\n  whodid events show workflow_completed")
+@events.command(
+    epilog="\b\nExamples:\n  whodid events show workflow_completed\n"
+    "  whodid events show --catalog events.toml invoice_refunded --json"
+)
 @click.argument("event_type")
 @json_option
-@click.pass_obj
-def show(settings: Settings, event_type: str, as_json: bool) -> None:
+@_reads_catalog
+def show(catalog: Catalog, event_type: str, as_json: bool) -> None:
     """Show one event type with its rules."""
-    known = _catalog(settings).event_type(event_type)
+    known = _as_json(catalog.event_type(event_type))
     if as_json:
-        click.echo(json.dumps(_as_json(known)))
+        click.echo(json.dumps(known))
         return
-    click.echo(f"{known.name}: {known.about}")
-    for name, value in _as_json(known).items():
-        if value and name not in {"type", "about"}:
-            click.echo(f"  {name}: {', '.join(value) if isinstance(value, list) else value}")
+    click.echo(f"{known.pop('type')}: {known.pop('about')}")
+    for name, value in known.items():
+        if value is not None:
+            click.echo(f"  {name}: {_in_words(value)}")
 
 
-@events.command(epilog="\b\nExample:\n  whodid events schema > config/audit-entry.schema.json")
-@click.pass_obj
-def schema(settings: Settings) -> None:
+@events.command(
+    epilog="\b\nExamples:\n  whodid events schema > config/audit-entry.schema.json\n"
+    "  whodid events schema --catalog events.toml > audit-entry.schema.json"
+)
+@click.option("--json", is_flag=True, expose_value=False, help="Print JSON (a schema always is).")
+@_reads_catalog
+def schema(catalog: Catalog) -> None:
     """Print the JSON Schema (2020-12) of an entry."""
-    click.echo(json.dumps(_catalog(settings).json_schema(), indent=1))
+    click.echo(json.dumps(catalog.json_schema(), indent=1))
 
 
-def _catalog(settings: Settings) -> Catalog:
+def _catalog(settings: Settings, path: str | None, replace: bool) -> Catalog:
     from ..catalog import Catalog
 
-    return Catalog.load(settings.catalog or None, mode=settings.catalog_mode)
+    path = path or settings.catalog or None
+    if replace and path is None:
+        raise click.UsageError("--replace needs a file to replace the default catalog with; add --catalog FILE")
+    return Catalog.load(path, mode="replace" if replace else settings.catalog_mode)
 
 
 def _as_json(known: EventType) -> dict[str, Any]:
+    """A type as events.toml has it, with the rules of its resource."""
     rules = {name: value for name, value in asdict(known.rules).items() if value}
-    rules = {name: list(value) if isinstance(value, tuple) else value for name, value in rules.items()}
+    if "details" in rules:
+        rules["details"] = {key: "string" if rule is None else rule for key, rule in rules["details"].items()}
     return {
         "type": known.name,
         "about": known.about,
@@ -88,5 +119,15 @@ def _as_json(known: EventType) -> dict[str, Any]:
         "event": known.event,
         "target": known.target,
         "outcome": known.outcome,
+        "durability": known.durability,
+        "on_failure": known.on_failure,
         **rules,
     }
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key} = {_in_words(rule)}" for key, rule in value.items())
+    if isinstance(value, bool):
+        return json.dumps(value)
+    return ", ".join(value) if isinstance(value, tuple) else str(value)

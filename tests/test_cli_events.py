@@ -1,0 +1,165 @@
+"""`whodid events`: what it prints of the default catalog and of an application's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from whodid.catalog import Catalog
+from whodid.cli.events import events
+from whodid.errors import CatalogError, InvalidEntry, QueryError
+from whodid.settings import Settings
+
+OWN = """
+[resources.invoice]
+label = "Invoices"
+target = "the invoice's number"
+
+[types.invoice_refunded]
+resource = "invoice"
+event = "refund"
+about = "An invoice was refunded."
+requires = ["status"]
+status = ["full", "partial"]
+details = { reason = "string", approved = true, currency = ["EUR", "USD"] }
+outcome = "success"
+durability = "process"
+on_failure = "warn"
+because = "accounting asks"
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    path = tmp_path / "events.toml"
+    path.write_text(OWN, encoding="utf-8")
+    return str(path)
+
+
+def run(*args: str, settings: Settings | None = None) -> Result:
+    return CliRunner().invoke(events, args, obj=settings or Settings())
+
+
+def printed(*args: str) -> str:
+    result = run(*args)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return result.stdout
+
+
+def test_list_shows_each_type_with_its_resource() -> None:
+    lines = printed("list").splitlines()
+    assert [line.split()[0] for line in lines[1:]] == list(Catalog.load().types)
+    assert "Runs" in next(line for line in lines if line.startswith("workflow_dropped"))
+
+
+def test_list_as_json_is_one_type_a_line() -> None:
+    known = [json.loads(line) for line in printed("list", "--json").splitlines()]
+    assert [one["type"] for one in known] == list(Catalog.load().types)
+    assert {"type", "about", "resource", "event", "target"} <= known[0].keys()
+
+
+def test_list_of_one_resource() -> None:
+    lines = printed("list", "--resource", "team", "--json").splitlines()
+    assert [json.loads(line)["type"] for line in lines] == ["team_created", "team_deleted"]
+
+
+def test_an_unknown_resource_is_told_which_there_are() -> None:
+    error = run("list", "--resource", "runs").exception
+    assert isinstance(error, QueryError)
+    assert "workflow" in str(error)
+
+
+def test_list_with_an_own_catalog_has_both(own: str) -> None:
+    names = [json.loads(line)["type"] for line in printed("list", "--json", "--catalog", own).splitlines()]
+    assert names == [*Catalog.load().types, "invoice_refunded"]
+
+
+def test_list_with_replace_has_only_the_own_types(own: str) -> None:
+    names = [json.loads(line)["type"] for line in printed("list", "--json", "--catalog", own, "--replace").splitlines()]
+    assert names == ["invoice_refunded"]
+
+
+def test_the_catalog_of_the_settings_is_used_where_no_option_says_otherwise(own: str) -> None:
+    settings = Settings(catalog=own, catalog_mode="replace")
+    assert "invoice_refunded" in run("show", "invoice_refunded", settings=settings).stdout
+    assert "user_sign_in" not in run("list", settings=settings).stdout
+    assert "user_sign_in" not in run("list", "--replace", settings=Settings(catalog=own)).stdout
+
+
+def test_replace_without_a_file_is_a_usage_error() -> None:
+    result = run("list", "--replace")
+    assert result.exit_code == 2
+    assert "--catalog FILE" in result.stderr
+
+
+def test_show_prints_every_rule_in_words(own: str) -> None:
+    assert printed("show", "invoice_refunded", "--catalog", own).splitlines() == [
+        "invoice_refunded: An invoice was refunded.",
+        "  resource: invoice",
+        "  event: refund",
+        "  target: the invoice's number",
+        "  outcome: success",
+        "  durability: process",
+        "  on_failure: warn",
+        "  requires: status",
+        "  status: full, partial",
+        "  details: reason = string; approved = true; currency = EUR, USD",
+        "  because: accounting asks",
+    ]
+
+
+def test_show_as_json_has_the_rules_as_events_toml_has_them(own: str) -> None:
+    assert json.loads(printed("show", "invoice_refunded", "--json", "--catalog", own)) == {
+        "type": "invoice_refunded",
+        "about": "An invoice was refunded.",
+        "resource": "invoice",
+        "event": "refund",
+        "target": "the invoice's number",
+        "outcome": "success",
+        "durability": "process",
+        "on_failure": "warn",
+        "requires": ["status"],
+        "status": ["full", "partial"],
+        "details": {"reason": "string", "approved": True, "currency": ["EUR", "USD"]},
+        "because": "accounting asks",
+    }
+
+
+def test_show_of_an_unknown_type_prints_the_toml_that_would_add_it() -> None:
+    error = run("show", "team_renamed").exception
+    assert isinstance(error, InvalidEntry)
+    assert "[types.team_renamed]" in str(error)
+
+
+def test_schema_prints_what_is_committed() -> None:
+    committed = Path(__file__).parents[1] / "config" / "audit-entry.schema.json"
+    expected = committed.read_text(encoding="utf-8")
+    assert printed("schema") == expected, "run `whodid events schema > config/audit-entry.schema.json`"
+    assert printed("schema", "--json") == expected
+
+
+def test_schema_of_an_own_catalog_has_its_types(own: str) -> None:
+    assert "invoice_refunded" in json.loads(printed("schema", "--catalog", own))["$defs"]
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    error = run("list", "--catalog", "missing.toml").exception
+    assert isinstance(error, CatalogError)
+    assert "missing.toml" in str(error)
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in events.commands)])
+def test_help_ends_with_examples_that_can_be_typed(command: list[str]) -> None:
+    examples = printed(*command, "--help").partition("Examples:")[2].strip().splitlines()
+    assert examples
+    for example in examples:
+        words = example.split("|")[0].split(">")[0].split()
+        assert words[:2] == ["whodid", "events"]
+        context = click.Context(events)
+        _, subcommand, rest = events.resolve_command(context, words[2:])
+        assert subcommand is not None
+        subcommand.make_context(words[2], rest, parent=context)
