@@ -1,0 +1,36 @@
+"""The pages: what they name exists, and their snippets run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("opensearch/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_every_test_that_the_reliability_page_names_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "reliability.md").read_text())
+    assert len(named) > 10
+    for path, function in named:
+        assert f"def {function or 'test_'}" in (ROOT / path).read_text(), (path, function)
+
+
+def test_every_path_that_contributing_names_exists() -> None:
+    for path in re.findall(r"`((?:src|tests|config|examples)/[\w./-]*)`", (ROOT / "CONTRIBUTING.md").read_text()):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.live
+def test_the_search_page_s_python_runs(opensearch_url: str) -> None:
+    [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "search.md").read_text(), re.S)
+    exec(snippet.replace("http://127.0.0.1:9200", opensearch_url), {})  # noqa: S102 (our own page)

@@ -1,0 +1,156 @@
+"""The package as users get it: the wheel in a new environment, and the README's first screen with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import independent
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(target)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return next(target.glob("whodid-*.whl"))
+
+
+@pytest.fixture(scope="session")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` folder of a new virtual environment with the wheel, as the README installs it."""
+    folder = tmp_path_factory.mktemp("environment") / "venv"
+    uv = [str(Path(sys.executable).with_name("uv")), "--quiet"]
+    subprocess.run([*uv, "venv", "--python", sys.executable, str(folder)], check=True)
+    install = [*uv, "pip", "install", "--python", str(folder / "bin" / "python")]
+    subprocess.run([*install, f"whodid[cli,fastapi] @ {wheel.as_uri()}", "uvicorn"], check=True)
+    return folder / "bin"
+
+
+def test_the_wheel_carries_the_files_that_an_operator_reads(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for folder in ("config", "opensearch"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.is_file():
+                assert f"whodid/_files/{path.relative_to(ROOT)}" in names
+    assert "whodid/py.typed" in names
+    assert "whodid/devserver/jars.lock" in names
+
+
+def test_files_are_found_from_wheel_and_checkout_alike(environment: Path, tmp_path: Path) -> None:
+    code = "from whodid.resources import resource_text; print(resource_text('config/events.toml'), end='')"
+    for python in (environment / "python", Path(sys.executable)):
+        done = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert done.stdout == (ROOT / "config" / "events.toml").read_text()
+
+
+def test_importing_whodid_imports_no_network_library_and_no_command_line(environment: Path, tmp_path: Path) -> None:
+    code = "import sys, whodid; print(*sys.modules)"
+    done = subprocess.run(
+        [environment / "python", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    heavy = {"opensearchpy", "urllib3", "requests", "click", "starlette", "fastapi", "whodid.client"}
+    assert heavy & set(done.stdout.split()) == set()
+
+
+def test_without_the_extra_the_command_says_what_to_install(wheel: Path, tmp_path: Path) -> None:
+    code = "import sys; sys.modules['click'] = None; from whodid.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == 'The command line needs an extra: pip install "whodid[cli]"\n'
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+
+
+@pytest.mark.live
+def test_the_first_screen_of_the_readme_does_what_it_says(
+    environment: Path, tmp_path: Path, opensearch_url: str
+) -> None:
+    (tmp_path / "events.toml").write_text(blocks("toml")[0])
+    (tmp_path / "app.py").write_text(blocks("python")[0])
+    variables = {
+        **os.environ,
+        "WHODID_JOURNAL_DIR": str(tmp_path / "journal"),
+        "WHODID_OPENSEARCH_HOSTS": opensearch_url,
+        "WHODID_INDEX_PREFIX": f"r{uuid.uuid4().hex}",
+        "WHODID_HOST": "web-1",
+    }
+
+    def whodid(*arguments: str) -> str:
+        command = [environment / "whodid", *arguments]
+        return subprocess.run(command, env=variables, cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+    whodid("setup")
+    answer = refund(environment, tmp_path, variables)
+    whodid("ship", "--once")
+    deadline = time.monotonic() + 20
+    while not (found := whodid("search", "--principal", "42", "--json")):
+        assert time.monotonic() < deadline
+    [entry] = [json.loads(line) for line in found.splitlines()]
+    [line] = next((tmp_path / "journal").glob("*/*.ndjson")).read_text().splitlines()
+    assert entry == json.loads(line)
+    assert answer["entry"].endswith(entry["hash"][:16])
+    assert independent.problems([entry]) == []
+    shown = json.loads(blocks("json")[0])
+    assert set(entry) == set(shown)
+    same = {"client_ip", "details", "principal", "schema_version", "seq", "service", "target", "target_type", "type"}
+    assert {name: entry[name] for name in same} == {name: shown[name] for name in same}
+
+
+def refund(environment: Path, folder: Path, variables: dict[str, str]) -> dict[str, Any]:
+    """Runs the README's application and makes its request."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [environment / "uvicorn", "app:app", "--port", str(port)]
+    with subprocess.Popen(command, env=variables, cwd=folder, stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_for_port(port)
+            url = f"http://127.0.0.1:{port}/invoices/2026-117/refund?amount=30"
+            headers = {"X-User": "42", "User-Agent": "curl/8.5.0"}
+            with urllib.request.urlopen(urllib.request.Request(url, method="POST", headers=headers)) as answer:
+                found: dict[str, Any] = json.load(answer)
+                return found
+        finally:
+            server.terminate()
+
+
+def wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert time.monotonic() < deadline
+
+
+def test_the_other_snippets_of_the_readme_run(environment: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [environment / "python", "-c", blocks("python")[1]], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    entries = [
+        json.loads(line) for f in tmp_path.glob("audit-journal/*/*.ndjson") for line in f.read_text().splitlines()
+    ]
+    assert [entry["type"] for entry in entries] == [
+        "credentials_created",
+        "credentials_updated",
+        "credentials_accessed",
+    ]
+    compile(blocks("python")[2], "README.md", "exec")

@@ -1,0 +1,52 @@
+"""Writes the files that are made from code or catalog, so that people can read them; a test compares them.
+
+python tools/generate.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from whodid.catalog import Catalog
+from whodid.cli import program
+from whodid.opensearch.ism import policy_body
+from whodid.opensearch.template import index_template
+from whodid.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def generated() -> dict[str, str]:
+    """Path in the repository → content."""
+    return {
+        "config/audit-entry.schema.json": json.dumps(Catalog.load().json_schema(), indent=1) + "\n",
+        "opensearch/index-template.json": json.dumps(index_template(Settings()), indent=2) + "\n",
+        "opensearch/ism-policy.json": json.dumps(policy_body(Settings()), indent=2) + "\n",
+        "docs/cli.md": _cli_reference(),
+    }
+
+
+def _cli_reference() -> str:
+    parts = ["# The command line\n\nMade from `--help` by `make generated`.\n"]
+    parts += [_help(program, ["whodid"])]
+    return "\n".join(parts)
+
+
+def _help(command: click.Command, path: list[str], parent: click.Context | None = None) -> str:
+    context = click.Context(command, info_name=path[-1], parent=parent, terminal_width=100, max_content_width=100)
+    text = f"## {' '.join(path)}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            if child is not None:
+                text += "\n" + _help(child, [*path, name], context)
+    return text
+
+
+if __name__ == "__main__":
+    for name, content in generated().items():
+        (ROOT / name).write_text(content, encoding="utf-8")
+        print(name)
