@@ -50,7 +50,9 @@ def apply(changes: tuple[Change, ...]) -> None:
 def _refuse_foreign_indices(client: OpenSearch, settings: Settings) -> None:
     pattern = index_pattern(settings)
     with translated(f"the indices {pattern}"):
-        mappings = client.indices.get_mapping(index=pattern, params={"allow_no_indices": "true"})
+        mappings = client.indices.get_mapping(
+            index=pattern, params={"allow_no_indices": "true", "expand_wildcards": "all"}
+        )
     foreign = [
         name
         for name, about in mappings.items()
@@ -74,7 +76,8 @@ def _template(client: OpenSearch, settings: Settings) -> Change:
         with translated(f"the index template {name}"):
             client.indices.put_index_template(name=name, body=wanted)
 
-    known = {key: stored.get(key) for key in wanted} if stored else None
+    # What else is set counts too (`data_stream`, say); what GET adds of its own is empty.
+    known = {key: value for key, value in stored.items() if key in wanted or value} if stored else None
     return _change(f"index template {name}", known, wanted, make)
 
 
