@@ -94,7 +94,9 @@ def test_the_first_screen_of_the_readme_does_what_it_says(
 
     def whodid(*arguments: str) -> str:
         command = [environment / "whodid", *arguments]
-        return subprocess.run(command, env=variables, cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True).stdout
+        return subprocess.run(
+            command, env=variables, cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
 
     whodid("setup")
     answer = refund(environment, tmp_path, variables)

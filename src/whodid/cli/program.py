@@ -139,6 +139,9 @@ def run(args: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; Python's own complaint helps nobody
         sys.exit(1)
+    except OSError as error:
+        click.echo(f"whodid: {error.filename or 'this system'}: {error.strerror or error}", err=True)
+        sys.exit(1)
     except SettingsError as error:
         click.echo(f"whodid: {error}", err=True)
         sys.exit(2)

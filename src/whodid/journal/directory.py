@@ -58,6 +58,7 @@ class JournalDirectory:
         if create and not self.path.exists():
             try:
                 self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                sync_directory(self.path.parent)
             except OSError as error:
                 raise JournalDamaged(
                     f"the journal directory {self.path} can't be made ({error.strerror}); "

@@ -1,0 +1,28 @@
+"""The demo, as `make demo` runs it: twice, with everything it promises checked by itself and what it prints by us."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DEMO = Path(__file__).parents[1] / "examples" / "demo" / "demo.py"
+
+
+@pytest.mark.live
+def test_the_demo_holds_at_the_first_run_and_at_the_second(tmp_path: Path) -> None:
+    command = [sys.executable, str(DEMO), "--home", str(tmp_path / "demo")]
+    try:
+        first = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert first.returncode == 0, first.stdout + first.stderr
+    finally:
+        second = subprocess.run([*command, "--stop"], capture_output=True, text=True, check=False)
+    assert second.returncode == 0, second.stdout + second.stderr
+    for output, entries in ((first.stdout, 54), (second.stdout, 108)):
+        assert f"54 entries recorded, {entries} since the first run" in output
+        assert f"{entries} entries in 1 journals: intact" in output
+        assert "nothing deletes old entries by itself" in output
+        assert "All of it held." in output
+    assert "whodid dev down --data-dir" in first.stdout
