@@ -15,7 +15,7 @@ from ..settings import Settings, retention_days
 from .dates import Dates
 from .loop import Progress, Shipper
 
-__all__ = ["Cluster", "connected_shipper", "ship_in_background"]
+__all__ = ["Cluster", "connected_shipper", "ship_in_background", "stop_background_shipping"]
 
 
 class Cluster:
@@ -73,7 +73,7 @@ def connected_shipper(
     return Shipper(settings, cluster.send, dates=dates, stop=stop, on_progress=on_progress)
 
 
-_background: dict[str, threading.Event] = {}
+_background: dict[str, tuple[threading.Event, threading.Thread]] = {}
 _lock = threading.Lock()
 
 
@@ -82,8 +82,19 @@ def ship_in_background(settings: Settings) -> None:
     with _lock:
         if settings.journal_dir in _background:
             return
-        stop = _background[settings.journal_dir] = threading.Event()
-    threading.Thread(target=_ship_patiently, args=(settings, stop), name="whodid-ship", daemon=True).start()
+        stop = threading.Event()
+        thread = threading.Thread(target=_ship_patiently, args=(settings, stop), name="whodid-ship", daemon=True)
+        _background[settings.journal_dir] = stop, thread
+        thread.start()
+
+
+def stop_background_shipping(journal_dir: str, timeout: float = 10.0) -> None:
+    """Ends what `ship_in_background` began, after the request under way; what remains is safe in the journal."""
+    with _lock:
+        stop, thread = _background.pop(journal_dir, (None, None))
+    if stop is not None and thread is not None:
+        stop.set()
+        thread.join(timeout)
 
 
 def _ship_patiently(settings: Settings, stop: threading.Event) -> None:
