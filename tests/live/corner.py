@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from opensearchpy import OpenSearch
 
@@ -21,7 +23,9 @@ from whodid.recorder import Recorder
 from whodid.settings import Settings
 from whodid.shipper import Progress, Shipper
 
-__all__ = ["Corner", "corner"]
+__all__ = ["Corner", "corner", "eventually"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -108,3 +112,13 @@ def corner(url: str, tmp_path: Path, **settings: Any) -> Iterator[Corner]:
             made.remove()
         finally:
             client.close()
+
+
+def eventually(look: Callable[[], T], seconds: float = 30.0) -> T:
+    """What `look` returns as soon as that is true; fails after the deadline."""
+    deadline = time.monotonic() + seconds
+    between = threading.Event()
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"not so within {seconds:g} s"
+        between.wait(0.02)
+    return found

@@ -25,7 +25,7 @@ PARTITION_DAYS = {"month": 31, "week": 7, "day": 1}
 CLOCK_SKEW_DAYS = 2
 _ADDED_BY_GET = {"policy_id", "last_updated_time", "schema_version", "error_notification"}
 _RETRY = {"count": 3, "backoff": "exponential", "delay": "1m"}
-_PAGE = 20
+_ALREADY = "This index already has a policy"
 
 
 def policy_name(settings: Settings) -> str:
@@ -101,36 +101,37 @@ class Ism:
             self._call("PUT", f"policies/{name}{condition}", body)
 
     def explain(self, pattern: str) -> dict[str, dict[str, Any]]:
-        """What ISM says of each index of the pattern, by index; all pages."""
-        found: dict[str, dict[str, Any]] = {}
-        start = 0
-        while True:
-            answer = self._explain_page(pattern, start)
-            page = {name: about for name, about in answer.items() if isinstance(about, dict)}
-            found |= page
-            start += _PAGE
-            if len(page) < _PAGE:
-                return found
+        """What ISM says of each index of the pattern, by index.
 
-    def _explain_page(self, pattern: str, start: int) -> dict[str, Any]:
+        One call tells of all of them: `size` and `from` are for `explain` without a pattern. With one, `from` fails.
+        """
         from opensearchpy import RequestError
 
         with translated(f"ISM on {pattern}"):
             try:
-                answer = self._call("GET", f"explain/{pattern}?show_policy=true&size={_PAGE}&from={start}")
+                answer = self._call("GET", f"explain/{pattern}?show_policy=true")
             except RequestError as error:
                 if "no documents to get" in str(error.info):  # its way to say that no index matches
                     return {}
                 raise
-        return answer if isinstance(answer, dict) else {}
+        return {name: about for name, about in answer.items() if isinstance(about, dict)}
 
     def add(self, index: str, name: str) -> None:
         """Puts an unmanaged index under the policy. 200 is not success: the answer's own words are read."""
         with translated(f"ISM on {index}"):
             answer = self._call("POST", f"add/{index}", {"policy_id": name})
-        if answer.get("failures") or not answer.get("updated_indices"):
-            reasons = ", ".join(str(failed.get("reason")) for failed in answer.get("failed_indices", []))
-            raise OpenSearchError(f"{index} could not be put under the policy {name}: {reasons or 'no index matched'}")
+        if not answer.get("failures") and answer.get("updated_indices"):
+            return
+        reasons = [str(failed.get("reason")) for failed in answer.get("failed_indices", [])]
+        if any(reason.startswith(_ALREADY) for reason in reasons) and self._may_be_under(index, name):
+            return
+        raise OpenSearchError(
+            f"{index} could not be put under the policy {name}: {', '.join(reasons) or 'no index matched'}"
+        )
+
+    def _may_be_under(self, index: str, name: str) -> bool:
+        """False when another policy has it; `explain` shows an index as unmanaged until ISM's next sweep."""
+        return self.explain(index).get(index, {}).get("policy_id") in {None, name}
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         return self._client.transport.perform_request(method, f"/_plugins/_ism/{path}", body=body)

@@ -1,0 +1,83 @@
+"""Retention on a cluster that has ISM, given by `WHODID_TEST_OPENSEARCH` (a URL, with user and password in it if any).
+
+`WHODID_TEST_OPENSEARCH_CA` names the authority's file where the certificate is not one that this machine trusts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tests.live.corner import Corner, corner, eventually
+from whodid.opensearch.ism import Ism, policy_name
+from whodid.opensearch.retention import retention_in_force
+from whodid.opensearch.setup import plan
+
+pytestmark = pytest.mark.ism
+
+_SWEEP_SECONDS = 120
+"""ISM takes a new index under its policy at its next sweep, whose period is a setting of the cluster."""
+
+
+def _settings(url: str, ca: str) -> tuple[str, dict[str, Any]]:
+    parts = urlsplit(url)
+    host = f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    named = {"opensearch_user": unquote(parts.username or ""), "opensearch_password": unquote(parts.password or "")}
+    return host, {**named, "opensearch_ca": ca}
+
+
+@pytest.fixture(params=["365d", "30d"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Corner]:
+    url = os.environ.get("WHODID_TEST_OPENSEARCH")
+    if not url:
+        pytest.skip(
+            "RETENTION IS NOT TESTED ON A REAL ISM: set WHODID_TEST_OPENSEARCH to the URL of a cluster that has the "
+            "plugin, such as the one of opensearch/docker-compose.yml"
+        )
+    host, settings = _settings(url, os.environ.get("WHODID_TEST_OPENSEARCH_CA", ""))
+    with corner(host, tmp_path, retention=request.param, **settings) as made:
+        yield made
+
+
+def _managed(place: Corner) -> dict[str, Any]:
+    """What ISM says of the one partition, once it has taken it."""
+
+    def look() -> dict[str, Any] | None:
+        [about] = Ism(place.client).explain(f"{place.settings.index_prefix}-*").values()
+        return about if about.get("policy_id") else None
+
+    found = eventually(look, _SWEEP_SECONDS)
+    assert found
+    return found
+
+
+@pytest.mark.timeout(_SWEEP_SECONDS + 120)
+def test_a_new_partition_is_managed_with_the_promised_age(place: Corner) -> None:
+    place.set_up()
+    assert [change.kind for change in plan(place.client, place.settings)] == ["unchanged", "unchanged"]
+    place.record(1)
+    assert place.ship().shipped == 1
+    about = _managed(place)
+    days = int(place.settings.retention.removesuffix("d"))
+    assert about["policy_id"] == policy_name(place.settings)
+    live = about["policy"]["states"][0]
+    assert live["transitions"] == [{"state_name": "delete", "conditions": {"min_index_age": f"{days + 31 + 2}d"}}]
+    view = retention_in_force(place.client, place.settings)
+    assert (view.floor_days, view.ceiling_days, set(view.partitions.values())) == (days, days + 33, {True})
+    assert [change.kind for change in plan(place.client, place.settings)] == ["unchanged", "unchanged"]
+
+
+def test_an_index_made_before_the_policy_is_taken_by_setup(place: Corner) -> None:
+    place.set_up()
+    name = policy_name(place.settings)
+    place.client.transport.perform_request("DELETE", f"/_plugins/_ism/policies/{name}")
+    place.record(1)
+    place.ship()
+    assert [change.kind for change in plan(place.client, place.settings)] == ["unchanged", "create", "update"]
+    place.set_up()
+    assert _managed(place)["policy_id"] == name
