@@ -18,6 +18,8 @@ __all__ = ["entry_schema", "type_schema"]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _ALWAYS = ("type", "target", "principal", "creation_date", "@timestamp", "target_type", "schema_version")
 _CHAIN = ("journal", "seq", "prev", "hash")
+_SYNTAX = frozenset(r"^$\.*+?()[]{}|")
+"""Characters that mean something in a pattern."""
 
 _SPECIAL: dict[str, dict[str, Any]] = {
     "creation_date": {"pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"},
@@ -108,9 +110,8 @@ def _type_part(event_type: EventType) -> dict[str, Any]:
         **({"principal": {"const": rules.principal}} if rules.principal else {}),
         **dict.fromkeys(rules.forbids, False),
     }
-    required = list(rules.requires)
+    required = list(dict.fromkeys((*rules.requires, *(["details"] if rules.details else []))))
     if rules.details:
-        required.append("details")
         properties["details"] = {
             "type": "object",
             "required": list(rules.details),
@@ -125,9 +126,13 @@ def _status(rules: Rules) -> dict[str, Any]:
     if rules.status:
         status["enum"] = list(rules.status)
     if rules.not_status:
-        letters = ("".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else c for c in s) for s in rules.not_status)
-        status["not"] = {"pattern": f"^({'|'.join(letters)})$"}
+        status["not"] = {"pattern": f"^({'|'.join(map(_in_any_case, rules.not_status))})$"}
     return {"status": status} if status else {}
+
+
+def _in_any_case(text: str) -> str:
+    """A pattern (ECMA 262, as JSON Schema has it) of that text in capitals, small letters, or both."""
+    return "".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else f"\\{c}" if c in _SYNTAX else c for c in text)
 
 
 def _detail(rule: DetailRule) -> dict[str, Any]:
