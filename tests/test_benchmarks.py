@@ -1,0 +1,46 @@
+"""The benchmark runs, and says what docs/benchmarks.md says that it says. No time is asserted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("benchmarks")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--rounds", "1", "--calls", "20", "--json", "--dir", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not list(folder.iterdir())
+    return json.loads(done.stdout)
+
+
+def test_both_paths_and_durabilities_stand_beside_plain_logging(report: Any) -> None:
+    rows = {row["variant"]: row for row in report["recording"]}
+    assert {f"whodid-{path}-{how}" for path in ("structlog", "stdlib") for how in ("process", "disk")} < rows.keys()
+    assert rows["structlog"]["to_structlog"] == rows["stdlib"]["to_stdlib"] == 1
+    assert all(0 < row["us_lowest"] <= row["us"] <= row["us_highest"] for row in rows.values())
+
+
+def test_only_the_chosen_validator_refuses_every_broken_entry(report: Any) -> None:
+    assert [row["validator"] for row in report["validators"] if not row["accepts"]] == ["jsonschema-rs"]
+
+
+def test_the_page_has_a_row_for_everything_measured(report: Any) -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    for row in report["recording"]:
+        assert f"| {row['about']} " in page
+    for row in report["validators"]:
+        assert f"| {row['validator']} " in page
