@@ -66,7 +66,10 @@ def entry_schema(contents: Contents) -> dict[str, Any]:
                 for name in contents.types
             ),
         ],
-        "$defs": {"entry": _entry_part(), **{name: _type_part(known) for name, known in contents.types.items()}},
+        "$defs": {
+            "entry": _entry_part(),
+            **{name: _stored_part(known, contents.personal) for name, known in contents.types.items()},
+        },
     }
 
 
@@ -119,6 +122,18 @@ def _type_part(event_type: EventType) -> dict[str, Any]:
         }
     part: dict[str, Any] = {"description": f"{event_type.about} The target is {event_type.target}."}
     return {**part, "properties": properties, **({"required": required} if required else {})}
+
+
+def _stored_part(event_type: EventType, personal: frozenset[str]) -> dict[str, Any]:
+    """The same of a stored entry: of a personal field, which can be erased, the commitment will do."""
+    part = _type_part(event_type)
+    required = part.get("required", [])
+    erasable = [name for name in required if name in personal]
+    if not erasable:
+        return part
+    erased = ({"properties": {"erased": {"required": [name]}}, "required": ["erased"]} for name in erasable)
+    either = [{"anyOf": [{"required": [name]}, gone]} for name, gone in zip(erasable, erased, strict=True)]
+    return {**part, "required": [name for name in required if name not in personal], "allOf": either}
 
 
 def _status(rules: Rules) -> dict[str, Any]:
