@@ -51,7 +51,7 @@ def parse(text: str, file: str, base: Contents | None = None) -> Contents:
     for name, table in top.tables("resources"):
         resources[name] = _resource(name, table)
     for name, table in top.tables("types"):
-        if name in types and not table.flag("override"):
+        if not table.flag("override") and name in types:
             raise table.error(f"{name} is a type of the default catalog; write `override = true` to redefine it")
         types[name] = _event_type(name, table, resources)
     personal = _personal(top)
@@ -79,13 +79,18 @@ def _event_type(name: str, table: _Table, resources: Mapping[str, Resource]) -> 
     if resource not in resources:
         raise table.error(f"there is no [resources.{resource}]{_near(resource, resources)}; add it")
     choices: dict[str, Any] = {key: table.choice(key, allowed) for key, allowed in _CHOICES.items()}
+    if name == "entry":
+        raise table.error("the name is taken in the JSON Schema; say what happened, such as entry_created")
+    rules = _rules(table, resources[resource].rules)
+    if choices["outcome"] and "outcome" in rules.forbids:
+        raise table.error("outcome is filled in and forbidden; drop one")
     return EventType(
         name=name,
         resource=resource,
         event=table.text("event"),
         about=table.text("about"),
         target=resources[resource].target,
-        rules=_rules(table, resources[resource].rules),
+        rules=rules,
         **choices,
     )
 
@@ -124,6 +129,8 @@ def _refuse_contradictions(table: _Table, rules: Rules) -> None:
 def _details(table: _Table) -> dict[str, DetailRule]:
     found: dict[str, DetailRule] = {}
     for key, rule in table.mapping("details").items():
+        if not (key and key.isascii() and key.isprintable()):
+            raise table.error("details: a key is printable ASCII characters, as in every entry; rename it")
         if rule == "string":
             found[key] = None
         elif isinstance(rule, bool):
