@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import InvalidEntry
 from ..resources import resource_text
 from .explanation import violations
-from .loading import parse, read
+from .loading import is_name, parse, read
 from .model import Contents, EventType, Resource
 from .schema import entry_schema, type_schema
 
@@ -58,11 +58,14 @@ class Catalog:
             raise InvalidEntry(self._unknown(name)) from None
 
     def _unknown(self, name: object) -> str:
-        if not isinstance(name, str) or not name.isidentifier():
-            return "the event type must be a name such as 'credentials_created'"
-        near = difflib.get_close_matches(name, self.types, n=3)
+        near = difflib.get_close_matches(name.lower(), self.types, n=3) if isinstance(name, str) else []
         hint = f" Did you mean {', '.join(near)}?" if near else ""
+        if not isinstance(name, str) or not is_name(name):
+            return (
+                f"the event type must be a name such as 'credentials_created', lower-case letters, digits and _.{hint}"
+            )
         resource, _, event = name.rpartition("_")
+        resource, event = (resource, event) if resource and event else (name, name)
         table = f'[resources.{resource}]\nlabel = "…"\ntarget = "the …\'s ID"\n\n'
         return (
             f"there is no event type {name!r} in the catalog.{hint} To add it, put this into an events.toml of your "

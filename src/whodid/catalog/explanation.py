@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from typing import Any
 
 from ..entry import FIELDS, Field
@@ -65,6 +66,8 @@ def _field(field: Field, value: object) -> Iterator[str]:
             yield f"{field.name} must be an integer, not {kind}"
     elif not isinstance(value, str):
         yield f"{field.name} must be a string, not {kind}; pass str(…)"
+    elif type(value) is not str and not isinstance(value, Enum):  # such as Markup; JSON Schema's validator knows none
+        yield f"{field.name} must be a string of Python's own type str, not {kind}; pass str.__str__(…)"
     elif field.kind == "ip":
         if not _is_ip(value):
             yield f"{field.name} is no IPv4 or IPv6 address ({len(value)} characters); pass it without port and zone"

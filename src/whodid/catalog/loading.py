@@ -13,7 +13,7 @@ from ..entry import FIELDS
 from ..errors import CatalogError
 from .model import Contents, DetailRule, EventType, Resource, Rules
 
-__all__ = ["parse", "read"]
+__all__ = ["is_name", "parse", "read"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,127}")
 _RULE_KEYS = {"requires", "forbids", "status", "not_status", "principal", "details", "because"}
@@ -26,6 +26,11 @@ _CHOICES = {
 }
 _RULED = {name for name, known in FIELDS.items() if known.source == "call"} - {"type", "target", "principal"}
 _PERSONAL = {name for name, known in FIELDS.items() if known.source == "call" and known.kind in {"keyword", "ip"}}
+
+
+def is_name(text: str) -> bool:
+    """Whether a resource or an event type may be called that."""
+    return _NAME.fullmatch(text) is not None
 
 
 def read(path: Path) -> str:
@@ -166,7 +171,7 @@ class _Table:
         found = []
         for name, content in self.mapping(key).items():
             place = f"[{key}.{name}]"
-            if not _NAME.fullmatch(name):
+            if not is_name(name):
                 raise self.error(f"{place}: a name is lower-case letters, digits and _, and starts with a letter")
             if not isinstance(content, dict):
                 raise self.error(f"{place} must be a table")
