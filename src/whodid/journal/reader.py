@@ -58,6 +58,7 @@ class JournalReader:
                 return []
             if self._segment is None:
                 self._segment = _holding(found, self._after + 1)
+                self._skipping = int(self._segment.stem) <= self._after
             # Looked up before reading: nothing is appended to a segment once it has a successor.
             successor = next((path for path in found if path.name > self._segment.name), None)
             lines = self._read_segment(self._segment, max_bytes)
@@ -82,9 +83,13 @@ class JournalReader:
         return [line for line in _parse(path, start, data[:end]) if self._wanted(line)]
 
     def _wanted(self, line: Line | Damaged) -> bool:
-        if self._skipping and isinstance(line, Line):
-            self._skipping = line.seq <= self._after
-        return not self._skipping
+        """Whether a line comes after `after`; a damaged one right behind it does."""
+        if not self._skipping:
+            return True
+        if isinstance(line, Line) and line.seq >= self._after:
+            self._skipping = False
+            return line.seq > self._after
+        return False
 
 
 def _holding(found: list[Path], seq: int) -> Path:

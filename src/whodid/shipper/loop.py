@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -60,6 +61,7 @@ class Shipper:
         dates: Dates | None = None,
         stop: threading.Event | None = None,
         on_progress: Callable[[Progress], None] = lambda progress: None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.directory = JournalDirectory(settings.journal_dir, create=True)
         self.stop = stop or threading.Event()
@@ -68,6 +70,7 @@ class Shipper:
         self._send = send
         self._dates = dates or Dates.unlimited()
         self._on_progress = on_progress
+        self._monotonic = monotonic
         self._readers: dict[str, JournalReader] = {}
         self._patience = float("inf")
 
@@ -154,7 +157,7 @@ class Shipper:
     def _deliver(self, documents: Sequence[Document]) -> list[DeadLetter] | None:
         """Sends until every document is stored or refused; returns the refused, or `None` when `stop` came first."""
         refused: list[DeadLetter] = []
-        pause, waited = _FIRST_PAUSE, 0.0
+        pause, answered = _FIRST_PAUSE, self._monotonic()
         size = len(documents)
         while documents:
             batch, rest = documents[:size], documents[size:]
@@ -163,15 +166,15 @@ class Shipper:
             waiting = [(document, verdict) for document, verdict in judged if verdict.kind == "wait"]
             documents = [*(document for document, _ in waiting), *rest]
             if len(waiting) < len(batch):
-                pause, waited = _FIRST_PAUSE, 0.0
+                pause, answered = _FIRST_PAUSE, self._monotonic()
             else:
                 size = max(_SMALLEST_BATCH, len(batch) // 2)
             if waiting:
                 self._report(waiting=waiting[0][1].reason)
                 seconds = random.uniform(0, pause)  # noqa: S311 (spreads retries, keeps no secret)
-                if waited >= self._patience or self.stop.wait(seconds):
+                if self._monotonic() - answered >= self._patience or self.stop.wait(seconds):
                     return None
-                pause, waited = min(2 * pause, _LONGEST_PAUSE), waited + seconds
+                pause = min(2 * pause, _LONGEST_PAUSE)
         return refused
 
     def _report(self, shipped: int = 0, dead_letters: int = 0, damaged: int = 0, waiting: str = "") -> None:

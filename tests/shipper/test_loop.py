@@ -1,0 +1,401 @@
+"""The loop: what is acknowledged, what waits, what becomes a dead letter; with a send that does as the test says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.corner import eventually
+from whodid.dead_letters import read_dead_letters
+from whodid.entry import Stamp
+from whodid.errors import ShippingError
+from whodid.integrity import Draft
+from whodid.journal import Acknowledged, Journal, JournalDirectory, Position
+from whodid.journal.damage import count_damaged
+from whodid.opensearch.bulk import Document, Verdict
+from whodid.settings import Settings
+from whodid.shipper import Progress, Shipper
+from whodid.shipper.dates import Dates
+
+NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
+STORED, REFUSED, WAIT = Verdict("stored"), Verdict("refused", "mapper_parsing_exception: no"), Verdict("wait", "busy")
+
+
+@pytest.fixture(autouse=True)
+def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whodid.shipper.loop.random.uniform", lambda _low, _high: 0.0)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(journal_dir=str(tmp_path / "journal"), poll_interval=0.02)
+
+
+def record(settings: Settings, *targets: str, at: datetime = NOW) -> list[Position]:
+    stamp = Stamp.from_ns(int(at.timestamp()) * 1_000_000_000)
+    journal = Journal(settings.journal_dir, segment_bytes=settings.segment_bytes)
+    dates = {"creation_date": stamp.creation_date, "@timestamp": stamp.timestamp}
+    return [journal.append(Draft({"type": "t", "target": target, **dates}), "process") for target in targets]
+
+
+def numbered(count: int) -> list[str]:
+    return [f"{n:04d}" for n in range(count)]
+
+
+class Cluster:
+    """Stores what `judge` says is stored; an ID stored twice is counted."""
+
+    def __init__(self, judge: Callable[[Document], Verdict] = lambda document: STORED) -> None:
+        self.judge = judge
+        self.requests: list[int] = []
+        self.stored: dict[str, Document] = {}
+        self.seen: list[str] = []
+
+    def send(self, documents: Sequence[Document]) -> list[Verdict]:
+        self.requests.append(len(documents))
+        verdicts = [self.judge(document) for document in documents]
+        for document, verdict in zip(documents, verdicts, strict=True):
+            if verdict.kind == "stored":
+                self.stored[document.id] = document
+                self.seen.append(target(document))
+        return verdicts
+
+
+def target(document: Document) -> str:
+    return document.raw.split(b'"target":"')[1].split(b'"')[0].decode()
+
+
+def acknowledged(settings: Settings, journal: str) -> int:
+    return Acknowledged.read(Path(settings.journal_dir) / journal).seq
+
+
+def test_everything_is_sent_as_it_stands_in_the_journal_and_acknowledged(settings: Settings) -> None:
+    positions = record(settings, *numbered(5))
+    cluster = Cluster()
+    assert Shipper(settings, cluster.send).run_once() == Progress(shipped=5)
+    assert cluster.seen == numbered(5)
+    assert acknowledged(settings, positions[0].journal) == 5
+    lines = (Path(settings.journal_dir) / positions[0].journal / f"{1:020d}.ndjson").read_bytes().splitlines()
+    assert [document.raw for document in cluster.stored.values()] == lines
+    assert {document.index for document in cluster.stored.values()} == {"whodid-audit-2026.11"}
+
+
+def test_a_second_run_sends_only_what_is_new(settings: Settings) -> None:
+    record(settings, "a", "b")
+    Shipper(settings, Cluster().send).run_once()
+    record(settings, "c")
+    cluster = Cluster()
+    assert Shipper(settings, cluster.send).run_once().shipped == 1
+    assert cluster.seen == ["c"]
+
+
+def test_a_batch_has_at_most_bulk_entries(settings: Settings) -> None:
+    record(settings, *numbered(25))
+    cluster = Cluster()
+    Shipper(replace(settings, bulk_entries=10), cluster.send).run_once()
+    assert cluster.requests == [10, 10, 5]
+    assert cluster.seen == numbered(25)
+
+
+def test_a_batch_has_about_bulk_bytes(settings: Settings) -> None:
+    record(settings, *numbered(25))
+    cluster = Cluster()
+    Shipper(replace(settings, bulk_bytes=1000), cluster.send).run_once()
+    assert max(cluster.requests) <= 3
+    assert cluster.seen == numbered(25)
+
+
+def test_the_position_is_never_ahead_of_what_is_stored(settings: Settings) -> None:
+    [first, *_] = record(settings, *numbered(30))
+    cluster = Cluster()
+    ahead: list[int] = []
+
+    def send(documents: Sequence[Document]) -> list[Verdict]:
+        before = acknowledged(settings, first.journal)
+        ahead.append(before - len(cluster.stored))
+        cluster.judge = lambda document: WAIT if int(target(document)) % 7 == len(ahead) % 7 else STORED
+        return cluster.send(documents)
+
+    Shipper(replace(settings, bulk_entries=10), send).run_once()
+    assert max(ahead) == 0
+    assert sorted(cluster.stored, key=str) == sorted(set(cluster.stored))
+    assert acknowledged(settings, first.journal) == 30 == len(cluster.stored)
+
+
+def test_what_waits_is_sent_again_and_the_rest_is_not(settings: Settings) -> None:
+    record(settings, *numbered(4))
+    attempts: list[str] = []
+
+    def judge(document: Document) -> Verdict:
+        attempts.append(target(document))
+        return WAIT if target(document) == "0002" and attempts.count("0002") < 5 else STORED
+
+    cluster = Cluster(judge)
+    assert Shipper(settings, cluster.send).run_once() == Progress(shipped=4)
+    assert [attempts.count(name) for name in numbered(4)] == [1, 1, 5, 1]
+    assert len(cluster.seen) == 4
+
+
+def test_run_waits_for_ever_and_says_why(settings: Settings) -> None:
+    record(settings, "a")
+    cluster = Cluster(lambda _document: STORED if len(cluster.requests) > 200 else WAIT)
+    said: list[str] = []
+    shipper = Shipper(settings, cluster.send, on_progress=lambda progress: said.append(progress.waiting))
+    thread = threading.Thread(target=shipper.run)
+    thread.start()
+    eventually(lambda: cluster.stored)
+    shipper.stop.set()
+    thread.join(10)
+    assert (len(cluster.stored), said[0], said[-1]) == (1, "busy", "")
+
+
+def test_once_gives_up_after_its_patience_and_leaves_all_in_the_journal(settings: Settings) -> None:
+    [position] = record(settings, "a")
+    progress = Shipper(settings, Cluster(lambda _document: WAIT).send).run_once(patience=0.1)
+    assert progress == Progress(waiting="busy")
+    assert acknowledged(settings, position.journal) == 0
+    assert Shipper(settings, Cluster().send).run_once().shipped == 1
+
+
+def test_patience_counts_the_time_that_requests_take(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(settings, "a")
+    clock = [0.0]
+    cluster = Cluster(lambda _document: WAIT)
+
+    def hang(documents: Sequence[Document]) -> list[Verdict]:
+        clock[0] += 30.0
+        return cluster.send(documents)
+
+    Shipper(settings, hang, monotonic=lambda: clock[0]).run_once(patience=50)
+    assert len(cluster.requests) == 2
+
+
+def test_a_refused_entry_is_a_dead_letter_before_the_position_passes_it(settings: Settings) -> None:
+    positions = record(settings, *numbered(5))
+    directory = JournalDirectory(settings.journal_dir)
+    cluster = Cluster(lambda document: REFUSED if target(document) == "0002" else STORED)
+    kept: list[tuple[int, int]] = []
+
+    def note(_progress: Progress) -> None:
+        kept.append((acknowledged(settings, positions[0].journal), len(read_dead_letters(directory))))
+
+    shipper = Shipper(replace(settings, bulk_entries=3), cluster.send, on_progress=note)
+    assert shipper.run_once() == Progress(shipped=4, dead_letters=1)
+    assert kept == [(3, 1), (5, 1)]
+    [letter] = read_dead_letters(directory).values()
+    assert letter.reason == "mapper_parsing_exception: no"
+    assert letter.index == "whodid-audit-2026.11"
+    assert '"target":"0002"' in letter.line
+
+
+def test_a_crash_between_dead_letter_and_position_counts_it_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [position] = record(settings, "a")
+    cluster = Cluster(lambda _document: REFUSED)
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Acknowledged, "write", crash)
+        Shipper(settings, cluster.send).run_once()
+    assert acknowledged(settings, position.journal) == 0
+    Shipper(settings, cluster.send).run_once()
+    assert len(read_dead_letters(JournalDirectory(settings.journal_dir))) == 1
+    assert acknowledged(settings, position.journal) == 1
+
+
+def test_a_dead_letter_that_can_not_be_kept_leaves_the_position_where_it_was(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [position] = record(settings, "a")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("whodid.dead_letters.append_line", full)
+    with pytest.raises((OSError, ShippingError), match="No space left"):
+        Shipper(settings, Cluster(lambda _document: REFUSED).send).run_once()
+    assert acknowledged(settings, position.journal) == 0
+
+
+def test_a_stop_in_between_leaves_the_rest_for_the_next_start(settings: Settings) -> None:
+    [first, *_] = record(settings, *numbered(30))
+    stop = threading.Event()
+    cluster = Cluster(lambda document: WAIT if target(document) == "0013" else STORED)
+    shipper = Shipper(
+        replace(settings, bulk_entries=10),
+        cluster.send,
+        stop=stop,
+        on_progress=lambda progress: stop.set() if progress.waiting else None,
+    )
+    assert shipper.run() == Progress(shipped=10, waiting="busy")
+    assert acknowledged(settings, first.journal) == 10
+    again = Cluster()
+    assert Shipper(settings, again.send).run_once().shipped == 20
+    assert set(cluster.stored) | set(again.stored) == set(cluster.stored | again.stored)
+    assert len(cluster.stored | again.stored) == 30
+
+
+def segment_of(settings: Settings) -> Path:
+    return max(Path(settings.journal_dir).glob("*/[0-9]*.ndjson"))
+
+
+def damage(settings: Settings, name: str) -> None:
+    segment = segment_of(settings)
+    segment.write_bytes(segment.read_bytes().replace(f'"{name}"'.encode(), f'"{name[:-1]}x"'.encode()))
+
+
+def test_a_damaged_line_is_kept_and_counted_and_stops_nothing(settings: Settings) -> None:
+    [first, *_] = record(settings, *numbered(5))
+    damage(settings, "0002")
+    cluster = Cluster()
+    assert Shipper(settings, cluster.send).run_once() == Progress(shipped=4, damaged=1)
+    assert cluster.seen == ["0000", "0001", "0003", "0004"]
+    directory = JournalDirectory(settings.journal_dir)
+    assert count_damaged(directory) == 1
+    assert [alarm["alarm"] for alarm in directory.alarms()] == ["damaged line"]
+    assert acknowledged(settings, first.journal) == 5
+    Shipper(settings, cluster.send).run_once()
+    assert count_damaged(directory) == 1
+
+
+def test_a_damaged_line_right_after_the_acknowledged_position_is_not_skipped(settings: Settings) -> None:
+    record(settings, "0000", "0001")
+    Shipper(settings, Cluster().send).run_once()
+    record(settings, "0002", "0003")
+    damage(settings, "0002")
+    cluster = Cluster()
+    assert Shipper(settings, cluster.send).run_once() == Progress(shipped=1, damaged=1)
+    assert cluster.seen == ["0003"]
+    assert count_damaged(JournalDirectory(settings.journal_dir)) == 1
+
+
+def test_a_damaged_line_at_the_beginning_of_the_next_segment_is_not_skipped(settings: Settings) -> None:
+    small = replace(settings, segment_bytes=400)
+    record(small, "0000")
+    Shipper(small, Cluster().send).run_once()
+    record(small, "0001")
+    assert int(segment_of(small).stem) == 2
+    damage(small, "0001")
+    assert Shipper(small, Cluster().send).run_once() == Progress(damaged=1)
+
+
+def dates(retention: int | None = 365) -> Dates:
+    return Dates(retention, lambda: NOW)
+
+
+@pytest.mark.parametrize(
+    ("age", "reason"),
+    [
+        (timedelta(days=-1, seconds=-1), "from the future"),
+        (timedelta(days=-1), None),
+        (timedelta(0), None),
+        (timedelta(days=365), None),
+        (timedelta(days=365, seconds=1), "expired on arrival"),
+    ],
+)
+def test_an_entry_from_the_future_or_past_the_retention_is_a_dead_letter(
+    settings: Settings, age: timedelta, reason: str | None
+) -> None:
+    record(settings, "odd", at=NOW - age)
+    record(settings, "now")
+    cluster = Cluster()
+    progress = Shipper(settings, cluster.send, dates=dates()).run_once()
+    letters = list(read_dead_letters(JournalDirectory(settings.journal_dir)).values())
+    assert [letter.reason.split(":")[0] for letter in letters] == ([reason] if reason else [])
+    assert progress.shipped == len(cluster.stored) == 2 - len(letters)
+
+
+def test_without_a_retention_nothing_is_too_old(settings: Settings) -> None:
+    record(settings, "old", at=NOW - timedelta(days=9000))
+    assert Shipper(settings, Cluster().send, dates=dates(None)).run_once().shipped == 1
+
+
+@pytest.mark.parametrize("date", [None, "yesterday", "2026-11-23", 7])
+def test_an_entry_without_a_proper_date_is_a_dead_letter(settings: Settings, date: object) -> None:
+    Journal(settings.journal_dir).append(Draft({"type": "t", "creation_date": date}), "process")
+    assert Shipper(settings, Cluster().send).run_once() == Progress(dead_letters=1)
+
+
+def test_of_two_shippers_one_works_and_the_other_takes_over(settings: Settings) -> None:
+    record(settings, "a")
+    first, second = Cluster(), Cluster()
+    one, other = Shipper(settings, first.send), Shipper(settings, second.send)
+    threads = [threading.Thread(target=one.run)]
+    threads[0].start()
+    eventually(lambda: first.stored)
+    threads.append(threading.Thread(target=other.run))
+    threads[1].start()
+    eventually(lambda: "another shipper is active" in other.progress.waiting)
+    with pytest.raises(ShippingError, match="already being shipped by"):
+        Shipper(settings, second.send).run_once()
+    one.stop.set()
+    threads[0].join(10)
+    record(settings, "b")
+    eventually(lambda: second.stored)
+    other.stop.set()
+    threads[1].join(10)
+    assert (first.seen, second.seen) == (["a"], ["b"])
+
+
+def test_a_cluster_with_too_much_to_do_gets_smaller_requests(settings: Settings) -> None:
+    record(settings, *numbered(400))
+    cluster = Cluster(lambda _document: WAIT if cluster.requests[-1] > 120 else STORED)
+    assert Shipper(settings, cluster.send).run_once() == Progress(shipped=400)
+    assert cluster.requests == [400, 200, 100, 100, 100, 100]
+    assert cluster.seen == numbered(400)
+
+
+def test_closed_segments_go_once_all_of_them_is_acknowledged(settings: Settings) -> None:
+    small = replace(settings, segment_bytes=2000)
+    [first, *_] = record(small, *numbered(40))
+    directory = Path(small.journal_dir) / first.journal
+    before = sorted(directory.glob("[0-9]*.ndjson"))
+    assert len(before) > 3
+    cluster = Cluster(lambda document: STORED if target(document) < "0020" else WAIT)
+    Shipper(replace(small, bulk_entries=1), cluster.send).run_once(patience=0.05)
+    kept = sorted(directory.glob("[0-9]*.ndjson"))
+    assert int(kept[0].stem) <= 21 < int(kept[1].stem)
+    Shipper(small, Cluster().send).run_once()
+    assert sorted(directory.glob("[0-9]*.ndjson")) == before[-1:]
+    record(small, "after")
+    last = Cluster()
+    assert Shipper(small, last.send).run_once().shipped == 1
+    assert last.seen == ["after"]
+
+
+def test_keep_days_keeps_shipped_segments(settings: Settings) -> None:
+    small = replace(settings, segment_bytes=2000, keep_days=1.0)
+    record(small, *numbered(40))
+    before = sorted(Path(small.journal_dir).glob("*/[0-9]*.ndjson"))
+    Shipper(small, Cluster().send).run_once()
+    assert sorted(Path(small.journal_dir).glob("*/[0-9]*.ndjson")) == before
+
+
+def test_an_ended_journal_is_shipped_beside_its_successor(settings: Settings) -> None:
+    record(settings, "a")
+    segment = segment_of(settings)
+    segment.write_bytes(segment.read_bytes() + b'{"edited":"by hand"}\n')
+    record(settings, "b")
+    cluster = Cluster()
+    assert Shipper(settings, cluster.send).run_once().shipped == 2
+    assert sorted(cluster.seen) == ["a", "b"]
+
+
+def test_the_lock_is_free_after_whatever_end(settings: Settings) -> None:
+    record(settings, "a")
+
+    def fail(_documents: Sequence[Document]) -> Any:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError):
+        Shipper(settings, fail).run_once()
+    assert Shipper(settings, Cluster().send).run_once().shipped == 1
