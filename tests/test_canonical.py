@@ -49,6 +49,7 @@ def test_what_is_accepted_is_read_back_equal(value: object) -> None:
         ({"é": 1}, "a key in details is not a string of printable ASCII"),
         ({"": 1}, "a key in details"),
         ({1: 1}, "a key in details"),
+        ({"k" * 513: 1}, "a key in details is longer than 512 characters"),
         ({"a": {1, 2}}, "details.a is of type set, which is not JSON"),
         ({"a": b"secret"}, "details.a is of type bytes"),
     ],

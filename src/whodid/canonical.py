@@ -16,10 +16,13 @@ import rfc8785
 
 from .errors import InvalidEntry
 
-__all__ = ["MAX_DEPTH", "canonical", "plain"]
+__all__ = ["MAX_DEPTH", "MAX_KEY", "canonical", "plain"]
 
 MAX_DEPTH = 12
 """Levels of nesting in `details`, `before` and `after`."""
+
+MAX_KEY = 512
+"""Characters of a key. OpenSearch refuses a path beyond 32,766 bytes, and shortening cuts only values."""
 
 _SAFE_INTEGER = 2**53 - 1
 _EXPONENT_FROM = 1e21
@@ -85,6 +88,8 @@ def _plain_float(value: float, path: str) -> float | int:
 
 def _plain_key(key: object, path: str) -> str:
     if isinstance(key, str) and key and key.isascii() and key.isprintable():
+        if len(key) > MAX_KEY:
+            raise InvalidEntry(f"a key in {path[:MAX_KEY]} is longer than {MAX_KEY} characters; make it a value")
         return str.__str__(key)
     raise InvalidEntry(f"a key in {path} is not a string of printable ASCII characters; rename it")
 
