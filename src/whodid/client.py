@@ -1,7 +1,8 @@
 """The query client: finds entries in OpenSearch.
 
 Searches page by a point in time and `search_after`, so they see one consistent state however long they take, skip and
-double nothing, and need the memory of one page.
+double nothing, and need the memory of one page. An answer that some shard is missing from is an error, never a shorter
+answer.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .entry import FIELDS
-from .errors import OpenSearchError, QueryError
+from .errors import OpenSearchError, OpenSearchUnavailable, QueryError
 from .opensearch.connection import connect, translated
 from .opensearch.template import index_pattern
 from .query import Query
@@ -27,7 +28,8 @@ Entry = dict[str, Any]
 """An entry as it was journalled."""
 
 _PAGE = 1000
-_KEEP_ALIVE = "2m"
+_KEEP_ALIVE = "10m"
+"""How long whoever iterates may stop between two pages (`whodid search --json | less`)."""
 _NEWEST_FIRST = [{"@timestamp": "desc"}, {"journal": "desc"}, {"seq": "desc"}]
 
 
@@ -67,11 +69,8 @@ class AuditClient:
     def count(self, *, since: object = None, until: object = None, **filters: object) -> int:
         """How many entries match."""
         query = Query.of(filters, since, until)
-        with translated("the count"):
-            answer = self._client.count(
-                index=self._pattern, body={"query": query.body}, params={"allow_no_indices": "true"}
-            )
-        return int(answer["count"])
+        answer = self._ask({"size": 0, "query": query.body, "track_total_hits": True}, index=self._pattern)
+        return int(answer["hits"]["total"]["value"])
 
     def counts_by(
         self, field: str, *, since: object = None, until: object = None, limit: int = 1000, **filters: object
@@ -85,14 +84,13 @@ class AuditClient:
 
     def get(self, entry_id: str) -> Entry | None:
         """The entry of that ID (a receipt's `entry_id`), or `None`."""
-        query = Query({"ids": {"values": [entry_id]}})
-        return next((hit["_source"] for hit in self.hits(query, _NEWEST_FIRST, 1)), None)
+        answer = self._ask({"size": 1, "query": {"ids": {"values": [entry_id]}}}, index=self._pattern)
+        return next((hit["_source"] for hit in answer["hits"]["hits"]), None)
 
     def aggregate(self, query: Query, aggregations: dict[str, Any]) -> Any:
         """The answer's aggregations; without any index, those of no entries."""
         body = {"size": 0, "query": query.body, "aggs": aggregations}
-        with translated("the search"):
-            answer = self._client.search(index=self._pattern, body=body, params={"allow_no_indices": "true"})
+        answer = self._ask(body, index=self._pattern)
         return answer.get("aggregations") or {name: {"buckets": []} for name in aggregations}
 
     def hits(self, query: Query, sort: list[dict[str, str]], limit: int | None = None) -> Iterator[dict[str, Any]]:
@@ -120,7 +118,9 @@ class AuditClient:
         with translated("the search"):
             if not self._client.indices.exists(index=self._pattern, params={"allow_no_indices": "false"}):
                 return None
-            answer = self._client.create_pit(index=self._pattern, params={"keep_alive": _KEEP_ALIVE})
+            answer = self._client.create_pit(
+                index=self._pattern, params={"keep_alive": _KEEP_ALIVE, "allow_partial_pit_creation": "false"}
+            )
         return str(answer["pit_id"])
 
     def _page(
@@ -135,9 +135,16 @@ class AuditClient:
         }
         if after is not None:
             body["search_after"] = after
-        with translated("the search"):
-            answer = self._client.search(body=body)
-        if answer.get("timed_out") or answer["_shards"].get("failed"):
-            raise OpenSearchError("the search found only part of the entries, as some shards did not answer; try again")
-        hits: list[dict[str, Any]] = answer["hits"]["hits"]
+        hits: list[dict[str, Any]] = self._ask(body)["hits"]["hits"]
         return hits
+
+    def _ask(self, body: dict[str, Any], *, index: str | None = None) -> Any:
+        """The answer of a search, all of it; without an index, over the point in time that `body` names."""
+        params = {"allow_partial_search_results": "false"} | ({"allow_no_indices": "true"} if index else {})
+        with translated("the search"):
+            answer = self._client.search(index=index, body=body, params=params)
+        if answer.get("timed_out") or answer["_shards"].get("failed"):
+            raise OpenSearchUnavailable(
+                "the search found only part of the entries, as some shards did not answer in time; try again"
+            )
+        return answer

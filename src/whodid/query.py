@@ -1,8 +1,9 @@
 """The query: filters by field and time, checked, as OpenSearch's query language wants them.
 
-A filter is a field name and one value or several (any of them). A value ending in `*` is a prefix; any other character
-means itself. `client_ip` also takes networks (`10.0.0.0/8`). `since` is included, `until` is not; both take an aware
-datetime, ISO 8601 (UTC where no zone is given), or a span back from now such as `-24h`.
+A filter is a field name and one value or several, of which any may match; an empty list matches nothing. A value that
+ends in `*` is a prefix; any other character means itself. `client_ip` also takes networks (`10.0.0.0/8`). `since` is
+included, `until` is not; both take an aware datetime, ISO 8601 (UTC where no zone is given), or a span back from now
+such as `-24h`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ FILTERS = tuple(name for name, field in FIELDS.items() if field.kind in {"keywor
 """Fields that can be filtered by."""
 
 _SPAN = re.compile(r"-(\d{1,6})([wdhms])")
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
+"""What OpenSearch can hold in nanoseconds; it refuses to compare with anything beyond."""
+_LONG = 2**63
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
@@ -36,9 +40,11 @@ class Query:
     @classmethod
     def of(cls, filters: Mapping[str, object], since: object = None, until: object = None) -> Query:
         """Raises `QueryError` for an unknown field, or a value that the field can't have."""
-        clauses = [_clause(name, value) for name, value in filters.items() if value not in (None, (), [])]
+        clauses = [_clause(name, value) for name, value in filters.items() if value is not None]
         times = {"gte": moment(since, "since"), "lt": moment(until, "until")}
-        window = {bound: _stamp(time) for bound, time in times.items() if time is not None}
+        window = {
+            bound: _stamp(min(max(time, _EARLIEST), _LATEST)) for bound, time in times.items() if time is not None
+        }
         if window:
             clauses.append({"range": {"@timestamp": window}})
         return cls({"bool": {"filter": clauses}} if clauses else {"match_all": {}})
@@ -61,16 +67,32 @@ def _clause(name: str, value: object) -> dict[str, Any]:
 def _one(name: str, value: object) -> dict[str, Any]:
     kind = FIELDS[name].kind
     if kind == "long":
-        if type(value) is int or (isinstance(value, str) and value.isdecimal()):
-            return {"term": {name: int(value)}}
-        raise QueryError(f"{name} must be a whole number")
+        return {"term": {name: _whole_number(name, value)}}
     if not isinstance(value, str):
         raise QueryError(f"{name} must be a string, not {type(value).__name__}")
     if kind == "ip":
         return {"term": {name: _network(name, value)}}
+    if not _is_unicode(value):
+        raise QueryError(f"{name} contains a lone surrogate, which no entry holds")
     if value.endswith("*"):
         return {"prefix": {name: value[:-1]}}
     return {"term": {name: value}}
+
+
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _whole_number(name: str, value: object) -> int:
+    if type(value) is int or (isinstance(value, str) and re.fullmatch(r"[0-9]{1,19}", value)):
+        number = int(value)
+        if 0 <= number < _LONG:
+            return number
+    raise QueryError(f"{name} must be a whole number such as 1")
 
 
 def _network(name: str, value: str) -> str:
@@ -87,7 +109,7 @@ def moment(value: object, name: str, now: datetime | None = None) -> datetime | 
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise QueryError(f"{name} is a datetime without a zone; add one, such as datetime.now(UTC)")
-        return value.astimezone(UTC)
+        return _in_utc(value)
     if not isinstance(value, str):
         raise QueryError(f"{name} must be a datetime or a string, not {type(value).__name__}")
     span = _SPAN.fullmatch(value)
@@ -97,7 +119,14 @@ def moment(value: object, name: str, now: datetime | None = None) -> datetime | 
         found = datetime.fromisoformat(value)
     except (ValueError, OverflowError):
         raise QueryError(f"{name} {value!r} is no time; write 2026-11-23, 2026-11-23T08:00:00Z, or -24h") from None
-    return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+    return _in_utc(found.replace(tzinfo=found.tzinfo or UTC))
+
+
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:  # the first or last day of the calendar, in a zone that is already beyond it
+        return time.replace(tzinfo=UTC)
 
 
 def _stamp(time: datetime) -> str:

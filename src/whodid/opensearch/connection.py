@@ -5,6 +5,8 @@ TLS is verified, with the system's authorities or `opensearch_ca`. Nothing here 
 
 from __future__ import annotations
 
+import base64
+import ssl
 import stat
 import warnings
 from collections.abc import Iterator
@@ -26,14 +28,10 @@ def connect(settings: Settings) -> OpenSearch:
     from opensearchpy import OpenSearch
 
     options: dict[str, Any] = {}
-    if settings.opensearch_ca:
-        options["ca_certs"] = _existing("opensearch_ca", settings.opensearch_ca)
-    if settings.opensearch_client_cert:
-        options["client_cert"] = _existing("opensearch_client_cert", settings.opensearch_client_cert)
-        options["client_key"] = _existing("opensearch_client_key", settings.opensearch_client_key)
-    password = _password(settings)
-    if settings.opensearch_user:
-        options["http_auth"] = (settings.opensearch_user, password)
+    if any(host.startswith("https:") for host in settings.opensearch_hosts):
+        options["ssl_context"] = _tls(settings)
+    if authorization := _authorization(settings):
+        options["headers"] = {"authorization": authorization}
     return OpenSearch(
         hosts=list(settings.opensearch_hosts),
         timeout=settings.opensearch_timeout,
@@ -43,21 +41,64 @@ def connect(settings: Settings) -> OpenSearch:
     )
 
 
+def _tls(settings: Settings) -> ssl.SSLContext:
+    """Verifies certificate and host name. Every file is read here, so that a wrong one is told at once."""
+    authority, certificate, key = (
+        settings.opensearch_ca,
+        settings.opensearch_client_cert,
+        settings.opensearch_client_key,
+    )
+    if authority:
+        _read("opensearch_ca", authority)
+    try:
+        context = ssl.create_default_context(cafile=authority or None)
+    except ssl.SSLError as error:
+        raise SettingsError(f"opensearch_ca: {authority!r} holds no certificate (PEM)") from error
+    if key and not certificate:
+        raise SettingsError("opensearch_client_key is set without opensearch_client_cert")
+    if certificate:
+        _read("opensearch_client_cert", certificate)
+        if key:
+            _read("opensearch_client_key", key)
+        try:
+            # An empty password, so that an encrypted key is an error instead of a question at the terminal.
+            context.load_cert_chain(certificate, key or None, password="")
+        except ssl.SSLError as error:
+            raise SettingsError(
+                f"opensearch_client_cert: {certificate!r} and its key {key or certificate!r} are not a certificate and "
+                f"its unencrypted key (PEM): {error.reason or error}"
+            ) from error
+    return context
+
+
+def _authorization(settings: Settings) -> str:
+    """The header for user and password. Made here, as the client library knows only Latin-1 passwords."""
+    user, password = settings.opensearch_user, _password(settings)
+    if not user:
+        if password:
+            raise SettingsError("a password is set without opensearch_user; say whose it is")
+        return ""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
 def _password(settings: Settings) -> str:
     if not settings.opensearch_password_file:
         return settings.opensearch_password
-    path = Path(_existing("opensearch_password_file", settings.opensearch_password_file))
+    path = Path(settings.opensearch_password_file)
+    data = _read("opensearch_password_file", str(path))
     if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        warnings.warn(f"{path} can be read by others; set its mode to 0600", stacklevel=3)
-    return path.read_text(encoding="utf-8").strip()
-
-
-def _existing(setting: str, name: str) -> str:
+        warnings.warn(f"{path} can be read by others; set its mode to 0600", stacklevel=4)
     try:
-        Path(name).open("rb").close()
+        return data.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise SettingsError(f"opensearch_password_file: {str(path)!r} is not UTF-8 text") from None
+
+
+def _read(setting: str, name: str) -> bytes:
+    try:
+        return Path(name).read_bytes()
     except OSError as error:
         raise SettingsError(f"{setting}: {name!r} can't be read ({error.strerror})") from error
-    return name
 
 
 @contextmanager
@@ -69,16 +110,18 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except ConnectionTimeout as error:
-        raise OpenSearchUnavailable(f"{what}: OpenSearch gave no answer in time; raise opensearch_timeout") from error
+        raise OpenSearchUnavailable(
+            f"{what}: OpenSearch{_at(error)} gave no answer in time; raise opensearch_timeout"
+        ) from error
     except SSLError as error:
         raise OpenSearchUnavailable(
-            f"{what}: the certificate of OpenSearch was not accepted ({_cause(error)}); "
+            f"{what}: the certificate of OpenSearch{_at(error)} was not accepted ({_cause(error)}); "
             "name its authority in opensearch_ca"
         ) from error
     except NoConnection as error:
         raise OpenSearchUnavailable(
-            f"{what}: OpenSearch can't be reached ({_cause(error)}); check opensearch_hosts, or start one for "
-            "development with `whodid dev up`"
+            f"{what}: OpenSearch{_at(error)} can't be reached ({_cause(error)}); check opensearch_hosts, or start one "
+            "for development with `whodid dev up`"
         ) from error
     except TransportError as error:
         raise _refused(what, error) from error
@@ -86,16 +129,28 @@ def translated(what: str) -> Iterator[None]:
         raise OpenSearchError(f"{what}: {error}") from error
 
 
+def _at(error: Any) -> str:
+    """` at HOST:PORT`, where the failed connection says which."""
+    info = getattr(error, "info", None)
+    place = getattr(info, "conn", None) or getattr(info, "pool", None)
+    host, port = getattr(place, "host", None), getattr(place, "port", None)
+    return f" at {host}:{port}" if host else ""
+
+
 def _refused(what: str, error: Any) -> OpenSearchError:
     status = error.status_code
     if status == 401:
-        return OpenSearchError(f"{what}: OpenSearch knows neither user nor password; check opensearch_user")
+        return OpenSearchError(
+            f"{what}: OpenSearch does not accept this user and password; check opensearch_user and its password"
+        )
     if status == 403:
         return OpenSearchError(
             f"{what}: this user lacks the right ({_reason(error)}); ask an administrator for the role"
         )
     if status in {429, 502, 503, 504}:
-        return OpenSearchUnavailable(f"{what}: OpenSearch is busy or starting (HTTP {status}); try again")
+        return OpenSearchUnavailable(
+            f"{what}: OpenSearch is busy, starting or short of a shard (HTTP {status}: {_reason(error)}); try again"
+        )
     return OpenSearchError(f"{what}: OpenSearch answered HTTP {status}: {_reason(error)}")
 
 
@@ -104,8 +159,9 @@ def _reason(error: Any) -> str:
     info = getattr(error, "info", None)
     body = info.get("error") if isinstance(info, dict) else None
     if isinstance(body, dict):
-        causes = body.get("root_cause") or [body]
-        return str(causes[0].get("reason") or body.get("reason") or body.get("type"))
+        causes = [*(body.get("root_cause") or []), body.get("caused_by") or {}, body]
+        reasons = (cause.get("reason") for cause in causes)
+        return str(next((reason for reason in reasons if reason), body.get("type")))[:300].replace("\n", " ")
     return str(body or error.error)[:200].replace("\n", " ")
 
 
