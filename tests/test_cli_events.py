@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -163,3 +165,42 @@ def test_help_ends_with_examples_that_can_be_typed(command: list[str]) -> None:
         _, subcommand, rest = events.resolve_command(context, words[2:])
         assert subcommand is not None
         subcommand.make_context(words[2], rest, parent=context)
+
+
+def program(*args: str) -> subprocess.CompletedProcess[str]:
+    """The program in a process of its own, as a terminal runs it."""
+    command = [sys.executable, "-m", "whodid", *args]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+
+
+def test_in_a_terminal_the_catalog_goes_to_stdout_and_the_exit_code_is_0(own: str) -> None:
+    done = program("events", "list", "--json", "--catalog", own)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout.splitlines()[-1])["type"] == "invoice_refunded"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["show", "team_renamed"], 1, "whodid: there is no event type 'team_renamed'"),
+        (["list", "--resource", "runs"], 1, "whodid: there is no resource 'runs'"),
+        (["schema", "--catalog", "missing.toml"], 1, "whodid: the catalog missing.toml can't be read"),
+        (["list", "--replace"], 2, "add --catalog FILE"),
+        (["list", "--jsn"], 2, "No such option"),
+        (["show"], 2, "Missing argument 'EVENT_TYPE'"),
+    ],
+)
+def test_in_a_terminal_an_error_is_one_message_on_stderr(args: list[str], code: int, says: str) -> None:
+    done = program("events", *args)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_in_a_terminal_a_broken_catalog_is_told_file_table_and_fix(tmp_path: Path) -> None:
+    path = tmp_path / "events.toml"
+    path.write_text(OWN + "colour = 'red'", encoding="utf-8")
+    for args in (["events", "list", "--catalog", str(path)], ["--catalog", str(path), "events", "list"]):
+        done = program(*args)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"whodid: {path}, [types.invoice_refunded]: unknown key 'colour'" in done.stderr
