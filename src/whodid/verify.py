@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any, Literal
 
 from .client import AuditClient
-from .entry import ZERO_HASH, document_id
+from .entry import ZERO_HASH, document_id, partition_start
 from .integrity import entry_hash
 from .query import Query
 from .settings import retention_days
@@ -68,11 +68,11 @@ def verify_stored(
     Raises `OpenSearchError`. Memory stays flat.
     """
     query = Query.of({"journal": journal})
-    hits = client.hits(query, [{"journal": "asc"}, {"seq": "asc"}, {"hash": "asc"}])
+    hits = client.hits(query, _ORDER)
     verification = Verification()
     done = 0
     for name, chain in groupby(hits, key=lambda hit: hit["_source"].get("journal")):
-        walk = _Walk(str(name), retention_days(client.settings.retention))
+        walk = _Walk(str(name), retention_days(client.settings.retention), client.settings.index_prefix)
         for hit in chain:
             verification.findings += walk.step(hit)
             done += 1
@@ -83,11 +83,16 @@ def verify_stored(
     return verification
 
 
+_ORDER = [{"journal": "asc"}, {"seq": "asc"}, {"hash": "asc"}, {"_shard_doc": "asc"}]
+"""The last makes a copy of an entry under another `_id` a hit of its own, at the end of a page as well."""
+
+
 class _Walk:
     """One journal, entry by entry."""
 
-    def __init__(self, journal: str, retention: int | None) -> None:
+    def __init__(self, journal: str, retention: int | None, prefix: str) -> None:
         self.verdict = JournalVerdict(journal)
+        self._prefix = prefix
         self._retention = retention
         self._hashes: frozenset[str] = frozenset({ZERO_HASH})
         """Hashes that the next entry's `prev` may have: one, unless the journal was forked."""
@@ -96,14 +101,14 @@ class _Walk:
         entry = hit["_source"]
         seq = entry.get("seq")
         seq = seq if type(seq) is int else 0
-        found = [*self._content(hit, entry, seq), *self._place(entry, seq)]
+        found = [*self._content(hit, entry, seq), *self._place(hit, entry, seq)]
         self._advance(entry, seq)
         return found
 
     def _content(self, hit: dict[str, Any], entry: dict[str, Any], seq: int) -> Iterator[Finding]:
         try:
             actual = entry_hash(entry)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             yield self._finding("altered", seq, f"its content can't be hashed: {error}")
             return
         stored = str(entry.get("hash"))
@@ -112,10 +117,10 @@ class _Walk:
         if hit["_id"] != document_id(self.verdict.journal, seq, stored):
             yield self._finding("wrong id", seq, f"it is stored as {hit['_id']}, which belongs to other content")
 
-    def _place(self, entry: dict[str, Any], seq: int) -> Iterator[Finding]:
+    def _place(self, hit: dict[str, Any], entry: dict[str, Any], seq: int) -> Iterator[Finding]:
         verdict = self.verdict
         if verdict.entries == 0:
-            if seq > 1 and self._is_expired(entry):
+            if seq > 1 and self._is_expired(hit):
                 verdict.expired = seq - 1
             elif seq > 1:
                 yield self._finding("gap", 1, f"entries 1 to {seq - 1} are missing, and are too young to have expired")
@@ -137,21 +142,15 @@ class _Walk:
         verdict.entries += 1
 
     def _is_expired(self, first: dict[str, Any]) -> bool:
-        """Whether what came before `first` may be gone: `first` then stands at the start of its partition.
+        """Whether what came before `first` may be gone.
 
-        Retention deletes whole partitions, oldest first, so the entries before the first one left are older than it
-        and lay in an earlier partition. They can only be past the retention if that partition's end was.
+        Retention deletes whole partitions, so what it deleted lay in one that ended where that of `first` begins, or
+        earlier; and it may do so only once that end is older than the retention.
         """
-        if self._retention is None:
+        start = partition_start(self._prefix, str(first.get("_index")))
+        if self._retention is None or start is None:
             return False
-        try:
-            date = datetime.strptime(str(first.get("creation_date")), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-        except ValueError:
-            return False
-        return date < datetime.now(UTC) - timedelta(days=self._retention) + timedelta(days=_LONGEST_PARTITION)
+        return start < datetime.now(UTC) - timedelta(days=self._retention)
 
     def _finding(self, kind: Kind, seq: int, about: str) -> Finding:
         return Finding(kind, self.verdict.journal, seq, about)
-
-
-_LONGEST_PARTITION = 31

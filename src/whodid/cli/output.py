@@ -30,8 +30,11 @@ _WIDTH_IN_A_PIPE = 200
 
 
 def print_json(value: object) -> None:
-    """One JSON value on a line of standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    """One JSON value on a line of standard output; characters that could steer a terminal are escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else json.dumps(character)[1:-1] for character in text)
+    click.echo(text)
 
 
 def print_entries(entries: Iterable[Mapping[str, Any]]) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..settings import Settings
+from .output import printable
 
 if TYPE_CHECKING:
     from ..verify import Verification
@@ -53,8 +54,8 @@ def _print(found: Verification) -> None:
         click.echo(err=True)
     for verdict in found.journals:
         expired = f", {verdict.expired:,} before them expired by policy" if verdict.expired else ""
-        click.echo(f"journal {verdict.journal}: entries {verdict.first:,} to {verdict.last:,}{expired}")
+        click.echo(printable(f"journal {verdict.journal}: entries {verdict.first:,} to {verdict.last:,}{expired}"))
     for finding in found.findings:
-        click.echo(f"{finding.kind}: journal {finding.journal}, entry {finding.seq}: {finding.about}")
+        click.echo(printable(f"{finding.kind}: journal {finding.journal}, entry {finding.seq}: {finding.about}"))
     conclusion = "intact" if found.intact else f"{len(found.findings)} findings"
     click.echo(f"{found.entries:,} entries in {len(found.journals)} journals: {conclusion}")

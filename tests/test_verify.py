@@ -1,0 +1,189 @@
+"""Verification of stored chains: what a tamperer with every right on the cluster does, by its right name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.corner import Corner, corner
+from whodid.client import AuditClient
+from whodid.entry import document_id, partition_name
+from whodid.integrity import commitment, entry_hash
+from whodid.opensearch.bulk import Document
+from whodid.verify import Verification, verify_stored
+
+pytestmark = pytest.mark.live
+
+Stored = dict[int, dict[str, Any]]
+
+
+@pytest.fixture
+def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
+    with corner(opensearch_url, tmp_path) as made:
+        made.set_up()
+        made.record(12, client_ip="203.0.113.9", principal_name="Ada", details={"n": 1.5})
+        made.ship()
+        yield made
+
+
+def verify(place: Corner) -> Verification:
+    place.refresh()
+    return verify_stored(AuditClient(place.settings, client=place.client))
+
+
+def findings(place: Corner) -> list[tuple[str, int]]:
+    return [(finding.kind, finding.seq) for finding in verify(place).findings]
+
+
+def hits(place: Corner) -> Stored:
+    return {hit["_source"]["seq"]: hit for hit in place.stored().values()}
+
+
+def put(place: Corner, hit: dict[str, Any], **changes: Any) -> None:
+    body = {name: value for name, value in {**hit["_source"], **changes}.items() if value is not None}
+    place.client.index(index=hit["_index"], id=hit["_id"], body=body)
+
+
+def delete(place: Corner, *seqs: int) -> None:
+    found = hits(place)
+    for seq in seqs:
+        place.client.delete(index=found[seq]["_index"], id=found[seq]["_id"])
+
+
+def test_an_untouched_journal_is_intact(place: Corner) -> None:
+    seen: list[int] = []
+    place.refresh()
+    verification = verify_stored(AuditClient(place.settings, client=place.client), on_progress=seen.append)
+    [verdict] = verification.journals
+    assert (verification.intact, verification.entries, seen) == (True, 12, [12])
+    assert (verdict.first, verdict.last, verdict.expired) == (1, 12, 0)
+
+
+def test_it_needs_no_more_memory_than_a_page(place: Corner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whodid.client._PAGE", 5)
+    assert (verify(place).intact, verify(place).entries) == (True, 12)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target": "other"},
+        {"principal_name": "Eve"},
+        {"client_ip": "198.51.100.1"},
+        {"details": {"n": 1.4}},
+        {"status": "added"},
+        {"target": None},
+        {"salts": {"client_ip": "zz"}},
+        {"creation_date": "2026-01-01T00:00:00Z"},
+    ],
+    ids=str,
+)
+def test_a_changed_field_is_altered(place: Corner, changes: dict[str, Any]) -> None:
+    put(place, hits(place)[5], **changes)
+    assert findings(place) == [("altered", 5)]
+
+
+def test_a_change_with_a_hash_made_to_fit_breaks_the_link_and_the_id(place: Corner) -> None:
+    hit = hits(place)[5]
+    changed = {**hit["_source"], "target": "other"}
+    put(place, hit, target="other", hash=entry_hash(changed))
+    assert findings(place) == [("wrong id", 5), ("broken link", 6)]
+
+
+@pytest.mark.parametrize(
+    ("seqs", "found"),
+    [([5], [("gap", 5)]), ([1], [("gap", 1)]), ([4, 5, 6], [("gap", 4)]), ([2, 9], [("gap", 2), ("gap", 9)])],
+)
+def test_what_was_removed_is_a_gap(place: Corner, seqs: list[int], found: list[tuple[str, int]]) -> None:
+    delete(place, *seqs)
+    assert findings(place) == found
+
+
+def test_the_newest_entries_can_be_removed_unseen_by_the_cluster_alone(place: Corner) -> None:
+    delete(place, 12)
+    assert findings(place) == []
+
+
+@pytest.mark.parametrize(
+    ("partition", "retention"), [("month", "off"), ("month", "365d"), ("month", "40d"), ("week", "10d"), ("day", "2d")]
+)
+def test_a_young_beginning_that_is_missing_is_no_expiry(
+    opensearch_url: str, tmp_path: Path, partition: str, retention: str
+) -> None:
+    with corner(opensearch_url, tmp_path, partition=partition, retention=retention) as place:
+        place.set_up()
+        place.record(5)
+        place.ship()
+        delete(place, 1, 2, 3)
+        assert findings(place) == [("gap", 1)]
+
+
+def test_an_entry_made_up_beside_a_real_one_is_a_fork(place: Corner) -> None:
+    hit = hits(place)[5]
+    made_up = {**hit["_source"], "target": "made up"}
+    made_up["hash"] = entry_hash(made_up)
+    id_ = document_id(made_up["journal"], 5, made_up["hash"])
+    place.client.index(index=hit["_index"], id=id_, body=made_up)
+    assert findings(place) == [("forked", 5)]
+
+
+def test_a_copy_under_another_id_is_named(place: Corner) -> None:
+    hit = hits(place)[5]
+    place.client.index(index=hit["_index"], id="another", body=hit["_source"])
+    assert sorted(findings(place)) == [("forked", 5), ("wrong id", 5)]
+
+
+def test_an_inserted_entry_that_fits_nowhere_breaks_the_link(place: Corner) -> None:
+    last = hits(place)[12]["_source"]
+    made_up = {**last, "seq": 13, "prev": "f" * 64}
+    made_up["hash"] = entry_hash(made_up)
+    index = hits(place)[12]["_index"]
+    place.client.index(index=index, id=document_id(last["journal"], 13, made_up["hash"]), body=made_up)
+    assert findings(place) == [("broken link", 13)]
+
+
+def test_erased_fields_still_verify_and_a_false_erasure_does_not(place: Corner) -> None:
+    hit = hits(place)[5]
+    salts = dict(hit["_source"]["salts"])
+    erased = commitment(bytes.fromhex(salts.pop("client_ip")), hit["_source"]["client_ip"])
+    put(place, hit, client_ip=None, salts=salts, erased={"client_ip": erased})
+    assert findings(place) == []
+    put(place, hit, client_ip=None, salts=salts, erased={"client_ip": "sha256:" + "0" * 64})
+    assert findings(place) == [("altered", 5)]
+
+
+def test_a_partition_that_retention_deleted_is_no_alarm(place: Corner, tmp_path: Path) -> None:
+    dated = [datetime.now(UTC) - timedelta(days=days) for days in (800, 799, 600, 599, 1)]
+    times = iter(dated)
+    settings = replace(place.settings, journal_dir=str(tmp_path / "old"))
+    recorder = replace(place, settings=settings).recorder(clock_ns=lambda: int(next(times).timestamp() * 1e9))
+    entries = [recorder.record("team_created", {"target": "x", "principal": "1"})[1] for _ in dated]
+    recorder.journal.close()
+    for entry in entries[2:]:
+        index = partition_name(settings.index_prefix, settings.partition, entry["creation_date"])
+        id_ = document_id(entry["journal"], entry["seq"], entry["hash"])
+        assert place.send([Document(id_, index, json.dumps(dict(entry)).encode())])[0].kind == "stored"
+    verdicts = {verdict.journal: verdict for verdict in verify(place).journals}
+    assert findings(place) == []
+    assert verdicts[entries[0]["journal"]].expired == 2
+
+
+def test_one_journal_can_be_verified_alone(place: Corner, tmp_path: Path) -> None:
+    delete(place, 5)
+    other = replace(place, settings=replace(place.settings, journal_dir=str(tmp_path / "other")))
+    [entry] = other.record(1)
+    other.ship()
+    client = AuditClient(place.settings, client=place.client)
+    assert verify_stored(client, journal=entry["journal"]).intact
+    assert not verify_stored(client).intact
+
+
+def test_nothing_stored_is_intact(opensearch_url: str, tmp_path: Path) -> None:
+    with corner(opensearch_url, tmp_path) as empty:
+        assert (verify(empty).intact, verify(empty).entries) == (True, 0)
