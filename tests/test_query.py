@@ -49,4 +49,4 @@ def test_a_filter_that_can_not_be_is_named(filters: dict[str, object], says: str
 
 
 def test_no_filter_matches_all() -> None:
-    assert Query.of({"type": None, "target": []}).body == {"match_all": {}}
+    assert Query.of({"type": None}).body == {"match_all": {}}
