@@ -1,0 +1,130 @@
+"""Following, on a real cluster where the test decides when each partition becomes visible."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.corner import Corner, corner
+from whodid.entry import document_id
+from whodid.follow import follow_stored
+from whodid.opensearch.bulk import Document
+
+pytestmark = pytest.mark.live
+
+DATES = {"2026.10": "2026-10-31T23:59:59", "2026.11": "2026-11-01T00:00:00"}
+OTHER = "b" * 16
+
+
+@dataclass(frozen=True)
+class Partitions:
+    """Two partitions that show what was stored only when they are told to."""
+
+    place: Corner
+
+    def store(self, month: str, *seqs: int, journal: str = "a" * 16, **changes: Any) -> None:
+        index = f"{self.place.settings.index_prefix}-{month}"
+        documents = []
+        for seq in seqs:
+            date = DATES[month]
+            hash_ = f"{seq:064x}"
+            entry = {"journal": journal, "seq": seq, "hash": hash_, "target": f"{journal[0]}{seq}"}
+            entry |= {"creation_date": f"{date}Z", "@timestamp": f"{date}.{seq:06d}Z", **changes}
+            id_ = document_id(journal, seq, hash_)
+            documents.append(Document(id_, index, json.dumps(entry).encode()))
+        assert {verdict.kind for verdict in self.place.send(documents)} == {"stored"}
+
+    def show(self, month: str) -> None:
+        self.place.client.indices.refresh(index=f"{self.place.settings.index_prefix}-{month}")
+
+    def follow(self, number: int = 0) -> Iterator[list[str]]:
+        batches = follow_stored(self.place.settings, number, lambda: None)
+        return ([str(entry["target"]) for entry in batch] for batch in batches)
+
+
+@pytest.fixture
+def partitions(opensearch_url: str, tmp_path: Path) -> Iterator[Partitions]:
+    with corner(opensearch_url, tmp_path) as place:
+        place.set_up()
+        for month in DATES:
+            place.client.indices.create(
+                index=f"{place.settings.index_prefix}-{month}", body={"settings": {"index.refresh_interval": "-1"}}
+            )
+        yield Partitions(place)
+
+
+def test_the_last_ones_come_first_and_oldest_first(partitions: Partitions) -> None:
+    partitions.store("2026.11", *range(1, 21))
+    partitions.show("2026.11")
+    following = partitions.follow(3)
+    assert [next(following), next(following)] == [["a18", "a19", "a20"], []]
+
+
+def test_without_a_pause_to_make_it_ends(partitions: Partitions) -> None:
+    assert list(follow_stored(partitions.place.settings, 10, None)) == [[]]
+
+
+def test_it_begins_before_anything_is_stored(opensearch_url: str, tmp_path: Path) -> None:
+    with corner(opensearch_url, tmp_path) as empty:
+        empty.set_up()
+        following = follow_stored(empty.settings, 10, lambda: None)
+        assert [next(following), next(following)] == [[], []]
+        [entry] = empty.record(1)
+        empty.ship()
+        assert [next(following), next(following)] == [[entry], []]
+
+
+def test_what_another_host_shipped_late_is_shown_although_it_is_older(partitions: Partitions) -> None:
+    partitions.store("2026.11", 1, 2)
+    partitions.show("2026.11")
+    following = partitions.follow(10)
+    assert next(following) == ["a1", "a2"]
+    partitions.store("2026.10", 1, 2, journal=OTHER)
+    partitions.show("2026.10")
+    assert [next(following), next(following)] == [["b1", "b2"], []]
+
+
+def test_entries_that_become_visible_in_another_order_are_shown_in_theirs_and_once(partitions: Partitions) -> None:
+    following = partitions.follow()
+    assert next(following) == []
+    partitions.store("2026.10", 1, 2)
+    partitions.store("2026.11", 3, 4)
+    partitions.show("2026.11")
+    assert [next(following), next(following)] == [[], []]
+    partitions.show("2026.10")
+    assert [next(following), next(following)] == [["a1", "a2", "a3", "a4"], []]
+
+
+def test_a_place_that_stays_empty_holds_up_its_journal_for_ten_looks_and_no_other(partitions: Partitions) -> None:
+    following = partitions.follow()
+    assert next(following) == []
+    partitions.store("2026.11", 1, 3, 4)
+    partitions.store("2026.11", 1, journal=OTHER)
+    partitions.show("2026.11")
+    assert next(following) == ["a1", "b1"]
+    assert [next(following) for _ in range(9)] == [[]] * 9
+    assert next(following) == ["a3", "a4"]
+    partitions.store("2026.11", 6)
+    partitions.show("2026.11")
+    assert next(following) == []
+    partitions.store("2026.11", 5)
+    partitions.show("2026.11")
+    assert next(following) == ["a5", "a6"]
+
+
+def test_documents_that_are_no_entries_do_not_end_it(partitions: Partitions) -> None:
+    partitions.store("2026.11", 1)
+    partitions.store("2026.11", 3, seq="3")
+    index = f"{partitions.place.settings.index_prefix}-2026.11"
+    partitions.place.client.index(index=index, body={"target": "no entry", "@timestamp": "2026-11-01T00:00:01.000000Z"})
+    partitions.show("2026.11")
+    following = partitions.follow(10)
+    assert next(following) == ["a1", "a3", "no entry"]
+    partitions.store("2026.11", 4)
+    partitions.show("2026.11")
+    assert next(following) == ["a4"]
