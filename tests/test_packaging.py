@@ -30,6 +30,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(target.glob("whodid-*.whl"))
 
 
+network = pytest.mark.live
+"""For tests that install the wheel's dependencies: no server, but more than `make test-fast` promises to need."""
+
+
 @pytest.fixture(scope="session")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `bin` folder of a new virtual environment with the wheel, as the README installs it."""
@@ -51,6 +55,7 @@ def test_the_wheel_carries_the_files_that_an_operator_reads(wheel: Path) -> None
     assert "whodid/devserver/jars.lock" in names
 
 
+@network
 def test_files_are_found_from_wheel_and_checkout_alike(environment: Path, tmp_path: Path) -> None:
     code = "from whodid.resources import resource_text; print(resource_text('config/events.toml'), end='')"
     for python in (environment / "python", Path(sys.executable)):
@@ -58,6 +63,7 @@ def test_files_are_found_from_wheel_and_checkout_alike(environment: Path, tmp_pa
         assert done.stdout == (ROOT / "config" / "events.toml").read_text()
 
 
+@network
 def test_importing_whodid_imports_no_network_library_and_no_command_line(environment: Path, tmp_path: Path) -> None:
     code = "import sys, whodid; print(*sys.modules)"
     done = subprocess.run(
@@ -142,6 +148,7 @@ def wait_for_port(port: int) -> None:
         assert time.monotonic() < deadline
 
 
+@network
 def test_the_other_snippets_of_the_readme_run(environment: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [environment / "python", "-c", blocks("python")[1]], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -140,6 +140,22 @@ def test_an_entry_whose_details_are_many_small_values_is_brought_below_the_soft_
     assert 300 < len(entry["details"]) < 600
 
 
+def test_a_detail_that_the_type_requires_is_kept_however_many_others_give_way(journal_dir: Path) -> None:
+    details = {"run_id": "r" * 120, **{f"key{n}": "value " * 6 for n in range(700)}}
+    audit("workflow_resumed", details=details)
+    [entry] = recorded(journal_dir)
+    assert entry["details"]["run_id"] == "r" * 120
+    assert len(entry["details"]) < 701
+
+
+def test_a_subclass_of_str_is_recorded_as_its_text(journal_dir: Path) -> None:
+    class Markup(str):
+        __slots__ = ()
+
+    audit(target=Markup("6Yk2"), details={"by": Markup("x")})
+    assert recorded(journal_dir)[0]["target"] == "6Yk2"
+
+
 def test_under_quarantine_a_rejected_call_is_kept_with_secrets_masked(tmp_path: Path) -> None:
     journal_dir = configured(tmp_path, on_invalid="quarantine")
     receipt = audit(details={"api_key": "hunter2", "n": math.nan, "s": "\ud800"}, password="hunter2")

@@ -87,11 +87,21 @@ class Recorder:
         for name in _FREE_FIELDS:
             if name in entry:
                 entry[name] = plain(entry[name], name)
-        self._fit(entry)
-        self.catalog.check(entry)
+        self._fit(entry, known)
+        self._check(entry)
         return entry
 
-    def _fit(self, entry: dict[str, Any]) -> None:
+    def _check(self, entry: dict[str, Any]) -> None:
+        try:
+            self.catalog.check(entry)
+        except InvalidEntry:
+            texts = {n: str.__str__(v) for n, v in entry.items() if isinstance(v, str) and type(v) is not str}
+            if not texts:
+                raise
+            entry.update(texts)  # Markup, SafeString and the like, which the compiled check doesn't know
+            self.catalog.check(entry)
+
+    def _fit(self, entry: dict[str, Any], known: EventType) -> None:
         try:
             data = orjson.dumps(entry)
         except TypeError:  # says nothing about which field
@@ -99,7 +109,7 @@ class Recorder:
         if b"\\u0000" in data:
             _plain_fields(entry)
         if len(data) > _NEEDS_SHORTENING:
-            shorten(entry, len(data) + _CHAIN_BYTES, self.catalog.personal)
+            shorten(entry, len(data) + _CHAIN_BYTES, self.catalog.personal, known.rules.details)
 
     def _append(self, known: EventType, draft: Draft) -> tuple[Receipt, Mapping[str, Any]]:
         durability: Literal["disk", "process"] = known.durability or self.settings.durability

@@ -9,6 +9,7 @@ the SHA-256 of its canonical form. Above the hard limit the call is refused.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
 from .canonical import canonical
@@ -25,8 +26,11 @@ _WORTH_CUTTING = 1024
 """Bytes of a value from which on cutting it saves more than saying so costs."""
 
 
-def shorten(entry: dict[str, Any], size: int, personal: frozenset[str]) -> None:
-    """Brings `entry`, of `size` bytes, below the limits, in place. Raises `EntryTooLarge`."""
+def shorten(entry: dict[str, Any], size: int, personal: frozenset[str], required: Collection[str] = ()) -> None:
+    """Brings `entry`, of `size` bytes, below the limits, in place; `required` keys of `details` stay.
+
+    Raises `EntryTooLarge`.
+    """
     if size > HARD_LIMIT:
         largest = max(entry, key=lambda name: len(canonical(entry[name])))
         raise EntryTooLarge(
@@ -42,7 +46,7 @@ def shorten(entry: dict[str, Any], size: int, personal: frozenset[str]) -> None:
     if size > SOFT_LIMIT:
         cuts |= _cut_values(entry, size - SOFT_LIMIT)
         if _size(entry) + _size(cuts) + _RESERVE > SOFT_LIMIT:
-            cuts |= _drop_values(entry, _size(cuts))
+            cuts |= _drop_values(entry, _size(cuts), required)
     if cuts:
         entry["shortened"] = cuts
 
@@ -68,14 +72,14 @@ def _cut_values(entry: dict[str, Any], excess: int) -> dict[str, dict[str, objec
     return cuts
 
 
-def _drop_values(entry: dict[str, Any], said: int) -> dict[str, dict[str, object]]:
+def _drop_values(entry: dict[str, Any], said: int, required: Collection[str]) -> dict[str, dict[str, object]]:
     """Keeps the smallest values of the largest free fields; `said` bytes are taken by what was cut before."""
     cuts = {}
     for name in sorted(_FREE, key=lambda name: -len(canonical(entry.get(name)))):
         room = SOFT_LIMIT - _RESERVE - said - (_size(entry) - len(canonical(entry.get(name))))
         if isinstance(entry.get(name), dict) and len(canonical(entry[name])) > room:
             cuts[name] = _original(entry[name])
-            entry[name] = _smallest(entry[name], room)
+            entry[name] = _smallest(entry[name], room, required if name == "details" else ())
     return cuts
 
 
@@ -83,9 +87,9 @@ _RESERVE = 1024
 """Bytes left for the chain's fields, salts, and for saying what was dropped."""
 
 
-def _smallest(values: dict[str, Any], room: int) -> dict[str, Any]:
+def _smallest(values: dict[str, Any], room: int, required: Collection[str]) -> dict[str, Any]:
     kept = set()
-    for key in sorted(values, key=lambda key: len(canonical(values[key]))):
+    for key in sorted(values, key=lambda key: (key not in required, len(canonical(values[key])))):
         room -= len(canonical({key: values[key]}))
         if room < 0:
             break

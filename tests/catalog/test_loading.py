@@ -1,4 +1,4 @@
-"""Loading: the corners of an events.toml; tests/test_catalog.py has the table of all complaints."""
+"""Loading: the corners of an events.toml; test_catalog.py has the table of all complaints."""
 
 from __future__ import annotations
 

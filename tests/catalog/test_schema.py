@@ -1,4 +1,4 @@
-"""The committed schema beside entries as they are stored; tests/test_schema.py compares it with the call check."""
+"""The committed schema beside entries as they are stored; test_both_schemas.py compares it with the call check."""
 
 from __future__ import annotations
 

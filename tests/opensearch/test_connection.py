@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import ssl
 import subprocess
@@ -24,7 +25,7 @@ from whodid.settings import Settings
 class Front:
     """Answers every request with one status and body, and remembers the headers."""
 
-    def __init__(self, status: int, body: bytes, content_type: str) -> None:
+    def __init__(self, status: int, body: bytes, content_type: str, tls: ssl.SSLContext | None = None) -> None:
         self.authorization: list[str | None] = []
         front = self
 
@@ -41,8 +42,12 @@ class Front:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+            self._server.handle_error = lambda *_: None  # type: ignore[method-assign] # a refused handshake is the test
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.port = self._server.server_port
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
 
     def close(self) -> None:
         self._server.shutdown()
@@ -56,8 +61,10 @@ Make = Callable[..., Front]
 def front() -> Iterator[Make]:
     made: list[Front] = []
 
-    def make(status: int, body: bytes = b"{}", content_type: str = "application/json") -> Front:
-        made.append(Front(status, body, content_type))
+    def make(
+        status: int, body: bytes = b"{}", content_type: str = "application/json", tls: ssl.SSLContext | None = None
+    ) -> Front:
+        made.append(Front(status, body, content_type, tls))
         return made[-1]
 
     yield make
@@ -269,3 +276,63 @@ def test_no_warning_comes_of_a_failed_connection() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         failure(Settings(opensearch_hosts=("http://127.0.0.1:1",)))
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two authorities, a server certificate for 127.0.0.1 of the first, and a client certificate."""
+    openssl = shutil.which("openssl")
+    if not openssl:
+        pytest.skip("needs the openssl program to make certificates")
+    folder = tmp_path_factory.mktemp("keys")
+
+    def make(*arguments: str) -> None:
+        done = subprocess.run([openssl, *arguments], cwd=folder, check=False, capture_output=True, text=True)
+        if done.returncode:  # LibreSSL and OpenSSL before 3 don't know `req -CA`
+            pytest.skip(f"this openssl makes no such certificates: {done.stderr}")
+
+    new = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    usage = ("-addext", "keyUsage=critical,keyCertSign")
+    for name in ("ours", "other"):
+        make(*new, "-subj", f"/CN={name}", *usage, "-keyout", f"{name}.key", "-out", f"{name}.pem")
+    for name, more in (("server", ("-addext", "subjectAltName=IP:127.0.0.1")), ("client", ())):
+        signed = ("-CA", "ours.pem", "-CAkey", "ours.key", "-addext", "basicConstraints=critical,CA:FALSE")
+        make(*new, "-subj", f"/CN={name}", *signed, *more, "-keyout", f"{name}.key", "-out", f"{name}.pem")
+    return folder
+
+
+def with_tls(keys: Path, front: Make, *, client_certificate: bool = False) -> Front:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(keys / "server.pem", keys / "server.key")
+    if client_certificate:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(keys / "ours.pem")
+    return front(200, tls=context)
+
+
+def test_the_named_authority_is_trusted(keys: Path, front: Make) -> None:
+    ask(Settings(opensearch_hosts=(with_tls(keys, front).url,), opensearch_ca=str(keys / "ours.pem")))
+
+
+@pytest.mark.parametrize("authority", ["", "other.pem"])
+def test_no_other_authority_is(keys: Path, front: Make, authority: str) -> None:
+    ca = str(keys / authority) if authority else ""
+    error = failure(Settings(opensearch_hosts=(with_tls(keys, front).url,), opensearch_ca=ca))
+    assert isinstance(error, OpenSearchUnavailable)
+    assert "was not accepted" in str(error)
+    assert "opensearch_ca" in str(error)
+
+
+def test_a_certificate_for_another_name_is_not_accepted(keys: Path, front: Make) -> None:
+    host = f"https://localhost:{with_tls(keys, front).port}"
+    error = failure(Settings(opensearch_hosts=(host,), opensearch_ca=str(keys / "ours.pem")))
+    assert "was not accepted" in str(error)
+    assert "localhost" in str(error)
+
+
+def test_a_client_certificate_is_shown_to_a_cluster_that_asks_for_one(keys: Path, front: Make) -> None:
+    sent = with_tls(keys, front, client_certificate=True)
+    named = {"opensearch_client_cert": str(keys / "client.pem"), "opensearch_client_key": str(keys / "client.key")}
+    trusted = {"opensearch_hosts": (sent.url,), "opensearch_ca": str(keys / "ours.pem")}
+    ask(Settings(**trusted, **named))  # type: ignore[arg-type] # hosts and strings
+    assert isinstance(failure(Settings(**trusted)), OpenSearchUnavailable)  # type: ignore[arg-type] # as above

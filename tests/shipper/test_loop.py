@@ -124,7 +124,6 @@ def test_the_position_is_never_ahead_of_what_is_stored(settings: Settings) -> No
 
     Shipper(replace(settings, bulk_entries=10), send).run_once()
     assert max(ahead) == 0
-    assert sorted(cluster.stored, key=str) == sorted(set(cluster.stored))
     assert acknowledged(settings, first.journal) == 30 == len(cluster.stored)
 
 
@@ -240,7 +239,6 @@ def test_a_stop_in_between_leaves_the_rest_for_the_next_start(settings: Settings
     assert acknowledged(settings, first.journal) == 10
     again = Cluster()
     assert Shipper(settings, again.send).run_once().shipped == 20
-    assert set(cluster.stored) | set(again.stored) == set(cluster.stored | again.stored)
     assert len(cluster.stored | again.stored) == 30
 
 

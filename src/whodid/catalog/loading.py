@@ -36,7 +36,7 @@ def is_name(text: str) -> bool:
 def read(path: Path) -> str:
     """The text of an events.toml. Raises `CatalogError`."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise CatalogError(f"the catalog {path} can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

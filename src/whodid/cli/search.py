@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 
 from ..entry import FIELDS
+from ..errors import QueryError
 from ..query import FILTERS
 from ..settings import Settings
 from .output import print_counts, print_entries, print_entry, print_json, printable
@@ -38,6 +40,15 @@ def _given(filters: dict[str, Any]) -> dict[str, Any]:
     return {name: list(values) for name, values in filters.items() if values}
 
 
+@contextmanager
+def _question() -> Iterator[None]:
+    """A question that can't be asked is wrong usage, as an unknown option is."""
+    try:
+        yield
+    except QueryError as error:
+        raise click.UsageError(str(error)) from error
+
+
 @click.command(
     epilog=f"""\b
 Examples:
@@ -56,7 +67,7 @@ def search(settings: Settings, /, limit: int | None, as_json: bool, since: Any, 
     """Find entries, newest first."""
     from ..client import AuditClient
 
-    with AuditClient(settings) as client:
+    with _question(), AuditClient(settings) as client:
         found = client.search(since=since, until=until, limit=limit or (None if as_json else 50), **_given(filters))
         if as_json:
             for entry in found:
@@ -87,7 +98,7 @@ def count(settings: Settings, /, by: str | None, as_json: bool, since: Any, unti
     """Count entries."""
     from ..client import AuditClient
 
-    with AuditClient(settings) as client:
+    with _question(), AuditClient(settings) as client:
         if by:
             counts = client.counts_by(by, since=since, until=until, **_given(filters))
             print_json(counts) if as_json else print_counts(by, counts)

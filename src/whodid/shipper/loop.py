@@ -102,11 +102,20 @@ class Shipper:
                 if self.stop.wait(self._settings.poll_interval):
                     return self.progress
             while not self.stop.is_set():
-                if not self._pass():
+                if not self._pass_or_pause():
                     self.stop.wait(self._settings.poll_interval)
         finally:
             lock.close()
         return self.progress
+
+    def _pass_or_pause(self) -> bool:
+        """As `_pass`; a full or failing disk of this host is waited for, like everything else."""
+        try:
+            return self._pass()
+        except OSError as error:
+            self._readers.clear()  # what was read is read again from the acknowledged position on
+            self._report(waiting=f"{self.directory.path}: {error.strerror or error}")
+            return False
 
     def _pass(self) -> bool:
         """One batch of every journal; whether there was any."""

@@ -24,7 +24,7 @@ class Cluster:
     def __init__(self, settings: Settings) -> None:
         self._client = connect(settings)
         self._settings = settings
-        self._ahead = timedelta(0)
+        self._ahead: timedelta | None = None
         self._ready = False
 
     def send(self, documents: Sequence[Document]) -> list[Verdict]:
@@ -37,7 +37,10 @@ class Cluster:
         return send_bulk(self._client, documents, self._settings.opensearch_timeout)
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + self._ahead
+        """The cluster's clock, as far as it could be asked; else ours."""
+        if self._ahead is None:
+            self._ask_clock()
+        return datetime.now(UTC) + (self._ahead or timedelta(0))
 
     def _why_not_ready(self) -> str:
         name = template_name(self._settings)
@@ -58,7 +61,7 @@ class Cluster:
                 answer = self._client.cat.health(params={"format": "json", "h": "epoch"})
             self._ahead = datetime.fromtimestamp(int(answer[0]["epoch"]), UTC) - datetime.now(UTC)
         except (OpenSearchError, LookupError, ValueError, TypeError):
-            self._ahead = timedelta(0)  # whodid_writer may not ask; our own clock has to do
+            self._ahead = timedelta(0)  # away, or whodid_writer may not ask: our own clock has to do
 
 
 def connected_shipper(

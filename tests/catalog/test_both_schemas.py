@@ -55,7 +55,7 @@ def test_it_is_a_schema_of_the_2020_12_dialect() -> None:
 
 
 def test_the_committed_schema_is_the_default_catalog_s() -> None:
-    committed = Path(__file__).parents[1] / "config" / "audit-entry.schema.json"
+    committed = Path(__file__).parents[2] / "config" / "audit-entry.schema.json"
     assert json.loads(committed.read_text(encoding="utf-8")) == SCHEMA, (
         "run `whodid events schema > config/audit-entry.schema.json`"
     )
