@@ -80,6 +80,9 @@ def test_it_needs_no_more_memory_than_a_page(place: Corner, monkeypatch: pytest.
         {"status": "added"},
         {"target": None},
         {"salts": {"client_ip": "zz"}},
+        {"salts": 5},
+        {"erased": [1]},
+        {"details": {"n": 2**60}},
         {"creation_date": "2026-01-01T00:00:00Z"},
     ],
     ids=str,
@@ -94,6 +97,12 @@ def test_a_change_with_a_hash_made_to_fit_breaks_the_link_and_the_id(place: Corn
     changed = {**hit["_source"], "target": "other"}
     put(place, hit, target="other", hash=entry_hash(changed))
     assert findings(place) == [("wrong id", 5), ("broken link", 6)]
+
+
+@pytest.mark.parametrize("prev", [["not", "text"], None, "f" * 64], ids=str)
+def test_a_changed_link_is_altered_and_broken(place: Corner, prev: object) -> None:
+    put(place, hits(place)[5], prev=prev)
+    assert findings(place) == [("altered", 5), ("broken link", 5)]
 
 
 @pytest.mark.parametrize(

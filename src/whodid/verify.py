@@ -130,7 +130,7 @@ class _Walk:
             yield self._finding("forked", seq, "two entries have this place: the journal was copied or rolled back")
         elif seq > verdict.last + 1:
             yield self._finding("gap", verdict.last + 1, f"entries {verdict.last + 1} to {seq - 1} are missing")
-        elif entry.get("prev") not in self._hashes:
+        elif str(entry.get("prev")) not in self._hashes:
             yield self._finding("broken link", seq, f"prev is {str(entry.get('prev'))[:16]}…, not the hash before it")
 
     def _advance(self, entry: dict[str, Any], seq: int) -> None:

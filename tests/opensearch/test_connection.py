@@ -267,6 +267,11 @@ def test_an_answer_that_is_not_json_is_an_error_of_ours(front: Make) -> None:
     assert type(error) is OpenSearchError
 
 
+def test_an_answer_nested_too_deeply_is_an_error_of_ours(front: Make) -> None:
+    body = b'{"a":' * 5000 + b"1" + b"}" * 5000
+    assert "nested too deeply" in str(failure(Settings(opensearch_hosts=(front(200, body).url,))))
+
+
 def test_other_errors_pass_through() -> None:
     with pytest.raises(ZeroDivisionError), translated("the search"):
         raise ZeroDivisionError

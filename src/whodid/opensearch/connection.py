@@ -127,6 +127,8 @@ def translated(what: str) -> Iterator[None]:
         raise _refused(what, error) from error
     except OpenSearchException as error:
         raise OpenSearchError(f"{what}: {error}") from error
+    except RecursionError as error:
+        raise OpenSearchError(f"{what}: the answer is nested too deeply to be read; no entry of whodid is") from error
 
 
 def _at(error: Any) -> str:
