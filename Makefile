@@ -25,7 +25,7 @@ test: $(READY) ## Run the whole test suite, with a real OpenSearch started by th
 	$(BIN)/python -m pytest
 
 test-fast: $(READY) ## Run the tests that need no server
-	$(BIN)/python -m pytest -m "not live and not ism"
+	$(BIN)/python -m pytest -n 2 -m "not live and not ism"
 
 test-ism: $(READY) ## Run the tests for a cluster with ISM, given by WHODID_TEST_OPENSEARCH
 	$(BIN)/python -m pytest -m ism

@@ -99,7 +99,7 @@ def test_the_first_screen_of_the_readme_does_what_it_says(
     }
 
     def whodid(*arguments: str) -> str:
-        command = [environment / "whodid", *arguments]
+        command = [str(environment / "whodid"), *arguments]
         return subprocess.run(
             command, env=variables, cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True
         ).stdout
@@ -126,7 +126,7 @@ def refund(environment: Path, folder: Path, variables: dict[str, str]) -> dict[s
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [environment / "uvicorn", "app:app", "--port", str(port)]
+    command = [str(environment / "uvicorn"), "app:app", "--port", str(port)]
     with subprocess.Popen(command, env=variables, cwd=folder, stderr=subprocess.DEVNULL) as server:
         try:
             wait_for_port(port)
