@@ -6,8 +6,6 @@ import errno
 import multiprocessing
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -313,38 +311,3 @@ def test_a_directory_of_a_newer_version_is_refused(path: Path) -> None:
     (path / "current").write_text('{"format": 2, "journal": "x"}')
     with pytest.raises(JournalDamaged, match="newer whodid"):
         Journal(path).append(draft("b"))
-
-
-_LOOP = """
-import sys
-from whodid.integrity import Draft
-from whodid.journal import Journal
-journal, n = Journal(sys.argv[1]), 0
-while True:
-    n += 1
-    position = journal.append(Draft({"type": "t", "target": sys.argv[2] + str(n), "pad": "x" * 700}), "process")
-    print(sys.argv[2] + str(n), flush=True)
-"""
-
-
-def test_kill_9_in_a_loop_of_appends_loses_no_entry_whose_call_returned(path: Path) -> None:
-    acknowledged: list[str] = []
-    for round_ in range(6):
-        command = [sys.executable, "-c", _LOOP, str(path)]
-        processes = [
-            subprocess.Popen([*command, f"{round_}-{n}-"], stdout=subprocess.PIPE, text=True) for n in range(2)
-        ]
-        for process in processes:
-            assert process.stdout
-            acknowledged += [process.stdout.readline().strip() for _ in range(15 + 7 * round_)]
-        for process in processes:
-            process.send_signal(signal.SIGKILL)
-        for process in processes:
-            with process:
-                assert process.stdout
-                rest = process.stdout.read()
-                acknowledged += rest[: rest.rfind("\n") + 1].split()
-    Journal(path).append(draft("last"))
-    found = targets(path)
-    assert sorted(set(acknowledged) - set(found)) == []
-    assert len(found) == len(set(found))
