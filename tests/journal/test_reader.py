@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,17 @@ def test_a_reader_goes_on_where_it_stopped_when_more_is_written(path: Path) -> N
     for _ in range(5):
         journal.append(draft())
     assert read_all(reader) == [4, 5, 6, 7, 8]
+
+
+def test_nothing_is_handed_out_that_a_power_loss_could_take_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, directory = written(path, 3)
+
+    def fails(_fd: int) -> None:
+        raise OSError(errno.EIO, "the disk failed")
+
+    monkeypatch.setattr("whodid.journal.reader.datasync", fails)
+    with pytest.raises(OSError, match="the disk failed"):
+        JournalReader(directory).read()
 
 
 def test_a_line_without_a_newline_is_not_read_before_it_is_whole(path: Path) -> None:

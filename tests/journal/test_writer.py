@@ -274,6 +274,19 @@ def test_a_failed_sync_is_never_retried_and_ends_the_journal(path: Path, monkeyp
     assert alarms(path) == ["new journal"]
 
 
+def test_a_journal_that_ended_is_ended_for_every_writer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = Journal(path), Journal(path)
+    ended = first.append(draft("a")).journal
+    second.append(draft("b"))
+    with monkeypatch.context() as patched:
+        patched.setattr("whodid.journal.segment.datasync", _fails(errno.EIO))
+        with pytest.raises(NotRecorded):
+            first.append(draft("c"))
+    positions = [second.append(draft("d")), first.append(draft("e"))]
+    assert [position.seq for position in positions] == [1, 2]
+    assert {position.journal for position in positions} != {ended}
+
+
 def test_max_bytes_is_a_limit_for_all_segments_together(path: Path) -> None:
     journal = Journal(path, segment_bytes=1000, max_bytes=3000)
     with pytest.raises(JournalFull, match="max_bytes = 3000"):
