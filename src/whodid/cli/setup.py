@@ -34,10 +34,10 @@ def setup(settings: Settings, dry_run: bool, as_json: bool) -> None:
     from ..opensearch.setup import apply, plan
 
     changes = plan(connect(settings), settings)
-    if not dry_run:
-        apply(changes)
     for change in changes:
-        _print(change, dry_run, as_json)
+        if not dry_run:
+            apply((change,))
+        _print(change, dry_run, as_json)  # at once: should the next one fail, it is known what was made
     sys.exit(1 if dry_run and any(change.kind in {"create", "update"} for change in changes) else 0)
 
 
