@@ -68,6 +68,7 @@ def test_an_unknown_variable_is_only_warned_of() -> None:
     ("keywords", "says"),
     [
         ({"journal_dri": "/x"}, "no setting 'journal_dri' .did you mean 'journal_dir'"),
+        ({"journal_dir": ""}, "journal_dir is empty; name a directory"),
         ({"durability": "none"}, "durability must be one of disk, process"),
         ({"echo": "yes"}, "echo must be of type bool"),
         ({"retention": "1y"}, "retention must be a number of days such as 365d"),

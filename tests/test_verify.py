@@ -193,6 +193,12 @@ def test_one_journal_can_be_verified_alone(place: Corner, tmp_path: Path) -> Non
     assert not verify_stored(client).intact
 
 
+def test_a_journal_of_which_nothing_is_stored_is_never_intact(place: Corner) -> None:
+    client = AuditClient(place.settings, client=place.client)
+    [finding] = verify_stored(client, journal="00ff00ff00ff00ff").findings
+    assert (finding.kind, finding.journal) == ("gap", "00ff00ff00ff00ff")
+
+
 def test_nothing_stored_is_intact(opensearch_url: str, tmp_path: Path) -> None:
     with corner(opensearch_url, tmp_path) as empty:
         assert (verify(empty).intact, verify(empty).entries) == (True, 0)

@@ -188,6 +188,8 @@ _PREFIX = re.compile(r"[a-z][a-z0-9_-]{0,99}")
 
 def _check_values(settings: Settings) -> None:
     retention_days(settings.retention)
+    if not settings.journal_dir:
+        raise SettingsError("journal_dir is empty; name a directory, or leave it out for the default")
     if not _PREFIX.fullmatch(settings.index_prefix):
         raise SettingsError(
             f"index_prefix {settings.index_prefix!r} must be 1 to 100 characters, start with a lower-case letter and "

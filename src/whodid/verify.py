@@ -80,6 +80,9 @@ def verify_stored(
                 on_progress(done)
         verification.journals.append(walk.verdict)
     on_progress(done)
+    if journal is not None and not verification.journals:
+        about = "no entry of this journal is stored: the ID is wrong, or all of it was removed"
+        verification.findings.append(Finding("gap", journal, 1, about))
     return verification
 
 

@@ -31,7 +31,13 @@ Only one shipper works on a journal directory; a second one waits for its turn. 
 included, loses nothing and stores nothing twice."""
 )
 @click.option("--once", is_flag=True, help="Send what is there now, and end.")
-@click.option("--patience", type=float, default=30.0, show_default=True, help="With --once: seconds without an answer.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(0),
+    default=30.0,
+    show_default=True,
+    help="With --once: seconds without an answer.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON at the end.")
 @click.pass_obj
 def ship(settings: Settings, once: bool, patience: float, as_json: bool) -> None:

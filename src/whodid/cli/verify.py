@@ -57,5 +57,8 @@ def _print(found: Verification) -> None:
         click.echo(printable(f"journal {verdict.journal}: entries {verdict.first:,} to {verdict.last:,}{expired}"))
     for finding in found.findings:
         click.echo(printable(f"{finding.kind}: journal {finding.journal}, entry {finding.seq}: {finding.about}"))
+    if not found.journals and found.intact:
+        click.echo("nothing is stored, so there is nothing to verify")
+        return
     conclusion = "intact" if found.intact else f"{len(found.findings)} findings"
     click.echo(f"{found.entries:,} entries in {len(found.journals)} journals: {conclusion}")
