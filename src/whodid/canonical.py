@@ -8,7 +8,7 @@ take the slower road through the `rfc8785` library. tests/test_canonical.py prov
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -16,7 +16,7 @@ import rfc8785
 
 from .errors import InvalidEntry
 
-__all__ = ["MAX_DEPTH", "MAX_KEY", "canonical", "plain"]
+__all__ = ["MAX_DEPTH", "MAX_KEY", "canonical", "canonicalizer", "plain"]
 
 MAX_DEPTH = 12
 """Levels of nesting in `details`, `before` and `after`."""
@@ -27,14 +27,20 @@ MAX_KEY = 512
 _SAFE_INTEGER = 2**53 - 1
 _EXPONENT_FROM = 1e21
 """From here on RFC 8785 writes an exponent; below, a float beyond the safe integers would read back as an integer."""
-_OPTIONS = orjson.OPT_SORT_KEYS
 
 
 def canonical(value: Any) -> bytes:
     """The RFC 8785 bytes of a value that `plain` returned."""
-    if _holds_float(value):
-        return rfc8785.dumps(value)
-    return orjson.dumps(value, option=_OPTIONS)
+    return canonicalizer(value)(value)
+
+
+def canonicalizer(value: Any) -> Callable[[Any], bytes]:
+    """What makes the RFC 8785 bytes of `value`, and of others that hold a float only where it does."""
+    return rfc8785.dumps if _holds_float(value) else _sorted
+
+
+def _sorted(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def plain(value: object, path: str, depth: int = 0) -> Any:

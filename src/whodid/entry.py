@@ -13,7 +13,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 __all__ = [
     "FIELDS",
@@ -129,8 +130,7 @@ SEED_FIELDS = (
 Partitioning = Literal["month", "week", "day"]
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """One moment in the entry's two notations."""
 
     creation_date: str
@@ -140,8 +140,13 @@ class Stamp:
     def from_ns(cls, ns: int) -> Stamp:
         """A stamp of `ns` nanoseconds since the epoch, cut (not rounded) to microseconds and to seconds."""
         seconds, rest = divmod(ns, 1_000_000_000)
-        second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+        second = _second(seconds)
         return cls(second + "Z", f"{second}.{rest // 1000:06d}Z")
+
+
+@lru_cache(maxsize=8)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def document_id(journal: str, seq: int, hash_: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from .canonical import canonical
+from .canonical import canonical, canonicalizer
 
 __all__ = ["Draft", "Sealed", "commitment", "entry_hash", "read_line"]
 
@@ -62,11 +62,12 @@ class Sealed(NamedTuple):
 class Draft:
     """A complete entry that lacks only its place in the chain; `personal` fields get a salt here."""
 
-    __slots__ = ("_committed", "entry")
+    __slots__ = ("_canonical", "_committed", "entry")
 
     def __init__(self, entry: dict[str, Any], personal: Iterable[str] = ()) -> None:
         self.entry = entry
         self._committed = entry
+        self._canonical = canonicalizer(entry)
         present = [name for name in personal if name in entry]
         if present:
             random = os.urandom(16 * len(present))
@@ -78,16 +79,12 @@ class Draft:
         """The entry as number `seq` of `journal`, after the entry whose hash is `prev`."""
         committed = self._committed
         committed["journal"], committed["seq"], committed["prev"] = journal, seq, prev
-        body = canonical(committed)
+        body = self._canonical(committed)
         hash_ = hashlib.sha256(body).hexdigest()
         if self.entry is not committed:
             self.entry["journal"], self.entry["seq"], self.entry["prev"] = journal, seq, prev
-            body = canonical(self.entry)
+            body = self._canonical(self.entry)
         return Sealed(seq, hash_, b'%s%s",%s' % (_HASH_PREFIX, hash_.encode(), body[1:]))
-
-    def size(self) -> int:
-        """Bytes of the line, give or take the digits of `seq`. Raises `TypeError` for what JSON can't hold."""
-        return len(orjson.dumps(self.entry)) + 300
 
 
 def read_line(line: bytes) -> dict[str, Any]:
