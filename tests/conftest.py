@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from tests.live.corner import Corner
+
 pytest_plugins = ["tests.opensearch_node"]
+
+_KEPT = ("WHODID_CACHE_DIR", "WHODID_MAVEN_MIRROR", "WHODID_TEST_")
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No `WHODID_` variable and no journal of the machine's reaches a test."""
     for name in list(os.environ):
-        if name.startswith("WHODID_") and name not in {"WHODID_CACHE_DIR", "WHODID_MAVEN_MIRROR"}:
-            if name.startswith("WHODID_TEST_"):
-                continue
+        if name.startswith("WHODID_") and not name.startswith(_KEPT):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
+    """A corner of the real cluster for this test alone, set up and empty."""
+    from tests.live.corner import corner  # the client library is slow to import, and most tests need none
+
+    with corner(opensearch_url, tmp_path) as made:
+        made.set_up()
+        yield made

@@ -9,20 +9,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from tests.live.corner import Corner, corner, eventually
+from tests.live.corner import Corner, eventually
 
 pytestmark = pytest.mark.live
-
-
-@pytest.fixture
-def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
-    with corner(opensearch_url, tmp_path) as made:
-        made.set_up()
-        yield made
 
 
 @contextmanager

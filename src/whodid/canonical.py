@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 import rfc8785
 
 from .errors import InvalidEntry
 
-__all__ = ["MAX_DEPTH", "MAX_KEY", "canonical", "canonicalizer", "plain"]
+__all__ = ["MAX_DEPTH", "MAX_KEY", "canonical", "canonicalizer", "is_key", "plain"]
 
 MAX_DEPTH = 12
 """Levels of nesting in `details`, `before` and `after`."""
@@ -92,8 +92,13 @@ def _plain_float(value: float, path: str) -> float | int:
     return int(value) if value.is_integer() and abs(value) < _EXPONENT_FROM else float(value)
 
 
+def is_key(key: object) -> TypeGuard[str]:
+    """Whether an object of an entry may have such a key, if it isn't too long."""
+    return isinstance(key, str) and key != "" and key.isascii() and key.isprintable()
+
+
 def _plain_key(key: object, path: str) -> str:
-    if isinstance(key, str) and key and key.isascii() and key.isprintable():
+    if is_key(key):
         if len(key) > MAX_KEY:
             raise InvalidEntry(f"a key in {path[:MAX_KEY]} is longer than {MAX_KEY} characters; make it a value")
         return str.__str__(key)

@@ -7,10 +7,10 @@ before the acknowledged position moves past them. A crash in between writes one 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 
+from .entry import Stamp
 from .journal import JournalDirectory
 from .journal.directory import append_line, read_lines
 
@@ -28,11 +28,9 @@ class DeadLetter:
     time: str = ""
 
 
-def keep_dead_letters(
-    directory: JournalDirectory, letters: Iterable[DeadLetter], now: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> None:
+def keep_dead_letters(directory: JournalDirectory, letters: Iterable[DeadLetter]) -> None:
     """Keeps them, durable on return. Raises `OSError`."""
-    time = now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    time = Stamp.now().creation_date
     for letter in letters:
         append_line(directory.dead_letters, json.dumps({**asdict(letter), "time": time}).encode())
 

@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 
 __all__ = [
     "FIELDS",
+    "FREE_FIELDS",
     "HARD_LIMIT",
     "SCHEMA_VERSION",
     "SEED_FIELDS",
@@ -61,6 +62,8 @@ class Field:
     max_length: int = 512
     shortenable: bool = False
     """Longer values are cut, and the entry says so, instead of being refused."""
+    values: tuple[str, ...] = ()
+    """The only values allowed; none given means any."""
 
 
 FIELDS: Mapping[str, Field] = {
@@ -92,8 +95,15 @@ FIELDS: Mapping[str, Field] = {
         Field("request_id", "keyword", "call", "ID of the HTTP request or task"),
         Field("trace_id", "keyword", "call", "W3C trace ID", 64),
         Field("operation", "keyword", "call", "joins the two entries of an intent/outcome pair"),
-        Field("phase", "keyword", "call", "`intent` or `outcome`, for pairs", 16),
-        Field("outcome", "keyword", "call", "`success`, `failure` or `unknown`", 16),
+        Field("phase", "keyword", "call", "`intent` or `outcome`, for pairs", 16, values=("intent", "outcome")),
+        Field(
+            "outcome",
+            "keyword",
+            "call",
+            "`success`, `failure` or `unknown`",
+            16,
+            values=("success", "failure", "unknown"),
+        ),
         # What changed.
         Field("before", "flat_object", "call", "state image before the change"),
         Field("after", "flat_object", "call", "state image after the change"),
@@ -112,6 +122,9 @@ FIELDS: Mapping[str, Field] = {
         Field("erased", "stored", "derived", "commitment of each personal field that was erased"),
     )
 }
+
+FREE_FIELDS = tuple(name for name, field in FIELDS.items() if field.kind == "flat_object" and field.source == "call")
+"""`before`, `after` and `details`: objects in which a caller may put anything that JSON holds."""
 
 SEED_FIELDS = (
     "type",
@@ -135,6 +148,11 @@ class Stamp(NamedTuple):
 
     creation_date: str
     timestamp: str
+
+    @classmethod
+    def now(cls) -> Stamp:
+        """A stamp of this moment, by the clock of this machine."""
+        return cls.from_ns(time.time_ns())
 
     @classmethod
     def from_ns(cls, ns: int) -> Stamp:

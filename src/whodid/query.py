@@ -8,7 +8,6 @@ such as `-24h`.
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from typing import Any
 
 from .entry import FIELDS
 from .errors import QueryError
+from .spelling import near
 
 __all__ = ["FILTERS", "Query", "moment"]
 
@@ -52,8 +52,8 @@ class Query:
 
 def _clause(name: str, value: object) -> dict[str, Any]:
     if name not in FILTERS:
-        near = difflib.get_close_matches(name, FILTERS, n=3)
-        hint = f"did you mean {', '.join(near)}?" if near else f"fields are {', '.join(FILTERS)}"
+        meant = near(name, FILTERS, 3)
+        hint = f"did you mean {', '.join(meant)}?" if meant else f"fields are {', '.join(FILTERS)}"
         raise QueryError(f"{name} can't be searched by; {hint}")
     values = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
     clauses = [_one(name, item) for item in values]

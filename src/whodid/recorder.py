@@ -12,7 +12,7 @@ import orjson
 from .canonical import plain
 from .catalog import Catalog, EventType
 from .context import CALLER_FIELDS, current_fields, override
-from .entry import FIELDS, SCHEMA_VERSION, Stamp, document_id
+from .entry import FIELDS, FREE_FIELDS, SCHEMA_VERSION, Stamp, document_id
 from .errors import InvalidEntry, JournalDamaged, NotRecorded
 from .integrity import Draft
 from .journal import Journal
@@ -21,10 +21,10 @@ from .masking import masked
 from .receipt import Receipt
 from .settings import Settings
 from .shortening import shorten
+from .spelling import near
 
 __all__ = ["Recorder"]
 
-_FREE_FIELDS = ("details", "before", "after")
 _NEEDS_SHORTENING = min(field.max_length for field in FIELDS.values() if field.shortenable)
 
 
@@ -49,12 +49,8 @@ class Recorder:
             lock_timeout=settings.lock_timeout,
         )
         self._clock_ns = clock_ns
-        self._always = {
-            "schema_version": SCHEMA_VERSION,
-            "host": settings.host or None,
-            "service": settings.service or None,
-        }
-        self._always = {name: value for name, value in self._always.items() if value}
+        always = {"schema_version": SCHEMA_VERSION, "host": settings.host, "service": settings.service}
+        self._always = {name: value for name, value in always.items() if value}
 
     def record(
         self, event_type: str, fields: Mapping[str, object], bound: Mapping[str, object] = {}
@@ -84,7 +80,7 @@ class Recorder:
         entry.update(self._always)
         if known.outcome and "outcome" not in entry:
             entry["outcome"] = known.outcome
-        for name in _FREE_FIELDS:
+        for name in FREE_FIELDS:
             if name in entry:
                 entry[name] = plain(entry[name], name)
         self._fit(entry, known)
@@ -151,13 +147,11 @@ def _merged(fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[s
 
 
 def _refuse_unknown(entry: Mapping[str, object]) -> None:
-    import difflib  # only wanted on the way to an error
-
     for name in sorted(entry.keys() - CALLER_FIELDS):
         if name in FIELDS:
             raise InvalidEntry(f"{name} is filled by whodid and can't be an argument; leave it out")
-        near = difflib.get_close_matches(name, CALLER_FIELDS, n=1)
-        hint = f"did you mean {near[0]}? Otherwise pass" if near else "pass"
+        meant = near(name, CALLER_FIELDS)
+        hint = f"did you mean {meant[0]}? Otherwise pass" if meant else "pass"
         raise InvalidEntry(f"{name} is not a field of an entry; {hint} details={{{name!r}: …}}")
 
 

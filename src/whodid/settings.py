@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from .entry import Partitioning
 from .errors import SettingsError
+from .spelling import did_you_mean
 
 __all__ = ["Settings", "load_settings", "parse_age", "retention_days"]
 
@@ -104,7 +105,9 @@ def load_settings(
     values |= {name: value for name, value in overrides.items() if value is not None}
     for name in values:
         if name not in _HINTS:
-            raise SettingsError(f"there is no setting {name!r}{_near(name)}; config/whodid.toml lists them all")
+            raise SettingsError(
+                f"there is no setting {name!r}{did_you_mean(name, _HINTS)}; config/whodid.toml lists them all"
+            )
     return Settings(**{name: _coerce(name, value) for name, value in values.items()})
 
 
@@ -127,7 +130,9 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
         if name in _HINTS:
             values[name] = _parse(name, text)
         else:
-            warnings.warn(f"{variable} names no setting of whodid and is ignored{_near(name)}", stacklevel=4)
+            warnings.warn(
+                f"{variable} names no setting of whodid and is ignored{did_you_mean(name, _HINTS)}", stacklevel=4
+            )
     return values
 
 
@@ -263,10 +268,3 @@ def retention_days(text: str) -> int | None:
     if not text.endswith("d"):
         raise SettingsError(f"retention must be a number of days such as 365d, or off, not {text!r}")
     return parse_age(text) // 86400
-
-
-def _near(name: str) -> str:
-    import difflib  # only wanted on the way to an error
-
-    matches = difflib.get_close_matches(name, _HINTS, n=1)
-    return f" (did you mean {matches[0]!r}?)" if matches else ""

@@ -13,13 +13,12 @@ from collections.abc import Collection
 from typing import Any
 
 from .canonical import canonical
-from .entry import FIELDS, HARD_LIMIT, SOFT_LIMIT
+from .entry import FIELDS, FREE_FIELDS, HARD_LIMIT, SOFT_LIMIT
 from .errors import EntryTooLarge
 
 __all__ = ["shorten"]
 
 _LONG_STRINGS = tuple((name, field.max_length) for name, field in FIELDS.items() if field.shortenable)
-_FREE = ("details", "before", "after")
 _KEPT = 256
 """Characters kept of a string that was cut, and of the JSON of any other value."""
 _WORTH_CUTTING = 1024
@@ -56,7 +55,7 @@ def _cut_values(entry: dict[str, Any], excess: int) -> dict[str, dict[str, objec
     cuts = {}
     large = [
         (len(data), name, key, data)
-        for name in _FREE
+        for name in FREE_FIELDS
         if isinstance(entry.get(name), dict)
         for key, value in entry[name].items()
         if len(data := canonical(value)) >= _WORTH_CUTTING
@@ -75,7 +74,7 @@ def _cut_values(entry: dict[str, Any], excess: int) -> dict[str, dict[str, objec
 def _drop_values(entry: dict[str, Any], said: int, required: Collection[str]) -> dict[str, dict[str, object]]:
     """Keeps the smallest values of the largest free fields; `said` bytes are taken by what was cut before."""
     cuts = {}
-    for name in sorted(_FREE, key=lambda name: -len(canonical(entry.get(name)))):
+    for name in sorted(FREE_FIELDS, key=lambda name: -len(canonical(entry.get(name)))):
         room = SOFT_LIMIT - _RESERVE - said - (_size(entry) - len(canonical(entry.get(name))))
         if isinstance(entry.get(name), dict) and len(canonical(entry[name])) > room:
             cuts[name] = _original(entry[name])

@@ -66,6 +66,10 @@ def test_a_detail_that_no_entry_can_have_can_t_be_asked_for(key: str) -> None:
     assert "details: a key is printable ASCII" in complaint(own(f'details = {{ "{key}" = "string" }}'))
 
 
+def test_a_detail_whose_key_is_too_long_for_an_entry_can_t_be_asked_for() -> None:
+    assert "details: a key has at most 512 characters" in complaint(own(f'details = {{ {"k" * 513} = "string" }}'))
+
+
 def test_override_is_true_or_false_of_a_new_type_too() -> None:
     assert "override must be true or false" in complaint(own('override = "yes"'))
 

@@ -7,13 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 from opensearchpy import OpenSearch
 
-from tests.live.corner import Corner, corner
+from tests.live.corner import Corner
 from whodid.opensearch.bulk import Document, send_bulk
 
 Answer = tuple[int, str, bytes]
@@ -207,13 +206,6 @@ def test_one_entry_that_makes_the_whole_request_a_400_is_found_by_halving(front:
     verdicts = send_bulk(sent.client, documents(9), 5)
     assert [verdict.kind for verdict in verdicts] == ["stored"] * 6 + ["refused"] + ["stored"] * 2
     assert "illegal_argument_exception" in verdicts[6].reason
-
-
-@pytest.fixture
-def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
-    with corner(opensearch_url, tmp_path) as made:
-        made.set_up()
-        yield made
 
 
 @pytest.mark.live

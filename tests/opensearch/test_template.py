@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.live.corner import Corner, corner
+from tests.live.corner import Corner
 from whodid.entry import FIELDS, Stamp
 from whodid.opensearch.bulk import Document
 from whodid.opensearch.ism import policy_body
@@ -33,13 +31,6 @@ def test_every_field_of_an_entry_is_mapped_and_nothing_else_is_let_in() -> None:
     mappings = index_template(Settings())["template"]["mappings"]
     assert set(mappings["properties"]) == set(FIELDS)
     assert mappings["dynamic"] == "strict"
-
-
-@pytest.fixture
-def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
-    with corner(opensearch_url, tmp_path) as made:
-        made.set_up()
-        yield made
 
 
 def found(place: Corner, query: dict[str, Any], **more: Any) -> list[str]:

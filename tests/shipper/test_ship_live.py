@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,6 @@ from whodid.entry import document_id
 from whodid.journal import Acknowledged
 
 pytestmark = pytest.mark.live
-
-
-@pytest.fixture
-def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
-    with corner(opensearch_url, tmp_path) as made:
-        made.set_up()
-        yield made
 
 
 def start(place: Corner, *options: str) -> subprocess.Popen[str]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.live.corner import Corner, corner
+from tests.live.corner import Corner
 from tests.test_canonical import keys, values
 from whodid.canonical import MAX_DEPTH, MAX_KEY
 from whodid.shipper import Progress
@@ -40,13 +38,6 @@ BY_HAND: dict[str, dict[str, Any]] = {
     "30,000 characters": {"a": "x" * 30_000},
     "no details": {},
 }
-
-
-@pytest.fixture
-def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
-    with corner(opensearch_url, tmp_path) as made:
-        made.set_up()
-        yield made
 
 
 def assert_stored_as_journalled(place: Corner) -> None:

@@ -7,14 +7,13 @@ config/audit-entry.schema.json and the checks can't disagree.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InvalidEntry
 from ..resources import resource_text
+from ..spelling import near
 from .explanation import violations
 from .loading import is_name, parse, read
 from .model import Contents, EventType, Resource
@@ -58,8 +57,8 @@ class Catalog:
             raise InvalidEntry(self._unknown(name)) from None
 
     def _unknown(self, name: object) -> str:
-        near = difflib.get_close_matches(name.lower(), self.types, n=3) if isinstance(name, str) else []
-        hint = f" Did you mean {', '.join(near)}?" if near else ""
+        meant = near(name.lower(), self.types, 3) if isinstance(name, str) else []
+        hint = f" Did you mean {', '.join(meant)}?" if meant else ""
         if not isinstance(name, str) or not is_name(name):
             return (
                 f"the event type must be a name such as 'credentials_created', lower-case letters, digits and _.{hint}"
@@ -99,8 +98,4 @@ class Catalog:
 
     def json_schema(self) -> dict[str, Any]:
         """One JSON Schema (2020-12) of a complete entry of any of the types."""
-        return self._schema
-
-    @cached_property
-    def _schema(self) -> dict[str, Any]:
         return entry_schema(self._contents)

@@ -12,8 +12,6 @@ from .model import DetailRule, EventType
 
 __all__ = ["violations"]
 
-_ENUMS = {"phase": ("intent", "outcome"), "outcome": ("success", "failure", "unknown")}
-
 
 def violations(event_type: EventType, entry: Mapping[str, Any]) -> list[str]:
     """Every rule that the entry breaks, a sentence each."""
@@ -75,8 +73,8 @@ def _field(field: Field, value: object) -> Iterator[str]:
         yield f"{field.name} is empty; leave it out instead"
     elif len(value) > field.max_length:
         yield f"{field.name} has {len(value)} characters, the limit is {field.max_length}"
-    elif value not in _ENUMS.get(field.name, (value,)):
-        yield f"{field.name} must be one of {', '.join(_ENUMS[field.name])}"
+    elif field.values and value not in field.values:
+        yield f"{field.name} must be one of {', '.join(field.values)}"
 
 
 def _is_ip(text: str) -> bool:

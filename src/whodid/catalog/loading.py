@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from ..canonical import MAX_KEY, is_key
 from ..entry import FIELDS
 from ..errors import CatalogError
+from ..spelling import did_you_mean
 from .model import Contents, DetailRule, EventType, Resource, Rules
 
 __all__ = ["is_name", "parse", "read"]
@@ -67,7 +68,7 @@ def _personal(top: _Table) -> frozenset[str]:
     names = top.strings("personal")
     for name in names:
         if name not in _PERSONAL:
-            raise top.error(f"personal: {name!r} is no text field that a caller fills{_near(name, _PERSONAL)}")
+            raise top.error(f"personal: {name!r} is no text field that a caller fills{did_you_mean(name, _PERSONAL)}")
         if name in {"type", "target", "principal"}:
             raise top.error(f"personal: {name!r} identifies the entry and can't be erased; leave it out")
     return frozenset(names)
@@ -82,7 +83,7 @@ def _event_type(name: str, table: _Table, resources: Mapping[str, Resource]) -> 
     table.only(_TYPE_KEYS)
     resource = table.text("resource")
     if resource not in resources:
-        raise table.error(f"there is no [resources.{resource}]{_near(resource, resources)}; add it")
+        raise table.error(f"there is no [resources.{resource}]{did_you_mean(resource, resources)}; add it")
     choices: dict[str, Any] = {key: table.choice(key, allowed) for key, allowed in _CHOICES.items()}
     if name == "entry":
         raise table.error("the name is taken in the JSON Schema; say what happened, such as entry_created")
@@ -113,7 +114,7 @@ def _rules(table: _Table, inherited: Rules) -> Rules:
     )
     for name in (*rules.requires, *rules.forbids):
         if name not in _RULED:
-            raise table.error(f"{name!r} is no field that a rule can name{_near(name, _RULED)}")
+            raise table.error(f"{name!r} is no field that a rule can name{did_you_mean(name, _RULED)}")
     _refuse_contradictions(table, rules)
     return rules
 
@@ -134,8 +135,10 @@ def _refuse_contradictions(table: _Table, rules: Rules) -> None:
 def _details(table: _Table) -> dict[str, DetailRule]:
     found: dict[str, DetailRule] = {}
     for key, rule in table.mapping("details").items():
-        if not (key and key.isascii() and key.isprintable()):
+        if not is_key(key):
             raise table.error("details: a key is printable ASCII characters, as in every entry; rename it")
+        if len(key) > MAX_KEY:
+            raise table.error(f"details: a key has at most {MAX_KEY} characters, as in every entry; rename it")
         if rule == "string":
             found[key] = None
         elif isinstance(rule, bool):
@@ -165,7 +168,7 @@ class _Table:
     def only(self, keys: Collection[str]) -> None:
         for key in self._content:
             if key not in keys:
-                raise self.error(f"unknown key {key!r}{_near(key, keys)}; keys are {', '.join(sorted(keys))}")
+                raise self.error(f"unknown key {key!r}{did_you_mean(key, keys)}; keys are {', '.join(sorted(keys))}")
 
     def tables(self, key: str) -> list[tuple[str, _Table]]:
         found = []
@@ -209,8 +212,3 @@ class _Table:
         if value is not None and value not in allowed:
             raise self.error(f"{key} must be one of {', '.join(allowed)}")
         return value
-
-
-def _near(name: str, known: Collection[str]) -> str:
-    matches = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {matches[0]!r}?)" if matches else ""

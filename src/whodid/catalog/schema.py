@@ -24,8 +24,6 @@ _SYNTAX = frozenset(r"^$\.*+?()[]{}|")
 _SPECIAL: dict[str, dict[str, Any]] = {
     "creation_date": {"pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"},
     "@timestamp": {"pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"},
-    "phase": {"enum": ["intent", "outcome"]},
-    "outcome": {"enum": ["success", "failure", "unknown"]},
     "journal": {"pattern": "^[0-9a-f]{16}$"},
     "prev": {"pattern": "^[0-9a-f]{64}$"},
     "hash": {"pattern": "^[0-9a-f]{64}$"},
@@ -99,6 +97,7 @@ def _field(field: Field) -> dict[str, Any]:
         "type": "string",
         "minLength": 1,
         "maxLength": field.max_length,
+        **({"enum": list(field.values)} if field.values else {}),
         **_SPECIAL.get(field.name, {}),
     }
 

@@ -14,6 +14,7 @@ import click
 
 from ..errors import SettingsError, WhodidError
 from ..settings import Settings, load_settings
+from ..spelling import near
 
 __all__ = ["program", "run"]
 
@@ -65,12 +66,10 @@ class _Program(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            import difflib  # only wanted on the way to an error
-
-            near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
-            if not near or "Did you mean" in error.message:
+            meant = near(args[0], _COMMANDS)
+            if not meant or "Did you mean" in error.message:
                 raise
-            raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
+            raise click.UsageError(f"{error.message} Did you mean {meant[0]!r}?", ctx) from None
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: object) -> None:

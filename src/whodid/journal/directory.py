@@ -29,10 +29,10 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..entry import Stamp
 from ..errors import JournalDamaged
 
 __all__ = [
@@ -124,7 +124,7 @@ class JournalDirectory:
         directory = self.journal(journal)
         directory.mkdir(mode=0o700)
         marker = directory / "journal.json"
-        created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        created = Stamp.now().creation_date
         with open_new(marker) as fd:
             inode = os.fstat(fd).st_ino
             os.write(fd, _dump({"format": FORMAT, "journal": journal, "created": created, "inode": inode}))
@@ -145,7 +145,7 @@ class JournalDirectory:
 
     def alarm(self, kind: str, about: str) -> None:
         """Notes what an operator must know. Never raises: an alarm must not stop recording."""
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = Stamp.now().creation_date
         with suppress(OSError):  # the disk is full or gone; the caller's own error says so
             append_line(self.path / "alarms.ndjson", _dump({"time": now, "alarm": kind, "about": about}))
 

@@ -17,7 +17,7 @@ from ..integrity import read_line
 from .directory import JournalDirectory, segments
 from .segment import datasync
 
-__all__ = ["Damaged", "JournalReader", "Line", "read_entries"]
+__all__ = ["Damaged", "JournalReader", "Line", "new_entries", "read_entries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +127,12 @@ def _parse(path: Path, offset: int, data: bytes) -> Iterator[Line | Damaged]:
 
 def read_entries(journal_dir: str | Path) -> Iterator[dict[str, Any]]:
     """Every entry still in the journal directory, journal by journal, oldest first; damaged lines are left out."""
-    directory = JournalDirectory(journal_dir)
+    return new_entries(JournalDirectory(journal_dir), {})
+
+
+def new_entries(directory: JournalDirectory, readers: dict[str, JournalReader]) -> Iterator[dict[str, Any]]:
+    """As `read_entries`, from where `readers` (by journal) stopped; journals that it lacks are added to it."""
     for journal in directory.journals():
-        reader = JournalReader(directory.journal(journal))
+        reader = readers.setdefault(journal, JournalReader(directory.journal(journal)))
         while lines := reader.read():
             yield from (line.entry for line in lines if isinstance(line, Line))

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..settings import Settings
 from .directory import JournalDirectory
-from .reader import JournalReader, Line
+from .reader import JournalReader, new_entries
 
 __all__ = ["follow_journal"]
 
@@ -17,14 +17,7 @@ def follow_journal(settings: Settings, number: int, pause: Callable[[], None] | 
     """The last `number` entries, oldest first; then, if there is a `pause` to make, each time the new ones."""
     directory = JournalDirectory(settings.journal_dir)
     readers: dict[str, JournalReader] = {}
-    yield list(deque(_new(directory, readers), maxlen=number))
+    yield list(deque(new_entries(directory, readers), maxlen=number))
     while pause is not None:
         pause()
-        yield list(_new(directory, readers))
-
-
-def _new(directory: JournalDirectory, readers: dict[str, JournalReader]) -> Iterator[dict[str, Any]]:
-    for journal in directory.journals():
-        reader = readers.setdefault(journal, JournalReader(directory.journal(journal)))
-        while lines := reader.read():
-            yield from (line.entry for line in lines if isinstance(line, Line))
+        yield list(new_entries(directory, readers))

@@ -90,7 +90,7 @@ class Journal:
         Raises `NotRecorded` (`JournalLocked`, `JournalFull`) when the entry is not known to be recorded, and
         `JournalDamaged` when the directory can't be used.
         """
-        with self._exclusively() as chain:
+        with _Exclusive(self) as chain:
             segment, offset, position = _append(chain, draft)
         if durability == "disk":
             self._sync(segment, offset)
@@ -98,14 +98,11 @@ class Journal:
             self._sync_soon()
         return position
 
-    def _exclusively(self) -> _Exclusive:
-        return _Exclusive(self)
-
     def _sync(self, segment: Segment, offset: int) -> None:
         try:
             segment.sync(offset)
         except NotRecorded:
-            with self._exclusively() as chain:
+            with _Exclusive(self) as chain:
                 if chain.segment is segment:
                     chain.end_if_possible(f"a sync of {segment.path.name} failed")
             raise

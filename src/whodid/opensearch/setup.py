@@ -111,12 +111,9 @@ def _retention(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
         ism.put_policy(name, wanted, stored)
 
     policy = _change(f"ISM policy {name}", stored and stored.policy, wanted["policy"], make)
-    unmanaged = [index for index, about in _managed(ism, settings).items() if not about.get("policy_id")]
+    managed = ism.explain(index_pattern(settings))
+    unmanaged = [index for index, about in managed.items() if not about.get("policy_id")]
     return (policy, *(_attachment(ism, index, name) for index in unmanaged))
-
-
-def _managed(ism: Ism, settings: Settings) -> dict[str, dict[str, Any]]:
-    return ism.explain(index_pattern(settings))
 
 
 def _attachment(ism: Ism, index: str, policy: str) -> Change:

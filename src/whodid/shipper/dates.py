@@ -6,6 +6,7 @@ would be deleted too early. An entry older than the retention would bring a dele
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 __all__ = ["Dates"]
 
 _AHEAD = timedelta(days=1)
+_FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,20 @@ class Dates:
 
     def why_refused(self, creation_date: object) -> str | None:
         """Why an entry of that date becomes a dead letter; `None` when it does not."""
-        try:
-            date = datetime.strptime(str(creation_date), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-        except ValueError:
+        date = _parsed(str(creation_date))
+        if date is None:
             return "creation_date is missing or malformed"
         now = self.now()
         if date > now + _AHEAD:
             return f"from the future: dated {creation_date}, more than a day ahead of the cluster's clock"
         if self.retention_days is not None and date < now - timedelta(days=self.retention_days):
             return f"expired on arrival: dated {creation_date}, older than the retention of {self.retention_days} days"
+        return None
+
+
+def _parsed(text: str) -> datetime | None:
+    """An entry's `creation_date`, in exactly its form: the partition's name is cut out of it."""
+    try:
+        return datetime.fromisoformat(text) if _FORM.fullmatch(text) else None
+    except ValueError:
         return None
