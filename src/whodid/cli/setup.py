@@ -11,7 +11,7 @@ import click
 from ..settings import Settings
 
 if TYPE_CHECKING:
-    from ..opensearch.setup import Change
+    from ..opensearch.change import Change
 
 __all__ = ["setup"]
 

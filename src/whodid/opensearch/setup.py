@@ -6,14 +6,11 @@ somebody else's, and ends everything before anything is changed.
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from ..errors import OpenSearchError
 from ..settings import Settings
+from .change import Change, compared
 from .connection import translated
 from .ism import Ism, policy_body, policy_name
 from .template import MARK, index_pattern, index_template, template_name
@@ -21,18 +18,7 @@ from .template import MARK, index_pattern, index_template, template_name
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["Change", "apply", "plan"]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One thing the cluster must have. `difference` is a unified diff; `note` says what a person should know."""
-
-    what: str
-    kind: Literal["create", "update", "unchanged", "unavailable"]
-    difference: str = ""
-    note: str = ""
-    make: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+__all__ = ["apply", "plan"]
 
 
 def plan(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
@@ -78,7 +64,7 @@ def _template(client: OpenSearch, settings: Settings) -> Change:
 
     # What else is set counts too (`data_stream`, say); what GET adds of its own is empty.
     known = {key: value for key, value in stored.items() if key in wanted or value} if stored else None
-    return _change(f"index template {name}", known, wanted, make)
+    return compared(f"index template {name}", known, wanted, make)
 
 
 def _codec(client: OpenSearch) -> str:
@@ -110,7 +96,7 @@ def _retention(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
     def make() -> None:
         ism.put_policy(name, wanted, stored)
 
-    policy = _change(f"ISM policy {name}", stored and stored.policy, wanted["policy"], make)
+    policy = compared(f"ISM policy {name}", stored and stored.policy, wanted["policy"], make)
     managed = ism.explain(index_pattern(settings))
     unmanaged = [index for index, about in managed.items() if not about.get("policy_id")]
     return (policy, *(_attachment(ism, index, name) for index in unmanaged))
@@ -120,15 +106,3 @@ def _attachment(ism: Ism, index: str, policy: str) -> Change:
     return Change(
         f"{index} under {policy}", "update", note="made before the policy", make=lambda: ism.add(index, policy)
     )
-
-
-def _change(what: str, stored: Any, wanted: Any, make: Callable[[], None]) -> Change:
-    if stored == wanted:
-        return Change(what, "unchanged")
-    old, new = (_lines(value) if value is not None else [] for value in (stored, wanted))
-    difference = "\n".join(difflib.unified_diff(old, new, "in the cluster", "wanted", lineterm="", n=2))
-    return Change(what, "update" if stored is not None else "create", difference, make=make)
-
-
-def _lines(value: Any) -> list[str]:
-    return json.dumps(value, indent=2, sort_keys=True).splitlines()

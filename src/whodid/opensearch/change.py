@@ -1,0 +1,35 @@
+"""A change: one thing the cluster must have, how what it has differs, and how to make it so."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = ["Change", "compared"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing the cluster must have. `difference` is a unified diff; `note` says what a person should know."""
+
+    what: str
+    kind: Literal["create", "update", "unchanged", "unavailable"]
+    difference: str = ""
+    note: str = ""
+    make: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+
+
+def compared(what: str, stored: Any, wanted: Any, make: Callable[[], None]) -> Change:
+    """The change that makes `stored` (`None`: nothing there) into `wanted`."""
+    if stored == wanted:
+        return Change(what, "unchanged")
+    old, new = (_lines(value) if value is not None else [] for value in (stored, wanted))
+    difference = "\n".join(difflib.unified_diff(old, new, "in the cluster", "wanted", lineterm="", n=2))
+    return Change(what, "update" if stored is not None else "create", difference, make=make)
+
+
+def _lines(value: Any) -> list[str]:
+    return json.dumps(value, indent=2, sort_keys=True).splitlines()
