@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from tests.live.corner import Corner
 
 pytest_plugins = ["tests.opensearch_node"]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Tests in the background of a shell: what they start would inherit that Ctrl-C is ignored, and it is tested.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _KEPT = ("WHODID_CACHE_DIR", "WHODID_MAVEN_MIRROR", "WHODID_TEST_")
 

@@ -11,7 +11,9 @@ WhodidError
 ├── JournalDamaged           the journal directory can't be used as it is
 ├── ShippingError            a shipper could not start or go on
 ├── OpenSearchError          the cluster refused, or could not be reached
-│   └── OpenSearchUnavailable  no answer: worth another try later
+│   ├── OpenSearchUnavailable  no answer: worth another try later
+│   ├── NotAuthenticated     user or password not accepted (401)
+│   └── NotAuthorized        the user lacks the right (403)
 ├── QueryError               a search that can't be asked as it was written
 └── DevServerError           the development OpenSearch could not be made, started or stopped
 """
@@ -26,6 +28,8 @@ __all__ = [
     "JournalDamaged",
     "JournalFull",
     "JournalLocked",
+    "NotAuthenticated",
+    "NotAuthorized",
     "NotRecorded",
     "OpenSearchError",
     "OpenSearchUnavailable",
@@ -82,6 +86,14 @@ class OpenSearchError(WhodidError):
 
 class OpenSearchUnavailable(OpenSearchError):
     """No answer from the cluster: worth another try later."""
+
+
+class NotAuthenticated(OpenSearchError):
+    """The cluster does not accept this user and password."""
+
+
+class NotAuthorized(OpenSearchError):
+    """The cluster knows the user, who lacks the right."""
 
 
 class QueryError(WhodidError):

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import OpenSearchError, OpenSearchUnavailable, SettingsError
+from ..errors import NotAuthenticated, NotAuthorized, OpenSearchError, OpenSearchUnavailable, SettingsError
 from ..settings import Settings
 
 if TYPE_CHECKING:
@@ -142,11 +142,11 @@ def _at(error: Any) -> str:
 def _refused(what: str, error: Any) -> OpenSearchError:
     status = error.status_code
     if status == 401:
-        return OpenSearchError(
+        return NotAuthenticated(
             f"{what}: OpenSearch does not accept this user and password; check opensearch_user and its password"
         )
     if status == 403:
-        return OpenSearchError(
+        return NotAuthorized(
             f"{what}: this user lacks the right ({_reason(error)}); ask an administrator for the role"
         )
     if status in {429, 502, 503, 504}:
