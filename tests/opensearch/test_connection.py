@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from whodid.errors import OpenSearchError, OpenSearchUnavailable, SettingsError, WhodidError
+from whodid.errors import NotAuthenticated, NotAuthorized, OpenSearchError, OpenSearchUnavailable, SettingsError, WhodidError
 from whodid.opensearch.connection import connect, translated
 from whodid.settings import Settings
 
@@ -231,11 +231,11 @@ def test_a_connection_that_ends_at_once_is_unavailable() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "kind", "said"),
     [
-        (401, b"Unauthorized", OpenSearchError, "does not accept this user and password; check opensearch_user"),
+        (401, b"Unauthorized", NotAuthenticated, "does not accept this user and password; check opensearch_user"),
         (
             403,
             b'{"error":{"root_cause":[{"reason":"no permissions for [indices:data/read/search]"}]},"status":403}',
-            OpenSearchError,
+            NotAuthorized,
             r"lacks the right \(no permissions for \[indices:data/read/search\]\)",
         ),
         (404, b'{"error":{"type":"resource_not_found_exception","reason":"gone"}}', OpenSearchError, "404: gone"),
