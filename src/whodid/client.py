@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from .cursor import cursor_of, sort_values
 from .entry import FIELDS
 from .errors import OpenSearchError, OpenSearchUnavailable, QueryError
 from .opensearch.connection import connect, translated
+from .opensearch.retention import RetentionView, retention_in_force
 from .opensearch.template import index_pattern
 from .query import Query
 from .settings import Settings, load_settings
@@ -22,10 +25,19 @@ from .settings import Settings, load_settings
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["AuditClient", "Entry"]
+__all__ = ["AuditClient", "Entry", "Page"]
 
 Entry = dict[str, Any]
 """An entry as it was journalled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some entries, newest first; `next` is the cursor of the page of older ones, `None` at the end."""
+
+    entries: list[Entry]
+    next: str | None
+
 
 _PAGE = 1000
 _KEEP_ALIVE = "10m"
@@ -66,6 +78,22 @@ class AuditClient:
             raise QueryError("limit must be at least 1")
         return (hit["_source"] for hit in self.hits(query, _NEWEST_FIRST, limit))
 
+    def page(
+        self, *, after: str | None = None, size: int = 50, since: object = None, until: object = None, **filters: object
+    ) -> Page:
+        """At most `size` entries that match, newest first, older than those of the page whose `next` is `after`.
+
+        Each page is a search of its own: entries that arrive between two pages are met where their time puts them.
+        """
+        if not 1 <= size <= _PAGE:
+            raise QueryError(f"size must be 1 to {_PAGE}")
+        body = {"size": size + 1, "query": Query.of(filters, since, until).body, "sort": _NEWEST_FIRST}
+        if after is not None:
+            body["search_after"] = sort_values(after)
+        hits = self._ask({**body, "track_total_hits": False}, index=self._pattern)["hits"]["hits"]
+        more = len(hits) > size
+        return Page([hit["_source"] for hit in hits[:size]], cursor_of(hits[size - 1]["sort"]) if more else None)
+
     def count(self, *, since: object = None, until: object = None, **filters: object) -> int:
         """How many entries match."""
         query = Query.of(filters, since, until)
@@ -84,8 +112,17 @@ class AuditClient:
 
     def get(self, entry_id: str) -> Entry | None:
         """The entry of that ID (a receipt's `entry_id`), or `None`."""
+        hit = self.hit(entry_id)
+        return hit["_source"] if hit else None
+
+    def hit(self, entry_id: str) -> dict[str, Any] | None:
+        """The search hit of that entry: with `_index`, its partition."""
         answer = self._ask({"size": 1, "query": {"ids": {"values": [entry_id]}}}, index=self._pattern)
-        return next((hit["_source"] for hit in answer["hits"]["hits"]), None)
+        return next(iter(answer["hits"]["hits"]), None)
+
+    def retention(self) -> RetentionView:
+        """The retention in force, as far as this user may see it."""
+        return retention_in_force(self._client, self.settings)
 
     def aggregate(self, query: Query, aggregations: dict[str, Any]) -> Any:
         """The answer's aggregations; without any index, those of no entries."""

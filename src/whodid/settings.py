@@ -23,7 +23,7 @@ from .entry import Partitioning
 from .errors import SettingsError
 from .spelling import did_you_mean
 
-__all__ = ["Settings", "load_settings", "parse_age", "retention_days"]
+__all__ = ["Settings", "is_loopback", "load_settings", "parse_age", "retention_days"]
 
 Durability = Literal["disk", "process"]
 
@@ -234,13 +234,14 @@ def _check_host(host: str) -> None:
         )
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise SettingsError(f"opensearch_hosts must hold URLs such as https://search.example:9200, not {host!r}")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise SettingsError(
             f"{host} would send the audit log unencrypted; use https://. Plain http:// is for this machine only"
         )
 
 
-def _is_loopback(hostname: str) -> bool:
+def is_loopback(hostname: str) -> bool:
+    """Whether a host name or address means this machine."""
     if hostname == "localhost":
         return True
     try:

@@ -17,7 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from whodid.errors import NotAuthenticated, NotAuthorized, OpenSearchError, OpenSearchUnavailable, SettingsError, WhodidError
+from whodid.errors import (
+    NotAuthenticated,
+    NotAuthorized,
+    OpenSearchError,
+    OpenSearchUnavailable,
+    SettingsError,
+    WhodidError,
+)
 from whodid.opensearch.connection import connect, translated
 from whodid.settings import Settings
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..display import json_text, printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["COLUMNS", "print_counts", "print_entries", "print_entry", "print_json", "print_table", "printable"]
+__all__ = ["COLUMNS", "print_counts", "print_entries", "print_entry", "print_json", "print_table"]
 
 COLUMNS = {
     "when": "creation_date",
@@ -31,10 +33,7 @@ _WIDTH_IN_A_PIPE = 200
 
 def print_json(value: object) -> None:
     """One JSON value on a line of standard output; characters that could steer a terminal are escaped."""
-    text = json.dumps(value, ensure_ascii=False)
-    if not text.isprintable():
-        text = "".join(character if character.isprintable() else json.dumps(character)[1:-1] for character in text)
-    click.echo(text)
+    click.echo(json_text(value))
 
 
 def print_entries(entries: Iterable[Mapping[str, Any]]) -> int:
@@ -90,12 +89,6 @@ def _cell(entry: Mapping[str, Any], field: str) -> str:
     if value is None and field in {"organization_name", "workspace_name"}:
         value = entry.get(field.replace("_name", "_id"), "N/A")
     return printable(value)
-
-
-def printable(value: object) -> str:
-    """Text that can't steer a terminal, whatever an entry holds."""
-    text = "" if value is None else str(value)
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def print_entry(entry: Mapping[str, Any]) -> None:

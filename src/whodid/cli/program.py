@@ -29,6 +29,7 @@ _COMMANDS = {
     "status": "status",
     "tail": "search",
     "verify": "verify",
+    "web": "web",
 }
 """Command → the module of this package that has it under its own name."""
 

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 import click
 
+from ..display import printable
 from ..entry import FIELDS
 from ..errors import QueryError
 from ..query import FILTERS
 from ..settings import Settings
-from .output import print_counts, print_entries, print_entry, print_json, printable
+from .output import print_counts, print_entries, print_entry, print_json
 
 __all__ = ["count", "get", "search", "tail"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..display import printable
 from ..settings import Settings
-from .output import printable
 
 if TYPE_CHECKING:
     from ..verify import Verification

@@ -146,9 +146,7 @@ def _refused(what: str, error: Any) -> OpenSearchError:
             f"{what}: OpenSearch does not accept this user and password; check opensearch_user and its password"
         )
     if status == 403:
-        return NotAuthorized(
-            f"{what}: this user lacks the right ({_reason(error)}); ask an administrator for the role"
-        )
+        return NotAuthorized(f"{what}: this user lacks the right ({_reason(error)}); ask an administrator for the role")
     if status in {429, 502, 503, 504}:
         return OpenSearchUnavailable(
             f"{what}: OpenSearch is busy, starting or short of a shard (HTTP {status}: {_reason(error)}); try again"

@@ -1,0 +1,49 @@
+"""`whodid web`: serves the Audit logs tab by itself."""
+
+from __future__ import annotations
+
+import click
+
+from ..errors import WhodidError
+from ..settings import Settings, parse_age
+
+__all__ = ["web"]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  whodid web                                    on this machine, at http://127.0.0.1:8417/
+  whodid web --host 10.0.0.5 --tls-cert cert.pem --tls-key key.pem --url https://audit.example:8417/
+  whodid web --url https://admin.example/audit/ behind a proxy on this machine that ends TLS
+
+People sign in with their OpenSearch account and see what its roles allow; user and password of the settings are not
+used. To put the tab into an admin panel of your own, mount whodid.web.create_app (docs/tab.md)."""
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8417, show_default=True, help="0 takes a free one.")
+@click.option("--url", metavar="URL", help="The address that people use, where it is another one.")
+@click.option("--tls-cert", metavar="FILE", help="Certificate and chain (PEM), to serve https://.")
+@click.option("--tls-key", metavar="FILE", help="Its private key (PEM), if not in the same file.")
+@click.option("--idle-exit", metavar="AGE", help="End after so long without a request, such as 30m.")
+@click.pass_obj
+def web(
+    settings: Settings,
+    host: str,
+    port: int,
+    url: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    idle_exit: str | None,
+) -> None:
+    """Serve the Audit logs tab."""
+    try:
+        from ..web.server import Address, serve
+    except ImportError as error:
+        raise WhodidError(f"the tab needs {error.name}, which is missing: pip install 'whodid[web]'") from error
+    idle = parse_age(idle_exit) if idle_exit else None
+    serve(settings, Address(host, port, url, tls_cert, tls_key), idle=idle, on_ready=_say)
+
+
+def _say(url: str) -> None:
+    click.echo(f"Audit logs: {url}  (Ctrl-C ends it)")

@@ -1,0 +1,154 @@
+"""The application: routes, the gate in front of them, and what every page needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from ..catalog import Catalog
+from ..client import AuditClient
+from ..errors import (
+    NotAuthenticated,
+    NotAuthorized,
+    OpenSearchError,
+    OpenSearchUnavailable,
+    QueryError,
+    SettingsError,
+    WhodidError,
+)
+from ..settings import Settings, load_settings
+from . import data, pages
+from .everyone import Everyone
+from .hardening import Hardened
+from .kept import Kept
+from .rendering import Frame, refusal
+from .root_users import IsRootUser, RootUsersOnly
+from .sign_in import SignedInOnly, SignIn
+
+__all__ = ["create_app", "create_standalone_app"]
+
+_STATUS = {QueryError: 400, NotAuthorized: 403, OpenSearchUnavailable: 503, OpenSearchError: 502}
+_ENTRY = "/entries/{entry_id:str}"
+
+
+def create_app(
+    *,
+    is_root_user: IsRootUser,
+    settings: Settings | None = None,
+    title: str = "Admin panel",
+    tabs: Sequence[tuple[str, str]] = (),
+    **keywords: Any,
+) -> Starlette:
+    """The tab, to mount in an admin panel: `app.mount("/admin/audit-logs", create_app(is_root_user=…))`.
+
+    `is_root_user` gets each request (a `starlette.requests.Request`) and answers `True` for a root user, plain or
+    async; anyone else is refused with 403, whatever they ask for. `title` and `tabs` (label and link of each) show the
+    panel around it. Settings as for `AuditClient`; the tab reads with their user, for whom `whodid_auditor` is enough.
+    Raises `SettingsError`.
+    """
+    if not callable(is_root_user):
+        raise SettingsError("is_root_user must be a function that says whether a request is a root user's")
+    settings = settings or load_settings(**keywords)
+
+    @lru_cache(maxsize=1)
+    def client() -> AuditClient:
+        return AuditClient(settings)
+
+    def gate(app: ASGIApp) -> ASGIApp:
+        return RootUsersOnly(app, is_root_user=is_root_user, client=client)
+
+    return _application(settings, gate, Frame(title, tuple(tabs)))
+
+
+def create_standalone_app(
+    settings: Settings, *, accounts: bool, secure: bool, allowed_hosts: Sequence[str], notice: str = ""
+) -> Starlette:
+    """The tab by itself, as `whodid web` serves it.
+
+    With `accounts`, people sign in with their OpenSearch account; without (a cluster that answers everyone), there is
+    nothing to sign in to. `secure` for HTTPS. Requests for other hosts than `allowed_hosts` are refused.
+    """
+    middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)]
+    if not accounts:
+
+        def open_gate(app: ASGIApp) -> ASGIApp:
+            return Everyone(app, AuditClient(settings))
+
+        return _application(settings, open_gate, Frame("whodid", notice=notice), middleware=middleware)
+    sign_in = SignIn(settings, secure=secure)
+    forms = [
+        Route("/sign-in", sign_in.show, methods=["GET"]),
+        Route("/sign-in", sign_in.enter, methods=["POST"]),
+        Route("/sign-out", sign_in.leave, methods=["POST"]),
+    ]
+    frame = Frame("whodid", signs_in=True, notice=notice)
+    app = _application(settings, lambda app: SignedInOnly(app, sign_in), frame, forms, middleware)
+    app.add_exception_handler(NotAuthenticated, sign_in.ended)
+    return app
+
+
+def _application(
+    settings: Settings,
+    gate: Callable[[ASGIApp], ASGIApp],
+    frame: Frame,
+    open_routes: Sequence[BaseRoute] = (),
+    middleware: Sequence[Middleware] = (),
+) -> Starlette:
+    behind_the_gate = Router(
+        [
+            Route("/", pages.entries),
+            Route("/entries.json", data.entries_json),
+            Route("/export.csv", data.export_csv),
+            Route(_ENTRY + ".json", data.entry_json),
+            Route(_ENTRY, pages.entry),
+        ],
+        redirect_slashes=False,
+    )
+    app = Starlette(
+        routes=[
+            Mount("/static", StaticFiles(directory=str(files(__package__) / "static"))),
+            *open_routes,
+            Mount("/", gate(behind_the_gate)),
+        ],
+        middleware=[Middleware(Hardened), *middleware],
+        exception_handlers={WhodidError: _failed, 404: _nowhere, 405: _nowhere, Exception: _broken},
+    )
+    catalog = Catalog.load(settings.catalog or None, mode=settings.catalog_mode)
+    app.state.frame = frame
+    app.state.catalog = catalog
+    app.state.types = sorted(catalog.types)
+    app.state.kept = Kept()
+    return app
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    """What went wrong, in the words of the error, which never hold a secret."""
+    kinds = {
+        QueryError: 400,
+        NotAuthenticated: 502,
+        NotAuthorized: 403,
+        OpenSearchUnavailable: 503,
+        OpenSearchError: 502,
+    }
+    status = next((status for kind, status in kinds.items() if isinstance(error, kind)), 500)
+    return refusal(request, status, str(error))
+
+
+def _nowhere(request: Request, error: Exception) -> Response:
+    return refusal(request, getattr(error, "status_code", 404), "There is nothing here.")
+
+
+def _broken(request: Request, _error: Exception) -> Response:
+    """A mistake in the program: logged by the server, and no traceback on a page."""
+    return refusal(request, 500, "Something went wrong on our side. The server's log says what.")

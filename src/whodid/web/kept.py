@@ -1,0 +1,43 @@
+"""The keeping: what the pages say of the retention in force, asked of the cluster at most once a minute and user."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ..client import AuditClient
+from ..errors import OpenSearchError
+from ..opensearch.retention import RetentionView
+
+__all__ = ["Kept"]
+
+_FRESH = 60.0
+
+
+class Kept:
+    """Remembers the view of each client, which are those of people with different rights."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._views: WeakKeyDictionary[AuditClient, tuple[float, RetentionView | None]] = WeakKeyDictionary()
+
+    def rule(self, client: AuditClient) -> str:
+        view = self._view(client)
+        return str(view) if view else ""
+
+    def until(self, client: AuditClient, entry: Mapping[str, Any], partition: str) -> str:
+        view = self._view(client)
+        return str(view)
+
+    def _view(self, client: AuditClient) -> RetentionView | None:
+        known = self._views.get(client)
+        if known and self._clock() - known[0] < _FRESH:
+            return known[1]
+        try:
+            view = client.retention()
+        except OpenSearchError:  # this user may not see it, and reads entries all the same
+            view = None
+        self._views[client] = self._clock(), view
+        return view

@@ -1,0 +1,94 @@
+"""The pages: the table of entries, and one entry with everything that is known of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..entry import FIELDS
+from ..errors import QueryError, WhodidError
+from ..integrity import entry_hash
+from .data import EXPORT_LIMIT
+from .question import RANGES, Question
+from .rendering import page, refusal
+from .visit import visit_of
+
+__all__ = ["COLUMNS", "entries", "entry"]
+
+PAGE = 50
+
+COLUMNS = (
+    ("type", "Type"),
+    ("target", "Target"),
+    ("principal", "Principal"),
+    ("status", "Status"),
+    ("organization_id", "Organization ID"),
+    ("organization_name", "Organization name"),
+    ("workspace_id", "Workspace ID"),
+    ("workspace_name", "Workspace name"),
+    ("client_ip", "Client IP"),
+)
+"""Fields that have an input of their own, with their labels, in the order of the table."""
+
+
+def entries(request: Request) -> Response:
+    """The table: entries that answer the question, newest first, a page of them."""
+    parameters = request.query_params.multi_items()
+    after = request.query_params.get("after")
+    question = Question.of((name, value) for name, value in parameters if name != "after")
+    values: dict[str, Any] = {
+        "question": question,
+        "columns": COLUMNS,
+        "ranges": RANGES,
+        "types": request.app.state.types,
+        "after": after,
+        "export_limit": EXPORT_LIMIT,
+    }
+    client = visit_of(request).client
+    try:
+        found = client.page(after=after, size=PAGE, **question.arguments())
+        count = client.count(**question.arguments())
+    except QueryError as error:
+        return page(
+            request, "entries.html", 400, **values, found=None, rows=[], count=0, problem=str(error), retention=None
+        )
+    retention = request.app.state.kept.rule(client)
+    rows = [_complete(entry) for entry in found.entries]
+    return page(request, "entries.html", **values, found=found, rows=rows, count=count, problem="", retention=retention)
+
+
+def entry(request: Request) -> Response:
+    """One entry."""
+    client = visit_of(request).client
+    name = request.path_params["entry_id"]
+    hit = client.hit(name)
+    if hit is None:
+        return refusal(request, 404, f"There is no entry {name}: it is not shipped yet, was deleted, or never was.")
+    found = hit["_source"]
+    known = request.app.state.catalog.types.get(found.get("type"))
+    return page(
+        request,
+        "entry.html",
+        entry=_complete(found),
+        original=found,
+        name=name,
+        about=known.about if known else "",
+        partition=hit["_index"],
+        intact=_is_intact(found),
+        kept=request.app.state.kept.until(client, found, hit["_index"]),
+    )
+
+
+def _complete(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry with `None` for each field that it lacks."""
+    return dict.fromkeys(FIELDS) | entry
+
+
+def _is_intact(entry: dict[str, Any]) -> bool:
+    """Whether the entry is what its hash was made of; whether the hash is the one that was journalled, verify says."""
+    try:
+        return entry_hash(entry) == entry.get("hash")
+    except (WhodidError, ValueError, TypeError, KeyError, RecursionError):
+        return False

@@ -1,0 +1,86 @@
+"""The question: what a URL of the tab asks for, and the URLs of questions near it.
+
+Parameters are the filters of the query client, each any number of times, with `since` and `until`; what is empty was
+not asked. The same text always means the same question, so a URL can be passed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from ..errors import QueryError
+from ..query import FILTERS, moment
+
+__all__ = ["RANGES", "Question"]
+
+RANGES = {"-1h": "hour", "-24h": "24 hours", "-7d": "7 days", "-30d": "30 days", "-90d": "90 days", "-365d": "year"}
+"""Spans offered as links, with their names."""
+
+_TIMES = ("since", "until")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`filters` maps a field to the values of which any may match; times are as a person wrote them."""
+
+    filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    since: str = ""
+    until: str = ""
+
+    @classmethod
+    def of(cls, parameters: Iterable[tuple[str, str]]) -> Question:
+        """The question in a URL's parameters, of which a later `since` or `until` wins. Checked when it is asked."""
+        filters: dict[str, tuple[str, ...]] = {}
+        times = dict.fromkeys(_TIMES, "")
+        for name, text in parameters:
+            value = text.strip()
+            if name in _TIMES:
+                times[name] = value or times[name]
+            elif value and value not in filters.get(name, ()):
+                filters[name] = (*filters.get(name, ()), value)
+        return cls(filters, times["since"], times["until"])
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments for the methods of `AuditClient`. Raises `QueryError` for a name that no field has."""
+        for name in self.filters:
+            if not name.isidentifier() or name in {"size", "after", "limit", "self"}:
+                raise QueryError(f"{name} can't be searched by; fields are {', '.join(FILTERS)}")
+        times = {"since": self.since or None, "until": self.until or None}
+        return {**{name: list(values) for name, values in self.filters.items()}, **times}
+
+    def parameters(self) -> list[tuple[str, str]]:
+        pairs = [(name, value) for name, values in self.filters.items() for value in values]
+        return pairs + [(name, value) for name in _TIMES if (value := getattr(self, name))]
+
+    def url(self, **more: str) -> str:
+        """The query string, `?` included; empty for everything."""
+        pairs = self.parameters() + list(more.items())
+        return "?" + urlencode(pairs) if pairs else "?"
+
+    def within(self, since: str) -> Question:
+        """The same in another span of time."""
+        return replace(self, since=since, until="")
+
+    def without(self, name: str, value: str) -> Question:
+        """The same without one of its conditions."""
+        if name == "since":
+            return replace(self, since="")
+        if name == "until":
+            return replace(self, until="")
+        values = tuple(kept for kept in self.filters.get(name, ()) if kept != value)
+        others = {key: given for key, given in self.filters.items() if key != name}
+        return replace(self, filters=others | ({name: values} if values else {}))
+
+    def picked(self, name: str) -> str:
+        """A time as a date-and-time input shows it (UTC); empty for a span back from now, and for what is no time."""
+        text = getattr(self, name)
+        if not text or text.startswith("-"):
+            return ""
+        try:
+            time = moment(text, name)
+        except QueryError:
+            return ""
+        return time.strftime("%Y-%m-%dT%H:%M:%S") if time else ""

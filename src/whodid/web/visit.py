@@ -1,0 +1,33 @@
+"""The visit: on whose behalf a request reads, as the gate of the application found out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.types import Scope
+
+from ..client import AuditClient
+
+__all__ = ["Visit", "let_in", "visit_of"]
+
+_KEY = "whodid.visit"
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """`client` reads with the rights of whoever asks; `viewer` and `token` are of who signed in here, else empty."""
+
+    client: AuditClient
+    viewer: str = ""
+    token: str = ""
+
+
+def let_in(scope: Scope, visit: Visit) -> None:
+    scope[_KEY] = visit
+
+
+def visit_of(request: Request) -> Visit:
+    """The visit of a request that came through a gate. Raises `KeyError` for any other, so that none shows data."""
+    visit: Visit = request.scope[_KEY]
+    return visit
