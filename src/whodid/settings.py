@@ -23,7 +23,7 @@ from .entry import Partitioning
 from .errors import SettingsError
 from .spelling import did_you_mean
 
-__all__ = ["Settings", "is_loopback", "load_settings", "parse_age", "retention_days"]
+__all__ = ["Settings", "check_url", "is_loopback", "load_settings", "parse_age", "retention_days"]
 
 Durability = Literal["disk", "process"]
 
@@ -208,7 +208,7 @@ def _check_values(settings: Settings) -> None:
     if not settings.opensearch_hosts:
         raise SettingsError("opensearch_hosts is empty; name at least one, such as https://search.example:9200")
     for host in settings.opensearch_hosts:
-        _check_host(host)
+        check_url("opensearch_hosts", host, "https://search.example:9200")
     if settings.opensearch_password and settings.opensearch_password_file:
         raise SettingsError("set opensearch_password or opensearch_password_file, not both")
     _check_ranges(settings)
@@ -226,17 +226,20 @@ def _check_ranges(settings: Settings) -> None:
             raise SettingsError(f"{name} must not be negative")
 
 
-def _check_host(host: str) -> None:
-    parts = urlsplit(host)
-    if parts.username is not None or parts.password is not None:
+def check_url(name: str, url: str, example: str) -> None:
+    """Raises `SettingsError` unless `url` is encrypted (or of this machine) and carries no password."""
+    if "@" in url:  # before the URL is shown in another message
+        raise SettingsError(f"{name} must not carry a password; use opensearch_user and opensearch_password_file")
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SettingsError(f"{name} must hold URLs such as {example}, not {url!r}")
+    if parts.scheme == "http" and not is_loopback(str(parts.hostname)):
         raise SettingsError(
-            "opensearch_hosts must not carry a password; use opensearch_user and opensearch_password_file"
-        )
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingsError(f"opensearch_hosts must hold URLs such as https://search.example:9200, not {host!r}")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise SettingsError(
-            f"{host} would send the audit log unencrypted; use https://. Plain http:// is for this machine only"
+            f"{url} would send the audit log unencrypted; use https://. Plain http:// is for this machine only"
         )
 
 

@@ -20,7 +20,7 @@ from ..settings import Settings
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["connect", "translated"]
+__all__ = ["authorization", "connect", "tls_context", "translated"]
 
 
 def connect(settings: Settings) -> OpenSearch:
@@ -29,9 +29,9 @@ def connect(settings: Settings) -> OpenSearch:
 
     options: dict[str, Any] = {}
     if any(host.startswith("https:") for host in settings.opensearch_hosts):
-        options["ssl_context"] = _tls(settings)
-    if authorization := _authorization(settings):
-        options["headers"] = {"authorization": authorization}
+        options["ssl_context"] = tls_context(settings)
+    if header := authorization(settings):
+        options["headers"] = {"authorization": header}
     return OpenSearch(
         hosts=list(settings.opensearch_hosts),
         timeout=settings.opensearch_timeout,
@@ -41,7 +41,7 @@ def connect(settings: Settings) -> OpenSearch:
     )
 
 
-def _tls(settings: Settings) -> ssl.SSLContext:
+def tls_context(settings: Settings) -> ssl.SSLContext:
     """Verifies certificate and host name. Every file is read here, so that a wrong one is told at once."""
     authority, certificate, key = (
         settings.opensearch_ca,
@@ -71,7 +71,7 @@ def _tls(settings: Settings) -> ssl.SSLContext:
     return context
 
 
-def _authorization(settings: Settings) -> str:
+def authorization(settings: Settings) -> str:
     """The header for user and password. Made here, as the client library knows only Latin-1 passwords."""
     user, password = settings.opensearch_user, _password(settings)
     if not user:

@@ -71,8 +71,8 @@ class Question:
         if name == "until":
             return replace(self, until="")
         values = tuple(kept for kept in self.filters.get(name, ()) if kept != value)
-        others = {key: given for key, given in self.filters.items() if key != name}
-        return replace(self, filters=others | ({name: values} if values else {}))
+        filters = {key: given for key, given in {**self.filters, name: values}.items() if given}
+        return replace(self, filters=filters)
 
     def picked(self, name: str) -> str:
         """A time as a date-and-time input shows it (UTC); empty for a span back from now, and for what is no time."""

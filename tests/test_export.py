@@ -1,0 +1,65 @@
+"""CSV exports, read back as a spreadsheet would."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from whodid.entry import FIELDS, SEED_FIELDS
+from whodid.export import CSV_COLUMNS, csv_chunks
+
+ENTRY = {
+    "type": "credentials_accessed",
+    "target": "6Yk2",
+    "principal": "42",
+    "creation_date": "2026-11-23T08:00:00Z",
+    "details": {"b": [1, None], "ä": "ß"},
+    "seq": 7,
+    "journal": "5d0c21f3a9b84e67",
+    "hash": "ab" * 32,
+}
+
+
+def read(*entries: dict[str, Any]) -> list[dict[str, str]]:
+    text = "".join(csv_chunks(entries)).encode()
+    return list(csv.DictReader(io.StringIO(text.decode("utf-8-sig"), newline="")))
+
+
+def test_the_seed_s_fields_come_first_and_every_other_searchable_one_follows() -> None:
+    assert CSV_COLUMNS[:10] == SEED_FIELDS
+    assert set(CSV_COLUMNS) == {name for name, field in FIELDS.items() if field.kind != "stored"} | {"entry_id"}
+
+
+def test_values_are_read_back_as_they_were_and_objects_as_json() -> None:
+    [row] = read(ENTRY)
+    assert (row["target"], row["status"], row["seq"]) == ("6Yk2", "", "7")
+    assert row["details"] == '{"b": [1, null], "ä": "ß"}'
+    assert row["entry_id"] == "5d0c21f3a9b84e67-000000000007-abababababababab"
+
+
+@pytest.mark.parametrize(
+    "start", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "＝1", "＠x", "－1", "＋1"]
+)
+def test_no_value_is_run_as_a_formula(start: str) -> None:
+    [row] = read({**ENTRY, "status": start})
+    assert row["status"] == "'" + start
+
+
+@pytest.mark.parametrize("value", ['a"b', "a,b;c", "two\r\nlines", "a'=b", "1=1", '",=cmd|', "'=x"])
+def test_other_values_stay_as_they_are_in_their_own_cell(value: str) -> None:
+    [row] = read({**ENTRY, "status": value})
+    assert (row["status"], row["target"]) == (value, "6Yk2")
+
+
+def test_an_entry_that_whodid_did_not_write_has_no_id() -> None:
+    [row] = read({"type": "x"})
+    assert (row["type"], row["entry_id"]) == ("x", "")
+
+
+def test_many_entries_come_in_pieces_with_one_header() -> None:
+    chunks = list(csv_chunks(dict(ENTRY, seq=n) for n in range(1201)))
+    assert len(chunks) == 4
+    assert [row["seq"] for row in read(*(dict(ENTRY, seq=n) for n in range(1201)))] == [str(n) for n in range(1201)]

@@ -1,0 +1,62 @@
+"""Questions: a URL and the search it means, both ways."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+import pytest
+
+from whodid.errors import QueryError
+from whodid.query import Query
+from whodid.web.question import Question
+
+
+def of(text: str) -> Question:
+    return Question.of(parse_qsl(text.lstrip("?"), keep_blank_values=True))
+
+
+def test_empty_and_repeated_values_do_not_count() -> None:
+    question = of("type=&target=+6Yk2+&target=6Yk2&target=7&since=&until=")
+    assert question.filters == {"target": ("6Yk2", "7")}
+    assert question.arguments() == {"target": ["6Yk2", "7"], "since": None, "until": None}
+
+
+@pytest.mark.parametrize(
+    "text", ["?", "?target=6Yk2", "?type=a%26b%3Dc&type=%2B&principal=4+2&since=-7d&until=2026-11-23"]
+)
+def test_a_url_means_the_same_question_again(text: str) -> None:
+    assert of(of(text).url()) == of(text)
+    assert of(text).url() == text
+
+
+def test_a_time_that_was_picked_wins_over_the_span_before_it() -> None:
+    assert of("since=-7d&since=2026-11-23T08:00:00").since == "2026-11-23T08:00:00"
+    assert of("since=-7d&since=").since == "-7d"
+
+
+def test_conditions_are_taken_away_one_at_a_time() -> None:
+    question = of("type=a&type=b&principal=42&since=-7d")
+    assert question.without("type", "a").url() == "?type=b&principal=42&since=-7d"
+    assert question.without("principal", "42").without("since", "-7d").url() == "?type=a&type=b"
+    assert question.within("").url() == "?type=a&type=b&principal=42"
+
+
+@pytest.mark.parametrize(
+    ("text", "picked"),
+    [
+        ("", ""),
+        ("-7d", ""),
+        ("2026-11-23", "2026-11-23T00:00:00"),
+        ("2026-11-23T08:00:00+02:00", "2026-11-23T06:00:00"),
+        ("nonsense", ""),
+    ],
+)
+def test_a_time_input_shows_utc_or_nothing(text: str, picked: str) -> None:
+    assert Question(since=text).picked("since") == picked
+
+
+@pytest.mark.parametrize("name", ["typ", "size", "after", "limit", "self", "a b", "prev", "details", "__class__"])
+def test_a_name_that_no_field_has_is_refused(name: str) -> None:
+    question = Question({name: ("x",)})
+    with pytest.raises(QueryError, match="can't be searched by"):
+        Query.of({key: value for key, value in question.arguments().items() if value is not None})
