@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-ism lint types imports check format bench lock generated clean
+.PHONY: help demo test test-fast test-ism browser lint types imports check format bench lock generated clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,11 @@ test-fast: $(READY) ## Run the tests that need no server
 
 test-ism: $(READY) ## Run the tests for a cluster with ISM, given by WHODID_TEST_OPENSEARCH
 	$(BIN)/python -m pytest -m ism
+
+browser: ## Install Chromium for the browser tests, where there is none (Debian's package)
+	@command -v "$${WHODID_TEST_CHROMIUM:-chromium}" >/dev/null || command -v google-chrome >/dev/null || { \
+	  sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
 
 lint: $(READY) ## Check style and formatting
 	$(BIN)/ruff check .

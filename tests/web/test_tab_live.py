@@ -1,0 +1,285 @@
+"""The tab on a real cluster: what it shows is what was recorded, no more and no less."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from tests.live.corner import Corner, corner
+from tests.web.served import served
+from whodid.entry import document_id
+from whodid.web import create_app, data
+from whodid.web.pages import COLUMNS, PAGE
+
+pytestmark = pytest.mark.live
+
+Entry = dict[str, Any]
+CANARY = "<img src=x onerror=\"alert('{}')\">'\"&\N{RIGHT-TO-LEFT OVERRIDE}\x1b[31m"
+IN_ORGANIZATION = {
+    "organization_id": "1",
+    "organization_name": "Acme & Söhne",
+    "workspace_id": "11",
+    "workspace_name": "Genomics",
+}
+
+
+@pytest.fixture(scope="module")
+def place(opensearch_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corner]:
+    """130 entries: of two users, of the system, within an organization and without."""
+    with corner(opensearch_url, tmp_path_factory.mktemp("tab")) as made:
+        made.set_up()
+        made.record(70, client_ip="203.0.113.9", status="aws", **IN_ORGANIZATION)
+        made.record(40, principal="43", client_ip="2001:db8::7", principal_name="Lin", target_name="the key")
+        made.record(20, principal="system")
+        made.ship()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def tab(place: Corner) -> Iterator[httpx.Client]:
+    app = Starlette(
+        routes=[Mount("/admin/audit-logs", create_app(is_root_user=lambda request: True, settings=place.settings))]
+    )
+    with served(app) as url, httpx.Client(base_url=f"{url}/admin/audit-logs", timeout=30) as client:
+        yield client
+
+
+def newest_first(place: Corner) -> list[Entry]:
+    return sorted(place.journalled(), key=lambda entry: (entry["@timestamp"], entry["seq"]), reverse=True)
+
+
+def rows(page: str) -> list[list[str]]:
+    """The text of each cell of the table."""
+    body = page.split('<tbody id="rows">')[1].split("</tbody>")[0] if '<tbody id="rows">' in page else ""
+    found = []
+    for row in body.split("<tr")[1:]:
+        cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)
+        found.append([" ".join(html.unescape(re.sub(r"<[^>]+>", " ", cell)).split()) for cell in cells])
+    return found
+
+
+def ids(page: str) -> list[str]:
+    return re.findall(r'<a class="type" href="/admin/audit-logs/entries/([^"]+)"', page)
+
+
+def id_of(entry: Entry) -> str:
+    return document_id(entry["journal"], entry["seq"], entry["hash"])
+
+
+def test_the_columns_are_the_seed_s_in_its_order(tab: httpx.Client, place: Corner) -> None:
+    page = tab.get("/", params={"principal": "42"}).text
+    headings = [re.sub(r"<[^>]+>", "", heading) for heading in re.findall(r'<th scope="col">(.*?)</th>', page)]
+    assert headings == [
+        "Type",
+        "Target",
+        "Principal",
+        "Status",
+        "Organization ID and name",
+        "Workspace ID and name",
+        "Client IP",
+        "Creation date",
+    ]
+    newest = next(entry for entry in newest_first(place) if entry["principal"] == "42")
+    assert rows(page)[0] == [
+        "credentials_created",
+        "69",
+        "42",
+        "aws",
+        "1 Acme & Söhne",
+        "11 Genomics",
+        "203.0.113.9",
+        newest["creation_date"],
+    ]
+
+
+def test_what_does_not_apply_says_so_and_the_system_has_no_address(tab: httpx.Client) -> None:
+    cells = rows(tab.get("/", params={"principal": "system"}).text)[0]
+    assert cells[2:7] == ["system", "", "N/A", "N/A", ""]
+
+
+def test_names_of_that_moment_stand_below_the_ids(tab: httpx.Client) -> None:
+    cells = rows(tab.get("/", params={"principal": "43"}).text)[0]
+    assert (cells[1], cells[2]) == ("39 the key", "43 Lin")
+
+
+def test_pages_hold_every_entry_once_newest_first(tab: httpx.Client, place: Corner) -> None:
+    seen: list[str] = []
+    path: str | None = "/"
+    while path:
+        page = tab.get(path).text
+        assert len(ids(page)) <= PAGE
+        seen += ids(page)
+        older = re.search(r'id="older" rel="next" href="/admin/audit-logs/([^"]+)"', page)
+        path = html.unescape(older[1]) if older else None
+    assert seen == [id_of(entry) for entry in newest_first(place)]
+
+
+@pytest.mark.parametrize("name", [name for name, _ in COLUMNS])
+def test_each_column_filters(tab: httpx.Client, place: Corner, name: str) -> None:
+    value = next(entry[name] for entry in newest_first(place) if name in entry)
+    found = tab.get("/entries.json", params={name: value}).json()
+    assert found == {"entries": [entry for entry in newest_first(place) if entry.get(name) == value], "next": None}
+    assert f"{len(found['entries'])}</strong>" in tab.get("/", params={name: value}).text
+
+
+def test_a_time_range_filters(tab: httpx.Client, place: Corner) -> None:
+    middle = newest_first(place)[60]["@timestamp"]
+    older = tab.get("/entries.json", params={"until": middle}).json()["entries"]
+    newer = tab.get("/entries.json", params={"since": middle}).json()["entries"]
+    assert (len(older), len(newer)) == (69, 61)
+    assert tab.get("/entries.json", params={"until": "-1h"}).json() == {"entries": [], "next": None}
+
+
+def test_json_pages_hold_every_entry_as_journalled(
+    tab: httpx.Client, place: Corner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "_PAGE", 32)
+    found: list[Entry] = []
+    after: dict[str, str] = {}
+    while True:
+        page = tab.get("/entries.json", params=after).json()
+        found += page["entries"]
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+    assert found == newest_first(place)
+
+
+def test_one_entry_shows_every_field_and_that_it_fits_its_hash(tab: httpx.Client, place: Corner) -> None:
+    entry = next(entry for entry in newest_first(place) if entry["principal"] == "42")
+    page = html.unescape(tab.get(f"/entries/{id_of(entry)}").text)
+    for value in entry.values():
+        assert str(value) in page or isinstance(value, dict)
+    assert "fits its hash" in page
+    assert f"{place.settings.index_prefix}-{entry['creation_date'][:7].replace('-', '.')}" in page
+    assert tab.get(f"/entries/{id_of(entry)}.json").json() == entry
+
+
+def test_an_entry_that_was_changed_does_not_fit_its_hash(opensearch_url: str, tmp_path: Path) -> None:
+    with corner(opensearch_url, tmp_path) as made:
+        made.set_up()
+        [entry] = made.record(1)
+        made.ship()
+        made.client.update(
+            index=f"{made.settings.index_prefix}-{entry['creation_date'][:7].replace('-', '.')}",
+            id=id_of(entry),
+            body={"doc": {"principal": "43"}},
+        )
+        made.refresh()
+        app = create_app(is_root_user=lambda request: True, settings=made.settings)
+        with served(app) as url:
+            assert "does not fit its hash" in httpx.get(f"{url}/entries/{id_of(entry)}").text
+
+
+@pytest.mark.parametrize("path", ["/entries/nothing-like-it", "/entries/nothing-like-it.json"])
+def test_an_entry_that_is_not_there_is_404(tab: httpx.Client, path: str) -> None:
+    answer = tab.get(path)
+    assert answer.status_code == 404
+    assert "There is no entry nothing-like-it" in answer.text
+
+
+def test_the_export_holds_what_the_filters_find(tab: httpx.Client, place: Corner) -> None:
+    answer = tab.get("/export.csv", params={"principal": "43"})
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert re.fullmatch(r'attachment; filename="audit-logs-[0-9TZ-]+\.csv"', answer.headers["content-disposition"])
+    read = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"), newline="")))
+    expected = [entry for entry in newest_first(place) if entry["principal"] == "43"]
+    assert [row["entry_id"] for row in read] == [id_of(entry) for entry in expected]
+    assert [row["target"] for row in read] == [entry["target"] for entry in expected]
+
+
+def test_an_export_beyond_the_limit_holds_the_newest_and_its_name_says_so(
+    tab: httpx.Client, place: Corner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "EXPORT_LIMIT", 100)
+    answer = tab.get("/export.csv")
+    assert "-newest-100-of-130.csv" in answer.headers["content-disposition"]
+    read = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"), newline="")))
+    assert [row["entry_id"] for row in read] == [id_of(entry) for entry in newest_first(place)[:100]]
+
+
+def test_an_export_that_fails_on_the_way_is_no_finished_download(
+    tab: httpx.Client, place: Corner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cluster loses the point in time after the first page, as a restart would make it."""
+    from whodid.client import AuditClient
+
+    monkeypatch.setattr("whodid.client._PAGE", 50)
+    monkeypatch.setattr("whodid.export._ROWS", 10)
+    ask = AuditClient._page
+
+    def page(self: AuditClient, pit: str, *rest: Any) -> Any:
+        if rest[-1] is not None:
+            self._client.delete_pit(body={"pit_id": [pit]})
+        return ask(self, pit, *rest)
+
+    monkeypatch.setattr(AuditClient, "_page", page)
+    with pytest.raises(httpx.RemoteProtocolError):
+        tab.get("/export.csv")
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("typ=x", "typ can&#39;t be searched by; did you mean type"),
+        ("client_ip=nonsense", "client_ip must be an address or a network"),
+        ("since=yesterday-ish", "is no time; write"),
+        ("after=xyz", "this is no cursor"),
+    ],
+)
+def test_a_question_that_can_t_be_asked_says_what_to_change(tab: httpx.Client, query: str, said: str) -> None:
+    page = tab.get(f"/?{query}")
+    assert page.status_code == 400
+    assert said in page.text
+    program = tab.get(f"/entries.json?{query}")
+    assert (program.status_code, program.json()["error"]) == (400, "Bad Request")
+    if not query.startswith("after"):
+        assert tab.get(f"/export.csv?{query}").status_code == 400
+
+
+def test_nothing_found_offers_the_way_back(tab: httpx.Client) -> None:
+    page = tab.get("/", params={"principal": "nobody"}).text
+    assert "No entry matches" in page
+    assert "Export CSV" not in page
+
+
+def test_before_the_first_entry_the_page_says_what_is_missing(opensearch_url: str, tmp_path: Path) -> None:
+    with corner(opensearch_url, tmp_path) as made:
+        app = create_app(is_root_user=lambda request: True, settings=made.settings)
+        with served(app) as url:
+            assert "whodid ship" in httpx.get(url).text
+            assert httpx.get(f"{url}/entries.json").json() == {"entries": [], "next": None}
+            assert httpx.get(f"{url}/export.csv").text.count("\n") == 1
+
+
+def test_markup_in_any_field_stays_text(opensearch_url: str, tmp_path: Path) -> None:
+    texts = ("target", "status", "organization_id", "organization_name", "workspace_id", "workspace_name")
+    more = ("target_name", "principal", "principal_name", "principal_email", "on_behalf_of", "user_agent")
+    last = ("access_token_id", "correlation_id", "request_id", "operation")
+    with corner(opensearch_url, tmp_path) as made:
+        made.set_up()
+        recorder = made.recorder()
+        fields: dict[str, Any] = {name: CANARY.format(name) for name in (*texts, *more, *last)}
+        images = {name: {"key": CANARY.format(name)} for name in ("details", "before", "after")}
+        entry = dict(recorder.record("team_created", {**fields, **images, "client_ip": "203.0.113.9"})[1])
+        recorder.journal.close()
+        made.ship()
+        with served(create_app(is_root_user=lambda request: True, settings=made.settings)) as url:
+            pages = [httpx.get(url + path).text for path in ("/", f"/entries/{id_of(entry)}")]
+            pages.append(httpx.get(url, params=fields).text)
+        assert len(ids(pages[2].replace('href="/entries', 'href="/admin/audit-logs/entries'))) == 1
+    for page in pages:
+        assert "<img" not in page
+        assert "onerror=" in page
+        shown = re.sub(r'value="[^"]*"', "", page)  # an input keeps what is searched for
+        assert not {"\N{RIGHT-TO-LEFT OVERRIDE}", "\x1b"} & set(shown)
