@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 DEMO = Path(__file__).parents[1] / "examples" / "demo" / "demo.py"
@@ -17,8 +19,13 @@ def test_the_demo_holds_at_the_first_run_and_at_the_second(tmp_path: Path) -> No
     try:
         first = subprocess.run(command, capture_output=True, text=True, check=False)
         assert first.returncode == 0, first.stdout + first.stderr
+        url = re.search(r"Audit logs tab: (http://127.0.0.1:[0-9]+/)", first.stdout.splitlines()[-1])
+        assert url
+        assert "<strong>54</strong> entries" in httpx.get(url[1]).text
     finally:
         second = subprocess.run([*command, "--stop"], capture_output=True, text=True, check=False)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url[1])
     assert second.returncode == 0, second.stdout + second.stderr
     for output, entries in ((first.stdout, 54), (second.stdout, 108)):
         assert f"54 entries recorded, {entries} since the first run" in output

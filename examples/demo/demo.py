@@ -1,7 +1,7 @@
 """The demo: record, ship and find one entry of each of the 54 event types on a real OpenSearch, then prove it.
 
-Run by `make demo`. Everything it makes lies in .demo/ of this checkout; the OpenSearch it starts goes on running, so
-that what it suggests at the end can be tried. Exit 0 only if all of it held.
+Run by `make demo`. Everything it makes lies in .demo/ of this checkout; the OpenSearch and the Audit logs tab that it
+starts go on running, so that what it suggests at the end can be tried. Exit 0 only if all of it held.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,21 +31,26 @@ class Failed(Exception):
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--home", type=Path, default=ROOT / ".demo", help="where to keep everything [default: .demo]")
-    options.add_argument("--stop", action="store_true", help="stop the OpenSearch at the end")
+    options.add_argument("--stop", action="store_true", help="stop OpenSearch and the tab at the end")
     given = options.parse_args()
     home = given.home.resolve()
     home.mkdir(exist_ok=True)
+    tab = Tab(home)
     try:
         Demo(home).run()
+        step("The Audit logs tab")
+        console.print(f"It answers at {tab.start()}")
     except Failed as failure:
         console.print(f"\n[bold red]The demo failed:[/] {failure}")
         raise SystemExit(1) from None
     finally:
         if given.stop:
+            tab.stop()
             subprocess.run([WHODID, "dev", "down", "--data-dir", str(home / "opensearch")], check=False)
     console.print("\n[bold green]All of it held.[/]")
     if not given.stop:
         say_what_next(home)
+        console.print(f"\n[bold]Look at it in the Audit logs tab: {tab.start()}[/]")
 
 
 class Demo:
@@ -143,6 +149,56 @@ class Demo:
         console.print(f"[dim]$ whodid {' '.join(command)}[/]", soft_wrap=True)
         done = subprocess.run([WHODID, *command], env=self._environment(), check=False)
         check(done.returncode == 0, f"`whodid {' '.join(command)}` ended with {done.returncode}")
+
+
+class Tab:
+    """`whodid web` in the background, once a home, which ends by itself after an hour without a look."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._record = home / "tab.json"
+        self._output = home / "tab.log"
+
+    def start(self) -> str:
+        """Its address."""
+        known = self._known()
+        if self._process(known):
+            return str(known["url"])
+        environment = {**os.environ, "WHODID_CONFIG": str(self._home / "whodid.toml")}
+        with self._output.open("w") as output:
+            process = subprocess.Popen(
+                _COMMAND,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        while process.poll() is None:
+            words = self._output.read_text().split()
+            url = next((word for word in words if word.startswith("http")), "")
+            if url:
+                created = psutil.Process(process.pid).create_time()
+                self._record.write_text(json.dumps({"url": url, "pid": process.pid, "created": created}))
+                return url
+        raise Failed(f"the tab did not start: {self._output.read_text()}")
+
+    def stop(self) -> None:
+        process = self._process(self._known())
+        if process:
+            process.terminate()
+            process.wait(10)
+
+    def _known(self) -> dict[str, object]:
+        return dict(json.loads(self._record.read_text())) if self._record.exists() else {}
+
+    def _process(self, known: dict[str, object]) -> psutil.Process | None:
+        """The process of an earlier start, if it is still that one."""
+        try:
+            process = psutil.Process(int(str(known.get("pid", -1))))
+            return process if process.is_running() and process.create_time() == known.get("created") else None
+        except (psutil.Error, ValueError):
+            return None
 
 
 def step(title: str) -> None:

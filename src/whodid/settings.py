@@ -124,7 +124,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for variable, text in environ.items():
-        if not variable.startswith("WHODID_") or variable in _OTHER_VARIABLES:
+        if not variable.startswith("WHODID_") or variable in _OTHER_VARIABLES or variable.startswith(_OF_TESTS):
             continue
         name = variable.removeprefix("WHODID_").lower()
         if name in _HINTS:
@@ -136,14 +136,8 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-_OTHER_VARIABLES = {
-    _CONFIG_FILE_VARIABLE,
-    "WHODID_CACHE_DIR",
-    "WHODID_MAVEN_MIRROR",
-    "WHODID_TEST_OPENSEARCH",
-    "WHODID_TEST_OPENSEARCH_CA",
-    "WHODID_TEST_DEV_URL",
-}
+_OTHER_VARIABLES = {_CONFIG_FILE_VARIABLE, "WHODID_CACHE_DIR", "WHODID_MAVEN_MIRROR"}
+_OF_TESTS = "WHODID_TEST_"
 
 
 def _parse(name: str, text: str) -> Any:

@@ -25,7 +25,7 @@ def _chromium() -> str:
     named = os.environ.get("WHODID_TEST_CHROMIUM")
     found = named or shutil.which("chromium") or shutil.which("google-chrome")
     if not found:
-        message = "THE TAB IS NOT TESTED IN A BROWSER: `make browser` installs Chromium; WHODID_TEST_CHROMIUM names another one"
+        message = "THE TAB IS NOT TESTED IN A BROWSER: `make browser` installs it; WHODID_TEST_CHROMIUM names another"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
