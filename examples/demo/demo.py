@@ -167,7 +167,7 @@ class Tab:
         environment = {**os.environ, "WHODID_CONFIG": str(self._home / "whodid.toml")}
         with self._output.open("w") as output:
             process = subprocess.Popen(
-                _COMMAND,
+                [WHODID, "web", "--port", "0", "--idle-exit", "1h"],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

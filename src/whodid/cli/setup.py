@@ -23,22 +23,37 @@ _DONE = {"create": "created", "update": "updated", "unchanged": "unchanged", "un
 Examples:
   whodid setup --dry-run          show what would change; exit 1 when something would
   whodid setup                    make it so; running it again changes nothing
-  whodid setup --retention 400d --partition month"""
+  whodid setup --retention 400d --partition month
+  whodid setup --dashboards https://dashboards.example:5601 --dashboards-tenant global"""
 )
 @click.option("--dry-run", is_flag=True, help="Show the differences and change nothing.")
+@click.option("--dashboards", metavar="URL", help="Also install searches, charts and an overview in this Dashboards.")
+@click.option("--dashboards-tenant", metavar="NAME", help="Tenant of Dashboards they belong to, such as global.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a change.")
 @click.pass_obj
-def setup(settings: Settings, dry_run: bool, as_json: bool) -> None:
-    """Install index template and retention policy."""
+def setup(
+    settings: Settings, dry_run: bool, dashboards: str | None, dashboards_tenant: str | None, as_json: bool
+) -> None:
+    """Install index template and retention policy, and a dashboard."""
     from ..opensearch.connection import connect
     from ..opensearch.setup import apply, plan
 
+    if dashboards_tenant and not dashboards:
+        raise click.UsageError("--dashboards-tenant needs --dashboards, the address of Dashboards.")
     changes = plan(connect(settings), settings)
+    if dashboards:
+        changes += _dashboards(dashboards, dashboards_tenant or "", settings)
     for change in changes:
         if not dry_run:
             apply((change,))
         _print(change, dry_run, as_json)  # at once: should the next one fail, it is known what was made
     sys.exit(1 if dry_run and any(change.kind in {"create", "update"} for change in changes) else 0)
+
+
+def _dashboards(url: str, tenant: str, settings: Settings) -> tuple[Change, ...]:
+    from ..opensearch.dashboards import Dashboards, plan
+
+    return plan(Dashboards(url, settings, tenant), settings)
 
 
 def _print(change: Change, dry_run: bool, as_json: bool) -> None:

@@ -20,7 +20,7 @@ from ..settings import Settings
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["authorization", "connect", "tls_context", "translated"]
+__all__ = ["authorization", "cause", "connect", "tls_context", "translated"]
 
 
 def connect(settings: Settings) -> OpenSearch:
@@ -115,12 +115,12 @@ def translated(what: str) -> Iterator[None]:
         ) from error
     except SSLError as error:
         raise OpenSearchUnavailable(
-            f"{what}: the certificate of OpenSearch{_at(error)} was not accepted ({_cause(error)}); "
+            f"{what}: the certificate of OpenSearch{_at(error)} was not accepted ({cause(error)}); "
             "name its authority in opensearch_ca"
         ) from error
     except NoConnection as error:
         raise OpenSearchUnavailable(
-            f"{what}: OpenSearch{_at(error)} can't be reached ({_cause(error)}); check opensearch_hosts, or start one "
+            f"{what}: OpenSearch{_at(error)} can't be reached ({cause(error)}); check opensearch_hosts, or start one "
             "for development with `whodid dev up`"
         ) from error
     except TransportError as error:
@@ -165,10 +165,10 @@ def _reason(error: Any) -> str:
     return str(body or error.error)[:200].replace("\n", " ")
 
 
-def _cause(error: Any) -> str:
+def cause(error: Any) -> str:
     """The innermost reason of a failed connection, without addresses of objects."""
-    cause = getattr(error, "info", None) or error
-    while isinstance(cause, BaseException) and (inner := getattr(cause, "reason", None) or cause.__cause__):
-        cause = inner
-    text = str(cause)
+    found = getattr(error, "info", None) or error
+    while isinstance(found, BaseException) and (inner := getattr(found, "reason", None) or found.__cause__):
+        found = inner
+    text = str(found)
     return text.split(": ", 1)[-1] if "object at 0x" in text else text
