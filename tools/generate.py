@@ -12,6 +12,7 @@ import click
 
 from whodid.catalog import Catalog
 from whodid.cli import program
+from whodid.opensearch.dashboards import ndjson, saved_objects
 from whodid.opensearch.ism import policy_body
 from whodid.opensearch.template import index_template
 from whodid.settings import Settings
@@ -23,6 +24,7 @@ def generated() -> dict[str, str]:
     """Path in the repository → content."""
     return {
         "config/audit-entry.schema.json": json.dumps(Catalog.load().json_schema(), indent=1) + "\n",
+        "opensearch/dashboards/audit.ndjson": ndjson(saved_objects(Settings(), Catalog.load())),
         "opensearch/index-template.json": json.dumps(index_template(Settings()), indent=2) + "\n",
         "opensearch/ism-policy.json": json.dumps(policy_body(Settings()), indent=2) + "\n",
         "docs/cli.md": _cli_reference(),
