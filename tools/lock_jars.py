@@ -66,6 +66,13 @@ def resolve_component(component: Component, cache: Path) -> Resolved:
     return merged
 
 
+def download_archive(coordinate: str, cache: Path) -> Resolved:
+    """A plugin's zip, which holds its dependencies."""
+    group, artifact, version = coordinate.split(":")
+    file = Path(maven_context(cache).project(group, artifact).at_version(version).artifact(packaging="zip").resolve())
+    return {(group, artifact): Found(version, "zip", file)}
+
+
 def lock_component(component: Component, resolved: Resolved) -> list[LockedJar]:
     """Turn what was resolved into lines of the lock."""
     jars = []
@@ -85,6 +92,8 @@ def lock_all(cache: Path) -> list[LockedJar]:
         extended = component.descriptor.extends if component.descriptor else ()
         visible = present.get("lib", set()).union(*(present[f"modules/{name}"] for name in extended))
         resolved = resolve_component(component, cache)
+        if component.archive:
+            resolved |= download_archive(component.archive, cache)
         own = {key: found for key, found in resolved.items() if key not in visible}
         present[component.folder] = set(own)
         jars += lock_component(component, own)

@@ -31,11 +31,11 @@ class Mirror:
     stall: threading.Event = field(default_factory=threading.Event)
     stalled: set[str] = field(default_factory=set)
 
-    def add(self, name: str, content: bytes, folder: str = "lib") -> LockedJar:
-        """Put a jar into the repository; returns what a lock file would say of it."""
-        self.files[f"/org/example/{name}/1.0/{name}-1.0.jar"] = content
+    def add(self, name: str, content: bytes, folder: str = "lib", packaging: str = "jar") -> LockedJar:
+        """Put a file into the repository; returns what a lock file would say of it."""
+        self.files[f"/org/example/{name}/1.0/{name}-1.0.{packaging}"] = content
         digest = hashlib.sha256(content).hexdigest()
-        return LockedJar(folder, "org.example", name, "1.0", "jar", len(content), digest)
+        return LockedJar(folder, "org.example", name, "1.0", packaging, len(content), digest)
 
     def path(self, jar: LockedJar) -> str:
         return f"/org/example/{jar.artifact}/1.0/{jar.filename}"

@@ -32,8 +32,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 def dev() -> None:
     """Run a real OpenSearch on this machine, for development.
 
-    No Docker and no Java are needed. Without the Security plugin: it listens on 127.0.0.1 only, and asks
-    nobody for a password.
+    No Docker and no Java are needed. It listens on 127.0.0.1 only, and asks nobody for a password unless it was
+    started with --security.
 
     \b
     Example:
@@ -53,15 +53,18 @@ def dev() -> None:
     show_default=True,
     help="Seconds until it must be ready.",
 )
+@click.option("--security", is_flag=True, help="With the Security plugin: accounts, roles and TLS.")
 @json_option
-def up(port: int, data_dir: Path | None, heap_mb: int, timeout: float, as_json: bool) -> None:
+def up(port: int, data_dir: Path | None, heap_mb: int, timeout: float, security: bool, as_json: bool) -> None:
     """Start OpenSearch in the background and wait until it is ready.
 
-    The first start downloads 57 MB. When a node already runs on the data directory, its URL is printed.
+    The first start downloads 57 MB, with --security 50 MB more. When a node already runs on the data directory, its URL
+    is printed. A secured node's administrator is `admin`; the password is in a file that is named.
 
     \b
-    Example:
+    Examples:
       whodid dev up --port 0 --json
+      whodid dev up --security --data-dir secured
     """
     from whodid import devserver
 
@@ -75,11 +78,14 @@ def up(port: int, data_dir: Path | None, heap_mb: int, timeout: float, as_json: 
                 data_dir=data_dir,
                 heap_mb=heap_mb,
                 detached=True,
+                security=security,
                 on_progress=on_progress,
                 timeout=timeout,
             )
         now = devserver.status(data_dir)
     click.echo(json.dumps(_as_json(now)) if as_json else now.url)
+    if now.user and not as_json:
+        click.echo(_how_to_enter(now), err=True)
 
 
 @dev.command()
@@ -174,13 +180,23 @@ def _as_json(now: NodeStatus) -> dict[str, str | int | bool | None]:
         "version": now.version,
         "data_dir": str(now.data_dir),
         "log_file": str(now.log_file),
+        "user": now.user,
+        "password_file": str(now.password_file) if now.password_file else None,
+        "ca_file": str(now.ca_file) if now.ca_file else None,
     }
+
+
+def _how_to_enter(now: NodeStatus) -> str:
+    variables = {"HOSTS": now.url, "USER": now.user, "PASSWORD_FILE": now.password_file, "CA": now.ca_file}
+    given = " ".join(f"WHODID_OPENSEARCH_{name}={value}" for name, value in variables.items())
+    return f"accounts and TLS are on; to use it as its administrator:\n  export {given}"
 
 
 def _in_words(now: NodeStatus) -> str:
     if now.running:
         health = "healthy" if now.healthy else "not healthy: see `whodid dev logs`"
-        return f"{now.url} OpenSearch {now.version} (PID {now.pid}), {health}"
+        accounts = f"\n{_how_to_enter(now)}" if now.user else ""
+        return f"{now.url} OpenSearch {now.version} (PID {now.pid}), {health}{accounts}"
     return "starting" if now.starting else "not running; start it with `whodid dev up`"
 
 

@@ -1,17 +1,20 @@
 """Component: one folder of the OpenSearch home, with the Maven artifacts it is made from.
 
-Everything that is added to the home (a module, later a plugin such as Security) is one more entry in
-`COMPONENTS`; the lock file gives the exact files. A component with a descriptor gets the
-`plugin-descriptor.properties` that OpenSearch asks of modules and plugins.
+Everything that is added to the home (a module, a plugin) is one more entry in `COMPONENTS`; the lock file gives the
+exact files. A component with a descriptor gets the `plugin-descriptor.properties` that OpenSearch asks of modules and
+plugins; one with an archive (a plugin's zip) brings its own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["COMPONENTS", "OPENSEARCH_VERSION", "Component", "Descriptor"]
+__all__ = ["COMPONENTS", "OPENSEARCH_VERSION", "SECURITY", "Component", "Descriptor"]
 
 OPENSEARCH_VERSION = "3.4.0"
+
+SECURITY = "plugins/opensearch-security"
+"""The folder of the Security plugin, which only a secured node has."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class Component:
-    """A folder of the home, the artifacts (`group:artifact:version`) it starts from, and its descriptor.
+    """A folder of the home, the artifacts (`group:artifact:version`) it starts from, its descriptor or its archive.
 
     `roots` are resolved one by one when the lock is made: resolved together, the versions that one
     artifact manages for itself would be forced on the others.
@@ -51,6 +54,8 @@ class Component:
     folder: str
     roots: tuple[str, ...]
     descriptor: Descriptor | None = None
+    archive: str | None = None
+    """A zip that is unpacked into the folder, and whose dependencies are within it."""
 
 
 def _module(artifact: str, name: str, classname: str, extends: tuple[str, ...] = ()) -> Component:
@@ -84,5 +89,10 @@ COMPONENTS: tuple[Component, ...] = (
         "aggs-matrix-stats-client",
         "aggs-matrix-stats",
         "search.aggregations.matrix.MatrixAggregationModulePlugin",
+    ),
+    Component(
+        folder=SECURITY,
+        roots=("org.apache.commons:commons-collections4:4.5.0",),  # which the plugin needs and its zip lacks
+        archive=f"org.opensearch.plugin:opensearch-security:{OPENSEARCH_VERSION}.0",
     ),
 )

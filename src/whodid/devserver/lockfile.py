@@ -38,6 +38,11 @@ class LockedJar:
         return f"{self.artifact}-{self.version}.{self.packaging}"
 
     @property
+    def is_archive(self) -> bool:
+        """Whether it is a zip to be unpacked."""
+        return self.packaging == "zip"
+
+    @property
     def coordinate(self) -> str:
         return f"{self.group}:{self.artifact}:{self.version}:{self.packaging}"
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import shutil
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from whodid.devserver.component import OPENSEARCH_VERSION
+from whodid.devserver.component import OPENSEARCH_VERSION, SECURITY
 from whodid.devserver.diagnosis import diagnose
 from whodid.devserver.filelock import hold_lock, is_locked
 from whodid.devserver.folder import MARKER, DataDir, cache_dir, require_extra
@@ -26,6 +27,7 @@ from whodid.devserver.port import require_free
 from whodid.devserver.progress import OnProgress, Progress, unheard
 from whodid.devserver.readiness import bound_port, is_ready, wait_for
 from whodid.devserver.record import NodeRecord, ProcessMark, forget_record, read_record, write_record
+from whodid.devserver.security import ADMIN, Access, prepare_security
 from whodid.errors import DevServerError
 
 __all__ = ["NodeStatus", "RunningNode", "reset", "start", "status", "stop"]
@@ -48,6 +50,10 @@ class NodeStatus:
     detached: bool
     data_dir: Path
     log_file: Path
+    user: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    """These three are of a secured node."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +88,16 @@ def start(
     data_dir: Path | None = None,
     heap_mb: int = 512,
     detached: bool,
+    security: bool = False,
     on_progress: OnProgress | None = None,
     timeout: float = 120.0,
 ) -> RunningNode:
     """Start a node and return once it is ready.
 
     `port` 0 picks a free one. A `detached` node stays until `stop`; any other ends with this process, or as
-    soon as the returned object is stopped or forgotten. `timeout` (seconds) bounds the start itself, not the
-    download before it. Raises DevServerError, whose message says what to do.
+    soon as the returned object is stopped or forgotten. With `security` it has accounts and TLS: `status` names
+    the administrator, the file with the password, and the authority to trust. `timeout` (seconds) bounds the
+    start itself, not the download before it. Raises DevServerError, whose message says what to do.
     """
     require_extra()
     directory = DataDir.of(data_dir)
@@ -99,7 +107,9 @@ def start(
         if lock is None:
             raise DevServerError(_in_use(directory))
         require_free(port)
-        home = prepare_home(cache_dir(), read_lock(), hear)
+        _secure(directory, security)
+        jars = [jar for jar in read_lock() if security or jar.folder != SECURITY]
+        home = prepare_home(cache_dir(), jars, hear)
         guarded = _launch(home, directory, port, heap_mb, lock)
         try:
             bound = _await_ready(guarded, directory, hear, timeout)
@@ -107,6 +117,13 @@ def start(
         except BaseException:
             guarded.end()
             raise
+
+
+def _secure(directory: DataDir, security: bool) -> None:
+    if security:
+        prepare_security(directory)
+    elif directory.password.exists():
+        raise DevServerError(f"{directory.path} belongs to a node with accounts; add --security, or another --data-dir")
 
 
 def _in_use(directory: DataDir) -> str:
@@ -136,7 +153,7 @@ def _await_ready(guarded: GuardedProcess, directory: DataDir, hear: OnProgress, 
 
     def ready() -> bool:
         found = bound_port(directory.ports)
-        return found is not None and is_ready(found)
+        return found is not None and is_ready(found, _asking(directory))
 
     def each_time(passed: float) -> None:
         hear(Progress("start", int(passed), int(timeout), "starting OpenSearch"))
@@ -151,12 +168,16 @@ def _await_ready(guarded: GuardedProcess, directory: DataDir, hear: OnProgress, 
     return bound_port(directory.ports) or 0
 
 
+def _asking(directory: DataDir) -> Callable[[int, str], bytes | None] | None:
+    return Access(directory).get if directory.password.exists() else None
+
+
 def _hand_out(guarded: GuardedProcess, directory: DataDir, port: int, detached: bool) -> RunningNode:
     """Write the record, hand over if asked to, and give the caller their node."""
     node, watcher = ProcessMark.of(guarded.node_pid), ProcessMark.of(guarded.pid)
     if node is None or watcher is None:
         raise DevServerError(f"OpenSearch ended as soon as it was ready: {diagnose(directory.log)}")
-    record = NodeRecord(node, watcher, port, OPENSEARCH_VERSION, detached)
+    record = NodeRecord(node, watcher, port, OPENSEARCH_VERSION, detached, directory.password.exists())
     write_record(directory.record, record)
     if detached:
         guarded.detach()
@@ -171,7 +192,7 @@ def status(data_dir: Path | None = None) -> NodeStatus:
     return NodeStatus(
         running=live is not None,
         starting=live is None and is_locked(directory.lock),
-        healthy=live is not None and is_ready(live.port),
+        healthy=live is not None and is_ready(live.port, _asking(directory)),
         url=live.url if live else None,
         port=live.port if live else None,
         pid=live.node.pid if live else None,
@@ -179,6 +200,9 @@ def status(data_dir: Path | None = None) -> NodeStatus:
         detached=live is not None and live.detached,
         data_dir=directory.path,
         log_file=directory.log,
+        user=ADMIN if live and live.secured else None,
+        password_file=directory.password if live and live.secured else None,
+        ca_file=directory.authority if live and live.secured else None,
     )
 
 

@@ -1,4 +1,7 @@
-"""Readiness: a node is ready when `GET /` answers 200 and the cluster's health is at least yellow."""
+"""Readiness: a node is ready when `GET /` answers 200 and the cluster's health is at least yellow.
+
+A secured node answers only to its administrator, who asks over TLS.
+"""
 
 from __future__ import annotations
 
@@ -38,13 +41,13 @@ def bound_port(ports: Path) -> int | None:
         return None
 
 
-def is_ready(port: int) -> bool:
-    """Whether the node answers and its health is at least yellow."""
-    return _get(port, "/") is not None and _health(port) in ("yellow", "green")
+def is_ready(port: int, get: Callable[[int, str], bytes | None] | None = None) -> bool:
+    """Whether the node answers and its health is at least yellow; `get` asks it in another way than by plain HTTP."""
+    ask = get or _get
+    return ask(port, "/") is not None and _health(ask(port, "/_cluster/health")) in ("yellow", "green")
 
 
-def _health(port: int) -> str:
-    body = _get(port, "/_cluster/health")
+def _health(body: bytes | None) -> str:
     return str(json.loads(body)["status"]) if body is not None else "none"
 
 

@@ -1,7 +1,7 @@
 """The record of a node, in its data directory: which processes are it, and where it listens.
 
 Format of `node.json` (mode 0600, one JSON object, replaced by rename): `format` 1; `node` and `guard`, each
-with `pid` and `started` (seconds, see `_born`); `port`; `version`; `detached`. It is
+with `pid` and `started` (seconds, see `_born`); `port`; `version`; `detached`; `secured`. It is
 written once the node is ready and removed when it is stopped. A node that died leaves it behind, which is
 harmless: a process is only taken for the recorded one when both PID and start time agree, so a recycled PID
 is never killed.
@@ -85,10 +85,11 @@ class NodeRecord:
     port: int
     version: str
     detached: bool
+    secured: bool = False
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.secured else 'http'}://127.0.0.1:{self.port}"
 
 
 def write_record(file: Path, record: NodeRecord) -> None:
@@ -111,6 +112,7 @@ def read_record(file: Path) -> NodeRecord | None:
             port=int(content["port"]),
             version=str(content["version"]),
             detached=bool(content["detached"]),
+            secured=bool(content.get("secured", False)),
         )
     except FileNotFoundError:
         return None

@@ -1,0 +1,40 @@
+"""A plugin's zip in the home: unpacked, its descriptor changed in one line, and made anew when damaged."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+from whodid.devserver.component import COMPONENTS, SECURITY
+from whodid.devserver.home import prepare_home
+from whodid.devserver.progress import unheard
+
+from .conftest import Mirror
+
+DESCRIPTOR = b"name=security\nextended.plugins=job-scheduler;optional=true\nversion=1\n"
+
+
+def plugin() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("plugin-descriptor.properties", DESCRIPTOR)
+        archive.writestr("config/roles.yml", "_meta: {}\n")
+        archive.writestr("plugin.jar", b"jar")
+    return content.getvalue()
+
+
+def test_it_is_unpacked_and_mended_when_damaged(mirror: Mirror, cache: Path) -> None:
+    jars = [mirror.add(f"m{n}", b"m", c.folder) for n, c in enumerate(COMPONENTS)]
+    jars.append(mirror.add("security", plugin(), SECURITY, packaging="zip"))
+    home = prepare_home(cache, jars, unheard)
+    folder = home / SECURITY
+    assert (folder / "plugin-descriptor.properties").read_bytes() == b"name=security\nextended.plugins=\nversion=1\n"
+    assert (folder / "config" / "roles.yml").read_text() == "_meta: {}\n"
+    for file in ("plugin.jar", "plugin-descriptor.properties", "config/roles.yml"):
+        (folder / file).write_bytes(b"broken")
+        assert prepare_home(cache, jars, unheard) == home
+        assert (folder / "plugin.jar").read_bytes() == b"jar"
+        (folder / file).unlink()
+        prepare_home(cache, jars, unheard)
+        assert (folder / file).exists()
