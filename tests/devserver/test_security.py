@@ -55,7 +55,7 @@ def test_secrets_are_readable_by_their_owner_only_and_in_no_command_line(secured
     assert {file.stat().st_mode & 0o777 for file in secret} == {0o600}
     password = secured_node.password_file.read_text()
     assert len(password) >= 32
-    assert password not in subprocess.run(["ps", "axww"], capture_output=True, text=True, check=True).stdout
+    assert password not in subprocess.run(["/bin/ps", "axww"], capture_output=True, text=True, check=True).stdout
     assert password not in (folder / "opensearch.log").read_text()
 
 
