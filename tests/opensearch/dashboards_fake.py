@@ -9,6 +9,7 @@ searches are checked; a resolvable error of one object keeps all others out; a t
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -83,7 +84,12 @@ class DashboardsFake:
     """`tenants` says whether the user may write to each; without it there is no Security plugin, and one tenant."""
 
     def __init__(
-        self, *, base_path: str = "", users: Mapping[str, str] | None = None, tenants: Mapping[str, bool] | None = None
+        self,
+        *,
+        base_path: str = "",
+        users: Mapping[str, str] | None = None,
+        tenants: Mapping[str, bool] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.base_path = base_path
         self.objects: dict[str, dict[Key, dict[str, Any]]] = {}
@@ -112,8 +118,11 @@ class DashboardsFake:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+            self._server.handle_error = lambda *_: None  # type: ignore[method-assign] # a refused handshake is the test
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}{base_path}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_port}{base_path}"
 
     def close(self) -> None:
         self._server.shutdown()

@@ -72,9 +72,12 @@ class Dashboards:
         what = f"the tenant {self._tenant}"
         cookies = "; ".join(cookie.partition(";")[0] for cookie in first.headers.getlist("set-cookie"))
         response = self._request(what, "GET", "v1/multitenancy/tenant", headers={"cookie": cookies} if cookies else {})
+        if response.status == 404:
+            raise OpenSearchError(f"{what}: this Dashboards has no tenants; leave --dashboards-tenant out")
         if response.status != 200:
             raise OpenSearchError(
-                f"{what}: this Dashboards has no tenants (HTTP {response.status}); leave --dashboards-tenant out"
+                f"{what}: Dashboards does not say whether it takes this one (HTTP {response.status}); give its own "
+                "address, without a proxy that drops cookies, or leave --dashboards-tenant out"
             )
         taken = html.unescape(response.data.decode(errors="replace"))
         if taken != _TENANTS.get(self._tenant.lower(), self._tenant):
@@ -95,24 +98,23 @@ class Dashboards:
     ) -> BaseHTTPResponse:
         from urllib3.exceptions import HTTPError, NewConnectionError, SSLError, TimeoutError
 
-        where = f"Dashboards at {self.url}"
-        gone = f"{what}: {where} can't be reached ({{}}); check --dashboards, and that it runs"
+        where = f"{what}: Dashboards at {self.url}"
         url = f"{self.url}/api/{path}"
         try:
             return self._pool.request(
                 method, url, headers={**self._headers, **(headers or {})}, redirect=False, **content
             )
-        except NewConnectionError as error:
-            raise OpenSearchUnavailable(gone.format(cause(error))) from error
-        except TimeoutError as error:
-            raise OpenSearchUnavailable(f"{what}: {where} gave no answer in time; raise opensearch_timeout") from error
         except SSLError as error:
             raise OpenSearchUnavailable(
-                f"{what}: the certificate of {where} was not accepted ({cause(error)}); "
+                f"{what}: the certificate of Dashboards at {self.url} was not accepted ({cause(error)}); "
                 "name its authority in opensearch_ca"
             ) from error
         except HTTPError as error:
-            raise OpenSearchUnavailable(gone.format(cause(error))) from error
+            if isinstance(error, TimeoutError) and not isinstance(error, NewConnectionError):
+                raise OpenSearchUnavailable(f"{where} gave no answer in time; raise opensearch_timeout") from error
+            raise OpenSearchUnavailable(
+                f"{where} can't be reached ({cause(error)}); check --dashboards, and that it runs"
+            ) from error
 
 
 def _base(url: str) -> str:
