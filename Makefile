@@ -55,7 +55,7 @@ bench: $(READY) ## Measure the cost of a call beside plain logging
 	$(BIN)/python -m benchmarks
 
 generated: $(READY) ## Write the files that are made from code or catalog (tests compare them)
-	$(BIN)/python tools/generate.py
+	$(BIN)/python -m tools.generate
 
 lock: $(READY) ## Renew requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --all-extras \

@@ -1,6 +1,6 @@
 """Writes the files that are made from code or catalog, so that people can read them; a test compares them.
 
-python tools/generate.py
+python -m tools.generate
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ import json
 from pathlib import Path
 
 import click
+from tests.live.rights import table
 
 from whodid.catalog import Catalog
 from whodid.cli import program
 from whodid.opensearch.dashboards import ndjson, saved_objects
 from whodid.opensearch.ism import policy_body
+from whodid.opensearch.security import roles
 from whodid.opensearch.template import index_template
 from whodid.settings import Settings
 
+MATRIX = "<!-- made from tests/live/rights.py by `make generated` -->"
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -27,8 +30,20 @@ def generated() -> dict[str, str]:
         "opensearch/dashboards/audit.ndjson": ndjson(saved_objects(Settings(), Catalog.load())),
         "opensearch/index-template.json": json.dumps(index_template(Settings()), indent=2) + "\n",
         "opensearch/ism-policy.json": json.dumps(policy_body(Settings()), indent=2) + "\n",
+        **{
+            f"opensearch/roles/{name}.json": json.dumps(body, indent=2) + "\n"
+            for name, body in roles(Settings()).items()
+        },
         "docs/cli.md": _cli_reference(),
+        "docs/security.md": _with_matrix(ROOT / "docs" / "security.md"),
     }
+
+
+def _with_matrix(page: Path) -> str:
+    """The page with the matrix of rights as the tests have it, between its two marks."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(MATRIX)
+    _, _, after = rest.partition(MATRIX)
+    return f"{before}{MATRIX}\n{chr(10).join(table())}\n{MATRIX}{after}"
 
 
 def _cli_reference() -> str:

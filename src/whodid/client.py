@@ -152,9 +152,9 @@ class AuditClient:
 
     def _open_point_in_time(self) -> str | None:
         """`None` when there is no partition yet."""
+        if not self._ask({"size": 0, "track_total_hits": False}, index=self._pattern)["_shards"]["total"]:
+            return None
         with translated("the search"):
-            if not self._client.indices.exists(index=self._pattern, params={"allow_no_indices": "false"}):
-                return None
             answer = self._client.create_pit(
                 index=self._pattern, params={"keep_alive": _KEEP_ALIVE, "allow_partial_pit_creation": "false"}
             )

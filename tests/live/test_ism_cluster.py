@@ -44,6 +44,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Corner]:
         yield made
 
 
+def kinds(place: Corner) -> list[str]:
+    """What setup would change; whether the cluster has roles is none of this page's business."""
+    return [change.kind for change in plan(place.client, place.settings) if not change.what.startswith("role")]
+
+
 def _managed(place: Corner) -> dict[str, Any]:
     """What ISM says of the one partition, once it has taken it."""
 
@@ -59,7 +64,7 @@ def _managed(place: Corner) -> dict[str, Any]:
 @pytest.mark.timeout(_SWEEP_SECONDS + 120)
 def test_a_new_partition_is_managed_with_the_promised_age(place: Corner) -> None:
     place.set_up()
-    assert [change.kind for change in plan(place.client, place.settings)] == ["unchanged", "unchanged"]
+    assert kinds(place) == ["unchanged", "unchanged"]
     place.record(1)
     assert place.ship().shipped == 1
     about = _managed(place)
@@ -69,7 +74,7 @@ def test_a_new_partition_is_managed_with_the_promised_age(place: Corner) -> None
     assert live["transitions"] == [{"state_name": "delete", "conditions": {"min_index_age": f"{days + 31 + 2}d"}}]
     view = retention_in_force(place.client, place.settings)
     assert (view.floor_days, view.ceiling_days, set(view.partitions.values())) == (days, days + 33, {True})
-    assert [change.kind for change in plan(place.client, place.settings)] == ["unchanged", "unchanged"]
+    assert kinds(place) == ["unchanged", "unchanged"]
 
 
 def test_an_index_made_before_the_policy_is_taken_by_setup(place: Corner) -> None:
@@ -78,6 +83,6 @@ def test_an_index_made_before_the_policy_is_taken_by_setup(place: Corner) -> Non
     place.client.transport.perform_request("DELETE", f"/_plugins/_ism/policies/{name}")
     place.record(1)
     place.ship()
-    assert [change.kind for change in plan(place.client, place.settings)] == ["unchanged", "create", "update"]
+    assert kinds(place) == ["unchanged", "create", "update"]
     place.set_up()
     assert _managed(place)["policy_id"] == name

@@ -63,7 +63,7 @@ def test_off_deletes_nothing() -> None:
 
 
 def kinds(client: OpenSearch, settings: Settings) -> list[str]:
-    return [change.kind for change in plan(client, settings)]
+    return [change.kind for change in plan(client, settings) if not change.what.startswith("role")]
 
 
 @pytest.mark.parametrize("retention", ["365d", "off"])

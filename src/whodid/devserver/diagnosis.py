@@ -14,7 +14,7 @@ SHOWN_LINES = 8
 # What the log says, and what to do about it.
 CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (
     (
-        ("OutOfMemoryError", "Could not reserve enough space", "insufficient memory", "errno=12"),
+        ("java.lang.OutOfMemoryError", "Could not reserve enough space", "insufficient memory", "errno=12"),
         "it ran out of memory: end other programs, or give it another heap size",
     ),
     (

@@ -147,6 +147,11 @@ def _refused(what: str, error: Any) -> OpenSearchError:
         )
     if status == 403:
         return NotAuthorized(f"{what}: this user lacks the right ({_reason(error)}); ask an administrator for the role")
+    if status == 500 and "DLS/FLS" in _reason(error):
+        return NotAuthorized(
+            f"{what}: this user's role reads the entries of one organization, and the user has no attribute "
+            "organization_id that says which; ask an administrator for it"
+        )
     if status in {429, 502, 503, 504}:
         return OpenSearchUnavailable(
             f"{what}: OpenSearch is busy, starting or short of a shard (HTTP {status}: {_reason(error)}); try again"

@@ -13,6 +13,7 @@ from ..settings import Settings
 from .change import Change, compared
 from .connection import translated
 from .ism import Ism, policy_body, policy_name
+from .security import plan_roles
 from .template import MARK, index_pattern, index_template, template_name
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ __all__ = ["apply", "plan"]
 def plan(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
     """What is missing or differs. Raises `OpenSearchError`, also for an index that is not ours."""
     _refuse_foreign_indices(client, settings)
-    return (_template(client, settings), *_retention(client, settings))
+    return (_template(client, settings), *_retention(client, settings), *plan_roles(client, settings))
 
 
 def apply(changes: tuple[Change, ...]) -> None:

@@ -1,0 +1,134 @@
+"""The roles for the Security plugin: who may write, read an organization's entries, read all, and run the setup.
+
+| role | may |
+| --- | --- |
+| writer | store entries (the shipper) |
+| reader | read the entries of the organization in their user attribute `organization_id` |
+| auditor | read all entries |
+| admin | run `whodid setup` and `whodid retention`, delete whole partitions, read all entries |
+
+Facts, each tried on a real cluster: a role that may create documents may also overwrite those whose ID it knows
+(OpenSearch has no right for creating alone); a bulk request needs a right of the cluster besides that of the index; the
+filter of the reader is not applied to global aggregations and suggesters (docs/security.md).
+`opensearch/roles/` holds the roles under default settings, for people to read; a test compares them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ..errors import NotAuthorized
+from ..settings import Settings
+from .change import Change, compared
+from .connection import translated
+from .template import index_pattern
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+__all__ = ["plan_roles", "role_name", "roles"]
+
+_OF_ONE_ORGANIZATION = json.dumps(
+    {"term": {"organization_id": "${attr.internal.organization_id}"}}, separators=(",", ":")
+)
+_READ = ["read"]
+_SEE_RETENTION = [
+    "cluster:admin/opendistro/ism/policy/get",
+    "cluster:admin/opendistro/ism/policy/search",
+    "cluster:admin/opendistro/ism/managedindex/explain",
+]
+
+
+def role_name(settings: Settings, kind: str) -> str:
+    """`whodid_writer` and so on; an index prefix of one's own gives names of one's own."""
+    owner = "whodid" if settings.index_prefix == "whodid-audit" else settings.index_prefix
+    return f"{owner}_{kind}"
+
+
+def roles(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Each role's name and the body of `PUT _plugins/_security/api/roles/<name>`."""
+    pattern = index_pattern(settings)
+    bodies = {
+        "writer": _role(
+            "stores audit entries, and reads none",
+            ["indices:data/write/bulk", "indices:admin/index_template/get", "cluster:monitor/health"],
+            pattern,
+            [
+                "indices:data/write/index",
+                "indices:data/write/bulk*",
+                "indices:admin/auto_create",
+                "indices:admin/create",
+            ],
+        ),
+        "reader": _role(
+            "reads the audit entries of the organization in the user's attribute organization_id",
+            _SEE_RETENTION,
+            pattern,
+            _READ,
+            _OF_ONE_ORGANIZATION,
+        ),
+        "auditor": _role("reads all audit entries", _SEE_RETENTION, pattern, _READ),
+        "admin": _role(
+            "runs whodid setup and whodid retention, deletes whole partitions, reads all audit entries",
+            ["cluster:monitor/*", "indices:admin/index_template/*", "cluster:admin/opendistro/ism/*"],
+            pattern,
+            [*_READ, "indices:monitor/*", "indices:admin/*"],
+        ),
+    }
+    return {role_name(settings, kind): body for kind, body in bodies.items()}
+
+
+def plan_roles(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
+    """What differs from the roles above. Raises `OpenSearchError`, but not for a user who may not manage roles."""
+    from opensearchpy import NotFoundError, RequestError
+
+    changes = []
+    for name, wanted in roles(settings).items():
+        try:
+            with translated(f"the role {name}"):
+                try:
+                    stored = _call(client, "GET", name)[name]
+                except NotFoundError:
+                    stored = None
+                except RequestError as error:
+                    if isinstance(error.info, dict) and str(error.info.get("error", "")).startswith("no handler found"):
+                        return (Change("roles", "unavailable", note="this cluster has no Security plugin"),)
+                    raise
+        except NotAuthorized:
+            note = "this user may not manage roles: let an administrator of the cluster run the setup once"
+            return (Change("roles", "unavailable", note=note),)
+        changes.append(_change(client, name, stored, wanted))
+    return tuple(changes)
+
+
+def _change(client: OpenSearch, name: str, stored: dict[str, Any] | None, wanted: dict[str, Any]) -> Change:
+    def make() -> None:
+        with translated(f"the role {name}"):
+            _call(client, "PUT", name, wanted)
+
+    return compared(f"role {name}", stored and {key: stored.get(key) for key in wanted}, wanted, make)
+
+
+def _role(
+    description: str, cluster: list[str], pattern: str, allowed: list[str], only: str | None = None
+) -> dict[str, Any]:
+    """A role in the form in which the plugin gives it back."""
+    of_index: dict[str, Any] = {
+        "index_patterns": [pattern],
+        "fls": [],
+        "masked_fields": [],
+        "allowed_actions": allowed,
+    }
+    if only:
+        of_index["dls"] = only
+    return {
+        "description": f"whodid: {description}",
+        "cluster_permissions": cluster,
+        "index_permissions": [of_index],
+        "tenant_permissions": [],
+    }
+
+
+def _call(client: OpenSearch, method: str, name: str, body: Any = None) -> Any:
+    return client.transport.perform_request(method, f"/_plugins/_security/api/roles/{name}", body=body)
