@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -28,6 +28,7 @@ __all__ = [
     "Partitioning",
     "Stamp",
     "document_id",
+    "partition_end",
     "partition_name",
     "partition_start",
 ]
@@ -195,3 +196,16 @@ def partition_start(prefix: str, name: str) -> datetime | None:
         return datetime.strptime(suffix + ".1", "%G.w%V.%u").replace(tzinfo=UTC)
     except ValueError:
         return None
+
+
+def partition_end(prefix: str, name: str) -> datetime | None:
+    """The first moment after a partition by its name; `None` when `name` is no partition's."""
+    start = partition_start(prefix, name)
+    if start is None:
+        return None
+    suffix = name.removeprefix(prefix + "-")
+    if "w" in suffix:
+        return start + timedelta(days=7)
+    if suffix.count(".") == 2:
+        return start + timedelta(days=1)
+    return (start + timedelta(days=31)).replace(day=1)

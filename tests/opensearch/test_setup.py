@@ -138,10 +138,10 @@ def test_a_foreign_index_is_seen_even_when_it_is_not_open(place: Corner, state: 
 def test_a_cluster_without_ism_is_said_plainly(place: Corner) -> None:
     done = run(place)
     assert f"ISM policy {place.settings.index_prefix}-retention: not available" in done.stdout
-    assert "this cluster has no Index State Management: nothing deletes old entries by itself" in done.stdout
+    assert "this cluster has no Index State Management; `whodid ship` deletes partitions past their time" in done.stdout
     view = retention_in_force(place.client, place.settings)
-    assert (view.asked_days, view.enforced_by, view.floor_days) == (365, "nothing", None)
-    assert "nothing deletes old entries by itself" in str(view)
+    assert (view.asked_days, view.enforced_by, view.floor_days, view.ceiling_days) == (365, "whodid", 365, 398)
+    assert "deleted by `whodid ship`, as this cluster has no Index State Management" in str(view)
     off = replace(place.settings, retention="off")
     assert "kept until someone deletes them" in str(retention_in_force(place.client, off))
     assert plan(place.client, off)[1].note == ""

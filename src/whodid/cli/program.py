@@ -23,6 +23,7 @@ _COMMANDS = {
     "dev": "dev",
     "events": "events",
     "get": "search",
+    "retention": "retention",
     "search": "search",
     "setup": "setup",
     "ship": "ship",
@@ -59,8 +60,9 @@ class _Program(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command = getattr(import_module(f"{__package__}.{_COMMANDS[cmd_name]}"), cmd_name)
-        if not isinstance(command, click.Group):
-            _add_settings(command)
+        if cmd_name != "dev":  # which needs no settings
+            for each in command.commands.values() if isinstance(command, click.Group) else [command]:
+                _add_settings(each)
         return command if isinstance(command, click.Command) else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

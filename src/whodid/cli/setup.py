@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..settings import Settings
+from .confirmation import confirm, yes_option
 
 if TYPE_CHECKING:
     from ..opensearch.change import Change
@@ -29,12 +30,13 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Show the differences and change nothing.")
 @click.option("--dashboards", metavar="URL", help="Also install searches, charts and an overview in this Dashboards.")
 @click.option("--dashboards-tenant", metavar="NAME", help="Tenant of Dashboards they belong to, such as global.")
+@yes_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a change.")
 @click.pass_obj
 def setup(
-    settings: Settings, dry_run: bool, dashboards: str | None, dashboards_tenant: str | None, as_json: bool
+    settings: Settings, dry_run: bool, dashboards: str | None, dashboards_tenant: str | None, yes: bool, as_json: bool
 ) -> None:
-    """Install index template and retention policy, and a dashboard."""
+    """Install index template, retention policy and roles, and a dashboard."""
     from ..opensearch.connection import connect
     from ..opensearch.setup import apply, plan
 
@@ -43,6 +45,8 @@ def setup(
     changes = plan(connect(settings), settings)
     if dashboards:
         changes += _dashboards(dashboards, dashboards_tenant or "", settings)
+    if not dry_run:
+        confirm("; ".join(change.loses for change in changes if change.loses), yes)
     for change in changes:
         if not dry_run:
             apply((change,))
@@ -58,10 +62,12 @@ def _dashboards(url: str, tenant: str, settings: Settings) -> tuple[Change, ...]
 
 def _print(change: Change, dry_run: bool, as_json: bool) -> None:
     if as_json:
-        about = {"what": change.what, "kind": change.kind, "difference": change.difference, "note": change.note}
+        about = {name: getattr(change, name) for name in ("what", "kind", "difference", "note", "loses")}
         click.echo(json.dumps({**about, "applied": not dry_run}))
         return
     done = f"to {change.kind}" if dry_run and change.kind in {"create", "update"} else _DONE[change.kind]
     click.echo(f"{change.what}: {done}" + (f" ({change.note})" if change.note else ""))
     if dry_run and change.difference:
         click.echo(change.difference)
+    if dry_run and change.loses:
+        click.echo(change.loses)

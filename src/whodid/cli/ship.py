@@ -48,7 +48,7 @@ def ship(settings: Settings, once: bool, patience: float, as_json: bool) -> None
     stop = threading.Event()
     _stop_on_signals(stop)
     reporter = _Reporter(directory_status(settings.journal_dir).backlog if once else None)
-    shipper = connected_shipper(settings, stop=stop, on_progress=reporter)
+    shipper = connected_shipper(settings, stop=stop, on_progress=reporter, tell=lambda text: click.echo(text, err=True))
     progress = shipper.run_once(patience) if once else shipper.run()
     backlog = directory_status(settings.journal_dir).backlog
     if as_json:

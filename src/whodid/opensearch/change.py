@@ -19,6 +19,8 @@ class Change:
     kind: Literal["create", "update", "unchanged", "unavailable"]
     difference: str = ""
     note: str = ""
+    loses: str = ""
+    """Which entries the change would delete; a person is asked first."""
     make: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
 

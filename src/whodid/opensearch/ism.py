@@ -71,8 +71,8 @@ class Ism:
         self._client = client
 
     def available(self) -> bool:
-        """Whether the cluster has ISM; without it nothing deletes old entries by itself."""
-        from opensearchpy import RequestError
+        """Whether the cluster has ISM: a user who may not ask is told so by the plugin itself."""
+        from opensearchpy import AuthorizationException, RequestError
 
         with translated("Index State Management"):
             try:
@@ -81,6 +81,8 @@ class Ism:
                 if isinstance(error.info, dict) and str(error.info.get("error", "")).startswith("no handler found"):
                     return False
                 raise
+            except AuthorizationException:
+                return True
         return True
 
     def policy(self, name: str) -> StoredPolicy | None:
@@ -117,17 +119,31 @@ class Ism:
         return {name: about for name, about in answer.items() if isinstance(about, dict)}
 
     def add(self, index: str, name: str) -> None:
-        """Puts an unmanaged index under the policy. 200 is not success: the answer's own words are read."""
+        """Puts an unmanaged index under the policy. An index that ISM took meanwhile is no error."""
+        reasons = self._refused(index, "add", {"policy_id": name})
+        if reasons and not (all(reason.startswith(_ALREADY) for reason in reasons) and self._may_be_under(index, name)):
+            raise OpenSearchError(f"{index} could not be put under the policy {name}: {', '.join(reasons)}")
+
+    def change_policy(self, index: str, name: str) -> None:
+        """Has the index's job take the policy as it now is, at its next run. Its state must be in the policy.
+
+        ISM accepts a policy without that state as well, with 200, and then fails for good: the caller sees to it.
+        """
+        if reasons := self._refused(index, "change_policy", {"policy_id": name}):
+            raise OpenSearchError(f"{index} could not be moved to the policy {name}: {', '.join(reasons)}")
+
+    def remove(self, index: str) -> None:
+        """Takes the index from under its policy; nothing deletes it then."""
+        if reasons := self._refused(index, "remove", None):
+            raise OpenSearchError(f"{index} could not be taken from its policy: {', '.join(reasons)}")
+
+    def _refused(self, index: str, call: str, body: Any) -> list[str]:
+        """Why a call did not do what it should. 200 is not success: the answer's own words are read."""
         with translated(f"ISM on {index}"):
-            answer = self._call("POST", f"add/{index}", {"policy_id": name})
+            answer = self._call("POST", f"{call}/{index}", body)
         if not answer.get("failures") and answer.get("updated_indices"):
-            return
-        reasons = [str(failed.get("reason")) for failed in answer.get("failed_indices", [])]
-        if any(reason.startswith(_ALREADY) for reason in reasons) and self._may_be_under(index, name):
-            return
-        raise OpenSearchError(
-            f"{index} could not be put under the policy {name}: {', '.join(reasons) or 'no index matched'}"
-        )
+            return []
+        return [str(failed.get("reason")) for failed in answer.get("failed_indices", [])] or ["no index matched"]
 
     def _may_be_under(self, index: str, name: str) -> bool:
         """False when another policy has it; `explain` shows an index as unmanaged until ISM's next sweep."""

@@ -1,68 +1,189 @@
-"""The retention in force: how long entries live, who sees to it, and what that means for each partition."""
+"""The retention in force: how long entries live, who sees to it, and what that means for each partition in dates.
+
+ISM counts from the creation of an index and deletes it whole. So an entry lives at least the `floor` (the retention)
+and at most the `ceiling`: the retention, and the longest partition, and two days of margin for clocks.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..entry import partition_end, partition_start
 from ..settings import Settings, parse_age, retention_days
-from .ism import CLOCK_SKEW_DAYS, PARTITION_DAYS, Ism, policy_name
+from .connection import translated
+from .ism import CLOCK_SKEW_DAYS, PARTITION_DAYS, Ism, StoredPolicy, policy_name
+from .managed import Managed, managed
 from .template import index_pattern
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["RetentionView", "retention_in_force"]
+__all__ = ["Partition", "RetentionView", "creation_dates", "retention_in_force"]
+
+_OVERDUE = timedelta(days=2)
+"""So long a partition may outlive its date: ISM looks every few minutes, and retries for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition: its first entries may go from `floor` on, and all of it goes at `ceiling`.
+
+    `problem` says why that may not be so; empty when all is well. Dates are `None` where nothing is deleted.
+    """
+
+    name: str
+    created: datetime
+    floor: datetime | None
+    ceiling: datetime | None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionView:
     """`floor_days`: each entry lives at least so long; `ceiling_days`: at most. `None` means for ever.
 
-    `asked_days` is the setting; `partitions` maps each partition to whether it is under the policy.
+    `asked_days` is the setting; `enforced_by` is who deletes: ISM with our policy; `whodid ship` where the cluster has
+    no ISM; or nothing, as it has no policy yet. `partitions` are in the order of their dates.
     """
 
     asked_days: int | None
     floor_days: int | None
     ceiling_days: int | None
-    enforced_by: Literal["ism", "nothing"]
-    partitions: dict[str, bool]
+    enforced_by: Literal["ism", "whodid", "nothing"]
+    partitions: tuple[Partition, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is not as it should be, in words."""
+        found = []
+        if self.enforced_by == "ism" and self.asked_days != self.floor_days:
+            found.append(f"the setting asks for {_days(self.asked_days)}, the policy keeps {_days(self.floor_days)}")
+        return (*found, *(f"{one.name}: {one.problem}" for one in self.partitions if one.problem))
+
+    def kept_until(self, creation_date: str, partition: str) -> tuple[datetime, datetime] | None:
+        """From when on an entry may go, and when its partition goes at the latest; `None` for never."""
+        if self.floor_days is None or self.ceiling_days is None:
+            return None
+        floor = datetime.fromisoformat(creation_date) + timedelta(days=self.floor_days)
+        known = next((one.ceiling for one in self.partitions if one.name == partition), None)
+        return floor, max(floor, known or floor + timedelta(days=self.ceiling_days - self.floor_days))
 
     def __str__(self) -> str:
+        return "; ".join((f"retention: {self._rule()}", *self.problems))
+
+    def _rule(self) -> str:
         if self.enforced_by == "nothing":
-            if self.asked_days is None:
-                return "retention: off; entries are kept until someone deletes them"
-            return (
-                f"retention: {self.asked_days} days are asked for, but this cluster has no Index State Management or "
-                "no policy: nothing deletes old entries by itself"
-            )
+            return "this cluster has no retention policy yet, and nothing deletes old entries: run `whodid setup`"
         if self.floor_days is None:
-            return "retention: off; the ISM policy deletes nothing"
-        return f"retention: entries live {self.floor_days} to {self.ceiling_days} days, deleted by ISM" + self._strays()
+            return "off; entries are kept until someone deletes them"
+        by = "ISM" if self.enforced_by == "ism" else "`whodid ship`, as this cluster has no Index State Management"
+        return f"entries live {self.floor_days} to {self.ceiling_days} days, deleted by {by}"
 
-    def _strays(self) -> str:
-        strays = [name for name, managed in self.partitions.items() if not managed]
-        return f"; not yet under the policy: {', '.join(sorted(strays))}" if strays else ""
+    def as_json(self) -> dict[str, Any]:
+        """Dates as ISO 8601."""
+        found = asdict(self)
+        found["partitions"] = [
+            {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(one).items()}
+            for one in self.partitions
+        ]
+        return {**found, "problems": list(self.problems)}
 
 
-def retention_in_force(client: OpenSearch, settings: Settings) -> RetentionView:
+def _days(number: int | None) -> str:
+    return "for ever" if number is None else f"{number} days"
+
+
+def retention_in_force(client: OpenSearch, settings: Settings, now: datetime | None = None) -> RetentionView:
     """Asks the cluster. Raises `OpenSearchError`."""
+    now = now or datetime.now(UTC)
     asked = retention_days(settings.retention)
+    length = PARTITION_DAYS[settings.partition] + CLOCK_SKEW_DAYS
+    created = creation_dates(client, settings)
     ism = Ism(client)
-    stored = ism.policy(policy_name(settings)) if ism.available() else None
+    if not ism.available():
+        ceiling = None if asked is None else asked + length
+        found = [_by_whodid(settings, name, at, asked, ceiling, now) for name, at in created.items()]
+        return RetentionView(asked, asked, ceiling, "whodid", tuple(found))
+    stored = ism.policy(policy_name(settings))
     if stored is None:
-        return RetentionView(asked, None, None, "nothing", {})
-    age = _deletion_age_days(stored.policy)
-    length = PARTITION_DAYS[settings.partition]
-    partitions = {
-        name: about.get("policy_id") == policy_name(settings)
-        for name, about in ism.explain(index_pattern(settings)).items()
-    }
-    floor = None if age is None else age - length - CLOCK_SKEW_DAYS
-    return RetentionView(asked, floor, age, "ism", partitions)
+        return RetentionView(
+            asked, None, None, "nothing", tuple(Partition(*each, None, None) for each in created.items())
+        )
+    ceiling = _deletion_days(stored.policy)
+    states = {one.index: one for one in managed(ism.explain(index_pattern(settings)))}
+    found = [_by_ism(settings, name, at, states.get(name, Managed(name)), stored, now) for name, at in created.items()]
+    return RetentionView(asked, None if ceiling is None else ceiling - length, ceiling, "ism", tuple(found))
 
 
-def _deletion_age_days(policy: dict[str, Any]) -> int | None:
+def creation_dates(client: OpenSearch, settings: Settings) -> dict[str, datetime]:
+    """When each partition was made, by the name of its index and in the order of the entries' dates.
+
+    Indices of the pattern that are no partition by their name are left out. Raises `OpenSearchError`.
+    """
+    pattern = index_pattern(settings)
+    with translated(f"the settings of {pattern}"):
+        answer = client.indices.get_settings(
+            index=pattern,
+            name="index.creation_date",
+            params={"allow_no_indices": "true", "expand_wildcards": "all", "flat_settings": "true"},
+        )
+    starts = {name: partition_start(settings.index_prefix, name) for name in answer}
+    ours = sorted((start, name) for name, start in starts.items() if start)
+    return {name: _moment(answer[name]["settings"]) for _, name in ours}
+
+
+def _moment(settings: Mapping[str, str]) -> datetime:
+    return datetime.fromtimestamp(int(settings["index.creation_date"]) / 1000, UTC)
+
+
+def _by_whodid(
+    settings: Settings, name: str, created: datetime, floor: int | None, ceiling: int | None, now: datetime
+) -> Partition:
+    if floor is None or ceiling is None:
+        return Partition(name, created, None, None)
+    goes = deletion_date(settings, name, created)
+    late = now > goes + _OVERDUE
+    problem = (
+        "should be gone: no `whodid ship` of a user who may delete it, and no `retention enforce`, runs" if late else ""
+    )
+    return Partition(name, created, _first(settings, name) + timedelta(days=floor), goes, problem)
+
+
+def deletion_date(settings: Settings, name: str, created: datetime) -> datetime:
+    """When a partition goes where whodid deletes it: as ISM would, but never before the floor of its last entry."""
+    days = retention_days(settings.retention)
+    end = partition_end(settings.index_prefix, name)
+    if days is None or end is None:
+        raise ValueError(f"{name} is never deleted")
+    by_age = created + timedelta(days=days + PARTITION_DAYS[settings.partition] + CLOCK_SKEW_DAYS)
+    return max(by_age, end + timedelta(days=days + CLOCK_SKEW_DAYS))
+
+
+def _by_ism(
+    settings: Settings, name: str, created: datetime, about: Managed, stored: StoredPolicy, now: datetime
+) -> Partition:
+    days = _deletion_days(about.policy or stored.policy)
+    problem = about.problem(policy_name(settings), stored)
+    if days is None or about.policy_id is None:
+        return Partition(name, created, None, None, problem)
+    goes = created + timedelta(days=days)
+    length = PARTITION_DAYS[settings.partition] + CLOCK_SKEW_DAYS
+    if not problem and now > goes + _OVERDUE:
+        problem = f"should be gone since {goes:%Y-%m-%d}: {about.message or 'ISM has not deleted it'}"
+    return Partition(name, created, _first(settings, name) + timedelta(days=days - length), goes, problem)
+
+
+def _first(settings: Settings, name: str) -> datetime:
+    start = partition_start(settings.index_prefix, name)
+    if start is None:
+        raise ValueError(f"{name} is no partition")
+    return start
+
+
+def _deletion_days(policy: Mapping[str, Any]) -> int | None:
     for state in policy["states"]:
         for transition in state["transitions"]:
             age = transition.get("conditions", {}).get("min_index_age")

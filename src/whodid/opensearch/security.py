@@ -32,7 +32,7 @@ __all__ = ["plan_roles", "role_name", "roles"]
 _OF_ONE_ORGANIZATION = json.dumps(
     {"term": {"organization_id": "${attr.internal.organization_id}"}}, separators=(",", ":")
 )
-_READ = ["read"]
+_READ = ["read", "indices:monitor/settings/get"]
 _SEE_RETENTION = [
     "cluster:admin/opendistro/ism/policy/get",
     "cluster:admin/opendistro/ism/policy/search",

@@ -6,13 +6,17 @@ somebody else's, and ends everything before anything is changed.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import OpenSearchError
 from ..settings import Settings
 from .change import Change, compared
+from .clock import cluster_now
 from .connection import translated
 from .ism import Ism, policy_body, policy_name
+from .managed import managed
+from .retention_change import Move, doomed, in_words, make_move, moves
 from .security import plan_roles
 from .template import MARK, index_pattern, index_template, template_name
 
@@ -87,8 +91,8 @@ def _retention(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
     name = policy_name(settings)
     if not ism.available():
         note = (
-            "this cluster has no Index State Management: nothing deletes old entries by itself, although "
-            f"retention = {settings.retention} is asked for"
+            "this cluster has no Index State Management; `whodid ship` deletes partitions past their time, if its user "
+            "may, as `whodid retention enforce` does"
         )
         return (Change(f"ISM policy {name}", "unavailable", note="" if settings.retention == "off" else note),)
     stored = ism.policy(name)
@@ -98,12 +102,15 @@ def _retention(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
         ism.put_policy(name, wanted, stored)
 
     policy = compared(f"ISM policy {name}", stored and stored.policy, wanted["policy"], make)
-    managed = ism.explain(index_pattern(settings))
-    unmanaged = [index for index, about in managed.items() if not about.get("policy_id")]
-    return (policy, *(_attachment(ism, index, name) for index in unmanaged))
+    if policy.kind != "unchanged":
+        policy = replace(policy, loses=in_words(doomed(client, settings, cluster_now(client))))
+    indices = managed(ism.explain(index_pattern(settings)))
+    needed = moves(indices, name, stored if policy.kind == "unchanged" else None, wanted["policy"])
+    return (policy, *(_moved(ism, move, name) for move in needed))
 
 
-def _attachment(ism: Ism, index: str, policy: str) -> Change:
-    return Change(
-        f"{index} under {policy}", "update", note="made before the policy", make=lambda: ism.add(index, policy)
-    )
+def _moved(ism: Ism, move: Move, policy: str) -> Change:
+    """An index put under the policy, or moved to its new version; what others manage is only told."""
+    if move.kind == "leave":
+        return Change(move.index, "unavailable", note=f"{move.why}; `whodid retention set --take-over` would move it")
+    return Change(f"{move.index} under {policy}", "update", note=move.why, make=lambda: make_move(ism, move, policy))

@@ -61,6 +61,7 @@ class Shipper:
         dates: Dates | None = None,
         stop: threading.Event | None = None,
         on_progress: Callable[[Progress], None] = lambda progress: None,
+        chores: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.directory = JournalDirectory(settings.journal_dir, create=True)
@@ -70,6 +71,7 @@ class Shipper:
         self._send = send
         self._dates = dates or Dates.unlimited()
         self._on_progress = on_progress
+        self._chores = chores
         self._monotonic = monotonic
         self._readers: dict[str, JournalReader] = {}
         self._patience = float("inf")
@@ -102,6 +104,7 @@ class Shipper:
                 if self.stop.wait(self._settings.poll_interval):
                     return self.progress
             while not self.stop.is_set():
+                self._chores()
                 if not self._pass_or_pause():
                     self.stop.wait(self._settings.poll_interval)
         finally:

@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 from ..errors import OpenSearchError, OpenSearchUnavailable, WhodidError
 from ..opensearch.bulk import Document, Verdict, send_bulk
+from ..opensearch.clock import clock_ahead
 from ..opensearch.connection import connect, translated
 from ..opensearch.template import template_name
 from ..settings import Settings, retention_days
 from .dates import Dates
+from .enforcer import Enforcer
 from .loop import Progress, Shipper
 
 __all__ = ["Cluster", "connected_shipper", "ship_in_background", "stop_background_shipping"]
@@ -22,7 +24,7 @@ class Cluster:
     """The cluster a shipper sends to: nothing is sent before its template was seen, and its clock asked."""
 
     def __init__(self, settings: Settings) -> None:
-        self._client = connect(settings)
+        self.client = connect(settings)
         self._settings = settings
         self._ahead: timedelta | None = None
         self._ready = False
@@ -34,7 +36,7 @@ class Cluster:
             if reason:
                 return [Verdict("wait", reason)] * len(documents)
             self._ready = True
-        return send_bulk(self._client, documents, self._settings.opensearch_timeout)
+        return send_bulk(self.client, documents, self._settings.opensearch_timeout)
 
     def now(self) -> datetime:
         """The cluster's clock, as far as it could be asked; else ours."""
@@ -46,7 +48,7 @@ class Cluster:
         name = template_name(self._settings)
         try:
             with translated(f"the index template {name}"):
-                if not self._client.indices.exists_index_template(name=name):
+                if not self.client.indices.exists_index_template(name=name):
                     return f"the cluster has no index template {name}: run `whodid setup`"
         except OpenSearchUnavailable as error:
             return str(error)
@@ -57,10 +59,8 @@ class Cluster:
 
     def _ask_clock(self) -> None:
         try:
-            with translated("the cluster's clock"):
-                answer = self._client.cat.health(params={"format": "json", "h": "epoch"})
-            self._ahead = datetime.fromtimestamp(int(answer[0]["epoch"]), UTC) - datetime.now(UTC)
-        except (OpenSearchError, LookupError, ValueError, TypeError):
+            self._ahead = clock_ahead(self.client)
+        except OpenSearchError:
             self._ahead = timedelta(0)  # away, or whodid_writer may not ask: our own clock has to do
 
 
@@ -69,11 +69,20 @@ def connected_shipper(
     *,
     stop: threading.Event | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    tell: Callable[[str], None] | None = None,
 ) -> Shipper:
-    """A shipper for the cluster in the settings. Raises `SettingsError`; an unreachable cluster is waited for."""
+    """A shipper for the cluster in the settings. Raises `SettingsError`; an unreachable cluster is waited for.
+
+    While it runs, it enforces retention where the cluster doesn't; `tell` gets what a person should know of that.
+    """
     cluster = Cluster(settings)
     dates = Dates(retention_days(settings.retention), cluster.now)
-    return Shipper(settings, cluster.send, dates=dates, stop=stop, on_progress=on_progress)
+    enforcer = Enforcer(cluster.client, settings, tell or _warn)
+    return Shipper(settings, cluster.send, dates=dates, stop=stop, on_progress=on_progress, chores=enforcer)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
 _background: dict[str, tuple[threading.Event, threading.Thread]] = {}

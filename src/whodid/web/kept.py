@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -24,12 +25,20 @@ class Kept:
         self._views: WeakKeyDictionary[AuditClient, tuple[float, RetentionView | None]] = WeakKeyDictionary()
 
     def rule(self, client: AuditClient) -> str:
+        """How long entries are kept, on one line; empty where this user may not know."""
         view = self._view(client)
-        return str(view) if view else ""
+        return str(replace(view, partitions=())).removeprefix("retention: ") if view else ""
 
     def until(self, client: AuditClient, entry: Mapping[str, Any], partition: str) -> str:
+        """Until when an entry is kept."""
         view = self._view(client)
-        return str(view)
+        if view is None:
+            return "not shown to this user"
+        dates = view.kept_until(str(entry.get("creation_date")), partition)
+        if dates is None:
+            return "for ever" if view.enforced_by != "nothing" else "for ever: there is no retention policy yet"
+        floor, ceiling = dates
+        return f"{floor:%Y-%m-%d} at least; its partition goes on {ceiling:%Y-%m-%d}"
 
     def _view(self, client: AuditClient) -> RetentionView | None:
         known = self._views.get(client)

@@ -1,0 +1,171 @@
+"""`whodid retention`: how long entries are kept, shown, changed, and enforced where the cluster can't do it itself."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from ..settings import Settings
+from .confirmation import confirm, yes_option
+from .output import print_json, print_table
+
+if TYPE_CHECKING:
+    from ..opensearch.retention import RetentionView
+    from ..opensearch.retention_change import Report
+
+__all__ = ["retention"]
+
+_PAUSE = 2.0
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  whodid retention show
+  whodid retention set 400d
+  whodid retention enforce --dry-run"""
+)
+def retention() -> None:
+    """Show, change or enforce how long entries are kept."""
+
+
+@retention.command(
+    epilog="""\b
+Examples:
+  whodid retention show
+  whodid retention show --json | jq '.partitions[] | select(.problem != "")'
+
+Exit 1 when a partition would not be deleted as promised."""
+)
+@json_option
+@click.pass_obj
+def show(settings: Settings, as_json: bool) -> None:
+    """Show floor and ceiling, and the dates of each partition."""
+    from ..opensearch.clock import cluster_now
+    from ..opensearch.connection import connect
+    from ..opensearch.retention import retention_in_force
+
+    client = connect(settings)
+    view = retention_in_force(client, settings, cluster_now(client))
+    if as_json:
+        print_json(view.as_json())
+    else:
+        _print(view)
+    sys.exit(1 if view.problems else 0)
+
+
+def _print(view: RetentionView) -> None:
+    click.echo(str(replace(view, partitions=())))
+    rows = [
+        (one.name, _date(one.created), _date(one.floor), _date(one.ceiling), one.problem) for one in view.partitions
+    ]
+    if rows:
+        print_table(("partition", "made", "entries go from", "all gone on", "problem"), rows)
+
+
+def _date(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d}" if moment else "never"
+
+
+@retention.command(
+    "set",
+    epilog="""\b
+Examples:
+  whodid retention set 400d
+  whodid retention set off                  nothing is deleted any more
+  whodid retention set 90d --yes            without asking, though entries will go
+
+The policy is replaced, and every partition is moved to its new version and followed until it runs it: ISM looks every
+five minutes. Exit 1 names those that did not get there. Set `retention` in the settings as well, or the next `whodid
+setup` sets it back.""",
+)
+@click.argument("age")
+@click.option("--take-over", is_flag=True, help="Also move partitions that are under another policy.")
+@click.option(
+    "--timeout", type=click.FloatRange(0), default=1200.0, show_default=True, help="Seconds to follow; 0 doesn't."
+)
+@yes_option
+@json_option
+@click.pass_obj
+def set_(settings: Settings, age: str, take_over: bool, timeout: float, yes: bool, as_json: bool) -> None:
+    """Change how long entries are kept, such as 400d, or off."""
+    from ..opensearch.clock import cluster_now
+    from ..opensearch.connection import connect
+    from ..opensearch.retention_change import doomed, in_words, set_retention
+
+    wanted = replace(settings, retention=age)
+    client = connect(wanted)
+    confirm(in_words(doomed(client, wanted, cluster_now(client))), yes)
+    report = set_retention(
+        client,
+        wanted,
+        take_over=take_over,
+        tries=int(timeout / _PAUSE) + 1,
+        pause=lambda: time.sleep(_PAUSE),
+        on_progress=_Progress(),
+    )
+    _tell(report, wanted, as_json)
+    if settings.retention != age:
+        click.echo(f'set retention = "{age}" in the settings too, or the next `whodid setup` sets it back', err=True)
+    sys.exit(1 if report.problems else 0)
+
+
+def _tell(report: Report, settings: Settings, as_json: bool) -> None:
+    if as_json:
+        print_json({"retention": settings.retention, "running": report.running, "problems": report.problems})
+        return
+    click.echo(f"retention {settings.retention}: in force for {len(report.running)} partitions")
+    for index, problem in sorted(report.problems.items()):
+        click.echo(f"{index}: {problem}", err=True)
+
+
+class _Progress:
+    """Says on stderr how many partitions run the new version, whenever that changes."""
+
+    def __init__(self) -> None:
+        self._told = ""
+
+    def __call__(self, running: int, total: int) -> None:
+        text = f"{running} of {total} partitions run the new version"
+        if text != self._told:
+            click.echo(text, err=True)
+        self._told = text
+
+
+@retention.command(
+    epilog="""\b
+Examples:
+  whodid retention enforce --dry-run        what would go; exit 1 when something would
+  whodid retention enforce                  delete it
+
+For clusters without Index State Management. `whodid ship` does the same every hour, if its user may delete partitions.
+Only whole partitions go, past the retention, their own length and two days, and only those that whodid made."""
+)
+@click.option("--dry-run", is_flag=True, help="Say what would go, and delete nothing.")
+@json_option
+@click.pass_obj
+def enforce(settings: Settings, dry_run: bool, as_json: bool) -> None:
+    """Delete partitions past their time, where the cluster does not do so itself."""
+    from ..opensearch.connection import connect
+    from ..opensearch.enforcement import delete, expired
+
+    client = connect(settings)
+    found = expired(client, settings)
+    for partition in found:
+        if not dry_run:
+            delete(client, partition)
+        if as_json:
+            print_json({"partition": partition.index, "entries": partition.entries, "deleted": not dry_run})
+        else:
+            done = "would be deleted" if dry_run else "deleted"
+            click.echo(f"{partition.index}: {done}, {partition.entries:,} entries, due since {partition.due:%Y-%m-%d}")
+    if not found and not as_json:
+        click.echo("nothing is past its time")
+    sys.exit(1 if dry_run and found else 0)

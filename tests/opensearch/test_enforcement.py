@@ -1,0 +1,135 @@
+"""Retention enforced by whodid, on a real cluster without ISM; the time is a parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.live.corner import Corner, corner
+from whodid.entry import Partitioning, partition_end, partition_name, partition_start
+from whodid.opensearch.enforcement import delete, expired
+from whodid.opensearch.retention import creation_dates, deletion_date, retention_in_force
+from whodid.settings import Settings
+from whodid.shipper.enforcer import Enforcer
+
+PREFIX = "whodid-audit"
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "end"),
+    [
+        ("2026.11", "2026-11-01", "2026-12-01"),
+        ("2026.12", "2026-12-01", "2027-01-01"),
+        ("2028.02", "2028-02-01", "2028-03-01"),
+        ("2026.11.30", "2026-11-30", "2026-12-01"),
+        ("2026.w53", "2026-12-28", "2027-01-04"),
+    ],
+)
+def test_a_partition_s_name_says_when_it_begins_and_ends(name: str, start: str, end: str) -> None:
+    found = partition_start(PREFIX, f"{PREFIX}-{name}"), partition_end(PREFIX, f"{PREFIX}-{name}")
+    assert [moment and f"{moment:%Y-%m-%d}" for moment in found] == [start, end]
+    assert partition_end(PREFIX, f"{PREFIX}-x") is None
+
+
+@given(
+    at=st.datetimes(datetime(2001, 1, 1), datetime(2099, 1, 1)),  # noqa: DTZ001 (made aware below)
+    late=st.timedeltas(timedelta(days=-2), timedelta(days=500)),
+    partition=st.sampled_from(["month", "week", "day"]),
+    days=st.integers(1, 4000),
+)
+def test_no_entry_goes_before_its_floor_and_none_outlives_the_ceiling_of_its_index(
+    at: datetime, late: timedelta, partition: Partitioning, days: int
+) -> None:
+    """Whenever its index was made: up to two days before the entry's time (clocks differ), or long after."""
+    entry = at.replace(tzinfo=UTC, microsecond=0)
+    settings = Settings(partition=partition, retention=f"{days}d")
+    name = partition_name(PREFIX, partition, entry.isoformat())
+    goes = deletion_date(settings, name, created := entry + late)
+    assert goes >= entry + timedelta(days=days)
+    length = {"month": 31, "week": 7, "day": 1}[partition]
+    assert goes <= max(created, entry) + timedelta(days=days + length + 2)
+
+
+@pytest.fixture
+def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
+    """Three partitions: entries of two old months and of today."""
+    with corner(opensearch_url, tmp_path) as made:
+        made.set_up()
+        days = iter([datetime(2024, 2, 29, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC), datetime.now(UTC)])
+        recorder = made.recorder(clock_ns=lambda: int(next(days).timestamp()) * 1_000_000_000)
+        for target in "abc":
+            recorder.record("credentials_created", {"target": target, "principal": "42"})
+        recorder.journal.close()
+        made.ship()
+        yield made
+
+
+def names(place: Corner) -> list[str]:
+    return [
+        name.removeprefix(place.settings.index_prefix + "-") for name in creation_dates(place.client, place.settings)
+    ]
+
+
+@pytest.mark.live
+def test_whole_partitions_go_past_their_ceiling_and_not_a_day_before(place: Corner) -> None:
+    made = min(creation_dates(place.client, place.settings).values())
+    present = f"{datetime.now(UTC):%Y.%m}"
+    assert expired(place.client, place.settings) == []
+    assert expired(place.client, place.settings, made + timedelta(days=397)) == []
+    found = expired(place.client, place.settings, made + timedelta(days=398, minutes=1))
+    assert [one.index.rpartition("-")[2] for one in found] == ["2024.02", "2024.03"]
+    assert [one.entries for one in found] == [1, 1]
+    delete(place.client, found[0])
+    delete(place.client, found[0])  # somebody else was quicker
+    assert names(place) == ["2024.03", present]
+
+
+@pytest.mark.live
+def test_nothing_goes_that_is_not_ours_or_no_partition_or_kept_for_ever(place: Corner) -> None:
+    prefix, later = place.settings.index_prefix, datetime.now(UTC) + timedelta(days=9999)
+    place.client.indices.create(index=f"{prefix}-notes")
+    place.client.indices.create(
+        index=f"{prefix}-2020.01", body={"mappings": {"_meta": {"managed_by": "somebody else"}}}
+    )
+    found = [one.index.rpartition("-")[2] for one in expired(place.client, place.settings, later)]
+    assert "notes" not in found
+    assert "2020.01" not in found
+    assert len(found) == 3
+    assert expired(place.client, replace(place.settings, retention="off"), later) == []
+
+
+@pytest.mark.live
+def test_a_partition_that_outlives_its_date_is_shown(place: Corner) -> None:
+    view = retention_in_force(place.client, place.settings, datetime.now(UTC) + timedelta(days=401))
+    assert view.enforced_by == "whodid"
+    late = [one.name.rpartition("-")[2] for one in view.partitions if "should be gone" in one.problem]
+    assert late[:2] == ["2024.02", "2024.03"]
+    assert not retention_in_force(place.client, place.settings).problems
+
+
+@pytest.mark.live
+def test_the_shipper_enforces_once_an_hour_and_tells_what_it_could_not_once(place: Corner) -> None:
+    told: list[str] = []
+    clock = [0.0]
+    later = datetime.now(UTC) + timedelta(days=400)
+    enforcer = Enforcer(place.client, place.settings, told.append, lambda: clock[0], lambda client: later)
+    enforcer()
+    assert len(told) == 2
+    assert "2024.02 deleted with 1 entries" in told[0]
+    assert names(place) == [f"{datetime.now(UTC):%Y.%m}"]
+    enforcer()
+    clock[0] = 3601.0
+    place.client.indices.put_settings(index=f"{place.settings.index_prefix}-*", body={"index.blocks.read_only": True})
+    forever = datetime.now(UTC) + timedelta(days=900)
+    stubborn = Enforcer(place.client, place.settings, told.append, lambda: clock[0], lambda client: forever)
+    for clock[0] in (3601.0, 7300.0, 11000.0):
+        stubborn()
+    assert len(told) == 3
+    assert "retention is not enforced" in told[2]
+    place.client.indices.put_settings(index=f"{place.settings.index_prefix}-*", body={"index.blocks.read_only": None})
