@@ -10,22 +10,20 @@ from typing import Any
 import pytest
 from opensearchpy import NotFoundError, OpenSearch, TransportError
 
-from tests.live.corner import Corner, corner
+from tests.live.accounts import PASSWORD, account, secured_corner
+from tests.live.corner import Corner
 from tests.live.rights import ATTEMPTS, KINDS, OURS, ROLES, THEIRS, Attempt
 from tests.opensearch_node import SecuredNode
 from whodid.client import AuditClient
 from whodid.errors import NotAuthorized
 from whodid.opensearch.bulk import send_bulk
 from whodid.opensearch.connection import connect
-from whodid.opensearch.security import plan_roles, role_name
 from whodid.opensearch.setup import apply, plan
 from whodid.settings import Settings
 from whodid.shipper import Shipper
 from whodid.verify import verify_stored
 
 pytestmark = pytest.mark.live
-
-PASSWORD = "Str0ng-Pass-Phrase-9!"
 
 
 @dataclass(frozen=True)
@@ -48,15 +46,11 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(secured_node: SecuredNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    administrator = secured_node.settings()
-    host = administrator.pop("opensearch_hosts")[0]
-    with corner(host, tmp_path_factory.mktemp("rights"), **administrator) as place:
-        place.set_up()
+    with secured_corner(secured_node, tmp_path_factory.mktemp("rights")) as place:
         users = {}
         for role, kind in zip(ROLES, KINDS, strict=True):
-            name = f"{place.settings.index_prefix}-{role.replace(' ', '-')}"
             attributes = {"organization_id": "1"} if role == "reader" else {}
-            _put_user(place.client, name, role_name(place.settings, kind), attributes)
+            name = account(place, kind, role.replace(" ", "-"), **attributes)
             users[role] = replace(
                 place.settings, opensearch_user=name, opensearch_password=PASSWORD, opensearch_password_file=""
             )
@@ -66,21 +60,7 @@ def cluster(secured_node: SecuredNode, tmp_path_factory: pytest.TempPathFactory)
         progress = Shipper(place.settings, lambda documents: send_bulk(writer, documents, 30.0)).run_once(10)
         assert progress.shipped == 7, progress
         place.refresh()
-        placed = _places(place)
-        try:
-            yield Cluster(place, users, placed)
-        finally:
-            for settings in users.values():
-                path = f"/_plugins/_security/api/internalusers/{settings.opensearch_user}"
-                place.client.transport.perform_request("DELETE", path)
-            for change in plan_roles(place.client, place.settings):
-                name = change.what.removeprefix("role ")
-                place.client.transport.perform_request("DELETE", f"/_plugins/_security/api/roles/{name}")
-
-
-def _put_user(client: OpenSearch, name: str, role: str, attributes: dict[str, str]) -> None:
-    user = {"password": PASSWORD, "opendistro_security_roles": [role], "attributes": attributes}
-    client.transport.perform_request("PUT", f"/_plugins/_security/api/internalusers/{name}", body=user)
+        yield Cluster(place, users, _places(place))
 
 
 def _places(place: Corner) -> dict[str, str]:

@@ -1,0 +1,49 @@
+"""People with OpenSearch accounts and whodid's roles, in a corner of the secured cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from opensearchpy import OpenSearch
+
+from tests.live.corner import Corner, corner
+from tests.opensearch_node import SecuredNode
+from whodid.opensearch.security import role_name, roles
+
+__all__ = ["PASSWORD", "account", "secured_corner"]
+
+PASSWORD = "Str0ng-Pass-Phrase-9!"
+
+
+@contextmanager
+def secured_corner(node: SecuredNode, folder: Path) -> Iterator[Corner]:
+    """A corner, set up with roles of its own; roles and accounts go with it."""
+    administrator = node.settings()
+    host = administrator.pop("opensearch_hosts")[0]
+    with corner(host, folder, **administrator) as place:
+        place.set_up()
+        try:
+            yield place
+        finally:
+            users = _security(place.client, "GET", "internalusers")
+            for name in users:
+                if name.startswith(place.settings.index_prefix):
+                    _security(place.client, "DELETE", f"internalusers/{name}")
+            for name in roles(place.settings):
+                _security(place.client, "DELETE", f"roles/{name}")
+
+
+def account(place: Corner, kind: str, name: str = "", **attributes: str) -> str:
+    """The name of a new user with that role, and `PASSWORD`."""
+    user = f"{place.settings.index_prefix}-{name or kind}"
+    role = role_name(place.settings, kind)
+    body = {"password": PASSWORD, "opendistro_security_roles": [role], "attributes": attributes}
+    _security(place.client, "PUT", f"internalusers/{user}", body)
+    return user
+
+
+def _security(client: OpenSearch, method: str, path: str, body: object = None) -> dict[str, object]:
+    answer: dict[str, object] = client.transport.perform_request(method, f"/_plugins/_security/api/{path}", body=body)
+    return answer
