@@ -12,9 +12,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.browser.accessibility import serious
 from tests.live.corner import Corner, eventually
 
 pytestmark = pytest.mark.live
@@ -159,8 +159,3 @@ def test_axe_finds_nothing_serious(page: Page, panel: str, scheme: str) -> None:
     page.goto(panel + TAB)
     page.locator("#rows a.type").first.click()
     assert serious(page) == []
-
-
-def serious(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in {"serious", "critical"}]

@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
@@ -114,7 +115,8 @@ def serve(settings: Settings, address: Address, *, idle: float | None, on_ready:
         if idle:
             threading.Thread(target=_end_when_idle, args=(server, app, idle), daemon=True).start()
         on_ready(shown)
-        server.run(sockets=[listening])
+        with suppress(KeyboardInterrupt):  # which uvicorn passes on after it has ended well
+            server.run(sockets=[listening])
 
 
 def _config(app: ASGIApp, address: Address) -> uvicorn.Config:
