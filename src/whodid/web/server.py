@@ -42,7 +42,7 @@ class Address:
     def __post_init__(self) -> None:
         public = self.public
         if self.url is not None and (not public or public.scheme != "https" or not public.hostname or "@" in self.url):
-            raise SettingsError(f"--url must be an address such as https://admin.example/audit/, not {self.url!r}")
+            raise SettingsError("--url must be an address such as https://admin.example/audit/, without a password")
         if not is_loopback(self.host) and not self.certificate:
             raise SettingsError(
                 f"--host {self.host} would send passwords and entries unencrypted; give --tls-cert, or listen on "
