@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,3 +35,10 @@ def test_every_path_that_contributing_names_exists() -> None:
 def test_the_search_page_s_python_runs(opensearch_url: str) -> None:
     [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "search.md").read_text(), re.S)
     exec(snippet.replace("http://127.0.0.1:9200", opensearch_url), {})  # noqa: S102 (our own page)
+
+
+def test_the_tab_page_s_python_runs() -> None:
+    [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tab.md").read_text(), re.S)
+    made: dict[str, Any] = {}
+    exec(snippet, made)  # noqa: S102 (our own page)
+    assert [route.path for route in made["app"].routes if route.path.startswith("/admin")] == ["/admin/audit-logs"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -27,7 +26,10 @@ class Kept:
     def rule(self, client: AuditClient) -> str:
         """How long entries are kept, on one line; empty where this user may not know."""
         view = self._view(client)
-        return str(replace(view, partitions=())).removeprefix("retention: ") if view else ""
+        if view is None:
+            return ""
+        rule = "for ever" if view.floor_days is None else f"{view.floor_days} to {view.ceiling_days} days"
+        return f"kept {rule}" + (", but see `whodid retention show`" if view.problems else "")
 
     def until(self, client: AuditClient, entry: Mapping[str, Any], partition: str) -> str:
         """Until when an entry is kept."""

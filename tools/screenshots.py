@@ -1,0 +1,98 @@
+"""Takes docs/tab.png and docs/tab-entry.png: the Audit logs tab with a month of made-up entries, in a real browser.
+
+    python -m tools.screenshots
+
+Starts an OpenSearch of its own, and needs Chromium (`make browser`).
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from examples.demo.platform_app import events
+from playwright.sync_api import sync_playwright
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from tests.browser.conftest import FLAGS
+from tests.web.served import served
+
+from whodid import devserver
+from whodid.opensearch.connection import connect
+from whodid.opensearch.setup import apply, plan
+from whodid.recorder import Recorder
+from whodid.settings import Settings
+from whodid.shipper.service import connected_shipper
+from whodid.web import create_app
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+NAMES = {"6Yk2": "s3-prod-key", "2uJ4": "rnaseq: nightly", "3fT0": "aws-batch-eu", "71": "GITHUB_TOKEN"}
+
+
+def main() -> None:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        devserver.start(port=0, data_dir=Path(folder) / "node", detached=False) as node,
+    ):
+        settings = Settings(
+            host="web-1", service="platform", opensearch_hosts=(node.url,), journal_dir=str(Path(folder) / "journal")
+        )
+        client = connect(settings)
+        apply(plan(client, settings))
+        _record(settings)
+        connected_shipper(settings).run_once()
+        client.indices.refresh(index="whodid-audit-*")
+        tab = create_app(is_root_user=lambda request: True, settings=settings, tabs=[("Users", "#"), ("Settings", "#")])
+        with served(Starlette(routes=[Mount("/admin/audit-logs", tab)])) as url:
+            _take(f"{url}/admin/audit-logs/")
+
+
+def _record(settings: Settings) -> None:
+    chosen = random.Random(6)
+    recorder = Recorder(settings, clock_ns=_clock(chosen))
+    everything = list(events())
+    for _ in range(400):
+        type_, target, who, where, more = chosen.choice(everything)
+        fields = {**who, **where, "target": target, **more}
+        if target in NAMES:
+            fields.setdefault("target_name", NAMES[target])
+        recorder.record(type_, fields)
+    for outcome in ("success", "failure"):
+        who = {"principal": "42", "principal_name": "Ada", "client_ip": "203.0.113.9", "user_agent": "Firefox/150.0"}
+        where = {
+            "organization_id": "1",
+            "organization_name": "Acme",
+            "workspace_id": "11",
+            "workspace_name": "Genomics",
+        }
+        what = {"target": "6Yk2", "target_name": "s3-prod-key", "status": "aws", "outcome": outcome}
+        recorder.record("credentials_updated", {**who, **where, **what, "details": {"changed": "access key"}})
+    recorder.journal.close()
+
+
+def _clock(chosen: random.Random) -> Callable[[], int]:
+    """Moments of the last month, in order."""
+    moments = sorted(chosen.uniform(0, 28 * 86_400) for _ in range(402))
+    begin = time.time() - 28 * 86_400
+    remaining = iter(int((begin + moment) * 1e9) for moment in moments)
+    return lambda: next(remaining)
+
+
+def _take(url: str) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900}, device_scale_factor=1)
+        page.goto(url)
+        page.screenshot(path=DOCS / "tab.png")
+        page.goto(f"{url}?target=6Yk2&type=credentials_updated&since=-7d")
+        page.locator("#rows a.type").first.click()
+        page.screenshot(path=DOCS / "tab-entry.png", full_page=True)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
