@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from examples.demo.platform_app import events
+from examples.demo.platform_app import ACME, ADA, events
 from playwright.sync_api import sync_playwright
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -38,9 +38,8 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         devserver.start(port=0, data_dir=Path(folder) / "node", detached=False) as node,
     ):
-        settings = Settings(
-            host="web-1", service="platform", opensearch_hosts=(node.url,), journal_dir=str(Path(folder) / "journal")
-        )
+        journal = str(Path(folder) / "journal")
+        settings = Settings(host="web-1", service="platform", opensearch_hosts=(node.url,), journal_dir=journal)
         client = connect(settings)
         apply(plan(client, settings))
         _record(settings)
@@ -52,7 +51,7 @@ def main() -> None:
 
 
 def _record(settings: Settings) -> None:
-    chosen = random.Random(6)
+    chosen = random.Random(6)  # noqa: S311 (made-up entries)
     recorder = Recorder(settings, clock_ns=_clock(chosen))
     everything = list(events())
     for _ in range(400):
@@ -70,7 +69,7 @@ def _record(settings: Settings) -> None:
             "workspace_name": "Genomics",
         }
         what = {"target": "6Yk2", "target_name": "s3-prod-key", "status": "aws", "outcome": outcome}
-        recorder.record("credentials_updated", {**who, **where, **what, "details": {"changed": "access key"}})
+        recorder.record("credentials_updated", {**who, **ACME, **what, "details": {"changed": "access key"}})
     recorder.journal.close()
 
 
