@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -20,6 +21,14 @@ from whodid.settings import Settings
 
 NAME = "whodid-audit-retention"
 INDEX = "whodid-audit-2026.11"
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+THEIRS: dict[str, Any] = {
+    "policy": {
+        "description": "somebody else's",
+        "default_state": "hot",
+        "states": [{"name": "hot", "actions": [], "transitions": [{"state_name": "hot"}]}],
+    }
+}
 
 
 @pytest.fixture
@@ -72,7 +81,7 @@ def test_setup_creates_the_policy_and_the_second_run_changes_nothing(
 ) -> None:
     settings = Settings(retention=retention)
     apply(plan(client, settings))
-    assert set(cluster.policies) == {NAME}
+    assert set(cluster.policies.stored) == {NAME}
     cluster.writes.clear()
     assert kinds(client, settings) == ["unchanged", "unchanged"]
     apply(plan(client, settings))
@@ -103,34 +112,35 @@ def test_an_index_made_before_the_policy_is_put_under_it(cluster: IsmStandIn, cl
     changes = plan(client, Settings())
     assert changes[2].what == f"{INDEX} under {NAME}"
     apply(changes)
-    assert cluster.indices == {INDEX: NAME}
+    assert cluster.managed() == {INDEX: NAME}
     assert kinds(client, Settings()) == ["unchanged", "unchanged"]
-    assert retention_in_force(client, Settings()).partitions == {INDEX: True}
+    assert retention_in_force(client, Settings(), NOW).problems == ()
 
 
 def test_an_index_under_another_policy_is_shown_as_not_under_ours(cluster: IsmStandIn, client: OpenSearch) -> None:
     apply(plan(client, Settings()))
-    Ism(client).put_policy("theirs", policy_body(Settings(retention="off")), None)
+    Ism(client).put_policy("theirs", THEIRS, None)
     cluster.create_index(INDEX, policy="theirs", mark=MARK)
-    view = retention_in_force(client, Settings())
-    assert view.partitions == {INDEX: False}
-    assert f"not yet under the policy: {INDEX}" in str(view)
+    view = retention_in_force(client, Settings(), NOW)
+    assert view.problems == (f"{INDEX}: under another policy, theirs",)
+    assert f"{INDEX}: under another policy, theirs" in str(view)
+    assert kinds(client, Settings()) == ["unchanged", "unchanged", "unavailable"]
 
 
 def test_setup_again_before_ism_has_seen_the_index_is_no_error(cluster: IsmStandIn, client: OpenSearch) -> None:
     cluster.create_index(INDEX, mark=MARK)
     apply(plan(client, Settings()))
-    cluster.swept = False
+    cluster.indices[INDEX].job, cluster.lazy = None, True
     apply(plan(client, Settings()))
-    assert cluster.indices == {INDEX: NAME}
+    assert cluster.managed() == {INDEX: NAME}
 
 
 def test_an_index_that_another_policy_took_first_is_an_error(cluster: IsmStandIn, client: OpenSearch) -> None:
     cluster.create_index(INDEX, mark=MARK)
     changes = plan(client, Settings())
     apply(changes[:2])
-    Ism(client).put_policy("theirs", policy_body(Settings(retention="off")), None)
-    cluster.indices[INDEX] = "theirs"
+    Ism(client).put_policy("theirs", THEIRS, None)
+    Ism(client).add(INDEX, "theirs")
     with pytest.raises(OpenSearchError, match="already has a policy"):
         apply(changes[2:])
 
@@ -169,7 +179,7 @@ def test_a_cluster_without_the_plugin_is_told_from_one_that_refuses() -> None:
     with closing(IsmStandIn(plugin=False)) as bare, closing(OpenSearch(hosts=[bare.url], max_retries=0)) as client:
         assert not Ism(client).available()
         assert kinds(client, Settings()) == ["create", "unavailable"]
-        assert retention_in_force(client, Settings()).enforced_by == "nothing"
+        assert retention_in_force(client, Settings()).enforced_by == "whodid"
 
 
 def test_a_policy_that_is_missing_is_none(cluster: IsmStandIn, client: OpenSearch) -> None:

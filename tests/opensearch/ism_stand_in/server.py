@@ -1,0 +1,285 @@
+"""The server: HTTP on loopback, the indices, and the calls of the plugin on them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from .answers import Answer, Refused, error
+from .jobs import Index, Job
+from .policies import Policies
+
+__all__ = ["IsmStandIn"]
+
+_ALREADY = "This index already has a policy, use the update policy API to update index policies"
+_START = 1_795_408_989_000
+
+
+class IsmStandIn:
+    """Time is `now` (ms) and moves by `advance` alone; then ISM sweeps, and each job runs once.
+
+    `lazy` leaves jobs as they are, so that a test can let them `run` one by one. `refuse_add` is the reason for which
+    every `add` fails. `writes` are the requests that would change something.
+    """
+
+    def __init__(self, *, plugin: bool = True) -> None:
+        self.plugin = plugin
+        self.now = _START
+        self.lazy = False
+        self.policies = Policies()
+        self.templates: dict[str, Any] = {}
+        self.indices: dict[str, Index] = {}
+        self.refuse_add = ""
+        self.writes: list[str] = []
+        stand_in = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def _answer(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                body = json.loads(self.rfile.read(length)) if length else None
+                status, content = stand_in.answer(self.command, self.path, body)
+                data = json.dumps(content).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json; charset=UTF-8")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(data)
+
+            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _answer  # noqa: N815 (looked for by the base class)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def create_index(
+        self,
+        name: str,
+        *,
+        policy: str | None = None,
+        mark: dict[str, Any] | None = None,
+        entries: int = 0,
+        age: int = 0,
+    ) -> Index:
+        """An index made `age` days ago, with a job that runs already if `policy` is given."""
+        made = Index(name, self.now - age * 86_400_000, f"uuid-{name}", mark, entries)
+        self.indices[name] = made
+        if policy:
+            made.job = self._job(policy)
+            self.run(name, 2)
+        return made
+
+    def managed(self) -> dict[str, str | None]:
+        """The policy of each index."""
+        return {name: index.job.policy_id if index.job else index.attached for name, index in self.indices.items()}
+
+    def advance(self, seconds: float) -> None:
+        """Time passes, and ISM looks once at the end of it."""
+        self.now += round(seconds * 1000)
+        self.sweep()
+        for name in list(self.indices):
+            self.run(name)
+
+    def sweep(self) -> None:
+        """Makes the jobs of indices that were put under a policy, or match a template that is older than they are."""
+        for index in self.indices.values():
+            name = index.attached or self._by_template(index)
+            if index.job is None and name in self.policies.stored:
+                index.job = self._job(name)
+
+    def run(self, name: str, times: int = 1) -> None:
+        """Runs of one index's job."""
+        for _ in range(times):
+            if name not in self.indices:
+                return
+            index = self.indices[name]
+            index.run(self.policies.stored.get(index.job.policy_id) if index.job else None, self.now)
+            if index.gone:
+                del self.indices[name]
+
+    def _job(self, name: str) -> Job:
+        stored = self.policies.find(name)
+        return Job(name, stored["policy"], (stored["_seq_no"], stored["_primary_term"]))
+
+    def _by_template(self, index: Index) -> str | None:
+        found: list[tuple[int, str]] = []
+        for name, about in self.policies.stored.items():
+            for template in about["policy"].get("ism_template") or []:
+                old_enough = template["last_updated_time"] < index.created
+                if old_enough and any(fnmatchcase(index.name, pattern) for pattern in template["index_patterns"]):
+                    found.append((template.get("priority", 0), name))
+        return max(found)[1] if found else None
+
+    def answer(self, method: str, target: str, body: Any) -> Answer:
+        if method in {"PUT", "POST", "DELETE"} and not target.split("?")[0].endswith("/_count"):
+            self.writes.append(f"{method} {urlsplit(target).path}")
+        try:
+            return self._routed(method, target, body)
+        except Refused as refused:
+            return refused.answer
+
+    def _routed(self, method: str, target: str, body: Any) -> Answer:
+        parts = urlsplit(target)
+        path = [unquote(part) for part in parts.path.split("/") if part]
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        match path:
+            case ["_cat", "plugins"]:
+                return 200, []
+            case ["_cat", "health"]:
+                return 200, [{"epoch": str(self.now // 1000)}]
+            case ["_index_template", name]:
+                return self._template(method, name, body)
+            case ["_plugins", "_ism", *call] if self.plugin:
+                if not self.lazy and method == "GET" and call[0] == "explain":
+                    self.sweep()
+                return self._ism(method, call, query, body)
+            case [pattern, "_mapping"]:
+                return 200, {
+                    one.name: {"mappings": {"_meta": one.mark} if one.mark else {}} for one in self._like(pattern)
+                }
+            case [pattern, "_settings", *_]:
+                return 200, {
+                    one.name: {"settings": {"index.creation_date": str(one.created)}} for one in self._like(pattern)
+                }
+            case [pattern, "_count"]:
+                return 200, {"count": sum(one.entries for one in self._like(pattern))}
+        return 400, {"error": f"no handler found for uri [{target}] and method [{method}]"}
+
+    def _template(self, method: str, name: str, body: Any) -> Answer:
+        if method == "PUT":
+            self.templates[name] = {**body, "composed_of": []}
+            return 200, {"acknowledged": True}
+        if name not in self.templates:
+            raise error(404, "resource_not_found_exception", f"index template matching [{name}] not found")
+        return 200, {"index_templates": [{"name": name, "index_template": self.templates[name]}]}
+
+    def _like(self, expression: str) -> list[Index]:
+        patterns = expression.split(",")
+        return [one for name, one in self.indices.items() if any(fnmatchcase(name, each) for each in patterns)]
+
+    def _ism(self, method: str, call: list[str], query: dict[str, str], body: Any) -> Answer:
+        kind, name = call[0], "/".join(call[1:])
+        match method, kind:
+            case "GET", "policies":
+                return self.policies.get(name) if name else self.policies.listed(query)
+            case "PUT", "policies":
+                return self.policies.put(name, query, body, self.now)
+            case "DELETE", "policies":
+                return self.policies.delete(name)
+            case "GET", "explain":
+                return self._explain(name, query)
+            case "POST", "add" | "change_policy" | "retry" | "remove":
+                calls: dict[str, Callable[[str, Any], Answer]] = {
+                    "add": self._add,
+                    "change_policy": self._change_policy,
+                    "retry": self._retry,
+                    "remove": self._remove,
+                }
+                return calls[kind](name, body or {})
+        allowed = "[GET, HEAD, DELETE, PUT]"
+        reason = (
+            f"Incorrect HTTP method for uri [/_plugins/_ism/{kind}/{name}] and method [{method}], allowed: {allowed}"
+        )
+        return 405, {"error": reason, "status": 405}
+
+    def _explain(self, pattern: str, query: dict[str, str]) -> Answer:
+        """Every index of the pattern at once; `size` and `from` are for a call without one."""
+        if "sortField" in query:
+            cause = {"type": "query_shard_exception", "index": ".opendistro-ism-config", "index_uuid": "x"}
+            cause["reason"] = f"No mapping found for [{query['sortField']}] in order to sort on"
+            shard = {"shard": 0, "index": ".opendistro-ism-config", "node": "x", "reason": cause}
+            whole = {"type": "search_phase_execution_exception", "reason": "all shards failed", "phase": "query"}
+            return 400, {
+                "error": {"root_cause": [cause], **whole, "grouped": True, "failed_shards": [shard]},
+                "status": 400,
+            }
+        found = self._like(pattern)
+        if not found:
+            raise error(400, "action_request_validation_exception", "Validation Failed: 1: no documents to get;")
+        show = query.get("show_policy") == "true"
+        told: dict[str, Any] = {one.name: one.explained(show) for one in found}
+        if query.get("validate_action") == "true":
+            for one in found:
+                message = f"Transition action validation passed for [index={one.name}]"
+                told[one.name]["validate"] = {"validation_message": message, "validation_status": "passed"}
+        return 200, {**told, "total_managed_indices": sum(1 for one in found if one.job)}
+
+    def _add(self, pattern: str, body: Any) -> Answer:
+        if "policy_id" not in body:
+            raise error(400, "illegal_argument_exception", "Missing policy_id")
+        self.policies.find(body["policy_id"])
+
+        def put_under(one: Index) -> str:
+            if self.refuse_add or one.job or one.attached:
+                return self.refuse_add or _ALREADY
+            one.attached = body["policy_id"]
+            return ""
+
+        return self._each(self._like(pattern), put_under)
+
+    def _change_policy(self, pattern: str, body: Any) -> Answer:
+        stored = self.policies.find(body["policy_id"])
+        self._must_exist(pattern)
+        included = {each["state"] for each in body.get("include", [])}
+        chosen = [one for one in self._like(pattern) if not included or (one.job and one.job.state in included)]
+
+        def change(one: Index) -> str:
+            if one.job is None:
+                return "This index is not being managed"
+            one.job.pending = stored, body.get("state")
+            return ""
+
+        return self._each(chosen, change)
+
+    def _retry(self, pattern: str, _: Any) -> Answer:
+        def retry(one: Index) -> str:
+            if one.job is None:
+                return "This index is not being managed."
+            if not (one.job.failed or (one.job.action or {}).get("failed")):
+                return "This index is not in failed state."
+            one.job.failed, one.job.enabled = False, True
+            return ""
+
+        return self._each(self._like(pattern), retry)
+
+    def _remove(self, pattern: str, _: Any) -> Answer:
+        self._must_exist(pattern)
+
+        def remove(one: Index) -> str:
+            if one.job is None and one.attached is None:
+                return "This index does not have a policy to remove"
+            one.job = one.attached = None
+            return ""
+
+        return self._each(self._like(pattern), remove)
+
+    def _each(self, chosen: Iterable[Index], do: Callable[[Index], str]) -> Answer:
+        done, failed = 0, []
+        for one in chosen:
+            reason = do(one)
+            done += not reason
+            if reason:
+                failed.append({"index_name": one.name, "index_uuid": one.uuid, "reason": reason})
+        return 200, {"updated_indices": done, "failures": bool(failed), "failed_indices": failed}
+
+    def _must_exist(self, name: str) -> None:
+        if "*" not in name and name not in self.indices:
+            where: dict[str, Any] = {
+                "index": name,
+                "resource.id": name,
+                "resource.type": "index_or_alias",
+                "index_uuid": "_na_",
+            }
+            raise error(404, "index_not_found_exception", f"no such index [{name}]", **where)
