@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -14,8 +16,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from tests.live.corner import Corner, corner, eventually
-from whodid.opensearch.ism import Ism, policy_name
+from whodid.opensearch.ism import Ism, policy_body, policy_name
 from whodid.opensearch.retention import retention_in_force
+from whodid.opensearch.retention_change import set_retention
 from whodid.opensearch.setup import plan
 
 pytestmark = pytest.mark.ism
@@ -86,3 +89,53 @@ def test_an_index_made_before_the_policy_is_taken_by_setup(place: Corner) -> Non
     assert kinds(place) == ["unchanged", "create", "update"]
     place.set_up()
     assert _managed(place)["policy_id"] == name
+
+
+@pytest.fixture
+def quick_jobs(place: Corner) -> Iterator[None]:
+    """Has ISM look every minute instead of every five, for as long as the test takes."""
+    setting = "plugins.index_state_management.job_interval"
+    place.client.cluster.put_settings(body={"transient": {setting: 1}})
+    yield
+    place.client.cluster.put_settings(body={"transient": {setting: None}})
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("quick_jobs")
+def test_a_changed_retention_reaches_every_partition(place: Corner) -> None:
+    place.set_up()
+    place.record(1)
+    place.ship()
+    _managed(place)
+    longer = replace(place.settings, retention="400d")
+    report = set_retention(place.client, longer, tries=600, pause=_pause)
+    assert (len(report.running), report.problems) == (1, {})
+    view = retention_in_force(place.client, longer)
+    assert (view.floor_days, view.ceiling_days, view.problems) == (400, 433, ())
+    again = set_retention(place.client, longer, tries=1, pause=lambda: None)
+    assert again == report
+    off = set_retention(place.client, replace(longer, retention="off"), tries=600, pause=_pause)
+    assert (len(off.running), off.problems) == (1, {})
+    back = set_retention(place.client, longer, tries=600, pause=_pause)
+    assert (len(back.running), back.problems) == (1, {})
+
+
+def _pause() -> None:
+    threading.Event().wait(2)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("quick_jobs")
+def test_a_partition_past_its_age_is_really_deleted(place: Corner) -> None:
+    """With the policy as it is, but for an age of a minute."""
+    place.set_up()
+    ism, name = Ism(place.client), policy_name(place.settings)
+    body = policy_body(place.settings)
+    body["policy"]["states"][0]["transitions"][0]["conditions"]["min_index_age"] = "1m"
+    ism.put_policy(name, body, ism.policy(name))
+    place.record(1)
+    place.ship()
+    pattern = f"{place.settings.index_prefix}-*"
+    assert ism.explain(pattern)
+    assert eventually(lambda: not ism.explain(pattern), 1500)
+    assert not place.client.indices.exists(index=pattern, params={"allow_no_indices": "false"})
