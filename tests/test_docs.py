@@ -42,3 +42,10 @@ def test_the_tab_page_s_python_runs() -> None:
     made: dict[str, Any] = {}
     exec(snippet, made)  # noqa: S102 (our own page)
     assert [route.path for route in made["app"].routes if route.path.startswith("/admin")] == ["/admin/audit-logs"]
+
+
+def test_every_test_that_the_seed_page_names_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "seed.md").read_text())
+    assert len(named) > 25
+    for path, function in named:
+        assert f"def {function or 'test_'}" in (ROOT / path).read_text(), (path, function)

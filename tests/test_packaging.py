@@ -161,5 +161,6 @@ def test_the_other_snippets_of_the_readme_run(environment: Path, tmp_path: Path)
         "credentials_created",
         "credentials_updated",
         "credentials_accessed",
+        "workflow_completed",
     ]
     compile(blocks("python")[2], "README.md", "exec")

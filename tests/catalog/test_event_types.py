@@ -94,7 +94,6 @@ _RUN = {"details": {"run_id": "4kP8"}}
 NEEDS: Mapping[str, Mapping[str, Any]] = {
     **{name: _BUCKET for name, resource in TYPES.items() if resource in {"data_link", "data_link_file"}},
     **{name: _BUILD for name, resource in TYPES.items() if resource == "studio_environment"},
-    "credentials_accessed": {"principal": "system", "client_ip": None},
     "workflow_relaunched": _RUN,
     "workflow_resumed": _RUN,
     "workflow_status_changed": {"status": "RUNNING"},
@@ -242,14 +241,12 @@ def test_an_event_of_a_bucket_says_whether_the_bucket_is_public(recorder: Record
         recorder.record(name, valid(name, details={"visibility": visibility, "path": "a/b.csv"}))
 
 
-def test_credentials_are_accessed_by_the_system_even_inside_a_user_s_request(recorder: Recorder) -> None:
-    with whodid.context(principal="42", client_ip="203.0.113.9", user_agent="curl"):
-        assert "principal must be 'system'" in refusal(recorder, "credentials_accessed", {"target": "6Yk2"})
-        for _ in range(2):
-            recorder.record("credentials_accessed", {"target": "6Yk2", "principal": "system"})
-    entries = journalled(recorder)
-    assert [(entry["principal"], entry["seq"]) for entry in entries] == [("system", 1), ("system", 2)]
-    assert not any({"client_ip", "user_agent"} & entry.keys() for entry in entries)
+def test_every_access_to_credentials_is_an_entry_for_a_user_or_by_the_application_itself(recorder: Recorder) -> None:
+    with whodid.context(principal="42", client_ip="203.0.113.9"):
+        for principal in ("42", "42", "system"):
+            recorder.record("credentials_accessed", {"target": "6Yk2", "principal": principal})
+    found = [(entry["principal"], entry.get("client_ip"), entry["seq"]) for entry in journalled(recorder)]
+    assert found == [("42", "203.0.113.9", 1), ("42", "203.0.113.9", 2), ("system", None, 3)]
 
 
 def test_a_sign_in_has_an_address_and_may_fail_for_someone_unknown(recorder: Recorder) -> None:
