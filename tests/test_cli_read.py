@@ -70,7 +70,7 @@ def test_counts_and_verdicts_are_json(place: Corner) -> None:
     assert lines(run(place, "count", "--by", "type", "--json")[0]) == [{"credentials_created": 3}]
     assert lines(run(place, "verify", "--json")[0])[0]["intact"] is True
     status = lines(run(place, "status", "--json")[0])[0]
-    assert (status["backlog"], status["problems"], status["cluster"]["enforced_by"]) == (0, [], "nothing")
+    assert (status["backlog"], status["problems"], status["cluster"]["enforced_by"]) == (0, [], "whodid")
 
 
 def test_usage_is_2_and_no_answer_is_1(place: Corner, tmp_path: Path) -> None:
