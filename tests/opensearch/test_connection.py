@@ -324,3 +324,14 @@ def test_a_client_certificate_is_shown_to_a_cluster_that_asks_for_one(keys: Path
     trusted = {"opensearch_hosts": (sent.url,), "opensearch_ca": str(keys / "ours.pem")}
     ask(Settings(**trusted, **named))  # type: ignore[arg-type] # hosts and strings
     assert isinstance(failure(Settings(**trusted)), OpenSearchUnavailable)  # type: ignore[arg-type] # as above
+
+
+def test_a_host_that_is_away_is_passed_over(front: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        dead = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    answer = b'{"version":{"number":"3.4.0","distribution":"opensearch"}}'
+    for hosts in ((dead, front(200, answer).url), (front(200, answer).url, dead)):
+        client = connect(Settings(opensearch_hosts=hosts))
+        for _ in range(4):
+            with translated("the search"):
+                assert client.info()["version"]["number"] == "3.4.0"

@@ -43,6 +43,8 @@ Examples:
   whodid ship                            send journalled entries, until stopped
   whodid search --principal 42 --since -7d
   whodid verify                          check that nothing was changed or removed
+  whodid retention show                  how long entries are kept, and who sees to it
+  whodid web                             the Audit logs tab, in a browser
 
 Settings come from options, WHODID_… variables and a file (--config or WHODID_CONFIG), in that order; each setting of
 config/whodid.toml is also an option of every command, such as --journal-dir or --opensearch-hosts.

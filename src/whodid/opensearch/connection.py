@@ -1,6 +1,7 @@
 """The connection: an OpenSearch client made from the settings, and its errors in our words.
 
-TLS is verified, with the system's authorities or `opensearch_ca`. Nothing here retries: who calls knows better when.
+TLS is verified, with the system's authorities or `opensearch_ca`. A host that can't be reached is passed over;
+nothing else is retried here: who calls knows better when.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def connect(settings: Settings) -> OpenSearch:
     return OpenSearch(
         hosts=list(settings.opensearch_hosts),
         timeout=settings.opensearch_timeout,
-        max_retries=0,
+        max_retries=len(settings.opensearch_hosts) - 1,  # a host that is away is passed over
         retry_on_timeout=False,
         **options,
     )
