@@ -55,6 +55,19 @@ def newest_first(place: Corner, wanted: Callable[[Entry], bool] = lambda entry: 
     return sorted(entries, key=lambda entry: (entry["@timestamp"], entry["journal"], entry["seq"]), reverse=True)
 
 
+def test_pages_skip_and_double_nothing_where_several_entries_share_a_moment(place: Corner, client: AuditClient) -> None:
+    seen: list[Entry] = []
+    page = client.page(size=2)
+    while page.next:
+        seen += page.entries
+        page = client.page(size=2, after=page.next)
+    assert seen + page.entries == newest_first(place)
+    assert [len(client.page(size=size).entries) for size in (1, 7)] == [1, 7]
+    for size in (0, 8):
+        with pytest.raises(QueryError, match="size must be 1 to"):
+            client.page(size=size)
+
+
 def within(network: str) -> Callable[[Entry], bool]:
     return lambda entry: ipaddress.ip_address(entry["client_ip"]) in ipaddress.ip_network(network)
 

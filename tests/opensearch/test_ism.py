@@ -65,6 +65,14 @@ def test_a_partition_goes_once_its_youngest_entry_is_as_old_as_the_retention_and
     assert [list(action) for action in found["delete"]["actions"]] == [["retry", "delete"]]
 
 
+def test_partitions_of_an_earlier_length_keep_their_entries_as_long_as_promised() -> None:
+    """The policy is one for all of them: the longest counts."""
+    shorter = Settings(partition="day", retention="365d")
+    for names, age in ((["whodid-audit-2026.11.22"], "368d"), (["whodid-audit-2026.10", "x"], "398d")):
+        [live, _] = policy_body(shorter, names)["policy"]["states"]
+        assert live["transitions"] == [{"state_name": "delete", "conditions": {"min_index_age": age}}]
+
+
 def test_off_deletes_nothing() -> None:
     found = states(Settings(retention="off"))
     assert list(found) == ["live"]

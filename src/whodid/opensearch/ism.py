@@ -6,9 +6,11 @@ told; GET adds fields that PUT did not have; without the plugin every call is a 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..entry import partition_end, partition_start
 from ..errors import OpenSearchError
 from ..settings import Settings, retention_days
 from .connection import translated
@@ -17,12 +19,10 @@ from .template import index_pattern
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["CLOCK_SKEW_DAYS", "PARTITION_DAYS", "Ism", "StoredPolicy", "policy_body", "policy_name"]
+__all__ = ["Ism", "StoredPolicy", "margin_days", "policy_body", "policy_name"]
 
-PARTITION_DAYS = {"month": 31, "week": 7, "day": 1}
-"""The longest a partition of each length can be."""
-
-CLOCK_SKEW_DAYS = 2
+_PARTITION_DAYS = {"month": 31, "week": 7, "day": 1}
+_CLOCK_SKEW_DAYS = 2
 _ADDED_BY_GET = {"policy_id", "last_updated_time", "schema_version", "error_notification"}
 _RETRY = {"count": 3, "backoff": "exponential", "delay": "1m"}
 _ALREADY = "This index already has a policy"
@@ -32,17 +32,30 @@ def policy_name(settings: Settings) -> str:
     return f"{settings.index_prefix}-retention"
 
 
-def policy_body(settings: Settings) -> dict[str, Any]:
-    """The body of `PUT _plugins/_ism/policies/<policy_name>`.
+def margin_days(settings: Settings, partitions: Iterable[str] = ()) -> int:
+    """How much longer than the retention an index must live, so that its last entry lives as long as promised.
+
+    The longest that a partition can be, by the setting and by the names of those that exist (the setting may have been
+    another one), and two days for clocks that differ.
+    """
+    spans = (
+        (partition_start(settings.index_prefix, one), partition_end(settings.index_prefix, one)) for one in partitions
+    )
+    lengths = [31 if (end - start).days > 7 else (end - start).days for start, end in spans if start and end]
+    return max([_PARTITION_DAYS[settings.partition], *lengths]) + _CLOCK_SKEW_DAYS
+
+
+def policy_body(settings: Settings, partitions: Iterable[str] = ()) -> dict[str, Any]:
+    """The body of `PUT _plugins/_ism/policies/<policy_name>`, for a cluster with these partitions.
 
     ISM counts from the creation of the index, so a partition goes once its youngest entry is as old as the retention:
-    the days of `retention`, and the partition's own length, and a margin for clocks.
+    after the days of `retention` and the margin.
     """
     days = retention_days(settings.retention)
     transitions: list[dict[str, Any]] = []
     states: list[dict[str, Any]] = [{"name": "live", "actions": [], "transitions": transitions}]
     if days is not None:
-        age = f"{days + PARTITION_DAYS[settings.partition] + CLOCK_SKEW_DAYS}d"
+        age = f"{days + margin_days(settings, partitions)}d"
         transitions.append({"state_name": "delete", "conditions": {"min_index_age": age}})
         states.append({"name": "delete", "actions": [{"retry": _RETRY, "delete": {}}], "transitions": []})
     return {

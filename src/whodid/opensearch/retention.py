@@ -7,14 +7,14 @@ and at most the `ceiling`: the retention, and the longest partition, and two day
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..entry import partition_end, partition_start
 from ..settings import Settings, parse_age, retention_days
 from .connection import translated
-from .ism import CLOCK_SKEW_DAYS, PARTITION_DAYS, Ism, StoredPolicy, policy_name
+from .ism import Ism, StoredPolicy, margin_days, policy_name
 from .managed import Managed, managed
 from .template import index_pattern
 
@@ -100,11 +100,11 @@ def retention_in_force(client: OpenSearch, settings: Settings, now: datetime | N
     """Asks the cluster. Raises `OpenSearchError`."""
     now = now or datetime.now(UTC)
     asked = retention_days(settings.retention)
-    length = PARTITION_DAYS[settings.partition] + CLOCK_SKEW_DAYS
     created = creation_dates(client, settings)
+    margin = margin_days(settings, created)
     ism = Ism(client)
     if not ism.available():
-        ceiling = None if asked is None else asked + length
+        ceiling = None if asked is None else asked + margin
         found = [_by_whodid(settings, name, at, asked, ceiling, now) for name, at in created.items()]
         return RetentionView(asked, asked, ceiling, "whodid", tuple(found))
     stored = ism.policy(policy_name(settings))
@@ -114,8 +114,12 @@ def retention_in_force(client: OpenSearch, settings: Settings, now: datetime | N
         )
     ceiling = _deletion_days(stored.policy)
     states = {one.index: one for one in managed(ism.explain(index_pattern(settings)))}
-    found = [_by_ism(settings, name, at, states.get(name, Managed(name)), stored, now) for name, at in created.items()]
-    return RetentionView(asked, None if ceiling is None else ceiling - length, ceiling, "ism", tuple(found))
+    kept = timedelta(days=margin)
+    found = [
+        _by_ism(settings, Partition(name, at, None, None), states.get(name, Managed(name)), stored, kept, now)
+        for name, at in created.items()
+    ]
+    return RetentionView(asked, None if ceiling is None else ceiling - margin, ceiling, "ism", tuple(found))
 
 
 def creation_dates(client: OpenSearch, settings: Settings) -> dict[str, datetime]:
@@ -158,22 +162,22 @@ def deletion_date(settings: Settings, name: str, created: datetime) -> datetime:
     end = partition_end(settings.index_prefix, name)
     if days is None or end is None:
         raise ValueError(f"{name} is never deleted")
-    by_age = created + timedelta(days=days + PARTITION_DAYS[settings.partition] + CLOCK_SKEW_DAYS)
-    return max(by_age, end + timedelta(days=days + CLOCK_SKEW_DAYS))
+    by_age = created + timedelta(days=days + margin_days(settings, [name]))
+    return max(by_age, end + timedelta(days=days + 2))
 
 
 def _by_ism(
-    settings: Settings, name: str, created: datetime, about: Managed, stored: StoredPolicy, now: datetime
+    settings: Settings, one: Partition, about: Managed, stored: StoredPolicy, margin: timedelta, now: datetime
 ) -> Partition:
     days = _deletion_days(about.policy or stored.policy)
     problem = about.problem(policy_name(settings), stored)
     if days is None or about.policy_id is None:
-        return Partition(name, created, None, None, problem)
-    goes = created + timedelta(days=days)
-    length = PARTITION_DAYS[settings.partition] + CLOCK_SKEW_DAYS
+        return replace(one, problem=problem)
+    goes = one.created + timedelta(days=days)
     if not problem and now > goes + _OVERDUE:
         problem = f"should be gone since {goes:%Y-%m-%d}: {about.message or 'ISM has not deleted it'}"
-    return Partition(name, created, _first(settings, name) + timedelta(days=days - length), goes, problem)
+    floor = _first(settings, one.name) + timedelta(days=days) - margin
+    return replace(one, floor=floor, ceiling=goes, problem=problem)
 
 
 def _first(settings: Settings, name: str) -> datetime:

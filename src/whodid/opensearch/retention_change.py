@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import OpenSearchError
 from ..settings import Settings, retention_days
 from .connection import translated
-from .ism import CLOCK_SKEW_DAYS, PARTITION_DAYS, Ism, StoredPolicy, policy_body, policy_name
+from .ism import Ism, StoredPolicy, margin_days, policy_body, policy_name
 from .managed import Managed, managed
 from .retention import creation_dates, retention_in_force
 from .template import index_pattern
@@ -95,10 +95,11 @@ def doomed(client: OpenSearch, settings: Settings, now: datetime) -> list[Doomed
     days = retention_days(settings.retention)
     if days is None:
         return []
-    ceiling = timedelta(days=days + PARTITION_DAYS[settings.partition] + CLOCK_SKEW_DAYS)
+    created = creation_dates(client, settings)
+    ceiling = timedelta(days=days + margin_days(settings, created))
     view = retention_in_force(client, settings, now)
     due = {one.name for one in view.partitions if one.ceiling and one.ceiling <= now}
-    names = [name for name, at in creation_dates(client, settings).items() if at + ceiling <= now and name not in due]
+    names = [name for name, at in created.items() if at + ceiling <= now and name not in due]
     return [Doomed(name, _count(client, name)) for name in names]
 
 
@@ -135,7 +136,7 @@ def set_retention(
             "this cluster has no Index State Management, so there is no policy to set: `whodid ship` and `whodid "
             f'retention enforce` delete by the setting itself; set retention = "{settings.retention}" there'
         )
-    wanted = policy_body(settings)
+    wanted = policy_body(settings, creation_dates(client, settings))
     stored = _store(ism, name, wanted)
     report = Report()
     for move in moves(_indices(ism, settings), name, stored, wanted["policy"], take_over=take_over):

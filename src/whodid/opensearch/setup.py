@@ -16,6 +16,7 @@ from .clock import cluster_now
 from .connection import translated
 from .ism import Ism, policy_body, policy_name
 from .managed import managed
+from .retention import creation_dates
 from .retention_change import Move, doomed, in_words, make_move, moves
 from .security import plan_roles
 from .template import MARK, index_pattern, index_template, template_name
@@ -96,7 +97,7 @@ def _retention(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
         )
         return (Change(f"ISM policy {name}", "unavailable", note="" if settings.retention == "off" else note),)
     stored = ism.policy(name)
-    wanted = policy_body(settings)
+    wanted = policy_body(settings, creation_dates(client, settings))
 
     def make() -> None:
         ism.put_policy(name, wanted, stored)
