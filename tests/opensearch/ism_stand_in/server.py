@@ -1,22 +1,26 @@
-"""The server: HTTP on loopback, the indices, and the calls of the plugin on them."""
+"""The server: HTTP on loopback, what is stored, and the time."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from .answers import Answer, Refused, error
+from .indices import index_call, must_be_new, refuse_settings
 from .jobs import Index, Job
+from .managed import Managed
 from .policies import Policies
 
 __all__ = ["IsmStandIn"]
 
-_ALREADY = "This index already has a policy, use the update policy API to update index policies"
+_PLUGINS = [
+    {"name": "n1", "component": component, "version": "3.4.0.0"}
+    for component in ("opensearch-index-management", "opensearch-job-scheduler")
+]
 _START = 1_795_408_989_000
 
 
@@ -34,6 +38,7 @@ class IsmStandIn:
         self.policies = Policies()
         self.templates: dict[str, Any] = {}
         self.indices: dict[str, Index] = {}
+        self._managed = Managed(self.indices, self.policies)
         self.refuse_add = ""
         self.writes: list[str] = []
         stand_in = self
@@ -136,7 +141,7 @@ class IsmStandIn:
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         match path:
             case ["_cat", "plugins"]:
-                return 200, []
+                return 200, _PLUGINS if self.plugin else []
             case ["_cat", "health"]:
                 return 200, [{"epoch": str(self.now // 1000)}]
             case ["_index_template", name]:
@@ -145,17 +150,20 @@ class IsmStandIn:
                 if not self.lazy and method == "GET" and call[0] == "explain":
                     self.sweep()
                 return self._ism(method, call, query, body)
-            case [pattern, "_mapping"]:
-                return 200, {
-                    one.name: {"mappings": {"_meta": one.mark} if one.mark else {}} for one in self._like(pattern)
-                }
-            case [pattern, "_settings", *_]:
-                return 200, {
-                    one.name: {"settings": {"index.creation_date": str(one.created)}} for one in self._like(pattern)
-                }
-            case [pattern, "_count"]:
-                return 200, {"count": sum(one.entries for one in self._like(pattern))}
+            case ["_cat", "indices", *_] | [_] | [_, "_mapping" | "_settings" | "_count", *_]:
+                if method == "PUT":
+                    return self._create(path[0], body or {})
+                answered = index_call(self.indices, method, path, query)
+                if answered:
+                    return answered
         return 400, {"error": f"no handler found for uri [{target}] and method [{method}]"}
+
+    def _create(self, name: str, body: dict[str, Any]) -> Answer:
+        if not self.plugin:
+            refuse_settings(body.get("settings", {}))
+        must_be_new(self.indices, name)
+        self.create_index(name, mark=body.get("mappings", {}).get("_meta"))
+        return 200, {"acknowledged": True, "shards_acknowledged": True, "index": name}
 
     def _template(self, method: str, name: str, body: Any) -> Answer:
         if method == "PUT":
@@ -164,10 +172,6 @@ class IsmStandIn:
         if name not in self.templates:
             raise error(404, "resource_not_found_exception", f"index template matching [{name}] not found")
         return 200, {"index_templates": [{"name": name, "index_template": self.templates[name]}]}
-
-    def _like(self, expression: str) -> list[Index]:
-        patterns = expression.split(",")
-        return [one for name, one in self.indices.items() if any(fnmatchcase(name, each) for each in patterns)]
 
     def _ism(self, method: str, call: list[str], query: dict[str, str], body: Any) -> Answer:
         kind, name = call[0], "/".join(call[1:])
@@ -179,107 +183,17 @@ class IsmStandIn:
             case "DELETE", "policies":
                 return self.policies.delete(name)
             case "GET", "explain":
-                return self._explain(name, query)
-            case "POST", "add" | "change_policy" | "retry" | "remove":
-                calls: dict[str, Callable[[str, Any], Answer]] = {
-                    "add": self._add,
-                    "change_policy": self._change_policy,
-                    "retry": self._retry,
-                    "remove": self._remove,
-                }
-                return calls[kind](name, body or {})
+                return self._managed.explain(name, query)
+            case "POST", "add":
+                return self._managed.add(name, body or {}, self.refuse_add)
+            case "POST", "change_policy":
+                return self._managed.change_policy(name, body or {})
+            case "POST", "retry":
+                return self._managed.retry(name)
+            case "POST", "remove":
+                return self._managed.remove(name)
         allowed = "[GET, HEAD, DELETE, PUT]"
         reason = (
             f"Incorrect HTTP method for uri [/_plugins/_ism/{kind}/{name}] and method [{method}], allowed: {allowed}"
         )
         return 405, {"error": reason, "status": 405}
-
-    def _explain(self, pattern: str, query: dict[str, str]) -> Answer:
-        """Every index of the pattern at once; `size` and `from` are for a call without one."""
-        if "sortField" in query:
-            cause = {"type": "query_shard_exception", "index": ".opendistro-ism-config", "index_uuid": "x"}
-            cause["reason"] = f"No mapping found for [{query['sortField']}] in order to sort on"
-            shard = {"shard": 0, "index": ".opendistro-ism-config", "node": "x", "reason": cause}
-            whole = {"type": "search_phase_execution_exception", "reason": "all shards failed", "phase": "query"}
-            return 400, {
-                "error": {"root_cause": [cause], **whole, "grouped": True, "failed_shards": [shard]},
-                "status": 400,
-            }
-        found = self._like(pattern)
-        if not found:
-            raise error(400, "action_request_validation_exception", "Validation Failed: 1: no documents to get;")
-        show = query.get("show_policy") == "true"
-        told: dict[str, Any] = {one.name: one.explained(show) for one in found}
-        if query.get("validate_action") == "true":
-            for one in found:
-                message = f"Transition action validation passed for [index={one.name}]"
-                told[one.name]["validate"] = {"validation_message": message, "validation_status": "passed"}
-        return 200, {**told, "total_managed_indices": sum(1 for one in found if one.job)}
-
-    def _add(self, pattern: str, body: Any) -> Answer:
-        if "policy_id" not in body:
-            raise error(400, "illegal_argument_exception", "Missing policy_id")
-        self.policies.find(body["policy_id"])
-
-        def put_under(one: Index) -> str:
-            if self.refuse_add or one.job or one.attached:
-                return self.refuse_add or _ALREADY
-            one.attached = body["policy_id"]
-            return ""
-
-        return self._each(self._like(pattern), put_under)
-
-    def _change_policy(self, pattern: str, body: Any) -> Answer:
-        stored = self.policies.find(body["policy_id"])
-        self._must_exist(pattern)
-        included = {each["state"] for each in body.get("include", [])}
-        chosen = [one for one in self._like(pattern) if not included or (one.job and one.job.state in included)]
-
-        def change(one: Index) -> str:
-            if one.job is None:
-                return "This index is not being managed"
-            one.job.pending = stored, body.get("state")
-            return ""
-
-        return self._each(chosen, change)
-
-    def _retry(self, pattern: str, _: Any) -> Answer:
-        def retry(one: Index) -> str:
-            if one.job is None:
-                return "This index is not being managed."
-            if not (one.job.failed or (one.job.action or {}).get("failed")):
-                return "This index is not in failed state."
-            one.job.failed, one.job.enabled = False, True
-            return ""
-
-        return self._each(self._like(pattern), retry)
-
-    def _remove(self, pattern: str, _: Any) -> Answer:
-        self._must_exist(pattern)
-
-        def remove(one: Index) -> str:
-            if one.job is None and one.attached is None:
-                return "This index does not have a policy to remove"
-            one.job = one.attached = None
-            return ""
-
-        return self._each(self._like(pattern), remove)
-
-    def _each(self, chosen: Iterable[Index], do: Callable[[Index], str]) -> Answer:
-        done, failed = 0, []
-        for one in chosen:
-            reason = do(one)
-            done += not reason
-            if reason:
-                failed.append({"index_name": one.name, "index_uuid": one.uuid, "reason": reason})
-        return 200, {"updated_indices": done, "failures": bool(failed), "failed_indices": failed}
-
-    def _must_exist(self, name: str) -> None:
-        if "*" not in name and name not in self.indices:
-            where: dict[str, Any] = {
-                "index": name,
-                "resource.id": name,
-                "resource.type": "index_or_alias",
-                "index_uuid": "_na_",
-            }
-            raise error(404, "index_not_found_exception", f"no such index [{name}]", **where)

@@ -1,0 +1,106 @@
+"""Indices: the calls on them that need no ISM, as whodid's setup and retention make them.
+
+Answered as a plain OpenSearch 3.x did when `recordings/indices.jsonl` was made.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Any
+
+from .answers import Answer, error
+from .jobs import Index
+
+__all__ = ["index_call", "matching", "must_be_new", "must_exist", "refuse_settings"]
+
+_ISM_SETTING = "index.plugins.index_state_management.policy_id"
+
+
+def matching(indices: dict[str, Index], expression: str) -> list[Index]:
+    patterns = expression.split(",")
+    return [one for name, one in indices.items() if any(fnmatchcase(name, each) for each in patterns)]
+
+
+def must_exist(indices: dict[str, Index], expression: str) -> None:
+    """A name that is no pattern must be there; a pattern may match nothing."""
+    for name in expression.split(","):
+        if "*" not in name and name not in indices:
+            where: dict[str, Any] = {
+                "index": name,
+                "resource.id": name,
+                "resource.type": "index_or_alias",
+                "index_uuid": "_na_",
+            }
+            raise error(404, "index_not_found_exception", f"no such index [{name}]", **where)
+
+
+def must_be_new(indices: dict[str, Index], name: str) -> None:
+    if name in indices:
+        uuid = indices[name].uuid
+        reason = f"index [{name}/{uuid}] already exists"
+        raise error(400, "resource_already_exists_exception", reason, index=name, index_uuid=uuid)
+
+
+def refuse_settings(settings: dict[str, Any]) -> None:
+    """Without the plugin its setting is unknown."""
+    if _ISM_SETTING in settings:
+        reason = (
+            f"unknown setting [{_ISM_SETTING}] please check that any required plugins are installed, or check the "
+            "breaking changes documentation for removed settings"
+        )
+        raise error(400, "settings_exception", reason)
+
+
+def index_call(indices: dict[str, Index], method: str, path: list[str], query: dict[str, str]) -> Answer | None:
+    """None: there is no such call."""
+    expression = (path[2] if len(path) > 2 else "*") if path[0] == "_cat" else path[0]
+    if method == "HEAD":
+        return (200 if expression in indices else 404), None
+    if query.get("ignore_unavailable") != "true":
+        must_exist(indices, expression)
+    found = matching(indices, expression)
+    match method, path:
+        case "DELETE", [_]:
+            for one in found:
+                del indices[one.name]
+            return 200, {"acknowledged": True}
+        case "GET", ["_cat", *_]:
+            return 200, _listed(found, query)
+        case "GET", [_, "_mapping"]:
+            return 200, {one.name: {"mappings": {"_meta": one.mark} if one.mark else {}} for one in found}
+        case "GET", [_, "_settings", *_]:
+            return 200, {one.name: {"settings": _settings(one, query)} for one in found}
+        case "GET" | "POST", [_, "_count"]:
+            shards = {"total": len(found), "successful": len(found), "skipped": 0, "failed": 0}
+            return 200, {"count": sum(one.entries for one in found), "_shards": shards}
+    return None
+
+
+def _settings(index: Index, query: dict[str, str]) -> dict[str, Any]:
+    """The one that whodid reads."""
+    created = str(index.created)
+    return (
+        {"index.creation_date": created}
+        if query.get("flat_settings") == "true"
+        else {"index": {"creation_date": created}}
+    )
+
+
+def _listed(found: list[Index], query: dict[str, str]) -> list[dict[str, str]]:
+    rows = [
+        {
+            "health": "yellow",
+            "status": "open",
+            "index": one.name,
+            "uuid": one.uuid,
+            "pri": "1",
+            "rep": "1",
+            "docs.count": str(one.entries),
+            "docs.deleted": "0",
+            "store.size": "208b",
+            "pri.store.size": "208b",
+        }
+        for one in found
+    ]
+    columns = query["h"].split(",") if "h" in query else None
+    return [{key: row[key] for key in columns or row} for row in rows]
