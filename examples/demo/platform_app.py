@@ -45,7 +45,7 @@ def events() -> Iterator[Event]:
     yield "access_token_created", "61", LIN, {}, {"target_name": "nightly"}
     yield "credentials_created", "6Yk2", ADA, ACME, {"status": "aws"}
     yield "credentials_updated", "6Yk2", ADA, ACME, {}
-    yield "credentials_accessed", "6Yk2", SYSTEM, ACME, {"details": {"by": "launch of run 2uJ4"}}
+    yield "credentials_accessed", "6Yk2", ADA, ACME, {"details": {"by": "launch of run 2uJ4"}}
     yield "compute_environment_created", "3fT0", ADA, ACME, {"target_name": "batch-eu"}
     yield "compute_environment_updated", "3fT0", ADA, ACME, {}
     yield "pipeline_secret_created", "71", ADA, ACME, {}
