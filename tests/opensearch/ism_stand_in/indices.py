@@ -1,6 +1,6 @@
 """Indices: the calls on them that need no ISM, as whodid's setup and retention make them.
 
-Answered as a plain OpenSearch 3.x did when `recordings/indices.jsonl` was made.
+Answered as an OpenSearch 3.4.0 without plugins did: `recordings/indices.jsonl`.
 """
 
 from __future__ import annotations

@@ -131,9 +131,10 @@ class IsmStandIn:
         if method in {"PUT", "POST", "DELETE"} and not target.split("?")[0].endswith("/_count"):
             self.writes.append(f"{method} {urlsplit(target).path}")
         try:
-            return self._routed(method, target, body)
+            status, content = self._routed(method, target, body)
         except Refused as refused:
-            return refused.answer
+            status, content = refused.answer
+        return status, None if method == "HEAD" else content
 
     def _routed(self, method: str, target: str, body: Any) -> Answer:
         parts = urlsplit(target)
@@ -171,6 +172,9 @@ class IsmStandIn:
             return 200, {"acknowledged": True}
         if name not in self.templates:
             raise error(404, "resource_not_found_exception", f"index template matching [{name}] not found")
+        if method == "DELETE":
+            del self.templates[name]
+            return 200, {"acknowledged": True}
         return 200, {"index_templates": [{"name": name, "index_template": self.templates[name]}]}
 
     def _ism(self, method: str, call: list[str], query: dict[str, str], body: Any) -> Answer:
