@@ -92,8 +92,14 @@ def test_a_root_user_filters_pages_looks_and_exports(page: Page, panel: str, tmp
 
     page.get_by_label("Principal").fill("42")
     page.get_by_label("Target").fill("7")
-    page.get_by_role("button", name="Apply").click()
+    page.get_by_role("button", name="Last 7 days").click()  # which takes what was typed along
     expect(page.locator("#rows > tr")).to_have_count(1)
+    assert page.url.endswith("?target=7&principal=42&since=-7d")
+    page.get_by_role("textbox", name="Target").press("Enter")
+    expect(page.get_by_role("button", name="Last 7 days")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Any time").click()
+    expect(page.locator("#rows > tr")).to_have_count(1)
+    assert page.url.endswith("?target=7&principal=42")
     assert "principal=42" in page.url  # which can be passed on
     with page.expect_download() as download:
         page.get_by_role("link", name="Export CSV").click()

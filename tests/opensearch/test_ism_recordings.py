@@ -2,8 +2,8 @@
 
 `recordings/ism.jsonl` holds one recorded call a line; `recordings/indices.jsonl` calls on indices of an OpenSearch
 3.4.0 without plugins. Compared are the status, the keys and JSON types of the whole body, and every value but times,
-UUIDs and sequence numbers, which are the probe's own. The 78 recordings of security/ are not copied: they are of the Security
-plugin, whose roles tests/live/test_rights.py tries on a real node.
+UUIDs and sequence numbers, which are the probe's own. The 78 recordings of security/ are not copied: they are of the
+Security plugin, whose roles tests/live/test_rights.py tries on a real node.
 """
 
 from __future__ import annotations

@@ -247,6 +247,12 @@ def test_a_question_that_can_t_be_asked_says_what_to_change(tab: httpx.Client, q
         assert tab.get(f"/export.csv?{query}").status_code == 400
 
 
+def test_a_form_leads_to_the_url_of_its_question(tab: httpx.Client) -> None:
+    answer = tab.get("/?type=&principal=42&since=-7d&since=&until=")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/admin/audit-logs/?principal=42&since=-7d")
+    assert tab.get("/?since=any&principal=").headers["location"] == "/admin/audit-logs/?"
+
+
 def test_nothing_found_offers_the_way_back(tab: httpx.Client) -> None:
     page = tab.get("/", params={"principal": "nobody"}).text
     assert "No entry matches" in page

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from ..entry import FIELDS
 from ..errors import QueryError, WhodidError
 from ..integrity import entry_hash
 from .data import EXPORT_LIMIT
-from .question import RANGES, Question
+from .question import ANY_TIME, RANGES, Question
 from .rendering import page, refusal
 from .visit import visit_of
 
@@ -38,6 +39,10 @@ def entries(request: Request) -> Response:
     parameters = request.query_params.multi_items()
     after = request.query_params.get("after")
     question = Question.of((name, value) for name, value in parameters if name != "after")
+    if any(
+        value in {"", ANY_TIME} for _, value in parameters
+    ):  # a form, whose empty fields are no part of the question
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/{question.url()}", HTTPStatus.SEE_OTHER)
     values: dict[str, Any] = {
         "question": question,
         "columns": COLUMNS,

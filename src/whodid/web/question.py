@@ -14,10 +14,13 @@ from urllib.parse import urlencode
 from ..errors import QueryError
 from ..query import FILTERS, moment
 
-__all__ = ["RANGES", "Question"]
+__all__ = ["ANY_TIME", "RANGES", "Question"]
+
+ANY_TIME = "any"
+"""As `since`: whatever was given as a time does not count."""
 
 RANGES = {"-1h": "hour", "-24h": "24 hours", "-7d": "7 days", "-30d": "30 days", "-90d": "90 days", "-365d": "year"}
-"""Spans offered as links, with their names."""
+"""Spans offered as buttons, with their names."""
 
 _TIMES = ("since", "until")
 
@@ -37,7 +40,9 @@ class Question:
         times = dict.fromkeys(_TIMES, "")
         for name, text in parameters:
             value = text.strip()
-            if name in _TIMES:
+            if name == "since" and value == ANY_TIME:
+                times = dict.fromkeys(_TIMES, "")
+            elif name in _TIMES:
                 times[name] = value or times[name]
             elif value and value not in filters.get(name, ()):
                 filters[name] = (*filters.get(name, ()), value)
@@ -59,10 +64,6 @@ class Question:
         """The query string, `?` included; empty for everything."""
         pairs = self.parameters() + list(more.items())
         return "?" + urlencode(pairs) if pairs else "?"
-
-    def within(self, since: str) -> Question:
-        """The same in another span of time."""
-        return replace(self, since=since, until="")
 
     def without(self, name: str, value: str) -> Question:
         """The same without one of its conditions."""
