@@ -28,6 +28,7 @@ __all__ = [
     "Partitioning",
     "Stamp",
     "document_id",
+    "entry_id",
     "partition_end",
     "partition_name",
     "partition_start",
@@ -171,6 +172,14 @@ def _second(seconds: int) -> str:
 def document_id(journal: str, seq: int, hash_: str) -> str:
     """The `_id` in OpenSearch: the same at each retry, another when the content is another."""
     return f"{journal}-{seq:012d}-{hash_[:16]}"
+
+
+def entry_id(entry: Mapping[str, object]) -> str:
+    """The document ID of an entry; empty for one that whodid did not write."""
+    match entry:
+        case {"journal": str(journal), "seq": int(seq), "hash": str(hash_)}:
+            return document_id(journal, seq, hash_)
+    return ""
 
 
 def partition_name(prefix: str, partitioning: Partitioning, creation_date: str) -> str:

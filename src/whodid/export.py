@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from .display import json_text
-from .entry import FIELDS, SEED_FIELDS, document_id
+from .entry import FIELDS, SEED_FIELDS, entry_id
 
 __all__ = ["CSV_COLUMNS", "csv_chunks"]
 
@@ -44,14 +44,7 @@ def _lines(rows: Iterable[Iterable[str]]) -> str:
 
 def _row(entry: Mapping[str, Any]) -> list[str]:
     row = [_cell(entry.get(name)) for name in CSV_COLUMNS[:-1]]
-    return [*row, _entry_id(entry)]
-
-
-def _entry_id(entry: Mapping[str, Any]) -> str:
-    match entry:
-        case {"journal": str(journal), "seq": int(seq), "hash": str(hash_)}:
-            return document_id(journal, seq, hash_)
-    return ""
+    return [*row, entry_id(entry)]
 
 
 def _cell(value: object) -> str:

@@ -1,12 +1,16 @@
-"""What tests of connections share: certificates."""
+"""What these tests share: certificates, and a stand-in for a cluster with ISM."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+
+from tests.opensearch.ism_stand_in import IsmStandIn
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +34,10 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
         signed = ("-CA", "ours.pem", "-CAkey", "ours.key", "-addext", "basicConstraints=critical,CA:FALSE")
         make(*new, "-subj", f"/CN={name}", *signed, *more, "-keyout", f"{name}.key", "-out", f"{name}.pem")
     return folder
+
+
+@pytest.fixture
+def cluster() -> Iterator[IsmStandIn]:
+    """A stand-in for a cluster with ISM."""
+    with closing(IsmStandIn()) as stand_in:
+        yield stand_in

@@ -32,12 +32,6 @@ THEIRS: dict[str, Any] = {
 
 
 @pytest.fixture
-def cluster() -> Iterator[IsmStandIn]:
-    with closing(IsmStandIn()) as stand_in:
-        yield stand_in
-
-
-@pytest.fixture
 def client(cluster: IsmStandIn) -> Iterator[OpenSearch]:
     with closing(OpenSearch(hosts=[cluster.url], max_retries=0)) as made:
         yield made

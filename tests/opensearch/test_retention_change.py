@@ -27,12 +27,6 @@ Set = Callable[..., Report]
 
 
 @pytest.fixture
-def cluster() -> Iterator[IsmStandIn]:
-    with closing(IsmStandIn()) as stand_in:
-        yield stand_in
-
-
-@pytest.fixture
 def client(cluster: IsmStandIn) -> Iterator[OpenSearch]:
     with closing(OpenSearch(hosts=[cluster.url], max_retries=0)) as made:
         apply(plan(made, Settings()))

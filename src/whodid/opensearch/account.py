@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import NotAuthenticated, NotAuthorized
 from ..settings import Settings
-from .connection import connect, translated
+from .connection import connect, is_missing_plugin, translated
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
@@ -36,7 +36,7 @@ def has_accounts(settings: Settings) -> bool:
             try:
                 _who_am_i(client)
             except RequestError as error:
-                if isinstance(error.info, dict) and str(error.info.get("error", "")).startswith("no handler found"):
+                if is_missing_plugin(error):
                     return False
                 raise
     except (NotAuthenticated, NotAuthorized):

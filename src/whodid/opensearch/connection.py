@@ -21,7 +21,7 @@ from ..settings import Settings
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["authorization", "cause", "connect", "tls_context", "translated"]
+__all__ = ["authorization", "cause", "connect", "is_missing_plugin", "tls_context", "translated"]
 
 
 def connect(settings: Settings) -> OpenSearch:
@@ -130,6 +130,12 @@ def translated(what: str) -> Iterator[None]:
         raise OpenSearchError(f"{what}: {error}") from error
     except RecursionError as error:
         raise OpenSearchError(f"{what}: the answer is nested too deeply to be read; no entry of whodid is") from error
+
+
+def is_missing_plugin(error: Any) -> bool:
+    """Whether an error of the client library says that the cluster lacks the plugin that was asked (recorded)."""
+    info = getattr(error, "info", None)
+    return isinstance(info, dict) and str(info.get("error", "")).startswith("no handler found")
 
 
 def _at(error: Any) -> str:

@@ -15,7 +15,7 @@ from ..settings import Settings, retention_days
 from .clock import cluster_now
 from .connection import translated
 from .ism import Ism
-from .retention import creation_dates, deletion_date
+from .retention import creation_dates, deletion_date, entry_count
 from .template import MARK
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def expired(client: OpenSearch, settings: Settings, now: datetime | None = None)
     now = now or cluster_now(client)
     dates = {name: deletion_date(settings, name, at) for name, at in creation_dates(client, settings).items()}
     return [
-        Expired(name, due, _entries(client, name))
+        Expired(name, due, entry_count(client, name))
         for name, due in dates.items()
         if due <= now and _is_ours(client, name)
     ]
@@ -60,8 +60,3 @@ def _is_ours(client: OpenSearch, index: str) -> bool:
     with translated(f"the mapping of {index}"):
         mapping = client.indices.get_mapping(index=index)[index]["mappings"]
     return bool(mapping.get("_meta", {}).get("managed_by") == MARK["managed_by"])
-
-
-def _entries(client: OpenSearch, index: str) -> int:
-    with translated(f"counting {index}"):
-        return int(client.count(index=index, params={"ignore_unavailable": "true"})["count"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..entry import partition_end, partition_start
 from ..errors import OpenSearchError
 from ..settings import Settings, retention_days
-from .connection import translated
+from .connection import is_missing_plugin, translated
 from .template import index_pattern
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Ism:
             try:
                 self._call("GET", "policies?size=1")
             except RequestError as error:
-                if isinstance(error.info, dict) and str(error.info.get("error", "")).startswith("no handler found"):
+                if is_missing_plugin(error):
                     return False
                 raise
             except AuthorizationException:

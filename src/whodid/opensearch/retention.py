@@ -21,7 +21,7 @@ from .template import index_pattern
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["Partition", "RetentionView", "creation_dates", "retention_in_force"]
+__all__ = ["Partition", "RetentionView", "creation_dates", "deletion_date", "entry_count", "retention_in_force"]
 
 _OVERDUE = timedelta(days=2)
 """So long a partition may outlive its date: ISM looks every few minutes, and retries for a while."""
@@ -137,6 +137,12 @@ def creation_dates(client: OpenSearch, settings: Settings) -> dict[str, datetime
     starts = {name: partition_start(settings.index_prefix, name) for name in answer}
     ours = sorted((start, name) for name, start in starts.items() if start)
     return {name: _moment(answer[name]["settings"]) for _, name in ours}
+
+
+def entry_count(client: OpenSearch, partition: str) -> int:
+    """How many entries a partition holds; 0 for one that is closed. Raises `OpenSearchError`."""
+    with translated(f"counting {partition}"):
+        return int(client.count(index=partition, params={"ignore_unavailable": "true"})["count"])
 
 
 def _moment(settings: Mapping[str, str]) -> datetime:

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import OpenSearchError
 from ..settings import Settings, retention_days
-from .connection import translated
 from .ism import Ism, StoredPolicy, margin_days, policy_body, policy_name
 from .managed import Managed, managed
-from .retention import creation_dates, retention_in_force
+from .retention import creation_dates, entry_count, retention_in_force
 from .template import index_pattern
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def doomed(client: OpenSearch, settings: Settings, now: datetime) -> list[Doomed
     view = retention_in_force(client, settings, now)
     due = {one.name for one in view.partitions if one.ceiling and one.ceiling <= now}
     names = [name for name, at in created.items() if at + ceiling <= now and name not in due]
-    return [Doomed(name, _count(client, name)) for name in names]
+    return [Doomed(name, entry_count(client, name)) for name in names]
 
 
 def in_words(going: Sequence[Doomed]) -> str:
@@ -109,11 +108,6 @@ def in_words(going: Sequence[Doomed]) -> str:
         return ""
     entries = sum(one.entries for one in going)
     return f"{', '.join(one.index for one in going)} with {entries:,} entries would be deleted within minutes"
-
-
-def _count(client: OpenSearch, index: str) -> int:
-    with translated(f"counting {index}"):
-        return int(client.count(index=index, params={"ignore_unavailable": "true"})["count"])
 
 
 def set_retention(

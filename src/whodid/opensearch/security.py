@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import NotAuthorized
 from ..settings import Settings
 from .change import Change, compared
-from .connection import translated
+from .connection import is_missing_plugin, translated
 from .template import index_pattern
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def plan_roles(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
                 except NotFoundError:
                     stored = None
                 except RequestError as error:
-                    if isinstance(error.info, dict) and str(error.info.get("error", "")).startswith("no handler found"):
+                    if is_missing_plugin(error):
                         return (Change("roles", "unavailable", note="this cluster has no Security plugin"),)
                     raise
         except NotAuthorized:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from ..display import json_text, printable
-from ..entry import document_id
+from ..entry import entry_id
 
 __all__ = ["Frame", "page", "refusal", "wants_page"]
 
@@ -45,14 +45,6 @@ def page(request: Request, template: str, code: int = 200, /, **values: Any) -> 
         **values,
     )
     return HTMLResponse(text, code)
-
-
-def entry_id(entry: Mapping[str, Any]) -> str:
-    """Its document ID; empty for one that was not written by whodid."""
-    match entry:
-        case {"journal": str(journal), "seq": int(seq), "hash": str(hash_)}:
-            return document_id(journal, seq, hash_)
-    return ""
 
 
 def wants_page(request: Request) -> bool:
