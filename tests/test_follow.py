@@ -117,6 +117,19 @@ def test_a_place_that_stays_empty_holds_up_its_journal_for_ten_looks_and_no_othe
     assert next(following) == ["a5", "a6"]
 
 
+def test_many_gaps_hold_up_no_longer_than_one_as_a_reader_sees_a_journal(partitions: Partitions) -> None:
+    following = partitions.follow()
+    assert next(following) == []
+    partitions.store("2026.11", 2, 5, 9)
+    partitions.show("2026.11")
+    assert [next(following) for _ in range(5)] == [[]] * 5
+    partitions.store("2026.11", 14, 15)
+    partitions.show("2026.11")
+    assert [next(following) for _ in range(5)] == [[]] * 5
+    assert next(following) == ["a2", "a5", "a9"]
+    assert [next(following) for _ in range(5)] == [[]] * 4 + [["a14", "a15"]]
+
+
 def test_documents_that_are_no_entries_do_not_end_it(partitions: Partitions) -> None:
     partitions.store("2026.11", 1)
     partitions.store("2026.11", 3, seq="3")

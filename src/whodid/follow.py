@@ -2,11 +2,14 @@
 
 New is what comes after the last shown `seq` of its journal, not what has a later time: an entry that was shipped late
 is shown all the same, and none twice. Entries of one journal become visible in any order, as each shard refreshes by
-itself; so a gap holds back what follows it, for at most `_PATIENCE` looks (an entry may never come: a dead letter).
+itself; so a gap holds back what follows it, for at most `_PATIENCE` looks (an entry may never come: a dead letter, or
+one of another organization). What was there that many looks ago is shown whatever is missing before it, so that many
+gaps hold back no longer than one: a reader of one organization sees every journal full of them.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
@@ -32,12 +35,12 @@ def follow_stored(settings: Settings, number: int, pause: Callable[[], None] | N
 
 
 class _Following:
-    """What was shown of each journal: entries up to `_shown`; `_held` counts the looks at which a gap held it back."""
+    """What was shown of each journal: entries up to `_shown`; `_looks` has how far each went at the last looks."""
 
     def __init__(self, client: AuditClient) -> None:
         self._client = client
         self._shown = self._last_seqs()
-        self._held: dict[str, int] = {}
+        self._looks: deque[dict[str, int]] = deque(maxlen=_PATIENCE)
 
     def newest(self, number: int) -> list[Entry]:
         entries = list(self._client.search(limit=number))[::-1] if number else []
@@ -48,23 +51,22 @@ class _Following:
         return entries
 
     def news(self) -> Iterator[Entry]:
-        ahead = [name for name, last in self._last_seqs().items() if last > self._shown.get(name, 0)]
-        self._held = {name: looks for name, looks in self._held.items() if name in ahead}
+        settled = self._looks[0] if len(self._looks) == _PATIENCE else {}
+        last_seqs = self._last_seqs()
+        self._looks.append(last_seqs)
+        ahead = [name for name, last in last_seqs.items() if last > self._shown.get(name, 0)]
         if not ahead:
             return
         query = Query({"bool": {"should": [self._after(name) for name in ahead], "minimum_should_match": 1}})
         hits = self._client.hits(query, [{"journal": "asc"}, {"seq": "asc"}])
         for name, found in groupby(hits, key=lambda hit: str(hit["sort"][0])):
-            yield from self._in_order(name, found)
+            yield from self._in_order(name, found, settled.get(name, 0))
 
-    def _in_order(self, journal: str, found: Iterator[dict[str, Any]]) -> Iterator[Entry]:
+    def _in_order(self, journal: str, found: Iterator[dict[str, Any]], settled: int) -> Iterator[Entry]:
         for hit in found:
-            seq, last = hit["sort"][1], self._shown.get(journal, 0)
-            held = self._held.get(journal, 0)
-            if seq > last + 1 and held < _PATIENCE:
-                self._held[journal] = held + 1
+            seq = hit["sort"][1]
+            if seq > max(self._shown.get(journal, 0) + 1, settled):
                 return
-            self._held.pop(journal, None)
             self._shown[journal] = seq
             yield hit["_source"]
 
