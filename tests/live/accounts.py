@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,11 +35,11 @@ def secured_corner(node: SecuredNode, folder: Path) -> Iterator[Corner]:
                 _security(place.client, "DELETE", f"roles/{name}")
 
 
-def account(place: Corner, kind: str, name: str = "", **attributes: str) -> str:
-    """The name of a new user with that role, and `PASSWORD`."""
+def account(place: Corner, kind: str, name: str = "", also: Sequence[str] = (), **attributes: str) -> str:
+    """The name of a new user with that role, those of `also`, and `PASSWORD`."""
     user = f"{place.settings.index_prefix}-{name or kind}"
-    role = role_name(place.settings, kind)
-    body = {"password": PASSWORD, "opendistro_security_roles": [role], "attributes": attributes}
+    held = [role_name(place.settings, one) for one in (kind, *also)]
+    body = {"password": PASSWORD, "opendistro_security_roles": held, "attributes": attributes}
     _security(place.client, "PUT", f"internalusers/{user}", body)
     return user
 

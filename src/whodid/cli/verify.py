@@ -25,7 +25,8 @@ Examples:
   whodid verify --journal 9945c185e61a3281
   whodid verify --json              verdict and findings, as one JSON object
 
-Exit 1 when anything was altered, removed, inserted or stored under another ID. Needs read rights only."""
+Exit 1 when anything was altered, removed, inserted or stored under another ID. Needs read rights only, but to all
+entries: to a reader of one organization those of the others look removed."""
 )
 @click.option("--journal", metavar="ID", help="Only this journal.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
