@@ -15,7 +15,7 @@ from typing import Any
 from .entry import FIELDS
 from .errors import InvalidEntry
 
-__all__ = ["CALLER_FIELDS", "bind", "context", "current_fields", "override", "scope"]
+__all__ = ["CALLER_FIELDS", "bind", "context", "current_fields", "enter_scope", "override", "scope"]
 
 Resolver = Callable[[], Mapping[str, object] | str | None]
 """Says who acts, at the moment of the call: a user ID, fields of an entry, or `None` for not known."""
@@ -83,6 +83,12 @@ def scope(fields: Mapping[str, object], resolver: Resolver | None = None) -> Ite
         yield
     finally:
         _scope.reset(token)
+
+
+def enter_scope(fields: Mapping[str, object], resolver: Resolver | None = None) -> None:
+    """As `scope`, to the end of the `contextvars.Context` that this runs in."""
+    _check_names(fields)
+    _scope.set(Scope(_scope.get(), dict(fields), resolver))
 
 
 def bind(**fields: object) -> None:

@@ -1,4 +1,4 @@
-"""The FastAPI example, started for real: its own event type, many users at once, each entry with the right person."""
+"""The examples, served for real: an event type of their own, many users at once, each entry with the right person."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ import pytest
 
 from whodid.journal import read_entries
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "fastapi_app"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+SERVERS = {
+    "fastapi_app": ["-m", "uvicorn", "--app-dir", "{folder}", "--port", "{port}", "app:app"],
+    "flask_app": [
+        *("-m", "gunicorn", "--chdir", "{folder}", "--bind", "127.0.0.1:{port}", "--workers", "2", "--threads", "8"),
+        "app:app",
+    ],
+}
+"""Example → how it is served: one process with an event loop and threads, or two forked workers with threads."""
 
 
 @pytest.fixture
@@ -24,13 +33,16 @@ def journal_dir(tmp_path: Path) -> Path:
     return tmp_path / "journal"
 
 
-@pytest.fixture
-def server(journal_dir: Path) -> Iterator[str]:
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, journal_dir: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {**os.environ, "WHODID_JOURNAL_DIR": str(journal_dir), "WHODID_TRUSTED_PROXIES": "127.0.0.1/32"}
-    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLE), "--port", str(port), "app:app"]
+    given = {"{port}": str(port), "{folder}": str(EXAMPLES / request.param)}
+    command = [sys.executable, *SERVERS[request.param]]
+    for name, value in given.items():
+        command = [part.replace(name, value) for part in command]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         url = f"http://127.0.0.1:{port}"
         try:
@@ -44,7 +56,7 @@ def server(journal_dir: Path) -> Iterator[str]:
 def _wait_for(url: str) -> None:
     deadline = time.monotonic() + 20
     while not _answers(url):
-        assert time.monotonic() < deadline, "uvicorn did not start"
+        assert time.monotonic() < deadline, "the example did not start"
 
 
 def _answers(url: str) -> bool:
@@ -86,7 +98,7 @@ def test_users_at_once_each_get_their_own_principal_address_and_organization(ser
         assert entry["service"] == "shop"
 
 
-def test_what_a_synchronous_dependency_binds_is_seen_by_the_endpoint(server: str, journal_dir: Path) -> None:
+def test_what_is_bound_inside_the_request_is_seen_by_the_call(server: str, journal_dir: Path) -> None:
     def refund(number: int) -> None:
         answer = httpx.post(f"{server}/api/invoices/{number}/refund?amount=1", headers={"X-Token": str(number)})
         assert answer.status_code == 200
@@ -100,3 +112,18 @@ def test_what_a_synchronous_dependency_binds_is_seen_by_the_endpoint(server: str
 def test_without_a_user_nothing_is_recorded_and_the_action_fails(server: str, journal_dir: Path) -> None:
     assert httpx.post(f"{server}/invoices/1/refund?amount=1").status_code == 500
     assert list(read_entries(journal_dir)) == []
+
+
+@pytest.mark.parametrize("server", ["flask_app"], indirect=True)
+def test_a_streamed_body_records_as_the_user_who_asked_for_it(server: str, journal_dir: Path) -> None:
+    def stream(user: int) -> None:
+        invoices = "&".join(f"invoice={user}-{number}" for number in range(5))
+        answer = httpx.post(f"{server}/refunds?{invoices}", headers={"X-User": str(user)})
+        assert answer.text.count("\n") == 5
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(stream, range(8)))
+    entries = list(read_entries(journal_dir))
+    assert len(entries) == 40
+    assert {entry["target"].split("-")[0] == entry["principal"] for entry in entries} == {True}
+    assert len({entry["request_id"] for entry in entries}) == 8

@@ -1,0 +1,104 @@
+"""The WSGI middleware on its own: what it binds, for how long, and what it leaves alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from whodid.context import bind, context, current_fields
+from whodid.errors import InvalidEntry
+from whodid.integrations.wsgi import AuditMiddleware
+
+Environ = dict[str, Any]
+
+
+def respond(app: Callable[[Environ, Any], Iterable[bytes]], environ: Environ, **options: Any) -> list[bytes]:
+    """The parts of a response, and its end, as a server goes through them."""
+    middleware = AuditMiddleware(app, trusted_proxies=(), **options)
+    body = middleware({"REMOTE_ADDR": "203.0.113.9", **environ}, lambda *_: None)
+    try:
+        return list(body)
+    finally:
+        body.close()  # type: ignore[attr-defined]
+
+
+def fields_seen(environ: Environ, **options: Any) -> dict[str, object]:
+    seen: dict[str, object] = {}
+
+    def app(_environ: Environ, _start: Any) -> list[bytes]:
+        seen.update(current_fields())
+        return [b"done"]
+
+    assert respond(app, environ, **options) == [b"done"]
+    return seen
+
+
+def test_a_request_has_an_address_a_user_agent_a_request_id_and_a_trace() -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {
+        "HTTP_USER_AGENT": "curl",
+        "HTTP_X_REQUEST_ID": "r1",
+        "HTTP_TRACEPARENT": f"00-{trace}-00f067aa0ba902b7-01",
+    }
+    seen = fields_seen(headers)
+    assert seen == {"client_ip": "203.0.113.9", "user_agent": "curl", "request_id": "r1", "trace_id": trace}
+
+
+@pytest.mark.parametrize("peer", ["", None])
+def test_a_unix_socket_has_no_address(peer: str | None) -> None:
+    assert "client_ip" not in fields_seen({"REMOTE_ADDR": peer})
+
+
+def test_a_forwarded_header_from_an_untrusted_peer_is_ignored() -> None:
+    assert fields_seen({"HTTP_X_FORWARDED_FOR": "1.2.3.4"})["client_ip"] == "203.0.113.9"
+
+
+def test_the_principal_is_asked_at_the_call_and_is_never_the_system() -> None:
+    def principal(environ: Environ) -> str | None:
+        return environ.get("REMOTE_USER")
+
+    assert fields_seen({"REMOTE_USER": "42"}, principal=principal)["principal"] == "42"
+    assert "principal" not in fields_seen({}, principal=principal)
+    with pytest.raises(InvalidEntry, match="the principal resolver returned 'system'"):
+        fields_seen({"REMOTE_USER": "system"}, principal=principal)
+
+
+def test_the_context_lasts_to_the_end_of_the_body_and_no_longer() -> None:
+    seen: list[object] = []
+
+    class Body:
+        def __iter__(self) -> Iterator[bytes]:
+            seen.append(current_fields().get("principal"))
+            yield b"a"
+            bind(principal="43")
+            yield b"b"
+            seen.append(current_fields().get("principal"))
+
+        def close(self) -> None:
+            seen.append(current_fields().get("principal"))
+
+    def app(_environ: Environ, _start: Any) -> Body:
+        bind(principal="42")
+        return Body()
+
+    with context(principal="around"):
+        assert respond(app, {}) == [b"a", b"b"]
+        assert current_fields() == {"principal": "around"}
+    assert seen == ["42", "43", "43"]
+    assert current_fields() == {}
+
+
+def test_a_body_that_is_empty_or_has_no_close_is_passed_on() -> None:
+    assert respond(lambda environ, start: iter([]), {}) == []
+    assert respond(lambda environ, start: (b"a", b"", b"b"), {}) == [b"a", b"", b"b"]
+
+
+def test_an_error_of_the_application_is_the_server_s_to_handle() -> None:
+    def app(_environ: Environ, _start: Any) -> list[bytes]:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        respond(app, {})
+    assert current_fields() == {}
