@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import DevServerError
+
 if TYPE_CHECKING:
     from whodid.devserver import NodeStatus, Progress
 
@@ -69,6 +71,10 @@ def up(port: int, data_dir: Path | None, heap_mb: int, timeout: float, security:
     from whodid import devserver
 
     now = devserver.status(data_dir)
+    if now.running and security and not now.user:
+        raise DevServerError(
+            f"the node that runs on {now.data_dir} has no accounts; give another folder with --data-dir"
+        )
     if now.running:
         click.echo("already running", err=True)
     else:

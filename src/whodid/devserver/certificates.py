@@ -8,12 +8,12 @@ certificate, so that tests can have certificates for users.
 from __future__ import annotations
 
 import ipaddress
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whodid.devserver.folder import missing_extra
+from whodid.devserver.privatefile import write_private
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -98,13 +98,8 @@ def _signed(
 def _write(folder: Path, name: str, certificate: x509.Certificate, key: EllipticCurvePrivateKey) -> tuple[Path, Path]:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    files = folder / f"{name}.pem", folder / f"{name}-key.pem"
-    contents = (
-        certificate.public_bytes(Encoding.PEM),
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-    )
-    for file, content in zip(files, contents, strict=True):
-        file.unlink(missing_ok=True)
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            stream.write(content)
-    return files
+    file, key_file = folder / f"{name}.pem", folder / f"{name}-key.pem"
+    file.unlink(missing_ok=True)  # a certificate that is there has its key
+    write_private(key_file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    write_private(file, certificate.public_bytes(Encoding.PEM))
+    return file, key_file

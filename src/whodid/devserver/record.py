@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from whodid.devserver.folder import missing_extra
+from whodid.devserver.privatefile import write_private
 from whodid.errors import DevServerError
 
 __all__ = ["NodeRecord", "ProcessMark", "forget_record", "read_record", "write_record"]
@@ -94,12 +95,7 @@ class NodeRecord:
 
 def write_record(file: Path, record: NodeRecord) -> None:
     """Replace the record as a whole: readers see the old one or the new one."""
-    new = file.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        json.dump({"format": FORMAT, **asdict(record)}, stream)
-    new.replace(file)
+    write_private(file, json.dumps({"format": FORMAT, **asdict(record)}).encode())
 
 
 def read_record(file: Path) -> NodeRecord | None:

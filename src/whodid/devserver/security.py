@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import os
 import secrets
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from typing import Any
 
 from whodid.devserver.certificates import ORGANIZATION, issue, make_authority, valid_until
 from whodid.devserver.folder import DataDir
+from whodid.devserver.privatefile import write_private
 from whodid.errors import DevServerError
 
 __all__ = ["ADMIN", "Access", "prepare_security", "security_settings"]
@@ -57,7 +57,7 @@ def prepare_security(data_dir: DataDir) -> None:
             raise DevServerError(
                 f"{data_dir.path} belongs to a node without accounts; give another folder with --data-dir"
             )
-        _write(data_dir.password, secrets.token_urlsafe(24))
+        write_private(data_dir.password, secrets.token_urlsafe(24).encode())
     if not all(_is_fresh(data_dir.config / f"{name}.pem") for name in _FILES):
         make_authority(data_dir.config)
         issue(data_dir.config, "node", server=True)
@@ -67,7 +67,7 @@ def prepare_security(data_dir: DataDir) -> None:
     for kind, content in _CONFIGURATION.items():
         # A YAML reader takes JSON as it is.
         meta = {"_meta": {"type": kind.replace("_", ""), "config_version": 2}}
-        _write(folder / f"{kind}.yml", json.dumps({**meta, **content}))
+        write_private(folder / f"{kind}.yml", json.dumps({**meta, **content}).encode())
 
 
 def _domain(order: int, kind: str, backend: str, **config: str) -> dict[str, Any]:
@@ -142,9 +142,3 @@ class Access:
 
 def _is_fresh(certificate: Path) -> bool:
     return certificate.exists() and valid_until(certificate) - datetime.now(UTC) > RENEW
-
-
-def _write(file: Path, text: str) -> None:
-    file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
-        stream.write(text)
