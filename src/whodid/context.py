@@ -7,15 +7,18 @@ contextvars (a synchronous FastAPI dependency), is seen by the call that records
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any
+from contextvars import Context, ContextVar
+from typing import Any, TypeVar
 
 from .entry import FIELDS
 from .errors import InvalidEntry
 
-__all__ = ["CALLER_FIELDS", "bind", "context", "current_fields", "enter_scope", "override", "scope"]
+__all__ = ["CALLER_FIELDS", "bind", "context", "current_fields", "enter_scope", "in_context", "override", "scope"]
+
+T = TypeVar("T")
+_END: Any = object()
 
 Resolver = Callable[[], Mapping[str, object] | str | None]
 """Says who acts, at the moment of the call: a user ID, fields of an entry, or `None` for not known."""
@@ -89,6 +92,16 @@ def enter_scope(fields: Mapping[str, object], resolver: Resolver | None = None) 
     """As `scope`, to the end of the `contextvars.Context` that this runs in."""
     _check_names(fields)
     _scope.set(Scope(_scope.get(), dict(fields), resolver))
+
+
+def in_context(context: Context, body: Iterable[T]) -> Iterator[T]:
+    """The parts of `body`, each made inside `context`: for what is streamed after the block around it has ended."""
+    parts = context.run(iter, body)
+    while True:
+        part = context.run(next, parts, _END)
+        if part is _END:
+            return
+        yield part
 
 
 def bind(**fields: object) -> None:

@@ -24,6 +24,11 @@ SERVERS = {
         *("-m", "gunicorn", "--chdir", "{folder}", "--bind", "127.0.0.1:{port}", "--workers", "2", "--threads", "8"),
         "app:app",
     ],
+    "django_app": [
+        *("-m", "gunicorn", "--chdir", "{folder}", "--bind", "127.0.0.1:{port}", "--workers", "2", "--threads", "8"),
+        "app:application",
+    ],
+    "django_app under ASGI": ["-m", "uvicorn", "--app-dir", "{folder}", "--port", "{port}", "app:asgi"],
 }
 """Example → how it is served: one process with an event loop and threads, or two forked workers with threads."""
 
@@ -39,7 +44,7 @@ def server(request: pytest.FixtureRequest, journal_dir: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {**os.environ, "WHODID_JOURNAL_DIR": str(journal_dir), "WHODID_TRUSTED_PROXIES": "127.0.0.1/32"}
-    given = {"{port}": str(port), "{folder}": str(EXAMPLES / request.param)}
+    given = {"{port}": str(port), "{folder}": str(EXAMPLES / request.param.split()[0])}
     command = [sys.executable, *SERVERS[request.param]]
     for name, value in given.items():
         command = [part.replace(name, value) for part in command]
@@ -114,7 +119,7 @@ def test_without_a_user_nothing_is_recorded_and_the_action_fails(server: str, jo
     assert list(read_entries(journal_dir)) == []
 
 
-@pytest.mark.parametrize("server", ["flask_app"], indirect=True)
+@pytest.mark.parametrize("server", ["flask_app", "django_app"], indirect=True)
 def test_a_streamed_body_records_as_the_user_who_asked_for_it(server: str, journal_dir: Path) -> None:
     def stream(user: int) -> None:
         invoices = "&".join(f"invoice={user}-{number}" for number in range(5))
@@ -127,3 +132,15 @@ def test_a_streamed_body_records_as_the_user_who_asked_for_it(server: str, journ
     assert len(entries) == 40
     assert {entry["target"].split("-")[0] == entry["principal"] for entry in entries} == {True}
     assert len({entry["request_id"] for entry in entries}) == 8
+
+
+@pytest.mark.parametrize("server", ["django_app", "django_app under ASGI"], indirect=True)
+def test_an_async_view_of_django_has_the_right_principal_too(server: str, journal_dir: Path) -> None:
+    def refund(number: int) -> None:
+        path = f"/async/invoices/{number}/refund?amount=1"
+        assert httpx.post(server + path, headers={"X-User": f"u{number}"}).status_code == 200
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(refund, range(50)))
+    found = {entry["target"]: entry["principal"] for entry in read_entries(journal_dir)}
+    assert found == {str(number): f"u{number}" for number in range(50)}

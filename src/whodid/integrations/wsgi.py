@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import Context, copy_context
 from typing import Any
 
-from ..context import enter_scope
+from ..context import enter_scope, in_context
 from .request import RequestFields
 
 __all__ = ["AuditMiddleware"]
@@ -52,12 +52,7 @@ class _Body:
         self._body = context.run(begin)
 
     def __iter__(self) -> Iterator[bytes]:
-        parts = self._context.run(iter, self._body)
-        while True:
-            part = self._context.run(next, parts, None)
-            if part is None:
-                return
-            yield part
+        return in_context(self._context, self._body)
 
     def close(self) -> None:
         if close := getattr(self._body, "close", None):
