@@ -151,7 +151,11 @@ def wait_for_port(port: int) -> None:
 @network
 def test_the_other_snippets_of_the_readme_run(environment: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [environment / "python", "-c", blocks("python")[1]], cwd=tmp_path, capture_output=True, text=True, check=False
+        [environment / "python", "-c", blocks("python")[1] + blocks("python")[2]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     entries = [
@@ -162,5 +166,7 @@ def test_the_other_snippets_of_the_readme_run(environment: Path, tmp_path: Path)
         "credentials_updated",
         "credentials_accessed",
         "workflow_completed",
+        "team_deleted",
+        "team_deleted",
     ]
-    compile(blocks("python")[2], "README.md", "exec")
+    compile(blocks("python")[3], "README.md", "exec")

@@ -29,6 +29,7 @@ EXPORTED = [
     "configure",
     "context",
     "get_logger",
+    "system",
 ]
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .context import bind, context
+from .context import bind, context, system
 from .errors import (
     CatalogError,
     EntryTooLarge,
@@ -61,6 +61,7 @@ __all__ = [
     "configure",
     "context",
     "get_logger",
+    "system",
 ]
 
 __version__ = "0.1.0"

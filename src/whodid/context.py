@@ -8,14 +8,24 @@ contextvars (a synchronous FastAPI dependency), is seen by the call that records
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import Context, ContextVar
 from typing import Any, TypeVar
 
 from .entry import FIELDS
 from .errors import InvalidEntry
 
-__all__ = ["CALLER_FIELDS", "bind", "context", "current_fields", "enter_scope", "in_context", "override", "scope"]
+__all__ = [
+    "CALLER_FIELDS",
+    "bind",
+    "context",
+    "current_fields",
+    "enter_scope",
+    "in_context",
+    "override",
+    "scope",
+    "system",
+]
 
 T = TypeVar("T")
 _END: Any = object()
@@ -75,6 +85,11 @@ def context(**fields: object) -> Iterator[None]:
     """
     with scope(fields):
         yield
+
+
+def system(**fields: object) -> AbstractContextManager[None]:
+    """As `context`, for what the system starts by itself: the principal is `system`, and there is no client."""
+    return context(principal="system", **fields)
 
 
 @contextmanager

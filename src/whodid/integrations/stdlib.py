@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from functools import partial
 from typing import Any
 
 import orjson
 from pythonjsonlogger.orjson import OrjsonFormatter
 
 from ..call import AuditCall
+from ..operation import Operation, aauditing, auditing
 from ..receipt import Receipt
 from ..runtime import recorder
 
@@ -92,9 +95,17 @@ class AuditLogger:
         """As `audit`, off the event loop: the form for async code."""
         return await asyncio.to_thread(self.audit, event_type, **fields)
 
+    def auditing(self, event_type: str, /, **fields: object) -> AbstractContextManager[Operation]:
+        """Records the intent before the block and its outcome after it."""
+        return auditing(self.audit, event_type, fields)
+
+    def aauditing(self, event_type: str, /, **fields: object) -> AbstractAsyncContextManager[Operation]:
+        """As `auditing`, for `async with`."""
+        return aauditing(self.audit, event_type, fields)
+
 
 def get_logger(name: str = "whodid") -> AuditLogger:
-    """A logger with nothing but `audit` and `aaudit`, known to type checkers; `name` is the ordinary log line's."""
+    """A logger with nothing but the methods for auditing, known to type checkers; `name` is the ordinary log line's."""
     return AuditLogger(logging.getLogger(name))
 
 
@@ -102,7 +113,11 @@ def _audit_method(self: logging.Logger, event_type: str, /, **fields: object) ->
     return audit(self, event_type, **fields)
 
 
+def _auditing_method(self: logging.Logger, event_type: str, /, **fields: object) -> AbstractContextManager[Operation]:
+    return auditing(partial(audit, self), event_type, fields)
+
+
 def install() -> None:
-    """Adds `audit` to every logger of the process, those made earlier included."""
-    method: Any = _audit_method
-    logging.Logger.audit = method  # type: ignore[attr-defined]
+    """Adds `audit` and `auditing` to every logger of the process, those made earlier included."""
+    methods: Any = (_audit_method, _auditing_method)
+    logging.Logger.audit, logging.Logger.auditing = methods  # type: ignore[attr-defined]

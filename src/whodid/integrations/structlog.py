@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import MutableMapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
 from ..call import AuditCall
+from ..operation import Operation, aauditing, auditing
 from ..receipt import Receipt
 from ..runtime import recorder
 
@@ -56,6 +58,14 @@ class _Audited:
     async def aaudit(self, event_type: str, /, **fields: object) -> Receipt:
         """As `audit`, off the event loop: the form for async code."""
         return await asyncio.to_thread(self.audit, event_type, **fields)
+
+    def auditing(self, event_type: str, /, **fields: object) -> AbstractContextManager[Operation]:
+        """Records the intent before the block and its outcome after it."""
+        return auditing(self.audit, event_type, fields)
+
+    def aauditing(self, event_type: str, /, **fields: object) -> AbstractAsyncContextManager[Operation]:
+        """As `auditing`, for `async with`."""
+        return aauditing(self.audit, event_type, fields)
 
 
 def audited(wrapper: type[W]) -> type[W]:

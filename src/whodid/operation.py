@@ -1,0 +1,96 @@
+"""The operation: an action with an entry before it (the intent) and one after it (the outcome), joined by one ID.
+
+    with log.auditing("workflow_deleted", target="2uJ4") as operation:
+        delete(…)
+
+The intent is recorded before the action begins, so an action that can't be audited does not happen; the outcome says
+`success`, or `failure` with the exception's class. An intent without an outcome is an action that was cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+
+from .errors import InvalidEntry, WhodidError
+from .receipt import Receipt
+
+__all__ = ["Operation", "aauditing", "auditing"]
+
+Record = Callable[..., Receipt]
+"""`audit` of a logger."""
+
+_OURS = ("operation", "phase", "outcome")
+
+
+class Operation:
+    """One action under way. `id` is the `operation` of both entries."""
+
+    def __init__(self, record: Record, event_type: str, fields: Mapping[str, object]) -> None:
+        given = [name for name in _OURS if name in fields]
+        if given:
+            raise InvalidEntry(f"{', '.join(given)}: filled by auditing() itself; leave it out")
+        self.id = uuid.uuid4().hex
+        self._record = record
+        self._event_type = event_type
+        self._fields = dict(fields)
+
+    def add(self, **fields: object) -> None:
+        """What is known only now, for the outcome; `details` are put together with those of before."""
+        details = {**_details(self._fields), **_details(fields)}
+        self._fields |= fields | ({"details": details} if details else {})
+
+    def begin(self) -> Receipt:
+        return self._entry(phase="intent")
+
+    def succeed(self) -> Receipt:
+        return self._entry(phase="outcome", outcome="success")
+
+    def fail(self, error: BaseException) -> Receipt:
+        self.add(details={"error": type(error).__name__})
+        return self._entry(phase="outcome", outcome="failure")
+
+    def fail_quietly(self, error: BaseException) -> None:
+        """As `fail`; the action's own exception matters more than that its entry is missing."""
+        try:
+            self.fail(error)
+        except WhodidError as missing:
+            warnings.warn(f"the outcome of {self._event_type} {self.id} is not recorded: {missing}", stacklevel=4)
+
+    def _entry(self, **phase: object) -> Receipt:
+        return self._record(self._event_type, **self._fields, operation=self.id, **phase)
+
+
+@contextmanager
+def auditing(record: Record, event_type: str, fields: Mapping[str, object]) -> Iterator[Operation]:
+    """Records the intent, runs the block, records the outcome. Raises what `record` raises, and what the block does."""
+    operation = Operation(record, event_type, fields)
+    operation.begin()
+    try:
+        yield operation
+    except BaseException as error:
+        operation.fail_quietly(error)
+        raise
+    operation.succeed()
+
+
+@asynccontextmanager
+async def aauditing(record: Record, event_type: str, fields: Mapping[str, object]) -> AsyncIterator[Operation]:
+    """As `auditing`, with both entries recorded off the event loop."""
+    operation = Operation(record, event_type, fields)
+    await asyncio.to_thread(operation.begin)
+    try:
+        yield operation
+    except BaseException as error:
+        # Not awaited off the loop: a cancelled task would be cancelled again before its outcome is written.
+        operation.fail_quietly(error)
+        raise
+    await asyncio.to_thread(operation.succeed)
+
+
+def _details(fields: Mapping[str, object]) -> dict[str, object]:
+    details = fields.get("details")
+    return dict(details) if isinstance(details, Mapping) else {}
