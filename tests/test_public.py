@@ -26,6 +26,7 @@ EXPORTED = [
     "WhodidError",
     "audited",
     "bind",
+    "changes",
     "configure",
     "context",
     "get_logger",

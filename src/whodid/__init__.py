@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .changes import changes
 from .context import bind, context, system
 from .errors import (
     CatalogError,
@@ -58,6 +59,7 @@ __all__ = [
     "WhodidError",
     "audited",
     "bind",
+    "changes",
     "configure",
     "context",
     "get_logger",
