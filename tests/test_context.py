@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from whodid.context import bind, context, current_fields, scope
+from whodid.context import bind, carried, context, current_fields, scope
 from whodid.errors import InvalidEntry
 
 
@@ -78,3 +79,49 @@ def test_a_resolver_may_not_say_system() -> None:
 def test_a_name_that_is_no_field_is_refused(name: str) -> None:
     with pytest.raises(InvalidEntry, match=f"{name}: not a field that a context can fill"), context(**{name: "x"}):
         pass
+
+
+def test_a_thread_pool_gets_the_context_of_each_submission_and_keeps_none() -> None:
+    def seen(number: int) -> tuple[int, object]:
+        with context(target=str(number)):
+            return number, current_fields().get("principal")
+
+    def submit(pool: ThreadPoolExecutor, number: int) -> Future[tuple[int, object]]:
+        with context(principal=str(number)):
+            return pool.submit(carried(seen), number)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [submit(pool, number).result() for number in range(20)]
+        at_once = [future.result() for future in [submit(pool, number) for number in range(200)]]
+        assert pool.submit(current_fields).result() == {}
+    assert found == [(number, str(number)) for number in range(20)]
+    assert at_once == [(number, str(number)) for number in range(200)]
+
+
+def test_what_is_bound_to_a_request_in_a_thread_is_seen_in_the_request_and_back() -> None:
+    started, bound = threading.Event(), threading.Event()
+
+    def work() -> object:
+        bind(organization_id="7")
+        started.set()
+        assert bound.wait(10)
+        return current_fields()["principal"]
+
+    with context(client_ip="203.0.113.9"), ThreadPoolExecutor(1) as pool:
+        later = pool.submit(carried(work))
+        assert started.wait(10)
+        assert current_fields()["organization_id"] == "7"
+        bind(principal="42")
+        bound.set()
+        assert later.result() == "42"
+
+
+def test_a_carried_function_is_called_many_times_at_once_and_keeps_its_name() -> None:
+    def double(number: int) -> int:
+        return 2 * number
+
+    with context(principal="42"):
+        carried_double = carried(double)
+    assert carried_double.__name__ == "double"
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(carried_double, range(500))) == [2 * number for number in range(500)]

@@ -26,6 +26,7 @@ EXPORTED = [
     "WhodidError",
     "audited",
     "bind",
+    "carried",
     "changes",
     "configure",
     "context",

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .changes import changes
-from .context import bind, context, system
+from .context import bind, carried, context, system
 from .errors import (
     CatalogError,
     EntryTooLarge,
@@ -59,6 +59,7 @@ __all__ = [
     "WhodidError",
     "audited",
     "bind",
+    "carried",
     "changes",
     "configure",
     "context",

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import Context, ContextVar
-from typing import Any, TypeVar
+from contextvars import Context, ContextVar, copy_context
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from .entry import FIELDS
 from .errors import InvalidEntry
@@ -18,6 +19,7 @@ from .errors import InvalidEntry
 __all__ = [
     "CALLER_FIELDS",
     "bind",
+    "carried",
     "context",
     "current_fields",
     "enter_scope",
@@ -27,6 +29,8 @@ __all__ = [
     "system",
 ]
 
+P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 _END: Any = object()
 
@@ -117,6 +121,21 @@ def in_context(context: Context, body: Iterable[T]) -> Iterator[T]:
         if part is _END:
             return
         yield part
+
+
+def carried(function: Callable[P, R]) -> Callable[P, R]:
+    """`function`, to be called in another thread with the context of here: `pool.submit(whodid.carried(work), …)`.
+
+    What it binds to the request that it came from is seen there, and the other way round; what it opens is its own. It
+    may be called many times at once.
+    """
+    context = copy_context()
+
+    @wraps(function)
+    def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+        return context.copy().run(function, *args, **kwargs)
+
+    return inside
 
 
 def bind(**fields: object) -> None:
