@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -181,6 +182,7 @@ class Tab:
                 created = psutil.Process(process.pid).create_time()
                 self._record.write_text(json.dumps({"url": url, "pid": process.pid, "created": created}))
                 return url
+            time.sleep(0.05)
         raise Failed(f"the tab did not start: {self._output.read_text()}")
 
     def stop(self) -> None:

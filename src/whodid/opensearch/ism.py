@@ -19,10 +19,12 @@ from .template import index_pattern
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["Ism", "StoredPolicy", "margin_days", "policy_body", "policy_name"]
+__all__ = ["CLOCK_SKEW_DAYS", "Ism", "StoredPolicy", "margin_days", "policy_body", "policy_name"]
 
 _PARTITION_DAYS = {"month": 31, "week": 7, "day": 1}
-_CLOCK_SKEW_DAYS = 2
+CLOCK_SKEW_DAYS = 2
+"""By how much the clocks of those who record and of the cluster may differ."""
+
 _ADDED_BY_GET = {"policy_id", "last_updated_time", "schema_version", "error_notification"}
 _RETRY = {"count": 3, "backoff": "exponential", "delay": "1m"}
 _ALREADY = "This index already has a policy"
@@ -42,7 +44,7 @@ def margin_days(settings: Settings, partitions: Iterable[str] = ()) -> int:
         (partition_start(settings.index_prefix, one), partition_end(settings.index_prefix, one)) for one in partitions
     )
     lengths = [31 if (end - start).days > 7 else (end - start).days for start, end in spans if start and end]
-    return max([_PARTITION_DAYS[settings.partition], *lengths]) + _CLOCK_SKEW_DAYS
+    return max([_PARTITION_DAYS[settings.partition], *lengths]) + CLOCK_SKEW_DAYS
 
 
 def policy_body(settings: Settings, partitions: Iterable[str] = ()) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..entry import partition_end, partition_start
 from ..settings import Settings, parse_age, retention_days
 from .connection import translated
-from .ism import Ism, StoredPolicy, margin_days, policy_name
+from .ism import CLOCK_SKEW_DAYS, Ism, StoredPolicy, margin_days, policy_name
 from .managed import Managed, managed
 from .template import index_pattern
 
@@ -169,7 +169,7 @@ def deletion_date(settings: Settings, name: str, created: datetime) -> datetime:
     if days is None or end is None:
         raise ValueError(f"{name} is never deleted")
     by_age = created + timedelta(days=days + margin_days(settings, [name]))
-    return max(by_age, end + timedelta(days=days + 2))
+    return max(by_age, end + timedelta(days=days + CLOCK_SKEW_DAYS))
 
 
 def _by_ism(

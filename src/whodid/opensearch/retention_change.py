@@ -94,12 +94,10 @@ def doomed(client: OpenSearch, settings: Settings, now: datetime) -> list[Doomed
     days = retention_days(settings.retention)
     if days is None:
         return []
-    created = creation_dates(client, settings)
-    ceiling = timedelta(days=days + margin_days(settings, created))
-    view = retention_in_force(client, settings, now)
-    due = {one.name for one in view.partitions if one.ceiling and one.ceiling <= now}
-    names = [name for name, at in created.items() if at + ceiling <= now and name not in due]
-    return [Doomed(name, entry_count(client, name)) for name in names]
+    partitions = retention_in_force(client, settings, now).partitions
+    ceiling = timedelta(days=days + margin_days(settings, [one.name for one in partitions]))
+    going = [one for one in partitions if one.created + ceiling <= now and not (one.ceiling and one.ceiling <= now)]
+    return [Doomed(one.name, entry_count(client, one.name)) for one in going]
 
 
 def in_words(going: Sequence[Doomed]) -> str:

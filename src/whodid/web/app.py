@@ -39,6 +39,8 @@ from .sign_in import SignedInOnly, SignIn
 __all__ = ["create_app", "create_standalone_app"]
 
 _STATUS = {QueryError: 400, NotAuthorized: 403, OpenSearchUnavailable: 503, OpenSearchError: 502}
+"""Kind of error → status, the more particular first."""
+
 _ENTRY = "/entries/{entry_id:str}"
 
 
@@ -134,14 +136,7 @@ def _application(
 
 def _failed(request: Request, error: Exception) -> Response:
     """What went wrong, in the words of the error, which never hold a secret."""
-    kinds = {
-        QueryError: 400,
-        NotAuthenticated: 502,
-        NotAuthorized: 403,
-        OpenSearchUnavailable: 503,
-        OpenSearchError: 502,
-    }
-    status = next((status for kind, status in kinds.items() if isinstance(error, kind)), 500)
+    status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
     return refusal(request, status, str(error))
 
 

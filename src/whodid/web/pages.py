@@ -39,9 +39,8 @@ def entries(request: Request) -> Response:
     parameters = request.query_params.multi_items()
     after = request.query_params.get("after")
     question = Question.of((name, value) for name, value in parameters if name != "after")
-    if any(
-        value in {"", ANY_TIME} for _, value in parameters
-    ):  # a form, whose empty fields are no part of the question
+    if any(value in {"", ANY_TIME} for _, value in parameters):
+        # A form, whose empty fields are no part of the question.
         return RedirectResponse(f"{request.scope.get('root_path', '')}/{question.url()}", HTTPStatus.SEE_OTHER)
     values: dict[str, Any] = {
         "question": question,

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from ..display import json_text, printable
 from ..entry import entry_id
+from .visit import visit_if_any
 
 __all__ = ["Frame", "page", "refusal", "wants_page"]
 
@@ -35,7 +36,7 @@ class Frame:
 
 def page(request: Request, template: str, code: int = 200, /, **values: Any) -> HTMLResponse:
     """The template as a page; `frame`, `root` (the path that the application is mounted at) and `viewer` are given."""
-    visit = request.scope.get("whodid.visit")
+    visit = visit_if_any(request)
     text = _ENVIRONMENT.get_template(template).render(
         frame=request.app.state.frame,
         root=request.scope.get("root_path", ""),

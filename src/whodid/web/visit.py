@@ -9,7 +9,7 @@ from starlette.types import Scope
 
 from ..client import AuditClient
 
-__all__ = ["Visit", "let_in", "visit_of"]
+__all__ = ["Visit", "let_in", "visit_if_any", "visit_of"]
 
 _KEY = "whodid.visit"
 
@@ -25,6 +25,12 @@ class Visit:
 
 def let_in(scope: Scope, visit: Visit) -> None:
     scope[_KEY] = visit
+
+
+def visit_if_any(request: Request) -> Visit | None:
+    """The visit; `None` for a request that was refused, or that needs none."""
+    visit: Visit | None = request.scope.get(_KEY)
+    return visit
 
 
 def visit_of(request: Request) -> Visit:
