@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.live.corner import Corner, corner
@@ -172,7 +173,8 @@ def test_a_partition_that_retention_deleted_is_no_alarm(place: Corner, tmp_path:
     times = iter(dated)
     settings = replace(place.settings, journal_dir=str(tmp_path / "old"))
     recorder = replace(place, settings=settings).recorder(clock_ns=lambda: int(next(times).timestamp() * 1e9))
-    entries = [recorder.record("team_created", {"target": "x", "principal": "1"})[1] for _ in dated]
+    lines = [recorder.record("team_created", {"target": "x", "principal": "1"})[1] for _ in dated]
+    entries = [orjson.loads(line) for line in lines]
     recorder.journal.close()
     for entry in entries[2:]:
         index = partition_name(settings.index_prefix, settings.partition, entry["creation_date"])

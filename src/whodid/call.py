@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from .errors import WhodidError
 from .receipt import Receipt
@@ -31,7 +30,7 @@ class AuditCall:
     ) -> None:
         self.event_type = event_type
         self.receipt: Receipt | None = None
-        self.entry: Mapping[str, Any] = {}
+        self.line = b""
         self._recorder = recorder
         self._fields = fields
         self._bound = bound
@@ -41,7 +40,7 @@ class AuditCall:
         """Records the entry, once however often it is called. Raises `WhodidError`."""
         with self._lock:
             if self.receipt is None:
-                self.receipt, self.entry = self._recorder.record(self.event_type, self._fields, self._bound)
+                self.receipt, self.line = self._recorder.record(self.event_type, self._fields, self._bound)
             return self.receipt
 
     def through(self, chain: Callable[[], object], *, records: bool, chain_name: str) -> Receipt:

@@ -8,7 +8,7 @@ take the slower road through the `rfc8785` library. tests/test_canonical.py prov
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 import orjson
@@ -16,7 +16,7 @@ import rfc8785
 
 from .errors import InvalidEntry
 
-__all__ = ["MAX_DEPTH", "MAX_KEY", "canonical", "canonicalizer", "is_key", "plain"]
+__all__ = ["MAX_DEPTH", "MAX_KEY", "canonical", "is_key", "plain"]
 
 MAX_DEPTH = 12
 """Levels of nesting in `details`, `before` and `after`."""
@@ -31,16 +31,7 @@ _EXPONENT_FROM = 1e21
 
 def canonical(value: Any) -> bytes:
     """The RFC 8785 bytes of a value that `plain` returned."""
-    return canonicalizer(value)(value)
-
-
-def canonicalizer(value: Any) -> Callable[[Any], bytes]:
-    """What makes the RFC 8785 bytes of `value`, and of others that hold a float only where it does."""
-    return rfc8785.dumps if _holds_float(value) else _sorted
-
-
-def _sorted(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return rfc8785.dumps(value) if _holds_float(value) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def plain(value: object, path: str, depth: int = 0) -> Any:
@@ -107,10 +98,10 @@ def _plain_key(key: object, path: str) -> str:
 
 def _holds_float(value: Any) -> bool:
     if type(value) is dict:
-        return any(_holds_float(item) for item in value.values() if type(item) not in _LEAVES)
-    if type(value) is list:
-        return any(_holds_float(item) for item in value if type(item) not in _LEAVES)
-    return type(value) is float
+        value = value.values()
+    elif type(value) is not list:
+        return type(value) is float
+    return not _LEAVES.issuperset(map(type, value)) and any(map(_holds_float, value))
 
 
 _LEAVES = frozenset({str, int, bool, type(None)})

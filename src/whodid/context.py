@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import Context, ContextVar, copy_context
 from functools import wraps
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from .entry import FIELDS
@@ -47,23 +48,32 @@ _OF_THE_CLIENT = ("client_ip", "user_agent")
 class Scope:
     """The fields of one block or request, on top of those around it."""
 
-    __slots__ = ("_around", "_own", "_resolver")
+    __slots__ = ("_around", "_own", "_resolver", "_seen")
 
     def __init__(self, around: Scope | None, own: dict[str, object], resolver: Resolver | None = None) -> None:
         self._around = around
         self._own = own
         self._resolver = resolver
+        self._seen: tuple[object, object, Mapping[str, object]] = (None, None, _NOTHING)
 
     def bind(self, fields: Mapping[str, object]) -> None:
         self._own = override(self._own, fields)
 
-    def fields(self) -> dict[str, object]:
-        fields = {} if self._around is None else self._around.fields()
+    def fields(self) -> Mapping[str, object]:
+        """What holds here. Put together again only when something around it or in it was bound since."""
+        around = _NOTHING if self._around is None else self._around.fields()
+        own = self._own
         if self._resolver is not None:
-            fields = override(fields, _resolved(self._resolver))
-        return override(fields, self._own)
+            return override(override(around, _resolved(self._resolver)), own)
+        seen = self._seen
+        if seen[0] is around and seen[1] is own:
+            return seen[2]
+        fields = override(around, own)
+        self._seen = around, own, fields
+        return fields
 
 
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 _scope: ContextVar[Scope | None] = ContextVar("whodid_scope", default=None)
 
 
@@ -148,10 +158,10 @@ def bind(**fields: object) -> None:
         innermost.bind(fields)
 
 
-def current_fields() -> dict[str, object]:
-    """The fields in force here; the caller may change the result."""
+def current_fields() -> Mapping[str, object]:
+    """The fields in force here."""
     innermost = _scope.get()
-    return {} if innermost is None else innermost.fields()
+    return _NOTHING if innermost is None else innermost.fields()
 
 
 def _resolved(resolver: Resolver) -> Mapping[str, Any]:

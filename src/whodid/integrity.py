@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections import deque
+from collections.abc import Mapping, Set
+from typing import Any
 
 import orjson
 
-from .canonical import canonical, canonicalizer
+from .canonical import canonical
+from .entry import FREE_FIELDS
 
-__all__ = ["Draft", "Sealed", "commitment", "entry_hash", "read_line"]
+__all__ = ["Draft", "commitment", "entry_hash", "read_line"]
 
 _OUTSIDE_HASH = ("hash", "salts", "erased")
 _HASH_PREFIX = b'{"hash":"'
@@ -26,7 +28,11 @@ _HASH_END = len(_HASH_PREFIX) + 64
 
 def commitment(salt: bytes, value: object) -> str:
     """What stands for a personal value in the hash: it says nothing about the value without the salt."""
-    return "sha256:" + hashlib.sha256(salt + canonical(value)).hexdigest()
+    return _commitment(salt, canonical(value))
+
+
+def _commitment(salt: bytes, data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(salt + data).hexdigest()}"
 
 
 def entry_hash(entry: Mapping[str, object]) -> str:
@@ -51,40 +57,83 @@ def _committed(entry: Mapping[str, object]) -> dict[str, object]:
     return body
 
 
-class Sealed(NamedTuple):
-    """One entry at its place in the chain: the journal line is `line`, without a newline."""
-
-    seq: int
-    hash: str
-    line: bytes
-
-
 class Draft:
-    """A complete entry that lacks only its place in the chain; `personal` fields get a salt here."""
+    """A complete entry that lacks only its place in the chain; `personal` fields get a salt here.
 
-    __slots__ = ("_canonical", "_committed", "entry")
+    It is serialised here, once, before the journal's lock is taken. The place is filled in later, between the parts
+    that surround it, and each commitment gives way to its value after the hash was taken.
 
-    def __init__(self, entry: dict[str, Any], personal: Iterable[str] = ()) -> None:
-        self.entry = entry
-        self._committed = entry
-        self._canonical = canonicalizer(entry)
-        present = [name for name in personal if name in entry]
+    Raises `TypeError` for a value that JSON doesn't have and `ValueError` for a string with NUL, neither of which
+    `plain` lets pass.
+    """
+
+    __slots__ = ("_opened", "_parts", "_salts", "size")
+
+    def __init__(self, entry: Mapping[str, Any], personal: Set[str] = frozenset()) -> None:
+        committed = {**entry, **_PLACE}
+        self._opened: list[tuple[bytes, bytes]] = []
+        self._salts = b""
+        present = personal & entry.keys()
         if present:
-            random = os.urandom(16 * len(present))
-            salts = {name: random[16 * n : 16 * n + 16] for n, name in enumerate(present)}
-            self._committed = {**entry, **{name: commitment(salt, entry[name]) for name, salt in salts.items()}}
-            self.entry = {**entry, "salts": {name: salt.hex() for name, salt in salts.items()}}
+            salts = {}
+            for name in present:
+                salt = _salt()
+                data = orjson.dumps(entry[name]) if type(entry[name]) is str else canonical(entry[name])
+                if _NUL in data:
+                    raise ValueError(f"{name} contains NUL")
+                committed[name] = hidden = _commitment(salt, data)
+                self._opened.append((f'"{hidden}"'.encode(), data))
+                salts[name] = salt.hex()
+            self._salts = b'"salts":%b,' % _sorted(salts)
+        body = _sorted(committed) if _FREE_FIELDS.isdisjoint(entry) else canonical(committed)
+        self.size = len(body) + len(self._salts)
+        """Bytes of its line, about."""
+        start, _, rest = body.partition(_JOURNAL)
+        before_prev, _, rest = rest.partition(_PREV)
+        before_seq, _, end = rest.partition(_SEQ)
+        self._parts = start, before_prev, before_seq, end
+        if body.count(_NUL) != len(_PLACE):
+            raise ValueError("a string contains NUL")
 
-    def seal(self, journal: str, seq: int, prev: str) -> Sealed:
-        """The entry as number `seq` of `journal`, after the entry whose hash is `prev`."""
-        committed = self._committed
-        committed["journal"], committed["seq"], committed["prev"] = journal, seq, prev
-        body = self._canonical(committed)
+    def seal(self, journal: str, seq: int, prev: str) -> tuple[str, bytes]:
+        """Hash and journal line (without a newline) as number `seq` of `journal`, after the entry with hash `prev`."""
+        start, before_prev, before_seq, end = self._parts
+        body = b'%b"%b"%b"%b"%b%d%b' % (start, journal.encode(), before_prev, prev.encode(), before_seq, seq, end)
         hash_ = hashlib.sha256(body).hexdigest()
-        if self.entry is not committed:
-            self.entry["journal"], self.entry["seq"], self.entry["prev"] = journal, seq, prev
-            body = self._canonical(self.entry)
-        return Sealed(seq, hash_, b'%s%s",%s' % (_HASH_PREFIX, hash_.encode(), body[1:]))
+        line = b'%b%b",%b%b' % (_HASH_PREFIX, hash_.encode(), self._salts, body[1:])
+        for hidden, value in self._opened:
+            line = line.replace(hidden, value, 1)
+        return hash_, line
+
+
+def _sorted(value: Mapping[str, Any]) -> bytes:
+    """The canonical form of an object without floats; only free fields may hold some."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+_FREE_FIELDS = frozenset(FREE_FIELDS)
+
+_NUL = b"\\u0000"
+_JOURNAL, _PREV, _SEQ = (b'"%bj"' % _NUL, b'"%bp"' % _NUL, b'"%bs"' % _NUL)
+_PLACE = {"journal": "\0j", "prev": "\0p", "seq": "\0s"}
+"""What stands where the place will be. No value of an entry holds NUL, so none can be taken for it."""
+
+_spare_salts: deque[bytes] = deque()
+_SALTS_AT_ONCE = 64
+
+
+def _salt() -> bytes:
+    """16 bytes that no other value gets, in this process or a forked one."""
+    try:
+        return _spare_salts.pop()
+    except IndexError:
+        random = os.urandom(16 * _SALTS_AT_ONCE)
+        _spare_salts.extend(random[n : n + 16] for n in range(16, len(random), 16))
+        return random[:16]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_spare_salts.clear)
 
 
 def read_line(line: bytes) -> dict[str, Any]:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from .entry import document_id
 
 __all__ = ["Receipt"]
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """Proof that an entry was recorded, or (under `warn` and `quarantine`) why it was not.
 
-    `entry_id` is the document `_id` under which OpenSearch will have it. `durability` is what was reached when the
-    call returned: `disk` survives a power loss, `process` survives `kill -9`.
+    `durability` is what was reached when the call returned: `disk` survives a power loss, `process` survives `kill -9`.
     """
 
     recorded: bool
-    entry_id: str = ""
     journal: str = ""
     seq: int = 0
     hash: str = ""
     durability: Literal["disk", "process"] | None = None
     error: str = ""
+
+    @property
+    def entry_id(self) -> str:
+        """The document `_id` under which OpenSearch will have the entry; empty when it was not recorded."""
+        return document_id(self.journal, self.seq, self.hash) if self.recorded else ""
 
     def __bool__(self) -> bool:
         return self.recorded

@@ -12,7 +12,7 @@ import orjson
 from .canonical import plain
 from .catalog import Catalog, EventType
 from .context import CALLER_FIELDS, current_fields, override
-from .entry import FIELDS, FREE_FIELDS, SCHEMA_VERSION, Stamp, document_id
+from .entry import FIELDS, FREE_FIELDS, SCHEMA_VERSION, SOFT_LIMIT, Stamp
 from .errors import InvalidEntry, JournalDamaged, NotRecorded
 from .integrity import Draft
 from .journal import Journal
@@ -54,8 +54,8 @@ class Recorder:
 
     def record(
         self, event_type: str, fields: Mapping[str, object], bound: Mapping[str, object] = {}
-    ) -> tuple[Receipt, Mapping[str, Any]]:
-        """Records one entry; returns the receipt and the entry as it was journalled (empty when it was not).
+    ) -> tuple[Receipt, bytes]:
+        """Records one entry; returns the receipt and the entry's line in the journal (empty when it was not recorded).
 
         `fields` are the arguments of the call, `bound` the keys bound to its logger, of which those that name entry
         fields count; `whodid.context` fills the rest. Raises `InvalidEntry` and, under `on_failure = "raise"`,
@@ -63,29 +63,38 @@ class Recorder:
         """
         try:
             known = self.catalog.event_type(event_type)
-            draft = Draft(self._complete(known, fields, bound), self.catalog.personal)
+            draft = self._draft(known, self._complete(known, _merged(fields, bound)))
         except InvalidEntry as error:
             if self.settings.on_invalid == "raise":
                 raise
-            return self._quarantine(event_type, fields, error), {}
+            return self._quarantine(event_type, fields, error), b""
         return self._append(known, draft)
 
-    def _complete(self, known: EventType, fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:
-        """The entry, checked, without its place in the chain."""
-        entry = _merged(fields, bound)
-        stamp = Stamp.from_ns(self._clock_ns())
+    def _complete(self, known: EventType, entry: dict[str, Any]) -> dict[str, Any]:
+        """The entry with what the recorder fills in, all but its place in the chain."""
         entry["type"] = known.name
-        entry["creation_date"], entry["@timestamp"] = stamp.creation_date, stamp.timestamp
         entry["target_type"] = known.resource
+        entry["creation_date"], entry["@timestamp"] = Stamp.from_ns(self._clock_ns())
         entry.update(self._always)
         if known.outcome and "outcome" not in entry:
             entry["outcome"] = known.outcome
         for name in FREE_FIELDS:
             if name in entry:
                 entry[name] = plain(entry[name], name)
+        return entry
+
+    def _draft(self, known: EventType, entry: dict[str, Any]) -> Draft:
+        """The entry, checked and serialised: at once if nothing is the matter with it, else with care."""
+        try:
+            if self.catalog.fits(entry):
+                draft = Draft(entry, self.catalog.personal)
+                if draft.size <= SOFT_LIMIT - _CHAIN_BYTES:
+                    return draft
+        except (TypeError, ValueError):  # NUL, a lone surrogate: named below
+            pass
         self._fit(entry, known)
         self._check(entry)
-        return entry
+        return Draft(entry, self.catalog.personal)
 
     def _check(self, entry: dict[str, Any]) -> None:
         try:
@@ -107,16 +116,15 @@ class Recorder:
         if len(data) > _NEEDS_SHORTENING:
             shorten(entry, len(data) + _CHAIN_BYTES, self.catalog.personal, known.rules.details)
 
-    def _append(self, known: EventType, draft: Draft) -> tuple[Receipt, Mapping[str, Any]]:
+    def _append(self, known: EventType, draft: Draft) -> tuple[Receipt, bytes]:
         durability: Literal["disk", "process"] = known.durability or self.settings.durability
         try:
-            position = self.journal.append(draft, durability)
+            journal, seq, hash_, line = self.journal.append(draft, durability)
         except (NotRecorded, JournalDamaged) as error:
             if (known.on_failure or self.settings.on_failure) == "raise":
                 raise
-            return self._not_recorded(str(error)), {}
-        entry_id = document_id(*position)
-        return Receipt(True, entry_id, *position, durability), {**draft.entry, "hash": position.hash}
+            return self._not_recorded(str(error)), b""
+        return Receipt(True, journal, seq, hash_, durability), line
 
     def _not_recorded(self, why: str) -> Receipt:
         count_not_recorded(self.journal.path)
@@ -134,15 +142,15 @@ _CHAIN_BYTES = 300
 
 def _merged(fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:
     """Arguments on top of bound keys on top of the context; `None` means not given."""
-    entry = current_fields()
+    if not fields.keys() <= CALLER_FIELDS:
+        _refuse_unknown(fields)
+    around = current_fields()
     named = {name: value for name, value in bound.items() if name in CALLER_FIELDS and name != "type"} if bound else {}
     if named:
-        entry = override(entry, named)
-    entry = override(entry, fields) if entry else dict(fields)
+        around = override(around, named)
+    entry = override(around, fields) if "principal" in fields else {**around, **fields}
     if None in entry.values():
         entry = {name: value for name, value in entry.items() if value is not None}
-    if not entry.keys() <= CALLER_FIELDS:
-        _refuse_unknown(entry)
     return entry
 
 

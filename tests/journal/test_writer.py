@@ -23,7 +23,7 @@ from whodid.journal.segment import Segment
 
 
 def draft(target: str = "x") -> Draft:
-    return Draft({"type": "t", "target": target, "client_ip": "203.0.113.9"}, ("client_ip",))
+    return Draft({"type": "t", "target": target, "client_ip": "203.0.113.9"}, {"client_ip"})
 
 
 def targets(path: Path) -> list[str]:

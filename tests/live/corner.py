@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import orjson
 from opensearchpy import OpenSearch
 
 from whodid.journal import read_entries
@@ -56,9 +57,10 @@ class Corner:
         recorder = self.recorder()
         given = {"principal": "42", **fields}
         try:
-            return [dict(recorder.record("credentials_created", {"target": str(n), **given})[1]) for n in range(count)]
+            lines = [recorder.record("credentials_created", {"target": str(n), **given})[1] for n in range(count)]
         finally:
             recorder.journal.close()
+        return [orjson.loads(line) for line in lines]
 
     def send(self, documents: Sequence[Document]) -> list[Verdict]:
         return send_bulk(self.client, documents, 30.0)

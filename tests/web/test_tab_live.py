@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -277,7 +278,7 @@ def test_markup_in_any_field_stays_text(opensearch_url: str, tmp_path: Path) -> 
         recorder = made.recorder()
         fields: dict[str, Any] = {name: CANARY.format(name) for name in (*texts, *more, *last)}
         images = {name: {"key": CANARY.format(name)} for name in ("details", "before", "after")}
-        entry = dict(recorder.record("team_created", {**fields, **images, "client_ip": "203.0.113.9"})[1])
+        entry = orjson.loads(recorder.record("team_created", {**fields, **images, "client_ip": "203.0.113.9"})[1])
         recorder.journal.close()
         made.ship()
         with served(create_app(is_root_user=lambda request: True, settings=made.settings)) as url:

@@ -78,15 +78,19 @@ class Catalog:
 
         Raises `InvalidEntry` that names each field and rule broken, and never a value.
         """
+        if not self.fits(entry):
+            name = entry["type"]
+            found = violations(self.event_type(name), entry) or ["it does not fit config/audit-entry.schema.json"]
+            raise InvalidEntry(f"{name}: " + "; ".join(found))
+
+    def fits(self, entry: Mapping[str, Any]) -> bool:
+        """As `check`, without saying why not."""
         name = entry["type"]
         validator = self._validators.get(name) or self._compile(name)
         try:
-            if validator.is_valid(entry):
-                return
-        except ValueError:  # a value of a type that JSON doesn't have; named below
-            pass
-        found = violations(self.event_type(name), entry) or ["it does not fit config/audit-entry.schema.json"]
-        raise InvalidEntry(f"{name}: " + "; ".join(found))
+            return validator.is_valid(entry)
+        except ValueError:  # a value of a type that JSON doesn't have
+            return False
 
     def _compile(self, name: str) -> jsonschema_rs.Validator:
         import jsonschema_rs

@@ -14,7 +14,6 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from typing import Any
 
-import orjson
 from pythonjsonlogger.orjson import OrjsonFormatter
 
 from ..call import AuditCall
@@ -52,8 +51,8 @@ class AuditJsonFormatter(OrjsonFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         call: object = record.msg
-        if isinstance(call, AuditCall) and call.entry:
-            return orjson.dumps(call.entry, option=orjson.OPT_SORT_KEYS).decode()
+        if isinstance(call, AuditCall) and call.line:
+            return call.line.decode()
         return super().format(record)
 
 

@@ -116,6 +116,8 @@ class Segment:
 
     def sync(self, offset: int) -> None:
         """Returns once everything before `offset` is on disk. Raises `NotRecorded`."""
+        if self._synced >= offset:
+            return
         with self._condition:
             while self._syncing and self._synced < offset and self.failed is None:
                 self._condition.wait()

@@ -17,16 +17,19 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from threading import get_ident
 from typing import Literal, NamedTuple
 
 import orjson
 
-from ..errors import JournalFull, JournalLocked, NotRecorded
+from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
 from ..integrity import Draft
 from .chain import Chain
 from .directory import JournalDirectory, append_line
+from .group import GroupCommit
 from .lock import FileLock
 from .segment import NO_SPACE, Link, Segment
 
@@ -37,11 +40,20 @@ _FLUSH_AFTER = 0.5
 
 
 class Position(NamedTuple):
-    """Where an entry stands: its journal, its place in the chain, its hash."""
+    """Where an entry stands: its journal, its place in the chain, its hash; and its line there, without the newline."""
 
     journal: str
     seq: int
     hash: str
+    line: bytes
+
+
+class _Written(NamedTuple):
+    """An entry in a segment, and the offset after it: what a sync must cover."""
+
+    position: Position
+    segment: Segment
+    offset: int
 
 
 class Journal:
@@ -79,8 +91,10 @@ class Journal:
     def _forget(self) -> None:
         """Nothing is open: at the start, after `close`, and in a forked child."""
         self._thread_lock = threading.Lock()
+        self._owner = 0
         self._file_lock: FileLock | None = None
         self._chain: Chain | None = None
+        self._group: GroupCommit[Draft, _Written] = GroupCommit(self._write, self._try_sync)
         self._unsynced = threading.Event()
         self._flusher: threading.Thread | None = None
 
@@ -90,13 +104,40 @@ class Journal:
         Raises `NotRecorded` (`JournalLocked`, `JournalFull`) when the entry is not known to be recorded, and
         `JournalDamaged` when the directory can't be used.
         """
-        with _Exclusive(self) as chain:
-            segment, offset, position = _append(chain, draft)
         if durability == "disk":
-            self._sync(segment, offset)
-        else:
+            written = self._group.submit(draft)
+            self._sync(written.segment, written.offset)
+            return written.position
+        chain = self._enter()
+        try:
+            position = _append(chain, draft).position
+        except BaseException as error:
+            self._leave(error)
+            raise
+        self._leave()
+        if not self._unsynced.is_set():
             self._sync_soon()
         return position
+
+    def _write(self, drafts: Sequence[Draft]) -> list[_Written | Exception]:
+        """Each draft's entry, or why there is none."""
+        written: list[_Written | Exception] = []
+        try:
+            with _Exclusive(self) as chain:
+                for draft in drafts:
+                    try:
+                        written.append(_append(chain, draft))
+                    except NotRecorded as error:
+                        written.append(error)
+        except (NotRecorded, JournalDamaged) as error:  # of the lock, the directory or the disk: it holds for the rest
+            written += [error] * (len(drafts) - len(written))
+        return written
+
+    def _try_sync(self, written: Sequence[_Written]) -> None:
+        """One sync for all of a group; each asks for its own again, and then gets the error."""
+        if written:
+            with suppress(NotRecorded):
+                self._sync(written[-1].segment, written[-1].offset)
 
     def _sync(self, segment: Segment, offset: int) -> None:
         try:
@@ -108,11 +149,10 @@ class Journal:
             raise
 
     def _sync_soon(self) -> None:
-        if not self._unsynced.is_set():
-            self._unsynced.set()
-            if self._flusher is None:
-                self._flusher = threading.Thread(target=self._flush, name="whodid-sync", daemon=True)
-                self._flusher.start()
+        self._unsynced.set()
+        if self._flusher is None:
+            self._flusher = threading.Thread(target=self._flush, name="whodid-sync", daemon=True)
+            self._flusher.start()
 
     def _flush(self) -> None:
         while self._unsynced.wait():
@@ -156,54 +196,75 @@ class Journal:
         if lock is not None:
             lock.close()
 
+    def _enter(self) -> Chain:
+        """Takes both locks; `_leave` gives them back. The directory and chain are made at the first use."""
+        if not self._thread_lock.acquire(blocking=False):
+            self._wait_for_threads()
+        self._owner = get_ident()
+        try:
+            if self._chain is None or self._file_lock is None:
+                directory = JournalDirectory(self.path, create=True)
+                self._file_lock = FileLock(directory.lock, monotonic=self._monotonic)
+                self._chain = Chain(directory, **self._limits, monotonic=self._monotonic)  # type: ignore[arg-type]
+            if not self._file_lock.try_acquire():
+                self._file_lock.acquire(self._lock_timeout)
+        except BaseException as error:
+            self._owner = 0
+            self._thread_lock.release()
+            if isinstance(error, OSError):
+                raise _not_recorded(self.path, error) from error
+            raise
+        return self._chain
+
+    def _wait_for_threads(self) -> None:
+        if self._owner == get_ident():
+            raise JournalLocked(
+                "audit() was called while this very thread was recording, from a signal handler or a finalizer; "
+                "nothing was recorded. Let the handler set a flag, and record from the main line of the program"
+            )
+        if not self._thread_lock.acquire(timeout=self._lock_timeout):
+            raise JournalLocked(
+                f"another thread of this process has been writing to {self.path} for {self._lock_timeout:g} s; "
+                "nothing was recorded. Check the disk"
+            )
+
+    def _leave(self, error: BaseException | None = None) -> None:
+        """Gives both locks back. Raises an error of the operating system as ours."""
+        if self._file_lock is not None:
+            self._file_lock.release()
+        if isinstance(error, OSError):
+            self._let_go()  # the directory may be another one by now
+        self._owner = 0
+        self._thread_lock.release()
+        if isinstance(error, OSError):
+            raise _not_recorded(self.path, error) from error
+
 
 class _Exclusive:
-    """Both locks of a journal held, its directory and chain made at the first use; OS errors become ours."""
+    """Both locks of a journal held, for a block."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
     def __enter__(self) -> Chain:
-        journal = self._journal
-        if not journal._thread_lock.acquire(timeout=journal._lock_timeout):
-            raise JournalLocked(
-                f"another thread of this process has been writing to {journal.path} for {journal._lock_timeout:g} s; "
-                "nothing was recorded. Check the disk"
-            )
-        try:
-            if journal._chain is None or journal._file_lock is None:
-                directory = JournalDirectory(journal.path, create=True)
-                journal._file_lock = FileLock(directory.lock, monotonic=journal._monotonic)
-                journal._chain = Chain(directory, **journal._limits, monotonic=journal._monotonic)  # type: ignore[arg-type]
-            journal._file_lock.acquire(journal._lock_timeout)
-        except BaseException as error:
-            journal._thread_lock.release()
-            if isinstance(error, OSError):
-                raise _not_recorded(journal.path, error) from error
-            raise
-        return journal._chain
+        return self._journal._enter()
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        journal = self._journal
-        if journal._file_lock is not None:
-            journal._file_lock.release()
-        if isinstance(error, OSError):
-            journal._let_go()  # the directory may be another one by now
-        journal._thread_lock.release()
-        if isinstance(error, OSError):
-            raise _not_recorded(journal.path, error) from error
+        self._journal._leave(error)
 
 
-def _append(chain: Chain, draft: Draft) -> tuple[Segment, int, Position]:
+def _append(chain: Chain, draft: Draft) -> _Written:
     segment = chain.current()
-    sealed = draft.seal(chain.journal, segment.link.seq + 1, segment.link.hash)
-    segment = chain.make_room(segment, len(sealed.line) + 1)
+    seq, prev = segment.link
+    seq += 1
+    hash_, line = draft.seal(chain.journal, seq, prev)
+    segment = chain.make_room(segment, len(line) + 1)
     try:
-        offset = segment.append(sealed.line, Link(sealed.seq, sealed.hash))
+        offset = segment.append(line, Link(seq, hash_))
     except OSError as error:
         chain.end_if_possible(f"a write failed: {error.strerror}")
         raise
-    return segment, offset, Position(chain.journal, sealed.seq, sealed.hash)
+    return _Written(Position(chain.journal, seq, hash_, line), segment, offset)
 
 
 def _not_recorded(path: Path, error: OSError) -> NotRecorded:
