@@ -50,8 +50,6 @@ class AuditCall:
         entry is recorded before the chain sees it. Whatever else goes wrong in the chain costs the ordinary log line,
         not the entry.
         """
-        if not self._recorder.settings.echo:
-            return self.record()
         if not records:
             self.record()
         self._send(chain, chain_name)

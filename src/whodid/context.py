@@ -60,15 +60,16 @@ class Scope:
         self._own = override(self._own, fields)
 
     def fields(self) -> Mapping[str, object]:
-        """What holds here. Put together again only when something around it or in it was bound since."""
+        """What holds here, without `None`s. Put together again only when it or a scope around it was bound since."""
         around = _NOTHING if self._around is None else self._around.fields()
         own = self._own
         if self._resolver is not None:
-            return override(override(around, _resolved(self._resolver)), own)
+            fields = override(override(around, _resolved(self._resolver)), own)
+            return {name: value for name, value in fields.items() if value is not None}
         seen = self._seen
         if seen[0] is around and seen[1] is own:
             return seen[2]
-        fields = override(around, own)
+        fields = {name: value for name, value in override(around, own).items() if value is not None}
         self._seen = around, own, fields
         return fields
 

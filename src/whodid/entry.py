@@ -32,6 +32,7 @@ __all__ = [
     "partition_end",
     "partition_name",
     "partition_start",
+    "stamp",
 ]
 
 SCHEMA_VERSION = "1.0"
@@ -159,14 +160,20 @@ class Stamp(NamedTuple):
     @classmethod
     def from_ns(cls, ns: int) -> Stamp:
         """A stamp of `ns` nanoseconds since the epoch, cut (not rounded) to microseconds and to seconds."""
-        seconds, rest = divmod(ns, 1_000_000_000)
-        second = _second(seconds)
-        return cls(second + "Z", f"{second}.{rest // 1000:06d}Z")
+        return cls(*stamp(ns))
+
+
+def stamp(ns: int) -> tuple[str, str]:
+    """As `Stamp.from_ns`, where every entry counts: a plain pair."""
+    second, date = _second(ns // 1_000_000_000)
+    return date, f"{second}{ns // 1000 % 1_000_000:06d}Z"
 
 
 @lru_cache(maxsize=8)
-def _second(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+def _second(seconds: int) -> tuple[str, str]:
+    """The beginning of a timestamp of that second, and its creation date."""
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return text + ".", text + "Z"
 
 
 def document_id(journal: str, seq: int, hash_: str) -> str:

@@ -8,16 +8,15 @@ specification and test vectors; tests/independent.py checks them without this pa
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import deque
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping
+from hashlib import sha256
 from typing import Any
 
 import orjson
 
 from .canonical import canonical
-from .entry import FREE_FIELDS
 
 __all__ = ["Draft", "commitment", "entry_hash", "read_line"]
 
@@ -32,12 +31,12 @@ def commitment(salt: bytes, value: object) -> str:
 
 
 def _commitment(salt: bytes, data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(salt + data).hexdigest()}"
+    return f"sha256:{sha256(salt + data).hexdigest()}"
 
 
 def entry_hash(entry: Mapping[str, object]) -> str:
     """The hash that `entry` should carry. Raises `ValueError` when its salts are malformed."""
-    return hashlib.sha256(canonical(_committed(entry))).hexdigest()
+    return sha256(canonical(_committed(entry))).hexdigest()
 
 
 def _committed(entry: Mapping[str, object]) -> dict[str, object]:
@@ -60,8 +59,8 @@ def _committed(entry: Mapping[str, object]) -> dict[str, object]:
 class Draft:
     """A complete entry that lacks only its place in the chain; `personal` fields get a salt here.
 
-    It is serialised here, once, before the journal's lock is taken. The place is filled in later, between the parts
-    that surround it, and each commitment gives way to its value after the hash was taken.
+    It is serialised here, once, before the journal's lock is taken: NUL stands where the place will be, which no value
+    of an entry holds. After the hash was taken, each commitment gives way to its value. The draft takes `entry` over.
 
     Raises `TypeError` for a value that JSON doesn't have and `ValueError` for a string with NUL, neither of which
     `plain` lets pass.
@@ -69,54 +68,47 @@ class Draft:
 
     __slots__ = ("_opened", "_parts", "_salts", "size")
 
-    def __init__(self, entry: Mapping[str, Any], personal: Set[str] = frozenset()) -> None:
-        committed = {**entry, **_PLACE}
+    def __init__(self, entry: dict[str, Any], personal: Collection[str] = ()) -> None:
+        entry["journal"] = entry["prev"] = entry["seq"] = "\0"
         self._opened: list[tuple[bytes, bytes]] = []
         self._salts = b""
-        present = personal & entry.keys()
-        if present:
-            salts = {}
-            for name in present:
-                salt = _salt()
-                data = orjson.dumps(entry[name]) if type(entry[name]) is str else canonical(entry[name])
-                if _NUL in data:
-                    raise ValueError(f"{name} contains NUL")
-                committed[name] = hidden = _commitment(salt, data)
-                self._opened.append((f'"{hidden}"'.encode(), data))
-                salts[name] = salt.hex()
-            self._salts = b'"salts":%b,' % _sorted(salts)
-        body = _sorted(committed) if _FREE_FIELDS.isdisjoint(entry) else canonical(committed)
+        for name in personal:
+            if name in entry:
+                self._commit(entry, name)
+        if self._opened:
+            self._salts = b'"salts":{%b},' % self._salts[:-1]
+        free = "details" in entry or "after" in entry or "before" in entry
+        body = canonical(entry) if free else orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)  # only those hold floats
         self.size = len(body) + len(self._salts)
         """Bytes of its line, about."""
-        start, _, rest = body.partition(_JOURNAL)
-        before_prev, _, rest = rest.partition(_PREV)
-        before_seq, _, end = rest.partition(_SEQ)
-        self._parts = start, before_prev, before_seq, end
-        if body.count(_NUL) != len(_PLACE):
-            raise ValueError("a string contains NUL")
+        try:
+            start, before_prev, before_seq, end = body.split(_NUL)
+        except ValueError:
+            raise ValueError("a string contains NUL") from None
+        self._parts = start, before_prev, before_seq[:-1], end[1:]
+
+    def _commit(self, entry: dict[str, Any], name: str) -> None:
+        value = entry[name]
+        data = orjson.dumps(value) if type(value) is str else canonical(value)
+        if _NUL in data:
+            raise ValueError(f"{name} contains NUL")
+        salt = _salt()
+        entry[name] = hidden = _commitment(salt, data)
+        self._opened.append((f'"{hidden}"'.encode(), data))
+        self._salts += b'"%b":"%b",' % (name.encode(), salt.hex().encode())
 
     def seal(self, journal: str, seq: int, prev: str) -> tuple[str, bytes]:
         """Hash and journal line (without a newline) as number `seq` of `journal`, after the entry with hash `prev`."""
         start, before_prev, before_seq, end = self._parts
-        body = b'%b"%b"%b"%b"%b%d%b' % (start, journal.encode(), before_prev, prev.encode(), before_seq, seq, end)
-        hash_ = hashlib.sha256(body).hexdigest()
-        line = b'%b%b",%b%b' % (_HASH_PREFIX, hash_.encode(), self._salts, body[1:])
+        body = b"%b%b%b%b%b%d%b" % (start, journal.encode(), before_prev, prev.encode(), before_seq, seq, end)
+        hash_ = sha256(body).hexdigest()
+        line = b'{"hash":"%b",%b%b' % (hash_.encode(), self._salts, body[1:])
         for hidden, value in self._opened:
             line = line.replace(hidden, value, 1)
         return hash_, line
 
 
-def _sorted(value: Mapping[str, Any]) -> bytes:
-    """The canonical form of an object without floats; only free fields may hold some."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-
-
-_FREE_FIELDS = frozenset(FREE_FIELDS)
-
 _NUL = b"\\u0000"
-_JOURNAL, _PREV, _SEQ = (b'"%bj"' % _NUL, b'"%bp"' % _NUL, b'"%bs"' % _NUL)
-_PLACE = {"journal": "\0j", "prev": "\0p", "seq": "\0s"}
-"""What stands where the place will be. No value of an entry holds NUL, so none can be taken for it."""
 
 _spare_salts: deque[bytes] = deque()
 _SALTS_AT_ONCE = 64
@@ -153,5 +145,5 @@ def read_line(line: bytes) -> dict[str, Any]:
 def _line_hash(line: bytes, entry: dict[str, Any]) -> str:
     if "salts" not in entry and "erased" not in entry and line.startswith(_HASH_PREFIX):
         # The rest of such a line is the canonical form itself; any other rest has another hash.
-        return hashlib.sha256(b"{" + line[_HASH_END + 2 :]).hexdigest()
+        return sha256(b"{" + line[_HASH_END + 2 :]).hexdigest()
     return entry_hash(entry)

@@ -12,7 +12,7 @@ import orjson
 from .canonical import plain
 from .catalog import Catalog, EventType
 from .context import CALLER_FIELDS, current_fields, override
-from .entry import FIELDS, FREE_FIELDS, SCHEMA_VERSION, SOFT_LIMIT, Stamp
+from .entry import FIELDS, FREE_FIELDS, SCHEMA_VERSION, SOFT_LIMIT, stamp
 from .errors import InvalidEntry, JournalDamaged, NotRecorded
 from .integrity import Draft
 from .journal import Journal
@@ -49,8 +49,7 @@ class Recorder:
             lock_timeout=settings.lock_timeout,
         )
         self._clock_ns = clock_ns
-        always = {"schema_version": SCHEMA_VERSION, "host": settings.host, "service": settings.service}
-        self._always = {name: value for name, value in always.items() if value}
+        self._types: dict[str, tuple[EventType, Mapping[str, str]]] = {}
 
     def record(
         self, event_type: str, fields: Mapping[str, object], bound: Mapping[str, object] = {}
@@ -62,39 +61,53 @@ class Recorder:
         `NotRecorded` or `JournalDamaged`.
         """
         try:
-            known = self.catalog.event_type(event_type)
-            draft = self._draft(known, self._complete(known, _merged(fields, bound)))
+            known, draft = self._drafted(event_type, fields, bound)
         except InvalidEntry as error:
             if self.settings.on_invalid == "raise":
                 raise
             return self._quarantine(event_type, fields, error), b""
         return self._append(known, draft)
 
-    def _complete(self, known: EventType, entry: dict[str, Any]) -> dict[str, Any]:
-        """The entry with what the recorder fills in, all but its place in the chain."""
-        entry["type"] = known.name
-        entry["target_type"] = known.resource
-        entry["creation_date"], entry["@timestamp"] = Stamp.from_ns(self._clock_ns())
-        entry.update(self._always)
-        if known.outcome and "outcome" not in entry:
-            entry["outcome"] = known.outcome
+    def _drafted(
+        self, event_type: str, fields: Mapping[str, object], bound: Mapping[str, object]
+    ) -> tuple[EventType, Draft]:
+        """The entry, checked and serialised: at once if nothing is the matter with it, else with care."""
+        try:
+            known, filled = self._types[event_type]
+        except (KeyError, TypeError):
+            known, filled = self._known(event_type)
+        entry = _merged(fields, bound)
+        if known.outcome:
+            entry.setdefault("outcome", known.outcome)
         for name in FREE_FIELDS:
             if name in entry:
                 entry[name] = plain(entry[name], name)
-        return entry
-
-    def _draft(self, known: EventType, entry: dict[str, Any]) -> Draft:
-        """The entry, checked and serialised: at once if nothing is the matter with it, else with care."""
+        creation_date, timestamp = stamp(self._clock_ns())
+        filled = {**filled, "creation_date": creation_date, "@timestamp": timestamp}
         try:
-            if self.catalog.fits(entry):
-                draft = Draft(entry, self.catalog.personal)
+            if self.catalog.fits(event_type, entry):
+                draft = Draft({**entry, **filled}, self.catalog.personal)
                 if draft.size <= SOFT_LIMIT - _CHAIN_BYTES:
-                    return draft
+                    return known, draft
         except (TypeError, ValueError):  # NUL, a lone surrogate: named below
             pass
+        entry.update(filled)
         self._fit(entry, known)
         self._check(entry)
-        return Draft(entry, self.catalog.personal)
+        return known, Draft(entry, self.catalog.personal)
+
+    def _known(self, name: str) -> tuple[EventType, Mapping[str, str]]:
+        """The event type of that name, and what is filled in for each of its entries."""
+        known = self.catalog.event_type(name)
+        filled = {
+            "type": known.name,
+            "target_type": known.resource,
+            "schema_version": SCHEMA_VERSION,
+            "host": self.settings.host,
+            "service": self.settings.service,
+        }
+        self._types[name] = known, {field: value for field, value in filled.items() if value}
+        return self._types[name]
 
     def _check(self, entry: dict[str, Any]) -> None:
         try:
@@ -145,13 +158,15 @@ def _merged(fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[s
     if not fields.keys() <= CALLER_FIELDS:
         _refuse_unknown(fields)
     around = current_fields()
-    named = {name: value for name, value in bound.items() if name in CALLER_FIELDS and name != "type"} if bound else {}
-    if named:
-        around = override(around, named)
+    if bound:
+        around = override(around, {name: value for name, value in bound.items() if name in _BINDABLE})
     entry = override(around, fields) if "principal" in fields else {**around, **fields}
-    if None in entry.values():
+    if bound or None in fields.values():
         entry = {name: value for name, value in entry.items() if value is not None}
     return entry
+
+
+_BINDABLE = CALLER_FIELDS - {"type"}
 
 
 def _refuse_unknown(entry: Mapping[str, object]) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from .entry import Partitioning
+from .entry import FIELDS, Partitioning
 from .errors import SettingsError
 from .spelling import did_you_mean
 
@@ -187,6 +187,10 @@ _PREFIX = re.compile(r"[a-z][a-z0-9_-]{0,99}")
 
 def _check_values(settings: Settings) -> None:
     retention_days(settings.retention)
+    for name in ("host", "service"):
+        value = getattr(settings, name)
+        if len(value) > FIELDS[name].max_length or not value.isprintable():
+            raise SettingsError(f"{name} must be printable and at most {FIELDS[name].max_length} characters long")
     if not settings.journal_dir:
         raise SettingsError("journal_dir is empty; name a directory, or leave it out for the default")
     if not _PREFIX.fullmatch(settings.index_prefix):

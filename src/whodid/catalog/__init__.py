@@ -7,7 +7,7 @@ config/audit-entry.schema.json and the checks can't disagree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,7 @@ from ..spelling import near
 from .explanation import violations
 from .loading import is_name, parse, read
 from .model import Contents, EventType, Resource
-from .schema import entry_schema, type_schema
+from .schema import entry_schema, given_schema, type_schema
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -33,7 +33,8 @@ class Catalog:
         self.types = contents.types
         self.personal = contents.personal
         self._contents = contents
-        self._validators: dict[str, jsonschema_rs.Validator] = {}
+        self._entries: dict[str, jsonschema_rs.Validator] = {}
+        self._given: dict[str, jsonschema_rs.Validator] = {}
 
     @classmethod
     def load(cls, path: str | Path | None = None, *, mode: Literal["extend", "replace"] = "extend") -> Catalog:
@@ -78,28 +79,33 @@ class Catalog:
 
         Raises `InvalidEntry` that names each field and rule broken, and never a value.
         """
-        if not self.fits(entry):
-            name = entry["type"]
+        name = entry["type"]
+        if not _is_valid(self._entries.get(name) or self._compile(name, type_schema, self._entries), entry):
             found = violations(self.event_type(name), entry) or ["it does not fit config/audit-entry.schema.json"]
             raise InvalidEntry(f"{name}: " + "; ".join(found))
 
-    def fits(self, entry: Mapping[str, Any]) -> bool:
-        """As `check`, without saying why not."""
-        name = entry["type"]
-        validator = self._validators.get(name) or self._compile(name)
-        try:
-            return validator.is_valid(entry)
-        except ValueError:  # a value of a type that JSON doesn't have
-            return False
+    def fits(self, name: str, given: Mapping[str, Any]) -> bool:
+        """Whether what a caller gives for an entry of type `name` keeps the rules: as `check`, at half of its cost."""
+        return _is_valid(self._given.get(name) or self._compile(name, given_schema, self._given), given)
 
-    def _compile(self, name: str) -> jsonschema_rs.Validator:
+    def _compile(
+        self, name: str, schema: Callable[[EventType], dict[str, Any]], validators: dict[str, jsonschema_rs.Validator]
+    ) -> jsonschema_rs.Validator:
         import jsonschema_rs
 
-        schema = type_schema(self.event_type(name))
-        validator: jsonschema_rs.Validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
-        self._validators[name] = validator
+        validator: jsonschema_rs.Validator = jsonschema_rs.Draft202012Validator(
+            schema(self.event_type(name)), validate_formats=True
+        )
+        validators[name] = validator
         return validator
 
     def json_schema(self) -> dict[str, Any]:
         """One JSON Schema (2020-12) of a complete entry of any of the types."""
         return entry_schema(self._contents)
+
+
+def _is_valid(validator: jsonschema_rs.Validator, value: Mapping[str, Any]) -> bool:
+    try:
+        return validator.is_valid(value)
+    except ValueError:  # a value of a type that JSON doesn't have
+        return False

@@ -1,6 +1,7 @@
 """The schema: a catalog as JSON Schema (2020-12).
 
-`type_schema` is what a call is checked against: an entry of one type before the journal has numbered it.
+`given_schema` is what a call is checked against: the part of an entry that a caller gives. `type_schema` is the same of
+an entry that only lacks its place in the chain.
 `entry_schema` is what others may check stored entries against: a complete entry of any type. Both are made of the same
 parts.
 """
@@ -13,7 +14,7 @@ from ..canonical import MAX_DEPTH
 from ..entry import FIELDS, SCHEMA_VERSION, Field
 from .model import Contents, DetailRule, EventType, Rules
 
-__all__ = ["entry_schema", "type_schema"]
+__all__ = ["entry_schema", "given_schema", "type_schema"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _ALWAYS = ("type", "target", "principal", "creation_date", "@timestamp", "target_type", "schema_version")
@@ -45,6 +46,17 @@ def type_schema(event_type: EventType) -> dict[str, Any]:
     for name in (*_CHAIN, "salts", "erased"):
         properties[name] = False
     return {**entry, "properties": properties, "required": [*entry["required"], *parts.get("required", [])]}
+
+
+def given_schema(event_type: EventType) -> dict[str, Any]:
+    """What a caller gives for an entry of that type: all but the type and what whodid fills in by itself."""
+    schema = type_schema(event_type)
+    ours = {name for name, field in FIELDS.items() if field.source != "call"} | {"type"}
+    return {
+        **schema,
+        "properties": {name: rule for name, rule in schema["properties"].items() if name not in ours},
+        "required": [name for name in schema["required"] if name not in ours],
+    }
 
 
 def entry_schema(contents: Contents) -> dict[str, Any]:

@@ -58,7 +58,10 @@ class AuditJsonFormatter(OrjsonFormatter):
 
 def audit(logger: logging.Logger, event_type: str, /, **fields: object) -> Receipt:
     """Records an audit entry; returns its receipt once it is durable. Installed as `logging.Logger.audit`."""
-    call = AuditCall(recorder(), event_type, fields)
+    current = recorder()
+    if not current.settings.echo:
+        return current.record(event_type, fields)[0]
+    call = AuditCall(current, event_type, fields)
 
     def chain() -> None:
         if logger.isEnabledFor(_LEVEL):

@@ -46,7 +46,10 @@ class _Audited:
 
     def audit(self, event_type: str, /, **fields: object) -> Receipt:
         """Records an audit entry; returns its receipt once it is durable. See `whodid.Recorder.record`."""
-        call = AuditCall(recorder(), event_type, fields, self._context)
+        current = recorder()
+        if not current.settings.echo:
+            return current.record(event_type, fields, self._context)[0]
+        call = AuditCall(current, event_type, fields, self._context)
         records = any(isinstance(processor, AuditProcessor) for processor in self._processors)
 
         def chain() -> None:

@@ -16,10 +16,14 @@ from pathlib import Path
 from ..entry import ZERO_HASH
 from ..errors import JournalFull, NotRecorded
 from .directory import JournalDirectory, segment_name, segments, write_file
+from .lock import FileLock
 from .position import Acknowledged
 from .segment import Broken, Link, Segment, is_closed, last_link
 
 __all__ = ["Chain"]
+
+_LOOK_AGAIN = 0.05
+"""Seconds after which a segment's status is asked for again: whether someone deleted it."""
 
 
 class Chain:
@@ -28,6 +32,7 @@ class Chain:
     def __init__(
         self,
         directory: JournalDirectory,
+        lock: FileLock,
         *,
         segment_bytes: int,
         segment_age: float,
@@ -35,6 +40,10 @@ class Chain:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.directory = directory
+        self._lock = lock
+        self._generation = b""
+        self._looked_at = 0.0
+        self._now = 0.0
         self.journal = ""
         self.segment: Segment | None = None
         self._segment_bytes = segment_bytes
@@ -47,6 +56,18 @@ class Chain:
     def current(self) -> Segment:
         """The segment to append to, its `link` the end of the chain."""
         segment = self.segment
+        generation = self._lock.generation()
+        self._now = self._monotonic()
+        if (
+            segment is not None
+            and segment.end() == segment.size
+            and generation == self._generation
+            and self._now - self._looked_at < _LOOK_AGAIN
+            and segment.failed is None
+        ):
+            return segment
+        self._generation = generation
+        self._looked_at = self._now
         if segment is not None and segment.failed is None and segment.is_current():
             return segment
         try:
@@ -103,17 +124,19 @@ class Chain:
 
     def make_room(self, segment: Segment, needed: int) -> Segment:
         """The segment that takes `needed` bytes more: this one, or its successor. Raises `JournalFull`."""
-        self._check_max_bytes(segment, needed)
-        aged = self._monotonic() - self._opened_at > self._segment_age
+        if self._max_bytes:
+            self._check_max_bytes(segment, needed)
+        aged = self._now - self._opened_at > self._segment_age
         if segment.size == 0 or not (aged or segment.size + needed > self._segment_bytes):
             return segment
+        self._lock.next_generation()
         segment.finish()
         successor = self._create(segment.path.parent, segment.link)
         self._adopt(successor)
         return successor
 
     def _check_max_bytes(self, segment: Segment, needed: int) -> None:
-        if self._max_bytes and self._other_bytes + segment.size + needed > self._max_bytes:
+        if self._other_bytes + segment.size + needed > self._max_bytes:
             self._other_bytes = self._bytes_beside(segment)  # the shipper may have deleted some
             if self._other_bytes + segment.size + needed > self._max_bytes:
                 raise JournalFull(
@@ -129,6 +152,7 @@ class Chain:
     def end(self, reason: str) -> None:
         """Ends the current journal for good and begins the next."""
         ended = self.directory.journal(self.journal) / "ended"
+        self._lock.next_generation()
         if self.segment is not None:
             self.segment.shut()
             self.segment = None

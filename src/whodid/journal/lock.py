@@ -1,4 +1,8 @@
-"""The lock of a journal directory: an advisory file lock, waited for with a deadline.
+"""The lock of a journal directory: an advisory file lock, waited for with a deadline, and what changed under it.
+
+The file holds a number, the generation: who closes a segment or ends a journal raises it first. A writer that finds the
+number and the size of its segment as it left them can go on without asking for the segment's status, which would cost
+more than the write itself (on Linux each look at a file's times makes the next write update them).
 
 A lock lives in an open file description. It is never inherited over `fork` (the journal reopens its files in the
 child), and the kernel releases it when its process dies, however it dies.
@@ -50,6 +54,16 @@ class FileLock:
 
     def release(self) -> None:
         fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def generation(self) -> bytes:
+        """Changes whenever a segment was closed or a journal ended."""
+        return os.pread(self._fd, 32, 0)
+
+    def next_generation(self) -> None:
+        """Tells every writer of the directory to look again. The lock is held."""
+        digits = self.generation()
+        number = int(digits) if digits.isdigit() else 0
+        os.pwrite(self._fd, b"%020d" % (number + 1), 0)
 
     def close(self) -> None:
         """Closes this process's descriptor; in a forked child that leaves the parent's lock alone."""

@@ -69,6 +69,10 @@ class Segment:
         if hasattr(self, "_fd"):
             os.close(self._fd)
 
+    def end(self) -> int:
+        """Where the file ends now."""
+        return os.lseek(self._fd, 0, os.SEEK_END)
+
     def is_current(self) -> bool:
         """Whether the file is as this process left it: nothing appended by others, not closed, not deleted."""
         status = os.fstat(self._fd)
@@ -130,6 +134,8 @@ class Segment:
         error: OSError | None = None
         try:
             datasync(self._fd)
+            if os.fstat(self._fd).st_nlink == 0:
+                raise FileNotFoundError(errno.ENOENT, "it was deleted")
         except OSError as caught:
             error = caught
             raise NotRecorded(_unsynced(self.path, caught)) from caught

@@ -48,12 +48,8 @@ class Position(NamedTuple):
     line: bytes
 
 
-class _Written(NamedTuple):
-    """An entry in a segment, and the offset after it: what a sync must cover."""
-
-    position: Position
-    segment: Segment
-    offset: int
+_Written = tuple[Position, Segment, int]
+"""An entry, its segment, and the offset after it: what a sync must cover."""
 
 
 class Journal:
@@ -105,12 +101,12 @@ class Journal:
         `JournalDamaged` when the directory can't be used.
         """
         if durability == "disk":
-            written = self._group.submit(draft)
-            self._sync(written.segment, written.offset)
-            return written.position
+            position, segment, offset = self._group.submit(draft)
+            self._sync(segment, offset)
+            return position
         chain = self._enter()
         try:
-            position = _append(chain, draft).position
+            position, _, _ = _append(chain, draft)
         except BaseException as error:
             self._leave(error)
             raise
@@ -137,7 +133,7 @@ class Journal:
         """One sync for all of a group; each asks for its own again, and then gets the error."""
         if written:
             with suppress(NotRecorded):
-                self._sync(written[-1].segment, written[-1].offset)
+                self._sync(*written[-1][1:])
 
     def _sync(self, segment: Segment, offset: int) -> None:
         try:
@@ -146,6 +142,7 @@ class Journal:
             with _Exclusive(self) as chain:
                 if chain.segment is segment:
                     chain.end_if_possible(f"a sync of {segment.path.name} failed")
+                    self._let_go()  # the directory may be another one by now
             raise
 
     def _sync_soon(self) -> None:
@@ -205,7 +202,7 @@ class Journal:
             if self._chain is None or self._file_lock is None:
                 directory = JournalDirectory(self.path, create=True)
                 self._file_lock = FileLock(directory.lock, monotonic=self._monotonic)
-                self._chain = Chain(directory, **self._limits, monotonic=self._monotonic)  # type: ignore[arg-type]
+                self._chain = Chain(directory, self._file_lock, **self._limits, monotonic=self._monotonic)  # type: ignore[arg-type]
             if not self._file_lock.try_acquire():
                 self._file_lock.acquire(self._lock_timeout)
         except BaseException as error:
@@ -255,16 +252,15 @@ class _Exclusive:
 
 def _append(chain: Chain, draft: Draft) -> _Written:
     segment = chain.current()
-    seq, prev = segment.link
-    seq += 1
-    hash_, line = draft.seal(chain.journal, seq, prev)
+    seq = segment.link.seq + 1
+    hash_, line = draft.seal(chain.journal, seq, segment.link.hash)
     segment = chain.make_room(segment, len(line) + 1)
     try:
         offset = segment.append(line, Link(seq, hash_))
     except OSError as error:
         chain.end_if_possible(f"a write failed: {error.strerror}")
         raise
-    return _Written(Position(chain.journal, seq, hash_, line), segment, offset)
+    return Position(chain.journal, seq, hash_, line), segment, offset
 
 
 def _not_recorded(path: Path, error: OSError) -> NotRecorded:
