@@ -18,7 +18,7 @@ import orjson
 
 from .canonical import canonical
 
-__all__ = ["Draft", "commitment", "entry_hash", "read_line"]
+__all__ = ["CHAIN_BYTES", "Draft", "commitment", "entry_hash", "read_line"]
 
 _OUTSIDE_HASH = ("hash", "salts", "erased")
 _HASH_PREFIX = b'{"hash":"'
@@ -79,8 +79,8 @@ class Draft:
             self._salts = b'"salts":{%b},' % self._salts[:-1]
         free = "details" in entry or "after" in entry or "before" in entry
         body = canonical(entry) if free else orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)  # only those hold floats
-        self.size = len(body) + len(self._salts)
-        """Bytes of its line, about."""
+        self.size = len(body) + len(self._salts) + sum(len(value) for _, value in self._opened)
+        """Bytes of its line without its place in the chain, at most."""
         try:
             start, before_prev, before_seq, end = body.split(_NUL)
         except ValueError:
@@ -107,6 +107,9 @@ class Draft:
             line = line.replace(hidden, value, 1)
         return hash_, line
 
+
+CHAIN_BYTES = 300
+"""What `journal`, `seq`, `prev` and `hash` add to the size of a draft, at most."""
 
 _NUL = b"\\u0000"
 

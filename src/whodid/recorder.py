@@ -14,7 +14,7 @@ from .catalog import Catalog, EventType
 from .context import CALLER_FIELDS, current_fields, override
 from .entry import FIELDS, FREE_FIELDS, SCHEMA_VERSION, SOFT_LIMIT, stamp
 from .errors import InvalidEntry, JournalDamaged, NotRecorded
-from .integrity import Draft
+from .integrity import CHAIN_BYTES, Draft
 from .journal import Journal
 from .journal.counter import count_not_recorded
 from .masking import masked
@@ -87,7 +87,7 @@ class Recorder:
         try:
             if self.catalog.fits(event_type, entry):
                 draft = Draft({**entry, **filled}, self.catalog.personal)
-                if draft.size <= SOFT_LIMIT - _CHAIN_BYTES:
+                if draft.size <= SOFT_LIMIT - CHAIN_BYTES:
                     return known, draft
         except (TypeError, ValueError):  # NUL, a lone surrogate: named below
             pass
@@ -127,7 +127,7 @@ class Recorder:
         if b"\\u0000" in data:
             _plain_fields(entry)
         if len(data) > _NEEDS_SHORTENING:
-            shorten(entry, len(data) + _CHAIN_BYTES, self.catalog.personal, known.rules.details)
+            shorten(entry, len(data) + CHAIN_BYTES, self.catalog.personal, known.rules.details)
 
     def _append(self, known: EventType, draft: Draft) -> tuple[Receipt, bytes]:
         durability: Literal["disk", "process"] = known.durability or self.settings.durability
@@ -147,10 +147,6 @@ class Recorder:
     def _quarantine(self, event_type: str, fields: Mapping[str, object], error: InvalidEntry) -> Receipt:
         self.journal.quarantine({"error": str(error), "type": event_type, "fields": masked(fields)})
         return Receipt(False, error=str(error))
-
-
-_CHAIN_BYTES = 300
-"""What `journal`, `seq`, `prev`, `hash` and the salts add to an entry, about."""
 
 
 def _merged(fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:

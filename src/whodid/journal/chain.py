@@ -126,14 +126,23 @@ class Chain:
         """The segment that takes `needed` bytes more: this one, or its successor. Raises `JournalFull`."""
         if self._max_bytes:
             self._check_max_bytes(segment, needed)
-        aged = self._now - self._opened_at > self._segment_age
-        if segment.size == 0 or not (aged or segment.size + needed > self._segment_bytes):
+        if segment.size == 0 or self._goes_on(segment, needed):
             return segment
         self._lock.next_generation()
         segment.finish()
         successor = self._create(segment.path.parent, segment.link)
         self._adopt(successor)
         return successor
+
+    def has_room(self, segment: Segment, needed: int) -> bool:
+        """Whether this very segment takes `needed` bytes more. Raises `JournalFull`."""
+        if self._max_bytes:
+            self._check_max_bytes(segment, needed)
+        return self._goes_on(segment, needed)
+
+    def _goes_on(self, segment: Segment, needed: int) -> bool:
+        aged = self._now - self._opened_at > self._segment_age
+        return not aged and segment.size + needed <= self._segment_bytes
 
     def _check_max_bytes(self, segment: Segment, needed: int) -> None:
         if self._other_bytes + segment.size + needed > self._max_bytes:

@@ -3,7 +3,7 @@
 Invariants, for whoever holds the journal's lock:
 - The file ends in a newline, or is empty, before anything is appended. Half a line that a crash left is copied to
   `<segment>.torn` and cut; a line that ends in a newline is never cut.
-- One `write` an entry, its count checked. A short write is cut back at once.
+- One `write` an entry, or for several at once, its count checked. A short write is cut back at once.
 - Closed (mode 0400) means synced, and nothing is ever appended again.
 
 `sync` shares one `fdatasync` between all threads whose lines it covers. After a failed one, nothing is retried: Linux
@@ -98,12 +98,12 @@ class Segment:
         self.link = link or self.link
         return f"{len(torn)} bytes without a newline after {self.path}:{end}, kept in .torn" if torn else None
 
-    def append(self, line: bytes, link: Link) -> int:
-        """Writes one line and its newline; returns the offset after it, for `sync`.
+    def append(self, lines: bytes, link: Link) -> int:
+        """Writes one line or several, `link` being the last, and the newline; returns the offset after, for `sync`.
 
         Raises `JournalFull` (the segment is as before) or `OSError` (it must not be used again).
         """
-        data = line + b"\n"
+        data = lines + b"\n"
         try:
             written = os.write(self._fd, data)
         except OSError as error:

@@ -26,7 +26,7 @@ from typing import Literal, NamedTuple
 import orjson
 
 from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
-from ..integrity import Draft
+from ..integrity import CHAIN_BYTES, Draft
 from .chain import Chain
 from .directory import JournalDirectory, append_line
 from .group import GroupCommit
@@ -120,7 +120,10 @@ class Journal:
         written: list[_Written | Exception] = []
         try:
             with _Exclusive(self) as chain:
-                for draft in drafts:
+                if len(drafts) > 1:
+                    with suppress(JournalFull):  # one by one, some may fit
+                        written += _append_at_once(chain, drafts)
+                for draft in drafts[len(written) :]:
                     try:
                         written.append(_append(chain, draft))
                     except NotRecorded as error:
@@ -250,17 +253,35 @@ class _Exclusive:
         self._journal._leave(error)
 
 
+def _append_at_once(chain: Chain, drafts: Sequence[Draft]) -> list[_Written]:
+    """The entries in one write; none at all where they don't fit into the segment together."""
+    segment = chain.current()
+    if not chain.has_room(segment, sum(draft.size + CHAIN_BYTES for draft in drafts)):
+        return []
+    link, positions = segment.link, []
+    for draft in drafts:
+        hash_, line = draft.seal(chain.journal, link.seq + 1, link.hash)
+        link = Link(link.seq + 1, hash_)
+        positions.append(Position(chain.journal, *link, line))
+    offset = _to_segment(chain, segment, b"\n".join([position.line for position in positions]), link)
+    return [(position, segment, offset) for position in positions]
+
+
 def _append(chain: Chain, draft: Draft) -> _Written:
     segment = chain.current()
     seq = segment.link.seq + 1
     hash_, line = draft.seal(chain.journal, seq, segment.link.hash)
     segment = chain.make_room(segment, len(line) + 1)
+    offset = _to_segment(chain, segment, line, Link(seq, hash_))
+    return Position(chain.journal, seq, hash_, line), segment, offset
+
+
+def _to_segment(chain: Chain, segment: Segment, lines: bytes, link: Link) -> int:
     try:
-        offset = segment.append(line, Link(seq, hash_))
+        return segment.append(lines, link)
     except OSError as error:
         chain.end_if_possible(f"a write failed: {error.strerror}")
         raise
-    return Position(chain.journal, seq, hash_, line), segment, offset
 
 
 def _not_recorded(path: Path, error: OSError) -> NotRecorded:
