@@ -16,6 +16,7 @@ from pathlib import Path
 from ..entry import ZERO_HASH
 from ..errors import JournalFull, NotRecorded
 from .directory import JournalDirectory, segment_name, segments, write_file
+from .durable import DurableMark
 from .lock import FileLock
 from .position import Acknowledged
 from .segment import Broken, Link, Segment, is_closed, last_link
@@ -41,6 +42,7 @@ class Chain:
     ) -> None:
         self.directory = directory
         self._lock = lock
+        self._mark = DurableMark(directory.durable)
         self._generation = b""
         self._looked_at = 0.0
         self._now = 0.0
@@ -52,6 +54,9 @@ class Chain:
         self._monotonic = monotonic
         self._opened_at = 0.0
         self._other_bytes = 0
+
+    def after_fork_in_child(self) -> None:
+        self._mark.close()
 
     def current(self) -> Segment:
         """The segment to append to, its `link` the end of the chain."""
@@ -91,8 +96,9 @@ class Chain:
         found = segments(path)
         acknowledged = Acknowledged.read(path)
         if found and not is_closed(found[-1].stat()):
-            segment = Segment(found[-1])
+            segment = Segment(found[-1], self._mark)
             self._catch_up(segment)
+            segment.check_mark()
             if segment.size == 0:
                 segment.link = _link_before(found, acknowledged)
         else:
@@ -115,7 +121,7 @@ class Chain:
             self.directory.alarm("torn tail", cut)
 
     def _create(self, path: Path, end: Link) -> Segment:
-        return Segment(path / segment_name(end.seq + 1), before=end, create=True)
+        return Segment(path / segment_name(end.seq + 1), self._mark, before=end, create=True)
 
     def _adopt(self, segment: Segment) -> None:
         self.segment = segment
@@ -159,7 +165,10 @@ class Chain:
         return sum(path.stat().st_size for path in self.directory.path.glob("*/*.ndjson") if path != segment.path)
 
     def end(self, reason: str) -> None:
-        """Ends the current journal for good and begins the next."""
+        """Ends the journal for good and begins the next, unless another process has done so."""
+        if self.directory.current() not in {None, self.journal}:
+            self.segment = None
+            return
         ended = self.directory.journal(self.journal) / "ended"
         self._lock.next_generation()
         if self.segment is not None:

@@ -3,6 +3,7 @@
     journal_dir/                        0700; every file below it 0600
       current                           {"format": 1, "journal": ID}: the journal that new entries go to
       lock                              held while writing; holds a number that changes when a segment is closed
+      durable                           up to where the current segment is on disk; held while syncing
       ship.lock                         held by the one active shipper
       alarms.ndjson                     what an operator must know: a torn tail, a new journal, damage
       rejected.ndjson                   calls that broke the catalog, under on_invalid = "quarantine"
@@ -70,6 +71,10 @@ class JournalDirectory:
     @property
     def lock(self) -> Path:
         return self.path / "lock"
+
+    @property
+    def durable(self) -> Path:
+        return self.path / "durable"
 
     @property
     def ship_lock(self) -> Path:

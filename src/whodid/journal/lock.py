@@ -21,11 +21,15 @@ from ..errors import JournalLocked
 
 __all__ = ["FileLock"]
 
+_WIDTH = 96
+"""Bytes of the text in the file."""
+
 
 class FileLock:
     """An exclusive lock on `path`. Not re-entrant and not shared between threads."""
 
     def __init__(self, path: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._fd = -1
         self._path = path
         self._monotonic = monotonic
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -57,17 +61,26 @@ class FileLock:
 
     def generation(self) -> bytes:
         """Changes whenever a segment was closed or a journal ended."""
-        return os.pread(self._fd, 32, 0)
+        return os.pread(self._fd, _WIDTH, 0)
 
     def next_generation(self) -> None:
         """Tells every writer of the directory to look again. The lock is held."""
-        digits = self.generation()
-        number = int(digits) if digits.isdigit() else 0
-        os.pwrite(self._fd, b"%020d" % (number + 1), 0)
+        digits = self.content()
+        self.replace(str(int(digits) + 1 if digits.isdigit() else 1))
+
+    def content(self) -> str:
+        """The small text in the file."""
+        return os.pread(self._fd, _WIDTH, 0).decode(errors="replace").rstrip()
+
+    def replace(self, text: str) -> None:
+        """Writes the text over the one before, of the same width, so that no reader sees half of each."""
+        os.pwrite(self._fd, text.ljust(_WIDTH - 1).encode() + b"\n", 0)
 
     def close(self) -> None:
-        """Closes this process's descriptor; in a forked child that leaves the parent's lock alone."""
-        os.close(self._fd)
+        """Closes this process's descriptor, once; in a forked child that leaves the parent's lock alone."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def holder(self) -> str:
         """Who holds the lock, in words, as far as the system tells (Linux does)."""

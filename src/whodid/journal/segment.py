@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..entry import HARD_LIMIT, ZERO_HASH
-from ..errors import JournalFull, NotRecorded
+from ..errors import JournalFull, JournalLocked, NotRecorded
 from ..integrity import read_line
 from .directory import append_line, sync_directory
+from .durable import DurableMark
 
 __all__ = ["NO_SPACE", "Broken", "Link", "Segment", "datasync", "is_closed", "last_link"]
 
@@ -52,9 +53,11 @@ class Segment:
     The descriptor is closed with the last reference, so that a thread that still waits for its sync keeps it open.
     """
 
-    def __init__(self, path: Path, *, before: Link | None = None, create: bool = False) -> None:
+    def __init__(self, path: Path, mark: DurableMark, *, before: Link | None = None, create: bool = False) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
         self.path = path
+        self._mark = mark
+        self._name = f"{path.parent.name}/{path.stem}"
         self.link = before or Link(0, ZERO_HASH)
         self.size = 0
         self.failed: OSError | None = None
@@ -94,6 +97,10 @@ class Segment:
         if torn:
             append_line(self.path.with_name(self.path.name + ".torn"), torn)
             os.ftruncate(self._fd, end)
+            try:
+                self._lower_mark(end)
+            except OSError as error:
+                raise Broken(f"half a line was cut from {self.path.name}, and {error.strerror}") from error
         self.size = end
         self.link = link or self.link
         return f"{len(torn)} bytes without a newline after {self.path}:{end}, kept in .torn" if torn else None
@@ -113,6 +120,7 @@ class Segment:
             raise
         if written != len(data):
             os.ftruncate(self._fd, self.size)
+            self._lower_mark(self.size)
             raise JournalFull(_full(self.path, f"only {written} of {len(data)} bytes fit"))
         self.size += written
         self.link = link
@@ -133,14 +141,33 @@ class Segment:
             target = max(self.size, offset)
         error: OSError | None = None
         try:
-            datasync(self._fd)
-            if os.fstat(self._fd).st_nlink == 0:
-                raise FileNotFoundError(errno.ENOENT, "it was deleted")
+            # No further than this process has seen: what lies behind may be cut by others, and written anew.
+            target = min(target, self._put_on_disk(offset, target))
         except OSError as caught:
             error = caught
             raise NotRecorded(_unsynced(self.path, caught)) from caught
         finally:
             self._synced_to(target, error)
+
+    def _put_on_disk(self, offset: int, target: int) -> int:
+        """Up to where the segment is on disk: at least `offset`, by another process's sync or by one here."""
+
+        def sync() -> int:
+            end = self.end()
+            others = end > target and os.pread(self._fd, 1, end - 1) == b"\n"  # whole lines of other processes
+            self._datasync()
+            return end if others else target
+
+        def alone() -> int:
+            self._datasync()
+            return target
+
+        return self._mark.advance(self._name, offset, sync, alone)
+
+    def _datasync(self) -> None:
+        datasync(self._fd)
+        if os.fstat(self._fd).st_nlink == 0:
+            raise FileNotFoundError(errno.ENOENT, "it was deleted")
 
     def _synced_to(self, target: int, error: OSError | None) -> None:
         with self._condition:
@@ -149,6 +176,22 @@ class Segment:
                 self._synced = max(self._synced, target)
             self.failed = self.failed or error
             self._condition.notify_all()
+
+    def _lower_mark(self, size: int) -> None:
+        """Raises `OSError` when that can't be done: what is appended then might wrongly count as on disk."""
+        try:
+            self._mark.lower(self._name, size)
+        except (OSError, JournalLocked) as error:
+            self.failed = OSError(errno.EBUSY, "the mark of what is on disk is held by another process")
+            raise self.failed from error
+
+    def check_mark(self) -> None:
+        """To be called once, when the segment is opened. Raises `Broken` when a sync of it failed before."""
+        try:
+            if self._mark.read(self._name) > self.size:
+                self._mark.lower(self._name, self.size)
+        except (OSError, JournalLocked) as error:
+            raise Broken(f"{self.path.name}: {error}") from error
 
     def finish(self) -> None:
         """Makes the segment durable, and closed for good. Raises `NotRecorded`."""

@@ -192,6 +192,8 @@ class Journal:
     def after_fork_in_child(self) -> None:
         """Lets go of the parent's descriptors, which leaves the parent's lock alone."""
         lock = self._file_lock
+        if self._chain is not None:
+            self._chain.after_fork_in_child()
         self._forget()
         if lock is not None:
             lock.close()

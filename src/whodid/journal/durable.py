@@ -1,0 +1,110 @@
+"""The durable mark: up to where the current segment is known to be on disk, shared by all processes of a journal.
+
+Processes that wait for the disk at once share one sync, as threads do: one syncs, and the others find in the mark that
+their entries were covered. The file `durable` in the journal directory holds `<journal>/<segment> <offset>`, or
+`<journal>/<segment> failed`, and is also the lock that whoever syncs holds.
+
+Invariants:
+- The mark names an offset only after a sync of that segment began behind it and succeeded; only ends of lines count.
+- A failed sync is marked before the lock is given back, and nobody trusts that segment again: the kernel forgets what
+  it could not write, so a later sync may succeed without it.
+- Whoever shortens a segment (half a line, a short write) lowers the mark before anything is appended behind it; so does
+  whoever opens a segment that ends before the mark, as after a power loss: what a file holds then is on disk.
+- A process that can't get the lock (its holder is stopped, or hangs) syncs by itself: sharing is never needed.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import JournalLocked
+from .lock import FileLock
+
+__all__ = ["DurableMark"]
+
+_FAILED = "failed"
+_PATIENCE = 0.02
+"""Seconds until a process stops waiting for another's sync."""
+_PAUSE = 50e-6
+
+
+class DurableMark:
+    """The mark of one journal directory. A `segment` is named `<journal>/<first seq>`."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = FileLock(path)
+        self._thread = threading.Lock()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the file; in a forked child that leaves the parent's lock alone."""
+        if hasattr(self, "_file"):
+            self._file.close()
+
+    def advance(self, segment: str, offset: int, sync: Callable[[], int], alone: Callable[[], int]) -> int:
+        """Up to where `segment` is on disk, which is at least `offset`: by another's sync, or by one here.
+
+        `sync` syncs for all and returns up to where; `alone` does so when another holds the lock for too long. Raises
+        `OSError` when a sync failed, here or elsewhere.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        while not self._try_acquire():
+            if self.read(segment) >= offset:
+                return self.read(segment)
+            if time.monotonic() > deadline:
+                return alone()
+            time.sleep(_PAUSE)
+        try:
+            known = self.read(segment)
+            return known if known >= offset else self._sync(segment, sync)
+        finally:
+            self._release()
+
+    def _sync(self, segment: str, sync: Callable[[], int]) -> int:
+        try:
+            end = sync()
+        except OSError:
+            self._file.replace(f"{segment} {_FAILED}")
+            raise
+        self._file.replace(f"{segment} {end}")
+        return end
+
+    def lower(self, segment: str, size: int) -> None:
+        """Nothing behind `size` counts as on disk any more. Raises `JournalLocked` when that can't be said."""
+        deadline = time.monotonic() + _PATIENCE
+        while not self._try_acquire():
+            if time.monotonic() > deadline:
+                raise JournalLocked("another process holds the journal's durable mark; end or resume it")
+            time.sleep(_PAUSE)
+        try:
+            if self.read(segment) > size:
+                self._file.replace(f"{segment} {size}")
+        finally:
+            self._release()
+
+    def read(self, segment: str) -> int:
+        """Bytes of `segment` known to be on disk. Raises `OSError` when a sync of it failed, in whatever process."""
+        name, _, offset = self._file.content().partition(" ")
+        if name != segment:
+            return 0
+        if offset == _FAILED:
+            raise OSError(errno.EIO, "another process could not sync it")
+        return int(offset) if offset.isdigit() else 0
+
+    def _try_acquire(self) -> bool:
+        if not self._thread.acquire(blocking=False):
+            return False
+        if self._file.try_acquire():
+            return True
+        self._thread.release()
+        return False
+
+    def _release(self) -> None:
+        self._file.release()
+        self._thread.release()

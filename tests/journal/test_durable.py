@@ -1,0 +1,118 @@
+"""The durable mark: one sync for several processes, and never a sync that was not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.journal.test_writer import draft, segment_of, targets
+from whodid.errors import NotRecorded
+from whodid.journal import Journal, JournalDirectory
+from whodid.journal.durable import DurableMark
+from whodid.journal.lock import FileLock
+
+
+class Syncs:
+    """Counts syncs in the place of the real one, and fails those that it is told to."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.fails = False
+
+    def __call__(self, _fd: int) -> None:
+        self.count += 1
+        if self.fails:
+            raise OSError(5, "Input/output error")
+
+
+@pytest.fixture
+def syncs(monkeypatch: pytest.MonkeyPatch) -> Syncs:
+    made = Syncs()
+    monkeypatch.setattr("whodid.journal.segment.datasync", made)
+    return made
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+def name(path: Path) -> str:
+    segment = segment_of(path)
+    return f"{segment.parent.name}/{segment.stem}"
+
+
+def test_an_entry_that_another_writer_s_sync_covered_needs_none_of_its_own(path: Path, syncs: Syncs) -> None:
+    first, second = Journal(path), Journal(path)
+    first.append(draft("a"), "process")
+    second.append(draft("b"))
+    assert syncs.count == 1
+    first.sync()
+    assert syncs.count == 1
+
+
+def test_an_entry_behind_the_mark_is_synced(path: Path, syncs: Syncs) -> None:
+    first, second = Journal(path), Journal(path)
+    for writer in (first, second, first):
+        writer.append(draft())
+    assert syncs.count == 3
+
+
+def test_half_a_line_of_another_process_is_never_marked(path: Path, syncs: Syncs) -> None:
+    journal = Journal(path)
+    journal.append(draft("a"), "process")
+    whole = segment_of(path).stat().st_size
+    with segment_of(path).open("ab") as file:
+        file.write(b'{"hash":"half a li')
+    journal.sync()
+    assert DurableMark(path / "durable").read(name(path)) == whole
+
+
+def test_after_a_failed_sync_nobody_trusts_that_segment(path: Path, syncs: Syncs) -> None:
+    first, second = Journal(path), Journal(path)
+    first.append(draft("a"), "process")
+    second.append(draft("b"), "process")
+    syncs.fails = True
+    with pytest.raises(NotRecorded):
+        first.append(draft("c"))
+    syncs.fails = False
+    second.sync()  # its own entry may be lost: noted, not forgotten
+    alarms = [alarm["alarm"] for alarm in JournalDirectory(path).alarms()]
+    assert alarms == ["new journal", "sync failed"]
+    assert second.append(draft("d")).journal == first.append(draft("e")).journal
+    assert targets(path) == ["a", "b", "c", "d", "e"]
+
+
+def test_a_mark_behind_the_end_of_the_data_is_lowered_when_the_segment_is_opened(path: Path, syncs: Syncs) -> None:
+    journal = Journal(path)
+    journal.append(draft("a"))
+    size = segment_of(path).stat().st_size
+    DurableMark(path / "durable").advance(name(path), 2 * size, lambda: 9 * size, lambda: 0)
+    journal.close()
+    Journal(path).append(draft("b"))
+    assert syncs.count == 2
+    assert DurableMark(path / "durable").read(name(path)) == segment_of(path).stat().st_size
+
+
+def test_cutting_half_a_line_lowers_the_mark(path: Path, syncs: Syncs) -> None:
+    journal = Journal(path)
+    journal.append(draft("a"))
+    size = segment_of(path).stat().st_size
+    with segment_of(path).open("ab") as file:
+        file.write(b"half")
+    DurableMark(path / "durable").advance(name(path), size + 4, lambda: size + 4, lambda: 0)  # as no process would
+    journal.append(draft("b"))
+    assert syncs.count == 2
+    assert targets(path) == ["a", "b"]
+
+
+def test_a_process_that_holds_the_mark_and_hangs_holds_up_nobody(path: Path, syncs: Syncs) -> None:
+    journal = Journal(path)
+    journal.append(draft("a"))
+    held = FileLock(path / "durable")
+    held.acquire(1)
+    journal.append(draft("b"))
+    Journal(path).append(draft("c"))
+    assert syncs.count == 3
+    held.close()
