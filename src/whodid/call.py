@@ -7,15 +7,20 @@ swallowed it. So a call returns a receipt or raises: never neither.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from typing import TypeVar
 
 from .errors import WhodidError
 from .receipt import Receipt
 from .recorder import Recorder
 
-__all__ = ["AuditCall"]
+__all__ = ["AuditCall", "off_loop"]
+
+T = TypeVar("T")
 
 
 class AuditCall:
@@ -52,18 +57,20 @@ class AuditCall:
         """
         if not records:
             self.record()
-        self._send(chain, chain_name)
-        if self.receipt is None:
+        if self._send(chain, chain_name) and self.receipt is None:
             _warn_once(f"{chain_name} swallowed an audit call (a level, a filter or an earlier processor)")
         return self.record()
 
-    def _send(self, chain: Callable[[], object], chain_name: str) -> None:
+    def _send(self, chain: Callable[[], object], chain_name: str) -> bool:
+        """Whether the chain came to its end."""
         try:
             chain()
         except WhodidError:
             raise
         except Exception as error:  # noqa: BLE001 (an application's processor may raise anything)
             _warn_once(f"{chain_name} failed on an audit call with {type(error).__name__}")
+            return False
+        return True
 
     def echo(self) -> dict[str, object]:
         """What the ordinary log line says besides the event type: never a personal field."""
@@ -79,6 +86,16 @@ class AuditCall:
 
     def __repr__(self) -> str:
         return f"AuditCall({self.event_type!r}, recorded={self.receipt is not None})"
+
+
+async def off_loop(work: Callable[[], T]) -> T:
+    """The result of `work`, done in a thread of the event loop's executor, or here when that is shut down already."""
+    loop = asyncio.get_running_loop()
+    try:
+        done = loop.run_in_executor(None, copy_context().run, work)
+    except RuntimeError:
+        return work()
+    return await done
 
 
 _warned: set[str] = set()

@@ -9,12 +9,12 @@ The intent is recorded before the action begins, so an action that can't be audi
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
+from .call import off_loop
 from .errors import InvalidEntry, WhodidError
 from .receipt import Receipt
 
@@ -81,14 +81,14 @@ def auditing(record: Record, event_type: str, fields: Mapping[str, object]) -> I
 async def aauditing(record: Record, event_type: str, fields: Mapping[str, object]) -> AsyncIterator[Operation]:
     """As `auditing`, with both entries recorded off the event loop."""
     operation = Operation(record, event_type, fields)
-    await asyncio.to_thread(operation.begin)
+    await off_loop(operation.begin)
     try:
         yield operation
     except BaseException as error:
         # Not awaited off the loop: a cancelled task would be cancelled again before its outcome is written.
         operation.fail_quietly(error)
         raise
-    await asyncio.to_thread(operation.succeed)
+    await off_loop(operation.succeed)
 
 
 def _details(fields: Mapping[str, object]) -> dict[str, object]:

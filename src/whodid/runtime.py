@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from .settings import Settings, load_settings
 __all__ = ["configure", "recorder"]
 
 _lock = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a forked child never finds it held by a thread that it doesn't have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _recorder: Recorder | None = None
 
 

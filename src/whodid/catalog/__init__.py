@@ -8,6 +8,7 @@ config/audit-entry.schema.json and the checks can't disagree.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,6 +34,9 @@ class Catalog:
         self.types = contents.types
         self.personal = contents.personal
         self._contents = contents
+        import jsonschema_rs  # not at the first call: who forks while a thread imports leaves the child a lock for ever
+
+        self._compiled = partial(jsonschema_rs.Draft202012Validator, validate_formats=True)
         self._entries: dict[str, jsonschema_rs.Validator] = {}
         self._given: dict[str, jsonschema_rs.Validator] = {}
 
@@ -91,13 +95,8 @@ class Catalog:
     def _compile(
         self, name: str, schema: Callable[[EventType], dict[str, Any]], validators: dict[str, jsonschema_rs.Validator]
     ) -> jsonschema_rs.Validator:
-        import jsonschema_rs
-
-        validator: jsonschema_rs.Validator = jsonschema_rs.Draft202012Validator(
-            schema(self.event_type(name)), validate_formats=True
-        )
-        validators[name] = validator
-        return validator
+        validators[name] = self._compiled(schema(self.event_type(name)))
+        return validators[name]
 
     def json_schema(self) -> dict[str, Any]:
         """One JSON Schema (2020-12) of a complete entry of any of the types."""

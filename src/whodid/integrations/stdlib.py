@@ -8,7 +8,6 @@ any `dictConfig`; without one the call records before the ordinary handlers see 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
@@ -16,7 +15,7 @@ from typing import Any
 
 from pythonjsonlogger.orjson import OrjsonFormatter
 
-from ..call import AuditCall
+from ..call import AuditCall, off_loop
 from ..operation import Operation, aauditing, auditing
 from ..receipt import Receipt
 from ..runtime import recorder
@@ -95,7 +94,7 @@ class AuditLogger:
 
     async def aaudit(self, event_type: str, /, **fields: object) -> Receipt:
         """As `audit`, off the event loop: the form for async code."""
-        return await asyncio.to_thread(self.audit, event_type, **fields)
+        return await off_loop(partial(self.audit, event_type, **fields))
 
     def auditing(self, event_type: str, /, **fields: object) -> AbstractContextManager[Operation]:
         """Records the intent before the block and its outcome after it."""
@@ -115,11 +114,27 @@ def _audit_method(self: logging.Logger, event_type: str, /, **fields: object) ->
     return audit(self, event_type, **fields)
 
 
+async def _aaudit_method(self: logging.Logger, event_type: str, /, **fields: object) -> Receipt:
+    return await off_loop(partial(audit, self, event_type, **fields))
+
+
 def _auditing_method(self: logging.Logger, event_type: str, /, **fields: object) -> AbstractContextManager[Operation]:
     return auditing(partial(audit, self), event_type, fields)
 
 
+def _aauditing_method(
+    self: logging.Logger, event_type: str, /, **fields: object
+) -> AbstractAsyncContextManager[Operation]:
+    return aauditing(partial(audit, self), event_type, fields)
+
+
 def install() -> None:
-    """Adds `audit` and `auditing` to every logger of the process, those made earlier included."""
-    methods: Any = (_audit_method, _auditing_method)
-    logging.Logger.audit, logging.Logger.auditing = methods  # type: ignore[attr-defined]
+    """Adds `audit`, `auditing` and their asynchronous forms to every logger, those made earlier included."""
+    methods: Any = {
+        "audit": _audit_method,
+        "aaudit": _aaudit_method,
+        "auditing": _auditing_method,
+        "aauditing": _aauditing_method,
+    }
+    for name, method in methods.items():
+        setattr(logging.Logger, name, method)

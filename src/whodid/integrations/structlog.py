@@ -1,19 +1,21 @@
 """structlog: `log.audit(…)` and `await log.aaudit(…)` on any bound logger, and the processor that records.
 
-`audited(YourWrapper)` is your wrapper class with the two methods. `AuditProcessor`, put first in `processors`, records
-inside the chain, so that later processors see the `entry_id`; without it the call records before the chain runs.
+`configure()` gives the methods to structlog's own bound loggers, those made or cached earlier included, and changes
+nothing of an application's configuration. `audited(YourWrapper)` is a wrapper class with the methods, for one that does
+not derive from structlog's, and for type checkers. `AuditProcessor` records inside the chain, at the place that one
+chooses; without it the call records before the chain runs.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
-from ..call import AuditCall
+from ..call import AuditCall, off_loop
 from ..operation import Operation, aauditing, auditing
 from ..receipt import Receipt
 from ..runtime import recorder
@@ -60,7 +62,7 @@ class _Audited:
 
     async def aaudit(self, event_type: str, /, **fields: object) -> Receipt:
         """As `audit`, off the event loop: the form for async code."""
-        return await asyncio.to_thread(self.audit, event_type, **fields)
+        return await off_loop(partial(self.audit, event_type, **fields))
 
     def auditing(self, event_type: str, /, **fields: object) -> AbstractContextManager[Operation]:
         """Records the intent before the block and its outcome after it."""
@@ -82,9 +84,19 @@ def audited(wrapper: type[W]) -> type[W]:
 
 
 def install() -> None:
-    """Gives structlog's defaults the methods; does nothing when the application has configured structlog itself."""
-    if not structlog.is_configured():
-        config = structlog.get_config()
-        structlog.configure(
-            wrapper_class=audited(config["wrapper_class"]), processors=[AuditProcessor(), *config["processors"]]
-        )
+    """Gives every bound logger of structlog the methods, those made or cached earlier included."""
+    for name in _METHODS:
+        setattr(structlog.BoundLoggerBase, name, getattr(_Audited, name))
+        setattr(structlog.stdlib.AsyncBoundLogger, name, _of_the_logger_within(name))
+
+
+_METHODS = ("audit", "aaudit", "auditing", "aauditing")
+
+
+def _of_the_logger_within(name: str) -> Callable[..., Any]:
+    """The method of the logger that structlog's (deprecated) asynchronous one wraps: `audit` needs no `await` there."""
+
+    def method(self: Any, event_type: str, /, **fields: object) -> Any:
+        return getattr(self.sync_bl, name)(event_type, **fields)
+
+    return method

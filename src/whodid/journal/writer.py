@@ -151,8 +151,14 @@ class Journal:
     def _sync_soon(self) -> None:
         self._unsynced.set()
         if self._flusher is None:
-            self._flusher = threading.Thread(target=self._flush, name="whodid-sync", daemon=True)
-            self._flusher.start()
+            flusher = threading.Thread(target=self._flush, name="whodid-sync", daemon=True)
+            try:
+                flusher.start()
+            except RuntimeError:  # the interpreter is shutting down, or there are too many threads
+                self._unsynced.clear()
+                self.sync()
+            else:
+                self._flusher = flusher
 
     def _flush(self) -> None:
         while self._unsynced.wait():

@@ -1,0 +1,259 @@
+"""However a process runs and ends: each receipt that a call returned is of an entry in the journal, exactly once.
+
+Every program prints the ID of each entry after the call returned, and nothing before. What it printed must be in the
+journal; the chain must be whole. Python's own ways to end are covered here, `kill -9` in `test_kill_while_recording`.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.recording import recorded
+from whodid.entry import entry_id
+
+START = """
+import os, sys
+import whodid
+log = whodid.get_logger()
+
+def record(target):
+    receipt = log.audit("credentials_created", target=str(target), principal="42", client_ip="203.0.113.9")
+    os.write(1, receipt.entry_id.encode() + b"\\n")  # sys.stdout has a lock, which a fork may copy locked
+
+if __name__ == "__main__":
+    whodid.configure(journal_dir=sys.argv[1], durability=sys.argv[2], echo=False, segment_bytes=40_000)
+"""
+
+PROGRAMS = {
+    "64 threads": (
+        """
+    import threading
+    threads = [threading.Thread(target=lambda n=n: [record(f"{n}-{i}") for i in range(10)]) for n in range(64)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+""",
+        640,
+        0,
+    ),
+    "asyncio": (
+        """
+    import asyncio
+    async def one(n):
+        receipt = await log.aaudit("credentials_created", target=str(n), principal="42")
+        print(receipt.entry_id, flush=True)
+    async def main(): await asyncio.gather(*(one(n) for n in range(200)))
+    asyncio.run(main())
+""",
+        200,
+        0,
+    ),
+    "asyncio, cancelled": (
+        """
+    import asyncio
+    async def many(n):
+        for i in range(1000):
+            receipt = await log.aaudit("credentials_created", target=str(n), principal="42")
+            print(receipt.entry_id, flush=True)
+            if i == 20: raise ZeroDivisionError
+    async def main():
+        async with asyncio.TaskGroup() as group:
+            for n in range(8): group.create_task(many(n))
+    asyncio.run(main())
+""",
+        21,
+        1,
+    ),
+    "os._exit": ("    import os\n    for n in range(40): record(n)\n    os._exit(7)\n", 40, 7),
+    "sys.exit with a daemon thread at work": (
+        """
+    import threading, itertools
+    begun = threading.Event()
+    def work():
+        for n in itertools.count():
+            record(f"daemon {n}")
+            if n == 20: begun.set()
+    threading.Thread(target=work, daemon=True).start()
+    begun.wait()
+    sys.exit(3)
+""",
+        21,
+        3,
+    ),
+    "atexit": ("    import atexit\n    atexit.register(lambda: record('at exit'))\n    record('before')\n", 2, 0),
+    "a thread that outlives the main one": (
+        """
+    import threading
+    main = threading.current_thread()
+    def work():
+        main.join()
+        for n in range(30): record(n)
+    threading.Thread(target=work).start()
+""",
+        30,
+        0,
+    ),
+    "an asynchronous call after the loop's executor was shut down": (
+        """
+    import asyncio
+    async def main():
+        await asyncio.get_running_loop().shutdown_default_executor()
+        receipt = await log.aaudit("credentials_created", target="late", principal="42")
+        print(receipt.entry_id, flush=True)
+    asyncio.run(main())
+""",
+        1,
+        0,
+    ),
+    "fork": (
+        """
+    import os
+    record("before")
+    children = []
+    for n in range(6):
+        child = os.fork()
+        if child == 0:
+            for i in range(15): record(f"{n}-{i}")
+            os._exit(0)
+        children.append(child)
+        record(f"parent {n}")
+    for child in children: assert os.waitpid(child, 0)[1] == 0
+""",
+        1 + 6 * 15 + 6,
+        0,
+    ),
+    "fork while threads record": (
+        """
+    import os, threading
+    go_on = True
+    def work(n):
+        i = 0
+        while go_on:
+            i += 1
+            record(f"{n}-{i}")
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for thread in threads: thread.start()
+    for n in range(10):
+        child = os.fork()
+        if child == 0:
+            record(f"child {n}")
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    go_on = False
+    for thread in threads: thread.join()
+""",
+        18,
+        0,
+    ),
+    "multiprocessing, forked": (
+        """
+    import multiprocessing
+    record("before")
+    with multiprocessing.get_context("fork").Pool(4) as pool: pool.map(record, range(100))
+""",
+        101,
+        0,
+    ),
+    "multiprocessing, spawned": (
+        """
+    import multiprocessing
+    record("before")
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(3) as pool: pool.map(record, range(60))
+""",
+        61,
+        0,
+    ),
+    "multiprocessing, recycled after each 5 tasks": (
+        """
+    import multiprocessing
+    with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=5) as pool: pool.map(record, range(40), 1)
+""",
+        40,
+        0,
+    ),
+}
+"""What it does; how many receipts there are at least; how it ends."""
+
+
+def check(journal_dir: Path, output: str, at_least: int) -> None:
+    receipts = output[: output.rfind("\n") + 1].split()
+    found = Counter(entry_id(entry) for entry in recorded(journal_dir))
+    assert len(receipts) >= at_least
+    assert [receipt for receipt in receipts if found[receipt] != 1] == []
+
+
+@pytest.mark.parametrize("durability", ["disk", "process"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_each_receipt_is_of_an_entry_in_the_journal(tmp_path: Path, name: str, durability: str) -> None:
+    body, at_least, status = PROGRAMS[name]
+    journal_dir = tmp_path / "journal"
+    (tmp_path / "program.py").write_text(START + body)
+    environment = {"WHODID_JOURNAL_DIR": str(journal_dir), "WHODID_DURABILITY": durability, "WHODID_ECHO": "no"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "program.py", str(journal_dir), durability],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == status, done.stderr
+    check(journal_dir, done.stdout, at_least)
+
+
+SERVING = """
+    import signal, threading
+    {handler}
+    def work(n):
+        i = 0
+        while True:
+            i += 1
+            record(f"{{n}}-{{i}}")
+    for n in range(4): threading.Thread(target=work, args=(n,), daemon=True).start()
+    i = 0
+    while True:
+        i += 1
+        record(f"main {{i}}")
+"""
+
+HANDLERS = {
+    "none": ("pass", -signal.SIGTERM),
+    "one that exits": ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))", 5),
+    "one that records, and exits": (
+        """
+    def stop(*_):
+        try: record("stopped")
+        except whodid.WhodidError as error: sys.stderr.write(f"refused: {error}")
+        sys.exit(5)
+    signal.signal(signal.SIGTERM, stop)
+    """.strip(),
+        5,
+    ),
+}
+
+
+@pytest.mark.parametrize("durability", ["disk", "process"])
+@pytest.mark.parametrize("name", HANDLERS)
+def test_a_terminated_process_loses_no_entry_whose_receipt_was_returned(
+    tmp_path: Path, name: str, durability: str
+) -> None:
+    handler, status = HANDLERS[name]
+    journal_dir = tmp_path / "journal"
+    (tmp_path / "program.py").write_text(START + SERVING.format(handler=handler))
+    for _ in range(4):
+        command = [sys.executable, "program.py", str(journal_dir), durability]
+        with subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout
+            first = [process.stdout.readline() for _ in range(60)]
+            process.terminate()
+            rest, errors = process.communicate(timeout=60)
+        assert process.returncode == status, errors
+        check(journal_dir, "".join(first) + rest, 60)
