@@ -16,7 +16,7 @@ Environ = dict[str, Any]
 
 def respond(app: Callable[[Environ, Any], Iterable[bytes]], environ: Environ, **options: Any) -> list[bytes]:
     """The parts of a response, and its end, as a server goes through them."""
-    middleware = AuditMiddleware(app, trusted_proxies=(), **options)
+    middleware = AuditMiddleware(app, **{"trusted_proxies": (), "forwarded_header": "x-forwarded-for", **options})
     body = middleware({"REMOTE_ADDR": "203.0.113.9", **environ}, lambda *_: None)
     try:
         return list(body)

@@ -6,7 +6,7 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping
 
-from ..client_ip import client_ip, networks
+from ..client_ip import ForwardedHeader, Proxies, client_ip
 from ..runtime import recorder
 
 __all__ = ["RequestFields"]
@@ -16,24 +16,39 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 class RequestFields:
-    """Client address, user agent, request ID and W3C trace ID. `trusted_proxies` defaults to the setting of that name,
-    which is read at the first request."""
+    """Client address, user agent, request ID and W3C trace ID.
 
-    def __init__(self, trusted_proxies: Iterable[str] | None = None) -> None:
-        self._trusted = None if trusted_proxies is None else networks(trusted_proxies)
+    `trusted_proxies` and `forwarded_header` default to the settings of those names, read at the first request. Raises
+    `SettingsError`.
+    """
+
+    def __init__(
+        self, trusted_proxies: Iterable[str] | None = None, forwarded_header: ForwardedHeader | None = None
+    ) -> None:
+        self._given = (None if trusted_proxies is None else tuple(trusted_proxies), forwarded_header)
+        Proxies.of(self._given[0] or (), forwarded_header or "x-forwarded-for")  # says at once what is wrong
+        self._proxies: Proxies | None = None
 
     def __call__(self, headers: Mapping[str, str], peer: str | None) -> dict[str, object]:
         """The fields of a request; `headers` by lower-case name, `peer` the address at the other end, if it has one."""
-        if self._trusted is None:
-            self._trusted = networks(recorder().settings.trusted_proxies)
+        proxies = self._proxies or self._chosen()
         trace = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
         fields = {
-            "client_ip": client_ip(peer, headers.get("x-forwarded-for", ""), self._trusted),
+            "client_ip": client_ip(peer, headers.get(proxies.header, ""), proxies),
             "user_agent": headers.get("user-agent", "").replace("\0", ""),  # which an entry can't hold
             "request_id": _request_id(headers.get("x-request-id", "")),
             "trace_id": trace[1] if trace else None,
         }
         return {name: value for name, value in fields.items() if value}
+
+    def _chosen(self) -> Proxies:
+        trusted, header = self._given
+        if trusted is None or header is None:
+            settings = recorder().settings
+            trusted = settings.trusted_proxies if trusted is None else trusted
+            header = header or settings.forwarded_header
+        self._proxies = Proxies.of(trusted, header)
+        return self._proxies
 
 
 def _request_id(header: str) -> str:
