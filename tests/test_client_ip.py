@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whodid.client_ip import ForwardedHeader, Proxies, client_ip
+from whodid.client_ip import ForwardedHeader, Proxies, client_ip, forwarded_for
 from whodid.errors import SettingsError
 from whodid.forwarded import nodes
 
@@ -167,6 +167,33 @@ def test_proxies_that_mean_nothing_are_an_error_that_says_what_to_write(
 ) -> None:
     with pytest.raises(SettingsError, match=says):
         Proxies.of(trusted, header)
+
+
+@pytest.mark.parametrize(
+    ("peer", "header", "proxies", "expected"),
+    [
+        ("10.0.0.1", "6.6.6.6, 203.0.113.9", X_FORWARDED_FOR, "6.6.6.6, 203.0.113.9, 10.0.0.1"),
+        ("192.0.2.1", "garbage", Proxies(), "garbage, 192.0.2.1"),
+        ("fd00::1", "203.0.113.9", X_FORWARDED_FOR, "203.0.113.9, fd00::1"),
+        (None, "203.0.113.9", X_FORWARDED_FOR, "203.0.113.9, unknown"),
+        ("10.0.0.1", "for=203.0.113.9;by=_b", FORWARDED, "for=203.0.113.9;by=_b, for=10.0.0.1"),
+        ("fd00::1%eth0", "for=203.0.113.9", FORWARDED, 'for=203.0.113.9, for="[fd00::1]"'),
+        ("", "for=203.0.113.9", FORWARDED, "for=203.0.113.9, for=unknown"),
+        ("10.0.0.1", "", X_FORWARDED_FOR, None),
+        ("10.0.0.1", "", FORWARDED, None),
+    ],
+)
+def test_the_chain_is_the_header_as_it_came_and_the_peer_behind_it(
+    peer: str | None, header: str, proxies: Proxies, expected: str | None
+) -> None:
+    assert forwarded_for(peer, header, proxies) == expected
+
+
+def test_of_a_long_chain_the_end_is_kept_where_the_proxies_wrote() -> None:
+    chain = forwarded_for("10.0.0.1", "6" * 2000 + ", 203.0.113.9", X_FORWARDED_FOR)
+    assert chain is not None
+    assert (len(chain), chain[:2], chain[-24:]) == (1024, "…6", "66, 203.0.113.9, 10.0.0.1"[-24:])
+    assert len(forwarded_for("10.0.0.1", "6" * 1014, X_FORWARDED_FOR) or "") == 1024
 
 
 _TEXT = st.text() | st.text(alphabet=' ,;="\\[]:.%_10f/abcdefor\t')

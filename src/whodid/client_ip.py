@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from . import forwarded
+from .entry import FIELDS
 from .errors import SettingsError
 
-__all__ = ["ForwardedHeader", "Proxies", "client_ip"]
+__all__ = ["ForwardedHeader", "Proxies", "client_ip", "forwarded_for"]
 
 ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
 """The header that the proxies write. Only one is read: a proxy may pass on the other as a client sent it."""
@@ -73,6 +74,23 @@ def client_ip(peer: str | None, header: str, proxies: Proxies) -> str | None:
         if not proxies.trust(address):
             return address
     return address
+
+
+def forwarded_for(peer: str | None, header: str, proxies: Proxies) -> str | None:
+    """The header as it came, and behind it the peer, as a next proxy would pass it on; `None` without a header.
+
+    Nothing in it is checked. Of a long one the right end is kept: that is where the proxies wrote.
+    """
+    if not header:
+        return None
+    address = _address(peer or "") or "unknown"
+    if proxies.header == "forwarded":
+        address = f'for="[{address}]"' if ":" in address else f"for={address}"
+    chain = f"{header}, {address}"
+    return chain if len(chain) <= _LONGEST_CHAIN else "…" + chain[1 - _LONGEST_CHAIN :]
+
+
+_LONGEST_CHAIN = FIELDS["forwarded_for"].max_length
 
 
 def is_unix(peer: str | None) -> bool:

@@ -73,6 +73,8 @@ class Recorder:
     def _complete(self, known: EventType, fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:
         """The entry, checked, without its place in the chain."""
         entry = _merged(fields, bound)
+        if "forwarded_for" in known.rules.forbids and "forwarded_for" not in fields:
+            entry.pop("forwarded_for", None)  # whether there was a proxy is not for the caller to know
         stamp = Stamp.from_ns(self._clock_ns())
         entry["type"] = known.name
         entry["creation_date"], entry["@timestamp"] = stamp.creation_date, stamp.timestamp

@@ -80,6 +80,13 @@ def test_what_the_middleware_is_not_told_comes_from_the_settings(tmp_path: Path)
         assert fields_seen(scope, **given)["client_ip"] == expected
 
 
+def test_the_chain_is_kept_where_there_is_a_header_believed_or_not() -> None:
+    headers = ((b"x-forwarded-for", b"6.6.6.6"), (b"x-forwarded-for", b"198.51.100.7\0\xff"), (b"forwarded", b"for=a"))
+    seen = fields_seen(http(*headers))
+    assert (seen["client_ip"], seen["forwarded_for"]) == ("203.0.113.9", "6.6.6.6,198.51.100.7ÿ, 203.0.113.9")
+    assert fields_seen(http(*headers), forwarded_header="forwarded")["forwarded_for"] == "for=a, for=203.0.113.9"
+
+
 def test_the_principal_is_asked_at_the_call() -> None:
     scope = http()
     scope["user"] = "42"

@@ -40,6 +40,11 @@ def test_the_address_is_the_one_in_the_header_that_the_proxies_write(name: str, 
     sent = forged + WRITTEN[header]
     entry = recorded(name, tmp_path, sent, trusted_proxies="127.0.0.0/8", forwarded_header=header)
     assert entry["client_ip"] == "203.0.113.9"
+    peer = "127.0.0.1" if header == "x-forwarded-for" else "for=127.0.0.1"
+    assert entry["forwarded_for"].replace(", ", ",") == ",".join(
+        [*(line for _, line in WRITTEN[header]), peer]
+    ).replace(", ", ",")
+    assert "forwarded_for" in entry["salts"]
 
 
 @pytest.mark.parametrize("name", ["fastapi_app", "flask_app"])

@@ -55,6 +55,11 @@ def test_a_forwarded_header_from_an_untrusted_peer_is_ignored() -> None:
     assert fields_seen({"HTTP_X_FORWARDED_FOR": "1.2.3.4"})["client_ip"] == "203.0.113.9"
 
 
+def test_what_an_entry_cannot_hold_is_taken_out_of_headers() -> None:
+    seen = fields_seen({"HTTP_X_FORWARDED_FOR": "a\0\ud800", "HTTP_USER_AGENT": "b\0\ud800"})
+    assert (seen["forwarded_for"], seen["user_agent"]) == ("a?, 203.0.113.9", "b?")
+
+
 def test_the_principal_is_asked_at_the_call_and_is_never_the_system() -> None:
     def principal(environ: Environ) -> str | None:
         return environ.get("REMOTE_USER")

@@ -6,7 +6,7 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping
 
-from ..client_ip import ForwardedHeader, Proxies, client_ip
+from ..client_ip import ForwardedHeader, Proxies, client_ip, forwarded_for
 from ..runtime import recorder
 
 __all__ = ["RequestFields"]
@@ -16,7 +16,7 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 class RequestFields:
-    """Client address, user agent, request ID and W3C trace ID.
+    """Client address, the chain of proxies it comes from, user agent, request ID and W3C trace ID.
 
     `trusted_proxies` and `forwarded_header` default to the settings of those names, read at the first request. Raises
     `SettingsError`.
@@ -32,10 +32,12 @@ class RequestFields:
     def __call__(self, headers: Mapping[str, str], peer: str | None) -> dict[str, object]:
         """The fields of a request; `headers` by lower-case name, `peer` the address at the other end, if it has one."""
         proxies = self._proxies or self._chosen()
+        forwarded = headers.get(proxies.header, "")
         trace = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
         fields = {
-            "client_ip": client_ip(peer, headers.get(proxies.header, ""), proxies),
-            "user_agent": headers.get("user-agent", "").replace("\0", ""),  # which an entry can't hold
+            "client_ip": client_ip(peer, forwarded, proxies),
+            "forwarded_for": forwarded_for(peer, _held(forwarded), proxies),
+            "user_agent": _held(headers.get("user-agent", "")),
             "request_id": _request_id(headers.get("x-request-id", "")),
             "trace_id": trace[1] if trace else None,
         }
@@ -49,6 +51,11 @@ class RequestFields:
             header = header or settings.forwarded_header
         self._proxies = Proxies.of(trusted, header)
         return self._proxies
+
+
+def _held(text: str) -> str:
+    """`text` without what an entry can't hold: NUL, and surrogates that stand for no character."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _request_id(header: str) -> str:
