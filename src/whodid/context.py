@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from .entry import FIELDS
 from .errors import InvalidEntry
+from .trace import current_trace_id
 
 __all__ = [
     "CALLER_FIELDS",
@@ -155,9 +156,13 @@ def bind(**fields: object) -> None:
 
 
 def current_fields() -> dict[str, object]:
-    """The fields in force here; the caller may change the result."""
+    """The fields in force here, the trace of OpenTelemetry's span among them; the caller may change the result."""
     innermost = _scope.get()
-    return {} if innermost is None else innermost.fields()
+    fields = {} if innermost is None else innermost.fields()
+    trace_id = current_trace_id()
+    if trace_id is not None:
+        fields["trace_id"] = trace_id
+    return fields
 
 
 def _resolved(resolver: Resolver) -> Mapping[str, Any]:

@@ -43,7 +43,18 @@ def test_a_unix_socket_has_no_address() -> None:
     assert "client_ip" not in fields_seen(http(client=None))
 
 
-@pytest.mark.parametrize("header", [b"", b"garbage", b"00-0-0-0", b"00-" + b"G" * 32 + b"-" + b"0" * 16 + b"-01"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"garbage",
+        b"00-0-0-0",
+        b"00-" + b"G" * 32 + b"-" + b"1" * 16 + b"-01",
+        b"00-" + b"0" * 32 + b"-" + b"1" * 16 + b"-01",
+        b"00-" + b"1" * 32 + b"-" + b"0" * 16 + b"-01",
+        b"ff-" + b"1" * 32 + b"-" + b"1" * 16 + b"-01",
+    ],
+)
 def test_a_malformed_traceparent_is_left_out(header: bytes) -> None:
     assert "trace_id" not in fields_seen(http((b"traceparent", header)))
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 
 from ..client_ip import ForwardedHeader, Proxies, client_ip, forwarded_for
 from ..runtime import recorder
+from ..trace import trace_id_of
 
 __all__ = ["RequestFields"]
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -33,13 +33,12 @@ class RequestFields:
         """The fields of a request; `headers` by lower-case name, `peer` the address at the other end, if it has one."""
         proxies = self._proxies or self._chosen()
         forwarded = headers.get(proxies.header, "")
-        trace = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
         fields = {
             "client_ip": client_ip(peer, forwarded, proxies),
             "forwarded_for": forwarded_for(peer, _held(forwarded), proxies),
             "user_agent": _held(headers.get("user-agent", "")),
             "request_id": _request_id(headers.get("x-request-id", "")),
-            "trace_id": trace[1] if trace else None,
+            "trace_id": trace_id_of(headers.get("traceparent", "")),
         }
         return {name: value for name, value in fields.items() if value}
 
