@@ -24,7 +24,7 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 def nodes(header: str) -> Iterator[str]:
-    """`for` of each element, the last one first; empty for an element without one. Ends with what can't be read."""
+    """`for` of each element, the last one first; empty for an element without one. Ends at what can't be read."""
     backwards, at, found = header[::-1], 0, []
     while pair := _PAIR_BACKWARDS.match(backwards, at):
         at = pair.end()
@@ -36,7 +36,6 @@ def nodes(header: str) -> Iterator[str]:
         if not pair["end"]:
             return
         found = []
-    yield ""
 
 
 def _plain(value: str) -> str:
