@@ -32,6 +32,18 @@ def test_the_system_inherits_no_address() -> None:
         assert current_fields() == {"principal": "system"}
 
 
+def test_the_chain_of_proxies_goes_with_the_address_that_it_led_to() -> None:
+    request = {"principal": "42", "client_ip": "203.0.113.9", "forwarded_for": "203.0.113.9, 10.0.0.1"}
+    with context(**request):
+        with context(client_ip="203.0.113.9", organization_id="7"):
+            assert current_fields() == {**request, "organization_id": "7"}
+        for other in ("198.51.100.7", None):
+            with context(client_ip=other):
+                assert current_fields() == {"principal": "42", "client_ip": other}
+        with context(principal="system"):
+            assert current_fields() == {"principal": "system"}
+
+
 def test_bind_adds_to_the_innermost_block() -> None:
     with context(organization_id="7"):
         bind(principal="42")

@@ -74,6 +74,42 @@ def test_what_the_system_does_inside_a_request_carries_nothing_of_the_user(journ
     assert entry["organization_id"] == "7"
 
 
+CHAIN = "203.0.113.9, 10.0.0.1"
+
+
+def test_the_chain_of_proxies_is_personal_and_kept_where_details_are_forbidden(journal_dir: Path) -> None:
+    with whodid.context(**WHO, forwarded_for=CHAIN):
+        audit("compute_environment_updated")
+        audit(details={"forwarded_for": "mine"})
+    first, second = recorded(journal_dir)
+    assert (first["forwarded_for"], "details" in first) == (CHAIN, False)
+    assert (second["forwarded_for"], second["details"]) == (CHAIN, {"forwarded_for": "mine"})
+    assert set(first["salts"]) == {"client_ip", "forwarded_for"}
+
+
+def test_an_entry_of_the_system_and_one_whose_address_is_left_out_have_no_chain(journal_dir: Path) -> None:
+    with whodid.context(**WHO, forwarded_for=CHAIN):
+        whodid.get_logger().audit("credentials_accessed", target="6Yk2", principal="system")
+        whodid.get_logger().audit("credentials_accessed", target="6Yk2", client_ip=None)
+    assert [entry.get("forwarded_for") for entry in recorded(journal_dir)] == [None, None]
+    with pytest.raises(whodid.InvalidEntry, match="forwarded_for must be absent when principal is 'system'"):
+        audit(principal="system", forwarded_for=CHAIN)
+
+
+def test_a_type_that_forbids_the_chain_is_recorded_without(tmp_path: Path) -> None:
+    catalog = tmp_path / "events.toml"
+    catalog.write_text(
+        '[types.team_seen]\nresource = "team"\nevent = "see"\nabout = "x"\nforbids = ["forwarded_for"]\n'
+    )
+    journal_dir = configured(tmp_path, catalog=str(catalog))
+    with whodid.context(**WHO, forwarded_for=CHAIN):
+        whodid.get_logger().audit("team_seen", target="9")
+        with pytest.raises(whodid.InvalidEntry, match="forwarded_for is not allowed"):
+            whodid.get_logger().audit("team_seen", target="9", forwarded_for=CHAIN)
+    [entry] = recorded(journal_dir)
+    assert (entry["client_ip"], "forwarded_for" in entry) == (WHO["client_ip"], False)
+
+
 def test_the_catalog_fills_in_an_outcome_that_the_call_leaves_out(journal_dir: Path) -> None:
     audit("studio_session_build_failed", details={"wave_enabled": True})
     assert recorded(journal_dir)[0]["outcome"] == "failure"

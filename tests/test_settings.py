@@ -77,6 +77,7 @@ def test_an_unknown_variable_is_only_warned_of() -> None:
         ({"index_prefix": "Audit"}, "index_prefix 'Audit' must"),
         ({"index_prefix": "a*"}, "index_prefix"),
         ({"trusted_proxies": ["10.0.0.1/8"]}, "trusted_proxies must hold networks"),
+        ({"forwarded_header": "Forwarded"}, "forwarded_header must be one of x-forwarded-for, forwarded"),
         ({"trusted_proxies": [1]}, "trusted_proxies must be a list of strings"),
         ({"opensearch_hosts": []}, "opensearch_hosts is empty"),
         ({"opensearch_hosts": "search.example:9200"}, "must hold URLs"),

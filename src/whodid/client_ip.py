@@ -1,55 +1,114 @@
 """The client's address: which hop of a chain of proxies is the user's own.
 
 Only hops that the operator trusts are believed, from the right: the peer of the connection, then the last element of
-`X-Forwarded-For`, and so on leftwards until one is not a trusted proxy. Forged elements further left never win. The
-default trusts nobody, so the peer is the client.
+the one header that the proxies write, and so on leftwards until one is not a trusted proxy. An element that names no
+address (garbage, `unknown`, empty) ends the way: the hop before it is the client. Forged elements further left never
+win. The default trusts nobody, so the peer is the client.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
 
-__all__ = ["client_ip", "networks"]
+from . import forwarded
+from .entry import FIELDS
+from .errors import SettingsError
+
+__all__ = ["ForwardedHeader", "Proxies", "client_ip", "forwarded_for"]
+
+ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
+"""The header that the proxies write. Only one is read: a proxy may pass on the other as a client sent it."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+UNIX = "unix"
+"""Stands in `trusted_proxies` for whoever connects through the server's Unix socket, and so has no address."""
 
 
-def networks(trusted_proxies: Iterable[str]) -> tuple[Network, ...]:
-    """The networks of the setting `trusted_proxies`. Raises `ValueError`."""
-    return tuple(ipaddress.ip_network(network) for network in trusted_proxies)
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """Who may say where a request came from, and in which header."""
+
+    networks: tuple[Network, ...] = ()
+    unix: bool = False
+    header: ForwardedHeader = "x-forwarded-for"
+
+    @classmethod
+    def of(cls, trusted_proxies: Iterable[str], forwarded_header: ForwardedHeader) -> Proxies:
+        """From the settings `trusted_proxies` and `forwarded_header`. Raises `SettingsError`."""
+        words = tuple(trusted_proxies)
+        try:
+            networks = tuple(ipaddress.ip_network(word) for word in words if word != UNIX)
+        except ValueError as error:
+            raise SettingsError(f"trusted_proxies must hold networks such as 10.0.0.0/8, or {UNIX}: {error}") from None
+        if forwarded_header not in get_args(ForwardedHeader):
+            allowed = ", ".join(get_args(ForwardedHeader))
+            raise SettingsError(f"forwarded_header must be one of {allowed}, not {forwarded_header!r}")
+        return cls(networks, UNIX in words, forwarded_header)
+
+    def trust(self, address: str) -> bool:
+        ip = ipaddress.ip_address(address)
+        return any(ip in network for network in self.networks)
+
+    def hops(self, header: str) -> Iterable[str]:
+        """What the elements of a header name, the last one first."""
+        return forwarded.nodes(header) if self.header == "forwarded" else reversed(header.split(","))
 
 
-def client_ip(peer: str | None, forwarded_for: str, trusted: Sequence[Network]) -> str | None:
-    """The client's address, or `None` when the peer has none (a Unix socket) and no trusted proxy names one."""
+def client_ip(peer: str | None, header: str, proxies: Proxies) -> str | None:
+    """The client's address, or `None` when the peer has none (a Unix socket) and no trusted proxy names one.
+
+    `header` is the value of `proxies.header`; of several lines, joined by commas.
+    """
     address = _address(peer or "")
-    if address is None or not _within(address, trusted):
+    if not (proxies.trust(address) if address else proxies.unix and is_unix(peer)):
         return address
-    for hop in reversed(forwarded_for.split(",")):
+    for hop in proxies.hops(header):
         found = _address(hop)
         if found is None:
             return address
         address = found
-        if not _within(address, trusted):
+        if not proxies.trust(address):
             return address
     return address
 
 
-def _within(address: str, trusted: Sequence[Network]) -> bool:
-    ip = ipaddress.ip_address(address)
-    return any(ip in network for network in trusted)
+def forwarded_for(peer: str | None, header: str, proxies: Proxies) -> str | None:
+    """The header as it came, and behind it the peer, as a next proxy would pass it on; `None` without a header.
+
+    Nothing in it is checked. Of a long one the right end is kept: that is where the proxies wrote.
+    """
+    if not header:
+        return None
+    address = _address(peer or "") or "unknown"
+    if proxies.header == "forwarded":
+        address = f'for="[{address}]"' if ":" in address else f"for={address}"
+    chain = f"{header}, {address}"
+    return chain if len(chain) <= _LONGEST_CHAIN else "…" + chain[1 - _LONGEST_CHAIN :]
+
+
+_LONGEST_CHAIN = FIELDS["forwarded_for"].max_length
+
+
+def is_unix(peer: str | None) -> bool:
+    """Whether servers describe the other end of a Unix socket like that: not at all, or by its path."""
+    return not peer or peer.startswith("/")
+
+
+_WITH_PORT = re.compile(r"(?:\[([^\]]*)\]|([0-9.]+)(?=:))(?::(?:[0-9]{1,5}|_[0-9A-Za-z._-]+))?")
 
 
 def _address(text: str) -> str | None:
     """The address in `text`, without port, brackets and zone; an IPv4 address mapped into IPv6 as IPv4."""
-    text = text.strip().strip('"')
-    if text.startswith("["):
-        text = text[1:].split("]")[0]
-    elif text.count(":") == 1:
-        text = text.split(":")[0]
+    text = text.strip(' \t"')
+    parts = _WITH_PORT.fullmatch(text)
     try:
-        ip = ipaddress.ip_address(text.split("%")[0])
+        ip = ipaddress.ip_address((parts[1] or parts[2] or "") if parts else text)
     except ValueError:
         return None
-    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-    return str(mapped or ip)
+    if isinstance(ip, ipaddress.IPv6Address):
+        return str(ip.ipv4_mapped or ipaddress.IPv6Address(int(ip)))
+    return str(ip)

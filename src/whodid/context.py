@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from .entry import FIELDS
 from .errors import InvalidEntry
+from .trace import current_trace_id
 
 __all__ = [
     "CALLER_FIELDS",
@@ -42,7 +43,7 @@ CALLER_FIELDS = frozenset(name for name, field in FIELDS.items() if field.source
 """Fields that arguments, bound keys and the context may fill."""
 
 _OF_THE_PRINCIPAL = ("principal_name", "principal_email", "on_behalf_of", "access_token_id")
-_OF_THE_CLIENT = ("client_ip", "user_agent")
+_OF_THE_CLIENT = ("client_ip", "forwarded_for", "user_agent")
 
 
 class Scope:
@@ -79,7 +80,11 @@ _scope: ContextVar[Scope | None] = ContextVar("whodid_scope", default=None)
 
 
 def override(around: Mapping[str, object], fields: Mapping[str, object]) -> dict[str, object]:
-    """`fields` on top of `around`; another principal does not inherit the name, token or address of the one before."""
+    """`fields` on top of `around`.
+
+    Another principal does not inherit the name or token of the one before, the system no address, and another address
+    not the chain of proxies that led to the one before.
+    """
     inherited = dict(around)
     principal = fields.get("principal")
     if principal is not None and principal != around.get("principal", principal):
@@ -88,6 +93,8 @@ def override(around: Mapping[str, object], fields: Mapping[str, object]) -> dict
     if principal == "system":
         for name in _OF_THE_CLIENT:
             inherited.pop(name, None)
+    if "client_ip" in fields and fields["client_ip"] != around.get("client_ip"):
+        inherited.pop("forwarded_for", None)
     inherited.update(fields)
     return inherited
 
@@ -160,9 +167,11 @@ def bind(**fields: object) -> None:
 
 
 def current_fields() -> Mapping[str, object]:
-    """The fields in force here."""
+    """The fields in force here, the trace of OpenTelemetry's span among them."""
     innermost = _scope.get()
-    return _NOTHING if innermost is None else innermost.fields()
+    fields = _NOTHING if innermost is None else innermost.fields()
+    trace_id = current_trace_id()
+    return fields if trace_id is None else {**fields, "trace_id": trace_id}
 
 
 def _resolved(resolver: Resolver) -> Mapping[str, Any]:

@@ -35,7 +35,7 @@ __all__ = [
     "stamp",
 ]
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 """Format of an entry: the same major number can be read, a higher minor number only adds fields."""
 
 SOFT_LIMIT = 32 * 1024
@@ -92,6 +92,9 @@ FIELDS: Mapping[str, Field] = {
         Field("principal_email", "keyword", "call", "e-mail address of the user at that moment", 512, True),
         Field("on_behalf_of", "keyword", "call", "ID of the user who was impersonated"),
         Field("user_agent", "keyword", "call", "the client's own description", 1024, True),
+        Field(
+            "forwarded_for", "keyword", "call", "addresses that proxies passed on, unchecked; the peer last", 1024, True
+        ),
         Field("access_token_id", "keyword", "call", "ID (never the value) of the access token used"),
         # What belongs together.
         Field("correlation_id", "keyword", "call", "shared by all entries of one cascade"),

@@ -77,6 +77,8 @@ class Recorder:
         except (KeyError, TypeError):
             known, filled = self._known(event_type)
         entry = _merged(fields, bound)
+        if "forwarded_for" in known.rules.forbids and "forwarded_for" not in fields:
+            entry.pop("forwarded_for", None)  # whether there was a proxy is not for the caller to know
         if known.outcome:
             entry.setdefault("outcome", known.outcome)
         for name in FREE_FIELDS:
@@ -156,7 +158,8 @@ def _merged(fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[s
     around = current_fields()
     if bound:
         around = override(around, {name: value for name, value in bound.items() if name in _BINDABLE})
-    entry = override(around, fields) if "principal" in fields else {**around, **fields}
+    other = "principal" in fields or "client_ip" in fields
+    entry = override(around, fields) if other else {**around, **fields}
     if bound or None in fields.values():
         entry = {name: value for name, value in entry.items() if value is not None}
     return entry

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from .client_ip import ForwardedHeader, Proxies
 from .entry import FIELDS, Partitioning
 from .errors import SettingsError
 from .spelling import did_you_mean
@@ -47,6 +48,7 @@ class Settings:
     on_invalid: Literal["raise", "quarantine"] = "raise"
     echo: bool = True
     trusted_proxies: tuple[str, ...] = ()
+    forwarded_header: ForwardedHeader = "x-forwarded-for"
     lock_timeout: float = 5.0
     segment_bytes: int = 64 * 1024 * 1024
     segment_age: float = 3600.0
@@ -198,11 +200,7 @@ def _check_values(settings: Settings) -> None:
             f"index_prefix {settings.index_prefix!r} must be 1 to 100 characters, start with a lower-case letter and "
             "hold only lower-case letters, digits, '-' and '_'"
         )
-    for network in settings.trusted_proxies:
-        try:
-            ipaddress.ip_network(network)
-        except ValueError as error:
-            raise SettingsError(f"trusted_proxies must hold networks such as 10.0.0.0/8: {error}") from None
+    Proxies.of(settings.trusted_proxies, settings.forwarded_header)
     if not settings.opensearch_hosts:
         raise SettingsError("opensearch_hosts is empty; name at least one, such as https://search.example:9200")
     for host in settings.opensearch_hosts:

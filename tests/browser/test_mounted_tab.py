@@ -31,6 +31,7 @@ TEXTS = (
     "target_name",
     "principal_name",
     "user_agent",
+    "forwarded_for",
 )
 
 

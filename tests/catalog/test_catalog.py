@@ -90,7 +90,12 @@ def test_a_default_type_is_redefined_only_on_purpose(tmp_path: Path) -> None:
 
 def test_an_own_catalog_adds_personal_fields(tmp_path: Path) -> None:
     catalog = Catalog.load(written(tmp_path, 'personal = ["on_behalf_of"]'))
-    assert catalog.personal == {"client_ip", "user_agent", "principal_name", "principal_email", "on_behalf_of"}
+    assert catalog.personal == Catalog.load().personal | {"on_behalf_of"}
+
+
+def test_where_the_address_is_personal_so_is_the_chain_that_holds_it() -> None:
+    assert Catalog.parse('personal = ["client_ip"]').personal == {"client_ip", "forwarded_for"}
+    assert Catalog.parse('personal = ["user_agent"]').personal == {"user_agent"}
 
 
 def test_rules_of_a_type_come_on_top_of_its_resource_s() -> None:

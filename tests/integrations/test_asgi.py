@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.recording import configured
 from whodid.context import current_fields
+from whodid.errors import SettingsError
 from whodid.integrations.asgi import AuditMiddleware
 
 
@@ -20,7 +23,8 @@ def fields_seen(scope: dict[str, Any], **options: Any) -> dict[str, object]:
     async def nothing(*_: Any) -> Any:
         return {}
 
-    asyncio.run(AuditMiddleware(app, trusted_proxies=(), **options)({"headers": [], **scope}, nothing, nothing))
+    options = {"trusted_proxies": (), "forwarded_header": "x-forwarded-for", **options}
+    asyncio.run(AuditMiddleware(app, **options)({"headers": [], **scope}, nothing, nothing))
     return seen
 
 
@@ -39,7 +43,18 @@ def test_a_unix_socket_has_no_address() -> None:
     assert "client_ip" not in fields_seen(http(client=None))
 
 
-@pytest.mark.parametrize("header", [b"", b"garbage", b"00-0-0-0", b"00-" + b"G" * 32 + b"-" + b"0" * 16 + b"-01"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"garbage",
+        b"00-0-0-0",
+        b"00-" + b"G" * 32 + b"-" + b"1" * 16 + b"-01",
+        b"00-" + b"0" * 32 + b"-" + b"1" * 16 + b"-01",
+        b"00-" + b"1" * 32 + b"-" + b"0" * 16 + b"-01",
+        b"ff-" + b"1" * 32 + b"-" + b"1" * 16 + b"-01",
+    ],
+)
 def test_a_malformed_traceparent_is_left_out(header: bytes) -> None:
     assert "trace_id" not in fields_seen(http((b"traceparent", header)))
 
@@ -51,6 +66,36 @@ def test_a_request_id_that_is_not_sane_is_replaced(header: bytes) -> None:
 
 def test_a_forwarded_header_from_an_untrusted_peer_is_ignored() -> None:
     assert fields_seen(http((b"x-forwarded-for", b"1.2.3.4")))["client_ip"] == "203.0.113.9"
+
+
+def test_the_middleware_is_told_whom_to_believe_and_by_which_header() -> None:
+    scope = http((b"forwarded", b"for=198.51.100.7"), (b"x-forwarded-for", b"198.51.100.8"))
+    for header, expected in (("forwarded", "198.51.100.7"), ("x-forwarded-for", "198.51.100.8")):
+        seen = fields_seen(scope, trusted_proxies=["203.0.113.0/24"], forwarded_header=header)
+        assert seen["client_ip"] == expected
+
+
+def test_whom_to_believe_is_checked_when_the_application_starts() -> None:
+    with pytest.raises(SettingsError, match="forwarded_header must be one of"):
+        fields_seen(http(), forwarded_header="X-Forwarded-For")
+
+
+def test_what_the_middleware_is_not_told_comes_from_the_settings(tmp_path: Path) -> None:
+    configured(tmp_path, trusted_proxies="203.0.113.0/24", forwarded_header="forwarded")
+    scope = http((b"forwarded", b"for=198.51.100.7"), (b"x-forwarded-for", b"198.51.100.8"))
+    for given, expected in (
+        ({"trusted_proxies": None, "forwarded_header": None}, "198.51.100.7"),
+        ({"trusted_proxies": None}, "198.51.100.8"),
+        ({"forwarded_header": None}, "203.0.113.9"),
+    ):
+        assert fields_seen(scope, **given)["client_ip"] == expected
+
+
+def test_the_chain_is_kept_where_there_is_a_header_believed_or_not() -> None:
+    headers = ((b"x-forwarded-for", b"6.6.6.6"), (b"x-forwarded-for", b"198.51.100.7\0\xff"), (b"forwarded", b"for=a"))
+    seen = fields_seen(http(*headers))
+    assert (seen["client_ip"], seen["forwarded_for"]) == ("203.0.113.9", "6.6.6.6,198.51.100.7ÿ, 203.0.113.9")
+    assert fields_seen(http(*headers), forwarded_header="forwarded")["forwarded_for"] == "for=a, for=203.0.113.9"
 
 
 def test_the_principal_is_asked_at_the_call() -> None:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,23 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.integrations.serving import SERVERS, served
 from whodid.journal import read_entries
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-SERVERS = {
-    "fastapi_app": ["-m", "uvicorn", "--app-dir", "{folder}", "--port", "{port}", "app:app"],
-    "flask_app": [
-        *("-m", "gunicorn", "--chdir", "{folder}", "--bind", "127.0.0.1:{port}", "--workers", "2", "--threads", "8"),
-        "app:app",
-    ],
-    "django_app": [
-        *("-m", "gunicorn", "--chdir", "{folder}", "--bind", "127.0.0.1:{port}", "--workers", "2", "--threads", "8"),
-        "app:application",
-    ],
-    "django_app under ASGI": ["-m", "uvicorn", "--app-dir", "{folder}", "--port", "{port}", "app:asgi"],
-}
-"""Example → how it is served: one process with an event loop and threads, or two forked workers with threads."""
 
 
 @pytest.fixture
@@ -40,35 +20,8 @@ def journal_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=SERVERS)
 def server(request: pytest.FixtureRequest, journal_dir: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "WHODID_JOURNAL_DIR": str(journal_dir), "WHODID_TRUSTED_PROXIES": "127.0.0.1/32"}
-    given = {"{port}": str(port), "{folder}": str(EXAMPLES / request.param.split()[0])}
-    command = [sys.executable, *SERVERS[request.param]]
-    for name, value in given.items():
-        command = [part.replace(name, value) for part in command]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        url = f"http://127.0.0.1:{port}"
-        try:
-            _wait_for(url)
-            yield url
-        finally:
-            process.terminate()
-            process.communicate(timeout=10)
-
-
-def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + 20
-    while not _answers(url):
-        assert time.monotonic() < deadline, "the example did not start"
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 404
-    except httpx.TransportError:
-        return False
+    with served(request.param, journal_dir, trusted_proxies="127.0.0.1/32") as url:
+        yield url
 
 
 def test_users_at_once_each_get_their_own_principal_address_and_organization(server: str, journal_dir: Path) -> None:

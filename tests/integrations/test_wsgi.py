@@ -16,7 +16,7 @@ Environ = dict[str, Any]
 
 def respond(app: Callable[[Environ, Any], Iterable[bytes]], environ: Environ, **options: Any) -> list[bytes]:
     """The parts of a response, and its end, as a server goes through them."""
-    middleware = AuditMiddleware(app, trusted_proxies=(), **options)
+    middleware = AuditMiddleware(app, **{"trusted_proxies": (), "forwarded_header": "x-forwarded-for", **options})
     body = middleware({"REMOTE_ADDR": "203.0.113.9", **environ}, lambda *_: None)
     try:
         return list(body)
@@ -53,6 +53,11 @@ def test_a_unix_socket_has_no_address(peer: str | None) -> None:
 
 def test_a_forwarded_header_from_an_untrusted_peer_is_ignored() -> None:
     assert fields_seen({"HTTP_X_FORWARDED_FOR": "1.2.3.4"})["client_ip"] == "203.0.113.9"
+
+
+def test_what_an_entry_cannot_hold_is_taken_out_of_headers() -> None:
+    seen = fields_seen({"HTTP_X_FORWARDED_FOR": "a\0\ud800", "HTTP_USER_AGENT": "b\0\ud800"})
+    assert (seen["forwarded_for"], seen["user_agent"]) == ("a?, 203.0.113.9", "b?")
 
 
 def test_the_principal_is_asked_at_the_call_and_is_never_the_system() -> None:

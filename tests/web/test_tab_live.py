@@ -271,7 +271,15 @@ def test_before_the_first_entry_the_page_says_what_is_missing(opensearch_url: st
 
 def test_markup_in_any_field_stays_text(opensearch_url: str, tmp_path: Path) -> None:
     texts = ("target", "status", "organization_id", "organization_name", "workspace_id", "workspace_name")
-    more = ("target_name", "principal", "principal_name", "principal_email", "on_behalf_of", "user_agent")
+    more = (
+        "target_name",
+        "principal",
+        "principal_name",
+        "principal_email",
+        "on_behalf_of",
+        "user_agent",
+        "forwarded_for",
+    )
     last = ("access_token_id", "correlation_id", "request_id", "operation")
     with corner(opensearch_url, tmp_path) as made:
         made.set_up()

@@ -98,8 +98,9 @@ def _rules(event_type: EventType, entry: Mapping[str, Any]) -> Iterator[str]:
             yield f"status must be none of {', '.join(rules.not_status)}{why}; record the state that follows"
     if rules.principal and "principal" in entry and entry["principal"] != rules.principal:
         yield f"principal must be {rules.principal!r}{why}"
-    if entry.get("principal") == "system" and "client_ip" in entry:
-        yield "client_ip must be absent when principal is 'system', which has no address; leave it out"
+    for name in ("client_ip", "forwarded_for"):
+        if entry.get("principal") == "system" and name in entry:
+            yield f"{name} must be absent when principal is 'system', which has no address; leave it out"
     details = entry.get("details", {})
     for key, rule in rules.details.items() if isinstance(details, Mapping) else ():
         if key not in details or not _detail_holds(rule, details[key]):

@@ -71,7 +71,7 @@ def _personal(top: _Table) -> frozenset[str]:
             raise top.error(f"personal: {name!r} is no text field that a caller fills{did_you_mean(name, _PERSONAL)}")
         if name in {"type", "target", "principal"}:
             raise top.error(f"personal: {name!r} identifies the entry and can't be erased; leave it out")
-    return frozenset(names)
+    return frozenset(names) | ({"forwarded_for"} if "client_ip" in names else frozenset())  # which holds it, too
 
 
 def _resource(name: str, table: _Table) -> Resource:

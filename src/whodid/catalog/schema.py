@@ -92,7 +92,7 @@ def _entry_part() -> dict[str, Any]:
         "additionalProperties": False,
         "dependentRequired": {"phase": ["operation"]},
         "if": {"properties": {"principal": {"const": "system"}}},
-        "then": {"properties": {"client_ip": False}},
+        "then": {"properties": {"client_ip": False, "forwarded_for": False}},
     }
 
 

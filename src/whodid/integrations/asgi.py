@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
+from ..client_ip import ForwardedHeader
 from ..context import scope as open_scope
 from .request import RequestFields
 
@@ -26,14 +27,19 @@ Principal = Callable[[Scope], Mapping[str, object] | str | None]
 
 
 class AuditMiddleware:
-    """Binds a request's context. `trusted_proxies` (networks) defaults to the setting of that name."""
+    """Binds a request's context. `trusted_proxies` and `forwarded_header` default to the settings of those names."""
 
     def __init__(
-        self, app: App, *, principal: Principal | None = None, trusted_proxies: Iterable[str] | None = None
+        self,
+        app: App,
+        *,
+        principal: Principal | None = None,
+        trusted_proxies: Iterable[str] | None = None,
+        forwarded_header: ForwardedHeader | None = None,
     ) -> None:
         self._app = app
         self._principal = principal
-        self._fields = RequestFields(trusted_proxies)
+        self._fields = RequestFields(trusted_proxies, forwarded_header)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:

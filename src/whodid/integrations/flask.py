@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..client_ip import ForwardedHeader
 from .wsgi import AuditMiddleware
 
 if TYPE_CHECKING:
@@ -22,8 +23,19 @@ Principal = Callable[[], Mapping[str, object] | str | None]
 """A user ID, entry fields (`principal`, `organization_id`, …), or `None` for not known."""
 
 
-def init_app(app: Flask, *, principal: Principal | None = None, trusted_proxies: Iterable[str] | None = None) -> None:
-    """Binds the context of each request of `app`. `trusted_proxies` (networks) defaults to the setting of that name."""
+def init_app(
+    app: Flask,
+    *,
+    principal: Principal | None = None,
+    trusted_proxies: Iterable[str] | None = None,
+    forwarded_header: ForwardedHeader | None = None,
+) -> None:
+    """Binds the context of each request of `app`.
+
+    `trusted_proxies` and `forwarded_header` default to the settings of those names.
+    """
     asked = None if principal is None else lambda _environ: principal()
     inner: Any = app.wsgi_app
-    app.wsgi_app = AuditMiddleware(inner, principal=asked, trusted_proxies=trusted_proxies)  # type: ignore[method-assign]
+    app.wsgi_app = AuditMiddleware(  # type: ignore[method-assign]
+        inner, principal=asked, trusted_proxies=trusted_proxies, forwarded_header=forwarded_header
+    )

@@ -6,34 +6,55 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping
 
-from ..client_ip import client_ip, networks
+from ..client_ip import ForwardedHeader, Proxies, client_ip, forwarded_for
 from ..runtime import recorder
+from ..trace import trace_id_of
 
 __all__ = ["RequestFields"]
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 class RequestFields:
-    """Client address, user agent, request ID and W3C trace ID. `trusted_proxies` defaults to the setting of that name,
-    which is read at the first request."""
+    """Client address, the chain of proxies it comes from, user agent, request ID and W3C trace ID.
 
-    def __init__(self, trusted_proxies: Iterable[str] | None = None) -> None:
-        self._trusted = None if trusted_proxies is None else networks(trusted_proxies)
+    `trusted_proxies` and `forwarded_header` default to the settings of those names, read at the first request. Raises
+    `SettingsError`.
+    """
+
+    def __init__(
+        self, trusted_proxies: Iterable[str] | None = None, forwarded_header: ForwardedHeader | None = None
+    ) -> None:
+        self._given = (None if trusted_proxies is None else tuple(trusted_proxies), forwarded_header)
+        Proxies.of(self._given[0] or (), forwarded_header or "x-forwarded-for")  # says at once what is wrong
+        self._proxies: Proxies | None = None
 
     def __call__(self, headers: Mapping[str, str], peer: str | None) -> dict[str, object]:
         """The fields of a request; `headers` by lower-case name, `peer` the address at the other end, if it has one."""
-        if self._trusted is None:
-            self._trusted = networks(recorder().settings.trusted_proxies)
-        trace = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
+        proxies = self._proxies or self._chosen()
+        forwarded = headers.get(proxies.header, "")
         fields = {
-            "client_ip": client_ip(peer, headers.get("x-forwarded-for", ""), self._trusted),
-            "user_agent": headers.get("user-agent", "").replace("\0", ""),  # which an entry can't hold
+            "client_ip": client_ip(peer, forwarded, proxies),
+            "forwarded_for": forwarded_for(peer, _held(forwarded), proxies),
+            "user_agent": _held(headers.get("user-agent", "")),
             "request_id": _request_id(headers.get("x-request-id", "")),
-            "trace_id": trace[1] if trace else None,
+            "trace_id": trace_id_of(headers.get("traceparent", "")),
         }
         return {name: value for name, value in fields.items() if value}
+
+    def _chosen(self) -> Proxies:
+        trusted, header = self._given
+        if trusted is None or header is None:
+            settings = recorder().settings
+            trusted = settings.trusted_proxies if trusted is None else trusted
+            header = header or settings.forwarded_header
+        self._proxies = Proxies.of(trusted, header)
+        return self._proxies
+
+
+def _held(text: str) -> str:
+    """`text` without what an entry can't hold: NUL, and surrogates that stand for no character."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _request_id(header: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import Context, copy_context
 from typing import Any
 
+from ..client_ip import ForwardedHeader
 from ..context import enter_scope, in_context
 from .request import RequestFields
 
@@ -25,14 +26,19 @@ Principal = Callable[[Environ], Mapping[str, object] | str | None]
 
 
 class AuditMiddleware:
-    """Binds a request's context. `trusted_proxies` (networks) defaults to the setting of that name."""
+    """Binds a request's context. `trusted_proxies` and `forwarded_header` default to the settings of those names."""
 
     def __init__(
-        self, app: App, *, principal: Principal | None = None, trusted_proxies: Iterable[str] | None = None
+        self,
+        app: App,
+        *,
+        principal: Principal | None = None,
+        trusted_proxies: Iterable[str] | None = None,
+        forwarded_header: ForwardedHeader | None = None,
     ) -> None:
         self._app = app
         self._principal = principal
-        self._fields = RequestFields(trusted_proxies)
+        self._fields = RequestFields(trusted_proxies, forwarded_header)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         return _Body(copy_context(), lambda: self._enter(environ, start_response))

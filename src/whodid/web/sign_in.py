@@ -20,7 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..client import AuditClient
-from ..client_ip import Network, client_ip, networks
+from ..client_ip import Proxies, client_ip
 from ..errors import NotAuthenticated, OpenSearchError
 from ..opensearch.account import settings_of
 from ..settings import Settings
@@ -42,7 +42,7 @@ class SignIn:
     def __init__(self, settings: Settings, *, secure: bool) -> None:
         self._settings = settings
         self._secure = secure
-        self._trusted: tuple[Network, ...] = networks(settings.trusted_proxies)
+        self._proxies = Proxies.of(settings.trusted_proxies, settings.forwarded_header)
         self._throttle = Throttle()
         self.sessions = Sessions()
         self._session_cookie = "__Host-whodid-session" if secure else "whodid-session"
@@ -108,8 +108,8 @@ class SignIn:
 
     def _address(self, request: Request) -> str:
         peer = request.client.host if request.client else None
-        forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
-        return client_ip(peer, forwarded, self._trusted) or ""
+        forwarded = ",".join(request.headers.getlist(self._proxies.header))
+        return client_ip(peer, forwarded, self._proxies) or ""
 
 
 class SignedInOnly:
