@@ -37,9 +37,10 @@ def test_the_chain_of_proxies_goes_with_the_address_that_it_led_to() -> None:
     with context(**request):
         with context(client_ip="203.0.113.9", organization_id="7"):
             assert current_fields() == {**request, "organization_id": "7"}
-        for other in ("198.51.100.7", None):
-            with context(client_ip=other):
-                assert current_fields() == {"principal": "42", "client_ip": other}
+        with context(client_ip="198.51.100.7"):
+            assert current_fields() == {"principal": "42", "client_ip": "198.51.100.7"}
+        with context(client_ip=None):
+            assert current_fields() == {"principal": "42"}
         with context(principal="system"):
             assert current_fields() == {"principal": "system"}
 
