@@ -10,16 +10,17 @@ from typing import Any, Literal
 import orjson
 
 from .canonical import plain
-from .catalog import Catalog, EventType
+from .catalog import Catalog, EventType, Rules
 from .context import CALLER_FIELDS, current_fields, override
 from .entry import FIELDS, FREE_FIELDS, SCHEMA_VERSION, SOFT_LIMIT, stamp
-from .errors import InvalidEntry, JournalDamaged, NotRecorded
+from .errors import InvalidEntry, JournalDamaged, NotRecorded, SettingsError
 from .integrity import CHAIN_BYTES, Draft
 from .journal import Journal
 from .journal.counter import count_not_recorded
-from .masking import masked
+from .masking import Mask, masked
 from .receipt import Receipt
-from .settings import Settings
+from .secret_file import read_secret
+from .settings import MIN_HASH_KEY, Settings
 from .shortening import shorten
 from .spelling import near
 
@@ -49,6 +50,7 @@ class Recorder:
             lock_timeout=settings.lock_timeout,
         )
         self._clock_ns = clock_ns
+        self._mask = Mask(_hash_key(settings))
         self._types: dict[str, tuple[EventType, Mapping[str, str]]] = {}
 
     def record(
@@ -83,7 +85,7 @@ class Recorder:
             entry.setdefault("outcome", known.outcome)
         for name in FREE_FIELDS:
             if name in entry:
-                entry[name] = plain(entry[name], name)
+                entry[name] = self._free(name, plain(entry[name], name), known.rules)
         creation_date, timestamp = stamp(self._clock_ns())
         filled = {**filled, "creation_date": creation_date, "@timestamp": timestamp}
         try:
@@ -97,6 +99,16 @@ class Recorder:
         self._fit(entry, known)
         self._check(entry)
         return known, Draft(entry, self.catalog.personal)
+
+    def _free(self, name: str, value: Any, rules: Rules) -> Any:
+        """`before`, `after` or `details` as they are kept: without secrets, images with the fields that count."""
+        if not isinstance(value, dict):
+            return value  # the check says so
+        if name == "details":
+            return self._mask.object(value, rules.hashed, (*rules.plain, *rules.details))
+        if rules.image:
+            value = {key: item for key, item in value.items() if key in rules.image}
+        return self._mask.object(value, rules.hashed, rules.plain)
 
     def _known(self, name: str) -> tuple[EventType, Mapping[str, str]]:
         """The event type of that name, and what is filled in for each of its entries."""
@@ -149,6 +161,15 @@ class Recorder:
     def _quarantine(self, event_type: str, fields: Mapping[str, object], error: InvalidEntry) -> Receipt:
         self.journal.quarantine({"error": str(error), "type": event_type, "fields": masked(fields)})
         return Receipt(False, error=str(error))
+
+
+def _hash_key(settings: Settings) -> str:
+    if not settings.hash_key_file:
+        return settings.hash_key
+    key = read_secret("hash_key_file", settings.hash_key_file)
+    if len(key) < MIN_HASH_KEY:
+        raise SettingsError(f"hash_key_file holds fewer than {MIN_HASH_KEY} characters; use `openssl rand -hex 32`")
+    return key
 
 
 def _merged(fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:

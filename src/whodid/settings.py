@@ -26,6 +26,9 @@ from .spelling import did_you_mean
 
 __all__ = ["Settings", "check_url", "is_loopback", "load_settings", "parse_age", "retention_days"]
 
+MIN_HASH_KEY = 32
+"""Characters of `hash_key`: with fewer, its hashes could be tried out."""
+
 Durability = Literal["disk", "process"]
 
 
@@ -47,6 +50,8 @@ class Settings:
     on_failure: Literal["raise", "warn"] = "raise"
     on_invalid: Literal["raise", "quarantine"] = "raise"
     echo: bool = True
+    hash_key: str = field(default="", repr=False)
+    hash_key_file: str = ""
     trusted_proxies: tuple[str, ...] = ()
     forwarded_header: ForwardedHeader = "x-forwarded-for"
     lock_timeout: float = 5.0
@@ -205,8 +210,11 @@ def _check_values(settings: Settings) -> None:
         raise SettingsError("opensearch_hosts is empty; name at least one, such as https://search.example:9200")
     for host in settings.opensearch_hosts:
         check_url("opensearch_hosts", host, "https://search.example:9200")
-    if settings.opensearch_password and settings.opensearch_password_file:
-        raise SettingsError("set opensearch_password or opensearch_password_file, not both")
+    for name in ("opensearch_password", "hash_key"):
+        if getattr(settings, name) and getattr(settings, f"{name}_file"):
+            raise SettingsError(f"set {name} or {name}_file, not both")
+    if 0 < len(settings.hash_key) < MIN_HASH_KEY:
+        raise SettingsError(f"hash_key has fewer than {MIN_HASH_KEY} characters; make one with `openssl rand -hex 32`")
     _check_ranges(settings)
 
 

@@ -10,6 +10,7 @@ import pytest
 import whodid
 from tests.recording import configured, recorded
 from whodid.catalog import Catalog
+from whodid.masking import HIDDEN
 
 PAGE = (Path(__file__).parents[2] / "docs" / "catalog.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
@@ -23,14 +24,17 @@ def test_each_toml_of_the_page_extends_the_default(tmp_path: Path, block: str) -
     assert name in Catalog.load(path).types
 
 
-def test_the_page_s_python_records_the_page_s_event_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_s_python_records_the_page_s_event_type_and_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WHODID_JOURNAL_DIR", str(tmp_path / "journal"))
     (tmp_path / "events.toml").write_text(BLOCKS[0], encoding="utf-8")
-    [snippet] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     try:
-        exec(snippet, {"whodid": whodid})  # noqa: S102 (our own page)
+        for snippet in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
+            exec(snippet, {"whodid": whodid})  # noqa: S102 (our own page)
     finally:
         configured(tmp_path / "other")
-    [entry] = recorded(tmp_path / "journal")
+    entry, image = recorded(tmp_path / "journal")
+    assert (image["before"], image["after"]) == ({"token": HIDDEN}, {"token": HIDDEN})
     assert (entry["type"], entry["target_type"], entry["target"]) == ("invoice_refunded", "invoice", "2026-17")

@@ -17,13 +17,13 @@ from ..resources import resource_text
 from ..spelling import near
 from .explanation import violations
 from .loading import is_name, parse, read
-from .model import Contents, EventType, Resource
+from .model import Contents, EventType, Resource, Rules
 from .schema import entry_schema, given_schema, type_schema
 
 if TYPE_CHECKING:
     import jsonschema_rs
 
-__all__ = ["Catalog", "EventType", "Resource"]
+__all__ = ["Catalog", "EventType", "Resource", "Rules"]
 
 
 class Catalog:

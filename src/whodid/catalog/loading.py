@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -17,7 +18,7 @@ from .model import Contents, DetailRule, EventType, Resource, Rules
 __all__ = ["is_name", "parse", "read"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,127}")
-_RULE_KEYS = {"requires", "forbids", "status", "not_status", "principal", "details", "because"}
+_RULE_KEYS = {rule.name for rule in fields(Rules)}
 _RESOURCE_KEYS = {"label", "target"} | _RULE_KEYS
 _TYPE_KEYS = {"resource", "event", "about", "outcome", "durability", "on_failure", "override"} | _RULE_KEYS
 _CHOICES = {
@@ -111,6 +112,9 @@ def _rules(table: _Table, inherited: Rules) -> Rules:
         principal=table.text("principal", inherited.principal),
         details={**inherited.details, **_details(table)},
         because=table.text("because", inherited.because),
+        image=_merged(inherited.image, table.strings("image")),
+        hashed=_merged(inherited.hashed, table.strings("hashed")),
+        plain=_merged(inherited.plain, table.strings("plain")),
     )
     for name in (*rules.requires, *rules.forbids):
         if name not in _RULED:
@@ -123,6 +127,13 @@ def _refuse_contradictions(table: _Table, rules: Rules) -> None:
     for name in rules.requires:
         if name in rules.forbids:
             raise table.error(f"{name} is both required and forbidden; drop one")
+    for name in rules.hashed:
+        if name in rules.plain:
+            raise table.error(f"{name!r} is both hashed and plain; drop one")
+        if name in rules.details:
+            raise table.error(f"details.{name} has a rule, so its value is not hashed; drop one")
+    if rules.image and {"before", "after"} <= set(rules.forbids):
+        raise table.error("image names what is kept of before and after, which are forbidden; drop one")
     if rules.details and "details" in rules.forbids:
         raise table.error("details has rules and is forbidden; drop one")
     if "client_ip" in rules.requires and rules.principal == "system":

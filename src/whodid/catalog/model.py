@@ -22,6 +22,12 @@ class Rules:
     not_status: tuple[str, ...] = ()
     principal: str = ""
     details: Mapping[str, DetailRule] = field(default_factory=dict)
+    image: tuple[str, ...] = ()
+    """The only names kept in `before` and `after`; none given means all."""
+    hashed: tuple[str, ...] = ()
+    """Names in `before`, `after` and `details` whose values are kept as keyed hashes."""
+    plain: tuple[str, ...] = ()
+    """Names that sound secret and aren't."""
     because: str = ""
 
 

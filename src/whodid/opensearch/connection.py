@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import base64
 import ssl
-import stat
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotAuthenticated, NotAuthorized, OpenSearchError, OpenSearchUnavailable, SettingsError
+from ..secret_file import read_bytes, read_secret
 from ..settings import Settings
 
 if TYPE_CHECKING:
@@ -50,7 +48,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
         settings.opensearch_client_key,
     )
     if authority:
-        _read("opensearch_ca", authority)
+        read_bytes("opensearch_ca", authority)
     try:
         context = ssl.create_default_context(cafile=authority or None)
     except ssl.SSLError as error:
@@ -58,9 +56,9 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
     if key and not certificate:
         raise SettingsError("opensearch_client_key is set without opensearch_client_cert")
     if certificate:
-        _read("opensearch_client_cert", certificate)
+        read_bytes("opensearch_client_cert", certificate)
         if key:
-            _read("opensearch_client_key", key)
+            read_bytes("opensearch_client_key", key)
         try:
             # An empty password, so that an encrypted key is an error instead of a question at the terminal.
             context.load_cert_chain(certificate, key or None, password="")
@@ -85,21 +83,7 @@ def authorization(settings: Settings) -> str:
 def _password(settings: Settings) -> str:
     if not settings.opensearch_password_file:
         return settings.opensearch_password
-    path = Path(settings.opensearch_password_file)
-    data = _read("opensearch_password_file", str(path))
-    if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        warnings.warn(f"{path} can be read by others; set its mode to 0600", stacklevel=4)
-    try:
-        return data.decode().rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise SettingsError(f"opensearch_password_file: {str(path)!r} is not UTF-8 text") from None
-
-
-def _read(setting: str, name: str) -> bytes:
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise SettingsError(f"{setting}: {name!r} can't be read ({error.strerror})") from error
+    return read_secret("opensearch_password_file", settings.opensearch_password_file)
 
 
 @contextmanager
