@@ -7,11 +7,12 @@
     with whodid.context(principal="42", client_ip="203.0.113.9"):
         receipt = log.audit("credentials_created", target="6Yk2", status="aws")
 
-`AuditClient` and what else needs the network are imported at their first use, so that `import whodid` stays light.
+What needs the network, or what few applications use, is imported at its first use, so that `import whodid` stays light.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .changes import changes
@@ -29,7 +30,7 @@ from .errors import (
     SettingsError,
     WhodidError,
 )
-from .integrations.stdlib import AuditHandler, AuditJsonFormatter, AuditLogger, get_logger
+from .integrations.stdlib import AuditHandler, AuditLogger, get_logger
 from .integrations.structlog import AuditProcessor, audited
 from .receipt import Receipt
 from .runtime import configure
@@ -37,6 +38,7 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from .client import AuditClient
+    from .integrations.json_formatter import AuditJsonFormatter
 
 __all__ = [
     "AuditClient",
@@ -70,9 +72,10 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
-    if name == "AuditClient":
-        from .client import AuditClient
+_AT_FIRST_USE = {"AuditClient": ".client", "AuditJsonFormatter": ".integrations.json_formatter"}
 
-        return AuditClient
+
+def __getattr__(name: str) -> Any:
+    if name in _AT_FIRST_USE:
+        return getattr(import_module(_AT_FIRST_USE[name], __name__), name)
     raise AttributeError(f"module 'whodid' has no attribute {name!r}")

@@ -15,6 +15,7 @@ import typing
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -81,11 +82,16 @@ class Settings:
 
     def __post_init__(self) -> None:
         for setting in fields(self):
-            _check_type(setting.name, _HINTS[setting.name], getattr(self, setting.name))
+            _check_type(setting.name, _hints()[setting.name], getattr(self, setting.name))
         _check_values(self)
 
 
-_HINTS: dict[str, Any] = typing.get_type_hints(Settings)
+@cache
+def _hints() -> dict[str, Any]:
+    """Name and type of each setting."""
+    return typing.get_type_hints(Settings)
+
+
 _CONFIG_FILE_VARIABLE = "WHODID_CONFIG"
 
 
@@ -108,12 +114,12 @@ def load_settings(
     if path:
         values |= _from_file(Path(path))
     values |= _from_environ(environ)
-    values |= {name: _parse(name, text) for name, text in (from_text or {}).items() if name in _HINTS}
+    values |= {name: _parse(name, text) for name, text in (from_text or {}).items() if name in _hints()}
     values |= {name: value for name, value in overrides.items() if value is not None}
     for name in values:
-        if name not in _HINTS:
+        if name not in _hints():
             raise SettingsError(
-                f"there is no setting {name!r}{did_you_mean(name, _HINTS)}; config/whodid.toml lists them all"
+                f"there is no setting {name!r}{did_you_mean(name, _hints())}; config/whodid.toml lists them all"
             )
     return Settings(**{name: _coerce(name, value) for name, value in values.items()})
 
@@ -134,11 +140,11 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
         if not variable.startswith("WHODID_") or variable in _OTHER_VARIABLES or variable.startswith(_OF_TESTS):
             continue
         name = variable.removeprefix("WHODID_").lower()
-        if name in _HINTS:
+        if name in _hints():
             values[name] = _parse(name, text)
         else:
             warnings.warn(
-                f"{variable} names no setting of whodid and is ignored{did_you_mean(name, _HINTS)}", stacklevel=4
+                f"{variable} names no setting of whodid and is ignored{did_you_mean(name, _hints())}", stacklevel=4
             )
     return values
 
@@ -149,7 +155,7 @@ _OF_TESTS = "WHODID_TEST_"
 
 def _parse(name: str, text: str) -> Any:
     """The value of a `WHODID_` variable or an option: lists are separated by commas."""
-    hint = _HINTS[name]
+    hint = _hints()[name]
     if hint is bool:
         if text.lower() not in {"true", "false", "1", "0", "yes", "no"}:
             raise SettingsError(f"{name} must be true or false, not {text!r}")
@@ -165,7 +171,7 @@ def _parse(name: str, text: str) -> Any:
 
 
 def _coerce(name: str, value: Any) -> Any:
-    hint = _HINTS[name]
+    hint = _hints()[name]
     if hint == tuple[str, ...]:
         if isinstance(value, str):
             return (value,)

@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -21,13 +22,15 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,127}")
 _RULE_KEYS = {rule.name for rule in fields(Rules)}
 _RESOURCE_KEYS = {"label", "target"} | _RULE_KEYS
 _TYPE_KEYS = {"resource", "event", "about", "outcome", "durability", "on_failure", "override"} | _RULE_KEYS
-_CHOICES = {
-    name: get_args(get_args(hint)[0])
-    for name, hint in get_type_hints(EventType).items()
-    if name in {"outcome", "durability", "on_failure"}
-}
 _RULED = {name for name, known in FIELDS.items() if known.source == "call"} - {"type", "target", "principal"}
 _PERSONAL = {name for name, known in FIELDS.items() if known.source == "call" and known.kind in {"keyword", "ip"}}
+
+
+@cache
+def _choices() -> dict[str, tuple[str, ...]]:
+    """Keys of a type that take one of a few words, and which."""
+    hints = get_type_hints(EventType)
+    return {name: get_args(get_args(hints[name])[0]) for name in ("outcome", "durability", "on_failure")}
 
 
 def is_name(text: str) -> bool:
@@ -85,7 +88,7 @@ def _event_type(name: str, table: _Table, resources: Mapping[str, Resource]) -> 
     resource = table.text("resource")
     if resource not in resources:
         raise table.error(f"there is no [resources.{resource}]{did_you_mean(resource, resources)}; add it")
-    choices: dict[str, Any] = {key: table.choice(key, allowed) for key, allowed in _CHOICES.items()}
+    choices: dict[str, Any] = {key: table.choice(key, allowed) for key, allowed in _choices().items()}
     if name == "entry":
         raise table.error("the name is taken in the JSON Schema; say what happened, such as entry_created")
     rules = _rules(table, resources[resource].rules)

@@ -1,4 +1,4 @@
-"""Standard library logging: `logging.getLogger(…).audit(…)`, the handler that records, and a formatter for entries.
+"""Standard library logging: `logging.getLogger(…).audit(…)`, and the handler that records.
 
 The call travels as the message of an ordinary log record, so any formatter prints it as type, target and entry ID.
 
@@ -13,14 +13,12 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from typing import Any
 
-from pythonjsonlogger.orjson import OrjsonFormatter
-
 from ..call import AuditCall, off_loop
 from ..operation import Operation, aauditing, auditing
 from ..receipt import Receipt
 from ..runtime import recorder
 
-__all__ = ["AuditHandler", "AuditJsonFormatter", "AuditLogger", "audit", "get_logger", "install"]
+__all__ = ["AuditHandler", "AuditLogger", "audit", "get_logger", "install"]
 
 _LEVEL = logging.INFO
 _FRAMES = 7
@@ -40,19 +38,6 @@ class AuditHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if isinstance(record.msg, AuditCall):
             record.msg.record()
-
-
-class AuditJsonFormatter(OrjsonFormatter):
-    """Whole entries as JSON lines, for those who want them on stdout; other records as python-json-logger prints them.
-
-    It prints personal fields too: point it at a stream that may hold them.
-    """
-
-    def format(self, record: logging.LogRecord) -> str:
-        call: object = record.msg
-        if isinstance(call, AuditCall) and call.line:
-            return call.line.decode()
-        return super().format(record)
 
 
 def audit(logger: logging.Logger, event_type: str, /, **fields: object) -> Receipt:
