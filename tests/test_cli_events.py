@@ -124,6 +124,7 @@ def test_show_as_json_has_the_rules_as_events_toml_has_them(own: str) -> None:
         "outcome": "success",
         "durability": "process",
         "on_failure": "warn",
+        "replaced_by": None,
         "requires": ["status"],
         "status": ["full", "partial"],
         "details": {"reason": "string", "approved": True, "currency": ["EUR", "USD"]},

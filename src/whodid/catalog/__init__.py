@@ -91,7 +91,13 @@ class Catalog:
     def _compile(self, name: str) -> jsonschema_rs.Validator:
         import jsonschema_rs
 
-        schema = type_schema(self.event_type(name))
+        known = self.event_type(name)
+        if known.replaced_by:
+            raise InvalidEntry(
+                f"{name} is replaced by {known.replaced_by} and no longer recorded; "
+                f"record {known.replaced_by}, whose rules `whodid events show {known.replaced_by}` prints"
+            )
+        schema = type_schema(known)
         validator: jsonschema_rs.Validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
         self._validators[name] = validator
         return validator

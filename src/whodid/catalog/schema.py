@@ -126,6 +126,9 @@ def _type_part(event_type: EventType) -> dict[str, Any]:
 def _stored_part(event_type: EventType, personal: frozenset[str]) -> dict[str, Any]:
     """The same of a stored entry: of a personal field, which can be erased, the commitment will do."""
     part = _type_part(event_type)
+    if event_type.replaced_by:
+        part["deprecated"] = True
+        part["description"] += f" Replaced by {event_type.replaced_by}."
     required = part.get("required", [])
     erasable = [name for name in required if name in personal]
     if not erasable:

@@ -64,7 +64,7 @@ def list_(catalog: Catalog, resource: str | None, as_json: bool) -> None:
         for known in types:
             click.echo(json.dumps(_as_json(known)))
         return
-    rows = [(known.name, catalog.resources[known.resource].label, known.about) for known in types]
+    rows = [(known.name, catalog.resources[known.resource].label, _about(known)) for known in types]
     print_table(("type", "resource", "about"), rows)
 
 
@@ -107,6 +107,10 @@ def _catalog(settings: Settings, path: str | None, replace: bool) -> Catalog:
     return Catalog.load(path, mode="replace" if replace else settings.catalog_mode)
 
 
+def _about(known: EventType) -> str:
+    return f"{known.about} Replaced by {known.replaced_by}." if known.replaced_by else known.about
+
+
 def _as_json(known: EventType) -> dict[str, Any]:
     """A type as events.toml has it, with the rules of its resource."""
     rules = {name: value for name, value in asdict(known.rules).items() if value}
@@ -121,6 +125,7 @@ def _as_json(known: EventType) -> dict[str, Any]:
         "outcome": known.outcome,
         "durability": known.durability,
         "on_failure": known.on_failure,
+        "replaced_by": known.replaced_by,
         **rules,
     }
 
