@@ -27,7 +27,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "journal": {"pattern": "^[0-9a-f]{16}$"},
     "prev": {"pattern": "^[0-9a-f]{64}$"},
     "hash": {"pattern": "^[0-9a-f]{64}$"},
-    "schema_version": {"pattern": rf"^{SCHEMA_VERSION.split('.')[0]}\.\d+$"},
+    "schema_version": {"pattern": rf"^{SCHEMA_VERSION.split('.')[0]}\.\d+$", "examples": [SCHEMA_VERSION]},
     "salts": {"additionalProperties": {"type": "string", "pattern": "^[0-9a-f]{32}$"}},
     "erased": {"additionalProperties": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}},
 }

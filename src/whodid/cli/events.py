@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import QueryError
+from ..display import printable
+from ..errors import CatalogError, QueryError
 from ..settings import Settings
 from .output import print_table
 
 if TYPE_CHECKING:
     from ..catalog import Catalog, EventType
+    from ..catalog.comparison import Finding
 
 __all__ = ["events"]
 
@@ -42,10 +48,11 @@ Examples:
   whodid events list
   whodid events show user_sign_in
   whodid events list --catalog events.toml --replace
-  whodid events schema > config/audit-entry.schema.json"""
+  whodid events schema > config/audit-entry.schema.json
+  whodid events check"""
 )
 def events() -> None:
-    """Look up event types and their rules."""
+    """Look up event types and their rules, and see what a change of them would break."""
 
 
 @events.command(
@@ -96,6 +103,82 @@ def show(catalog: Catalog, event_type: str, as_json: bool) -> None:
 def schema(catalog: Catalog) -> None:
     """Print the JSON Schema (2020-12) of an entry."""
     click.echo(json.dumps(catalog.json_schema(), indent=1))
+
+
+@events.command(
+    epilog="""\b
+Examples:
+  whodid events check
+  whodid events check --catalog events.toml
+  git show origin/main:config/audit-entry.schema.json | whodid events check --against -
+
+Exit 1 for each error: a type that is gone or has another resource, a field of an entry that is gone or of another kind,
+a schema that was not renewed. Rules that became stricter are warnings, and exit 0."""
+)
+@click.option("--against", metavar="FILE", help="A schema as it was; - is standard input. Default: the one in place.")
+@json_option
+@catalog_option
+@replace_option
+@click.pass_obj
+def check(settings: Settings, path: str | None, replace: bool, against: str | None, as_json: bool) -> None:
+    """Check what a changed catalog would do to stored entries.
+
+    The JSON Schema in place is audit-entry.schema.json beside the catalog, and must be what the catalog gives.
+    """
+    catalog = _catalog(settings, path, replace)
+    in_place = _schema_in_place(path or settings.catalog or None)
+    findings = _findings(catalog, against, in_place, _renewal(path, replace, in_place))
+    failed = any(finding.level == "error" for finding in findings)
+    if as_json:
+        click.echo(json.dumps({"passed": not failed, "findings": [asdict(finding) for finding in findings]}))
+    else:
+        for finding in findings:
+            click.echo(printable(f"{finding.level}: {finding.about}"))
+        if not findings:
+            click.echo(f"{len(catalog.types)} event types: everything stored still fits")
+    sys.exit(1 if failed else 0)
+
+
+def _findings(catalog: Catalog, against: str | None, in_place: Path, renew: str) -> list[Finding]:
+    from ..catalog.comparison import Finding, compare, read_schema
+
+    now = catalog.json_schema()
+    source = against or str(in_place)
+    before = read_schema(_schema_bytes(source, renew), "standard input" if source == "-" else source)
+    findings = compare(before, now)
+    if any(finding.level == "error" for finding in findings) or not in_place.is_file():
+        return findings  # a schema renewed before they are mended would hide them
+    if read_schema(in_place.read_bytes(), str(in_place)) != now:
+        findings.append(
+            Finding("error", "stale", in_place.name, f"{in_place} is not what the catalog gives; run {renew}")
+        )
+    return findings
+
+
+def _schema_bytes(source: str, renew: str) -> bytes:
+    if source == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise CatalogError(
+            f"the schema {source} can't be read: {error.strerror}; name another by --against, or make it: {renew}"
+        ) from error
+
+
+def _renewal(path: str | None, replace: bool, in_place: Path) -> str:
+    """The command that writes the schema in place."""
+    options = [*(["--catalog", path] if path else []), *(["--replace"] if replace else [])]
+    return f"{shlex.join(['whodid', 'events', 'schema', *options])} > {shlex.quote(str(in_place))}"
+
+
+def _schema_in_place(catalog: str | None) -> Path:
+    """Where the schema of a catalog is kept: beside it."""
+    from ..resources import resource_path
+
+    if catalog is not None:
+        return Path(catalog).with_name("audit-entry.schema.json")
+    return Path(os.path.relpath(resource_path("config/audit-entry.schema.json")))
 
 
 def _catalog(settings: Settings, path: str | None, replace: bool) -> Catalog:
