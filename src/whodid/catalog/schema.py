@@ -65,7 +65,7 @@ def entry_schema(contents: Contents) -> dict[str, Any]:
             ),
         ],
         "$defs": {
-            "entry": _entry_part(),
+            "entry": _stored_entry_part(),
             **{name: _stored_part(known, contents.personal) for name, known in contents.types.items()},
         },
     }
@@ -82,6 +82,14 @@ def _entry_part() -> dict[str, Any]:
         "if": {"properties": {"principal": {"const": "system"}}},
         "then": {"properties": {"client_ip": False}},
     }
+
+
+def _stored_entry_part() -> dict[str, Any]:
+    """The same of a stored entry: one of a higher minor version may have fields that aren't known here."""
+    major, _, minor = SCHEMA_VERSION.partition(".")
+    known = {"schema_version": {"enum": [f"{major}.{number}" for number in range(int(minor) + 1)]}}
+    part = {name: rule for name, rule in _entry_part().items() if name != "additionalProperties"}
+    return {**part, "allOf": [{"if": {"properties": known}, "then": {"propertyNames": {"enum": list(FIELDS)}}}]}
 
 
 def _field(field: Field) -> dict[str, Any]:
