@@ -257,6 +257,30 @@ def test_check_without_a_schema_in_place_says_how_to_make_it(own: str) -> None:
     assert f"or make it: whodid events schema --catalog {own} > " in str(error)
 
 
+@pytest.mark.parametrize("command", [["docs"], ["stubs"], ["stubs", "--closed-details"]])
+def test_a_printed_file_that_differs_or_is_missing_is_told_the_command_that_writes_it(
+    own: str, tmp_path: Path, command: list[str]
+) -> None:
+    file = tmp_path / "printed"
+    options = ["--catalog", own, "--replace"]
+    for content in (None, "other", "\udcff"):
+        if content is not None:
+            file.write_bytes(content.encode(errors="surrogateescape"))
+        result = run(*command, *options, "--check", str(file))
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert isinstance(result.exception, CatalogError)
+        said = str(result.exception)
+        told = [command[0], *options, *command[1:]]
+        assert said == f"{file} is not what the catalog gives; run whodid events {' '.join(told)} > {file}"
+    subprocess.run(f"{sys.executable} -m {said.partition(' run ')[2]}", shell=True, check=True)  # noqa: S602 (as a shell runs it)
+    assert printed(*command, *options, "--check", str(file)) == ""
+
+
+def test_docs_prints_what_is_committed() -> None:
+    committed = Path(__file__).parents[1] / "docs" / "events.md"
+    assert printed("docs") == committed.read_text(encoding="utf-8"), "run `make generated`"
+
+
 def program(*args: str) -> subprocess.CompletedProcess[str]:
     """The program in a process of its own, as a terminal runs it."""
     command = [sys.executable, "-m", "whodid", *args]

@@ -49,7 +49,9 @@ Examples:
   whodid events show user_sign_in
   whodid events list --catalog events.toml --replace
   whodid events schema > config/audit-entry.schema.json
-  whodid events check"""
+  whodid events check
+  whodid events docs > docs/events.md
+  whodid events stubs > typings/whodid/__init__.pyi"""
 )
 def events() -> None:
     """Look up event types and their rules, and see what a change of them would break."""
@@ -127,7 +129,7 @@ def check(settings: Settings, path: str | None, replace: bool, against: str | No
     """
     catalog = _catalog(settings, path, replace)
     in_place = _schema_in_place(path or settings.catalog or None)
-    findings = _findings(catalog, against, in_place, _renewal(path, replace, in_place))
+    findings = _findings(catalog, against, in_place, _renewal("schema", str(in_place)))
     failed = any(finding.level == "error" for finding in findings)
     if as_json:
         click.echo(json.dumps({"passed": not failed, "findings": [asdict(finding) for finding in findings]}))
@@ -166,12 +168,6 @@ def _schema_bytes(source: str, renew: str) -> bytes:
         ) from error
 
 
-def _renewal(path: str | None, replace: bool, in_place: Path) -> str:
-    """The command that writes the schema in place."""
-    options = [*(["--catalog", path] if path else []), *(["--replace"] if replace else [])]
-    return f"{shlex.join(['whodid', 'events', 'schema', *options])} > {shlex.quote(str(in_place))}"
-
-
 def _schema_in_place(catalog: str | None) -> Path:
     """Where the schema of a catalog is kept: beside it."""
     from ..resources import resource_path
@@ -179,6 +175,63 @@ def _schema_in_place(catalog: str | None) -> Path:
     if catalog is not None:
         return Path(catalog).with_name("audit-entry.schema.json")
     return Path(os.path.relpath(resource_path("config/audit-entry.schema.json")))
+
+
+@events.command(
+    epilog="\b\nExamples:\n  whodid events docs > docs/events.md\n"
+    "  whodid events docs --catalog events.toml --check docs/events.md"
+)
+@click.option("--check", "page", metavar="FILE", help="Print nothing; exit 1 when FILE is not what would be printed.")
+@_reads_catalog
+def docs(catalog: Catalog, page: str | None) -> None:
+    """Print the catalog as a page of Markdown."""
+    _print_or_compare(catalog.page(), page)
+
+
+@events.command(
+    epilog="""\b
+Examples:
+  whodid events stubs > typings/whodid/__init__.pyi
+  whodid events stubs --catalog events.toml --check typings/whodid/__init__.pyi
+
+With mypy_path = "typings" in mypy's configuration (pyright looks there by itself), whodid.get_logger() knows the event
+types: a wrong name, an unknown field, another status or a missing field is an error of the type checker."""
+)
+@click.option("--check", "file", metavar="FILE", help="Print nothing; exit 1 when FILE is not what would be printed.")
+@click.option(
+    "--closed-details", is_flag=True, help="Where details have rules, allow no further keys: a missing one shows."
+)
+@_reads_catalog
+def stubs(catalog: Catalog, file: str | None, closed_details: bool) -> None:
+    """Print type stubs that know the catalog's event types."""
+    import whodid
+
+    exports = {name: str(getattr(whodid, name).__module__) for name in whodid.__all__}
+    _print_or_compare(catalog.stubs(exports, closed_details=closed_details), file)
+
+
+def _print_or_compare(text: str, file: str | None) -> None:
+    if file is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        same = Path(file).read_bytes() == text.encode()
+    except FileNotFoundError:
+        same = False
+    if not same:
+        name = str(click.get_current_context().info_name)
+        raise CatalogError(f"{file} is not what the catalog gives; run {_renewal(name, file)}")
+
+
+def _renewal(command: str, file: str) -> str:
+    """The command that writes `file`, with the catalog that the one under way was given."""
+    given = click.get_current_context().params
+    options = ["--catalog", given["path"]] if given["path"] else []
+    options += [option for name, option in _FLAGS.items() if given.get(name)]
+    return f"{shlex.join(['whodid', 'events', command, *options])} > {shlex.quote(file)}"
+
+
+_FLAGS = {"replace": "--replace", "closed_details": "--closed-details"}
 
 
 def _catalog(settings: Settings, path: str | None, replace: bool) -> Catalog:
