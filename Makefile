@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-ism browser lint types imports check format bench lock generated clean
+.PHONY: help demo test test-fast test-ism browser lint types events imports check format bench lock generated clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,10 @@ lint: $(READY) ## Check style and formatting
 
 types: $(READY) ## Check types, tests included
 	$(BIN)/mypy
+
+events: $(READY) ## Check the catalog against the JSON Schema of the commit before, where there is one
+	@before=$$(git show HEAD~1:config/audit-entry.schema.json 2>/dev/null) || exit 0; \
+	  printf '%s' "$$before" | $(BIN)/whodid events check --against -
 
 imports: $(READY) ## Check that modules import downwards only
 	$(BIN)/lint-imports

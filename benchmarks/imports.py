@@ -1,4 +1,4 @@
-"""Imports: what `import whodid` takes beside `import structlog`, in a fresh interpreter whose own start is taken off."""
+"""Imports: what `import whodid` takes beside `import structlog`, in fresh interpreters whose own start is taken off."""
 
 from __future__ import annotations
 

@@ -124,6 +124,7 @@ def test_show_as_json_has_the_rules_as_events_toml_has_them(own: str) -> None:
         "outcome": "success",
         "durability": "process",
         "on_failure": "warn",
+        "replaced_by": None,
         "requires": ["status"],
         "status": ["full", "partial"],
         "details": {"reason": "string", "approved": True, "currency": ["EUR", "USD"]},
@@ -156,15 +157,128 @@ def test_a_file_that_is_not_there_is_named() -> None:
 
 @pytest.mark.parametrize("command", [[], *([name] for name in events.commands)])
 def test_help_ends_with_examples_that_can_be_typed(command: list[str]) -> None:
-    examples = printed(*command, "--help").partition("Examples:")[2].strip().splitlines()
+    examples = printed(*command, "--help").partition("Examples:")[2].strip().partition("\n\n")[0].splitlines()
     assert examples
     for example in examples:
-        words = example.split("|")[0].split(">")[0].split()
+        ours = next(part for part in example.split("|") if part.split()[0] == "whodid")
+        words = ours.split(">")[0].split()
         assert words[:2] == ["whodid", "events"]
         context = click.Context(events)
         _, subcommand, rest = events.resolve_command(context, words[2:])
         assert subcommand is not None
         subcommand.make_context(words[2], rest, parent=context)
+
+
+@pytest.fixture
+def kept(own: str) -> Path:
+    """The schema of the own catalog, beside it."""
+    path = Path(own).with_name("audit-entry.schema.json")
+    path.write_text(printed("schema", "--catalog", own), encoding="utf-8")
+    return path
+
+
+def change(own: str, old: str, new: str) -> None:
+    path = Path(own)
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+
+
+@pytest.mark.usefixtures("kept")
+def test_check_passes_what_is_as_it_was(own: str) -> None:
+    assert printed("check", "--catalog", own) == "55 event types: everything stored still fits\n"
+    assert json.loads(printed("check", "--catalog", own, "--json")) == {"passed": True, "findings": []}
+
+
+def test_check_passes_the_committed_schema_of_the_default_catalog() -> None:
+    assert printed("check").startswith("54 event types")
+
+
+@pytest.mark.usefixtures("kept")
+def test_check_of_a_renamed_type_fails_with_a_line_that_says_what_to_write(own: str) -> None:
+    change(own, "invoice_refunded", "invoice_refund")
+    result = run("check", "--catalog", own)
+    assert (result.exit_code, result.stderr) == (1, "")
+    [line] = result.stdout.splitlines()
+    assert line.startswith("error: the type invoice_refunded is gone")
+    assert line.endswith(
+        'bring back [types.invoice_refunded] with resource = "invoice" and replaced_by = "invoice_refund"'
+    )
+    [finding] = json.loads(run("check", "--catalog", own, "--json").stdout)["findings"]
+    assert (finding["level"], finding["kind"], finding["name"]) == ("error", "type gone", "invoice_refunded")
+
+
+def test_check_of_a_schema_that_was_not_renewed_fails_with_the_command_that_renews_it(own: str, kept: Path) -> None:
+    change(own, 'about = "An invoice', 'about = "Some invoice')
+    [line] = run("check", "--catalog", own).stdout.splitlines()
+    command = f"whodid events schema --catalog {own} > {kept}"
+    assert line == f"error: {kept} is not what the catalog gives; run {command}"
+    subprocess.run(f"{sys.executable} -m {command}", shell=True, check=True)  # noqa: S602 (as a shell runs it)
+    assert run("check", "--catalog", own).exit_code == 0
+
+
+def test_check_of_stricter_rules_warns_and_passes(own: str, kept: Path) -> None:
+    change(own, 'requires = ["status"]', 'requires = ["status", "target_name"]')
+    kept.write_text(printed("schema", "--catalog", own), encoding="utf-8")
+    before = kept.with_name("before.json")
+    looser = json.loads(kept.read_text(encoding="utf-8"))
+    looser["$defs"]["invoice_refunded"]["required"].remove("target_name")
+    before.write_text(json.dumps(looser), encoding="utf-8")
+    result = run("check", "--catalog", own, "--against", str(before))
+    assert (result.exit_code, result.stdout.count("\n")) == (0, 1)
+    assert result.stdout.startswith("warning: the type invoice_refunded has stricter rules: target_name is required")
+
+
+def test_check_takes_the_schema_of_another_commit_from_standard_input(own: str, kept: Path) -> None:
+    before = kept.read_text(encoding="utf-8")
+    change(own, "invoice_refunded", "invoice_refund")
+    kept.write_text(printed("schema", "--catalog", own), encoding="utf-8")
+    command = [sys.executable, "-m", "whodid", "events", "check", "--catalog", own]
+    assert subprocess.run(command, check=False).returncode == 0
+    piped = [*command, "--against", "-"]
+    done = subprocess.run(piped, input=before, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "invoice_refunded is gone" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [("", "whodid: standard input is empty; "), ("{", "whodid: standard input is not JSON: "), ("{}", "is no schema")],
+)
+def test_check_of_a_standard_input_that_is_no_schema_is_one_message(given: str, says: str) -> None:
+    command = [sys.executable, "-m", "whodid", "events", "check", "--against", "-"]
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_check_without_a_schema_in_place_says_how_to_make_it(own: str) -> None:
+    error = run("check", "--catalog", own).exception
+    assert isinstance(error, CatalogError)
+    assert f"or make it: whodid events schema --catalog {own} > " in str(error)
+
+
+@pytest.mark.parametrize("command", [["docs"], ["stubs"], ["stubs", "--closed-details"]])
+def test_a_printed_file_that_differs_or_is_missing_is_told_the_command_that_writes_it(
+    own: str, tmp_path: Path, command: list[str]
+) -> None:
+    file = tmp_path / "printed"
+    options = ["--catalog", own, "--replace"]
+    for content in (None, "other", "\udcff"):
+        if content is not None:
+            file.write_bytes(content.encode(errors="surrogateescape"))
+        result = run(*command, *options, "--check", str(file))
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert isinstance(result.exception, CatalogError)
+        said = str(result.exception)
+        told = [command[0], *options, *command[1:]]
+        assert said == f"{file} is not what the catalog gives; run whodid events {' '.join(told)} > {file}"
+    subprocess.run(f"{sys.executable} -m {said.partition(' run ')[2]}", shell=True, check=True)  # noqa: S602 (as a shell runs it)
+    assert printed(*command, *options, "--check", str(file)) == ""
+
+
+def test_docs_prints_what_is_committed() -> None:
+    committed = Path(__file__).parents[1] / "docs" / "events.md"
+    assert printed("docs") == committed.read_text(encoding="utf-8"), "run `make generated`"
 
 
 def program(*args: str) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,21 @@ def test_any_accepted_value_gives_a_line_that_both_checks_accept(details: object
     entry = _sealed({"type": "t", "details": held, "client_ip": "::1"}, ("client_ip",))
     assert independent.entry_hash(entry) == entry["hash"]
     assert entry["details"] == {"d": details}
+
+
+def test_a_line_of_a_higher_minor_format_is_read_with_the_fields_it_adds() -> None:
+    entry = _sealed({"type": "t", "schema_version": "1.7", "device": "a phone"})
+    assert entry["device"] == "a phone"
+    assert entry_hash(entry) == entry["hash"] == independent.entry_hash(entry)
+
+
+@pytest.mark.parametrize("version", ["2.0", "2", "10.3"])
+def test_a_line_of_a_higher_major_format_is_refused_with_what_to_do(version: str) -> None:
+    said = f"its format is {version.partition('.')[0]}.x, and this whodid reads up to 1.x; upgrade whodid here"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        _sealed({"type": "t", "schema_version": version})
+
+
+@pytest.mark.parametrize("version", ["0.9", "x", "", "²", "9" * 5000, 5, None])
+def test_whatever_else_a_version_says_the_hash_decides(version: object) -> None:
+    assert _sealed({"type": "t", "schema_version": version})["schema_version"] == version

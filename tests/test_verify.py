@@ -93,6 +93,13 @@ def test_a_changed_field_is_altered(place: Corner, changes: dict[str, Any]) -> N
     assert findings(place) == [("altered", 5)]
 
 
+def test_an_entry_of_a_higher_major_format_is_never_called_intact(place: Corner) -> None:
+    put(place, hits(place)[5], schema_version="2.0")
+    [finding] = verify(place).findings
+    assert (finding.kind, finding.seq) == ("unknown format", 5)
+    assert "this whodid reads up to 1.x; upgrade whodid here" in finding.about
+
+
 def test_a_change_with_a_hash_made_to_fit_breaks_the_link_and_the_id(place: Corner) -> None:
     hit = hits(place)[5]
     changed = {**hit["_source"], "target": "other"}

@@ -35,6 +35,7 @@ def generated() -> dict[str, str]:
             for name, body in roles(Settings()).items()
         },
         "docs/cli.md": _cli_reference(),
+        "docs/events.md": Catalog.load().page(),
         "docs/security.md": _with_matrix(ROOT / "docs" / "security.md"),
     }
 

@@ -33,6 +33,7 @@ __all__ = [
     "partition_name",
     "partition_start",
     "stamp",
+    "why_unreadable",
 ]
 
 SCHEMA_VERSION = "1.1"
@@ -177,6 +178,21 @@ def _second(seconds: int) -> tuple[str, str]:
     """The beginning of a timestamp of that second, and its creation date."""
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return text + ".", text + "Z"
+
+
+def why_unreadable(entry: Mapping[str, object]) -> str:
+    """Why this version of whodid can't read an entry: its format has a higher major number. Empty when it can."""
+    version = entry.get("schema_version", SCHEMA_VERSION)
+    if version == SCHEMA_VERSION or not isinstance(version, str):
+        return ""
+    major, known = version.partition(".")[0], SCHEMA_VERSION.partition(".")[0]
+    if not (major.isascii() and major.isdecimal() and len(major) < _MANY_DIGITS and int(major) > int(known)):
+        return ""
+    return f"its format is {major}.x, and this whodid reads up to {known}.x; upgrade whodid here"
+
+
+_MANY_DIGITS = 16
+"""No version number has so many: it is damage, which the hash shows."""
 
 
 def document_id(journal: str, seq: int, hash_: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from .canonical import canonical
+from .entry import why_unreadable
 
 __all__ = ["CHAIN_BYTES", "Draft", "commitment", "entry_hash", "read_line"]
 
@@ -132,10 +133,15 @@ if hasattr(os, "register_at_fork"):
 
 
 def read_line(line: bytes) -> dict[str, Any]:
-    """The entry of one journal line (without its newline). Raises `ValueError` when its hash doesn't fit."""
+    """The entry of one journal line (without its newline). Raises `ValueError` when its hash doesn't fit.
+
+    Fields that this version doesn't know are kept; an entry of a higher major format is refused.
+    """
     entry = orjson.loads(line)
     if not isinstance(entry, dict):
         raise ValueError("not a JSON object")
+    if why := why_unreadable(entry):
+        raise ValueError(why)
     if entry.get("hash") != _line_hash(line, entry):
         raise ValueError("the hash does not fit the content")
     if not (isinstance(entry.get("journal"), str) and isinstance(entry.get("prev"), str)):

@@ -13,14 +13,14 @@ from itertools import groupby
 from typing import Any, Literal
 
 from .client import AuditClient
-from .entry import ZERO_HASH, document_id, partition_start
+from .entry import ZERO_HASH, document_id, partition_start, why_unreadable
 from .integrity import entry_hash
 from .query import Query
 from .settings import retention_days
 
 __all__ = ["Finding", "JournalVerdict", "Verification", "verify_stored"]
 
-Kind = Literal["altered", "gap", "forked", "broken link", "wrong id"]
+Kind = Literal["altered", "gap", "forked", "broken link", "wrong id", "unknown format"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,9 @@ class _Walk:
         return found
 
     def _content(self, hit: dict[str, Any], entry: dict[str, Any], seq: int) -> Iterator[Finding]:
+        if why := why_unreadable(entry):  # what its hash covers isn't known here
+            yield self._finding("unknown format", seq, f"whether it was altered can't be told: {why}")
+            return
         try:
             actual = entry_hash(entry)
         except (ValueError, TypeError, RecursionError) as error:

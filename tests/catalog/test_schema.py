@@ -51,6 +51,12 @@ def test_a_stored_entry_without_its_place_in_the_chain_is_refused(field: str) ->
     assert not VALIDATOR.is_valid(sign_in(**{field: None}))
 
 
+def test_a_field_that_is_not_known_is_refused_but_in_an_entry_of_a_higher_minor_version() -> None:
+    assert not VALIDATOR.is_valid(sign_in(device="phone"))
+    VALIDATOR.validate(sign_in(device="phone", schema_version="1.7"))
+    assert not VALIDATOR.is_valid(sign_in(device="phone", schema_version="2.0"))
+
+
 def test_the_schema_of_an_own_catalog_knows_what_is_personal_there() -> None:
     text = (
         'personal = ["user_agent"]\n[resources.door]\nlabel = "Doors"\ntarget = "the door\'s ID"\n'

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.journal.test_writer import draft, segment_of
+from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Damaged, Journal, JournalReader, Line, prune
 
 
@@ -83,6 +84,18 @@ def test_a_damaged_line_is_handed_out_as_such_and_the_rest_is_read(path: Path, d
     lines[1] = damage
     segment.write_bytes(b"\n".join(lines) + b"\n")
     assert read_all(JournalReader(directory), 700) == [1, -1, 3]
+
+
+def test_a_line_of_a_higher_major_format_is_set_aside_and_one_with_added_fields_is_read(path: Path) -> None:
+    journal = Journal(path)
+    for version in ("1.0", "1.7", "2.0", "1.0"):
+        position = journal.append(Draft({"type": "t", "schema_version": version, "device": "phone"}), "process")
+    first, second, third, fourth = JournalReader(path / position.journal).read()
+    assert seqs([first, second, fourth]) == [1, 2, 4]
+    assert isinstance(second, Line)
+    assert second.entry["device"] == "phone"
+    assert isinstance(third, Damaged)
+    assert third.reason == "its format is 2.x, and this whodid reads up to 1.x; upgrade whodid here"
 
 
 def test_the_acknowledged_position_is_read_back(tmp_path: Path) -> None:

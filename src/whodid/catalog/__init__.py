@@ -1,8 +1,9 @@
 """The catalog: what may be said, read from events.toml, and whether an entry says it rightly.
 
 `model` is what a catalog holds, `loading` reads one from TOML, `schema` turns it into JSON Schema, `explanation` says
-in words what is wrong with an entry. A call is checked by validators compiled from the schema, so that the committed
-config/audit-entry.schema.json and the checks can't disagree.
+in words what is wrong with an entry; `page`, `stubs` and `comparison` are for those who work on a catalog. A call is
+checked by validators compiled from the schema, so that the committed config/audit-entry.schema.json and the checks
+can't disagree.
 """
 
 from __future__ import annotations
@@ -95,12 +96,30 @@ class Catalog:
     def _compile(
         self, name: str, schema: Callable[[EventType], dict[str, Any]], validators: dict[str, jsonschema_rs.Validator]
     ) -> jsonschema_rs.Validator:
-        validators[name] = self._compiled(schema(self.event_type(name)))
+        known = self.event_type(name)
+        if known.replaced_by:
+            raise InvalidEntry(
+                f"{name} is replaced by {known.replaced_by} and no longer recorded; "
+                f"record {known.replaced_by}, whose rules `whodid events show {known.replaced_by}` prints"
+            )
+        validators[name] = self._compiled(schema(known))
         return validators[name]
 
     def json_schema(self) -> dict[str, Any]:
         """One JSON Schema (2020-12) of a complete entry of any of the types."""
         return entry_schema(self._contents)
+
+    def page(self) -> str:
+        """The catalog as a page of Markdown."""
+        from .page import page
+
+        return page(self._contents)
+
+    def stubs(self, exports: Mapping[str, str], *, closed_details: bool = False) -> str:
+        """The stub of the package whodid for this catalog; `exports` are its public names and their modules."""
+        from .stubs import stubs
+
+        return stubs(self._contents, exports, closed_details=closed_details)
 
 
 def _is_valid(validator: jsonschema_rs.Validator, value: Mapping[str, Any]) -> bool:

@@ -21,7 +21,8 @@ __all__ = ["is_name", "parse", "read"]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,127}")
 _RULE_KEYS = {rule.name for rule in fields(Rules)}
 _RESOURCE_KEYS = {"label", "target"} | _RULE_KEYS
-_TYPE_KEYS = {"resource", "event", "about", "outcome", "durability", "on_failure", "override"} | _RULE_KEYS
+_OWN_KEYS = {"resource", "event", "about", "outcome", "durability", "on_failure", "override", "replaced_by"}
+_TYPE_KEYS = _OWN_KEYS | _RULE_KEYS
 _RULED = {name for name, known in FIELDS.items() if known.source == "call"} - {"type", "target", "principal"}
 _PERSONAL = {name for name, known in FIELDS.items() if known.source == "call" and known.kind in {"keyword", "ip"}}
 
@@ -60,10 +61,12 @@ def parse(text: str, file: str, base: Contents | None = None) -> Contents:
     types = dict(base.types) if base else {}
     for name, table in top.tables("resources"):
         resources[name] = _resource(name, table)
-    for name, table in top.tables("types"):
+    tables = dict(top.tables("types"))
+    for name, table in tables.items():
         if not table.flag("override") and name in types:
             raise table.error(f"{name} is a type of the default catalog; write `override = true` to redefine it")
         types[name] = _event_type(name, table, resources)
+    _refuse_dead_ends(types, tables, top)
     personal = _personal(top)
     return Contents(resources, types, personal | (base.personal if base else frozenset()))
 
@@ -101,8 +104,41 @@ def _event_type(name: str, table: _Table, resources: Mapping[str, Resource]) -> 
         about=table.text("about"),
         target=resources[resource].target,
         rules=rules,
+        replaced_by=table.text("replaced_by", "") or None,
         **choices,
     )
+
+
+def _refuse_dead_ends(types: Mapping[str, EventType], tables: Mapping[str, _Table], top: _Table) -> None:
+    """Every `replaced_by` names a type that can be recorded."""
+    for name, known in types.items():
+        successor = known.replaced_by
+        if successor is None:
+            continue
+        table = tables.get(name) or tables.get(successor) or top
+        if successor not in types:
+            raise table.error(
+                f"replaced_by: there is no [types.{successor}]{did_you_mean(successor, types.keys() - {name})}; add it"
+            )
+        last = _last(types, name)
+        if last is None:
+            raise table.error(
+                f"replaced_by: from {name} by way of {successor} no type is left to record; "
+                "drop the replaced_by of the one that is current"
+            )
+        if last != successor:
+            raise table.error(f"{name} is replaced by {successor}, itself replaced; write replaced_by = {last!r}")
+
+
+def _last(types: Mapping[str, EventType], name: str) -> str | None:
+    """Where a chain of successors ends; `None` for a circle."""
+    seen = {name}
+    while (successor := types[name].replaced_by) and successor in types:
+        if successor in seen:
+            return None
+        seen.add(successor)
+        name = successor
+    return name
 
 
 def _rules(table: _Table, inherited: Rules) -> Rules:

@@ -54,6 +54,8 @@ class EventType:
     outcome: Literal["success", "failure", "unknown"] | None = None
     durability: Literal["disk", "process"] | None = None
     on_failure: Literal["raise", "warn"] | None = None
+    replaced_by: str | None = None
+    """The type to record instead: entries of this one stay valid, new ones are refused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "journal": {"pattern": "^[0-9a-f]{16}$"},
     "prev": {"pattern": "^[0-9a-f]{64}$"},
     "hash": {"pattern": "^[0-9a-f]{64}$"},
-    "schema_version": {"pattern": rf"^{SCHEMA_VERSION.split('.')[0]}\.\d+$"},
+    "schema_version": {"pattern": rf"^{SCHEMA_VERSION.split('.')[0]}\.\d+$", "examples": [SCHEMA_VERSION]},
     "salts": {"additionalProperties": {"type": "string", "pattern": "^[0-9a-f]{32}$"}},
     "erased": {"additionalProperties": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}},
 }
@@ -77,7 +77,7 @@ def entry_schema(contents: Contents) -> dict[str, Any]:
             ),
         ],
         "$defs": {
-            "entry": _entry_part(),
+            "entry": _stored_entry_part(),
             **{name: _stored_part(known, contents.personal) for name, known in contents.types.items()},
         },
     }
@@ -94,6 +94,14 @@ def _entry_part() -> dict[str, Any]:
         "if": {"properties": {"principal": {"const": "system"}}},
         "then": {"properties": {"client_ip": False, "forwarded_for": False}},
     }
+
+
+def _stored_entry_part() -> dict[str, Any]:
+    """The same of a stored entry: one of a higher minor version may have fields that aren't known here."""
+    major, _, minor = SCHEMA_VERSION.partition(".")
+    known = {"schema_version": {"enum": [f"{major}.{number}" for number in range(int(minor) + 1)]}}
+    part = {name: rule for name, rule in _entry_part().items() if name != "additionalProperties"}
+    return {**part, "allOf": [{"if": {"properties": known}, "then": {"propertyNames": {"enum": list(FIELDS)}}}]}
 
 
 def _field(field: Field) -> dict[str, Any]:
@@ -138,6 +146,9 @@ def _type_part(event_type: EventType) -> dict[str, Any]:
 def _stored_part(event_type: EventType, personal: frozenset[str]) -> dict[str, Any]:
     """The same of a stored entry: of a personal field, which can be erased, the commitment will do."""
     part = _type_part(event_type)
+    if event_type.replaced_by:
+        part["deprecated"] = True
+        part["description"] += f" Replaced by {event_type.replaced_by}."
     required = part.get("required", [])
     erasable = [name for name in required if name in personal]
     if not erasable:

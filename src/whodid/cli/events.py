@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import QueryError
+from ..display import printable
+from ..errors import CatalogError, QueryError
 from ..settings import Settings
 from .output import print_table
 
 if TYPE_CHECKING:
     from ..catalog import Catalog, EventType
+    from ..catalog.comparison import Finding
 
 __all__ = ["events"]
 
@@ -42,10 +48,13 @@ Examples:
   whodid events list
   whodid events show user_sign_in
   whodid events list --catalog events.toml --replace
-  whodid events schema > config/audit-entry.schema.json"""
+  whodid events schema > config/audit-entry.schema.json
+  whodid events check
+  whodid events docs > docs/events.md
+  whodid events stubs > typings/whodid/__init__.pyi"""
 )
 def events() -> None:
-    """Look up event types and their rules."""
+    """Look up event types and their rules, and see what a change of them would break."""
 
 
 @events.command(
@@ -64,7 +73,7 @@ def list_(catalog: Catalog, resource: str | None, as_json: bool) -> None:
         for known in types:
             click.echo(json.dumps(_as_json(known)))
         return
-    rows = [(known.name, catalog.resources[known.resource].label, known.about) for known in types]
+    rows = [(known.name, catalog.resources[known.resource].label, _about(known)) for known in types]
     print_table(("type", "resource", "about"), rows)
 
 
@@ -98,6 +107,133 @@ def schema(catalog: Catalog) -> None:
     click.echo(json.dumps(catalog.json_schema(), indent=1))
 
 
+@events.command(
+    epilog="""\b
+Examples:
+  whodid events check
+  whodid events check --catalog events.toml
+  git show origin/main:config/audit-entry.schema.json | whodid events check --against -
+
+Exit 1 for each error: a type that is gone or has another resource, a field of an entry that is gone or of another kind,
+a schema that was not renewed. Rules that became stricter are warnings, and exit 0."""
+)
+@click.option("--against", metavar="FILE", help="A schema as it was; - is standard input. Default: the one in place.")
+@json_option
+@catalog_option
+@replace_option
+@click.pass_obj
+def check(settings: Settings, path: str | None, replace: bool, against: str | None, as_json: bool) -> None:
+    """Check what a changed catalog would do to stored entries.
+
+    The JSON Schema in place is audit-entry.schema.json beside the catalog, and must be what the catalog gives.
+    """
+    catalog = _catalog(settings, path, replace)
+    in_place = _schema_in_place(path or settings.catalog or None)
+    findings = _findings(catalog, against, in_place, _renewal("schema", str(in_place)))
+    failed = any(finding.level == "error" for finding in findings)
+    if as_json:
+        click.echo(json.dumps({"passed": not failed, "findings": [asdict(finding) for finding in findings]}))
+    else:
+        for finding in findings:
+            click.echo(printable(f"{finding.level}: {finding.about}"))
+        if not findings:
+            click.echo(f"{len(catalog.types)} event types: everything stored still fits")
+    sys.exit(1 if failed else 0)
+
+
+def _findings(catalog: Catalog, against: str | None, in_place: Path, renew: str) -> list[Finding]:
+    from ..catalog.comparison import Finding, compare, read_schema
+
+    now = catalog.json_schema()
+    source = against or str(in_place)
+    before = read_schema(_schema_bytes(source, renew), "standard input" if source == "-" else source)
+    findings = compare(before, now)
+    if any(finding.level == "error" for finding in findings) or not in_place.is_file():
+        return findings  # a schema renewed before they are mended would hide them
+    if read_schema(in_place.read_bytes(), str(in_place)) != now:
+        findings.append(
+            Finding("error", "stale", in_place.name, f"{in_place} is not what the catalog gives; run {renew}")
+        )
+    return findings
+
+
+def _schema_bytes(source: str, renew: str) -> bytes:
+    if source == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise CatalogError(
+            f"the schema {source} can't be read: {error.strerror}; name another by --against, or make it: {renew}"
+        ) from error
+
+
+def _schema_in_place(catalog: str | None) -> Path:
+    """Where the schema of a catalog is kept: beside it."""
+    from ..resources import resource_path
+
+    if catalog is not None:
+        return Path(catalog).with_name("audit-entry.schema.json")
+    return Path(os.path.relpath(resource_path("config/audit-entry.schema.json")))
+
+
+@events.command(
+    epilog="\b\nExamples:\n  whodid events docs > docs/events.md\n"
+    "  whodid events docs --catalog events.toml --check docs/events.md"
+)
+@click.option("--check", "page", metavar="FILE", help="Print nothing; exit 1 when FILE is not what would be printed.")
+@_reads_catalog
+def docs(catalog: Catalog, page: str | None) -> None:
+    """Print the catalog as a page of Markdown."""
+    _print_or_compare(catalog.page(), page)
+
+
+@events.command(
+    epilog="""\b
+Examples:
+  whodid events stubs > typings/whodid/__init__.pyi
+  whodid events stubs --catalog events.toml --check typings/whodid/__init__.pyi
+
+With mypy_path = "typings" in mypy's configuration (pyright looks there by itself), whodid.get_logger() knows the event
+types: a wrong name, an unknown field, another status or a missing field is an error of the type checker."""
+)
+@click.option("--check", "file", metavar="FILE", help="Print nothing; exit 1 when FILE is not what would be printed.")
+@click.option(
+    "--closed-details", is_flag=True, help="Where details have rules, allow no further keys: a missing one shows."
+)
+@_reads_catalog
+def stubs(catalog: Catalog, file: str | None, closed_details: bool) -> None:
+    """Print type stubs that know the catalog's event types."""
+    import whodid
+
+    exports = {name: str(getattr(whodid, name).__module__) for name in whodid.__all__}
+    _print_or_compare(catalog.stubs(exports, closed_details=closed_details), file)
+
+
+def _print_or_compare(text: str, file: str | None) -> None:
+    if file is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        same = Path(file).read_bytes() == text.encode()
+    except FileNotFoundError:
+        same = False
+    if not same:
+        name = str(click.get_current_context().info_name)
+        raise CatalogError(f"{file} is not what the catalog gives; run {_renewal(name, file)}")
+
+
+def _renewal(command: str, file: str) -> str:
+    """The command that writes `file`, with the catalog that the one under way was given."""
+    given = click.get_current_context().params
+    options = ["--catalog", given["path"]] if given["path"] else []
+    options += [option for name, option in _FLAGS.items() if given.get(name)]
+    return f"{shlex.join(['whodid', 'events', command, *options])} > {shlex.quote(file)}"
+
+
+_FLAGS = {"replace": "--replace", "closed_details": "--closed-details"}
+
+
 def _catalog(settings: Settings, path: str | None, replace: bool) -> Catalog:
     from ..catalog import Catalog
 
@@ -105,6 +241,10 @@ def _catalog(settings: Settings, path: str | None, replace: bool) -> Catalog:
     if replace and path is None:
         raise click.UsageError("--replace needs a file to replace the default catalog with; add --catalog FILE")
     return Catalog.load(path, mode="replace" if replace else settings.catalog_mode)
+
+
+def _about(known: EventType) -> str:
+    return f"{known.about} Replaced by {known.replaced_by}." if known.replaced_by else known.about
 
 
 def _as_json(known: EventType) -> dict[str, Any]:
@@ -121,6 +261,7 @@ def _as_json(known: EventType) -> dict[str, Any]:
         "outcome": known.outcome,
         "durability": known.durability,
         "on_failure": known.on_failure,
+        "replaced_by": known.replaced_by,
         **rules,
     }
 
