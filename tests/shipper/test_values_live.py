@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import orjson
 import pytest
+import rfc8785
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.live.corner import Corner
-from tests.test_canonical import keys, values
+from tests.test_canonical import keys, texts, values
 from whodid.canonical import MAX_DEPTH, MAX_KEY
+from whodid.entry import FIELDS, FREE_FIELDS
+from whodid.errors import InvalidEntry
+from whodid.integrity import commitment
+from whodid.masking import Mask
 from whodid.shipper import Progress
 
 pytestmark = pytest.mark.live
@@ -62,16 +68,60 @@ def test_a_string_longer_than_the_cluster_can_index_is_shortened_and_stored(plac
     assert_stored_as_journalled(place)
 
 
-def test_whatever_is_accepted_as_details_is_stored_and_read_back_equal(place: Corner) -> None:
-    recorder = place.recorder()
+TEXTS = [
+    name
+    for name, field in FIELDS.items()
+    if field.source == "call" and field.kind == "keyword" and not field.values and name != "type"
+]
+_odd_texts = ["", "system", "\0", "a\0", "\ud800", "x" * 600, '"\\u0000"', "sha256:" + "0" * 64]
+_any_text = st.text(max_size=20) | st.sampled_from(_odd_texts)
+_objects = st.dictionaries(keys | odd_keys, values, max_size=5)
+_anything = _any_text | values | st.sampled_from([b"x", {1}, float("nan"), 2**60, object()])
+CALLS = st.fixed_dictionaries(
+    {"target": texts.filter(bool), "principal": texts.filter(bool)},
+    optional={
+        **{name: texts.filter(bool) for name in TEXTS if name not in {"target", "principal"}},
+        "client_ip": st.ip_addresses().map(str),
+        "outcome": st.sampled_from(["success", "failure", "unknown"]),
+        **dict.fromkeys(FREE_FIELDS, _objects),
+    },
+)
+_FIELDS = [*TEXTS, "client_ip", "outcome", "phase", *FREE_FIELDS]
+HOSTILE = st.dictionaries(st.sampled_from(_FIELDS), _anything, max_size=3)
 
-    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(details=st.dictionaries(keys | odd_keys, values, max_size=5))
-    def record(details: dict[str, Any]) -> None:
-        receipt, line = recorder.record("credentials_created", {"target": "x", "principal": "1", "details": details})
-        assert receipt.recorded
-        assert orjson.loads(line)["details"] == details
+
+def test_whatever_is_accepted_is_stored_and_read_back_equal_and_the_rest_is_refused(place: Corner) -> None:
+    recorder = place.recorder()
+    mask = Mask()
+    accepted, refused = 0, 0
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(call=CALLS, hostile=st.just({}) | HOSTILE)
+    def record(call: dict[str, Any], hostile: dict[str, Any]) -> None:
+        nonlocal accepted, refused
+        given_fields = {name: value for name, value in {**call, **hostile}.items() if value is not None}
+        try:
+            receipt, line = recorder.record("credentials_created", given_fields)
+        except InvalidEntry:
+            refused += 1
+            assert hostile or call["principal"] == "system"
+            return
+        accepted += 1
+        entry = orjson.loads(line)
+        assert (receipt.recorded, receipt.hash) == (True, entry["hash"])
+        kept = {name: mask.object(value) if name in FREE_FIELDS else value for name, value in given_fields.items()}
+        cut = {path.split(".")[0] for path in entry.get("shortened", {})}
+        assert {name: entry[name] for name in kept if name not in cut} == {
+            name: value for name, value in kept.items() if name not in cut
+        }
+        hashed = {name: value for name, value in entry.items() if name not in {"hash", "salts", "erased"}}
+        for name, salt in entry.get("salts", {}).items():
+            hashed[name] = commitment(bytes.fromhex(salt), entry[name])
+        assert hashlib.sha256(rfc8785.dumps(hashed)).hexdigest() == entry["hash"]
 
     record()
     recorder.journal.close()
+    assert accepted > 50
+    assert refused > 5
+    assert len(place.journalled()) == accepted
     assert_stored_as_journalled(place)

@@ -93,7 +93,7 @@ class Segment:
 
         Raises `Broken` when the last whole line is no entry.
         """
-        end, torn, link = _read_tail(self._fd, self.path)
+        end, torn, link = _read_tail(self._fd, self.path, self.size)
         if torn:
             append_line(self.path.with_name(self.path.name + ".torn"), torn)
             os.ftruncate(self._fd, end)
@@ -217,16 +217,19 @@ def last_link(path: Path) -> Link | None:
         os.close(fd)
 
 
-def _read_tail(fd: int, path: Path) -> tuple[int, bytes, Link | None]:
-    """Offset of the end of the last whole line, the bytes after it, and the entry in that line."""
-    size = os.fstat(fd).st_size
-    start = max(0, size - 2 * _TAIL)
+def _read_tail(fd: int, path: Path, known: int = 0) -> tuple[int, bytes, Link | None]:
+    """Offset of the end of the last whole line, the bytes after it, and the entry in that line.
+
+    `known` bytes are whole lines, and needn't be read again; `None` for the entry when no line was added to them.
+    """
+    size = os.lseek(fd, 0, os.SEEK_END)
+    start = max(known, size - 2 * _TAIL)
     tail = os.pread(fd, size - start, start)
     end = tail.rfind(b"\n") + 1
-    if end == 0 and start > 0:
+    if end == 0 and start > known:
         raise Broken(f"{path} ends in more than {len(tail)} bytes without a newline")
     if end == 0:
-        return 0, tail, None
+        return start, tail, None
     try:
         entry = read_line(tail[tail.rfind(b"\n", 0, end - 1) + 1 : end - 1])
     except ValueError as error:
