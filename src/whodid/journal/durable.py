@@ -29,7 +29,8 @@ __all__ = ["DurableMark"]
 _FAILED = "failed"
 _PATIENCE = 0.02
 """Seconds until a process stops waiting for another's sync."""
-_PAUSE = 50e-6
+_PAUSE = 300e-6
+"""Between looks: about the time of a sync."""
 
 
 class DurableMark:
