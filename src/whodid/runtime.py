@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .catalog import Catalog
 from .recorder import Recorder
 from .settings import Settings, load_settings
 
-__all__ = ["configure", "recorder"]
+__all__ = ["configure", "recorder", "recorders_from"]
+
+Make = Callable[[Settings, Catalog | None], Recorder]
+"""What makes a recorder of these settings; the catalog is given where it has been loaded already."""
+
+
+def _make_recorder(settings: Settings, catalog: Catalog | None) -> Recorder:
+    return Recorder(settings, catalog=catalog)
+
 
 _lock = threading.Lock()
+_make: Make = _make_recorder
 _recorder: Recorder | None = None
 
 
@@ -26,17 +38,17 @@ def configure(path: str | Path | None = None, *, settings: Settings | None = Non
     """
     global _recorder
     chosen = settings or load_settings(path, **keywords)
-    made = Recorder(chosen)
     with _lock:
+        made = _make(chosen, None)
         before, _recorder = _recorder, made
     if before is not None:
         before.journal.close()
     _equip_loggers()
-    if chosen.ship:
+    if made.settings.ship:
         from .shipper.service import ship_in_background
 
-        ship_in_background(chosen)
-    return chosen
+        ship_in_background(made.settings)
+    return made.settings
 
 
 def recorder() -> Recorder:
@@ -46,6 +58,26 @@ def recorder() -> Recorder:
     if _recorder is None:
         raise RuntimeError("configure() left no recorder")
     return _recorder
+
+
+@contextmanager
+def recorders_from(make: Make) -> Iterator[None]:
+    """For the block every recorder of this process is one that `make` made; afterwards the one before is back.
+
+    That holds for the recorder in force, which is made anew with the same settings and catalog, and for what
+    `configure()` sets up within the block. Loggers have their `audit` method in the block, and keep it.
+    """
+    global _make, _recorder
+    with _lock:
+        before = _make, _recorder
+        in_force = make(_recorder.settings, _recorder.catalog) if _recorder is not None else None
+        _make, _recorder = make, in_force
+    try:
+        _equip_loggers()
+        yield
+    finally:
+        with _lock:
+            _make, _recorder = before
 
 
 def _equip_loggers() -> None:
