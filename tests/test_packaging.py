@@ -62,6 +62,25 @@ def test_the_wheel_carries_the_pytest_plugin(wheel: Path) -> None:
         assert "[pytest11]\nwhodid = pytest_whodid" in files.read(name).decode()
 
 
+@pytest.mark.parametrize("before", ["", "import whodid; "], ids=["pytest first", "whodid first"])
+def test_the_installed_plugin_works_without_a_warning_whatever_is_imported_first(
+    wheel: Path, tmp_path: Path, before: str
+) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    (tmp_path / "test_it.py").write_text(
+        "import whodid\ndef test_it(audit_entries):\n    assert 'installed' in whodid.__file__\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{before}import pytest; pytest.main(['-W', 'error', 'test_it.py'])"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
 @network
 def test_without_pytest_what_is_for_tests_can_be_used(environment: Path, tmp_path: Path) -> None:
     code = "import sys, whodid.testing; assert 'pytest' not in sys.modules; print(*whodid.testing.__all__)"
