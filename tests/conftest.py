@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.live.corner import Corner
 
-pytest_plugins = ["tests.opensearch_node"]
+pytest_plugins = ["pytester", "tests.opensearch_node"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Tests in the background of a shell: what they start would inherit that Ctrl-C is ignored, and it is tested.

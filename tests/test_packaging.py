@@ -55,6 +55,41 @@ def test_the_wheel_carries_the_files_that_an_operator_reads(wheel: Path) -> None
     assert "whodid/devserver/jars.lock" in names
 
 
+def test_the_wheel_carries_the_pytest_plugin(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as files:
+        assert "pytest_whodid.py" in files.namelist()
+        [name] = [name for name in files.namelist() if name.endswith("entry_points.txt")]
+        assert "[pytest11]\nwhodid = pytest_whodid" in files.read(name).decode()
+
+
+@pytest.mark.parametrize("before", ["", "import whodid; "], ids=["pytest first", "whodid first"])
+def test_the_installed_plugin_works_without_a_warning_whatever_is_imported_first(
+    wheel: Path, tmp_path: Path, before: str
+) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    (tmp_path / "test_it.py").write_text(
+        "import whodid\ndef test_it(audit_entries):\n    assert 'installed' in whodid.__file__\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{before}import pytest; pytest.main(['-W', 'error', 'test_it.py'])"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+@network
+def test_without_pytest_what_is_for_tests_can_be_used(environment: Path, tmp_path: Path) -> None:
+    code = "import sys, whodid.testing; assert 'pytest' not in sys.modules; print(*whodid.testing.__all__)"
+    done = subprocess.run(
+        [environment / "python", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "AuditEntries MemoryJournal audit_entries\n"
+
+
 @network
 def test_files_are_found_from_wheel_and_checkout_alike(environment: Path, tmp_path: Path) -> None:
     code = "from whodid.resources import resource_text; print(resource_text('config/events.toml'), end='')"

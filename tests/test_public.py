@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import whodid
-from whodid import errors
+from whodid import errors, testing
 
 EXPORTED = [
     "AuditClient",
@@ -39,6 +39,12 @@ def test_the_exported_names_are_these() -> None:
     assert whodid.__all__ == EXPORTED
     for name in EXPORTED:
         assert getattr(whodid, name) is not None
+
+
+def test_the_names_for_tests_of_applications_are_these() -> None:
+    assert testing.__all__ == ["AuditEntries", "MemoryJournal", "audit_entries"]
+    for name in testing.__all__:
+        assert getattr(testing, name) is not None
 
 
 def test_the_tree_of_errors_is_drawn_as_it_is() -> None:

@@ -8,6 +8,9 @@
         receipt = log.audit("credentials_created", target="6Yk2", status="aws")
 
 What needs the network, or what few applications use, is imported at its first use, so that `import whodid` stays light.
+
+PYTEST_DONT_REWRITE: else pytest warns that it can't rewrite whodid's assertions where whodid is imported before it, as
+in a `manage.py` that runs pytest.
 """
 
 from __future__ import annotations

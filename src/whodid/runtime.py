@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .catalog import Catalog
 from .recorder import Recorder
 from .settings import Settings, load_settings
 
-__all__ = ["configure", "recorder"]
+__all__ = ["configure", "recorder", "recorders_from"]
+
+Make = Callable[[Settings, Catalog | None], Recorder]
+"""What makes a recorder of these settings; the catalog is given where it has been loaded already."""
+
+
+def _make_recorder(settings: Settings, catalog: Catalog | None) -> Recorder:
+    return Recorder(settings, catalog=catalog)
+
 
 _lock = threading.Lock()
 if hasattr(os, "register_at_fork"):  # a forked child never finds it held by a thread that it doesn't have
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_make: Make = _make_recorder
 _recorder: Recorder | None = None
 
 
@@ -22,24 +34,23 @@ def configure(path: str | Path | None = None, *, settings: Settings | None = Non
     """Sets up recording for this process and gives every logger its `audit` method; returns the settings in force.
 
     Settings come from `keywords`, `WHODID_…` variables, the TOML file at `path` (or `WHODID_CONFIG`) and the defaults,
-    in that order, or ready-made as `settings`. An application that has not configured structlog gets a default with
-    `audit`; an existing configuration is left alone (see `whodid.audited`).
+    in that order, or ready-made as `settings`. Configurations of structlog and logging are left as they are.
 
     Raises `SettingsError` and `CatalogError`.
     """
     global _recorder
     chosen = settings or load_settings(path, **keywords)
-    made = Recorder(chosen)
     with _lock:
+        made = _make(chosen, None)
         before, _recorder = _recorder, made
     if before is not None:
         before.journal.close()
     _equip_loggers()
-    if chosen.ship:
+    if made.settings.ship:
         from .shipper.service import ship_in_background
 
-        ship_in_background(chosen)
-    return chosen
+        ship_in_background(made.settings)
+    return made.settings
 
 
 def recorder() -> Recorder:
@@ -49,6 +60,26 @@ def recorder() -> Recorder:
     if _recorder is None:
         raise RuntimeError("configure() left no recorder")
     return _recorder
+
+
+@contextmanager
+def recorders_from(make: Make) -> Iterator[None]:
+    """For the block every recorder of this process is one that `make` made; afterwards the one before is back.
+
+    That holds for the recorder in force, which is made anew with the same settings and catalog, and for what
+    `configure()` sets up within the block. Loggers have their `audit` method in the block, and keep it.
+    """
+    global _make, _recorder
+    with _lock:
+        before = _make, _recorder
+        in_force = make(_recorder.settings, _recorder.catalog) if _recorder is not None else None
+        _make, _recorder = make, in_force
+    try:
+        _equip_loggers()
+        yield
+    finally:
+        with _lock:
+            _make, _recorder = before
 
 
 def _equip_loggers() -> None:

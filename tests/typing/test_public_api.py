@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 import whodid
+import whodid.testing
 
 
 def test_calls_are_typed(tmp_path: Path) -> None:
@@ -19,3 +21,11 @@ def test_calls_are_typed(tmp_path: Path) -> None:
     wrapper: type[structlog.stdlib.BoundLogger] = whodid.audited(structlog.stdlib.BoundLogger)
     assert (settings.echo, entry_id[:16]) == (False, receipt.journal)
     assert wrapper.__name__ == "AuditedBoundLogger"
+
+
+def test_assertions_about_entries_are_typed() -> None:
+    with whodid.testing.audit_entries() as entries:
+        whodid.get_logger().audit("credentials_created", target="6Yk2", principal="42")
+    one: dict[str, Any] = entries.assert_recorded(type="credentials_created")
+    several: list[dict[str, Any]] = entries.assert_recorded(times=1, principal="42")
+    assert [one] == several == entries.of_type("credentials_created")

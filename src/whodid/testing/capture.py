@@ -1,0 +1,39 @@
+"""The capture: for a while, whatever this process records goes to memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from ..catalog import Catalog
+from ..recorder import Recorder
+from ..runtime import recorders_from
+from ..settings import Settings, load_settings
+from .entries import AuditEntries
+from .journal import MemoryJournal
+
+__all__ = ["audit_entries"]
+
+
+@contextmanager
+def audit_entries() -> Iterator[AuditEntries]:
+    """What this process records within the block, from any logger, thread or task; nothing on disk, nothing shipped.
+
+    Settings and catalog are those of the application's `whodid.configure()`, called before or within the block, else
+    those of the environment and the defaults. Afterwards the recorder before is back; the entries can still be read.
+
+    Raises `CatalogError` when the catalog in force can't be used.
+    """
+    journal = MemoryJournal()
+    made: list[Recorder] = []
+
+    def make(settings: Settings, catalog: Catalog | None) -> Recorder:
+        made.append(Recorder(replace(settings, ship=False), catalog=catalog, journal=journal))
+        return made[-1]
+
+    def catalog() -> Catalog:
+        return (made[-1] if made else make(load_settings(), None)).catalog
+
+    with recorders_from(make):
+        yield AuditEntries(journal, catalog)
