@@ -1,7 +1,7 @@
 """Adoption: whodid comes into an application that has its logging already, by five changed lines or fewer.
 
-Each application is run as it was and with whodid added. Its ordinary log lines must be the same; what is new is the line
-of the audit call, and the entry in the journal.
+Each application is run as it was and with whodid added. Its ordinary log lines must be the same; what is new is the
+line of the audit call, and the entry in the journal.
 """
 
 from __future__ import annotations
