@@ -73,6 +73,8 @@ class Draft:
         entry["journal"] = entry["prev"] = entry["seq"] = "\0"
         self._opened: list[tuple[bytes, bytes]] = []
         self._salts = b""
+        self.size = 0
+        """Bytes of its line without its place in the chain, at most."""
         for name in personal:
             if name in entry:
                 self._commit(entry, name)
@@ -80,8 +82,7 @@ class Draft:
             self._salts = b'"salts":{%b},' % self._salts[:-1]
         free = "details" in entry or "after" in entry or "before" in entry
         body = canonical(entry) if free else orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)  # only those hold floats
-        self.size = len(body) + len(self._salts) + sum(len(value) for _, value in self._opened)
-        """Bytes of its line without its place in the chain, at most."""
+        self.size += len(body) + len(self._salts)
         try:
             start, before_prev, before_seq, end = body.split(_NUL)
         except ValueError:
@@ -94,6 +95,7 @@ class Draft:
         if _NUL in data:
             raise ValueError(f"{name} contains NUL")
         salt = _salt()
+        self.size += len(data)
         entry[name] = hidden = _commitment(salt, data)
         self._opened.append((f'"{hidden}"'.encode(), data))
         self._salts += b'"%b":"%b",' % (name.encode(), salt.hex().encode())
@@ -124,7 +126,7 @@ def _salt() -> bytes:
         return _spare_salts.pop()
     except IndexError:
         random = os.urandom(16 * _SALTS_AT_ONCE)
-        _spare_salts.extend(random[n : n + 16] for n in range(16, len(random), 16))
+        _spare_salts.extend([random[n : n + 16] for n in range(16, len(random), 16)])
         return random[:16]
 
 

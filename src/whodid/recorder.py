@@ -75,30 +75,37 @@ class Recorder:
     ) -> tuple[EventType, Draft]:
         """The entry, checked and serialised: at once if nothing is the matter with it, else with care."""
         try:
-            known, filled = self._types[event_type]
+            known, always = self._types[event_type]
         except (KeyError, TypeError):
-            known, filled = self._known(event_type)
-        entry = _merged(fields, bound)
-        if "forwarded_for" in known.rules.forbids and "forwarded_for" not in fields:
-            entry.pop("forwarded_for", None)  # whether there was a proxy is not for the caller to know
-        if known.outcome:
-            entry.setdefault("outcome", known.outcome)
-        for name in FREE_FIELDS:
-            if name in entry:
-                entry[name] = self._free(name, plain(entry[name], name), known.rules)
-        creation_date, timestamp = stamp(self._clock_ns())
-        filled = {**filled, "creation_date": creation_date, "@timestamp": timestamp}
+            known, always = self._known(event_type)
+        filled = dict(always)
+        entry = self._given(known, fields, bound)
+        filled["creation_date"], filled["@timestamp"] = stamp(self._clock_ns())
         try:
             if self.catalog.fits(event_type, entry):
-                draft = Draft({**entry, **filled}, self.catalog.personal)
+                entry.update(filled)
+                draft = Draft(entry, self.catalog.personal)
                 if draft.size <= SOFT_LIMIT - CHAIN_BYTES:
                     return known, draft
         except (TypeError, ValueError):  # NUL, a lone surrogate: named below
             pass
-        entry.update(filled)
+        entry = {**self._given(known, fields, bound), **filled}
         self._fit(entry, known)
         self._check(entry)
         return known, Draft(entry, self.catalog.personal)
+
+    def _given(self, known: EventType, fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:
+        """The caller's part of the entry: arguments on top of bound keys on top of the context."""
+        entry = _merged(fields, bound)
+        if known.rules.forbids and "forwarded_for" in known.rules.forbids and "forwarded_for" not in fields:
+            entry.pop("forwarded_for", None)  # whether there was a proxy is not for the caller to know
+        if known.outcome:
+            entry.setdefault("outcome", known.outcome)
+        if "details" in entry or "after" in entry or "before" in entry:
+            for name in FREE_FIELDS:
+                if name in entry:
+                    entry[name] = self._free(name, plain(entry[name], name), known.rules)
+        return entry
 
     def _free(self, name: str, value: Any, rules: Rules) -> Any:
         """`before`, `after` or `details` as they are kept: without secrets, images with the fields that count."""

@@ -85,13 +85,21 @@ class Catalog:
         Raises `InvalidEntry` that names each field and rule broken, and never a value.
         """
         name = entry["type"]
-        if not _is_valid(self._entries.get(name) or self._compile(name, type_schema, self._entries), entry):
+        try:
+            fits = (self._entries.get(name) or self._compile(name, type_schema, self._entries)).is_valid(entry)
+        except ValueError:  # a value of a type that JSON does not have
+            fits = False
+        if not fits:
             found = violations(self.event_type(name), entry) or ["it does not fit config/audit-entry.schema.json"]
             raise InvalidEntry(f"{name}: " + "; ".join(found))
 
     def fits(self, name: str, given: Mapping[str, Any]) -> bool:
         """Whether what a caller gives for an entry of type `name` keeps the rules: as `check`, at half of its cost."""
-        return _is_valid(self._given.get(name) or self._compile(name, given_schema, self._given), given)
+        validator = self._given.get(name) or self._compile(name, given_schema, self._given)
+        try:
+            return validator.is_valid(given)
+        except ValueError:  # a value of a type that JSON doesn't have
+            return False
 
     def _compile(
         self, name: str, schema: Callable[[EventType], dict[str, Any]], validators: dict[str, jsonschema_rs.Validator]
@@ -120,10 +128,3 @@ class Catalog:
         from .stubs import stubs
 
         return stubs(self._contents, exports, closed_details=closed_details)
-
-
-def _is_valid(validator: jsonschema_rs.Validator, value: Mapping[str, Any]) -> bool:
-    try:
-        return validator.is_valid(value)
-    except ValueError:  # a value of a type that JSON doesn't have
-        return False

@@ -95,10 +95,6 @@ def get_logger(name: str = "whodid") -> AuditLogger:
     return AuditLogger(logging.getLogger(name))
 
 
-def _audit_method(self: logging.Logger, event_type: str, /, **fields: object) -> Receipt:
-    return audit(self, event_type, **fields)
-
-
 async def _aaudit_method(self: logging.Logger, event_type: str, /, **fields: object) -> Receipt:
     return await off_loop(partial(audit, self, event_type, **fields))
 
@@ -116,7 +112,7 @@ def _aauditing_method(
 def install() -> None:
     """Adds `audit`, `auditing` and their asynchronous forms to every logger, those made earlier included."""
     methods: Any = {
-        "audit": _audit_method,
+        "audit": audit,
         "aaudit": _aaudit_method,
         "auditing": _auditing_method,
         "aauditing": _aauditing_method,

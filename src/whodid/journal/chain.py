@@ -43,7 +43,7 @@ class Chain:
         self.directory = directory
         self._lock = lock
         self._mark = DurableMark(directory.durable)
-        self._generation = b""
+        self._generation = -1
         self._looked_at = 0.0
         self._now = 0.0
         self.journal = ""

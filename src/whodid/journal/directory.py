@@ -2,7 +2,7 @@
 
     journal_dir/                        0700; every file below it 0600
       current                           {"format": 1, "journal": ID}: the journal that new entries go to
-      lock                              held while writing; holds a number that changes when a segment is closed
+      lock                              held while writing; a byte longer for each segment closed
       durable                           up to where the current segment is on disk; held while syncing
       ship.lock                         held by the one active shipper
       alarms.ndjson                     what an operator must know: a torn tail, a new journal, damage

@@ -1,8 +1,8 @@
 """The lock of a journal directory: an advisory file lock, waited for with a deadline, and what changed under it.
 
-The file holds a number, the generation: who closes a segment or ends a journal raises it first. A writer that finds the
-number and the size of its segment as it left them can go on without asking for the segment's status, which would cost
-more than the write itself (on Linux each look at a file's times makes the next write update them).
+The size of the file is the generation: who closes a segment or ends a journal makes it a byte longer first. A writer
+that finds it and the size of its segment as it left them can go on without asking for the segment's status, which would
+cost more than the write itself (on Linux each look at a file's times makes the next write update them).
 
 A lock lives in an open file description. It is never inherited over `fork` (the journal reopens its files in the
 child), and the kernel releases it when its process dies, however it dies.
@@ -59,14 +59,13 @@ class FileLock:
     def release(self) -> None:
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
-    def generation(self) -> bytes:
+    def generation(self) -> int:
         """Changes whenever a segment was closed or a journal ended."""
-        return os.pread(self._fd, _WIDTH, 0)
+        return os.lseek(self._fd, 0, os.SEEK_END)
 
     def next_generation(self) -> None:
-        """Tells every writer of the directory to look again. The lock is held."""
-        digits = self.content()
-        self.replace(str(int(digits) + 1 if digits.isdigit() else 1))
+        """Tells every writer of the directory to look again, full disk or not. The lock is held."""
+        os.ftruncate(self._fd, self.generation() + 1)
 
     def content(self) -> str:
         """The small text in the file."""
