@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +14,13 @@ from typing import Any
 
 import pytest
 import structlog
+from click.testing import CliRunner
 
 import whodid
+from tests.live.corner import corner
 from tests.recording import WHO, configured, recorded
+from whodid.cli import program
+from whodid.client import AuditClient
 from whodid.errors import InvalidEntry, NotRecorded
 
 
@@ -145,3 +151,39 @@ def test_the_system_has_no_client(journal_dir: Path) -> None:
     [entry] = recorded(journal_dir)
     assert (entry["principal"], entry["correlation_id"]) == ("system", "night")
     assert not {"client_ip", "user_agent"} & entry.keys()
+
+
+_CUT_OFF = """
+import os, signal, sys
+import whodid
+whodid.configure(journal_dir=sys.argv[1])
+log = whodid.get_logger()
+with whodid.context(principal="42"):
+    for n in range(20):
+        with log.auditing("workflow_deleted", target=f"done {n}"):
+            pass
+    try:
+        with log.auditing("workflow_deleted", target="failed"):
+            1 / 0
+    except ZeroDivisionError:
+        pass
+    with log.auditing("workflow_deleted", target="cut off"):
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.live
+def test_an_action_cut_off_by_kill_9_is_found_as_an_orphan(opensearch_url: str, tmp_path: Path) -> None:
+    with corner(opensearch_url, tmp_path) as place:
+        place.set_up()
+        done = subprocess.run([sys.executable, "-c", _CUT_OFF, place.settings.journal_dir], check=False)
+        assert done.returncode == -signal.SIGKILL
+        place.ship()
+        client = AuditClient(place.settings, client=place.client)
+        assert client.count(phase="intent") == 22
+        [orphan] = client.orphans()
+        assert (orphan["target"], orphan["phase"]) == ("cut off", "intent")
+        assert list(client.orphans(until="-1h")) == list(client.orphans(principal="43")) == []
+        options = ["--index-prefix", place.settings.index_prefix, "--opensearch-hosts", opensearch_url]
+        shown = CliRunner().invoke(program, [*options, "search", "--orphans", "--json"])
+        assert [json.loads(line)["target"] for line in shown.output.splitlines()] == ["cut off"]

@@ -7,9 +7,10 @@ answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,23 @@ class AuditClient:
         if limit is not None and limit < 1:
             raise QueryError("limit must be at least 1")
         return (hit["_source"] for hit in self.hits(query, _NEWEST_FIRST, limit))
+
+    def orphans(
+        self, *, since: object = None, until: object = None, limit: int | None = None, **filters: object
+    ) -> Iterator[Entry]:
+        """Intents without an outcome, newest first: actions that were cut off, or are still under way.
+
+        The outcome is looked for in all partitions. `until="-1h"` leaves out what began within the last hour.
+        """
+        query = Query.of({**filters, "phase": "intent"}, since, until)
+        intents = (hit["_source"] for hit in self.hits(query, _NEWEST_FIRST))
+        found = (entry for entries in _batched(intents, _PAGE) for entry in self._without_outcome(entries))
+        return islice(found, limit)
+
+    def _without_outcome(self, intents: Sequence[Entry]) -> list[Entry]:
+        operations = [entry["operation"] for entry in intents]
+        ended = self.counts_by("operation", phase="outcome", operation=operations, limit=len(operations))
+        return [entry for entry in intents if entry["operation"] not in ended]
 
     def page(
         self, *, after: str | None = None, size: int = 50, since: object = None, until: object = None, **filters: object
@@ -185,3 +203,10 @@ class AuditClient:
                 "the search found only part of the entries, as some shards did not answer in time; try again"
             )
         return answer
+
+
+def _batched(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
+    """The entries in lists of `size` (`itertools.batched` comes with Python 3.12)."""
+    rest = iter(entries)
+    while batch := list(islice(rest, size)):
+        yield batch

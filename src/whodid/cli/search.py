@@ -57,26 +57,33 @@ Examples:
   whodid search --principal 42 --since -7d
   whodid search --type 'credentials_*' --target 6Yk2
   whodid search --client-ip 10.0.0.0/8 --json | jq .user_agent
+  whodid search --orphans --until -1h
 
 {_TIMES}"""
 )
 @_filters
+@click.option("--orphans", is_flag=True, help="Only intents without an outcome: actions cut off, or still under way.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many. [default: 50, with --json all]")
 @json_option
 @click.pass_obj
-def search(settings: Settings, /, limit: int | None, as_json: bool, since: Any, until: Any, **filters: Any) -> None:
+def search(
+    settings: Settings, /, orphans: bool, limit: int | None, as_json: bool, since: Any, until: Any, **filters: Any
+) -> None:
     """Find entries, newest first."""
     from ..client import AuditClient
 
     with _question(), AuditClient(settings) as client:
-        found = client.search(since=since, until=until, limit=limit or (None if as_json else 50), **_given(filters))
+        find = client.orphans if orphans else client.search
+        found = find(since=since, until=until, limit=limit or (None if as_json else 50), **_given(filters))
         if as_json:
             for entry in found:
                 print_json(entry)
             return
         shown = print_entries(found)
-        matching = client.count(since=since, until=until, **_given(filters))
-    if matching > shown:
+        matching = shown if orphans else client.count(since=since, until=until, **_given(filters))
+    if orphans and shown == (limit or 50):
+        click.echo(f"the newest {shown}; --limit shows more", err=True)
+    elif matching > shown:
         click.echo(f"{shown} of {matching:,} entries; --limit shows more", err=True)
     elif not shown:
         click.echo("no entry matches", err=True)
