@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.recording import configured, recorded
+
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("opensearch/*.md")]
 
@@ -42,6 +44,13 @@ def test_the_tab_page_s_python_runs() -> None:
     made: dict[str, Any] = {}
     exec(snippet, made)  # noqa: S102 (our own page)
     assert [route.path for route in made["app"].routes if route.path.startswith("/admin")] == ["/admin/audit-logs"]
+
+
+def test_the_integrations_page_s_python_runs(tmp_path: Path) -> None:
+    journal_dir = configured(tmp_path)
+    [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "integrations.md").read_text(), re.S)
+    exec(snippet, {})  # noqa: S102 (our own page)
+    assert [(entry["principal"], entry["target"]) for entry in recorded(journal_dir)] == [("42", "6Yk2")]
 
 
 def test_every_test_that_the_seed_page_names_exists() -> None:
