@@ -88,6 +88,13 @@ def test_a_resolver_may_not_say_system() -> None:
         current_fields()
 
 
+def test_a_scope_alone_shows_nothing_of_what_is_around() -> None:
+    with context(principal="42", client_ip="203.0.113.9"):
+        with scope({"organization_id": "7"}, alone=True):
+            assert current_fields() == {"organization_id": "7"}
+        assert current_fields()["principal"] == "42"
+
+
 @pytest.mark.parametrize("name", ["seq", "nope", "creation_date"])
 def test_a_name_that_is_no_field_is_refused(name: str) -> None:
     with pytest.raises(InvalidEntry, match=f"{name}: not a field that a context can fill"), context(**{name: "x"}):

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+import whodid
+from tests.recording import WHO, configured, recorded
+
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("opensearch/*.md")]
 
@@ -42,6 +45,19 @@ def test_the_tab_page_s_python_runs() -> None:
     made: dict[str, Any] = {}
     exec(snippet, made)  # noqa: S102 (our own page)
     assert [route.path for route in made["app"].routes if route.path.startswith("/admin")] == ["/admin/audit-logs"]
+
+
+def test_the_integrations_page_s_python_runs(tmp_path: Path) -> None:
+    journal_dir = configured(tmp_path)
+    celery, sqlalchemy = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "integrations.md").read_text(), re.S)
+    made: dict[str, Any] = {"__name__": "shop"}
+    exec(celery, made)  # noqa: S102 (our own page)
+    made["app"].conf.task_always_eager = True
+    with whodid.context(**WHO):
+        made["rotate"].delay("6Yk2")
+    exec(sqlalchemy, {})  # noqa: S102 (our own page)
+    assert [entry["type"] for entry in recorded(journal_dir)] == ["credentials_updated", "credentials_created"]
+    assert {entry["principal"] for entry in recorded(journal_dir)} == {"42"}
 
 
 def test_every_test_that_the_seed_page_names_exists() -> None:

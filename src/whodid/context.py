@@ -115,10 +115,13 @@ def system(**fields: object) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def scope(fields: Mapping[str, object], resolver: Resolver | None = None) -> Iterator[None]:
-    """What integrations open for a request: as `context`, with a resolver that is asked at each call."""
+def scope(fields: Mapping[str, object], resolver: Resolver | None = None, *, alone: bool = False) -> Iterator[None]:
+    """What integrations open for a request: as `context`, with a resolver that is asked at each call.
+
+    `alone` keeps out the fields of what is around.
+    """
     _check_names(fields)
-    token = _scope.set(Scope(_scope.get(), dict(fields), resolver))
+    token = _scope.set(Scope(None if alone else _scope.get(), dict(fields), resolver))
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ import orjson
 
 from .canonical import plain
 from .catalog import Catalog, EventType, Rules
-from .context import CALLER_FIELDS, current_fields, override
+from .context import CALLER_FIELDS, current_fields, override, scope
 from .entry import FIELDS, FREE_FIELDS, SCHEMA_VERSION, SOFT_LIMIT, stamp
 from .errors import InvalidEntry, JournalDamaged, NotRecorded, SettingsError
 from .integrity import CHAIN_BYTES, Draft
@@ -69,6 +69,25 @@ class Recorder:
                 raise
             return self._quarantine(event_type, fields, error), b""
         return self._append(known, draft)
+
+    def check(self, event_type: str, fields: Mapping[str, object]) -> Mapping[str, object] | None:
+        """What `record` would record now: the fields of the call and of the context together, for a later `record`.
+
+        Raises `InvalidEntry` as `record` does; where `on_invalid` quarantines, quarantines and returns `None`.
+        """
+        try:
+            merged = _merged(fields, {})
+            if "forwarded_for" in self.catalog.event_type(event_type).rules.forbids and "forwarded_for" not in fields:
+                merged.pop("forwarded_for", None)
+            merged |= {name: plain(merged[name], name) for name in FREE_FIELDS if name in merged}
+            with scope({}, alone=True):
+                self._drafted(event_type, merged, {})
+        except InvalidEntry as error:
+            if self.settings.on_invalid == "raise":
+                raise
+            self._quarantine(event_type, fields, error)
+            return None
+        return merged
 
     def _drafted(
         self, event_type: str, fields: Mapping[str, object], bound: Mapping[str, object]

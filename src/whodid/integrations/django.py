@@ -1,10 +1,14 @@
-"""Django, Django REST framework included: middleware that binds who and from where to each request.
+"""Django, Django REST framework included: middleware that binds who and from where, and entries that wait for a commit.
 
     MIDDLEWARE = ["whodid.integrations.django.AuditMiddleware", …]        # after AuthenticationMiddleware or before
     WHODID_PRINCIPAL = "shop.audit.who"                                   # optional: request → user ID or entry fields
 
 It works under WSGI and ASGI, for plain and `async` views. Who acts is asked at the moment of an audit call; without
 `WHODID_PRINCIPAL` it is the primary key of `request.user`, so what REST framework finds out in its view counts as well.
+
+    with transaction.atomic():
+        order.pay()
+        audit_on_commit("order_paid", target=order.pk)                    # rolled back: no entry
 """
 
 from __future__ import annotations
@@ -15,13 +19,15 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
+from django.db import transaction
 from django.utils.module_loading import import_string
 
 from ..context import enter_scope, in_context
 from ..context import scope as open_scope
+from .prepared import PreparedCall
 from .request import RequestFields
 
-__all__ = ["AuditMiddleware"]
+__all__ = ["AuditMiddleware", "audit_on_commit"]
 
 Principal = Callable[[Any], "Mapping[str, object] | str | None"]
 """From the request: a user ID, entry fields (`principal`, `organization_id`, …), or `None` for not known."""
@@ -62,6 +68,15 @@ class AuditMiddleware:
     def _bound(self, request: Any) -> tuple[dict[str, object], Callable[[], Mapping[str, object] | str | None]]:
         headers = {name.lower(): value for name, value in request.headers.items()}
         return self._fields(headers, request.META.get("REMOTE_ADDR") or None), lambda: self._principal(request)
+
+
+def audit_on_commit(event_type: str, /, *, using: str | None = None, **fields: object) -> None:
+    """Records an audit entry once the transaction of `using` (the default database) is committed; at once outside one.
+
+    Who and from where are those of this call. A rollback, of a savepoint too, drops the entry. Raises `InvalidEntry`
+    here; what goes wrong in recording is raised by the commit, which has happened then (docs/integrations.md).
+    """
+    transaction.on_commit(PreparedCall(event_type, fields).record, using=using)
 
 
 def _principal() -> Principal:

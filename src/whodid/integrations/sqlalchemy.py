@@ -1,0 +1,105 @@
+"""SQLAlchemy: entries that wait for their session's commit, so that a rolled-back action leaves none.
+
+    with Session(engine) as session, session.begin():
+        order.pay()
+        audit_on_commit(session, "order_paid", target=order.id)
+
+An entry belongs to the innermost savepoint of its call: released, it goes to the one around it; rolled back, it is
+dropped. Entries are recorded, in the order of the calls, when the session's outermost transaction has ended with a
+commit; the session is free again by then, so that an error from recording leaves it usable.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session, SessionTransaction, scoped_session
+
+from ..errors import WhodidError
+from .prepared import PreparedCall
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session  # fails where greenlet is not installed
+
+    AnySession = Session | AsyncSession | scoped_session[Any] | async_scoped_session[Any]
+
+__all__ = ["audit_on_commit"]
+
+_INFO = "whodid"
+"""Where a session's `info` keeps its calls."""
+
+
+def audit_on_commit(session: AnySession, event_type: str, /, **fields: object) -> None:
+    """Records an audit entry once the transaction of `session` is committed; one is begun where there is none.
+
+    Who and from where are those of this call. A rollback, of a savepoint too, drops the entry. Raises `InvalidEntry`
+    here; what goes wrong in recording is raised by the commit, which has happened then (docs/integrations.md).
+    """
+    call = PreparedCall(event_type, fields)
+    plain = _plain(session)
+    if not plain.in_transaction():
+        plain.begin()  # else a rollback before the first statement would pass unseen, and leave the call to the next
+    waiting: _Waiting = plain.info.get(_INFO) or _Waiting(plain)
+    waiting.add(plain.get_nested_transaction(), call)
+
+
+class _Waiting:
+    """The calls of one session that wait for its commit, each with its savepoint, or `None` where there is none."""
+
+    def __init__(self, session: Session) -> None:
+        self._calls: list[tuple[SessionTransaction | None, PreparedCall]] = []
+        self._committed = False
+        session.info[_INFO] = self
+        event.listen(session, "after_commit", self._after_commit)
+        event.listen(session, "after_transaction_end", self._after_end)
+
+    def add(self, savepoint: SessionTransaction | None, call: PreparedCall) -> None:
+        self._calls.append((savepoint, call))
+
+    def _after_commit(self, session: Session) -> None:
+        """The innermost savepoint was released, or, where there is none, the transaction was committed."""
+        released = session.get_nested_transaction()
+        if released is None:
+            self._committed = True
+        else:
+            around = _savepoint_around(released)
+            self._calls = [(around if where is released else where, call) for where, call in self._calls]
+
+    def _after_end(self, _session: Session, ended: SessionTransaction) -> None:
+        """Whatever ended, and however: by a commit, a rollback or a close of the session."""
+        if ended.nested:
+            self._calls = [(where, call) for where, call in self._calls if where is not ended]
+        elif ended.parent is None:
+            calls, self._calls = self._calls, []
+            committed, self._committed = self._committed, False
+            if committed:
+                _record([call for _, call in calls])
+
+
+def _record(calls: list[PreparedCall]) -> None:
+    """Records what can be recorded, then raises the first error."""
+    errors = []
+    for call in calls:
+        try:
+            call.record()
+        except WhodidError as error:
+            errors.append(error)
+    if errors:
+        errors[0].add_note(f"the transaction is committed; {len(errors)} of its {len(calls)} audit entries are missing")
+        raise errors[0]
+
+
+def _savepoint_around(savepoint: SessionTransaction) -> SessionTransaction | None:
+    around = savepoint.parent
+    while around is not None and not around.nested:
+        around = around.parent
+    return around
+
+
+def _plain(session: AnySession) -> Session:
+    """The session that does the work: behind an async one, or a scoped one's of this thread or task."""
+    scoped = not isinstance(session, Session) and not hasattr(session, "sync_session")
+    own: Any = session() if scoped else session  # type: ignore[operator] # what is not scoped isn't called
+    plain: Session = getattr(own, "sync_session", own)
+    return plain
