@@ -21,35 +21,23 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import get_ident
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import orjson
 
 from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
-from ..integrity import CHAIN_BYTES, Draft
+from ..integrity import Draft
+from .append import Position, Written, append_at_once, append_one
 from .chain import Chain
 from .directory import JournalDirectory, append_line
 from .group import GroupCommit
 from .lock import FileLock
-from .segment import NO_SPACE, Link, Segment
+from .segment import NO_SPACE, Segment
 
 __all__ = ["Journal", "Position"]
 
 _FLUSH_AFTER = 0.5
 """Seconds until what `process` durability left to the kernel is put on disk."""
-
-
-class Position(NamedTuple):
-    """Where an entry stands: its journal, its place in the chain, its hash; and its line there, without the newline."""
-
-    journal: str
-    seq: int
-    hash: str
-    line: bytes
-
-
-_Written = tuple[Position, Segment, int]
-"""An entry, its segment, and the offset after it: what a sync must cover."""
 
 
 class Journal:
@@ -90,7 +78,7 @@ class Journal:
         self._owner = 0
         self._file_lock: FileLock | None = None
         self._chain: Chain | None = None
-        self._group: GroupCommit[Draft, _Written] = GroupCommit(self._write, self._try_sync)
+        self._group: GroupCommit[Draft, Written] = GroupCommit(self._write, self._try_sync)
         self._unsynced = threading.Event()
         self._flusher: threading.Thread | None = None
 
@@ -106,7 +94,7 @@ class Journal:
             return position
         chain = self._enter()
         try:
-            position, _, _ = _append(chain, draft)
+            position, _, _ = append_one(chain, draft)
         except BaseException as error:
             self._leave(error)
             raise
@@ -115,24 +103,24 @@ class Journal:
             self._sync_soon()
         return position
 
-    def _write(self, drafts: Sequence[Draft]) -> list[_Written | Exception]:
+    def _write(self, drafts: Sequence[Draft]) -> list[Written | Exception]:
         """Each draft's entry, or why there is none."""
-        written: list[_Written | Exception] = []
+        written: list[Written | Exception] = []
         try:
             with _Exclusive(self) as chain:
                 if len(drafts) > 1:
                     with suppress(JournalFull):  # one by one, some may fit
-                        written += _append_at_once(chain, drafts)
+                        written += append_at_once(chain, drafts)
                 for draft in drafts[len(written) :]:
                     try:
-                        written.append(_append(chain, draft))
+                        written.append(append_one(chain, draft))
                     except NotRecorded as error:
                         written.append(error)
         except (NotRecorded, JournalDamaged) as error:  # of the lock, the directory or the disk: it holds for the rest
             written += [error] * (len(drafts) - len(written))
         return written
 
-    def _try_sync(self, written: Sequence[_Written]) -> None:
+    def _try_sync(self, written: Sequence[Written]) -> None:
         """One sync for all of a group; each asks for its own again, and then gets the error."""
         if written:
             with suppress(NotRecorded):
@@ -259,41 +247,6 @@ class _Exclusive:
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         self._journal._leave(error)
-
-
-def _append_at_once(chain: Chain, drafts: Sequence[Draft]) -> list[_Written]:
-    """The entries in one write; none at all where they don't fit into the segment together."""
-    segment = chain.current()
-    if not chain.has_room(segment, sum(draft.size + CHAIN_BYTES for draft in drafts)):
-        return []
-    link, positions = segment.link, []
-    for draft in drafts:
-        hash_, line = draft.seal(chain.journal, link.seq + 1, link.hash)
-        link = Link(link.seq + 1, hash_)
-        positions.append(Position(chain.journal, *link, line))
-    offset = _to_segment(chain, segment, b"\n".join([position.line for position in positions]), link)
-    return [(position, segment, offset) for position in positions]
-
-
-def _append(chain: Chain, draft: Draft) -> _Written:
-    segment = chain.current()
-    seq = segment.link.seq + 1
-    hash_, line = draft.seal(chain.journal, seq, segment.link.hash)
-    segment = chain.make_room(segment, len(line) + 1)
-    offset = _to_segment(chain, segment, line, _new(Link, (seq, hash_)))
-    return _new(Position, (chain.journal, seq, hash_, line)), segment, offset
-
-
-_new = tuple.__new__
-"""Half of what a named tuple's own constructor costs: for the two that every entry makes."""
-
-
-def _to_segment(chain: Chain, segment: Segment, lines: bytes, link: Link) -> int:
-    try:
-        return segment.append(lines, link)
-    except OSError as error:
-        chain.end_if_possible(f"a write failed: {error.strerror}")
-        raise
 
 
 def _not_recorded(path: Path, error: OSError) -> NotRecorded:
