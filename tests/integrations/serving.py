@@ -23,6 +23,7 @@ SERVERS = {
     "fastapi_app": [*_UVICORN, "app:app"],
     "flask_app": [*_GUNICORN, "app:app"],
     "flask_app with recycled workers": [*_GUNICORN, "--max-requests", "9", "--max-requests-jitter", "5", "app:app"],
+    "wsgi_app": [*_GUNICORN, "app:application"],
     "django_app": [*_GUNICORN, "app:application"],
     "django_app under ASGI": [*_UVICORN, "app:asgi"],
 }

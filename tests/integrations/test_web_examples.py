@@ -72,7 +72,7 @@ def test_without_a_user_nothing_is_recorded_and_the_action_fails(server: str, jo
     assert list(read_entries(journal_dir)) == []
 
 
-@pytest.mark.parametrize("server", ["flask_app", "django_app"], indirect=True)
+@pytest.mark.parametrize("server", ["flask_app", "wsgi_app", "django_app"], indirect=True)
 def test_a_streamed_body_records_as_the_user_who_asked_for_it(server: str, journal_dir: Path) -> None:
     def stream(user: int) -> None:
         invoices = "&".join(f"invoice={user}-{number}" for number in range(5))
