@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,25 @@ def test_an_erased_value_leaves_the_hash_as_it_was() -> None:
 def test_equal_personal_values_have_different_commitments() -> None:
     first, second = (_sealed({"client_ip": "203.0.113.9"}, ("client_ip",)) for _ in range(2))
     assert first["hash"] != second["hash"]
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_forked_child_uses_no_salt_of_its_parent() -> None:
+    def salts() -> set[str]:
+        return {_sealed({"client_ip": "::1"}, ("client_ip",))["salts"]["client_ip"] for _ in range(200)}
+
+    salts()
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(write, json.dumps(sorted(salts())).encode())
+        os._exit(0)
+    own = salts()
+    assert os.waitpid(child, 0)[1] == 0
+    theirs = json.loads(os.read(read, 100_000))
+    assert (len(own), len(theirs), own & set(theirs)) == (200, 200, set())
+    os.close(read)
+    os.close(write)
 
 
 @pytest.mark.parametrize("field", ["type", "target", "seq", "prev", "journal", "client_ip"])

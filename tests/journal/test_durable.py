@@ -116,3 +116,17 @@ def test_a_process_that_holds_the_mark_and_hangs_holds_up_nobody(path: Path, syn
     Journal(path).append(draft("c"))
     assert syncs.count == 3
     held.close()
+
+
+def test_lines_that_another_process_cut_back_do_not_count_as_synced_when_written_anew(path: Path, syncs: Syncs) -> None:
+    first, second = Journal(path), Journal(path)
+    first.append(draft("a"), "process")
+    whole = segment_of(path).stat().st_size
+    second.append(draft("b"))
+    first.sync()  # covered by the other's sync
+    assert syncs.count == 1
+    with segment_of(path).open("r+b") as file:  # what the other does after a short write of several lines
+        file.truncate(whole)
+    DurableMark(path / "durable").lower(name(path), whole)
+    first.append(draft("c"))
+    assert syncs.count == 2

@@ -159,6 +159,38 @@ def test_a_segment_is_closed_by_size_and_the_chain_goes_on_in_the_next(path: Pat
     assert targets(path) == [str(n) for n in range(20)]
 
 
+def test_a_group_of_threads_fills_no_segment_beyond_its_size(path: Path) -> None:
+    journal = Journal(path, segment_bytes=2000)
+    threads = [threading.Thread(target=lambda: [journal.append(draft()) for _ in range(20)]) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(targets(path)) == 320
+    assert max(segment.stat().st_size for segment in path.glob("*/[0-9]*.ndjson")) <= 2000
+
+
+def test_a_group_of_threads_gets_what_fits_under_max_bytes_and_the_others_an_error(path: Path) -> None:
+    journal = Journal(path, max_bytes=20_000)
+    came: list[object] = []
+
+    def append() -> None:
+        try:
+            came.append(journal.append(draft("x" * 100)).seq)
+        except JournalFull as error:
+            came.append(error)
+
+    threads = [threading.Thread(target=append) for _ in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    recorded = [seq for seq in came if isinstance(seq, int)]
+    assert len(came) == 64
+    assert 0 < len(recorded) < 64
+    assert sorted(recorded) == list(range(1, len(targets(path)) + 1))
+
+
 def test_a_segment_is_closed_by_age(path: Path) -> None:
     now = [0.0]
     journal = Journal(path, segment_age=3600, monotonic=lambda: now[0])
