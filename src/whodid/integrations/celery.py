@@ -66,8 +66,9 @@ def install(app: Any = None, *, principal: Principal | None = None) -> None:
         installed.principal = principal
         return
     tasks = _Tasks(own, principal)
-    signals.task_prerun.connect(tasks.begin, weak=False)
-    signals.task_postrun.connect(tasks.end, weak=False)
+    ours = f"whodid {id(tasks)}"  # Celery 5.4 takes the methods of two applications' tasks for one
+    signals.task_prerun.connect(tasks.begin, weak=False, dispatch_uid=ours)
+    signals.task_postrun.connect(tasks.end, weak=False, dispatch_uid=ours)
 
 
 class _Tasks:
