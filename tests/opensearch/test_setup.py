@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from typing import Any
 import pytest
 
 from tests.live.corner import Corner, corner
+from whodid.entry import partition_name
 from whodid.errors import OpenSearchError
 from whodid.opensearch.retention import retention_in_force
 from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.template import template_name
+from whodid.opensearch.template import index_template, template_name
 
 pytestmark = pytest.mark.live
 
@@ -55,6 +57,23 @@ def test_a_partition_does_not_disturb_the_next_run(place: Corner) -> None:
     place.record(1)
     place.ship()
     assert kinds(place) == ["unchanged", "unavailable"]
+
+
+def test_a_partition_of_an_older_version_gets_the_fields_that_came_since(place: Corner) -> None:
+    [entry] = place.record(1, client_ip="203.0.113.9", forwarded_for="203.0.113.9, 10.0.0.1")
+    index = partition_name(place.settings.index_prefix, "month", entry["creation_date"])
+    older = deepcopy(index_template(place.settings)["template"]["mappings"])
+    del older["properties"]["forwarded_for"]
+    place.client.indices.create(index=index, body={"mappings": older})
+    shown = run(place, "--dry-run")
+    assert "new fields in 1 partitions: to update" in shown.stdout
+    assert f'+  "{index}": [' in shown.stdout
+    assert '+    "forwarded_for"' in shown.stdout
+    place.set_up()
+    assert kinds(place) == ["unchanged", "unavailable"]
+    place.ship()
+    [stored] = place.stored().values()
+    assert stored["_source"]["forwarded_for"] == "203.0.113.9, 10.0.0.1"
 
 
 def test_a_dry_run_shows_what_is_missing_and_changes_nothing(place: Corner) -> None:

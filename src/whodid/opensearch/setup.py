@@ -6,9 +6,11 @@ somebody else's, and ends everything before anything is changed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..entry import FIELDS
 from ..errors import OpenSearchError
 from ..settings import Settings
 from .change import Change, compared
@@ -19,7 +21,7 @@ from .managed import managed
 from .retention import creation_dates
 from .retention_change import Move, doomed, in_words, make_move, moves
 from .security import plan_roles
-from .template import MARK, index_pattern, index_template, template_name
+from .template import FIELD_TYPES, MARK, index_pattern, index_template, template_name
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
@@ -29,8 +31,14 @@ __all__ = ["apply", "plan"]
 
 def plan(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
     """What is missing or differs. Raises `OpenSearchError`, also for an index that is not ours."""
-    _refuse_foreign_indices(client, settings)
-    return (_template(client, settings), *_retention(client, settings), *plan_roles(client, settings))
+    mappings = _mappings(client, settings)
+    _refuse_foreign_indices(mappings, settings)
+    return (
+        _template(client, settings),
+        *_partitions(client, mappings),
+        *_retention(client, settings),
+        *plan_roles(client, settings),
+    )
 
 
 def apply(changes: tuple[Change, ...]) -> None:
@@ -39,21 +47,24 @@ def apply(changes: tuple[Change, ...]) -> None:
         change.make()
 
 
-def _refuse_foreign_indices(client: OpenSearch, settings: Settings) -> None:
+def _mappings(client: OpenSearch, settings: Settings) -> dict[str, Any]:
+    """By index, of all that our pattern matches."""
     pattern = index_pattern(settings)
     with translated(f"the indices {pattern}"):
-        mappings = client.indices.get_mapping(
+        answer = client.indices.get_mapping(
             index=pattern, params={"allow_no_indices": "true", "expand_wildcards": "all"}
         )
+    return {name: about["mappings"] for name, about in answer.items()}
+
+
+def _refuse_foreign_indices(mappings: Mapping[str, Any], settings: Settings) -> None:
     foreign = [
-        name
-        for name, about in mappings.items()
-        if about["mappings"].get("_meta", {}).get("managed_by") != MARK["managed_by"]
+        name for name, mapping in mappings.items() if mapping.get("_meta", {}).get("managed_by") != MARK["managed_by"]
     ]
     if foreign:
         raise OpenSearchError(
-            f"{', '.join(sorted(foreign))} match {pattern} but were not made by whodid, and retention would delete "
-            "them. Choose another index_prefix, or rename or delete them"
+            f"{', '.join(sorted(foreign))} match {index_pattern(settings)} but were not made by whodid, and retention "
+            "would delete them. Choose another index_prefix, or rename or delete them"
         )
 
 
@@ -71,6 +82,26 @@ def _template(client: OpenSearch, settings: Settings) -> Change:
     # What else is set counts too (`data_stream`, say); what GET adds of its own is empty.
     known = {key: value for key, value in stored.items() if key in wanted or value} if stored else None
     return compared(f"index template {name}", known, wanted, make)
+
+
+def _partitions(client: OpenSearch, mappings: Mapping[str, Any]) -> tuple[Change, ...]:
+    """Fields that a newer version of whodid has, added to the partitions that are there: else they'd refuse them."""
+    old = {
+        name: missing
+        for name, mapping in sorted(mappings.items())
+        if (missing := {field: FIELD_TYPES[field] for field in FIELDS if field not in mapping.get("properties", {})})
+    }
+    if not old:
+        return ()
+
+    def make() -> None:
+        for name, missing in old.items():
+            with translated(f"the mapping of {name}"):
+                client.indices.put_mapping(index=name, body={"_meta": MARK, "properties": missing})
+
+    stored: dict[str, list[str]] = {name: [] for name in old}
+    wanted = {name: sorted(missing) for name, missing in old.items()}
+    return (compared(f"new fields in {len(old)} partitions", stored, wanted, make),)
 
 
 def _codec(client: OpenSearch) -> str:

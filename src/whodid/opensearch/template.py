@@ -10,7 +10,7 @@ from typing import Any
 from ..entry import FIELDS, SCHEMA_VERSION
 from ..settings import Settings
 
-__all__ = ["MARK", "index_pattern", "index_template", "template_name"]
+__all__ = ["FIELD_TYPES", "MARK", "index_pattern", "index_template", "template_name"]
 
 MARK = {"managed_by": "whodid", "schema_version": SCHEMA_VERSION}
 """`_meta` of the template and of each index: what has it is ours."""
@@ -24,6 +24,10 @@ _TYPES: dict[str, dict[str, Any]] = {
     "flat_object": {"type": "flat_object"},
     "stored": {"type": "object", "enabled": False},
 }
+
+
+FIELD_TYPES: dict[str, dict[str, Any]] = {name: _TYPES[field.kind] for name, field in FIELDS.items()}
+"""The mapping of each field."""
 
 
 def template_name(settings: Settings) -> str:
@@ -53,7 +57,7 @@ def index_template(settings: Settings, *, codec: str = "best_compression") -> di
             "mappings": {
                 "_meta": MARK,
                 "dynamic": "strict",
-                "properties": {name: _TYPES[field.kind] for name, field in FIELDS.items()},
+                "properties": FIELD_TYPES,
             },
         },
     }

@@ -8,6 +8,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Any
 
+from whodid.opensearch.template import FIELD_TYPES, MARK
+
 from .answers import Answer, error
 from .jobs import Index
 
@@ -19,6 +21,12 @@ _ISM_SETTING = "index.plugins.index_state_management.policy_id"
 def matching(indices: dict[str, Index], expression: str) -> list[Index]:
     patterns = expression.split(",")
     return [one for name, one in indices.items() if any(fnmatchcase(name, each) for each in patterns)]
+
+
+def _mapping(index: Index) -> dict[str, Any]:
+    """An index with whodid's mark was made under its template."""
+    mapping = {"_meta": index.mark} if index.mark else {}
+    return mapping | ({"properties": FIELD_TYPES} if index.mark == MARK else {})
 
 
 def must_exist(indices: dict[str, Index], expression: str) -> None:
@@ -67,7 +75,7 @@ def index_call(indices: dict[str, Index], method: str, path: list[str], query: d
         case "GET", ["_cat", *_]:
             return 200, _listed(found, query)
         case "GET", [_, "_mapping"]:
-            return 200, {one.name: {"mappings": {"_meta": one.mark} if one.mark else {}} for one in found}
+            return 200, {one.name: {"mappings": _mapping(one)} for one in found}
         case "GET", [_, "_settings", *_]:
             return 200, {one.name: {"settings": _settings(one, query)} for one in found}
         case "GET" | "POST", [_, "_count"]:
