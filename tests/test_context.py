@@ -136,6 +136,15 @@ def test_what_is_bound_to_a_request_in_a_thread_is_seen_in_the_request_and_back(
         assert later.result() == "42"
 
 
+def test_what_is_bound_around_an_open_block_is_seen_within_it() -> None:
+    with context(organization_id="7"):
+        request = contextvars.copy_context()
+        with context(workspace_id="9"):
+            assert current_fields() == {"organization_id": "7", "workspace_id": "9"}
+            request.run(bind, principal="42")
+            assert current_fields() == {"organization_id": "7", "workspace_id": "9", "principal": "42"}
+
+
 def test_a_carried_function_is_called_many_times_at_once_and_keeps_its_name() -> None:
     def double(number: int) -> int:
         return 2 * number

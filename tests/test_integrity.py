@@ -40,6 +40,18 @@ def _sealed(entry: dict[str, Any], personal: tuple[str, ...] = ()) -> dict[str, 
     return read_line(Draft(entry, frozenset(personal)).seal("00ff00ff00ff00ff", 1, ZERO_HASH)[1])
 
 
+@pytest.mark.parametrize("vector", VECTORS, ids=[vector["about"] for vector in VECTORS])
+def test_a_line_is_read_however_its_fields_are_ordered_and_spaced(vector: dict[str, Any]) -> None:
+    entry = vector["entry"]
+    for line in (
+        json.dumps(entry),
+        json.dumps({"hash": entry["hash"], **entry}, separators=(",", ":"), sort_keys=True),
+    ):
+        assert read_line(line.encode()) == entry
+    hash_first = dict(sorted(entry.items(), key=lambda item: (item[0] != "hash", item[0])))
+    assert read_line(json.dumps(hash_first, separators=(",", ":"), ensure_ascii=False).encode()) == entry
+
+
 def test_an_entry_without_personal_fields_is_hashed_as_it_is() -> None:
     entry = _sealed({"type": "t", "target": "x"})
     assert "salts" not in entry

@@ -132,6 +132,7 @@ def test_the_catalog_fills_in_an_outcome_that_the_call_leaves_out(journal_dir: P
         ({"target": "x" * 513}, "target has 513 characters, the limit is 512"),
         ({"target": "\ud800"}, "target contains a lone surrogate"),
         ({"target": "a\0b"}, "target contains a NUL"),
+        ({"principal_name": "a\0b"}, "principal_name contains a NUL"),
         ({"details": {"ratio": math.nan}}, r"details\.ratio is NaN"),
         ({"details": {"deep": ["\ud800"]}}, r"details\.deep\[0\] contains a lone surrogate"),
         ({"details": "text"}, "details must be a dict, not str"),

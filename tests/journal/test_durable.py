@@ -52,6 +52,15 @@ def test_an_entry_that_another_writer_s_sync_covered_needs_none_of_its_own(path:
     assert syncs.count == 1
 
 
+def test_one_sync_covers_what_others_appended_behind_as_well(path: Path, syncs: Syncs) -> None:
+    first, second = Journal(path), Journal(path)
+    first.append(draft("a"), "process")
+    second.append(draft("b"), "process")
+    first.sync()
+    second.sync()
+    assert syncs.count == 1
+
+
 def test_an_entry_behind_the_mark_is_synced(path: Path, syncs: Syncs) -> None:
     first, second = Journal(path), Journal(path)
     for writer in (first, second, first):

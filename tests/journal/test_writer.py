@@ -210,6 +210,50 @@ def test_another_writer_notices_that_a_segment_was_closed(path: Path) -> None:
     assert targets(path) == ["slow", *["fast"] * 10, "slow"]
 
 
+def test_another_writer_notices_that_a_segment_was_closed_without_a_line_more(path: Path) -> None:
+    slow, fast = Journal(path), Journal(path, segment_bytes=1)
+    slow.append(draft("a"))
+    fast.append(draft("b"))
+    slow.append(draft("c"))
+    assert targets(path) == ["a", "b", "c"]
+    assert [len(segment.read_bytes().splitlines()) for segment in sorted(path.glob("*/[0-9]*.ndjson"))] == [1, 2]
+
+
+def test_a_deleted_directory_is_noticed_though_nobody_waits_for_the_disk(path: Path) -> None:
+    now = 0.0
+    journal = Journal(path, monotonic=lambda: now)
+    journal.append(draft("a"), "process")
+    shutil.rmtree(path)
+    now += 0.06
+    with pytest.raises(NotRecorded):
+        journal.append(draft("b"), "process")
+    assert journal.append(draft("c"), "process").seq == 1
+
+
+def test_a_call_inside_a_call_of_the_same_thread_is_an_error_at_once(path: Path) -> None:
+    """As from a signal handler, or a finalizer that the garbage collector runs."""
+    journal = Journal(path, lock_timeout=60)
+
+    class Interrupting(Draft):
+        def seal(self, journal_id: str, seq: int, prev: str) -> tuple[str, bytes]:
+            with pytest.raises(JournalLocked, match="signal handler"):
+                journal.append(draft("inner"), "process")
+            return super().seal(journal_id, seq, prev)
+
+    journal.append(Interrupting({"type": "t", "target": "outer"}), "process")
+    assert targets(path) == ["outer"]
+
+
+def test_of_a_group_each_entry_that_fits_is_recorded(path: Path) -> None:
+    Journal(path).append(draft("first"))
+    journal = Journal(path, max_bytes=2000)
+    small, large, other = journal._write([draft("a"), draft("x" * 3000), draft("b")])
+    assert isinstance(large, JournalFull)
+    assert not isinstance(small, Exception)
+    assert not isinstance(other, Exception)
+    assert targets(path) == ["first", "a", "b"]
+
+
 def test_an_empty_segment_left_by_a_crash_is_used(path: Path) -> None:
     journal = Journal(path)
     journal.append(draft("a"))
