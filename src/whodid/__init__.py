@@ -37,11 +37,11 @@ from .integrations.stdlib import AuditHandler, AuditLogger, get_logger
 from .integrations.structlog import AuditProcessor, audited
 from .receipt import Receipt
 from .runtime import configure
-from .settings import Settings
 
 if TYPE_CHECKING:
     from .client import AuditClient
     from .integrations.json_formatter import AuditJsonFormatter
+    from .settings import Settings
 
 __all__ = [
     "AuditClient",
@@ -75,7 +75,11 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-_AT_FIRST_USE = {"AuditClient": ".client", "AuditJsonFormatter": ".integrations.json_formatter"}
+_AT_FIRST_USE = {
+    "AuditClient": ".client",
+    "AuditJsonFormatter": ".integrations.json_formatter",
+    "Settings": ".settings",
+}
 
 
 def __getattr__(name: str) -> Any:

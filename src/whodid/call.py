@@ -12,11 +12,13 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from .errors import WhodidError
 from .receipt import Receipt
-from .recorder import Recorder
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
 
 __all__ = ["AuditCall", "off_loop"]
 

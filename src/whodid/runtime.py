@@ -1,4 +1,7 @@
-"""The runtime: which recorder this process uses, and how it is set up."""
+"""The runtime: which recorder this process uses, and how it is set up.
+
+What recording needs is imported when it is set up, so that `import whodid` stays light.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,22 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .catalog import Catalog
-from .recorder import Recorder
-from .settings import Settings, load_settings
+if TYPE_CHECKING:
+    from .catalog import Catalog
+    from .recorder import Recorder
+    from .settings import Settings
 
 __all__ = ["configure", "recorder", "recorders_from"]
 
-Make = Callable[[Settings, Catalog | None], Recorder]
+Make = Callable[["Settings", "Catalog | None"], "Recorder"]
 """What makes a recorder of these settings; the catalog is given where it has been loaded already."""
 
 
 def _make_recorder(settings: Settings, catalog: Catalog | None) -> Recorder:
+    from .recorder import Recorder
+
     return Recorder(settings, catalog=catalog)
 
 
@@ -39,8 +45,10 @@ def configure(path: str | Path | None = None, *, settings: Settings | None = Non
     Raises `SettingsError` and `CatalogError`.
     """
     global _recorder
-    chosen = settings or load_settings(path, **keywords)
-    with _lock:
+    with _lock:  # a fork waits for it, so that no child finds a module half imported
+        from .settings import load_settings
+
+        chosen = settings or load_settings(path, **keywords)
         made = _make(chosen, None)
         before, _recorder = _recorder, made
     if before is not None:

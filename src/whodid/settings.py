@@ -10,7 +10,6 @@ import ipaddress
 import os
 import re
 import socket
-import tomllib
 import typing
 import warnings
 from collections.abc import Mapping
@@ -125,6 +124,8 @@ def load_settings(
 
 
 def _from_file(path: Path) -> dict[str, Any]:
+    import tomllib  # only where there is a file
+
     try:
         with path.open("rb") as file:
             return tomllib.load(file)

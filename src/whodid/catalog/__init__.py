@@ -17,8 +17,7 @@ from ..errors import InvalidEntry
 from ..resources import resource_text
 from ..spelling import near
 from .explanation import violations
-from .loading import is_name, parse, read
-from .model import Contents, EventType, Resource, Rules
+from .model import Contents, EventType, Resource, Rules, is_name
 from .schema import entry_schema, given_schema, type_schema
 
 if TYPE_CHECKING:
@@ -44,6 +43,8 @@ class Catalog:
     @classmethod
     def load(cls, path: str | Path | None = None, *, mode: Literal["extend", "replace"] = "extend") -> Catalog:
         """The default catalog, extended or replaced by the events.toml at `path`. Raises `CatalogError`."""
+        from .loading import parse, read
+
         default = parse(resource_text("config/events.toml"), "config/events.toml")
         if path is None:
             return cls(default)
@@ -53,6 +54,8 @@ class Catalog:
     @classmethod
     def parse(cls, text: str, *, name: str = "events.toml") -> Catalog:
         """A catalog from TOML text, standing alone. Raises `CatalogError`."""
+        from .loading import parse
+
         return cls(parse(text, name))
 
     def event_type(self, name: str) -> EventType:

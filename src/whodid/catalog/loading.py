@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import fields
@@ -14,11 +13,10 @@ from ..canonical import MAX_KEY, is_key
 from ..entry import FIELDS
 from ..errors import CatalogError
 from ..spelling import did_you_mean
-from .model import Contents, DetailRule, EventType, Resource, Rules
+from .model import Contents, DetailRule, EventType, Resource, Rules, is_name
 
-__all__ = ["is_name", "parse", "read"]
+__all__ = ["parse", "read"]
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,127}")
 _RULE_KEYS = {rule.name for rule in fields(Rules)}
 _RESOURCE_KEYS = {"label", "target"} | _RULE_KEYS
 _OWN_KEYS = {"resource", "event", "about", "outcome", "durability", "on_failure", "override", "replaced_by"}
@@ -32,11 +30,6 @@ def _choices() -> dict[str, tuple[str, ...]]:
     """Keys of a type that take one of a few words, and which."""
     hints = get_type_hints(EventType)
     return {name: get_args(get_args(hints[name])[0]) for name in ("outcome", "durability", "on_failure")}
-
-
-def is_name(text: str) -> bool:
-    """Whether a resource or an event type may be called that."""
-    return _NAME.fullmatch(text) is not None
 
 
 def read(path: Path) -> str:

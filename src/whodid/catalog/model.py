@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Contents", "DetailRule", "EventType", "Resource", "Rules"]
+__all__ = ["Contents", "DetailRule", "EventType", "Resource", "Rules", "is_name"]
 
 DetailRule = tuple[str, ...] | bool | None
 """What `details` must hold under a key: one of these strings, exactly this boolean, or (`None`) any string."""
+
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,127}")
+
+
+def is_name(text: str) -> bool:
+    """Whether a resource or an event type may be called that."""
+    return _NAME.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
