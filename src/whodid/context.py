@@ -7,6 +7,7 @@ contextvars (a synchronous FastAPI dependency), is seen by the call that records
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import Context, ContextVar, copy_context
@@ -173,7 +174,7 @@ def current_fields() -> Mapping[str, object]:
     """The fields in force here, the trace of OpenTelemetry's span among them."""
     innermost = _scope.get()
     fields = _NOTHING if innermost is None else innermost.fields()
-    trace_id = current_trace_id()
+    trace_id = current_trace_id() if "opentelemetry.trace" in sys.modules else None
     return fields if trace_id is None else {**fields, "trace_id": trace_id}
 
 

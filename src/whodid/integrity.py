@@ -28,11 +28,7 @@ _HASH_END = len(_HASH_PREFIX) + 64
 
 def commitment(salt: bytes, value: object) -> str:
     """What stands for a personal value in the hash: it says nothing about the value without the salt."""
-    return _commitment(salt, canonical(value))
-
-
-def _commitment(salt: bytes, data: bytes) -> str:
-    return f"sha256:{sha256(salt + data).hexdigest()}"
+    return f"sha256:{sha256(salt + canonical(value)).hexdigest()}"
 
 
 def entry_hash(entry: Mapping[str, object]) -> str:
@@ -94,9 +90,12 @@ class Draft:
         data = orjson.dumps(value) if type(value) is str else canonical(value)
         if _NUL in data:
             raise ValueError(f"{name} contains NUL")
-        salt = _salt()
+        try:
+            salt = _spare_salts.pop()
+        except IndexError:
+            salt = _salt()
         self.size += len(data)
-        entry[name] = hidden = _commitment(salt, data)
+        entry[name] = hidden = f"sha256:{sha256(salt + data).hexdigest()}"
         self._opened.append((f'"{hidden}"'.encode(), data))
         self._salts += b'"%b":"%b",' % (name.encode(), salt.hex().encode())
 
@@ -121,13 +120,10 @@ _SALTS_AT_ONCE = 64
 
 
 def _salt() -> bytes:
-    """16 bytes that no other value gets, in this process or a forked one."""
-    try:
-        return _spare_salts.pop()
-    except IndexError:
-        random = os.urandom(16 * _SALTS_AT_ONCE)
-        _spare_salts.extend([random[n : n + 16] for n in range(16, len(random), 16)])
-        return random[:16]
+    """16 bytes that no other value gets, in this process or a forked one; more of them are then to spare."""
+    random = os.urandom(16 * _SALTS_AT_ONCE)
+    _spare_salts.extend([random[n : n + 16] for n in range(16, len(random), 16)])
+    return random[:16]
 
 
 if hasattr(os, "register_at_fork"):
@@ -173,6 +169,6 @@ def _hash_of_bytes(line: bytes, entry: dict[str, Any]) -> str:
                 return ""
             data = orjson.dumps(value)
             key = name.encode()
-            hidden = _commitment(bytes.fromhex(salt), data).encode()
-            body = body.replace(b'"%b":%b' % (key, data), b'"%b":"%b"' % (key, hidden), 1)
+            hidden = sha256(bytes.fromhex(salt) + data).hexdigest().encode()
+            body = body.replace(b'"%b":%b' % (key, data), b'"%b":"sha256:%b"' % (key, hidden), 1)
     return sha256(b"{" + body).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
 import orjson
@@ -29,6 +29,27 @@ __all__ = ["Recorder"]
 _NEEDS_SHORTENING = min(field.max_length for field in FIELDS.values() if field.shortenable)
 
 
+class _Type:
+    """What there is to know of an event type at each call, under these settings."""
+
+    __slots__ = ("durability", "filled", "hides_proxies", "on_failure", "outcome", "rules")
+
+    def __init__(self, known: EventType, settings: Settings) -> None:
+        filled = {
+            "type": known.name,
+            "target_type": known.resource,
+            "schema_version": SCHEMA_VERSION,
+            "host": settings.host,
+            "service": settings.service,
+        }
+        self.filled = {field: value for field, value in filled.items() if value}
+        self.rules = known.rules
+        self.outcome = known.outcome
+        self.hides_proxies = "forwarded_for" in known.rules.forbids
+        self.durability: Literal["disk", "process"] = known.durability or settings.durability
+        self.on_failure = known.on_failure or settings.on_failure
+
+
 class Recorder:
     """Records entries of one catalog into one journal. Safe to share between threads, and to use after a fork."""
 
@@ -51,7 +72,7 @@ class Recorder:
         )
         self._clock_ns = clock_ns
         self._mask = Mask(_hash_key(settings))
-        self._types: dict[str, tuple[EventType, Mapping[str, str]]] = {}
+        self._types: dict[str, _Type] = {}
 
     def record(
         self, event_type: str, fields: Mapping[str, object], bound: Mapping[str, object] = {}
@@ -63,12 +84,12 @@ class Recorder:
         `NotRecorded` or `JournalDamaged`.
         """
         try:
-            known, draft = self._drafted(event_type, fields, bound)
+            kind, draft = self._drafted(event_type, fields, bound)
         except InvalidEntry as error:
             if self.settings.on_invalid == "raise":
                 raise
             return self._quarantine(event_type, fields, error), b""
-        return self._append(known, draft)
+        return self._append(kind, draft)
 
     def check(self, event_type: str, fields: Mapping[str, object]) -> Mapping[str, object] | None:
         """What `record` would record now: the fields of the call and of the context together, for a later `record`.
@@ -77,7 +98,7 @@ class Recorder:
         """
         try:
             merged = _merged(fields, {})
-            if "forwarded_for" in self.catalog.event_type(event_type).rules.forbids and "forwarded_for" not in fields:
+            if self._kind(event_type).hides_proxies and "forwarded_for" not in fields:
                 merged.pop("forwarded_for", None)
             merged |= {name: plain(merged[name], name) for name in FREE_FIELDS if name in merged}
             with scope({}, alone=True):
@@ -91,39 +112,39 @@ class Recorder:
 
     def _drafted(
         self, event_type: str, fields: Mapping[str, object], bound: Mapping[str, object]
-    ) -> tuple[EventType, Draft]:
+    ) -> tuple[_Type, Draft]:
         """The entry, checked and serialised: at once if nothing is the matter with it, else with care."""
         try:
-            known, always = self._types[event_type]
+            kind = self._types[event_type]
         except (KeyError, TypeError):
-            known, always = self._known(event_type)
-        filled = dict(always)
-        entry = self._given(known, fields, bound)
+            kind = self._kind(event_type)
+        filled = kind.filled.copy()
+        entry = self._given(kind, fields, bound)
         filled["creation_date"], filled["@timestamp"] = stamp(self._clock_ns())
         try:
             if self.catalog.fits(event_type, entry):
                 entry.update(filled)
                 draft = Draft(entry, self.catalog.personal)
                 if draft.size <= SOFT_LIMIT - CHAIN_BYTES:
-                    return known, draft
+                    return kind, draft
         except (TypeError, ValueError):  # NUL, a lone surrogate: named below
             pass
-        entry = {**self._given(known, fields, bound), **filled}
-        self._fit(entry, known)
+        entry = {**self._given(kind, fields, bound), **filled}
+        self._fit(entry, kind.rules.details)
         self._check(entry)
-        return known, Draft(entry, self.catalog.personal)
+        return kind, Draft(entry, self.catalog.personal)
 
-    def _given(self, known: EventType, fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:
+    def _given(self, kind: _Type, fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:
         """The caller's part of the entry: arguments on top of bound keys on top of the context."""
         entry = _merged(fields, bound)
-        if known.rules.forbids and "forwarded_for" in known.rules.forbids and "forwarded_for" not in fields:
+        if kind.hides_proxies and "forwarded_for" not in fields:
             entry.pop("forwarded_for", None)  # whether there was a proxy is not for the caller to know
-        if known.outcome:
-            entry.setdefault("outcome", known.outcome)
+        if kind.outcome:
+            entry.setdefault("outcome", kind.outcome)
         if "details" in entry or "after" in entry or "before" in entry:
             for name in FREE_FIELDS:
                 if name in entry:
-                    entry[name] = self._free(name, plain(entry[name], name), known.rules)
+                    entry[name] = self._free(name, plain(entry[name], name), kind.rules)
         return entry
 
     def _free(self, name: str, value: Any, rules: Rules) -> Any:
@@ -136,17 +157,9 @@ class Recorder:
             value = {key: item for key, item in value.items() if key in rules.image}
         return self._mask.object(value, rules.hashed, rules.plain)
 
-    def _known(self, name: str) -> tuple[EventType, Mapping[str, str]]:
-        """The event type of that name, and what is filled in for each of its entries."""
-        known = self.catalog.event_type(name)
-        filled = {
-            "type": known.name,
-            "target_type": known.resource,
-            "schema_version": SCHEMA_VERSION,
-            "host": self.settings.host,
-            "service": self.settings.service,
-        }
-        self._types[name] = known, {field: value for field, value in filled.items() if value}
+    def _kind(self, name: str) -> _Type:
+        if not isinstance(name, str) or name not in self._types:
+            self._types[name] = _Type(self.catalog.event_type(name), self.settings)
         return self._types[name]
 
     def _check(self, entry: dict[str, Any]) -> None:
@@ -159,7 +172,7 @@ class Recorder:
             entry.update(texts)  # Markup, SafeString and the like, which the compiled check doesn't know
             self.catalog.check(entry)
 
-    def _fit(self, entry: dict[str, Any], known: EventType) -> None:
+    def _fit(self, entry: dict[str, Any], required: Collection[str]) -> None:
         try:
             data = orjson.dumps(entry)
         except TypeError:  # says nothing about which field
@@ -167,17 +180,16 @@ class Recorder:
         if b"\\u0000" in data:
             _plain_fields(entry)
         if len(data) > _NEEDS_SHORTENING:
-            shorten(entry, len(data) + CHAIN_BYTES, self.catalog.personal, known.rules.details)
+            shorten(entry, len(data) + CHAIN_BYTES, self.catalog.personal, required)
 
-    def _append(self, known: EventType, draft: Draft) -> tuple[Receipt, bytes]:
-        durability: Literal["disk", "process"] = known.durability or self.settings.durability
+    def _append(self, kind: _Type, draft: Draft) -> tuple[Receipt, bytes]:
         try:
-            journal, seq, hash_, line = self.journal.append(draft, durability)
+            journal, seq, hash_, line = self.journal.append(draft, kind.durability)
         except (NotRecorded, JournalDamaged) as error:
-            if (known.on_failure or self.settings.on_failure) == "raise":
+            if kind.on_failure == "raise":
                 raise
             return self._not_recorded(str(error)), b""
-        return Receipt(True, journal, seq, hash_, durability), line
+        return Receipt(True, journal, seq, hash_, kind.durability), line
 
     def _not_recorded(self, why: str) -> Receipt:
         count_not_recorded(self.journal.path)

@@ -15,10 +15,8 @@ def current_trace_id() -> str | None:
 
     Not imported: nobody can have begun a span without it, and looking is all that an application without it pays.
     """
-    if "opentelemetry.trace" not in sys.modules:
-        return None
-    get_current_span = getattr(sys.modules["opentelemetry.trace"], "get_current_span", None)
-    if get_current_span is None:  # being imported
+    get_current_span = getattr(sys.modules.get("opentelemetry.trace"), "get_current_span", None)
+    if get_current_span is None:
         return None
     span = get_current_span()
     if not span.is_recording():

@@ -10,16 +10,18 @@ child), and the kernel releases it when its process dies, however it dies.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
 import time
 from collections.abc import Callable
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
 
 from ..errors import JournalLocked
 
 __all__ = ["FileLock"]
+
+_EXCLUSIVE_OR_ERROR = LOCK_EX | LOCK_NB
 
 _WIDTH = 96
 """Bytes of the text in the file."""
@@ -51,13 +53,13 @@ class FileLock:
 
     def try_acquire(self) -> bool:
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(self._fd, _EXCLUSIVE_OR_ERROR)
         except BlockingIOError:
             return False
         return True
 
     def release(self) -> None:
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        flock(self._fd, LOCK_UN)
 
     def generation(self) -> int:
         """Changes whenever a segment was closed or a journal ended."""

@@ -194,7 +194,7 @@ class Journal:
 
     def _enter(self) -> Chain:
         """Takes both locks; `_leave` gives them back. The directory and chain are made at the first use."""
-        if not self._thread_lock.acquire(blocking=False):
+        if not self._thread_lock.acquire(False):  # by name it would take three times as long
             self._wait_for_threads()
         self._owner = get_ident()
         try:
