@@ -68,9 +68,9 @@ class Scope:
         if self._resolver is not None:
             fields = override(override(around, _resolved(self._resolver)), own)
             return {name: value for name, value in fields.items() if value is not None}
-        seen = self._seen
-        if seen[0] is around and seen[1] is own:
-            return seen[2]
+        seen_around, seen_own, seen = self._seen
+        if seen_around is around and seen_own is own:
+            return seen
         fields = {name: value for name, value in override(around, own).items() if value is not None}
         self._seen = around, own, fields
         return fields

@@ -38,7 +38,11 @@ def append_at_once(chain: Chain, drafts: Sequence[Draft]) -> list[Written]:
         hash_, line = draft.seal(chain.journal, link.seq + 1, link.hash)
         link = Link(link.seq + 1, hash_)
         positions.append(Position(chain.journal, *link, line))
-    offset = _to_segment(chain, segment, b"\n".join([position.line for position in positions]), link)
+    try:
+        offset = segment.append(b"\n".join([position.line for position in positions]), link)
+    except OSError as error:
+        chain.end_if_possible(f"a write failed: {error.strerror}")
+        raise
     return [(position, segment, offset) for position in positions]
 
 
@@ -48,17 +52,13 @@ def append_one(chain: Chain, draft: Draft) -> Written:
     seq = segment.link.seq + 1
     hash_, line = draft.seal(chain.journal, seq, segment.link.hash)
     segment = chain.make_room(segment, len(line) + 1)
-    offset = _to_segment(chain, segment, line, _new(Link, (seq, hash_)))
+    try:
+        offset = segment.append(line, _new(Link, (seq, hash_)))
+    except OSError as error:
+        chain.end_if_possible(f"a write failed: {error.strerror}")
+        raise
     return _new(Position, (chain.journal, seq, hash_, line)), segment, offset
 
 
 _new = tuple.__new__
 """Half of what a named tuple's own constructor costs: for the two that every entry makes."""
-
-
-def _to_segment(chain: Chain, segment: Segment, lines: bytes, link: Link) -> int:
-    try:
-        return segment.append(lines, link)
-    except OSError as error:
-        chain.end_if_possible(f"a write failed: {error.strerror}")
-        raise
