@@ -44,3 +44,15 @@ def test_the_page_has_a_row_for_everything_measured(report: Any) -> None:
         assert f"| {row['about']} " in page
     for row in report["validators"]:
         assert f"| {row['validator']} " in page
+    for row in report["throughput"]:
+        assert f"| {row['case']} " in page
+    for row in report["imports"]:
+        assert f"| {row['program']} " in page
+
+
+def test_threads_processes_and_the_import_stand_beside_one_thread_and_structlog(report: Any) -> None:
+    rows = {row["case"]: row for row in report["throughput"]}
+    assert rows.keys() == {"one thread", "16 threads", "8 processes"}
+    assert rows["one thread"]["to_one"] == 1
+    assert all(0 < row["longest_ms"] <= row["longest_ms_of_all"] and row["per_second"] > 0 for row in rows.values())
+    assert [(row["program"], row["to_structlog"] >= 1) for row in report["imports"][:1]] == [("import structlog", True)]
