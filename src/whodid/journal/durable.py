@@ -56,8 +56,9 @@ class DurableMark:
         """
         deadline = time.monotonic() + _PATIENCE
         while not self._try_acquire():
-            if self.read(segment) >= offset:
-                return self.read(segment)
+            known = self.read(segment)
+            if known >= offset:
+                return known
             if time.monotonic() > deadline:
                 return alone()
             time.sleep(_PAUSE)
