@@ -1,7 +1,7 @@
 """The pytest plugin: the fixture `audit_entries`, and how much of the catalog the tests exercise (`--audit-coverage`).
 
-A module beside the package: pytest imports it in every run on this Python, and `import whodid` would load the recorder
-and what it needs. whodid is imported once a test asks for the fixture.
+A module beside the package: pytest imports it in every run on this Python, and `import whodid` would load structlog and
+more. whodid is imported once a test asks for the fixture.
 """
 
 from __future__ import annotations
