@@ -166,7 +166,13 @@ def test_one_entry_shows_every_field_and_that_it_fits_its_hash(tab: httpx.Client
     assert tab.get(f"/entries/{id_of(entry)}.json").json() == entry
 
 
-def test_an_entry_that_was_changed_does_not_fit_its_hash(opensearch_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [("principal", "43", "does not fit its hash"), ("schema_version", "2.0", "its format is 2.x")],
+)
+def test_an_entry_that_was_changed_does_not_fit_its_hash_and_one_to_come_is_not_judged(
+    opensearch_url: str, tmp_path: Path, field: str, value: str, says: str
+) -> None:
     with corner(opensearch_url, tmp_path) as made:
         made.set_up()
         [entry] = made.record(1)
@@ -174,12 +180,14 @@ def test_an_entry_that_was_changed_does_not_fit_its_hash(opensearch_url: str, tm
         made.client.update(
             index=f"{made.settings.index_prefix}-{entry['creation_date'][:7].replace('-', '.')}",
             id=id_of(entry),
-            body={"doc": {"principal": "43"}},
+            body={"doc": {field: value}},
         )
         made.refresh()
         app = create_app(is_root_user=lambda request: True, settings=made.settings)
         with served(app) as url:
-            assert "does not fit its hash" in httpx.get(f"{url}/entries/{id_of(entry)}").text
+            page = httpx.get(f"{url}/entries/{id_of(entry)}").text
+        assert says in page
+        assert ">fits its hash<" not in page
 
 
 @pytest.mark.parametrize("path", ["/entries/nothing-like-it", "/entries/nothing-like-it.json"])

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from ..entry import FIELDS
+from ..entry import FIELDS, why_unreadable
 from ..errors import QueryError, WhodidError
 from ..integrity import entry_hash
 from .data import EXPORT_LIMIT
@@ -80,7 +80,7 @@ def entry(request: Request) -> Response:
         name=name,
         about=known.about if known else "",
         partition=hit["_index"],
-        intact=_is_intact(found),
+        badge=_badge(found),
         kept=request.app.state.kept.until(client, found, hit["_index"]),
     )
 
@@ -90,9 +90,16 @@ def _complete(entry: dict[str, Any]) -> dict[str, Any]:
     return dict.fromkeys(FIELDS) | entry
 
 
-def _is_intact(entry: dict[str, Any]) -> bool:
-    """Whether the entry is what its hash was made of; whether the hash is the one that was journalled, verify says."""
+def _badge(entry: dict[str, Any]) -> tuple[str, str]:
+    """Whether the entry is what its hash was made of, good or bad, and in words.
+
+    Whether the hash is the one that was journalled, `whodid verify` says.
+    """
+    unreadable = why_unreadable(entry)
+    if unreadable:
+        return "bad", unreadable
     try:
-        return entry_hash(entry) == entry.get("hash")
+        fits = entry_hash(entry) == entry.get("hash")
     except (WhodidError, ValueError, TypeError, KeyError, RecursionError):
-        return False
+        fits = False
+    return ("good", "fits its hash") if fits else ("bad", "does not fit its hash")
