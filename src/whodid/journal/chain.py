@@ -63,28 +63,27 @@ class Chain:
         segment = self.segment
         generation = self._lock.generation()
         self._now = self._monotonic()
-        if (
-            segment is not None
-            and segment.end() == segment.size
-            and generation == self._generation
-            and self._now - self._looked_at < _LOOK_AGAIN
-            and segment.failed is None
-        ):
-            return segment
-        self._generation = generation
-        self._looked_at = self._now
-        if segment is not None and segment.failed is None and segment.is_current():
+        fresh = generation == self._generation and self._now - self._looked_at < _LOOK_AGAIN
+        if segment is not None and fresh and segment.failed is None and segment.end() == segment.size:
             return segment
         try:
-            return self._follow(segment)
+            return self._follow(segment, fresh)
         except Broken as broken:
             self.end(str(broken))
             return self._open()
+        finally:
+            if not fresh:
+                self._generation = generation
+                self._looked_at = self._now
 
-    def _follow(self, segment: Segment | None) -> Segment:
-        """Picks the chain up where other processes left it."""
-        if segment is not None and segment.failed is None and segment.has_only_grown():
-            self._catch_up(segment)
+    def _follow(self, segment: Segment | None, fresh: bool) -> Segment:
+        """Picks the chain up where other processes left it; `fresh` says that none of them closed the segment."""
+        if segment is None or segment.failed is not None:
+            return self._open()
+        size = segment.size
+        if (fresh and segment.end() > size) or segment.has_only_grown():
+            if segment.end() > size:
+                self._catch_up(segment)
             return segment
         return self._open()
 

@@ -41,7 +41,7 @@ class FileLock:
         if self.try_acquire():
             return
         deadline = self._monotonic() + timeout
-        pause = 20e-6
+        pause = 50e-6
         while not self.try_acquire():
             if self._monotonic() >= deadline:
                 raise JournalLocked(
@@ -49,7 +49,7 @@ class FileLock:
                     "End or resume that process, or raise lock_timeout"
                 )
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (spreads contenders, keeps no secret)
-            pause = min(pause * 1.3, 1e-3)
+            pause = min(pause * 1.5, 1e-3)
 
     def try_acquire(self) -> bool:
         try:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import threading
 from pathlib import Path
@@ -76,13 +77,8 @@ class Segment:
         """Where the file ends now."""
         return os.lseek(self._fd, 0, os.SEEK_END)
 
-    def is_current(self) -> bool:
-        """Whether the file is as this process left it: nothing appended by others, not closed, not deleted."""
-        status = os.fstat(self._fd)
-        return status.st_size == self.size and status.st_nlink > 0 and not is_closed(status)
-
     def has_only_grown(self) -> bool:
-        """Whether another process appended, and nothing else happened. Raises `Broken` when lines are gone."""
+        """Whether nothing happened but that others may have appended. Raises `Broken` when lines are gone."""
         status = os.fstat(self._fd)
         if status.st_size < self.size:
             raise Broken(f"{self.path.name} was cut from {self.size} to {status.st_size} bytes by someone else")
@@ -220,7 +216,8 @@ def last_link(path: Path) -> Link | None:
 def _read_tail(fd: int, path: Path, known: int = 0) -> tuple[int, bytes, Link | None]:
     """Offset of the end of the last whole line, the bytes after it, and the entry in that line.
 
-    `known` bytes are whole lines, and needn't be read again; `None` for the entry when no line was added to them.
+    `known` bytes are whole lines, and needn't be read again; `None` for the entry when no line was added to them. What
+    another writer added to them a moment ago is not hashed again, as long as it looks as writers make it.
     """
     size = os.lseek(fd, 0, os.SEEK_END)
     start = max(known, size - 2 * _TAIL)
@@ -230,11 +227,27 @@ def _read_tail(fd: int, path: Path, known: int = 0) -> tuple[int, bytes, Link | 
         raise Broken(f"{path} ends in more than {len(tail)} bytes without a newline")
     if end == 0:
         return start, tail, None
+    line = tail[tail.rfind(b"\n", 0, end - 1) + 1 : end - 1]
+    return start + end, tail[end:], (_link_as_made(line) if known else None) or _link_of(line, path)
+
+
+def _link_of(line: bytes, path: Path) -> Link:
     try:
-        entry = read_line(tail[tail.rfind(b"\n", 0, end - 1) + 1 : end - 1])
+        entry = read_line(line)
     except ValueError as error:
         raise Broken(f"the last line of {path} is not an entry: {error}") from error
-    return start + end, tail[end:], Link(entry["seq"], entry["hash"])
+    return Link(entry["seq"], entry["hash"])
+
+
+_HASH_FIRST = re.compile(rb'\{"hash":"([0-9a-f]{64})",')
+_SEQ = re.compile(rb',"seq":([1-9][0-9]{0,15})[,}]')
+
+
+def _link_as_made(line: bytes) -> Link | None:
+    """The link of a line in the form that writers give it: the hash first, and the last `seq` is the entry's own."""
+    hash_ = _HASH_FIRST.match(line)
+    seq = _SEQ.match(line, line.rfind(b',"seq":'))
+    return Link(int(seq[1]), hash_[1].decode()) if hash_ and seq and line.endswith(b"}") else None
 
 
 def _full(path: Path, why: str) -> str:
