@@ -92,12 +92,13 @@ class DurableMark:
 
     def read(self, segment: str) -> int:
         """Bytes of `segment` known to be on disk. Raises `OSError` when a sync of it failed, in whatever process."""
-        name, _, offset = self._file.content().partition(" ")
-        if name != segment:
+        name, _, offset = self._file.content().partition(b" ")
+        if name != segment.encode():
             return 0
-        if offset == _FAILED:
-            raise OSError(errno.EIO, "another process could not sync it")
-        return int(offset) if offset.isdigit() else 0
+        try:
+            return int(offset)
+        except ValueError:
+            raise OSError(errno.EIO, "another process could not sync it") from None
 
     def _try_acquire(self) -> bool:
         if not self._thread.acquire(blocking=False):

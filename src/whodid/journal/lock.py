@@ -69,9 +69,9 @@ class FileLock:
         """Tells every writer of the directory to look again, full disk or not. The lock is held."""
         os.ftruncate(self._fd, self.generation() + 1)
 
-    def content(self) -> str:
-        """The small text in the file."""
-        return os.pread(self._fd, _WIDTH, 0).decode(errors="replace").rstrip()
+    def content(self) -> bytes:
+        """The small text in the file, with spaces up to its width."""
+        return os.pread(self._fd, _WIDTH, 0)
 
     def replace(self, text: str) -> None:
         """Writes the text over the one before, of the same width, so that no reader sees half of each."""
