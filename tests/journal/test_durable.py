@@ -104,6 +104,20 @@ def test_a_mark_behind_the_end_of_the_data_is_lowered_when_the_segment_is_opened
     assert DurableMark(path / "durable").read(name(path)) == segment_of(path).stat().st_size
 
 
+def test_a_mark_that_can_not_be_written_costs_nothing_but_a_sync(
+    path: Path, syncs: Syncs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_lock: FileLock, _text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(FileLock, "replace", full)
+    first, second = Journal(path), Journal(path)
+    for writer in (first, second):
+        writer.append(draft())
+    assert syncs.count == 2
+    assert len({first.append(draft()).journal, second.append(draft()).journal}) == 1
+
+
 def test_cutting_half_a_line_lowers_the_mark(path: Path, syncs: Syncs) -> None:
     journal = Journal(path)
     journal.append(draft("a"))

@@ -19,6 +19,7 @@ import errno
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import JournalLocked
@@ -72,10 +73,14 @@ class DurableMark:
         try:
             end = sync()
         except OSError:
-            self._file.replace(f"{segment} {_FAILED}")
+            self._tell(f"{segment} {_FAILED}")
             raise
-        self._file.replace(f"{segment} {end}")
+        self._tell(f"{segment} {end}")
         return end
+
+    def _tell(self, text: str) -> None:
+        with suppress(OSError):  # a mark that lags behind costs a sync, nothing else
+            self._file.replace(text)
 
     def lower(self, segment: str, size: int) -> None:
         """Nothing behind `size` counts as on disk any more. Raises `JournalLocked` when that can't be said."""
