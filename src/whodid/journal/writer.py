@@ -75,7 +75,7 @@ class Journal:
     def _forget(self) -> None:
         """Nothing is open: at the start, after `close`, and in a forked child."""
         self._thread_lock = threading.Lock()
-        self._owner = 0
+        self._inside: set[int] = set()
         self._file_lock: FileLock | None = None
         self._chain: Chain | None = None
         self._group: GroupCommit[Draft, Written] = GroupCommit(self._write, self._try_sync)
@@ -194,9 +194,11 @@ class Journal:
 
     def _enter(self) -> Chain:
         """Takes both locks; `_leave` gives them back. The directory and chain are made at the first use."""
+        thread = get_ident()
+        again = thread in self._inside
+        self._inside.add(thread)  # before the lock is taken: a signal may come between any two steps
         if not self._thread_lock.acquire(False):  # by name it would take three times as long
-            self._wait_for_threads()
-        self._owner = get_ident()
+            self._wait_for_threads(again)
         try:
             if self._chain is None or self._file_lock is None:
                 directory = JournalDirectory(self.path, create=True)
@@ -205,20 +207,22 @@ class Journal:
             if not self._file_lock.try_acquire():
                 self._file_lock.acquire(self._lock_timeout)
         except BaseException as error:
-            self._owner = 0
+            self._inside.discard(thread)
             self._thread_lock.release()
             if isinstance(error, OSError):
                 raise _not_recorded(self.path, error) from error
             raise
         return self._chain
 
-    def _wait_for_threads(self) -> None:
-        if self._owner == get_ident():
+    def _wait_for_threads(self, again: bool) -> None:
+        """`again` says that this very thread has begun to take the lock before."""
+        if again:
             raise JournalLocked(
                 "audit() was called while this very thread was recording, from a signal handler or a finalizer; "
                 "nothing was recorded. Let the handler set a flag, and record from the main line of the program"
             )
         if not self._thread_lock.acquire(timeout=self._lock_timeout):
+            self._inside.discard(get_ident())
             raise JournalLocked(
                 f"another thread of this process has been writing to {self.path} for {self._lock_timeout:g} s; "
                 "nothing was recorded. Check the disk"
@@ -230,7 +234,7 @@ class Journal:
             self._file_lock.release()
         if isinstance(error, OSError):
             self._let_go()  # the directory may be another one by now
-        self._owner = 0
+        self._inside.discard(get_ident())
         self._thread_lock.release()
         if isinstance(error, OSError):
             raise _not_recorded(self.path, error) from error
