@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-ism browser lint types events imports check format bench lock generated clean
+.PHONY: help demo test test-fast test-ism browser soak lint types events imports check format bench lock generated clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ test-fast: $(READY) ## Run the tests that need no server
 
 test-ism: $(READY) ## Run the tests for a cluster with ISM, given by WHODID_TEST_OPENSEARCH
 	$(BIN)/python -m pytest -m ism
+
+soak: $(READY) ## Run the long form of the fault tests: thousands of kills, half an hour
+	WHODID_TEST_SOAK=1 $(BIN)/python -m pytest -m soak --durations=0
 
 browser: ## Install Chromium for the browser tests, where there is none (Debian's package)
 	@command -v "$${WHODID_TEST_CHROMIUM:-chromium}" >/dev/null || command -v google-chrome >/dev/null || { \

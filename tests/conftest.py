@@ -31,6 +31,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked `soak` take minutes each: they are there for `make soak` alone."""
+    if os.environ.get("WHODID_TEST_SOAK"):
+        return
+    soaking = [item for item in items if item.get_closest_marker("soak")]
+    config.hook.pytest_deselected(items=soaking)
+    items[:] = [item for item in items if item not in soaking]
+
+
 @pytest.fixture
 def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
     """A corner of the real cluster for this test alone, set up and empty."""

@@ -29,6 +29,7 @@ from whodid.opensearch.security import role_name
 from whodid.opensearch.setup import apply, plan
 from whodid.settings import Settings
 from whodid.shipper import Shipper
+from whodid.shipper.observation import Moved
 from whodid.shipper.service import connected_shipper
 from whodid.verify import verify_stored
 
@@ -163,7 +164,9 @@ def test_the_writers_role_is_all_that_the_shipper_needs(cluster: Cluster, tmp_pa
     replace(cluster.place, settings=settings).record(2)
     told: list[str] = []
     stop = threading.Event()
-    shipper = connected_shipper(settings, tell=told.append, stop=stop, on_progress=lambda progress: stop.set())
+    shipper = connected_shipper(
+        settings, tell=told.append, stop=stop, observe=lambda step: stop.set() if isinstance(step, Moved) else None
+    )
     progress = shipper.run()
     assert (progress.shipped, progress.dead_letters, progress.waiting) == (2, 0, "")
     [said] = told  # this cluster has no ISM, and a writer deletes nothing

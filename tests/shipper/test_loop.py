@@ -22,9 +22,14 @@ from whodid.opensearch.bulk import Document, Verdict
 from whodid.settings import Settings
 from whodid.shipper import Progress, Shipper
 from whodid.shipper.dates import Dates
+from whodid.shipper.observation import Answered, Moved, Observation, Observe, Synced, Waiting
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
-STORED, REFUSED, WAIT = Verdict("stored"), Verdict("refused", "mapper_parsing_exception: no"), Verdict("wait", "busy")
+STORED, REFUSED, WAIT = (
+    Verdict("stored"),
+    Verdict("refused", "mapper_parsing_exception: no"),
+    Verdict("wait", "busy", "throttled"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +74,14 @@ class Cluster:
 
 def target(document: Document) -> str:
     return document.raw.split(b'"target":"')[1].split(b'"')[0].decode()
+
+
+def moves(tell: Callable[[Progress], object]) -> Observe:
+    def observe(observation: Observation) -> None:
+        if isinstance(observation, Moved):
+            tell(observation.progress)
+
+    return observe
 
 
 def acknowledged(settings: Settings, journal: str) -> int:
@@ -145,13 +158,27 @@ def test_run_waits_for_ever_and_says_why(settings: Settings) -> None:
     record(settings, "a")
     cluster = Cluster(lambda _document: STORED if len(cluster.requests) > 200 else WAIT)
     said: list[str] = []
-    shipper = Shipper(settings, cluster.send, on_progress=lambda progress: said.append(progress.waiting))
+    shipper = Shipper(settings, cluster.send, observe=moves(lambda progress: said.append(progress.waiting)))
     thread = threading.Thread(target=shipper.run)
     thread.start()
     eventually(lambda: cluster.stored)
     shipper.stop.set()
     thread.join(10)
     assert (len(cluster.stored), said[0], said[-1]) == (1, "busy", "")
+
+
+def test_each_step_is_told(settings: Settings) -> None:
+    record(settings, "a", "b")
+    told: list[Observation] = []
+    cluster = Cluster(lambda _document: STORED if len(cluster.requests) > 1 else WAIT)
+    Shipper(settings, cluster.send, observe=told.append).run_once()
+    size = sum(len(document.raw) for document in cluster.stored.values())
+    answered = [step for step in told if isinstance(step, Answered)]
+    assert [(step.entries, step.bytes) for step in answered] == [(2, size)] * 2
+    assert all(step.seconds >= 0 for step in answered)
+    assert [step for step in told if isinstance(step, Waiting)] == [Waiting("throttled", "busy", 2)]
+    assert [type(step) for step in told if isinstance(step, Synced)] == [Synced]
+    assert told[-1] == Moved(Progress(shipped=2))
 
 
 def test_once_gives_up_after_its_patience_and_leaves_all_in_the_journal(settings: Settings) -> None:
@@ -184,7 +211,7 @@ def test_a_refused_entry_is_a_dead_letter_before_the_position_passes_it(settings
     def note(_progress: Progress) -> None:
         kept.append((acknowledged(settings, positions[0].journal), len(read_dead_letters(directory))))
 
-    shipper = Shipper(replace(settings, bulk_entries=3), cluster.send, on_progress=note)
+    shipper = Shipper(replace(settings, bulk_entries=3), cluster.send, observe=moves(note))
     assert shipper.run_once() == Progress(shipped=4, dead_letters=1)
     assert kept == [(3, 1), (5, 1)]
     [letter] = read_dead_letters(directory).values()
@@ -233,7 +260,7 @@ def test_a_stop_in_between_leaves_the_rest_for_the_next_start(settings: Settings
         replace(settings, bulk_entries=10),
         cluster.send,
         stop=stop,
-        on_progress=lambda progress: stop.set() if progress.waiting else None,
+        observe=moves(lambda progress: stop.set() if progress.waiting else None),
     )
     assert shipper.run() == Progress(shipped=10, waiting="busy")
     assert acknowledged(settings, first.journal) == 10

@@ -15,7 +15,7 @@ import click
 from ..settings import Settings
 
 if TYPE_CHECKING:
-    from ..shipper import Progress
+    from ..shipper.observation import Observation
 
 __all__ = ["ship"]
 
@@ -48,7 +48,7 @@ def ship(settings: Settings, once: bool, patience: float, as_json: bool) -> None
     stop = threading.Event()
     _stop_on_signals(stop)
     reporter = _Reporter(directory_status(settings.journal_dir).backlog if once else None)
-    shipper = connected_shipper(settings, stop=stop, on_progress=reporter, tell=lambda text: click.echo(text, err=True))
+    shipper = connected_shipper(settings, stop=stop, observe=reporter, tell=lambda text: click.echo(text, err=True))
     progress = shipper.run_once(patience) if once else shipper.run()
     backlog = directory_status(settings.journal_dir).backlog
     if as_json:
@@ -77,7 +77,12 @@ class _Reporter:
         self._total = total
         self._waiting = ""
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, observation: Observation) -> None:
+        from ..shipper.observation import Moved
+
+        if not isinstance(observation, Moved):
+            return
+        progress = observation.progress
         if progress.waiting and progress.waiting != self._waiting:
             click.echo(f"waiting: {progress.waiting}", err=True)
         self._waiting = progress.waiting

@@ -8,7 +8,8 @@ quarantined and counted, and stops nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,16 @@ class Damaged:
 
 
 class JournalReader:
-    """Reads one journal from the entry after `after` on, and goes on from where it stopped at each call."""
+    """Reads one journal from the entry after `after` on, and goes on from where it stopped at each call.
 
-    def __init__(self, journal: Path, after: int = 0) -> None:
+    `on_sync` is told how many seconds each sync took.
+    """
+
+    def __init__(
+        self, journal: Path, after: int = 0, *, on_sync: Callable[[float], None] = lambda seconds: None
+    ) -> None:
         self._journal = journal
+        self._on_sync = on_sync
         self._after = after
         self._skipping = after > 0
         self._segment: Path | None = None
@@ -73,7 +80,7 @@ class JournalReader:
     def _read_segment(self, path: Path, max_bytes: int) -> list[Line | Damaged] | None:
         """What the next bytes hold, perhaps only lines to skip; `None` at the end of the segment."""
         try:
-            start, data = self._offset, _synced_bytes(path, self._offset, max_bytes)
+            start, data = self._offset, self._synced_bytes(path, self._offset, max_bytes)
         except FileNotFoundError:  # pruned since it was listed: everything in it was acknowledged
             return None
         end = data.rfind(b"\n") + 1
@@ -81,6 +88,25 @@ class JournalReader:
             return None
         self._offset += end
         return [line for line in _parse(path, start, data[:end]) if self._wanted(line)]
+
+    def _synced_bytes(self, path: Path, offset: int, max_bytes: int) -> bytes:
+        """Bytes from `offset` on that are on disk: at least one whole line if there is one."""
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            size = os.fstat(fd).st_size
+            if size <= offset:
+                return b""
+            began = time.perf_counter()
+            datasync(fd)
+            self._on_sync(time.perf_counter() - began)
+            wanted = min(size - offset, max_bytes)
+            data = os.pread(fd, wanted, offset)
+            while b"\n" not in data and len(data) < size - offset:
+                wanted = min(size - offset, 2 * wanted)
+                data = os.pread(fd, wanted, offset)
+            return data
+        finally:
+            os.close(fd)
 
     def _wanted(self, line: Line | Damaged) -> bool:
         """Whether a line comes after `after`; a damaged one right behind it does."""
@@ -95,24 +121,6 @@ class JournalReader:
 def _holding(found: list[Path], seq: int) -> Path:
     """The segment in which entry `seq` is, or will be."""
     return next((path for path in reversed(found) if int(path.stem) <= seq), found[0])
-
-
-def _synced_bytes(path: Path, offset: int, max_bytes: int) -> bytes:
-    """Bytes from `offset` on that are on disk: at least one whole line if there is one."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        size = os.fstat(fd).st_size
-        if size <= offset:
-            return b""
-        datasync(fd)
-        wanted = min(size - offset, max_bytes)
-        data = os.pread(fd, wanted, offset)
-        while b"\n" not in data and len(data) < size - offset:
-            wanted = min(size - offset, 2 * wanted)
-            data = os.pread(fd, wanted, offset)
-        return data
-    finally:
-        os.close(fd)
 
 
 def _parse(path: Path, offset: int, data: bytes) -> Iterator[Line | Damaged]:

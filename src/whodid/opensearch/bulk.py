@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["Document", "Verdict", "send_bulk"]
+__all__ = ["Cause", "Document", "Verdict", "send_bulk"]
 
 _REFUSED = {
     "mapper_parsing_exception",
@@ -42,12 +42,21 @@ class Document:
     raw: bytes
 
 
+Cause = Literal[
+    "", "no_connection", "time_out", "throttled", "too_large", "unavailable", "no_rights", "blocked", "answer"
+]
+"""What a document waits for: a connection, an answer, less to do (429), a smaller request (413), a server or shard that
+is away (5xx), a right or a password (401, 403), a block, a closed or missing index to be mended, or an answer that
+can be understood. `""` where nothing is waited for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What became of one document; `reason` in OpenSearch's words unless it was stored."""
 
     kind: Literal["stored", "refused", "wait"]
     reason: str = ""
+    cause: Cause = ""
 
 
 STORED = Verdict("stored")
@@ -56,14 +65,16 @@ STORED = Verdict("stored")
 def send_bulk(client: OpenSearch, documents: Sequence[Document], timeout: float) -> list[Verdict]:
     """Sends the documents and returns a verdict for each, in order. Raises nothing that a retry could mend."""
     from opensearchpy import ConnectionError as NoConnection
-    from opensearchpy import ImproperlyConfigured, SerializationError, TransportError
+    from opensearchpy import ConnectionTimeout, ImproperlyConfigured, SerializationError, TransportError
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecation headers of the server are for `whodid doctor`
             answer = client.bulk(body=_body(documents), params={"filter_path": _FILTER, "request_timeout": timeout})
+    except ConnectionTimeout as error:
+        return [Verdict("wait", f"no answer in time: {_brief(error)}", "time_out")] * len(documents)
     except NoConnection as error:
-        return [Verdict("wait", f"no connection: {_brief(error)}")] * len(documents)
+        return [Verdict("wait", f"no connection: {_brief(error)}", "no_connection")] * len(documents)
     except ImproperlyConfigured:
         raise
     except TransportError as error:
@@ -72,7 +83,8 @@ def send_bulk(client: OpenSearch, documents: Sequence[Document], timeout: float)
         answer = None
     items = answer.get("items") if isinstance(answer, dict) else None
     if not isinstance(items, list) or len(items) != len(documents):
-        return [Verdict("wait", "the answer was not that of a bulk request; is a proxy in between?")] * len(documents)
+        reason = "the answer was not that of a bulk request; is a proxy in between?"
+        return [Verdict("wait", reason, "answer")] * len(documents)
     return [_judge(item) for item in items]
 
 
@@ -91,7 +103,7 @@ def _whole_request_failed(
     reason = f"HTTP {error.status_code}: {_brief(error)}"
     to_blame = error.status_code == 400 and _is_opensearch(error)
     if not to_blame and (error.status_code != 413 or len(documents) == 1):
-        return [Verdict("wait", reason)] * len(documents)
+        return [Verdict("wait", reason, _cause_of(error.status_code))] * len(documents)
     if len(documents) == 1:
         return [Verdict("refused", reason)]
     half = len(documents) // 2
@@ -109,7 +121,7 @@ def _is_opensearch(error: Any) -> bool:
 def _judge(item: Any) -> Verdict:
     result = item.get("create") if isinstance(item, dict) else None
     if not isinstance(result, dict):
-        return Verdict("wait", "an item of the answer was not understood")
+        return Verdict("wait", "an item of the answer was not understood", "answer")
     status = result.get("status")
     if status in {200, 201, 409}:
         return STORED
@@ -117,7 +129,24 @@ def _judge(item: Any) -> Verdict:
     kind, reason = (error.get("type", ""), error.get("reason", "")) if isinstance(error, dict) else ("", str(error))
     why = f"{kind}: {reason}" + _cause(error)
     refused = kind in _REFUSED or (kind == "illegal_argument_exception" and str(reason).startswith(_IMMENSE))
-    return Verdict("refused" if refused else "wait", why)
+    return Verdict("refused", why) if refused else Verdict("wait", why, _cause_of(status, kind))
+
+
+_BLOCKS = {"cluster_block_exception", "index_closed_exception", "index_not_found_exception"}
+
+
+def _cause_of(status: object, error_type: str = "") -> Cause:
+    if error_type in _BLOCKS:  # whatever their status, which may be 429 for a full disk and 403 for a read-only index
+        return "blocked"
+    if status == 429:
+        return "throttled"
+    if status == 413:
+        return "too_large"
+    if status in {401, 403}:
+        return "no_rights"
+    if isinstance(status, int) and status >= 500:
+        return "unavailable"
+    return "blocked"
 
 
 def _cause(error: Any) -> str:

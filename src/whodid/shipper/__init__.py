@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .loop import Progress, Shipper
+from .loop import Shipper
+from .observation import Progress
 
 __all__ = ["Progress", "Shipper"]

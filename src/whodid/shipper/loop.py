@@ -15,7 +15,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from ..dead_letters import DeadLetter, keep_dead_letters
 from ..entry import document_id, partition_name
@@ -26,8 +25,9 @@ from ..journal.lock import FileLock
 from ..opensearch.bulk import Document, Verdict
 from ..settings import Settings
 from .dates import Dates
+from .observation import Answered, Moved, Observe, Progress, Synced, Waiting
 
-__all__ = ["Progress", "Shipper"]
+__all__ = ["Shipper"]
 
 Send = Callable[[Sequence[Document]], list[Verdict]]
 """Stores documents and returns a verdict for each: `opensearch.bulk.send_bulk` with its client bound."""
@@ -37,20 +37,10 @@ _SMALLEST_BATCH = 50
 """Entries a request, when the cluster keeps saying that it has too much to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a shipper is: entries since it started. `waiting` says why it can't go on, in words."""
-
-    shipped: int = 0
-    dead_letters: int = 0
-    damaged: int = 0
-    waiting: str = ""
-
-
 class Shipper:
     """Ships one journal directory. `send` and `dates` are how it meets the cluster; `stop` ends it between requests.
 
-    `on_progress` is called after each batch and before each pause.
+    `observe` is told of each step.
     """
 
     def __init__(
@@ -60,7 +50,7 @@ class Shipper:
         *,
         dates: Dates | None = None,
         stop: threading.Event | None = None,
-        on_progress: Callable[[Progress], None] = lambda progress: None,
+        observe: Observe = lambda observation: None,
         chores: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -70,7 +60,7 @@ class Shipper:
         self._settings = settings
         self._send = send
         self._dates = dates or Dates.unlimited()
-        self._on_progress = on_progress
+        self._observe = observe
         self._chores = chores
         self._monotonic = monotonic
         self._readers: dict[str, JournalReader] = {}
@@ -138,7 +128,11 @@ class Shipper:
     def _reader(self, journal: str) -> JournalReader:
         if journal not in self._readers:
             acknowledged = Acknowledged.read(self.directory.journal(journal))
-            self._readers[journal] = JournalReader(self.directory.journal(journal), acknowledged.seq)
+            self._readers[journal] = JournalReader(
+                self.directory.journal(journal),
+                acknowledged.seq,
+                on_sync=lambda seconds: self._observe(Synced(seconds)),
+            )
         return self._readers[journal]
 
     def _ship(self, journal: str, lines: Sequence[Line | Damaged]) -> bool:
@@ -173,7 +167,9 @@ class Shipper:
         size = len(documents)
         while documents:
             batch, rest = documents[:size], documents[size:]
+            began = self._monotonic()
             judged = list(zip(batch, self._send(batch), strict=True))
+            self._observe(Answered(self._monotonic() - began, len(batch), sum(len(item.raw) for item in batch)))
             refused += [_dead_letter(document, verdict) for document, verdict in judged if verdict.kind == "refused"]
             waiting = [(document, verdict) for document, verdict in judged if verdict.kind == "wait"]
             documents = [*(document for document, _ in waiting), *rest]
@@ -182,7 +178,9 @@ class Shipper:
             else:
                 size = max(_SMALLEST_BATCH, len(batch) // 2)
             if waiting:
-                self._report(waiting=waiting[0][1].reason)
+                first = waiting[0][1]
+                self._observe(Waiting(first.cause, first.reason, len(waiting)))
+                self._report(waiting=first.reason)
                 seconds = random.uniform(0, pause)  # noqa: S311 (spreads retries, keeps no secret)
                 if self._monotonic() - answered >= self._patience or self.stop.wait(seconds):
                     return None
@@ -196,7 +194,7 @@ class Shipper:
             self.progress.damaged + damaged,
             waiting,
         )
-        self._on_progress(self.progress)
+        self._observe(Moved(self.progress))
 
 
 def _dead_letter(document: Document, verdict: Verdict) -> DeadLetter:

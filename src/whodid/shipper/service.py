@@ -15,7 +15,8 @@ from ..opensearch.template import template_name
 from ..settings import Settings, retention_days
 from .dates import Dates
 from .enforcer import Enforcer
-from .loop import Progress, Shipper
+from .loop import Shipper
+from .observation import Observe
 
 __all__ = ["Cluster", "connected_shipper", "ship_in_background", "stop_background_shipping"]
 
@@ -34,7 +35,7 @@ class Cluster:
         if not self._ready:
             reason = self._why_not_ready()
             if reason:
-                return [Verdict("wait", reason)] * len(documents)
+                return [Verdict("wait", reason, "blocked")] * len(documents)
             self._ready = True
         return send_bulk(self.client, documents, self._settings.opensearch_timeout)
 
@@ -68,7 +69,7 @@ def connected_shipper(
     settings: Settings,
     *,
     stop: threading.Event | None = None,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    observe: Observe = lambda observation: None,
     tell: Callable[[str], None] | None = None,
 ) -> Shipper:
     """A shipper for the cluster in the settings. Raises `SettingsError`; an unreachable cluster is waited for.
@@ -78,7 +79,7 @@ def connected_shipper(
     cluster = Cluster(settings)
     dates = Dates(retention_days(settings.retention), cluster.now)
     enforcer = Enforcer(cluster.client, settings, tell or _warn)
-    return Shipper(settings, cluster.send, dates=dates, stop=stop, on_progress=on_progress, chores=enforcer)
+    return Shipper(settings, cluster.send, dates=dates, stop=stop, observe=observe, chores=enforcer)
 
 
 def _warn(message: str) -> None:
