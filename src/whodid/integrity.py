@@ -9,6 +9,7 @@ specification and test vectors; tests/independent.py checks them without this pa
 from __future__ import annotations
 
 import os
+from binascii import unhexlify
 from collections import deque
 from collections.abc import Collection, Mapping
 from hashlib import sha256
@@ -19,11 +20,10 @@ import orjson
 from .canonical import canonical
 from .entry import why_unreadable
 
-__all__ = ["CHAIN_BYTES", "Draft", "commitment", "entry_hash", "read_line"]
+__all__ = ["CHAIN_BYTES", "Draft", "commitment", "entry_hash", "read_line", "sealed_hash"]
 
 _OUTSIDE_HASH = ("hash", "salts", "erased")
 _HASH_PREFIX = b'{"hash":"'
-_HASH_END = len(_HASH_PREFIX) + 64
 
 
 def commitment(salt: bytes, value: object) -> str:
@@ -150,25 +150,32 @@ def read_line(line: bytes) -> dict[str, Any]:
 
 
 def _line_hash(line: bytes, entry: dict[str, Any]) -> str:
-    if "erased" not in entry and line.startswith(_HASH_PREFIX):
-        hash_ = _hash_of_bytes(line, entry)
-        if hash_ == entry.get("hash"):
-            return hash_
-    return entry_hash(entry)
+    hash_ = sealed_hash(line)
+    return hash_ if hash_ is not None and hash_ == entry.get("hash") else entry_hash(entry)
 
 
-def _hash_of_bytes(line: bytes, entry: dict[str, Any]) -> str:
-    """The hash of a line as `Draft` makes it, from its own bytes: any other line has another hash."""
-    body = line[_HASH_END + 2 :]
-    salts = entry.get("salts")
-    if isinstance(salts, dict):
-        _, _, body = body.partition(b"},")
-        for name, salt in salts.items():
-            value = entry.get(name)
-            if not isinstance(value, str) or not isinstance(salt, str):
-                return ""
-            data = orjson.dumps(value)
-            key = name.encode()
-            hidden = sha256(bytes.fromhex(salt) + data).hexdigest().encode()
-            body = body.replace(b'"%b":%b' % (key, data), b'"%b":"sha256:%b"' % (key, hidden), 1)
-    return sha256(b"{" + body).hexdigest()
+def sealed_hash(line: bytes) -> str | None:
+    """The hash of a line in the form that `Draft.seal` gives it, from its bytes alone; of any other line, another hash.
+
+    `None` when the line doesn't even begin in that form.
+    """
+    if line[:9] != _HASH_PREFIX or line[73:75] != b'",':
+        return None
+    if line[74:84] != b',"salts":{':
+        return sha256(b"{" + line[75:]).hexdigest()
+    end = line.find(b"}", 84)
+    if line[end : end + 3] != b'},"':
+        return None
+    body = b"{" + line[end + 2 :]
+    for salt in line[84:end].split(b","):
+        name, value = salt[:-34], salt[-33:-1]
+        if salt[-36:-33] != b'":"' or salt[-1:] != b'"':
+            return None
+        start = body.find(name + b'"') + len(name)
+        stop = body.find(b'"', start + 1) + 1
+        try:
+            hidden = sha256(unhexlify(value) + body[start:stop]).hexdigest()
+        except ValueError:
+            return None
+        body = b'%b"sha256:%b"%b' % (body[:start], hidden.encode(), body[stop:])
+    return sha256(body).hexdigest()

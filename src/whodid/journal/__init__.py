@@ -1,16 +1,17 @@
 """The journal: the durable, hash-chained, append-only local file sequence, one a directory.
 
 `directory` says what lies where; `lock`, `segment`, `durable`, `chain`, `append`, `group` and `writer` append;
-`reader`, `position` and `pruning` serve the shipper.
+`line`, `reader`, `position` and `pruning` serve the shipper.
 """
 
 from __future__ import annotations
 
 from .append import Position
 from .directory import JournalDirectory
+from .line import Damaged, Line
 from .position import Acknowledged
 from .pruning import prune
-from .reader import Damaged, JournalReader, Line, read_entries
+from .reader import JournalReader, read_entries
 from .writer import Journal
 
 __all__ = [

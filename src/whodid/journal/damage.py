@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 
 from .directory import JournalDirectory, append_line, read_lines
-from .reader import Damaged
+from .line import Damaged
 
 __all__ = ["count_damaged", "keep_damaged"]
 

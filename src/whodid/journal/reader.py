@@ -10,35 +10,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..integrity import read_line
 from .directory import JournalDirectory, segments
+from .line import Damaged, Line, parse_lines
 from .segment import datasync
 
-__all__ = ["Damaged", "JournalReader", "Line", "new_entries", "read_entries"]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One journalled entry: `raw` is its line without the newline, `entry` the same parsed."""
-
-    seq: int
-    hash: str
-    raw: bytes
-    entry: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Damaged:
-    """A line whose hash does not fit, or that is no entry at all."""
-
-    segment: Path
-    offset: int
-    raw: bytes
-    reason: str
+__all__ = ["JournalReader", "new_entries", "read_entries"]
 
 
 class JournalReader:
@@ -87,7 +66,7 @@ class JournalReader:
         if not end:
             return None
         self._offset += end
-        return [line for line in _parse(path, start, data[:end]) if self._wanted(line)]
+        return [line for line in parse_lines(path, start, data[:end]) if self._wanted(line)]
 
     def _synced_bytes(self, path: Path, offset: int, max_bytes: int) -> bytes:
         """Bytes from `offset` on that are on disk: at least one whole line if there is one."""
@@ -121,16 +100,6 @@ class JournalReader:
 def _holding(found: list[Path], seq: int) -> Path:
     """The segment in which entry `seq` is, or will be."""
     return next((path for path in reversed(found) if int(path.stem) <= seq), found[0])
-
-
-def _parse(path: Path, offset: int, data: bytes) -> Iterator[Line | Damaged]:
-    for raw in data[:-1].split(b"\n"):
-        try:
-            entry = read_line(raw)
-            yield Line(entry["seq"], entry["hash"], raw, entry)
-        except ValueError as error:
-            yield Damaged(path, offset, raw, str(error))
-        offset += len(raw) + 1
 
 
 def read_entries(journal_dir: str | Path) -> Iterator[dict[str, Any]]:

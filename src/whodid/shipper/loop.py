@@ -152,12 +152,12 @@ class Shipper:
 
     def _address(self, line: Line) -> Document | DeadLetter:
         """Where an entry goes, or why it may not go anywhere."""
-        entry_id = document_id(line.entry["journal"], line.seq, line.hash)
-        date = line.entry.get("creation_date")
+        entry_id = document_id(line.journal, line.seq, line.hash)
+        date = line.date
         reason = self._dates.why_refused(date)
         if reason is not None:
             return DeadLetter(entry_id, "", reason, line.raw.decode())
-        index = partition_name(self._settings.index_prefix, self._settings.partition, str(date))
+        index = partition_name(self._settings.index_prefix, self._settings.partition, date)
         return Document(entry_id, index, line.raw)
 
     def _deliver(self, documents: Sequence[Document]) -> list[DeadLetter] | None:
