@@ -77,6 +77,9 @@ class Settings:
     ship: bool = False
     bulk_bytes: int = 5 * 1024 * 1024
     bulk_entries: int = 5000
+    bulks_in_flight: int = 2
+    ship_rate: int = 0
+    drain_timeout: float = 10.0
     poll_interval: float = 1.0
 
     def __post_init__(self) -> None:
@@ -229,10 +232,10 @@ def _check_ranges(settings: Settings) -> None:
     for name in ("lock_timeout", "opensearch_timeout", "poll_interval", "segment_age"):
         if not 0 < getattr(settings, name) < float("inf"):
             raise SettingsError(f"{name} must be more than 0 seconds")
-    for name in ("segment_bytes", "bulk_bytes", "bulk_entries", "number_of_shards"):
+    for name in ("segment_bytes", "bulk_bytes", "bulk_entries", "bulks_in_flight", "number_of_shards"):
         if getattr(settings, name) < 1:
             raise SettingsError(f"{name} must be at least 1")
-    for name in ("keep_days", "max_bytes"):
+    for name in ("keep_days", "max_bytes", "ship_rate", "drain_timeout"):
         if not 0 <= getattr(settings, name) < float("inf"):
             raise SettingsError(f"{name} must not be negative")
 

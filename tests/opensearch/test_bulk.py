@@ -180,20 +180,12 @@ def test_a_cluster_that_hangs_waits_after_the_time_out(front: Make) -> None:
     assert verdict.kind == "wait"
 
 
-def test_a_request_that_is_too_large_is_halved_until_it_fits(front: Make) -> None:
-    def answer(ids: list[str]) -> Answer:
-        return items(*[STORED] * len(ids)) if len(ids) <= 3 else (413, "text/html", b"<html>Too Large</html>")
-
-    sent = front(answer)
-    verdicts = send_bulk(sent.client, documents(10), 5)
-    assert [verdict.kind for verdict in verdicts] == ["stored"] * 10
-    assert [id_ for ids in sent.requests if len(ids) <= 3 for id_ in ids] == [str(n) for n in range(10)]
-
-
-def test_one_entry_that_is_too_large_for_what_is_in_between_waits_until_that_is_mended(front: Make) -> None:
-    sent = front(lambda ids: (413, "text/html", b"") if "1" in ids else items(*[STORED] * len(ids)))
-    verdicts = send_bulk(sent.client, documents(3), 5)
-    assert [verdict.kind for verdict in verdicts] == ["stored", "wait", "stored"]
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_request_that_is_too_large_waits_for_a_smaller_one(front: Make, count: int) -> None:
+    sent = front(lambda _ids: (413, "text/html", b"<html>Too Large</html>"))
+    verdicts = send_bulk(sent.client, documents(count), 5)
+    assert [(verdict.kind, verdict.cause) for verdict in verdicts] == [("wait", "too_large")] * count
+    assert len(sent.requests) == 1
 
 
 def test_one_entry_that_makes_the_whole_request_a_400_is_found_by_halving(front: Make) -> None:

@@ -34,7 +34,7 @@ STORED, REFUSED, WAIT = (
 
 @pytest.fixture(autouse=True)
 def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whodid.shipper.loop.random.uniform", lambda _low, _high: 0.0)
+    monkeypatch.setattr("whodid.shipper.flow.random.uniform", lambda _low, _high: 0.0)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_everything_is_sent_as_it_stands_in_the_journal_and_acknowledged(setting
     assert acknowledged(settings, positions[0].journal) == 5
     lines = (Path(settings.journal_dir) / positions[0].journal / f"{1:020d}.ndjson").read_bytes().splitlines()
     assert [document.raw for document in cluster.stored.values()] == lines
-    assert {document.index for document in cluster.stored.values()} == {"whodid-audit-2026.11"}
+    assert {document.partition for document in cluster.stored.values()} == {"whodid-audit-2026.11"}
 
 
 def test_a_second_run_sends_only_what_is_new(settings: Settings) -> None:
@@ -375,8 +375,135 @@ def test_a_cluster_with_too_much_to_do_gets_smaller_requests(settings: Settings)
     record(settings, *numbered(400))
     cluster = Cluster(lambda _document: WAIT if cluster.requests[-1] > 120 else STORED)
     assert Shipper(settings, cluster.send).run_once() == Progress(shipped=400)
-    assert cluster.requests == [400, 200, 100, 100, 100, 100]
-    assert cluster.seen == numbered(400)
+    assert cluster.requests[:3] == [400, 200, 99]
+    assert max(cluster.requests[2:]) <= 130  # and a little more each time, to find out
+    assert sorted(cluster.seen) == numbered(400)
+
+
+@pytest.mark.parametrize("fits", [1000, 3])
+def test_what_is_too_large_for_a_proxy_in_between_goes_in_smaller_requests(settings: Settings, fits: int) -> None:
+    record(settings, *numbered(40))
+    too_large = Verdict("wait", "HTTP 413", "too_large")
+    cluster = Cluster(lambda _document: too_large if cluster.requests[-1] > fits else STORED)
+    small = replace(settings, bulk_bytes=5 * 1024 * 1024 if fits == 1000 else 10_000)
+    assert Shipper(small, cluster.send).run_once() == Progress(shipped=40)
+    assert cluster.requests.count(40) <= 1
+    assert sorted(cluster.seen) == numbered(40)
+
+
+def test_one_entry_that_is_too_large_for_a_proxy_holds_up_no_other(settings: Settings) -> None:
+    record(settings, *numbered(9))
+    too_large = Verdict("wait", "HTTP 413", "too_large")
+    cluster = Cluster(
+        lambda document: too_large if target(document) == "0003" and len(cluster.requests) < 50 else STORED
+    )
+    assert Shipper(settings, cluster.send).run_once() == Progress(shipped=9)
+    assert cluster.seen == [*(name for name in numbered(9) if name != "0003"), "0003"]
+
+
+class Gate(Cluster):
+    """A cluster that answers a request only once the test opens its gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: dict[str, threading.Event] = {}
+
+    def send(self, documents: Sequence[Document]) -> list[Verdict]:
+        gate = self.waiting.setdefault(target(documents[0]), threading.Event())
+        gate.wait(20)
+        return super().send(documents)
+
+
+def test_several_requests_are_under_way_and_the_position_follows_the_oldest(settings: Settings) -> None:
+    [first, *_] = record(settings, *numbered(60))
+    cluster = Gate()
+    shipper = Shipper(replace(settings, bulk_entries=10, bulks_in_flight=3), cluster.send)
+    thread = threading.Thread(target=shipper.run)
+    thread.start()
+    eventually(lambda: len(cluster.waiting) == 3)
+    for name in ("0020", "0010"):
+        cluster.waiting[name].set()
+    eventually(lambda: len(cluster.stored) == 20)
+    assert (acknowledged(settings, first.journal), len(cluster.waiting)) == (0, 4)  # one more is held ready, no others
+    cluster.waiting["0000"].set()
+    eventually(lambda: acknowledged(settings, first.journal) == 30)
+    eventually(lambda: len(cluster.waiting) == 6)
+    for gate in cluster.waiting.values():
+        gate.set()
+    eventually(lambda: acknowledged(settings, first.journal) == 60)
+    shipper.stop.set()
+    thread.join(10)
+    assert sorted(cluster.seen) == numbered(60)
+
+
+def test_a_stop_ships_what_is_left_and_then_what_the_farewell_records(settings: Settings) -> None:
+    [first, *_] = record(settings, *numbered(300))
+    cluster = Cluster()
+    stop = threading.Event()
+    said: list[int] = []
+
+    def farewell() -> bool:
+        said.append(acknowledged(settings, first.journal))
+        record(settings, "goodbye")
+        return True
+
+    small = replace(settings, bulk_entries=10, drain_timeout=20.0)
+    stopped_at_once = moves(lambda progress: stop.set())
+    shipper = Shipper(small, cluster.send, stop=stop, observe=stopped_at_once, farewell=farewell)
+    assert shipper.run() == Progress(shipped=301)
+    assert (said, cluster.seen[-1], acknowledged(settings, first.journal)) == ([300], "goodbye", 301)
+
+
+def test_a_stop_without_a_cluster_ends_after_the_drain_timeout_without_a_farewell(settings: Settings) -> None:
+    record(settings, "a")
+    stop = threading.Event()
+    shipper = Shipper(
+        replace(settings, drain_timeout=0.3),
+        Cluster(lambda _document: WAIT).send,
+        stop=stop,
+        observe=moves(lambda progress: stop.set()),
+        farewell=pytest.fail,
+    )
+    assert shipper.run() == Progress(waiting="busy")
+
+
+def test_a_request_that_hangs_at_a_stop_is_left_behind(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whodid.shipper.loop._LAST_WORD", 0.1)
+    [first] = record(settings, "a")
+    cluster = Gate()
+    shipper = Shipper(replace(settings, drain_timeout=0.0), cluster.send)
+    thread = threading.Thread(target=shipper.run)
+    thread.start()
+    eventually(lambda: cluster.waiting)
+    shipper.stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert acknowledged(settings, first.journal) == 0
+    cluster.waiting["a"].set()
+
+
+def test_a_full_disk_at_the_acknowledgement_costs_no_second_request(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [first, *_] = record(settings, *numbered(5))
+    cluster = Cluster()
+    write, failures = Acknowledged.write, iter(range(3))
+
+    def full(position: Acknowledged, journal: Path) -> None:
+        if next(failures, None) is not None:
+            raise OSError(28, "No space left on device")
+        write(position, journal)
+
+    monkeypatch.setattr(Acknowledged, "write", full)
+    said: list[str] = []
+    shipper = Shipper(settings, cluster.send, observe=moves(lambda progress: said.append(progress.waiting)))
+    thread = threading.Thread(target=shipper.run)
+    thread.start()
+    eventually(lambda: acknowledged(settings, first.journal) == 5)
+    shipper.stop.set()
+    thread.join(10)
+    assert cluster.requests == [5]
+    assert [line.rpartition(": ")[2] for line in said] == ["No space left on device"] * 3 + [""]
 
 
 def test_closed_segments_go_once_all_of_them_is_acknowledged(settings: Settings) -> None:

@@ -5,8 +5,8 @@ HTTP status says, and judged by `error.type`: a flood-stage block is an item 429
 400, a missing one a 404, and all of these pass. Only what the mapping refuses is refused for good.
 
 Verdicts: `stored` (201, or 409: the same `_id` is the same content), `refused` (mapping or parsing), `wait` (again
-later). A request that is refused as a whole is halved until the entry to blame stands alone; but only where OpenSearch
-itself refused it: a proxy that answers 400 to everything would turn every entry into a dead letter.
+later, and why). A request that is refused as a whole is halved until the entry to blame stands alone; but only where
+OpenSearch itself refused it: a proxy that answers 400 to everything would turn every entry into a dead letter.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["Cause", "Document", "Verdict", "send_bulk"]
+__all__ = ["STORED", "Cause", "Document", "Verdict", "send_bulk"]
 
 _REFUSED = {
     "mapper_parsing_exception",
@@ -33,12 +33,11 @@ _IMMENSE = "Document contains at least one immense term"
 _FILTER = "errors,items.*.status,items.*.error"
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """One journalled line with its address: `raw` becomes the `_source`, byte for byte."""
 
     id: str
-    index: str
+    partition: str
     raw: bytes
 
 
@@ -60,6 +59,7 @@ class Verdict:
 
 
 STORED = Verdict("stored")
+CREATED = {"create": {"status": 201}}
 
 
 def send_bulk(client: OpenSearch, documents: Sequence[Document], timeout: float) -> list[Verdict]:
@@ -85,14 +85,15 @@ def send_bulk(client: OpenSearch, documents: Sequence[Document], timeout: float)
     if not isinstance(items, list) or len(items) != len(documents):
         reason = "the answer was not that of a bulk request; is a proxy in between?"
         return [Verdict("wait", reason, "answer")] * len(documents)
+    if answer.get("errors") is False and items.count(CREATED) == len(items):
+        return [STORED] * len(items)
     return [_judge(item) for item in items]
 
 
 def _body(documents: Sequence[Document]) -> bytes:
-    parts = []
-    for document in documents:
-        parts.append(b'{"create":{"_index":"%s","_id":"%s"}}' % (document.index.encode(), document.id.encode()))
-        parts.append(document.raw)
+    parts: list[bytes] = []
+    for id_, partition, raw in documents:
+        parts += (f'{{"create":{{"_index":"{partition}","_id":"{id_}"}}}}'.encode(), raw)
     parts.append(b"")
     return b"\n".join(parts)
 
@@ -102,7 +103,7 @@ def _whole_request_failed(
 ) -> list[Verdict]:
     reason = f"HTTP {error.status_code}: {_brief(error)}"
     to_blame = error.status_code == 400 and _is_opensearch(error)
-    if not to_blame and (error.status_code != 413 or len(documents) == 1):
+    if not to_blame:
         return [Verdict("wait", reason, _cause_of(error.status_code))] * len(documents)
     if len(documents) == 1:
         return [Verdict("refused", reason)]

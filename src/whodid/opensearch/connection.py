@@ -26,6 +26,8 @@ def connect(settings: Settings) -> OpenSearch:
     """A client of the cluster in the settings; nothing is sent yet. Raises `SettingsError`."""
     from opensearchpy import OpenSearch
 
+    from .answers import Answers
+
     options: dict[str, Any] = {}
     if any(host.startswith("https:") for host in settings.opensearch_hosts):
         options["ssl_context"] = tls_context(settings)
@@ -36,6 +38,7 @@ def connect(settings: Settings) -> OpenSearch:
         timeout=settings.opensearch_timeout,
         max_retries=len(settings.opensearch_hosts) - 1,  # a host that is away is passed over
         retry_on_timeout=False,
+        serializer=Answers(),
         **options,
     )
 

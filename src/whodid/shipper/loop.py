@@ -2,19 +2,25 @@
 
 Invariants:
 - Nothing is sent that is not synced (the reader sees to it).
-- A position is acknowledged only when every entry up to it is stored, or durably kept as a dead letter or as damaged.
+- A position is acknowledged only when every entry up to it is stored, or durably kept as a dead letter or as damaged:
+  several batches are under way at once, and the oldest is acknowledged first.
 - What waits is sent again for ever, with full-jitter back-off; the rest of the batch is not sent twice on purpose.
 - One shipper a directory is active: the others wait for its lock.
+- No more is held in memory than the batches under way and one more read of `bulk_bytes`, whatever the backlog.
 
 A kill at any point costs a repetition, which meets the same `_id`s: exactly once follows.
+
+When it is stopped, it goes on until all is shipped that was journalled, for `drain_timeout` seconds at most.
 """
 
 from __future__ import annotations
 
-import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 from ..dead_letters import DeadLetter, keep_dead_letters
 from ..entry import document_id, partition_name
@@ -22,25 +28,38 @@ from ..errors import ShippingError
 from ..journal import Acknowledged, Damaged, JournalDirectory, JournalReader, Line, prune
 from ..journal.damage import keep_damaged
 from ..journal.lock import FileLock
-from ..opensearch.bulk import Document, Verdict
+from ..opensearch.bulk import Document
 from ..settings import Settings
 from .dates import Dates
-from .observation import Answered, Moved, Observe, Progress, Synced, Waiting
+from .delivery import Delivery, Send
+from .flow import Flow
+from .observation import Moved, Observation, Observe, Progress, Synced, Waiting
+from .senders import Flight, Senders
 
 __all__ = ["Shipper"]
 
-Send = Callable[[Sequence[Document]], list[Verdict]]
-"""Stores documents and returns a verdict for each: `opensearch.bulk.send_bulk` with its client bound."""
+_LOOK_UP = 0.2
+"""Seconds between looks whether to stop, while an answer is waited for."""
+_LAST_WORD = 5.0
+"""Seconds that requests under way have to be answered, once it is time to end."""
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0
-_SMALLEST_BATCH = 50
-"""Entries a request, when the cluster keeps saying that it has too much to do."""
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Lines of one journal that are acknowledged together: what is sent of them, and what isn't."""
+
+    journal: str
+    last: Line | None
+    documents: list[Document]
+    letters: list[DeadLetter]
+    damaged: list[Damaged]
 
 
 class Shipper:
-    """Ships one journal directory. `send` and `dates` are how it meets the cluster; `stop` ends it between requests.
+    """Ships one journal directory. `send` and `dates` are how it meets the cluster; `stop` ends it.
 
-    `observe` is told of each step.
+    `observe` is told of each step. `chores` are done between batches. `farewell` is called when all was shipped after a
+    stop, and says whether it recorded an entry that should be shipped as well.
     """
 
     def __init__(
@@ -52,19 +71,29 @@ class Shipper:
         stop: threading.Event | None = None,
         observe: Observe = lambda observation: None,
         chores: Callable[[], None] = lambda: None,
+        farewell: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.directory = JournalDirectory(settings.journal_dir, create=True)
         self.stop = stop or threading.Event()
         self.progress = Progress()
         self._settings = settings
-        self._send = send
         self._dates = dates or Dates.unlimited()
-        self._observe = observe
+        self._observer = observe
         self._chores = chores
+        self._farewell = farewell
         self._monotonic = monotonic
+        self._reporting = threading.Lock()
+        self._flow = Flow(settings.bulk_bytes, settings.ship_rate, monotonic=monotonic)
+        deliver = Delivery(send, self._flow, self._observe, monotonic=monotonic)
+        self._senders: Senders[_Batch, list[DeadLetter] | None] = Senders(
+            lambda batch: deliver(batch.documents), settings.bulks_in_flight
+        )
+        self._flights: deque[Flight[_Batch, list[DeadLetter] | None]] = deque()
+        self._batches: Iterator[_Batch] = iter(())
         self._readers: dict[str, JournalReader] = {}
-        self._patience = float("inf")
+        self._drain_timeout = 0.0
+        self._drained_by: float | None = None
 
     def run_once(self, patience: float = 30.0) -> Progress:
         """Ships what is there now and returns; gives up after `patience` seconds without an answer.
@@ -72,17 +101,17 @@ class Shipper:
         What remains is safe in the journal; `progress.waiting` then says why. Raises `ShippingError` when another
         shipper is active.
         """
-        self._patience = patience
         lock = FileLock(self.directory.ship_lock)
         try:
             if not lock.try_acquire():
                 raise ShippingError(
                     f"{self.directory.path} is already being shipped by {lock.holder()}; it sends what you wanted sent"
                 )
+            self._begin(0.0, patience)
             while self._pass():
                 pass
         finally:
-            lock.close()
+            self._end(lock)
         return self.progress
 
     def run(self) -> Progress:
@@ -93,37 +122,141 @@ class Shipper:
                 self._report(waiting=f"another shipper is active: {lock.holder()}")
                 if self.stop.wait(self._settings.poll_interval):
                     return self.progress
+            self._begin(self._settings.drain_timeout)
             while not self.stop.is_set():
                 self._chores()
                 if not self._pass_or_pause():
                     self.stop.wait(self._settings.poll_interval)
+            self._drain()
         finally:
-            lock.close()
+            self._end(lock)
         return self.progress
+
+    def _begin(self, drain_timeout: float, patience: float = float("inf")) -> None:
+        self._flow.begin(patience)
+        self._drain_timeout, self._drained_by = drain_timeout, None
+
+    def _end(self, lock: FileLock) -> None:
+        """What is under way is forgotten: it is sent again by whoever ships next."""
+        self._flow.end()
+        self._senders.close()
+        self._forget()
+        lock.close()
+
+    def _forget(self) -> None:
+        self._flights.clear()
+        self._readers.clear()
+        self._batches = iter(())
+
+    def _time_is_up(self) -> bool:
+        """Whether `stop` was set, and the time to ship what is left is over, too."""
+        if not self.stop.is_set():
+            return False
+        if self._drained_by is None:
+            self._drained_by = self._monotonic() + self._drain_timeout
+        return self._monotonic() >= self._drained_by
+
+    def _drain(self) -> None:
+        """Ships what is left after a stop, and what the farewell adds to it."""
+        if self._emptied(self._settings.poll_interval) and self._farewell():
+            self._emptied(0.0)
+
+    def _emptied(self, quiet: float) -> bool:
+        """Ships until nothing new came for so many seconds; `False` when the time was up first."""
+        waited = False
+        while not self._time_is_up():
+            if self._pass_or_pause():
+                waited = False
+            elif waited and not self._flights and not self.progress.waiting:
+                return True
+            else:
+                left = (self._drained_by or 0.0) - self._monotonic()
+                self._flow.wait(max(0.0, min(_LOOK_UP if self.progress.waiting else quiet, left)))
+                waited = True
+        return False
 
     def _pass_or_pause(self) -> bool:
         """As `_pass`; a full or failing disk of this host is waited for, like everything else."""
         try:
             return self._pass()
         except OSError as error:
-            self._readers.clear()  # what was read is read again from the acknowledged position on
             self._report(waiting=f"{self.directory.path}: {error.strerror or error}")
             return False
 
     def _pass(self) -> bool:
-        """One batch of every journal; whether there was any."""
-        found = False
-        for journal in self.directory.journals():
-            if self.stop.is_set():
-                return False
-            lines = self._reader(journal).read(self._settings.bulk_bytes)
-            for start in range(0, len(lines), self._settings.bulk_entries):
-                found = True
-                if not self._ship(journal, lines[start : start + self._settings.bulk_entries]):
-                    self._readers.pop(journal)
+        """Has the next batches sent, and acknowledges the oldest; whether there was any."""
+        while len(self._flights) <= self._settings.bulks_in_flight and not self._time_is_up():
+            batch = self._next_batch()
+            if batch is None:
+                break
+            self._flow.admit(len(batch.documents))
+            self._flights.append(self._senders.submit(batch))
+        return bool(self._flights) and self._settle(self._flights[0])
+
+    def _settle(self, flight: Flight[_Batch, list[DeadLetter] | None]) -> bool:
+        """Waits for the oldest batch and acknowledges it; `False` when the end came first."""
+        while not flight.landed(_LOOK_UP):
+            if self._time_is_up():
+                self._flow.end()
+                if not flight.landed(_LAST_WORD):
                     return False
-            prune(self.directory.journal(journal), self._settings.keep_days)
-        return found
+        refused = flight.outcome()
+        if refused is None:
+            self._forget()
+            return False
+        self._acknowledge(flight.batch, refused)
+        self._flights.popleft()
+        return True
+
+    def _acknowledge(self, batch: _Batch, refused: Sequence[DeadLetter]) -> None:
+        """Notes that a batch is stored, after what of it is kept elsewhere. Raises `OSError`; may be done again."""
+        letters = [*batch.letters, *refused]
+        keep_damaged(self.directory, batch.damaged)
+        keep_dead_letters(self.directory, letters)
+        if batch.last is not None:
+            Acknowledged(batch.last.seq, batch.last.hash).write(self.directory.journal(batch.journal))
+        prune(self.directory.journal(batch.journal), self._settings.keep_days)
+        self._report(len(batch.documents) - len(refused), len(letters), len(batch.damaged))
+
+    def _next_batch(self) -> _Batch | None:
+        """The next lines that no batch holds yet, of the first journal that has some."""
+        batch = next(self._batches, None)
+        if batch is None:
+            for journal in self.directory.journals():
+                if lines := self._reader(journal).read(self._settings.bulk_bytes):
+                    self._batches = self._cut(journal, lines)
+                    return next(self._batches)
+        return batch
+
+    def _cut(self, journal: str, lines: Sequence[Line | Damaged]) -> Iterator[_Batch]:
+        most = self._settings.bulk_entries
+        if self._settings.ship_rate:
+            most = min(most, self._settings.ship_rate)
+        remaining = iter(lines)
+        while part := list(islice(remaining, most)):
+            yield self._batch(journal, part)
+
+    def _batch(self, journal: str, lines: Sequence[Line | Damaged]) -> _Batch:
+        batch = _Batch(journal, next((line for line in reversed(lines) if isinstance(line, Line)), None), [], [], [])
+        places: dict[str, tuple[str, str]] = {}
+        for line in lines:
+            if isinstance(line, Damaged):
+                batch.damaged.append(line)
+                continue
+            index, refusal = places.get(line.date) or places.setdefault(line.date, self._place(line.date))
+            entry_id = document_id(line.journal, line.seq, line.hash)
+            if refusal:
+                batch.letters.append(DeadLetter(entry_id, "", refusal, line.raw.decode()))
+            else:
+                batch.documents.append(Document(entry_id, index, line.raw))
+        return batch
+
+    def _place(self, date: str) -> tuple[str, str]:
+        """The index of an entry of that date; or why it may not go anywhere."""
+        refusal = self._dates.why_refused(date)
+        if refusal:
+            return "", refusal
+        return partition_name(self._settings.index_prefix, self._settings.partition, date), ""
 
     def _reader(self, journal: str) -> JournalReader:
         if journal not in self._readers:
@@ -135,67 +268,15 @@ class Shipper:
             )
         return self._readers[journal]
 
-    def _ship(self, journal: str, lines: Sequence[Line | Damaged]) -> bool:
-        """Stores a batch and acknowledges it; `False` when `stop` came first and the rest is for the next start."""
-        keep_damaged(self.directory, [line for line in lines if isinstance(line, Damaged)])
-        entries = [line for line in lines if isinstance(line, Line)]
-        addressed = [self._address(line) for line in entries]
-        refused = self._deliver([document for document in addressed if isinstance(document, Document)])
-        if refused is None:
-            return False
-        letters = [*(letter for letter in addressed if isinstance(letter, DeadLetter)), *refused]
-        keep_dead_letters(self.directory, letters)
-        if entries:
-            Acknowledged(entries[-1].seq, entries[-1].hash).write(self.directory.journal(journal))
-        self._report(shipped=len(entries) - len(letters), dead_letters=len(letters), damaged=len(lines) - len(entries))
-        return True
-
-    def _address(self, line: Line) -> Document | DeadLetter:
-        """Where an entry goes, or why it may not go anywhere."""
-        entry_id = document_id(line.journal, line.seq, line.hash)
-        date = line.date
-        reason = self._dates.why_refused(date)
-        if reason is not None:
-            return DeadLetter(entry_id, "", reason, line.raw.decode())
-        index = partition_name(self._settings.index_prefix, self._settings.partition, date)
-        return Document(entry_id, index, line.raw)
-
-    def _deliver(self, documents: Sequence[Document]) -> list[DeadLetter] | None:
-        """Sends until every document is stored or refused; returns the refused, or `None` when `stop` came first."""
-        refused: list[DeadLetter] = []
-        pause, answered = _FIRST_PAUSE, self._monotonic()
-        size = len(documents)
-        while documents:
-            batch, rest = documents[:size], documents[size:]
-            began = self._monotonic()
-            judged = list(zip(batch, self._send(batch), strict=True))
-            self._observe(Answered(self._monotonic() - began, len(batch), sum(len(item.raw) for item in batch)))
-            refused += [_dead_letter(document, verdict) for document, verdict in judged if verdict.kind == "refused"]
-            waiting = [(document, verdict) for document, verdict in judged if verdict.kind == "wait"]
-            documents = [*(document for document, _ in waiting), *rest]
-            if len(waiting) < len(batch):
-                pause, answered = _FIRST_PAUSE, self._monotonic()
-            else:
-                size = max(_SMALLEST_BATCH, len(batch) // 2)
-            if waiting:
-                first = waiting[0][1]
-                self._observe(Waiting(first.cause, first.reason, len(waiting)))
-                self._report(waiting=first.reason)
-                seconds = random.uniform(0, pause)  # noqa: S311 (spreads retries, keeps no secret)
-                if self._monotonic() - answered >= self._patience or self.stop.wait(seconds):
-                    return None
-                pause = min(2 * pause, _LONGEST_PAUSE)
-        return refused
+    def _observe(self, observation: Observation) -> None:
+        self._observer(observation)
+        if isinstance(observation, Waiting):
+            self._report(waiting=observation.reason)
 
     def _report(self, shipped: int = 0, dead_letters: int = 0, damaged: int = 0, waiting: str = "") -> None:
-        self.progress = Progress(
-            self.progress.shipped + shipped,
-            self.progress.dead_letters + dead_letters,
-            self.progress.damaged + damaged,
-            waiting,
-        )
-        self._observe(Moved(self.progress))
-
-
-def _dead_letter(document: Document, verdict: Verdict) -> DeadLetter:
-    return DeadLetter(document.id, document.index, verdict.reason, document.raw.decode())
+        with self._reporting:
+            before = self.progress
+            self.progress = progress = Progress(
+                before.shipped + shipped, before.dead_letters + dead_letters, before.damaged + damaged, waiting
+            )
+        self._observer(Moved(progress))

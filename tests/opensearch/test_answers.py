@@ -1,0 +1,55 @@
+"""Answers: the quick way gives what parsing gives."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from opensearchpy.exceptions import SerializationError
+
+from tests.live.corner import Corner
+from whodid.opensearch.answers import Answers
+from whodid.opensearch.bulk import CREATED, Document
+
+CONFLICT = {"create": {"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "exists"}}}
+
+
+def answer(errors: bool, *items: Any) -> str:
+    return json.dumps({"errors": errors, "items": items}, separators=(",", ":"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        answer(False, CREATED),
+        answer(False, CREATED, CREATED, CREATED),
+        answer(True, CREATED, CONFLICT, CREATED),
+        answer(False),
+        answer(True, CREATED),
+        '{"took":1,"errors":false,"items":[{"create":{"status":201}}]}',
+        '{"text":"{\\"create\\":{\\"status\\":201}}"}',
+        '["{}"]',
+    ],
+)
+def test_every_answer_is_read_as_json_says(text: str) -> None:
+    assert Answers().loads(text) == json.loads(text)
+
+
+@pytest.mark.parametrize("text", ["", "{", answer(False, CREATED)[:-1], answer(False, CREATED) + "}"])
+def test_half_an_answer_is_none(text: str) -> None:
+    with pytest.raises(SerializationError):
+        Answers().loads(text)
+
+
+@pytest.mark.live
+def test_opensearch_answers_in_the_form_that_is_quick_to_read(place: Corner, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = [Document(str(n), f"{place.settings.index_prefix}-2026.11", b'{"type":"t"}') for n in range(3)]
+
+    def slowly(*_: object) -> Any:
+        pytest.fail("this answer should not have to be parsed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("json.loads", slowly)
+        verdicts = place.send(sent)
+    assert [verdict.kind for verdict in verdicts] == ["stored"] * 3
