@@ -15,8 +15,10 @@ from pathlib import Path
 
 from ..entry import ZERO_HASH
 from ..errors import JournalFull, NotRecorded
-from .directory import JournalDirectory, segment_name, segments, write_file
+from .beginning import begin_journal
+from .directory import JournalDirectory, segment_name, segments
 from .durable import DurableMark
+from .file import dump, sync_directory, write_file
 from .lock import FileLock
 from .position import Acknowledged
 from .segment import Broken, Link, Segment, is_closed, last_link
@@ -89,7 +91,7 @@ class Chain:
 
     def _open(self) -> Segment:
         self.segment = None
-        self.journal = self.directory.current() or self.directory.begin()
+        self.journal = self.directory.current() or begin_journal(self.directory)
         path = self.directory.journal(self.journal)
         self._refuse_to_continue(path)
         found = segments(path)
@@ -99,6 +101,7 @@ class Chain:
             self._catch_up(segment)
             segment.check_mark()
             if segment.size == 0:
+                sync_directory(path)  # whoever made it may have been killed before doing so
                 segment.link = _link_before(found, acknowledged)
         else:
             end = _link_before([*found, path / segment_name(0)], acknowledged)
@@ -174,8 +177,8 @@ class Chain:
             self.segment.shut()
             self.segment = None
         if ended.parent.is_dir() and not ended.exists():
-            write_file(ended, {"reason": reason})
-        successor = self.directory.begin()
+            write_file(ended, dump({"reason": reason}))
+        successor = begin_journal(self.directory)
         self.directory.alarm("new journal", f"journal {self.journal} ended ({reason}); {successor} goes on")
 
     def end_if_possible(self, reason: str) -> None:

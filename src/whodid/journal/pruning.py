@@ -9,7 +9,8 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from .directory import segments, sync_directory
+from .directory import segments
+from .file import sync_directory
 from .position import Acknowledged
 from .segment import is_closed
 
