@@ -53,7 +53,7 @@ def disk(root: Path, through: Through) -> Iterator[None]:
     def instead(name: str, system: System) -> System:
         def call(target: Any, *arguments: Any, **keywords: Any) -> Any:
             path = _path_of(target)
-            if not path.startswith(home):
+            if path != str(root) and not path.startswith(home):
                 return system(target, *arguments, **keywords)
             return through(Call(name, path, (target, *arguments)), lambda *given: system(*given, **keywords))
 
@@ -76,7 +76,7 @@ def _path_of(target: Any) -> str:
     if not isinstance(target, int):
         return os.fspath(target)
     try:
-        return os.readlink(f"/proc/self/fd/{target}")
+        return str(Path(f"/proc/self/fd/{target}").readlink())
     except OSError:
         return ""
 

@@ -6,9 +6,10 @@ and no line is altered; the acknowledged position is not ahead of what was store
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ from whodid.errors import JournalDamaged, NotRecorded
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Damaged, Journal, JournalDirectory, JournalReader, Line, prune, read_entries
 from whodid.journal.damage import keep_damaged
+from whodid.journal.directory import read_lines
 
 __all__ = ["Story"]
 
@@ -30,21 +32,32 @@ class Story:
     path: Path
     promised: list[str] = field(default_factory=list)
     """Targets of the entries whose call returned."""
-    unsynced: list[str] = field(default_factory=list)
-    """Those of durability `process` that a power loss may still take."""
-    stored: dict[tuple[str, int], str] = field(default_factory=dict)
-    """What the cluster has: the target of each entry, by journal and number."""
-    hashes: dict[tuple[str, int], set[str]] = field(default_factory=dict)
+    by_process: list[str] = field(default_factory=list)
+    """Those of durability `process`."""
+    synced: list[str] = field(default_factory=list)
+    """Those of them that no power loss may take any more."""
+    sent: list[tuple[str, int, str, str]] = field(default_factory=list)
+    """What the cluster has: journal, number, hash and target."""
     letters: list[str] = field(default_factory=list)
+    rejected: list[int] = field(default_factory=list)
     number: int = 0
+
+    def told(self) -> tuple[int, ...]:
+        """How much was said until now."""
+        return tuple(map(len, (self.promised, self.synced, self.sent, self.letters)))
+
+    def as_of(self, told: tuple[int, ...], path: Path) -> Story:
+        """The story as it was then, if the power was lost, in the directory `path`."""
+        promised, synced, sent, letters = told
+        kept = set(self.synced[:synced])
+        survivors = [t for t in self.promised[:promised] if t not in self.by_process or t in kept]
+        return Story(path, survivors, sent=self.sent[:sent], letters=self.letters[:letters])
 
     @contextmanager
     def refusable(self) -> Iterator[None]:
         """What a caller may get: an error of ours."""
-        try:
+        with suppress(NotRecorded, JournalDamaged):
             yield
-        except (NotRecorded, JournalDamaged) as error:
-            assert str(error)
 
     def record(self, journal: Journal, durability: Literal["disk", "process"] = "disk", size: int = 0) -> None:
         self.number += 1
@@ -53,7 +66,7 @@ class Story:
             journal.append(self.draft(target, size), durability)
             self.promised.append(target)
             if durability == "process":
-                self.unsynced.append(target)
+                self.by_process.append(target)
 
     @staticmethod
     def draft(target: str, size: int = 0) -> Draft:
@@ -62,22 +75,18 @@ class Story:
         )
 
     def sync(self, journal: Journal) -> None:
-        before = list(self.unsynced)
-        alarms = len(JournalDirectory(self.path).alarms())
-        journal.sync()
-        if len(JournalDirectory(self.path).alarms()) == alarms:
-            self.unsynced = [target for target in self.unsynced if target not in before]
+        with suppress(OSError):
+            before, alarms = list(self.by_process), len(JournalDirectory(self.path).alarms())
+            journal.sync()
+            if len(JournalDirectory(self.path).alarms()) == alarms:
+                self.synced += before
 
     def ship(self, *, refused: bool = False) -> None:
         """What a shipper does with a cluster that stores everything, or refuses every entry."""
         directory = JournalDirectory(self.path)
-        try:
+        with suppress(OSError, JournalDamaged):  # a shipper waits, and says so
             for journal in directory.journals():
                 self._ship(directory, journal, refused)
-        except OSError:
-            pass  # a shipper waits
-        except JournalDamaged as error:
-            assert str(error)
 
     def _ship(self, directory: JournalDirectory, journal: str, refused: bool) -> None:
         path = directory.journal(journal)
@@ -86,8 +95,7 @@ class Story:
             keep_damaged(directory, [line for line in lines if isinstance(line, Damaged)])
             whole = [line for line in lines if isinstance(line, Line)]
             for line in whole:
-                self.stored[journal, line.seq] = line.entry["target"]
-                self.hashes.setdefault((journal, line.seq), set()).add(line.hash)
+                self.sent.append((journal, line.seq, line.hash, line.entry["target"]))
                 if refused:
                     letter = f"{journal}-{line.seq}"
                     keep_dead_letters(directory, [DeadLetter(letter, "i", "refused", line.raw.decode())])
@@ -106,10 +114,13 @@ class Story:
         self.check_positions()
         kept = read_dead_letters(JournalDirectory(self.path))
         assert [letter for letter in self.letters if letter not in kept] == []
+        rejected = [json.loads(line)["number"] for line in read_lines(self.path / "rejected.ndjson")]
+        assert set(self.rejected) <= set(rejected)
 
     def check_entries(self) -> None:
         before: dict[str, tuple[int, str]] = {}
-        found = Counter(self.stored.values())
+        stored = {(journal, seq): target for journal, seq, _, target in self.sent}
+        found = Counter(stored.values())
         for entry in read_entries(self.path):
             journal, seq = entry["journal"], entry["seq"]
             last, hash_ = before.get(journal, (0, "0" * 64))
@@ -117,17 +128,17 @@ class Story:
             if seq != last + 1:
                 assert Acknowledged.read(self.path / journal).seq >= seq - 1, f"{last} and then {seq}"
             elif seq > 1:
-                assert entry["prev"] == hash_
+                assert entry["prev"] == hash_ or not last
             before[journal] = seq, entry["hash"]
-            if (journal, seq) not in self.stored:
+            if (journal, seq) not in stored:
                 found[entry["target"]] += 1
             else:
-                assert self.stored[journal, seq] == entry["target"], "a number was used twice"
+                assert stored[journal, seq] == entry["target"], "a number was used twice"
         assert [target for target in self.promised if not found[target]] == []
         assert [target for target, count in found.items() if count > 1] == []
 
     def check_positions(self) -> None:
+        sent = {(journal, seq, hash_) for journal, seq, hash_, _ in self.sent}
         for journal in JournalDirectory(self.path).journals():
             position = Acknowledged.read(self.path / journal)
-            if position.seq:
-                assert position.hash in self.hashes[journal, position.seq]
+            assert position.seq == 0 or (journal, position.seq, position.hash) in sent

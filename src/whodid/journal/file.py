@@ -89,6 +89,8 @@ def append_line(path: Path, line: bytes) -> None:
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     fd = os.open(path, flags, 0o600)
     try:
+        if os.fstat(fd).st_size == 0:
+            sync_directory(path.parent)  # before there is anything in it: who finds a line needn't ask
         write_all(fd, data)
         start = os.lseek(fd, 0, os.SEEK_CUR) - len(data)
         if start and os.pread(fd, 1, start - 1) != b"\n":  # it ran on from half a line
@@ -96,8 +98,6 @@ def append_line(path: Path, line: bytes) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-    if start == 0:
-        sync_directory(path.parent)
 
 
 def read_lines(path: Path) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ little behind the truth, never ahead of it: what is shipped again meets its own 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import dataclass
@@ -58,7 +59,8 @@ class Acknowledged:
             content = os.pread(fd, _BOTH, 0)
             if len(content) == _BOTH:
                 first, second = _slots(content)
-                os.pwrite(fd, self._slot(), _SLOT if first.seq > second.seq else 0)
+                if os.pwrite(fd, self._slot(), _SLOT if first.seq > second.seq else 0) != _SLOT:
+                    raise OSError(errno.EIO, f"{path} was written in part", str(path))
                 return os.fsync(fd)
         finally:
             os.close(fd)
