@@ -18,7 +18,7 @@ from unittest.mock import patch
 import whodid.journal.reader
 import whodid.journal.segment
 
-__all__ = ["Call", "Fault", "Killed", "System", "disk", "failing", "killing"]
+__all__ = ["Call", "Fault", "Killed", "System", "disk", "failing"]
 
 System = Callable[..., Any]
 """One of the functions of `os`, as it is."""
@@ -125,7 +125,7 @@ def _inside(call: Call) -> bool:
 
 @contextmanager
 def failing(root: Path, fault: Fault, number: int) -> Iterator[Callable[[], int]]:
-    """The call with that number, of those the fault applies to, meets it. Gives how many calls there were so far."""
+    """The call with that number, of those the fault applies to, meets it; 0 for none. Gives how many there were."""
     count = 0
     lock = threading.Lock()
 
@@ -136,28 +136,9 @@ def failing(root: Path, fault: Fault, number: int) -> Iterator[Callable[[], int]
         with lock:
             count += 1
             mine = count
-        if mine == number or (fault.lasting and mine > number):
+        if mine == number or (fault.lasting and mine > number > 0):
             return fault(call, system)
         return system(*call.arguments)
 
     with disk(root, through):
         yield lambda: count
-
-
-@contextmanager
-def killing(root: Path, number: int) -> Iterator[None]:
-    """The call with that number is not done any more, nor any after it; half of it is, if it writes."""
-    count = 0
-
-    def through(call: Call, system: System) -> Any:
-        nonlocal count
-        count += 1
-        if count == number and call.name == "write":
-            fd, data = call.arguments
-            system(fd, data[: len(data) // 2])
-        if count >= number:
-            raise Killed
-        return system(*call.arguments)
-
-    with disk(root, through):
-        yield

@@ -224,7 +224,7 @@ def _torn(change: tuple[int, bytes] | int, random: Random) -> tuple[int, bytes] 
     if isinstance(change, int) or random.random() < 0.5:
         return change
     offset, data = change
-    cut = random.randint(0, len(data))
+    cut = random.randint(0, random.choice([len(data), min(len(data), 128)]))
     return offset, random.choice([data[:cut], data[:cut] + b"\0" * (len(data) - cut), b"\0" * cut + data[cut:]])
 
 

@@ -148,11 +148,11 @@ class JournalDirectory:
 
 
 def _make(path: Path, mode: int = 0o700) -> None:
-    """Makes a directory, and those above it that are missing, each durable."""
+    """Makes a directory, and those above it that are missing: none gets one inside before its own name is durable."""
     if not path.parent.exists():
         _make(path.parent, 0o777)
+    sync_above(path.parent)
     path.mkdir(mode=mode, exist_ok=True)
-    sync_above(path)
 
 
 def _mode(path: Path) -> int:
