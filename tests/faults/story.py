@@ -139,7 +139,7 @@ class Story:
         assert [target for target, count in found.items() if count > 1] == []
 
     def _damaged(self, journal: str) -> bool:
-        """Whether a reader meets damage, which is quarantined: what was never synced may be lost with later lines kept."""
+        """Whether a reader meets damage: of what was never synced, a power loss may take what it likes."""
         reader, found = JournalReader(self.path / journal), False
         while lines := reader.read():
             found = found or any(isinstance(line, Damaged) for line in lines)
