@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from whodid.entry import SCHEMA_VERSION, ZERO_HASH
 from whodid.integrity import Draft, read_line
 from whodid.journal import Damaged, Line
-from whodid.journal.line import _glance, parse_lines
+from whodid.journal.line import LineParser
 
 JOURNAL = "00ff00ff00ff00ff"
 PERSONAL = ("client_ip", "user_agent", "principal_name")
@@ -44,42 +44,87 @@ fields = st.fixed_dictionaries(
 )
 
 
-def sealed(entry: dict[str, Any], seq: int = 12) -> bytes:
-    return Draft(dict(entry), PERSONAL).seal(JOURNAL, seq, ZERO_HASH)[1]
+def chained(*entries: dict[str, Any]) -> list[bytes]:
+    """The entries sealed as numbers 1, 2, 3 … of one journal."""
+    lines: list[bytes] = []
+    last = ZERO_HASH
+    for seq, entry in enumerate(entries, 1):
+        last, line = Draft(dict(entry), PERSONAL).seal(JOURNAL, seq, last)
+        lines.append(line)
+    return lines
 
 
-@pytest.mark.parametrize("agent", [None, "curl/8", "Zoë's phone"])
-def test_what_writers_write_needs_no_parsing(agent: str | None) -> None:
-    raw = sealed({**ENTRY, "user_agent": agent, "details": {"n": 1}} if agent else {**ENTRY, "details": {"n": 1}})
+def parsed(*lines: bytes) -> list[Line | Damaged]:
+    return LineParser().parse(Path(JOURNAL) / "1.ndjson", 0, b"".join(line + b"\n" for line in lines))
+
+
+def expected(raw: bytes) -> Line:
     entry = read_line(raw)
-    assert _glance(raw, JOURNAL) == Line(JOURNAL, 12, entry["hash"], entry["creation_date"], raw)
+    return Line(entry["journal"], entry["seq"], entry["hash"], entry["creation_date"], raw)
 
 
-@given(fields)
-def test_a_glance_says_what_parsing_says_or_nothing(more: dict[str, Any]) -> None:
-    raw = sealed({**ENTRY, **more})
-    glanced, entry = _glance(raw, JOURNAL), read_line(raw)
-    if glanced is not None:
-        assert glanced[:4] == (entry["journal"], entry["seq"], entry["hash"], entry["creation_date"])
-    [line] = parse_lines(Path(JOURNAL) / "1.ndjson", 0, raw + b"\n")
-    assert line == Line(entry["journal"], entry["seq"], entry["hash"], entry["creation_date"], raw)
-    assert isinstance(line, Line)
-    assert line.entry == orjson.loads(raw)
+SHAPES: list[dict[str, Any]] = [
+    ENTRY,
+    {**ENTRY, "details": {"n": {"m": 1}}},
+    {**ENTRY, "user_agent": "Zoë's phone"},
+    {name: value for name, value in ENTRY.items() if name != "client_ip"},
+]
 
 
-@pytest.mark.parametrize("position", range(len(sealed(ENTRY))))
-def test_any_byte_changed_is_damage(position: int) -> None:
-    changed = bytearray(sealed(ENTRY))
+def test_of_what_a_writer_writes_only_the_first_of_each_shape_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = chained(*SHAPES * 5)
+    read: list[bytes] = []
+
+    def noted(raw: bytes) -> dict[str, Any]:
+        read.append(raw)
+        return read_line(raw)
+
+    monkeypatch.setattr("whodid.journal.line.read_line", noted)
+    assert parsed(*lines) == [expected(line) for line in lines]
+    assert read == [lines[0], lines[2], lines[3]]
+
+
+@given(st.lists(fields, min_size=1, max_size=5))
+def test_whatever_the_entries_hold_the_answer_is_that_of_parsing(more: list[dict[str, Any]]) -> None:
+    lines = chained(*[{**ENTRY, **fields} for fields in more for _ in range(2)])
+    found = parsed(*lines)
+    assert found == [expected(line) for line in lines]
+    assert [line.entry for line in found if isinstance(line, Line)] == [orjson.loads(line) for line in lines]
+
+
+LENGTH = len(chained(*SHAPES[1:3] * 3)[3])
+
+
+@pytest.mark.parametrize("position", range(LENGTH))
+def test_any_byte_changed_is_damage_and_the_lines_after_it_are_read(position: int) -> None:
+    lines = chained(*SHAPES[1:3] * 3)
+    changed = bytearray(lines[3])
     changed[position] ^= 1
     if changed[position] == ord("\n"):
         changed[position] ^= 4
-    assert _glance(bytes(changed), JOURNAL) is None
-    [line] = parse_lines(Path(JOURNAL) / "1.ndjson", 100, bytes(changed) + b"\n")
-    assert isinstance(line, Damaged)
-    assert (line.offset, line.raw) == (100, bytes(changed))
+    lines[3] = bytes(changed)
+    found = parsed(*lines)
+    damage = found.pop(3)
+    assert isinstance(damage, Damaged)
+    assert (damage.offset, damage.raw) == (sum(len(line) + 1 for line in lines[:3]), lines[3])
+    assert found == [expected(line) for line in lines if line != lines[3]]
 
 
-def test_the_line_of_another_journal_keeps_its_own_name() -> None:
-    [line] = parse_lines(Path("another") / "1.ndjson", 0, sealed(ENTRY) + b"\n")
-    assert isinstance(line, Line)
-    assert line.journal == JOURNAL
+def test_a_line_left_out_is_no_reason_to_number_the_next_one_wrongly() -> None:
+    lines = chained(*SHAPES * 2)
+    assert parsed(*lines[:3], *lines[5:]) == [expected(line) for line in [*lines[:3], *lines[5:]]]
+
+
+def test_lines_of_another_journal_keep_its_name() -> None:
+    other = Draft(dict(ENTRY), PERSONAL).seal("another", 3, ZERO_HASH)[1]
+    lines = [*chained(ENTRY), other, *chained(ENTRY)]
+    assert parsed(*lines) == [expected(line) for line in lines]
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.7", "2.0"])
+def test_a_line_of_another_version_is_always_parsed(version: str) -> None:
+    own, other = chained(ENTRY, {**ENTRY, "details": {"x": f',"schema_version":"{SCHEMA_VERSION}","seq":1'}})
+    [*_, theirs] = chained(ENTRY, {**ENTRY, "schema_version": version})
+    assert parsed(own, other)[1] == expected(other)
+    found = parsed(own, theirs)[1]
+    assert isinstance(found, Damaged if version == "2.0" else Line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import sys
@@ -49,6 +50,7 @@ def ship(settings: Settings, once: bool, patience: float, as_json: bool) -> None
     _stop_on_signals(stop)
     reporter = _Reporter(directory_status(settings.journal_dir).backlog if once else None)
     shipper = connected_shipper(settings, stop=stop, observe=reporter, tell=lambda text: click.echo(text, err=True))
+    _collect_garbage_rarely()
     progress = shipper.run_once(patience) if once else shipper.run()
     backlog = directory_status(settings.journal_dir).backlog
     if as_json:
@@ -60,6 +62,12 @@ def ship(settings: Settings, once: bool, patience: float, as_json: bool) -> None
     if backlog and once:
         click.echo(f"not everything was sent: {progress.waiting or 'stopped'}. It is safe in the journal", err=True)
     sys.exit(1 if once and (backlog or progress.dead_letters) else 0)
+
+
+def _collect_garbage_rarely() -> None:
+    """Tens of thousands of entries are held at once, none of them in a cycle: looking through them costs a fifth."""
+    gc.freeze()
+    gc.set_threshold(200_000, 10, 10)
 
 
 def _stop_on_signals(stop: threading.Event) -> None:

@@ -1,22 +1,25 @@
 """The line: one journalled entry as readers hand it out, checked against its hash; or the damage that stands there.
 
-A line in the form that writers give it is checked from its bytes alone, which costs half of parsing it. That is sound:
-the bytes hash to what was sealed, or the line is parsed and checked as any other.
+A line that goes on from the one before it, in the form that writers give it, is checked from its bytes alone, at half
+the cost of parsing it. That is sound: its bytes hash to what was sealed, commitments included, and what was sealed
+names the hash of the entry before; so it is the next entry of the same journal. Any other line is parsed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from binascii import unhexlify
+from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
 from ..entry import SCHEMA_VERSION
-from ..integrity import read_line, sealed_hash
+from ..integrity import read_line
 
-__all__ = ["Damaged", "Line", "parse_lines"]
+__all__ = ["Damaged", "Line", "LineParser"]
 
 
 class Line(NamedTuple):
@@ -45,50 +48,95 @@ class Damaged:
     reason: str
 
 
-def parse_lines(path: Path, offset: int, data: bytes) -> Iterator[Line | Damaged]:
-    """What `data`, whole lines of the segment at `path` from `offset` on, holds."""
-    journal = path.parent.name
-    for raw in data[:-1].split(b"\n"):
-        line = _glance(raw, journal)
-        if line is None:
-            try:
-                line = _line_of(raw, read_line(raw))
-            except ValueError as error:
-                yield Damaged(path, offset, raw, str(error))
-        if line is not None:
-            yield line
-        offset += len(raw) + 1
+class LineParser:
+    """Parses the lines of one journal, in order."""
+
+    def __init__(self) -> None:
+        self._last = Line("", 0, "", "", b"")
+        self._hash = b"-"
+        self._layouts: list[_Layout] = []
+
+    def parse(self, path: Path, offset: int, data: bytes) -> list[Line | Damaged]:
+        """What `data`, whole lines of the segment at `path` from `offset` on, holds."""
+        lines: list[Line | Damaged] = []
+        for raw in data[:-1].split(b"\n"):
+            line = self._next(raw)
+            if line is None:
+                try:
+                    line = self._any(raw)
+                except ValueError as error:
+                    lines.append(Damaged(path, offset, raw, str(error)))
+            if line is not None:
+                self._last, self._hash = line, line.hash.encode()
+                lines.append(line)
+            offset += len(raw) + 1
+        return lines
+
+    def _any(self, raw: bytes) -> Line:
+        """A line of which nothing is known. Raises `ValueError` when its hash doesn't fit."""
+        entry = read_line(raw)
+        layout = _Layout(entry.get("salts") or ())
+        if all(layout.texts != known.texts for known in self._layouts):
+            self._layouts = [layout, *self._layouts[:3]]
+        return Line(entry["journal"], entry["seq"], entry["hash"], str(entry.get("creation_date", "")), raw)
+
+    def _next(self, raw: bytes) -> Line | None:
+        """The line if it goes on from the last one as a writer of this version sealed it; else `None`.
+
+        On the top level only strings follow `prev`, and none holds an unescaped quote: what is found from the end is
+        the entry's own. So is a `creation_date` that is found before any other brace.
+        """
+        prev = raw.rfind(b'"prev":"') + 8
+        if not raw.startswith(self._hash, prev) or raw.find(_VERSION, prev) < 0:
+            return None
+        for layout in self._layouts:
+            if layout.fits(raw):
+                break
+        else:
+            return None
+        hash_ = layout.hash(raw)
+        date = raw.find(b'"creation_date":"', layout.body) + 17
+        nested = raw.find(b"{", layout.body, date) >= 0
+        if not raw.startswith(hash_.encode(), 9) or nested or not raw.startswith(b'"', date + 20):
+            return None
+        return _new(Line, (self._last.journal, self._last.seq + 1, hash_, raw[date : date + 20].decode("latin-1"), raw))
 
 
-def _line_of(raw: bytes, entry: dict[str, Any]) -> Line:
-    return Line(entry["journal"], entry["seq"], entry["hash"], str(entry.get("creation_date", "")), raw)
-
-
-_DATE = b'"creation_date":"'
-_SEQ = f',"schema_version":"{SCHEMA_VERSION}","seq":'.encode()
-
-
-def _glance(raw: bytes, journal: str) -> Line | None:
-    """The line if it is as a writer of this version sealed it; `None` when only parsing can tell.
-
-    Keys are in order: after `creation_date`, `journal` and `seq` only strings follow on the top level, whose quotes
-    are escaped; so what is found from the end, or before any brace, is the entry's own.
-    """
-    hash_ = sealed_hash(raw)
-    if hash_ is None or raw[9:73] != hash_.encode():
-        return None
-    date = raw.find(_DATE) + len(_DATE)
-    seq = raw.rfind(_SEQ) + len(_SEQ)
-    named = raw.startswith(b'"journal":"%b",' % journal.encode(), raw.rfind(b'"journal":"'))
-    nested = raw.count(b"{", 0, date) != (2 if raw.startswith(b',"salts":{', 74) else 1)
-    if raw[date + 20 : date + 21] != b'"' or seq < len(_SEQ) or nested or not named:
-        return None
-    try:
-        return _new(
-            Line, (journal, int(raw[seq : raw.find(b",", seq)]), hash_, raw[date : date + 20].decode("ascii"), raw)
-        )
-    except ValueError:
-        return None
-
-
+_VERSION = f',"schema_version":"{SCHEMA_VERSION}","seq":'.encode()
 _new = tuple.__new__
+
+
+class _Layout:
+    """How a line begins, and where the salts of which fields are in it."""
+
+    def __init__(self, salted: Iterable[str]) -> None:
+        self.texts: list[tuple[bytes, int]] = [(b'{"hash":"', 0)]
+        self._fields: list[tuple[bytes, int]] = []
+        at, before = 73, b'","salts":{"'
+        for name in salted:
+            text = b'%b%b":"' % (before, name.encode())
+            self.texts.append((text, at))
+            self._fields.append((b'"%b":"' % name.encode(), at + len(text)))
+            at, before = at + len(text) + 32, b'","'
+        end = b'"},"@' if self._fields else b'","@'  # the first field is `@timestamp`; an unsalted line fits no other
+        self.texts.append((end, at))
+        self.body = at + len(end) - 2
+
+    def fits(self, raw: bytes) -> bool:
+        for text, at in self.texts:  # noqa: SIM110 (half the cost of all())
+            if not raw.startswith(text, at):
+                return False
+        return True
+
+    def hash(self, raw: bytes) -> str:
+        """What a line of this form hashes to: what the sealed entry did, or another hash."""
+        body = b"{" + raw[self.body :]
+        for key, salt in self._fields:
+            start = body.find(key) + len(key) - 1
+            end = body.find(b'"', start + 1) + 1
+            try:
+                hidden = sha256(unhexlify(raw[salt : salt + 32]) + body[start:end]).hexdigest()
+            except ValueError:
+                return "?"
+            body = b'%b"sha256:%b"%b' % (body[:start], hidden.encode(), body[end:])
+        return sha256(body).hexdigest()

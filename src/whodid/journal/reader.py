@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .directory import JournalDirectory, segments
-from .line import Damaged, Line, parse_lines
+from .line import Damaged, Line, LineParser
 from .segment import datasync
 
 __all__ = ["JournalReader", "new_entries", "read_entries"]
@@ -35,6 +35,7 @@ class JournalReader:
         self._skipping = after > 0
         self._segment: Path | None = None
         self._offset = 0
+        self._parser = LineParser()
 
     def read(self, max_bytes: int = 1 << 20) -> list[Line | Damaged]:
         """The next whole lines, at most about `max_bytes` of them; an empty list when there are none yet."""
@@ -66,7 +67,8 @@ class JournalReader:
         if not end:
             return None
         self._offset += end
-        return [line for line in parse_lines(path, start, data[:end]) if self._wanted(line)]
+        lines = self._parser.parse(path, start, data[:end])
+        return [line for line in lines if self._wanted(line)] if self._skipping else lines
 
     def _synced_bytes(self, path: Path, offset: int, max_bytes: int) -> bytes:
         """Bytes from `offset` on that are on disk: at least one whole line if there is one."""

@@ -58,6 +58,8 @@ class Flow:
 
     def fitting(self, documents: Sequence[Document]) -> int:
         """How many of the documents make the next request: at least one."""
+        if sum([len(raw) for _, _, raw in documents]) <= self.size:
+            return len(documents)
         size = 0
         for number, document in enumerate(documents):
             size += len(document.raw)
