@@ -74,7 +74,7 @@ def _no_sync(_fd: int) -> None:
 
 def _path_of(target: Any) -> str:
     if not isinstance(target, int):
-        return os.fspath(target)
+        return str(target)
     try:
         return str(Path(f"/proc/self/fd/{target}").readlink())
     except OSError:

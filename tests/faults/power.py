@@ -8,6 +8,7 @@ A sync of a file says nothing about its name.
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from random import Random
 from typing import Any
 
 from tests.faults.disk import Call, System
+from whodid.journal.directory import identity
 
 __all__ = ["Recording"]
 
@@ -215,7 +217,7 @@ def _write_out(path: Path, file: _File, random: Random) -> None:
     for change in _some(file.pending, random):
         content = _changed(content, _torn(change, random))
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    os.write(fd, _with_inode(path, content, os.fstat(fd).st_ino))
+    os.write(fd, _marked(content, fd) if path.name == "journal.json" else content)
     os.fchmod(fd, stat.S_IMODE(file.mode if random.random() < 0.5 else 0o600))
     os.close(fd)
 
@@ -228,9 +230,9 @@ def _torn(change: tuple[int, bytes] | int, random: Random) -> tuple[int, bytes] 
     return offset, random.choice([data[:cut], data[:cut] + b"\0" * (len(data) - cut), b"\0" * cut + data[cut:]])
 
 
-def _with_inode(path: Path, content: bytes, inode: int) -> bytes:
-    """A marker names its own inode, which is another one here."""
-    before, found, rest = content.partition(b'"inode": ')
-    if path.name != "journal.json" or not found:
+def _marked(content: bytes, fd: int) -> bytes:
+    """A marker says which file it is, which is another one here."""
+    try:
+        return json.dumps({**json.loads(content), **identity(fd)}).encode()
+    except ValueError:
         return content
-    return before + found + str(inode).encode() + rest.lstrip(b"0123456789")

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,21 +23,27 @@ from whodid.shipper.loop import Shipper
 from whodid.status import directory_status
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A tmpfs of 512 KiB. Mounting needs root."""
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    place = tmp_path / "disk"
+@contextmanager
+def mounted(place: Path, *what: str) -> Iterator[None]:
+    """A file system mounted at `place` for the block, by `mount` with these arguments. That needs root."""
     place.mkdir()
-    if not mount or not umount:
-        pytest.skip("there is no mount command here")
-    made = subprocess.run([mount, "-t", "tmpfs", "-o", "size=512k", "tmpfs", place], capture_output=True, text=True)
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    if not mount or not umount or sys.platform != "linux":
+        pytest.skip("nothing can be mounted here: there is no Linux mount command")
+    made = subprocess.run([mount, *what, place], capture_output=True, text=True)
     if made.returncode:
-        pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
+        pytest.skip(f"nothing can be mounted here: {made.stderr.strip()}")
     try:
-        yield place
+        yield
     finally:
         subprocess.run([umount, "--lazy", place], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A tmpfs of 512 KiB."""
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=512k", "tmpfs"):
+        yield tmp_path / "disk"
 
 
 def fill(place: Path) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..entry import Stamp
 from .counter import reserve_counter
-from .directory import FORMAT, JournalDirectory
+from .directory import FORMAT, JournalDirectory, identity
 from .file import dump, open_new, sync_above, sync_directory, write_all, write_file
 from .position import Acknowledged
 
@@ -42,6 +42,5 @@ def begin_journal(directory: JournalDirectory) -> str:
 def _mark(made: Path) -> None:
     created = Stamp.now().creation_date
     with open_new(made / "journal.json") as fd:
-        inode = os.fstat(fd).st_ino
-        write_all(fd, dump({"format": FORMAT, "journal": made.name, "created": created, "inode": inode}))
+        write_all(fd, dump({"format": FORMAT, "journal": made.name, "created": created, **identity(fd)}))
         os.fsync(fd)

@@ -96,16 +96,18 @@ class Chain:
         self._refuse_to_continue(path)
         found = segments(path)
         acknowledged = Acknowledged.read(path)
+        if self._mark.first(self.journal) > max((int(segment.stem) for segment in found), default=0):
+            raise Broken(f"the segment that begins with entry number {self._mark.first(self.journal)} is gone")
         if found and not is_closed(found[-1].stat()):
             segment = Segment(found[-1], self._mark)
             self._catch_up(segment)
-            segment.check_mark()
             if segment.size == 0:
                 sync_directory(path)  # whoever made it may have been killed before doing so
                 segment.link = _link_before(found, acknowledged)
         else:
             end = _link_before([*found, path / segment_name(0)], acknowledged)
             segment = self._create(path, end)
+        segment.check_mark()
         if acknowledged.seq > segment.link.seq:
             raise Broken(f"{acknowledged.seq} entries were acknowledged, but the data ends at {segment.link.seq}")
         self._adopt(segment)

@@ -11,7 +11,7 @@
       dead-letters.ndjson               entries OpenSearch refused for good
       not-recorded                      how many calls could not be recorded, under on_failure = "warn"
       <journal ID>/
-        journal.json                    the marker: ID, format, its own inode
+        journal.json                    the marker: ID, format, and which file it is
         <first seq, 20 digits>.ndjson   a segment; mode 0400 once it is closed
         <first seq>.ndjson.torn         half a line that a crash left, kept aside
         acknowledged                    everything up to an entry is stored or a dead letter; two slots
@@ -23,8 +23,12 @@ A journal that ends (a failed sync, a copied directory) gets a successor beside 
 from __future__ import annotations
 
 import json
+import os
+import stat
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from fcntl import ioctl
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +40,7 @@ __all__ = [
     "FORMAT",
     "JournalDirectory",
     "append_line",
+    "identity",
     "read_lines",
     "segment_name",
     "segments",
@@ -114,14 +119,14 @@ class JournalDirectory:
                 yield current
 
     def is_copy(self, journal: str) -> bool:
-        """Whether the journal's marker is missing, or was copied from elsewhere: its inode is then another.
+        """Whether the journal's marker is missing, or was copied from elsewhere: it is another file then.
 
         Raises `OSError` when the system doesn't let it be read, and `JournalDamaged` for one of a newer version.
         """
         marker = self.journal(journal) / "journal.json"
         try:
             content = json.loads(read_file(marker))
-            copied = content["journal"] != journal or content["inode"] != marker.stat().st_ino
+            copied = content["journal"] != journal or not _fits(content, marker)
         except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             return True
         self._check_format(marker, content.get("format"))
@@ -147,6 +152,30 @@ class JournalDirectory:
         return [json.loads(line) for line in read_lines(self.path / "alarms.ndjson")]
 
 
+def identity(fd: int) -> dict[str, int]:
+    """What tells a file from a copy of it: its inode, and where the file system keeps one, the inode's generation.
+
+    A number alone may be given again, as soon as to the copy that replaces a deleted file.
+    """
+    found = {"inode": os.fstat(fd).st_ino}
+    with suppress(OSError):  # not every file system has generations
+        found["generation"] = int.from_bytes(ioctl(fd, _GENERATION, bytes(8))[:4], sys.byteorder)
+    return found
+
+
+_GENERATION = 0x80087601
+"""FS_IOC_GETVERSION of Linux; elsewhere an error."""
+
+
+def _fits(content: dict[str, object], marker: Path) -> bool:
+    fd = os.open(marker, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        now = identity(fd)
+    finally:
+        os.close(fd)
+    return content["inode"] == now["inode"] and content.get("generation") in (None, now.get("generation"))
+
+
 def _make(path: Path, mode: int = 0o700) -> None:
     """Makes a directory, and those above it that are missing: none gets one inside before its own name is durable."""
     if not path.parent.exists():
@@ -156,10 +185,12 @@ def _make(path: Path, mode: int = 0o700) -> None:
 
 
 def _mode(path: Path) -> int:
+    """0 for a link, which is refused where it is met, and for what was replaced a moment ago."""
     try:
-        return path.lstat().st_mode
-    except FileNotFoundError:  # replaced a moment ago
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
         return 0
+    return 0 if stat.S_ISLNK(mode) else mode
 
 
 def segment_name(first_seq: int) -> str:

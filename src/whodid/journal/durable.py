@@ -107,6 +107,11 @@ class DurableMark:
             raise OSError(errno.EIO, "another process could not sync it") from None
         return first if first == second else 0
 
+    def first(self, journal: str) -> int:
+        """With which entry the segment of `journal` begins that was synced last; 0 when there was none."""
+        name, _, segment = self._file.content().partition(b" ")[0].partition(b"/")
+        return int(segment) if name == journal.encode() and segment.isdigit() else 0
+
     def _try_acquire(self) -> bool:
         if not self._thread.acquire(blocking=False):
             return False
