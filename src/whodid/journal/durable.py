@@ -101,11 +101,10 @@ class DurableMark:
         name, _, offsets = self._file.content().partition(b" ")
         if name != segment.encode():
             return 0
-        try:
-            first, second = map(int, offsets.split())
-        except ValueError:
-            raise OSError(errno.EIO, "another process could not sync it") from None
-        return first if first == second else 0
+        words = offsets.split()
+        if not all(word.isdigit() for word in words):
+            raise OSError(errno.EIO, "another process could not sync it")
+        return int(words[0]) if len(words) == 2 and words[0] == words[1] else 0
 
     def first(self, journal: str) -> int:
         """With which entry the segment of `journal` begins that was synced last; 0 when there was none."""
