@@ -36,6 +36,7 @@ def generated() -> dict[str, str]:
         },
         "docs/cli.md": _cli_reference(),
         "docs/events.md": Catalog.load().page(),
+        "docs/own-events.md": Catalog.own().page(),
         "docs/security.md": _with_matrix(ROOT / "docs" / "security.md"),
     }
 

@@ -16,6 +16,9 @@ from tests.live.corner import Corner, corner, eventually
 from whodid import devserver
 from whodid.entry import document_id
 from whodid.journal import Acknowledged
+from whodid.journal.lock import FileLock
+from whodid.recorder import Recorder
+from whodid.settings import Settings
 
 pytestmark = pytest.mark.live
 
@@ -97,8 +100,49 @@ def test_sigterm_ends_the_daemon_cleanly_after_what_is_in_flight(place: Corner) 
     process.send_signal(signal.SIGTERM)
     code, out, err = end(process)
     assert (code, out) == (0, "")
-    assert "15 entries shipped, 0 waiting" in err
-    assert len(place.stored()) == 15
+    assert "16 entries shipped, 0 waiting" in err
+    *_, last = sorted((hit["_source"] for hit in place.stored().values()), key=lambda entry: entry["seq"])
+    assert (last["seq"], last["type"], last["principal"]) == (16, "audit_log_journal_closed", "system")
+    assert last["target"] == last["journal"]
+    assert last["details"] == {"shipped": 15, "hash": last["prev"]}
+
+
+def at_work(journal_dir: str) -> bool:
+    """Whether a shipper holds the lock."""
+    lock = FileLock(Path(journal_dir) / "ship.lock")
+    try:
+        return not lock.try_acquire()
+    finally:
+        lock.close()
+
+
+def test_a_journal_is_closed_once_until_something_is_recorded_again(place: Corner) -> None:
+    def after_another_shipper() -> int:
+        process = start(place)
+        eventually(lambda: at_work(place.settings.journal_dir) or process.poll() is not None)
+        process.send_signal(signal.SIGTERM)
+        assert end(process)[0] == 0
+        return len(place.stored())
+
+    place.record(1)
+    assert [after_another_shipper(), after_another_shipper()] == [2, 2]
+    place.record(1)
+    assert after_another_shipper() == 4
+
+
+def test_a_second_signal_ends_the_shipper_without_waiting_for_the_cluster(tmp_path: Path) -> None:
+    settings = Settings(journal_dir=str(tmp_path / "journal"), opensearch_hosts=("http://127.0.0.1:9",))
+    Recorder(settings).record("credentials_created", {"target": "a", "principal": "42"})
+    options = [f"--journal-dir={settings.journal_dir}", "--opensearch-hosts=http://127.0.0.1:9", "--drain-timeout=600"]
+    command = [sys.executable, "-m", "whodid", "ship", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert "waiting: " in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        assert any("stopping: " in line for line in process.stderr)
+        process.send_signal(signal.SIGTERM)
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == 1
 
 
 @pytest.mark.timeout(240)
@@ -119,6 +163,9 @@ def test_with_opensearch_down_recording_goes_on_and_all_of_it_arrives_afterwards
             eventually(lambda: position(place) == 60 or process.poll() is not None, 60)
             process.send_signal(signal.SIGTERM)
             assert end(process)[0] == 0
-            assert sorted(place.stored()) == sorted(ids([*before, *meanwhile, *after]))
+            recorded = [*before, *meanwhile, *after]
+            stored = place.stored()
+            assert set(ids(recorded)) <= set(stored)
+            assert len(stored) == len(recorded) + 1  # the closing record
     finally:
         node.stop()

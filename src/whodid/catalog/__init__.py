@@ -58,6 +58,13 @@ class Catalog:
 
         return cls(parse(text, name))
 
+    @classmethod
+    def own(cls) -> Catalog:
+        """What whodid records itself, whatever the application's catalog is: what is done to the audit log."""
+        from .loading import parse
+
+        return cls(parse(resource_text("config/own-events.toml"), "config/own-events.toml", own=True))
+
     def event_type(self, name: str) -> EventType:
         """The event type of that name. Raises `InvalidEntry` with the TOML that would add it."""
         try:

@@ -42,8 +42,8 @@ def read(path: Path) -> str:
         raise CatalogError(f"the catalog {path} is not UTF-8: {error.reason}") from error
 
 
-def parse(text: str, file: str, base: Contents | None = None) -> Contents:
-    """The catalog in `text`, on top of `base`. Raises `CatalogError`."""
+def parse(text: str, file: str, base: Contents | None = None, *, own: bool = False) -> Contents:
+    """The catalog in `text`, on top of `base`; `own` for that of whodid itself. Raises `CatalogError`."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -53,15 +53,22 @@ def parse(text: str, file: str, base: Contents | None = None) -> Contents:
     resources = dict(base.resources) if base else {}
     types = dict(base.types) if base else {}
     for name, table in top.tables("resources"):
+        _check_owner(name, table, own)
         resources[name] = _resource(name, table)
     tables = dict(top.tables("types"))
     for name, table in tables.items():
+        _check_owner(name, table, own)
         if not table.flag("override") and name in types:
             raise table.error(f"{name} is a type of the default catalog; write `override = true` to redefine it")
         types[name] = _event_type(name, table, resources)
     _refuse_dead_ends(types, tables, top)
     personal = _personal(top)
     return Contents(resources, types, personal | (base.personal if base else frozenset()))
+
+
+def _check_owner(name: str, table: _Table, own: bool) -> None:
+    if not own and (name == "audit_log" or name.startswith("audit_log_")):
+        raise table.error("names that begin with audit_log are for what whodid records itself; choose another")
 
 
 def _personal(top: _Table) -> frozenset[str]:

@@ -29,17 +29,18 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 catalog_option = click.option(
     "--catalog", "path", metavar="FILE", help="An events.toml of your own, on top of the default catalog."
 )
+own_option = click.option("--own", is_flag=True, help="The types that whodid records itself, of the audit log.")
 replace_option = click.option("--replace", is_flag=True, help="Take that file instead of the default catalog.")
 
 
 def _reads_catalog(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command the catalog that the settings name, or its own options."""
 
-    def with_catalog(settings: Settings, /, path: str | None, replace: bool, **arguments: Any) -> None:
-        command(_catalog(settings, path, replace), **arguments)
+    def with_catalog(settings: Settings, /, path: str | None, replace: bool, own: bool, **arguments: Any) -> None:
+        command(_catalog(settings, path, replace, own), **arguments)
 
     functools.update_wrapper(with_catalog, command)
-    return catalog_option(replace_option(click.pass_obj(with_catalog)))
+    return catalog_option(replace_option(own_option(click.pass_obj(with_catalog))))
 
 
 @click.group(
@@ -48,6 +49,7 @@ Examples:
   whodid events list
   whodid events show user_sign_in
   whodid events list --catalog events.toml --replace
+  whodid events list --own
   whodid events schema > config/audit-entry.schema.json
   whodid events check
   whodid events docs > docs/events.md
@@ -231,12 +233,16 @@ def _renewal(command: str, file: str) -> str:
     return f"{shlex.join(['whodid', 'events', command, *options])} > {shlex.quote(file)}"
 
 
-_FLAGS = {"replace": "--replace", "closed_details": "--closed-details"}
+_FLAGS = {"own": "--own", "replace": "--replace", "closed_details": "--closed-details"}
 
 
-def _catalog(settings: Settings, path: str | None, replace: bool) -> Catalog:
+def _catalog(settings: Settings, path: str | None, replace: bool, own: bool = False) -> Catalog:
     from ..catalog import Catalog
 
+    if own:
+        if path is not None or replace:
+            raise click.UsageError("--own is a catalog of its own; leave out --catalog and --replace")
+        return Catalog.own()
     path = path or settings.catalog or None
     if replace and path is None:
         raise click.UsageError("--replace needs a file to replace the default catalog with; add --catalog FILE")

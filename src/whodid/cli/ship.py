@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import signal
 import sys
 import threading
@@ -24,12 +25,13 @@ __all__ = ["ship"]
 @click.command(
     epilog="""\b
 Examples:
-  whodid ship                 until SIGTERM or Ctrl-C; what is in flight is finished first
+  whodid ship                 until SIGTERM or Ctrl-C; what is left is shipped first
   whodid ship --once          what is there now; exit 1 when something could not be sent
   whodid ship --once --json   the numbers, as JSON
 
-Only one shipper works on a journal directory; a second one waits for its turn. Stopping it at any moment, kill -9
-included, loses nothing and stores nothing twice."""
+Only one shipper works on a journal directory; a second one waits for its turn. When it is stopped, it ships what is
+there within drain_timeout, and records that the journal is closed; a second signal ends it at once. Stopping it at any
+moment, kill -9 included, loses nothing and stores nothing twice."""
 )
 @click.option("--once", is_flag=True, help="Send what is there now, and end.")
 @click.option(
@@ -49,7 +51,9 @@ def ship(settings: Settings, once: bool, patience: float, as_json: bool) -> None
     stop = threading.Event()
     _stop_on_signals(stop)
     reporter = _Reporter(directory_status(settings.journal_dir).backlog if once else None)
-    shipper = connected_shipper(settings, stop=stop, observe=reporter, tell=lambda text: click.echo(text, err=True))
+    shipper = connected_shipper(
+        settings, stop=stop, observe=reporter, tell=lambda text: click.echo(text, err=True), closing=not once
+    )
     _collect_garbage_rarely()
     progress = shipper.run_once(patience) if once else shipper.run()
     backlog = directory_status(settings.journal_dir).backlog
@@ -72,7 +76,10 @@ def _collect_garbage_rarely() -> None:
 
 def _stop_on_signals(stop: threading.Event) -> None:
     def on_signal(_number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():  # a second one: whoever sent it does not want to wait for what is left
+            raise click.Abort
         stop.set()
+        os.write(2, b"stopping: what is left is shipped first; a second signal ends this at once\n")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)

@@ -13,6 +13,7 @@ from ..opensearch.clock import clock_ahead
 from ..opensearch.connection import connect, translated
 from ..opensearch.template import template_name
 from ..settings import Settings, retention_days
+from .closing import close_journal
 from .dates import Dates
 from .enforcer import Enforcer
 from .loop import Shipper
@@ -71,15 +72,25 @@ def connected_shipper(
     stop: threading.Event | None = None,
     observe: Observe = lambda observation: None,
     tell: Callable[[str], None] | None = None,
+    closing: bool = False,
 ) -> Shipper:
     """A shipper for the cluster in the settings. Raises `SettingsError`; an unreachable cluster is waited for.
 
     While it runs, it enforces retention where the cluster doesn't; `tell` gets what a person should know of that.
+    With `closing`, a stop that found everything shipped is recorded.
     """
     cluster = Cluster(settings)
     dates = Dates(retention_days(settings.retention), cluster.now)
     enforcer = Enforcer(cluster.client, settings, tell or _warn)
-    return Shipper(settings, cluster.send, dates=dates, stop=stop, observe=observe, chores=enforcer)
+    return Shipper(
+        settings,
+        cluster.send,
+        dates=dates,
+        stop=stop,
+        observe=observe,
+        chores=enforcer,
+        farewell=(lambda: close_journal(settings)) if closing else lambda: False,
+    )
 
 
 def _warn(message: str) -> None:

@@ -129,7 +129,8 @@ def _application(
     catalog = Catalog.load(settings.catalog or None, mode=settings.catalog_mode)
     app.state.frame = frame
     app.state.catalog = catalog
-    app.state.types = sorted(catalog.types)
+    app.state.known = {**Catalog.own().types, **catalog.types}
+    app.state.types = sorted(app.state.known)
     app.state.kept = Kept()
     return app
 
