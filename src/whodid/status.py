@@ -40,6 +40,7 @@ class DirectoryStatus:
     rejected: int
     not_recorded: int
     alarms: tuple[dict[str, Any], ...]
+    too_open: tuple[str, ...] = ()
 
     @property
     def backlog(self) -> int:
@@ -54,7 +55,8 @@ class DirectoryStatus:
             "calls that could not be recorded (on_failure = warn)": self.not_recorded,
         }
         alarms = tuple(f"{alarm['time']} {alarm['alarm']}: {alarm['about']}" for alarm in self.alarms)
-        return tuple(f"{count} {what}" for what, count in counts.items() if count) + alarms
+        open_to = (f"others than their owner may get at {path}; run `chmod go= {path}`" for path in self.too_open)
+        return (*(f"{count} {what}" for what, count in counts.items() if count), *open_to, *alarms)
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "backlog": self.backlog, "problems": list(self.problems)}
@@ -71,6 +73,7 @@ def directory_status(journal_dir: str) -> DirectoryStatus:
         rejected=sum(1 for _ in read_lines(directory.rejected)),
         not_recorded=not_recorded(directory.path),
         alarms=tuple(directory.alarms()),
+        too_open=tuple(map(str, directory.too_open())) if directory.path.is_dir() else (),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -93,15 +94,23 @@ def test_after_a_failed_sync_nobody_trusts_that_segment(path: Path, syncs: Syncs
     assert targets(path) == ["a", "b", "c", "d", "e"]
 
 
-def test_a_mark_behind_the_end_of_the_data_is_lowered_when_the_segment_is_opened(path: Path, syncs: Syncs) -> None:
+def test_lines_that_were_on_disk_and_are_gone_end_the_journal(path: Path) -> None:
     journal = Journal(path)
     journal.append(draft("a"))
-    size = segment_of(path).stat().st_size
-    DurableMark(path / "durable").advance(name(path), 2 * size, lambda: 9 * size, lambda: 0)
+    whole = segment_of(path).stat().st_size
+    ended = journal.append(draft("b")).journal
     journal.close()
-    Journal(path).append(draft("b"))
-    assert syncs.count == 2
-    assert DurableMark(path / "durable").read(name(path)) == segment_of(path).stat().st_size
+    os.truncate(segment_of(path), whole)
+    assert Journal(path).append(draft("c")).journal != ended
+    [alarm] = JournalDirectory(path).alarms()
+    assert "lines are gone" in alarm["about"]
+
+
+def test_half_of_one_mark_and_half_of_another_is_none(path: Path, syncs: Syncs) -> None:
+    journal = Journal(path)
+    journal.append(draft("a"))
+    FileLock(path / "durable").replace(f"{name(path)} 3999 2999")
+    assert DurableMark(path / "durable").read(name(path)) == 0
 
 
 def test_a_mark_that_can_not_be_written_costs_nothing_but_a_sync(

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from ..entry import ZERO_HASH
 from ..errors import JournalFull, NotRecorded
-from .directory import JournalDirectory, segment_name, segments, write_file
+from .beginning import begin_journal
+from .directory import JournalDirectory, segment_name, segments
 from .durable import DurableMark
+from .file import dump, sync_directory, write_file
 from .lock import FileLock
 from .position import Acknowledged
 from .segment import Broken, Link, Segment, is_closed, last_link
@@ -89,20 +91,23 @@ class Chain:
 
     def _open(self) -> Segment:
         self.segment = None
-        self.journal = self.directory.current() or self.directory.begin()
+        self.journal = self.directory.current() or begin_journal(self.directory)
         path = self.directory.journal(self.journal)
         self._refuse_to_continue(path)
         found = segments(path)
         acknowledged = Acknowledged.read(path)
+        if self._mark.first(self.journal) > max((int(segment.stem) for segment in found), default=0):
+            raise Broken(f"the segment that begins with entry number {self._mark.first(self.journal)} is gone")
         if found and not is_closed(found[-1].stat()):
             segment = Segment(found[-1], self._mark)
             self._catch_up(segment)
-            segment.check_mark()
             if segment.size == 0:
+                sync_directory(path)  # whoever made it may have been killed before doing so
                 segment.link = _link_before(found, acknowledged)
         else:
             end = _link_before([*found, path / segment_name(0)], acknowledged)
             segment = self._create(path, end)
+        segment.check_mark()
         if acknowledged.seq > segment.link.seq:
             raise Broken(f"{acknowledged.seq} entries were acknowledged, but the data ends at {segment.link.seq}")
         self._adopt(segment)
@@ -174,8 +179,8 @@ class Chain:
             self.segment.shut()
             self.segment = None
         if ended.parent.is_dir() and not ended.exists():
-            write_file(ended, {"reason": reason})
-        successor = self.directory.begin()
+            write_file(ended, dump({"reason": reason}))
+        successor = begin_journal(self.directory)
         self.directory.alarm("new journal", f"journal {self.journal} ended ({reason}); {successor} goes on")
 
     def end_if_possible(self, reason: str) -> None:

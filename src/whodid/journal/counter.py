@@ -1,31 +1,46 @@
 """The counter of calls that could not be recorded, under `on_failure = "warn"`.
 
-A file of fixed size, changed in place, so that it can still count when the disk is full. Best effort: when even that
-fails, the receipt and the warning remain.
+A file of fixed size, made with the first journal and changed in place, so that it can still count when the disk is
+full. Best effort: when even that fails, the receipt and the warning remain.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
+import time
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
-__all__ = ["count_not_recorded", "not_recorded"]
+from .file import read_file
+
+__all__ = ["count_not_recorded", "not_recorded", "reserve_counter"]
 
 _DIGITS = 20
+_PATIENCE = 0.1
+"""Seconds for another process that counts; one that was stopped must not stop this one, which then may count short."""
+
+
+def reserve_counter(journal_dir: Path) -> None:
+    """Makes the file, unless there is one. Raises `OSError`."""
+    fd = _open(journal_dir)
+    try:
+        if os.fstat(fd).st_size == 0:
+            os.pwrite(fd, _text(0), 0)
+            os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def count_not_recorded(journal_dir: Path) -> None:
     """Adds one. Never raises."""
     try:
-        fd = os.open(journal_dir / "not-recorded", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fd = _open(journal_dir)
     except OSError:
         return
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        count = int(os.pread(fd, _DIGITS, 0) or b"0") + 1
-        os.pwrite(fd, b"%0*d\n" % (_DIGITS, count), 0)
-    except (OSError, ValueError):
+        _wait_for_turn(fd)
+        os.pwrite(fd, _text(_number(os.pread(fd, _DIGITS, 0)) + 1), 0)
+    except OSError:
         pass
     finally:
         os.close(fd)
@@ -34,6 +49,30 @@ def count_not_recorded(journal_dir: Path) -> None:
 def not_recorded(journal_dir: Path) -> int:
     """How many calls were not recorded in this directory so far."""
     try:
-        return int((journal_dir / "not-recorded").read_text())
-    except (OSError, ValueError):
+        return _number(read_file(journal_dir / "not-recorded"))
+    except OSError:
         return 0
+
+
+def _open(journal_dir: Path) -> int:
+    return os.open(journal_dir / "not-recorded", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _wait_for_turn(fd: int) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            flock(fd, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            time.sleep(1e-3)
+        else:
+            break
+
+
+def _number(text: bytes) -> int:
+    """Counts on from zero where the file was damaged."""
+    return int(text) if text.strip().isdigit() else 0
+
+
+def _text(count: int) -> bytes:
+    return b"%0*d\n" % (_DIGITS, count)

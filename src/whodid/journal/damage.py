@@ -6,7 +6,8 @@ import base64
 import json
 from collections.abc import Iterable
 
-from .directory import JournalDirectory, append_line, read_lines
+from .directory import JournalDirectory
+from .file import append_line, read_lines
 from .line import Damaged
 
 __all__ = ["count_damaged", "keep_damaged"]

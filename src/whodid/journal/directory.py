@@ -1,4 +1,4 @@
-"""The journal directory: what lies where, which journal is current, and how small files are replaced.
+"""The journal directory: what lies where, and which journal is current.
 
     journal_dir/                        0700; every file below it 0600
       current                           {"format": 1, "journal": ID}: the journal that new entries go to
@@ -11,40 +11,39 @@
       dead-letters.ndjson               entries OpenSearch refused for good
       not-recorded                      how many calls could not be recorded, under on_failure = "warn"
       <journal ID>/
-        journal.json                    the marker: ID, format, its own inode
+        journal.json                    the marker: ID, format, and which file it is
         <first seq, 20 digits>.ndjson   a segment; mode 0400 once it is closed
         <first seq>.ndjson.torn         half a line that a crash left, kept aside
-        acknowledged                    {"seq": N, "hash": …}: everything up to N is stored or a dead letter
+        acknowledged                    everything up to an entry is stored or a dead letter; two slots
         ended                           why no more entries go here
 
 A journal that ends (a failed sync, a copied directory) gets a successor beside it; both are shipped.
-
-Crash behaviour: small files are written new, synced, renamed, and the directory synced, so a reader sees the old one
-or the new one. `current` is replaced last: a crash before that leaves an unused, empty journal, which is harmless.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
+import stat
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from fcntl import ioctl
 from pathlib import Path
 from typing import Any
 
 from ..entry import Stamp
 from ..errors import JournalDamaged
+from .file import append_line, dump, linked, read_file, read_lines, sync_above
 
 __all__ = [
     "FORMAT",
     "JournalDirectory",
     "append_line",
+    "identity",
     "read_lines",
     "segment_name",
     "segments",
-    "sync_directory",
-    "write_file",
 ]
 
 FORMAT = 1
@@ -58,8 +57,7 @@ class JournalDirectory:
         self.path = Path(path)
         if create and not self.path.exists():
             try:
-                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-                sync_directory(self.path.parent)
+                _make(self.path)
             except OSError as error:
                 raise JournalDamaged(
                     f"the journal directory {self.path} can't be made ({error.strerror}); "
@@ -98,7 +96,7 @@ class JournalDirectory:
     def current(self) -> str | None:
         """ID of the journal that new entries go to. Raises `JournalDamaged`."""
         try:
-            content = json.loads((self.path / "current").read_bytes())
+            content = json.loads(read_file(self.path / "current"))
             journal, version = content["journal"], content["format"]
         except FileNotFoundError:
             return None
@@ -108,10 +106,7 @@ class JournalDirectory:
             raise JournalDamaged(
                 f"{self.path / 'current'} is damaged; remove that one file, and a new journal begins beside the old"
             ) from error
-        if not isinstance(version, int) or version > FORMAT:
-            raise JournalDamaged(
-                f"{self.path} was written by a newer whodid (format {version}, this one knows {FORMAT}); upgrade whodid"
-            )
+        self._check_format(self.path, version)
         return str(journal)
 
     def journals(self) -> Iterator[str]:
@@ -123,39 +118,79 @@ class JournalDirectory:
             if current in found:
                 yield current
 
-    def begin(self) -> str:
-        """Makes a new, empty journal the current one and returns its ID. The caller holds the lock."""
-        journal = secrets.token_hex(8)
-        directory = self.journal(journal)
-        directory.mkdir(mode=0o700)
-        marker = directory / "journal.json"
-        created = Stamp.now().creation_date
-        with open_new(marker) as fd:
-            inode = os.fstat(fd).st_ino
-            os.write(fd, _dump({"format": FORMAT, "journal": journal, "created": created, "inode": inode}))
-            os.fsync(fd)
-        sync_directory(directory)
-        sync_directory(self.path)
-        write_file(self.path / "current", {"format": FORMAT, "journal": journal})
-        return journal
-
     def is_copy(self, journal: str) -> bool:
-        """Whether the journal's marker is missing, or was copied from elsewhere: its inode is then another."""
+        """Whether the journal's marker is missing, or was copied from elsewhere: it is another file then.
+
+        Raises `OSError` when the system doesn't let it be read, and `JournalDamaged` for one of a newer version.
+        """
         marker = self.journal(journal) / "journal.json"
         try:
-            content = json.loads(marker.read_bytes())
-            return bool(content["journal"] != journal or content["inode"] != marker.stat().st_ino)
-        except (OSError, ValueError, KeyError, TypeError):
+            content = json.loads(read_file(marker))
+            copied = content["journal"] != journal or not _fits(content, marker)
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             return True
+        self._check_format(marker, content.get("format"))
+        return bool(copied)
+
+    def _check_format(self, path: Path, version: object) -> None:
+        if not isinstance(version, int) or version > FORMAT:
+            raise JournalDamaged(
+                f"{path} was written by a newer whodid (format {version}, this one knows {FORMAT}); upgrade whodid"
+            )
+
+    def too_open(self) -> list[Path]:
+        """What others than the owner may get at, of the directory and what lies right in it. Raises `OSError`."""
+        return [path for path in (self.path, *sorted(self.path.iterdir())) if _mode(path) & 0o077]
 
     def alarm(self, kind: str, about: str) -> None:
         """Notes what an operator must know. Never raises: an alarm must not stop recording."""
         now = Stamp.now().creation_date
         with suppress(OSError):  # the disk is full or gone; the caller's own error says so
-            append_line(self.path / "alarms.ndjson", _dump({"time": now, "alarm": kind, "about": about}))
+            append_line(self.path / "alarms.ndjson", dump({"time": now, "alarm": kind, "about": about}))
 
     def alarms(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in read_lines(self.path / "alarms.ndjson")]
+
+
+def identity(fd: int) -> dict[str, int]:
+    """What tells a file from a copy of it: its inode, and where the file system keeps one, the inode's generation.
+
+    A number alone may be given again, as soon as to the copy that replaces a deleted file.
+    """
+    found = {"inode": os.fstat(fd).st_ino}
+    with suppress(OSError):  # not every file system has generations
+        found["generation"] = int.from_bytes(ioctl(fd, _GENERATION, bytes(8))[:4], sys.byteorder)
+    return found
+
+
+_GENERATION = 0x80087601
+"""FS_IOC_GETVERSION of Linux; elsewhere an error."""
+
+
+def _fits(content: dict[str, object], marker: Path) -> bool:
+    fd = os.open(marker, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        now = identity(fd)
+    finally:
+        os.close(fd)
+    return content["inode"] == now["inode"] and content.get("generation") in (None, now.get("generation"))
+
+
+def _make(path: Path, mode: int = 0o700) -> None:
+    """Makes a directory, and those above it that are missing: none gets one inside before its own name is durable."""
+    if not path.parent.exists():
+        _make(path.parent, 0o777)
+    sync_above(path.parent)
+    path.mkdir(mode=mode, exist_ok=True)
+
+
+def _mode(path: Path) -> int:
+    """0 for a link, which is refused where it is met, and for what was replaced a moment ago."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return 0
+    return 0 if stat.S_ISLNK(mode) else mode
 
 
 def segment_name(first_seq: int) -> str:
@@ -167,72 +202,5 @@ def segments(directory: Path) -> list[Path]:
     found = sorted(directory.glob("[0-9]*.ndjson"))
     for path in found:
         if path.is_symlink():
-            raise JournalDamaged(f"{path} is a symbolic link; a segment must be a plain file. Put the real file back")
+            raise linked(path)
     return found
-
-
-class open_new:  # noqa: N801 (reads as the verb it is)
-    """A descriptor of a new file 0600, closed at the end of the block."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._fd = os.open(self._path, flags, 0o600)
-        return self._fd
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
-
-
-def write_file(path: Path, content: object) -> None:
-    """Replaces a small JSON file so that a crash leaves the old or the new one whole."""
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with open_new(new) as fd:
-        os.write(fd, _dump(content))
-        os.fsync(fd)
-    new.replace(path)
-    sync_directory(path.parent)
-
-
-def append_line(path: Path, line: bytes) -> None:
-    """Appends one line, durable on return. A torn tail that a crash left is ended by a newline first."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-    fd = os.open(path, flags, 0o600)
-    try:
-        size = os.fstat(fd).st_size
-        torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-        os.write(fd, (b"\n" if torn else b"") + line.rstrip(b"\n") + b"\n")
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    if size == 0:
-        sync_directory(path.parent)
-
-
-def read_lines(path: Path) -> Iterator[bytes]:
-    """The whole JSON lines of a file made by `append_line`; a missing file has none."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return
-    for line in content.split(b"\n")[:-1]:
-        try:
-            json.loads(line)
-        except ValueError:
-            continue
-        yield line
-
-
-def sync_directory(path: Path) -> None:
-    """Makes creations and renames in `path` durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _dump(content: object) -> bytes:
-    return json.dumps(content).encode() + b"\n"

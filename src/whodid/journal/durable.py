@@ -1,15 +1,16 @@
 """The durable mark: up to where the current segment is known to be on disk, shared by all processes of a journal.
 
 Processes that wait for the disk at once share one sync, as threads do: one syncs, and the others find in the mark that
-their entries were covered. The file `durable` in the journal directory holds `<journal>/<segment> <offset>`, or
-`<journal>/<segment> failed`, and is also the lock that whoever syncs holds.
+their entries were covered. The file `durable` in the journal directory holds `<journal>/<segment> <offset> <offset>`,
+or `<journal>/<segment> failed failed`, and is also the lock that whoever syncs holds. It is read without the lock, and
+is not synced itself: twice the same word shows that it isn't half of one mark and half of another.
 
 Invariants:
 - The mark names an offset only after a sync of that segment began behind it and succeeded; only ends of lines count.
 - A failed sync is marked before the lock is given back, and nobody trusts that segment again: the kernel forgets what
   it could not write, so a later sync may succeed without it.
-- Whoever shortens a segment (half a line, a short write) lowers the mark before anything is appended behind it; so does
-  whoever opens a segment that ends before the mark, as after a power loss: what a file holds then is on disk.
+- Whoever shortens a segment (half a line, a short write) lowers the mark before anything is appended behind it. So a
+  segment that ends before the mark has lost lines that were on disk: its journal ends.
 - A process that can't get the lock (its holder is stopped, or hangs) syncs by itself: sharing is never needed.
 """
 
@@ -73,9 +74,9 @@ class DurableMark:
         try:
             end = sync()
         except OSError:
-            self._tell(f"{segment} {_FAILED}")
+            self._tell(_mark(segment, _FAILED))
             raise
-        self._tell(f"{segment} {end}")
+        self._tell(_mark(segment, end))
         return end
 
     def _tell(self, text: str) -> None:
@@ -91,19 +92,24 @@ class DurableMark:
             time.sleep(_PAUSE)
         try:
             if self.read(segment) > size:
-                self._file.replace(f"{segment} {size}")
+                self._file.replace(_mark(segment, size))
         finally:
             self._release()
 
     def read(self, segment: str) -> int:
         """Bytes of `segment` known to be on disk. Raises `OSError` when a sync of it failed, in whatever process."""
-        name, _, offset = self._file.content().partition(b" ")
+        name, _, offsets = self._file.content().partition(b" ")
         if name != segment.encode():
             return 0
-        try:
-            return int(offset)
-        except ValueError:
-            raise OSError(errno.EIO, "another process could not sync it") from None
+        words = offsets.split()
+        if not all(word.isdigit() for word in words):
+            raise OSError(errno.EIO, "another process could not sync it")
+        return int(words[0]) if len(words) == 2 and words[0] == words[1] else 0
+
+    def first(self, journal: str) -> int:
+        """With which entry the segment of `journal` begins that was synced last; 0 when there was none."""
+        name, _, segment = self._file.content().partition(b" ")[0].partition(b"/")
+        return int(segment) if name == journal.encode() and segment.isdigit() else 0
 
     def _try_acquire(self) -> bool:
         if not self._thread.acquire(blocking=False):
@@ -116,3 +122,7 @@ class DurableMark:
     def _release(self) -> None:
         self._file.release()
         self._thread.release()
+
+
+def _mark(segment: str, offset: int | str) -> str:
+    return f"{segment} {offset} {offset}"

@@ -112,6 +112,7 @@ class GroupCommit(Generic[Item, Outcome]):
                 )
             if waiting.wake.locked():
                 waiting.wake.release()
+        mine.group = ()  # which holds this very thread's: a cycle would keep descriptors open until a collection
 
     def _serve(self, group: Sequence[_Waiting[Item, Outcome]]) -> None:
         outcomes = self._write([waiting.item for waiting in group])

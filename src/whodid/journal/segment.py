@@ -23,8 +23,8 @@ from typing import NamedTuple
 from ..entry import HARD_LIMIT, ZERO_HASH
 from ..errors import JournalFull, JournalLocked, NotRecorded
 from ..integrity import read_line
-from .directory import append_line, sync_directory
 from .durable import DurableMark
+from .file import append_line, sync_directory
 
 __all__ = ["NO_SPACE", "Broken", "Link", "Segment", "datasync", "is_closed", "last_link"]
 
@@ -184,10 +184,11 @@ class Segment:
     def check_mark(self) -> None:
         """To be called once, when the segment is opened. Raises `Broken` when a sync of it failed before."""
         try:
-            if self._mark.read(self._name) > self.size:
-                self._mark.lower(self._name, self.size)
-        except (OSError, JournalLocked) as error:
-            raise Broken(f"{self.path.name}: {error}") from error
+            on_disk = self._mark.read(self._name)
+        except OSError as error:
+            raise Broken(f"{self.path.name}: {error.strerror}") from error
+        if on_disk > self.size:
+            raise Broken(f"{self.path.name} was on disk up to {on_disk}, and ends at {self.size}: lines are gone")
 
     def finish(self) -> None:
         """Makes the segment durable, and closed for good. Raises `NotRecorded`."""

@@ -13,9 +13,11 @@ After `fork` the child forgets the parent's descriptors and opens its own at its
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -29,7 +31,8 @@ from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
 from ..integrity import Draft
 from .append import Position, Written, append_at_once, append_one
 from .chain import Chain
-from .directory import JournalDirectory, append_line
+from .directory import JournalDirectory
+from .file import append_line, linked
 from .group import GroupCommit
 from .lock import FileLock
 from .segment import NO_SPACE, Segment
@@ -69,6 +72,7 @@ class Journal:
         self._limits = {"segment_bytes": segment_bytes, "segment_age": segment_age, "max_bytes": max_bytes}
         self._lock_timeout = lock_timeout
         self._monotonic = monotonic
+        self._warned = False
         self._forget()
         _journals.add(self)
 
@@ -161,7 +165,7 @@ class Journal:
         if chain is not None and segment is not None:
             try:
                 self._sync(segment, segment.size)
-            except NotRecorded as error:
+            except (NotRecorded, JournalDamaged) as error:
                 chain.directory.alarm("sync failed", f"entries of durability=process may be lost: {error}")
 
     def quarantine(self, rejected: Mapping[str, object]) -> None:
@@ -169,7 +173,7 @@ class Journal:
         try:
             append_line(JournalDirectory(self.path, create=True).rejected, orjson.dumps(rejected))
         except OSError as error:
-            raise _not_recorded(self.path, error) from error
+            raise _as_ours(self.path, error) from error
 
     def close(self) -> None:
         """Syncs, and closes this process's files. A later append opens them again."""
@@ -202,6 +206,7 @@ class Journal:
         try:
             if self._chain is None or self._file_lock is None:
                 directory = JournalDirectory(self.path, create=True)
+                self._warn_once(directory)
                 self._file_lock = FileLock(directory.lock, monotonic=self._monotonic)
                 self._chain = Chain(directory, self._file_lock, **self._limits, monotonic=self._monotonic)  # type: ignore[arg-type]
             if not self._file_lock.try_acquire():
@@ -210,9 +215,15 @@ class Journal:
             self._inside.discard(thread)
             self._thread_lock.release()
             if isinstance(error, OSError):
-                raise _not_recorded(self.path, error) from error
+                raise _as_ours(self.path, error) from error
             raise
         return self._chain
+
+    def _warn_once(self, directory: JournalDirectory) -> None:
+        if not self._warned and (paths := directory.too_open()):
+            self._warned = True
+            names = " ".join(map(str, paths))
+            warnings.warn(f"others than their owner may get at {names}; run `chmod go= {names}`", stacklevel=2)
 
     def _wait_for_threads(self, again: bool) -> None:
         """`again` says that this very thread has begun to take the lock before."""
@@ -237,7 +248,7 @@ class Journal:
         self._inside.discard(get_ident())
         self._thread_lock.release()
         if isinstance(error, OSError):
-            raise _not_recorded(self.path, error) from error
+            raise _as_ours(self.path, error) from error
 
 
 class _Exclusive:
@@ -253,7 +264,9 @@ class _Exclusive:
         self._journal._leave(error)
 
 
-def _not_recorded(path: Path, error: OSError) -> NotRecorded:
+def _as_ours(path: Path, error: OSError) -> NotRecorded | JournalDamaged:
+    if error.errno == errno.ELOOP:
+        return linked(error.filename)
     if error.errno in NO_SPACE:
         return JournalFull(f"no space for the journal in {path} ({error.strerror}); free some")
     return NotRecorded(

@@ -1,0 +1,134 @@
+"""The small files of a journal directory: replaced whole, or appended to by the line; a link in their place is refused.
+
+Crash behaviour: what is replaced is written new, synced, renamed, and the directory synced, so a reader sees the old
+file or the new one. A line is appended so that it never merges with half a line that a crash or a full disk left
+before it; readers skip that half.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import JournalDamaged
+
+__all__ = [
+    "append_line",
+    "dump",
+    "linked",
+    "open_new",
+    "read_file",
+    "read_lines",
+    "sync_above",
+    "sync_directory",
+    "write_all",
+    "write_file",
+]
+
+
+class open_new:  # noqa: N801 (reads as the verb it is)
+    """A descriptor of a new file 0600, closed at the end of the block."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._fd = os.open(self._path, flags, 0o600)
+        return self._fd
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+
+def read_file(path: Path) -> bytes:
+    """All of it. Raises `OSError`, and `JournalDamaged` for a link in its place."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise linked(path) from error
+        raise
+    with os.fdopen(fd, "rb") as file:
+        return file.read()
+
+
+def linked(path: Path | str) -> JournalDamaged:
+    return JournalDamaged(f"{path} is a symbolic link; the journal's files must be plain files. Put the real file back")
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Writes all of it. Raises `OSError`, also where only a part of it fits."""
+    written = os.write(fd, data)
+    if written != len(data):
+        raise OSError(errno.ENOSPC, f"only {written} of {len(data)} bytes fit")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Replaces a small file so that a crash leaves the old or the new one whole."""
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        with open_new(new) as fd:
+            write_all(fd, content)
+            os.fsync(fd)
+        new.replace(path)
+    except OSError:
+        with suppress(OSError):  # on a full disk each byte counts
+            new.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Appends one line, durable on return. Raises `OSError`; part of the line may then be there, which readers skip."""
+    data = line.rstrip(b"\n") + b"\n"
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(path, flags, 0o600)
+    try:
+        if os.fstat(fd).st_size == 0:
+            sync_directory(path.parent)  # before there is anything in it: who finds a line needn't ask
+        write_all(fd, data)
+        start = os.lseek(fd, 0, os.SEEK_CUR) - len(data)
+        if start and os.pread(fd, 1, start - 1) != b"\n":  # it ran on from half a line
+            write_all(fd, b"\n" + data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """The whole JSON objects of a file made by `append_line`, a line each; a missing file has none."""
+    try:
+        content = read_file(path)
+    except FileNotFoundError:
+        return
+    for line in content.split(b"\n")[:-1]:
+        try:
+            whole = isinstance(json.loads(line), dict)
+        except ValueError:
+            continue
+        if whole:
+            yield line
+
+
+def sync_directory(path: Path) -> None:
+    """Makes creations and renames in `path` durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_above(path: Path) -> None:
+    """Makes the name of the directory `path` durable, where this user may."""
+    with suppress(PermissionError):
+        sync_directory(path.resolve().parent)
+
+
+def dump(content: object) -> bytes:
+    return json.dumps(content).encode() + b"\n"

@@ -1,0 +1,328 @@
+"""Copies, clocks, stopped processes, and what operators do to a journal by hand: alarmed, and recording goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.faults.test_journal_full_disk import dated, mounted
+from tests.journal.test_writer import alarms, draft, segment_of, targets
+from whodid.entry import document_id
+from whodid.errors import JournalDamaged, JournalLocked, NotRecorded
+from whodid.journal import Acknowledged, Journal, prune
+from whodid.journal.counter import count_not_recorded, not_recorded
+from whodid.opensearch.bulk import Document, Verdict
+from whodid.settings import Settings
+from whodid.shipper import Shipper
+from whodid.status import directory_status
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc and mounts")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+class Cluster:
+    """What a cluster would hold, by document ID."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, bytes] = {}
+
+    def send(self, documents: Sequence[Document]) -> list[Verdict]:
+        for document in documents:
+            assert self.stored.setdefault(document.id, document.raw) == document.raw, "overwritten"
+        return [Verdict("stored")] * len(documents)
+
+    def ship(self, path: Path) -> None:
+        Shipper(Settings(journal_dir=str(path)), self.send).run_once()
+
+
+def record(path: Path, *names: str, segment_bytes: int = 1 << 20) -> list[str]:
+    """The document IDs of new entries."""
+    journal = Journal(path, segment_bytes=segment_bytes)
+    made = [journal.append(dated(name)) for name in names]
+    journal.close()
+    return [document_id(position.journal, position.seq, position.hash) for position in made]
+
+
+def test_a_snapshot_that_was_copied_back_is_alarmed_and_both_branches_are_shipped(path: Path, tmp_path: Path) -> None:
+    cluster = Cluster()
+    ids = record(path, "1", "2")
+    cluster.ship(path)
+    shutil.copytree(path, tmp_path / "snapshot")
+    ids += record(path, "3", "4")
+    cluster.ship(path)
+    shutil.rmtree(path)
+    shutil.copytree(tmp_path / "snapshot", path)
+    ids += record(path, "3 again", "4 again")
+    cluster.ship(path)
+    assert sorted(cluster.stored) == sorted(ids)
+    assert "new journal" in alarms(path)
+    assert any("copy" in problem for problem in directory_status(str(path)).problems)
+
+
+def test_a_rolled_back_volume_uses_a_number_twice_and_neither_entry_hides_the_other(path: Path) -> None:
+    """A snapshot of the whole volume keeps the inodes: nothing here can tell. The IDs do, and `whodid verify`."""
+    cluster = Cluster()
+    ids = record(path, "1", "2")
+    cluster.ship(path)
+    kept = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    ids += record(path, "3", "4")
+    cluster.ship(path)
+    for file, content in kept.items():
+        file.write_bytes(content)
+    ids += record(path, "3 again")
+    cluster.ship(path)
+    assert sorted(cluster.stored) == sorted(ids)
+    assert len({id_.rsplit("-", 1)[0] for id_ in ids}) == len(ids) - 1
+
+
+def test_only_the_segments_rolled_back_is_noticed_by_the_position(path: Path) -> None:
+    cluster = Cluster()
+    ids = record(path, "1", "2")
+    segment, kept = segment_of(path), segment_of(path).read_bytes()
+    ids += record(path, "3")
+    cluster.ship(path)
+    segment.write_bytes(kept)
+    (path / "durable").unlink()  # which would tell as well
+    ids += record(path, "3 again")
+    cluster.ship(path)
+    assert sorted(cluster.stored) == sorted(ids)
+    assert alarms(path) == ["new journal"]
+
+
+def test_a_directory_moved_on_its_file_system_goes_on_and_one_copied_to_another_starts_anew(
+    path: Path, tmp_path: Path
+) -> None:
+    record(path, "1")
+    path.rename(tmp_path / "moved")
+    record(tmp_path / "moved", "2")
+    assert targets(tmp_path / "moved") == ["1", "2"]
+    assert alarms(tmp_path / "moved") == []
+    shutil.copytree(tmp_path / "moved", tmp_path / "restored", copy_function=shutil.copy2)
+    record(tmp_path / "restored", "3")
+    assert sorted(targets(tmp_path / "restored")) == ["1", "2", "3"]
+    assert alarms(tmp_path / "restored") == ["new journal"]
+
+
+@pytest.mark.parametrize("years", [-1, 1])
+def test_a_clock_that_jumps_by_a_year_stops_neither_recording_nor_shipping(
+    path: Path, monkeypatch: pytest.MonkeyPatch, years: int
+) -> None:
+    journal, cluster = Journal(path, segment_bytes=1000), Cluster()
+    for number in range(6):
+        journal.append(dated(f"{number}"))
+    jumped = time.time() + years * 365 * 86400
+    monkeypatch.setattr("time.time", lambda: jumped)
+    monkeypatch.setattr("time.time_ns", lambda: int(jumped * 1e9))
+    for number in range(6, 12):
+        journal.append(dated(f"{number}"))
+    cluster.ship(path)
+    assert len(cluster.stored) == 12
+    assert alarms(path) == []
+
+
+def test_a_segment_written_while_the_clock_was_ahead_is_kept_no_longer_than_those_after_it(path: Path) -> None:
+    journal = Journal(path, segment_bytes=1)
+    positions = [journal.append(draft(f"{n}")) for n in range(5)]
+    directory = path / positions[0].journal
+    first, second, *_ = sorted(directory.glob("[0-9]*.ndjson"))
+    ahead = time.time() + 365 * 86400
+    os.utime(first, (ahead, ahead))
+    Acknowledged(5, positions[-1].hash).write(directory)
+    assert prune(directory, keep_days=3) == []
+    assert prune(directory, keep_days=3, now=time.time() + 4 * 86400)[:2] == [first, second]
+
+
+_HOLDER = """
+import sys
+from pathlib import Path
+from whodid.journal.lock import FileLock
+lock = FileLock(Path(sys.argv[1]))
+lock.acquire(5)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def stopped_holder(lock: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that took a lock, and was stopped (SIGSTOP)."""
+    command = [sys.executable, "-c", _HOLDER, str(lock)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "held\n"
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.communicate("", timeout=30)
+
+
+@linux
+def test_a_process_stopped_while_it_holds_the_lock_is_named_and_the_others_go_on_after_it(path: Path) -> None:
+    journal = Journal(path, lock_timeout=0.2)
+    journal.append(draft("before"))
+    with stopped_holder(path / "lock") as holder, pytest.raises(JournalLocked, match=f"process {holder.pid}"):
+        journal.append(draft("meanwhile"))
+    journal.append(draft("after"))
+    assert targets(path) == ["before", "after"]
+
+
+@linux
+def test_a_process_stopped_while_it_holds_the_durable_mark_or_the_counter_stops_nobody(path: Path) -> None:
+    journal, other = Journal(path), Journal(path)
+    journal.append(draft("before"))
+    with stopped_holder(path / "durable"):
+        journal.append(draft("a"))
+        other.append(draft("b"))
+    with stopped_holder(path / "not-recorded"):
+        count_not_recorded(path)
+    assert targets(path) == ["before", "a", "b"]
+    assert not_recorded(path) == 1
+
+
+def remount(how: str, path: Path) -> None:
+    subprocess.run([str(shutil.which("mount")), "-o", f"remount,{how}", path], check=True)
+
+
+@linux
+def test_a_directory_on_a_read_only_file_system_is_an_error_that_says_so_and_can_still_be_read(path: Path) -> None:
+    with mounted(path, "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs"):
+        record(path, "before")
+        remount("ro", path)
+        journal = Journal(path)
+        with pytest.raises(NotRecorded, match="Read-only file system"):
+            journal.append(draft())
+        assert directory_status(str(path)).backlog == 1
+        remount("rw", path)
+        journal.append(draft("after"))
+        assert targets(path) == ["before", "after"]
+
+
+_AS_NOBODY = """
+import os, sys
+from whodid.errors import WhodidError
+from whodid.integrity import Draft
+from whodid.journal import Journal
+os.setgid(65534); os.setuid(65534)
+try:
+    Journal(sys.argv[1]).append(Draft({"type": "t"}))
+except WhodidError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_is_told_whose_directory_it_is(path: Path) -> None:
+    record(path, "before")
+    for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
+        folder.chmod(folder.stat().st_mode | 0o011)
+    done = subprocess.run([sys.executable, "-c", _AS_NOBODY, path], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert "user" in done.stdout
+
+
+def test_a_segment_edited_in_the_middle_is_quarantined_and_counted_and_the_chain_goes_on(path: Path) -> None:
+    cluster = Cluster()
+    ids = record(path, "1", "2", "3")
+    segment = segment_of(path)
+    segment.write_bytes(segment.read_bytes().replace(b'"target":"2"', b'"target":"9"'))
+    ids += record(path, "4")
+    cluster.ship(path)
+    assert sorted(cluster.stored) == sorted([ids[0], *ids[2:]])
+    assert directory_status(str(path)).damaged == 1
+
+
+def test_a_segment_cut_by_hand_ends_its_journal(path: Path) -> None:
+    record(path, "1", "2", "3")
+    segment = segment_of(path)
+    os.truncate(segment, len(segment.read_bytes().splitlines(keepends=True)[0]))
+    record(path, "4")
+    assert sorted(targets(path)) == ["1", "4"]
+    assert alarms(path) == ["new journal"]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_segments_removed_by_hand_before_they_were_shipped_end_their_journal(path: Path, kept: int) -> None:
+    record(path, "1", "2", "3", segment_bytes=1)
+    for segment in sorted(path.glob("*/[0-9]*.ndjson"))[kept:]:
+        segment.unlink()
+    record(path, "4")
+    assert sorted(targets(path)) == [*"12"[:kept], "4"]
+    assert alarms(path) == ["new journal"]
+
+
+SMALL_FILES = ["current", "lock", "durable", "not-recorded", "rejected.ndjson"]
+
+
+@pytest.mark.parametrize("name", [*SMALL_FILES, "*/journal.json", "*/acknowledged", "*/[0-9]*.ndjson"])
+def test_a_link_in_the_place_of_a_file_is_refused_and_named_or_left_alone(
+    path: Path, tmp_path: Path, name: str
+) -> None:
+    record(path, "before")
+    outside = tmp_path / "outside"
+    file = next(path.glob(name), path / name)
+    outside.write_bytes(before := file.read_bytes() if file.exists() else b"outside")
+    file.unlink(missing_ok=True)
+    file.symlink_to(outside)
+    journal = Journal(path)
+    if name in ("not-recorded", "rejected.ndjson"):
+        count_not_recorded(path)
+        if name == "rejected.ndjson":
+            with pytest.raises(JournalDamaged, match="symbolic link"):
+                journal.quarantine({"x": 1})
+    else:
+        with pytest.raises(JournalDamaged, match=f"{file.name} is a symbolic link"):
+            journal.append(draft("refused"))
+    assert outside.read_bytes() == before
+    file.unlink()
+
+
+@pytest.mark.parametrize("name", [".", "current"])
+def test_what_others_may_read_is_warned_of_once_and_shown_by_status(path: Path, name: str) -> None:
+    record(path, "before")
+    (path / name).chmod(0o755)
+    journal = Journal(path)
+    with pytest.warns(UserWarning, match="others than their owner"):
+        journal.append(draft("a"))
+    journal.append(draft("b"))
+    journal.close()
+    journal.append(draft("c"))
+    assert targets(path) == ["before", "a", "b", "c"]
+    [problem] = directory_status(str(path)).problems
+    assert "chmod go=" in problem
+
+
+def test_a_marker_that_can_not_be_read_for_a_moment_ends_no_journal(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a process has too many files open."""
+    record(path, "before")
+    real = os.open
+
+    def no_marker(name: str | Path, *arguments: int) -> int:
+        if str(name).endswith("journal.json"):
+            raise OSError(24, "Too many open files")
+        return real(name, *arguments)
+
+    journal = Journal(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", no_marker)
+        with pytest.raises(NotRecorded, match="Too many open files"):
+            journal.append(draft("refused"))
+    journal.append(draft("after"))
+    assert targets(path) == ["before", "after"]
+    assert alarms(path) == []
