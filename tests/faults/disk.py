@@ -18,7 +18,7 @@ from unittest.mock import patch
 import whodid.journal.reader
 import whodid.journal.segment
 
-__all__ = ["Call", "Fault", "Killed", "System", "disk", "failing"]
+__all__ = ["CTRL_C", "Call", "Fault", "Killed", "System", "disk", "failing"]
 
 System = Callable[..., Any]
 """One of the functions of `os`, as it is."""
@@ -81,6 +81,10 @@ def _path_of(target: Any) -> str:
         return ""
 
 
+CTRL_C = -1
+"""In the place of an error number: a `KeyboardInterrupt`, as Python raises it between two steps."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What goes wrong: an error instead of the call, after it was done all the same, or half of what is to be written.
@@ -110,6 +114,8 @@ class Fault:
             result = system(*call.arguments)
             if call.name == "open":
                 os.close(result)
+        if self.number == CTRL_C:
+            raise KeyboardInterrupt
         raise OSError(self.number, os.strerror(self.number), call.path)
 
 

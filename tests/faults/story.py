@@ -56,7 +56,7 @@ class Story:
     @contextmanager
     def refusable(self) -> Iterator[None]:
         """What a caller may get: an error of ours."""
-        with suppress(NotRecorded, JournalDamaged):
+        with suppress(NotRecorded, JournalDamaged, KeyboardInterrupt):
             yield
 
     def record(self, journal: Journal, durability: Literal["disk", "process"] = "disk", size: int = 0) -> None:
@@ -75,7 +75,7 @@ class Story:
         )
 
     def sync(self, journal: Journal) -> None:
-        with suppress(OSError):
+        with suppress(OSError, KeyboardInterrupt):
             before, alarms = list(self.by_process), len(JournalDirectory(self.path).alarms())
             journal.sync()
             if len(JournalDirectory(self.path).alarms()) == alarms:
@@ -84,7 +84,7 @@ class Story:
     def ship(self, *, refused: bool = False, acknowledged: bool = True) -> None:
         """What a shipper does with a cluster that stores everything, or refuses every entry; perhaps not to the end."""
         directory = JournalDirectory(self.path)
-        with suppress(OSError, JournalDamaged):  # a shipper waits, and says so
+        with suppress(OSError, JournalDamaged, KeyboardInterrupt):  # a shipper waits, and says so
             for journal in directory.journals():
                 self._ship(directory, journal, refused, acknowledged)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.disk import Fault, failing
+from tests.faults.disk import CTRL_C, Fault, failing
 from tests.faults.story import Story
 from whodid.journal import Journal, JournalDirectory
 
@@ -31,6 +31,8 @@ FAULTS = [
     Fault("EINTR", errno.EINTR),
     Fault("half a write"),
     Fault("half a write from then on", lasting=True),
+    Fault("Ctrl-C", CTRL_C),
+    Fault("Ctrl-C after it was done", CTRL_C, done=True),
 ]
 
 Scenario = Callable[[Story, Journal], None]
@@ -109,7 +111,7 @@ def torn_tail(story: Story, journal: Journal) -> None:
 def a_new_journal(story: Story, journal: Journal) -> None:
     first_append(story, journal)
     for marker in story.path.glob("*/journal.json"):
-        with suppress(OSError):
+        with suppress(OSError, KeyboardInterrupt):
             shutil.copy(marker, marker.with_name("copy"))
             marker.with_name("copy").rename(marker)
     story.record(_journal(story.path))
@@ -136,7 +138,7 @@ def _play(path: Path, scenario: Scenario, fault: Fault, number: int) -> int:
         story.record(journal)
     assert str(again + 2) in story.promised
     story.check()
-    if not (fault.lasting and fault.number == errno.EIO):
+    if fault.number != CTRL_C and not (fault.lasting and fault.number == errno.EIO):
         _nothing_left_over(path)
     return count()
 

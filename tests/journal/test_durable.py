@@ -20,8 +20,11 @@ class Syncs:
     def __init__(self) -> None:
         self.count = 0
         self.fails = False
+        self.interrupted = False
 
     def __call__(self, _fd: int) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
         self.count += 1
         if self.fails:
             raise OSError(5, "Input/output error")
@@ -59,6 +62,17 @@ def test_one_sync_covers_what_others_appended_behind_as_well(path: Path, syncs: 
     second.append(draft("b"), "process")
     first.sync()
     second.sync()
+    assert syncs.count == 1
+
+
+def test_a_sync_that_ctrl_c_interrupted_does_not_count_as_one(path: Path, syncs: Syncs) -> None:
+    journal = Journal(path)
+    journal.append(draft("a"), "process")
+    syncs.interrupted = True
+    with pytest.raises(KeyboardInterrupt):
+        journal.sync()
+    syncs.interrupted = False
+    journal.sync()
     assert syncs.count == 1
 
 

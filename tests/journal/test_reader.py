@@ -109,6 +109,31 @@ def test_an_unreadable_position_counts_as_nothing_shipped(tmp_path: Path, conten
     assert Acknowledged.read(tmp_path) == Acknowledged()
 
 
+@pytest.mark.parametrize("cut", [0, 1, 7, 40, 90, 110, 4095])
+def test_a_position_torn_while_it_was_written_is_the_one_before(tmp_path: Path, cut: int) -> None:
+    file = tmp_path / "acknowledged"
+    for seq in (97, 98, 99):
+        Acknowledged(seq, "ab" * 32).write(tmp_path)
+    before = file.read_bytes()
+    Acknowledged(100, "cd" * 32).write(tmp_path)
+    after = file.read_bytes()
+    [slot] = [start for start in (0, 4096) if before[start : start + 4096] != after[start : start + 4096]]
+    file.write_bytes(after[: slot + cut] + before[slot + cut :])
+    assert Acknowledged.read(tmp_path) == Acknowledged(99, "ab" * 32) or cut == 4095
+    Acknowledged(101, "ef" * 32).write(tmp_path)
+    assert Acknowledged.read(tmp_path).seq == 101
+
+
+def test_the_position_is_written_without_any_new_file_or_byte(tmp_path: Path) -> None:
+    Acknowledged().reserve(tmp_path)
+    before = (tmp_path / "acknowledged").stat()
+    for seq in range(1, 5):
+        Acknowledged(seq, "ab" * 32).write(tmp_path)
+    after = (tmp_path / "acknowledged").stat()
+    assert (after.st_ino, after.st_size, after.st_blocks) == (before.st_ino, before.st_size, before.st_blocks)
+    assert [file.name for file in tmp_path.iterdir()] == ["acknowledged"]
+
+
 def test_segments_are_pruned_once_acknowledged_and_the_chain_goes_on(path: Path) -> None:
     journal, directory = written(path, 20, 1000)
     before = len(list(directory.glob("*.ndjson")))

@@ -71,12 +71,21 @@ class Chain:
         try:
             return self._follow(segment, fresh)
         except Broken as broken:
-            self.end(str(broken))
-            return self._open()
+            return self._begin_anew(str(broken))
         finally:
             if not fresh:
                 self._generation = generation
                 self._looked_at = self._now
+
+    def _begin_anew(self, reason: str) -> Segment:
+        self.end(reason)
+        try:
+            return self._open()
+        except Broken as broken:
+            where = self.directory.path
+            raise NotRecorded(
+                f"the journal in {where} ended ({reason}), nor can the next be used: {broken}"
+            ) from broken
 
     def _follow(self, segment: Segment | None, fresh: bool) -> Segment:
         """Picks the chain up where other processes left it; `fresh` says that none of them closed the segment."""

@@ -26,13 +26,17 @@ from pathlib import Path
 from ..errors import JournalLocked
 from .lock import FileLock
 
-__all__ = ["DurableMark"]
+__all__ = ["DurableMark", "SyncFailed"]
 
 _FAILED = "failed"
 _PATIENCE = 0.02
 """Seconds until a process stops waiting for another's sync."""
 _PAUSE = 300e-6
 """Between looks: about the time of a sync."""
+
+
+class SyncFailed(OSError):
+    """A sync of the segment failed, in whatever process: what it held then may be lost."""
 
 
 class DurableMark:
@@ -97,13 +101,13 @@ class DurableMark:
             self._release()
 
     def read(self, segment: str) -> int:
-        """Bytes of `segment` known to be on disk. Raises `OSError` when a sync of it failed, in whatever process."""
+        """Bytes of `segment` known to be on disk. Raises `SyncFailed`, or `OSError` when it can't be read."""
         name, _, offsets = self._file.content().partition(b" ")
         if name != segment.encode():
             return 0
         words = offsets.split()
         if not all(word.isdigit() for word in words):
-            raise OSError(errno.EIO, "another process could not sync it")
+            raise SyncFailed(errno.EIO, "another process could not sync it")
         return int(words[0]) if len(words) == 2 and words[0] == words[1] else 0
 
     def first(self, journal: str) -> int:

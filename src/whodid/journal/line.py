@@ -97,7 +97,7 @@ class LineParser:
         hash_ = layout.hash(raw)
         date = raw.find(b'"creation_date":"', layout.body) + 17
         nested = raw.find(b"{", layout.body, date) >= 0
-        if not raw.startswith(hash_.encode(), 9) or nested or not raw.startswith(b'"', date + 20):
+        if not raw.startswith(hash_.encode(), 9) or nested or raw.find(b'"', date) != date + 20:
             return None
         return _new(Line, (self._last.journal, self._last.seq + 1, hash_, raw[date : date + 20].decode("latin-1"), raw))
 

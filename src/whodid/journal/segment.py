@@ -23,7 +23,7 @@ from typing import NamedTuple
 from ..entry import HARD_LIMIT, ZERO_HASH
 from ..errors import JournalFull, JournalLocked, NotRecorded
 from ..integrity import read_line
-from .durable import DurableMark
+from .durable import DurableMark, SyncFailed
 from .file import append_line, sync_directory
 
 __all__ = ["NO_SPACE", "Broken", "Link", "Segment", "datasync", "is_closed", "last_link"]
@@ -136,14 +136,15 @@ class Segment:
             self._syncing = True
             target = max(self.size, offset)
         error: OSError | None = None
+        reached = 0  # also after Ctrl-C in the middle of the sync
         try:
             # No further than this process has seen: what lies behind may be cut by others, and written anew.
-            target = min(target, self._put_on_disk(offset, target))
+            reached = min(target, self._put_on_disk(offset, target))
         except OSError as caught:
             error = caught
             raise NotRecorded(_unsynced(self.path, caught)) from caught
         finally:
-            self._synced_to(target, error)
+            self._synced_to(reached, error)
 
     def _put_on_disk(self, offset: int, target: int) -> int:
         """Up to where the segment is on disk: at least `offset`, by another process's sync or by one here."""
@@ -165,11 +166,11 @@ class Segment:
         if os.fstat(self._fd).st_nlink == 0:
             raise FileNotFoundError(errno.ENOENT, "it was deleted")
 
-    def _synced_to(self, target: int, error: OSError | None) -> None:
+    def _synced_to(self, reached: int, error: OSError | None) -> None:
         with self._condition:
             self._syncing = False
             if error is None:
-                self._synced = max(self._synced, target)
+                self._synced = max(self._synced, reached)
             self.failed = self.failed or error
             self._condition.notify_all()
 
@@ -185,7 +186,7 @@ class Segment:
         """To be called once, when the segment is opened. Raises `Broken` when a sync of it failed before."""
         try:
             on_disk = self._mark.read(self._name)
-        except OSError as error:
+        except SyncFailed as error:
             raise Broken(f"{self.path.name}: {error.strerror}") from error
         if on_disk > self.size:
             raise Broken(f"{self.path.name} was on disk up to {on_disk}, and ends at {self.size}: lines are gone")
