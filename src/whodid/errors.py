@@ -12,6 +12,7 @@ WhodidError
 ├── ShippingError            a shipper could not start or go on
 ├── OpenSearchError          the cluster refused, or could not be reached
 │   ├── OpenSearchUnavailable  no answer: worth another try later
+│   │   └── NotTrusted       the cluster's certificate was not accepted
 │   ├── NotAuthenticated     user or password not accepted (401)
 │   └── NotAuthorized        the user lacks the right (403)
 ├── QueryError               a search that can't be asked as it was written
@@ -31,6 +32,7 @@ __all__ = [
     "NotAuthenticated",
     "NotAuthorized",
     "NotRecorded",
+    "NotTrusted",
     "OpenSearchError",
     "OpenSearchUnavailable",
     "QueryError",
@@ -86,6 +88,10 @@ class OpenSearchError(WhodidError):
 
 class OpenSearchUnavailable(OpenSearchError):
     """No answer from the cluster: worth another try later."""
+
+
+class NotTrusted(OpenSearchUnavailable):
+    """The cluster's certificate was not accepted."""
 
 
 class NotAuthenticated(OpenSearchError):

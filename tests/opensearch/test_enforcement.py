@@ -120,7 +120,7 @@ def test_the_shipper_enforces_once_an_hour_and_tells_what_it_could_not_once(plac
     clock = [0.0]
     later = datetime.now(UTC) + timedelta(days=400)
     place.client.indices.delete(index=f"{place.settings.index_prefix}-2024.03")
-    enforcer = Enforcer(place.client, place.settings, told.append, lambda: clock[0], lambda client: later)
+    enforcer = Enforcer(lambda: place.client, place.settings, told.append, lambda: clock[0], lambda client: later)
     enforcer()
     assert len(told) == 2
     assert "2024.02 deleted with 1 entries" in told[0]

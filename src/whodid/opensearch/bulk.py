@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from .connection import cause
+
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
@@ -42,11 +44,20 @@ class Document(NamedTuple):
 
 
 Cause = Literal[
-    "", "no_connection", "time_out", "throttled", "too_large", "unavailable", "no_rights", "blocked", "answer"
+    "",
+    "no_connection",
+    "no_trust",
+    "time_out",
+    "throttled",
+    "too_large",
+    "unavailable",
+    "no_rights",
+    "blocked",
+    "answer",
 ]
-"""What a document waits for: a connection, an answer, less to do (429), a smaller request (413), a server or shard that
-is away (5xx), a right or a password (401, 403), a block, a closed or missing index to be mended, or an answer that
-can be understood. `""` where nothing is waited for."""
+"""What a document waits for, in this order: nothing; a connection; a certificate to trust; an answer; less to do (429);
+a smaller request (413); a server or shard that is away (5xx); a right or a password (401, 403); a block, a closed or a
+missing index to be mended; an answer that can be understood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +76,7 @@ CREATED = {"create": {"status": 201}}
 def send_bulk(client: OpenSearch, documents: Sequence[Document], timeout: float) -> list[Verdict]:
     """Sends the documents and returns a verdict for each, in order. Raises nothing that a retry could mend."""
     from opensearchpy import ConnectionError as NoConnection
-    from opensearchpy import ConnectionTimeout, ImproperlyConfigured, SerializationError, TransportError
+    from opensearchpy import ConnectionTimeout, ImproperlyConfigured, SerializationError, SSLError, TransportError
 
     try:
         with warnings.catch_warnings():
@@ -73,6 +84,9 @@ def send_bulk(client: OpenSearch, documents: Sequence[Document], timeout: float)
             answer = client.bulk(body=_body(documents), params={"filter_path": _FILTER, "request_timeout": timeout})
     except ConnectionTimeout as error:
         return [Verdict("wait", f"no answer in time: {_brief(error)}", "time_out")] * len(documents)
+    except SSLError as error:
+        reason = f"the certificate of OpenSearch was not accepted: {cause(error)}"
+        return [Verdict("wait", reason, "no_trust")] * len(documents)
     except NoConnection as error:
         return [Verdict("wait", f"no connection: {_brief(error)}", "no_connection")] * len(documents)
     except ImproperlyConfigured:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NotAuthenticated, NotAuthorized, OpenSearchError, OpenSearchUnavailable, SettingsError
+from ..errors import NotAuthenticated, NotAuthorized, NotTrusted, OpenSearchError, OpenSearchUnavailable, SettingsError
 from ..secret_file import read_bytes, read_secret
 from ..settings import Settings
 
@@ -102,7 +102,7 @@ def translated(what: str) -> Iterator[None]:
             f"{what}: OpenSearch{_at(error)} gave no answer in time; raise opensearch_timeout"
         ) from error
     except SSLError as error:
-        raise OpenSearchUnavailable(
+        raise NotTrusted(
             f"{what}: the certificate of OpenSearch{_at(error)} was not accepted ({cause(error)}); "
             "name its authority in opensearch_ca"
         ) from error

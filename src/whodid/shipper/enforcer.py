@@ -26,11 +26,11 @@ _SOON = 60.0
 
 
 class Enforcer:
-    """Called whenever there is time; `tell` gets what was deleted and what could not be."""
+    """Called whenever there is time; `client` gives the one in use, `tell` gets what was deleted or couldn't be."""
 
     def __init__(
         self,
-        client: OpenSearch,
+        client: Callable[[], OpenSearch],
         settings: Settings,
         tell: Callable[[str], None],
         monotonic: Callable[[], float] = time.monotonic,
@@ -59,8 +59,9 @@ class Enforcer:
             self._told = str(error)
 
     def _enforce(self) -> None:
-        if Ism(self._client).available():
+        client = self._client()
+        if Ism(client).available():
             return
-        for partition in expired(self._client, self._settings, self._now(self._client)):
-            delete(self._client, partition)
+        for partition in expired(client, self._settings, self._now(client)):
+            delete(client, partition)
             self._tell(f"retention: {partition.index} deleted with {partition.entries:,} entries, past their time")

@@ -7,7 +7,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from ..errors import OpenSearchError, OpenSearchUnavailable, WhodidError
+from ..errors import (
+    NotAuthenticated,
+    NotTrusted,
+    OpenSearchError,
+    OpenSearchUnavailable,
+    SettingsError,
+    WhodidError,
+)
 from ..opensearch.bulk import Document, Verdict, send_bulk
 from ..opensearch.clock import clock_ahead
 from ..opensearch.connection import connect, translated
@@ -23,21 +30,35 @@ __all__ = ["Cluster", "connected_shipper", "dates_of", "ship_in_background", "st
 
 
 class Cluster:
-    """The cluster a shipper sends to: nothing is sent before its template was seen, and its clock asked."""
+    """The cluster a shipper sends to: a partition gets nothing before the template was seen, and the clock asked.
+
+    When it does not accept who we are, or we don't trust who it is, password and certificates are read again from their
+    files: they can be corrected without a restart.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.client = connect(settings)
         self._settings = settings
         self._ahead: timedelta | None = None
-        self._ready = False
+        self._seen: set[str] = set()
 
     def send(self, documents: Sequence[Document]) -> list[Verdict]:
         """A verdict for each document; without the template all wait, as a guessed mapping can't be mended."""
-        if not self._ready:
-            reason = self._why_not_ready()
-            if reason:
-                return [Verdict("wait", reason, "blocked")] * len(documents)
-            self._ready = True
+        verdicts = self._send(documents)
+        if verdicts[0].cause in {"no_rights", "no_trust"}:
+            try:
+                self.client = connect(self._settings)
+            except SettingsError as error:  # a file that is just being replaced
+                return [Verdict("wait", str(error), verdicts[0].cause)] * len(documents)
+        return verdicts
+
+    def _send(self, documents: Sequence[Document]) -> list[Verdict]:
+        unseen = {partition for _, partition, _ in documents} - self._seen
+        if unseen:  # OpenSearch may be about to make it, which must not happen without the template
+            waits = self._why_not_ready()
+            if waits:
+                return [waits] * len(documents)
+            self._seen |= unseen
         return send_bulk(self.client, documents, self._settings.opensearch_timeout)
 
     def now(self) -> datetime:
@@ -46,18 +67,22 @@ class Cluster:
             self._ask_clock()
         return datetime.now(UTC) + (self._ahead or timedelta(0))
 
-    def _why_not_ready(self) -> str:
+    def _why_not_ready(self) -> Verdict | None:
         name = template_name(self._settings)
         try:
             with translated(f"the index template {name}"):
                 if not self.client.indices.exists_index_template(name=name):
-                    return f"the cluster has no index template {name}: run `whodid setup`"
+                    return Verdict("wait", f"the cluster has no index template {name}: run `whodid setup`", "blocked")
+        except NotTrusted as error:
+            return Verdict("wait", str(error), "no_trust")
         except OpenSearchUnavailable as error:
-            return str(error)
+            return Verdict("wait", str(error), "no_connection")
+        except NotAuthenticated as error:
+            return Verdict("wait", str(error), "no_rights")
         except OpenSearchError:
             pass  # whodid_writer may not look at templates; whoever made that role ran the setup
         self._ask_clock()
-        return ""
+        return None
 
     def _ask_clock(self) -> None:
         try:
@@ -85,7 +110,7 @@ def connected_shipper(
     With `closing`, a stop that found everything shipped is recorded.
     """
     cluster = Cluster(settings)
-    enforcer = Enforcer(cluster.client, settings, tell or _warn)
+    enforcer = Enforcer(lambda: cluster.client, settings, tell or _warn)
     return Shipper(
         settings,
         cluster.send,
