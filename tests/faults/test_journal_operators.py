@@ -172,6 +172,7 @@ def stopped_holder(lock: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @linux
+@pytest.mark.timeout(60)
 def test_a_process_stopped_while_it_holds_the_lock_is_named_and_the_others_go_on_after_it(path: Path) -> None:
     journal = Journal(path, lock_timeout=0.2)
     journal.append(draft("before"))
@@ -182,6 +183,7 @@ def test_a_process_stopped_while_it_holds_the_lock_is_named_and_the_others_go_on
 
 
 @linux
+@pytest.mark.timeout(60)
 def test_a_process_stopped_while_it_holds_the_durable_mark_or_the_counter_stops_nobody(path: Path) -> None:
     journal, other = Journal(path), Journal(path)
     journal.append(draft("before"))
