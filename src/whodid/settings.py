@@ -75,7 +75,7 @@ class Settings:
     number_of_shards: int = 1
 
     ship: bool = False
-    bulk_bytes: int = 5 * 1024 * 1024
+    bulk_bytes: int = 2 * 1024 * 1024
     bulk_entries: int = 5000
     bulks_in_flight: int = 2
     ship_rate: int = 0

@@ -16,7 +16,7 @@ from whodid.journal import Damaged, Line
 from whodid.journal.line import LineParser
 
 JOURNAL = "00ff00ff00ff00ff"
-PERSONAL = ("client_ip", "user_agent", "principal_name")
+PERSONAL = ("user_agent", "principal_name", "client_ip")
 ENTRY = {
     "@timestamp": "2026-11-23T08:00:00.000001Z",
     "client_ip": "203.0.113.9",

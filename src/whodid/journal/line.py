@@ -110,6 +110,7 @@ class _Layout:
     """How a line begins, and where the salts of which fields are in it."""
 
     def __init__(self, salted: Iterable[str]) -> None:
+        """`salted` in the order of the salts."""
         self.texts: list[tuple[bytes, int]] = [(b'{"hash":"', 0)]
         self._fields: list[tuple[bytes, int]] = []
         at, before = 73, b'","salts":{"'
@@ -118,6 +119,7 @@ class _Layout:
             self.texts.append((text, at))
             self._fields.append((b'"%b":"' % name.encode(), at + len(text)))
             at, before = at + len(text) + 32, b'","'
+        self._fields.sort()  # as they stand in the line
         end = b'"},"@' if self._fields else b'","@'  # the first field is `@timestamp`; an unsalted line fits no other
         self.texts.append((end, at))
         self.body = at + len(end) - 2
@@ -130,13 +132,16 @@ class _Layout:
 
     def hash(self, raw: bytes) -> str:
         """What a line of this form hashes to: what the sealed entry did, or another hash."""
-        body = b"{" + raw[self.body :]
+        parts = [b"{"]
+        done = self.body
         for key, salt in self._fields:
-            start = body.find(key) + len(key) - 1
-            end = body.find(b'"', start + 1) + 1
+            start = raw.find(key, done) + len(key) - 1
+            end = raw.find(b'"', start + 1) + 1
             try:
-                hidden = sha256(unhexlify(raw[salt : salt + 32]) + body[start:end]).hexdigest()
+                hidden = sha256(unhexlify(raw[salt : salt + 32]) + raw[start:end]).hexdigest()
             except ValueError:
                 return "?"
-            body = b'%b"sha256:%b"%b' % (body[:start], hidden.encode(), body[end:])
-        return sha256(body).hexdigest()
+            parts += (raw[done:start], b'"sha256:', hidden.encode(), b'"')
+            done = end
+        parts.append(raw[done:])
+        return sha256(b"".join(parts)).hexdigest()

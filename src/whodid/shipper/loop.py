@@ -241,27 +241,25 @@ class Shipper:
             yield self._batch(journal, part)
 
     def _batch(self, journal: str, lines: Sequence[Line | Damaged]) -> _Batch:
-        batch = _Batch(journal, next((line for line in reversed(lines) if isinstance(line, Line)), None), [], [], [])
-        places: dict[str, tuple[str, str]] = {}
-        for line in lines:
-            if isinstance(line, Damaged):
-                batch.damaged.append(line)
-                continue
-            name, seq, hash_, date, raw = line
-            index, refusal = places.get(date) or places.setdefault(date, self._place(date))
-            entry_id = document_id(name, seq, hash_)
-            if refusal:
-                batch.letters.append(DeadLetter(entry_id, "", refusal, raw.decode()))
-            else:
-                batch.documents.append(_new(Document, (entry_id, index, raw)))
-        return batch
+        whole = [line for line in lines if isinstance(line, Line)]
+        damaged = [line for line in lines if isinstance(line, Damaged)]
+        dates = {line.date for line in whole}
+        refusals = {date: why for date in dates if (why := self._dates.why_refused(date))}
+        letters = [
+            DeadLetter(document_id(line.journal, line.seq, line.hash), "", refusals[line.date], line.raw.decode())
+            for line in whole
+            if line.date in refusals
+        ]
+        partitions = {date: self._partition(date) for date in dates - refusals.keys()}
+        documents = [
+            _new(Document, (f"{name}-{seq:012d}-{hash_[:16]}", partitions[date], raw))  # `document_id` without the call
+            for name, seq, hash_, date, raw in whole
+            if date not in refusals
+        ]
+        return _Batch(journal, whole[-1] if whole else None, documents, letters, damaged)
 
-    def _place(self, date: str) -> tuple[str, str]:
-        """The index of an entry of that date; or why it may not go anywhere."""
-        refusal = self._dates.why_refused(date)
-        if refusal:
-            return "", refusal
-        return partition_name(self._settings.index_prefix, self._settings.partition, date), ""
+    def _partition(self, date: str) -> str:
+        return partition_name(self._settings.index_prefix, self._settings.partition, date)
 
     def _reader(self, journal: str) -> JournalReader:
         if journal not in self._readers:
