@@ -293,6 +293,20 @@ def test_a_link_in_the_place_of_a_file_is_refused_and_named_or_left_alone(
     file.unlink()
 
 
+@linux
+def test_calls_that_are_refused_again_and_again_leave_no_descriptor_open(path: Path, tmp_path: Path) -> None:
+    record(path, "before")
+    (path / "durable").unlink()
+    (path / "durable").symlink_to(tmp_path / "elsewhere")
+    journal = Journal(path)
+    counts = set()
+    for _ in range(10):
+        with pytest.raises(JournalDamaged):
+            journal.append(draft("refused"))
+        counts.add(len(list(Path("/proc/self/fd").iterdir())))
+    assert len(counts) == 1
+
+
 @pytest.mark.parametrize("name", [".", "current"])
 def test_what_others_may_read_is_warned_of_once_and_shown_by_status(path: Path, name: str) -> None:
     record(path, "before")
