@@ -1,20 +1,46 @@
 """Dead letters: entries that OpenSearch refuses for good, kept with the reason until an operator decides.
 
-One JSON object a line: `id`, `index`, `reason`, `time`, and `line`, the journal line as it stands. They are durable
-before the acknowledged position moves past them. A crash in between writes one twice, so readers take one of each ID.
+`dead-letters.ndjson` holds one JSON object a line: `id`, `index`, `reason`, `time`, and `line`, the journal line as it
+stands.
+
+Invariants:
+- A letter is durable before the acknowledged position moves past its entry. A crash in between writes it twice, so
+  readers take one of each ID.
+- A letter goes only after its entry is stored, or after it was recorded who dropped it and why. A crash in between
+  leaves the letter: retried it meets its own `_id`, dropped it is recorded twice.
+- Letters are taken out by replacing the file, under a lock that who adds some holds too: none is lost on the way.
 """
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from .entry import Stamp
+from .errors import JournalLocked
 from .journal import JournalDirectory
-from .journal.directory import append_line, read_lines
+from .journal.file import append_line, read_lines, write_parts
+from .journal.lock import FileLock
 
-__all__ = ["DeadLetter", "keep_dead_letters", "read_dead_letters"]
+__all__ = [
+    "DeadLetter",
+    "Group",
+    "count_dead_letters",
+    "each_dead_letter",
+    "grouped",
+    "keep_dead_letters",
+    "places",
+    "read_dead_letters",
+    "replace_dead_letters",
+    "without_values",
+]
+
+_PATIENCE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +54,128 @@ class DeadLetter:
     time: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Letters that were refused for the same reason; times of the first and the last, the ID of one of them."""
+
+    reason: str
+    count: int
+    first: str
+    last: str
+    example: str
+
+
 def keep_dead_letters(directory: JournalDirectory, letters: Iterable[DeadLetter]) -> None:
-    """Keeps them, durable on return. Raises `OSError`."""
+    """Keeps them, durable on return. Raises `OSError`, also when somebody else rewrites them for very long."""
     time = Stamp.now().creation_date
-    for letter in letters:
-        append_line(directory.dead_letters, json.dumps({**asdict(letter), "time": time}).encode())
+    lines = [_line(letter, time) for letter in letters]
+    if lines:
+        with _locked(directory):
+            append_line(directory.dead_letters, *lines)
+
+
+def replace_dead_letters(
+    directory: JournalDirectory, gone: Collection[str], changed: Mapping[str, DeadLetter] = {}
+) -> None:
+    """Takes letters out by their IDs, and puts others in their own place. Raises as `keep_dead_letters`."""
+
+    def kept() -> Iterator[bytes]:
+        for line in read_lines(directory.dead_letters):
+            name = json.loads(line)["id"]
+            if name in changed:
+                yield _line(changed[name], changed[name].time) + b"\n"
+            elif name not in gone:
+                yield line + b"\n"
+
+    if gone or changed:
+        with _locked(directory):
+            write_parts(directory.dead_letters, kept())
+
+
+def each_dead_letter(
+    directory: JournalDirectory, wanted: Callable[[DeadLetter], bool] = lambda letter: True
+) -> Iterator[DeadLetter]:
+    """Letters one by one, without holding them all; one that a crash wrote twice comes once, as it was first."""
+    seen: set[str] = set()
+    for line in read_lines(directory.dead_letters):
+        letter = DeadLetter(**json.loads(line))
+        if letter.id not in seen and wanted(letter):
+            seen.add(letter.id)
+            yield letter
 
 
 def read_dead_letters(directory: JournalDirectory) -> dict[str, DeadLetter]:
     """All dead letters by document ID, in the order in which they first came."""
-    found = {}
-    for line in read_lines(directory.dead_letters):
-        letter = DeadLetter(**json.loads(line))
-        found[letter.id] = letter
-    return found
+    return {letter.id: letter for letter in each_dead_letter(directory)}
+
+
+def count_dead_letters(directory: JournalDirectory) -> int:
+    return sum(1 for _ in each_dead_letter(directory))
+
+
+def grouped(letters: Iterable[DeadLetter]) -> list[Group]:
+    """By reason, the most frequent first."""
+    counts: Counter[str] = Counter()
+    first: dict[str, DeadLetter] = {}
+    last: dict[str, DeadLetter] = {}
+    for letter in letters:
+        reason = without_values(letter.reason)
+        counts[reason] += 1
+        first.setdefault(reason, letter)
+        last[reason] = letter
+    return [
+        Group(reason, count, first[reason].time, last[reason].time, first[reason].id)
+        for reason, count in counts.most_common()
+    ]
+
+
+_VALUES = (
+    (re.compile(r"\.? Preview of field's value:.*", re.DOTALL), ""),
+    (re.compile(r" \((?!HTTP).*\)$", re.DOTALL), ""),  # the cause, which quotes what it could not read
+    (re.compile(r" in document with id '[^']*'"), ""),
+    (re.compile(r"'[^']*'|\"[^\"]*\""), "…"),
+    (re.compile(r"\bdated \S+,"), "dated …,"),
+)
+
+
+def without_values(reason: str) -> str:
+    """A reason without what it quotes from the entry: the same for all entries that have the same fault."""
+    for pattern, instead in _VALUES:
+        reason = pattern.sub(instead, reason)
+    return reason[:300]
+
+
+def places(ids: Iterable[str]) -> dict[str, str]:
+    """The entries of these document IDs as ranges of `seq`, by journal: `{"8f14e45fceea167a": "3-5,9"}`."""
+    found: dict[str, list[int]] = {}
+    for name in ids:
+        journal, _, rest = name.partition("-")
+        found.setdefault(journal, []).append(int(rest.partition("-")[0]))
+    return {journal: _ranges(sorted(numbers)) for journal, numbers in found.items()}
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
+
+
+def _line(letter: DeadLetter, time: str) -> bytes:
+    return json.dumps({**asdict(letter), "time": time}).encode()
+
+
+@contextmanager
+def _locked(directory: JournalDirectory) -> Iterator[None]:
+    lock = FileLock(directory.path / "dead-letters.lock")
+    try:
+        try:
+            lock.acquire(_PATIENCE)
+        except JournalLocked as error:
+            raise OSError(errno.EBUSY, f"the dead letters are being rewritten by {lock.holder()}") from error
+        yield
+    finally:
+        lock.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .dead_letters import read_dead_letters
-from .journal import Acknowledged, JournalDirectory
+from .dead_letters import count_dead_letters
+from .journal import Acknowledged, JournalDirectory, JournalReader, Line
 from .journal.counter import not_recorded
 from .journal.damage import count_damaged
 from .journal.directory import read_lines, segments
@@ -68,7 +69,7 @@ def directory_status(journal_dir: str) -> DirectoryStatus:
     return DirectoryStatus(
         journal_dir=str(directory.path),
         journals=tuple(_journal_status(directory, journal) for journal in directory.journals()),
-        dead_letters=len(read_dead_letters(directory)),
+        dead_letters=count_dead_letters(directory),
         damaged=count_damaged(directory),
         rejected=sum(1 for _ in read_lines(directory.rejected)),
         not_recorded=not_recorded(directory.path),
@@ -97,8 +98,17 @@ def _last_seq(path: Path) -> int:
     for segment in reversed(segments(path)):
         try:
             link = last_link(segment)
-        except Broken:
-            continue
-        if link is not None:
-            return link.seq
+        except Broken:  # its last line is damaged; those before it are entries
+            last = max((line.seq for line in _lines(path, int(segment.stem))), default=0)
+        else:
+            last = link.seq if link is not None else 0
+        if last:
+            return last
     return 0
+
+
+def _lines(path: Path, first: int) -> Iterator[Line]:
+    """The entries from number `first` on."""
+    reader = JournalReader(path, first - 1)
+    while lines := reader.read():
+        yield from (line for line in lines if isinstance(line, Line))

@@ -20,9 +20,11 @@ __all__ = ["program", "run"]
 
 _COMMANDS = {
     "count": "search",
+    "dead-letters": "dead_letters",
     "dev": "dev",
     "events": "events",
     "get": "search",
+    "journal": "journal",
     "retention": "retention",
     "search": "search",
     "setup": "setup",
@@ -61,7 +63,7 @@ class _Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(import_module(f"{__package__}.{_COMMANDS[cmd_name]}"), cmd_name)
+        command = getattr(import_module(f"{__package__}.{_COMMANDS[cmd_name]}"), cmd_name.replace("-", "_"))
         if cmd_name != "dev":  # which needs no settings
             for each in command.commands.values() if isinstance(command, click.Group) else [command]:
                 _add_settings(each)

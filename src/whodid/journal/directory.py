@@ -9,6 +9,7 @@
       rejected.ndjson                   calls that broke the catalog, under on_invalid = "quarantine"
       damaged.ndjson                    journal lines whose hash did not fit
       dead-letters.ndjson               entries OpenSearch refused for good
+      dead-letters.lock                 held while letters are added or taken out
       not-recorded                      how many calls could not be recorded, under on_failure = "warn"
       <journal ID>/
         journal.json                    the marker: ID, format, and which file it is

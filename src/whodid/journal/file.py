@@ -10,9 +10,10 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import JournalDamaged
 
@@ -20,6 +21,7 @@ __all__ = [
     "append_line",
     "dump",
     "linked",
+    "open_file",
     "open_new",
     "read_file",
     "read_lines",
@@ -27,6 +29,7 @@ __all__ = [
     "sync_directory",
     "write_all",
     "write_file",
+    "write_parts",
 ]
 
 
@@ -47,14 +50,19 @@ class open_new:  # noqa: N801 (reads as the verb it is)
 
 def read_file(path: Path) -> bytes:
     """All of it. Raises `OSError`, and `JournalDamaged` for a link in its place."""
+    with open_file(path) as file:
+        return file.read()
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open for reading. Raises as `read_file`."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise linked(path) from error
         raise
-    with os.fdopen(fd, "rb") as file:
-        return file.read()
+    return os.fdopen(fd, "rb")
 
 
 def linked(path: Path | str) -> JournalDamaged:
@@ -70,10 +78,16 @@ def write_all(fd: int, data: bytes) -> None:
 
 def write_file(path: Path, content: bytes) -> None:
     """Replaces a small file so that a crash leaves the old or the new one whole."""
+    write_parts(path, [content])
+
+
+def write_parts(path: Path, parts: Iterable[bytes]) -> None:
+    """As `write_file`, with one part after the other."""
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         with open_new(new) as fd:
-            write_all(fd, content)
+            for part in parts:
+                write_all(fd, part)
             os.fsync(fd)
         new.replace(path)
     except OSError:
@@ -83,9 +97,9 @@ def write_file(path: Path, content: bytes) -> None:
     sync_directory(path.parent)
 
 
-def append_line(path: Path, line: bytes) -> None:
-    """Appends one line, durable on return. Raises `OSError`; part of the line may then be there, which readers skip."""
-    data = line.rstrip(b"\n") + b"\n"
+def append_line(path: Path, *lines: bytes) -> None:
+    """Appends lines, durable on return. Raises `OSError`; part of a line may then be there, which readers skip."""
+    data = b"".join([line.rstrip(b"\n") + b"\n" for line in lines])
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     fd = os.open(path, flags, 0o600)
     try:
@@ -101,18 +115,19 @@ def append_line(path: Path, line: bytes) -> None:
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
-    """The whole JSON objects of a file made by `append_line`, a line each; a missing file has none."""
+    """The whole JSON objects of a file made by `append_line`, one by one; a missing file has none."""
     try:
-        content = read_file(path)
+        file = open_file(path)
     except FileNotFoundError:
         return
-    for line in content.split(b"\n")[:-1]:
-        try:
-            whole = isinstance(json.loads(line), dict)
-        except ValueError:
-            continue
-        if whole:
-            yield line
+    with file:
+        for line in file:
+            try:
+                whole = line.endswith(b"\n") and isinstance(json.loads(line), dict)
+            except ValueError:
+                continue
+            if whole:
+                yield line[:-1]
 
 
 def sync_directory(path: Path) -> None:

@@ -19,7 +19,7 @@ from .enforcer import Enforcer
 from .loop import Shipper
 from .observation import Observe
 
-__all__ = ["Cluster", "connected_shipper", "ship_in_background", "stop_background_shipping"]
+__all__ = ["Cluster", "connected_shipper", "dates_of", "ship_in_background", "stop_background_shipping"]
 
 
 class Cluster:
@@ -66,6 +66,11 @@ class Cluster:
             self._ahead = timedelta(0)  # away, or whodid_writer may not ask: our own clock has to do
 
 
+def dates_of(settings: Settings, cluster: Cluster) -> Dates:
+    """Which entries may go into that cluster now."""
+    return Dates(retention_days(settings.retention), cluster.now)
+
+
 def connected_shipper(
     settings: Settings,
     *,
@@ -80,12 +85,11 @@ def connected_shipper(
     With `closing`, a stop that found everything shipped is recorded.
     """
     cluster = Cluster(settings)
-    dates = Dates(retention_days(settings.retention), cluster.now)
     enforcer = Enforcer(cluster.client, settings, tell or _warn)
     return Shipper(
         settings,
         cluster.send,
-        dates=dates,
+        dates=dates_of(settings, cluster),
         stop=stop,
         observe=observe,
         chores=enforcer,

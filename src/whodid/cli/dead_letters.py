@@ -1,0 +1,252 @@
+"""`whodid dead-letters`: what OpenSearch refused for good, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..display import printable
+from ..errors import WhodidError
+from ..settings import Settings
+from .confirmation import confirm, yes_option
+from .output import print_entry, print_json, print_table
+
+if TYPE_CHECKING:
+    from ..dead_letters import DeadLetter
+
+__all__ = ["dead_letters"]
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+like_option = click.option("--like", metavar="TEXT", help="Only letters whose reason contains this, in any case.")
+ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1)
+
+
+@click.group(
+    name="dead-letters",
+    epilog="""\b
+Examples:
+  whodid dead-letters list                       the reasons, and how many entries each
+  whodid dead-letters get 8f14e45fceea167a-000000000042-9c56cc51b374c3ba
+  whodid dead-letters retry                      once the mapping is mended
+  whodid dead-letters drop --like "from the future" --reason "test host with a wrong clock"
+  whodid dead-letters export letters.ndjson
+
+A dead letter is an entry that is safe on this host and not in OpenSearch. What is done to letters is recorded.""",
+)
+def dead_letters() -> None:
+    """Look at entries that OpenSearch refused; retry, export or drop them."""
+
+
+@dead_letters.command(
+    name="list",
+    epilog="""\b
+Examples:
+  whodid dead-letters list
+  whodid dead-letters list --each --json | jq -r .id
+
+Exit 1 when there are dead letters.""",
+)
+@click.option("--each", is_flag=True, help="Each letter, not each reason.")
+@like_option
+@json_option
+@click.pass_obj
+def list_(settings: Settings, each: bool, like: str | None, as_json: bool) -> None:
+    """List the reasons, the most frequent first. No values of entries are shown."""
+    from ..dead_letters import grouped, without_values
+
+    letters = _letters(settings, like)
+    found = 0
+    if each:
+        for letter in letters:
+            found += 1
+            row = {"id": letter.id, "time": letter.time, "reason": without_values(letter.reason)}
+            print_json(row) if as_json else click.echo(printable("  ".join(row.values())))
+    else:
+        groups = grouped(letters)
+        found = len(groups)
+        if as_json:
+            for group in groups:
+                print_json(asdict(group))
+        elif groups:
+            rows = [(f"{one.count:,}", one.first, one.last, printable(one.reason), one.example) for one in groups]
+            print_table(("letters", "first", "last", "reason", "one of them"), rows)
+    if not found and not as_json:
+        click.echo("no dead letters")
+    sys.exit(1 if found else 0)
+
+
+@dead_letters.command(
+    epilog="""\b
+Examples:
+  whodid dead-letters get 8f14e45fceea167a-000000000042-9c56cc51b374c3ba
+  whodid dead-letters get 8f14e45fceea167a-000000000042-9c56cc51b374c3ba --json | jq .entry"""
+)
+@click.argument("id_", metavar="ID")
+@json_option
+@click.pass_obj
+def get(settings: Settings, id_: str, as_json: bool) -> None:
+    """Show one letter: the entry with all its values, and the reason in OpenSearch's words."""
+    letter = next(_letters(settings, None, (id_,)))
+    about = {"id": letter.id, "index": letter.index, "time": letter.time, "reason": letter.reason}
+    entry = json.loads(letter.line)
+    if as_json:
+        print_json({**about, "entry": entry})
+        return
+    print_table(("letter", ""), [(name, printable(value)) for name, value in about.items()])
+    click.echo()
+    print_entry(entry)
+
+
+@dead_letters.command(
+    epilog="""\b
+Examples:
+  whodid dead-letters retry
+  whodid dead-letters retry --like strict_dynamic_mapping
+  whodid dead-letters retry 8f14e45fceea167a-000000000042-9c56cc51b374c3ba --json
+
+Exit 1 when letters are left, refused again or not yet judged."""
+)
+@ids_argument
+@like_option
+@json_option
+@click.pass_obj
+def retry(settings: Settings, ids: tuple[str, ...], like: str | None, as_json: bool) -> None:
+    """Send letters to OpenSearch again, with the same IDs: what is stored already is not stored twice."""
+    from ..dead_letters import places, replace_dead_letters
+    from ..own import record_operation
+    from ..shipper.retry import retry as send_again
+    from ..shipper.service import Cluster, dates_of
+
+    cluster = Cluster(settings)
+    done = send_again(_letters(settings, like, ids), settings, cluster.send, dates_of(settings, cluster), _told)
+    if done.stored:
+        details = {"stored": len(done.stored), "refused": len(done.refused), **_places(places(done.stored))}
+        record_operation(settings, "audit_log_dead_letters_retried", "dead letters", details)
+    replace_dead_letters(_directory(settings), set(done.stored), done.refused)
+    if as_json:
+        counts = {"stored": len(done.stored), "refused": len(done.refused), "waiting": done.waiting}
+        print_json({**counts, "why_waiting": done.why_waiting})
+    else:
+        click.echo(f"{len(done.stored):,} stored, {len(done.refused):,} refused again")
+        if done.waiting:
+            click.echo(f"the rest was not judged: {printable(done.why_waiting)}", err=True)
+    sys.exit(1 if done.refused or done.waiting else 0)
+
+
+@dead_letters.command(
+    epilog="""\b
+Examples:
+  whodid dead-letters drop --like "expired on arrival" --reason "restored a year-old volume, ticket 4711"
+  whodid dead-letters drop 8f14e45fceea167a-000000000042-9c56cc51b374c3ba --reason "…" --yes
+
+What was dropped, by whom and why, is recorded before the letters go. Export them first if in doubt."""
+)
+@ids_argument
+@like_option
+@click.option("--reason", required=True, help="Why; it is recorded.")
+@yes_option
+@json_option
+@click.pass_obj
+def drop(settings: Settings, ids: tuple[str, ...], like: str | None, reason: str, yes: bool, as_json: bool) -> None:
+    """Give letters up: their entries are then nowhere."""
+    from ..dead_letters import places, replace_dead_letters
+    from ..own import record_operation
+
+    if not reason.strip():
+        raise WhodidError("--reason is empty; say why the letters are given up, for those who read the log later")
+    if not ids and not like and not yes:
+        click.echo("neither IDs nor --like were given: all letters are meant", err=True)
+    names = {letter.id for letter in _letters(settings, like, ids)}
+    if names:
+        confirm(f"{len(names):,} dead letters would be dropped; their entries are nowhere else", yes)
+        details = {"reason": reason, "dropped": len(names), **_places(places(names))}
+        record_operation(settings, "audit_log_dead_letters_dropped", "dead letters", details)
+        replace_dead_letters(_directory(settings), names)
+    print_json({"dropped": len(names)}) if as_json else click.echo(f"{len(names):,} dropped")
+
+
+@dead_letters.command(
+    epilog="""\b
+Examples:
+  whodid dead-letters export letters.ndjson
+  whodid dead-letters export - --like strict_dynamic_mapping | jq -r '.line | fromjson | .type'
+
+The file must not exist yet, and gets mode 0600: it holds the entries with all their values."""
+)
+@click.argument("file")
+@like_option
+@json_option
+@click.pass_obj
+def export(settings: Settings, file: str, like: str | None, as_json: bool) -> None:
+    """Write letters as NDJSON: `id`, `index`, `reason`, `time`, and `line`, the entry as it stands in the journal."""
+    from ..own import record_operation
+
+    letters = (json.dumps(asdict(letter)) + "\n" for letter in _letters(settings, like))
+    count = 0
+    with _new_file(file) as out:
+        for line in letters:
+            out.write(line)
+            count += 1
+    if count:
+        record_operation(settings, "audit_log_dead_letters_exported", "dead letters", {"exported": count, "to": file})
+    if as_json and file != "-":
+        print_json({"exported": count})
+    else:
+        click.echo(f"{count:,} exported", err=True)
+
+
+def _new_file(name: str) -> Any:
+    if name == "-":
+        return click.open_file("-", "w")
+    try:
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError as error:
+        raise WhodidError(f"{name} exists already; name another file, or remove it") from error
+    except OSError as error:
+        raise WhodidError(f"{name} can't be written: {error.strerror}") from error
+    return os.fdopen(fd, "w", encoding="utf-8")
+
+
+def _directory(settings: Settings) -> Any:
+    from ..journal import JournalDirectory
+
+    return JournalDirectory(settings.journal_dir)
+
+
+def _letters(settings: Settings, like: str | None, ids: tuple[str, ...] = ()) -> Any:
+    """The letters meant. Raises `WhodidError` for an ID that is none's."""
+    from ..dead_letters import each_dead_letter
+
+    directory = _directory(settings)
+    wanted: Callable[[DeadLetter], bool] = lambda letter: (  # noqa: E731 (two conditions, both short)
+        (not ids or letter.id in ids) and (like is None or like.lower() in letter.reason.lower())
+    )
+    if ids:
+        missing = set(ids) - {letter.id for letter in each_dead_letter(directory)}
+        if missing:
+            raise WhodidError(
+                f"there is no dead letter {min(missing)} in {Path(settings.journal_dir)}; "
+                "`whodid dead-letters list --each` has them all"
+            )
+    return each_dead_letter(directory, wanted)
+
+
+_MOST = 4000
+
+
+def _places(places: dict[str, str]) -> dict[str, Any]:
+    """The places for the record, as far as they fit; what was cut off is said."""
+    shown = {journal: ranges[:_MOST] for journal, ranges in list(places.items())[:5]}
+    return {"entries": shown, "cut": True} if shown != places else {"entries": shown}
+
+
+def _told(done: int) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"\r{done:,} letters judged ", err=True, nl=False)
