@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -109,6 +110,7 @@ def lose_power(tmp_path: Path, seed: int, lives: int, crashes: int) -> None:
                 into = root / f"{crash} again"
                 story = second.lose_power(into)
             check(story, into)
+        shutil.rmtree(root)  # the long form makes thousands
 
 
 @pytest.mark.parametrize("seed", range(4))
