@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -60,15 +61,16 @@ class Recording:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._steps: list[Step] = []
         self._nodes: dict[int, int] = {root.stat().st_ino: 0}  # by inode, whose numbers are used again
         self._made = 0
-        self.length = 0
+        self._steps: list[Step] = []
+        self._find(root, 0)
+        self.length = len(self._steps)
 
     def __call__(self, call: Call, system: System) -> Any:
         before = self._ino(call.path)
-        if call.name == "ftruncate" or (call.name == "write" and self._appends(call)):
-            offset = os.fstat(call.arguments[0]).st_size
+        if call.name == "write":
+            offset = os.fstat(call.arguments[0]).st_size  # whatever is written so is appended, or all of a new file
         else:
             offset = call.arguments[2] if call.name == "pwrite" else 0
         result = system(*call.arguments)
@@ -77,9 +79,18 @@ class Recording:
             note(call, before, offset, result)
         return result
 
-    @staticmethod
-    def _appends(call: Call) -> bool:
-        return bool(call.arguments[0] >= 0)
+    def _find(self, path: Path, folder: int) -> None:
+        """What is there from the beginning is on disk."""
+        for found in sorted(path.iterdir()):
+            node = self._new(found.stat().st_ino)
+            if found.is_dir():
+                self._steps.append(partial(_make, folder=folder, name=found.name, node=node))
+                self._find(found, node)
+            else:
+                file = (found.read_bytes(), found.stat().st_mode)
+                self._steps.append(partial(_make, folder=folder, name=found.name, node=node, file=file))
+                self._steps.append(partial(_sync, node=node))
+        self._steps.append(partial(_sync, node=folder))
 
     def _note(self, step: Step) -> None:
         self._steps.append(step)
@@ -105,14 +116,14 @@ class Recording:
     def _open(self, call: Call, before: int, _offset: int, fd: int) -> None:
         if not before:
             node, folder, name = self._new(os.fstat(fd).st_ino), self._folder(call.path), Path(call.path).name
-            self._note(lambda disk: _make(disk, folder, name, node, disk.files, _File()))
+            self._note(partial(_make, folder=folder, name=name, node=node, file=(b"", 0o600)))
         elif call.arguments[1] & os.O_TRUNC:
             node = self._nodes[before]
             self._note(lambda disk: disk.files[node].pending.append(0))
 
     def _mkdir(self, call: Call, _before: int, _offset: int, _result: None) -> None:
         node, folder, name = self._new(self._ino(call.path)), self._folder(call.path), Path(call.path).name
-        self._note(lambda disk: _make(disk, folder, name, node, disk.folders, _Folder()))
+        self._note(partial(_make, folder=folder, name=name, node=node))
 
     def _write(self, call: Call, _before: int, offset: int, written: int) -> None:
         node, data = self._fd(call), bytes(call.arguments[1])[:written]
@@ -157,8 +168,12 @@ class Recording:
         _materialise(disk, 0, into, random)
 
 
-def _make(disk: _Disk, folder: int, name: str, node: int, nodes: dict[int, Any], made: object) -> None:
-    nodes[node] = made
+def _make(disk: _Disk, folder: int, name: str, node: int, file: tuple[bytes, int] | None = None) -> None:
+    """A new name: of a file with that content and mode, or of a directory."""
+    if file:
+        disk.files[node] = _File(*file)
+    else:
+        disk.folders[node] = _Folder()
     disk.folders[folder].pending.append({name: node})
 
 

@@ -51,7 +51,7 @@ class Story:
         promised, synced, sent, letters = told
         kept = set(self.synced[:synced])
         survivors = [t for t in self.promised[:promised] if t not in self.by_process or t in kept]
-        return Story(path, survivors, sent=self.sent[:sent], letters=self.letters[:letters])
+        return Story(path, survivors, sent=self.sent[:sent], letters=self.letters[:letters], number=self.number)
 
     @contextmanager
     def refusable(self) -> Iterator[None]:

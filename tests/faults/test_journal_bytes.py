@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Bytes:
                 original = segment.read_bytes().splitlines()
                 segment.write_bytes(content)
                 _check(segment, original, content)
+            shutil.rmtree(segment.parent.parent)  # the long form makes thousands
 
 
 def _check(segment: Path, original: list[bytes], content: bytes) -> None:

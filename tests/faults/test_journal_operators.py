@@ -172,6 +172,7 @@ def stopped_holder(lock: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @linux
+@pytest.mark.timeout(60)
 def test_a_process_stopped_while_it_holds_the_lock_is_named_and_the_others_go_on_after_it(path: Path) -> None:
     journal = Journal(path, lock_timeout=0.2)
     journal.append(draft("before"))
@@ -182,6 +183,7 @@ def test_a_process_stopped_while_it_holds_the_lock_is_named_and_the_others_go_on
 
 
 @linux
+@pytest.mark.timeout(60)
 def test_a_process_stopped_while_it_holds_the_durable_mark_or_the_counter_stops_nobody(path: Path) -> None:
     journal, other = Journal(path), Journal(path)
     journal.append(draft("before"))
@@ -289,6 +291,20 @@ def test_a_link_in_the_place_of_a_file_is_refused_and_named_or_left_alone(
             journal.append(draft("refused"))
     assert outside.read_bytes() == before
     file.unlink()
+
+
+@linux
+def test_calls_that_are_refused_again_and_again_leave_no_descriptor_open(path: Path, tmp_path: Path) -> None:
+    record(path, "before")
+    (path / "durable").unlink()
+    (path / "durable").symlink_to(tmp_path / "elsewhere")
+    journal = Journal(path)
+    counts = set()
+    for _ in range(10):
+        with pytest.raises(JournalDamaged):
+            journal.append(draft("refused"))
+        counts.add(len(list(Path("/proc/self/fd").iterdir())))
+    assert len(counts) == 1
 
 
 @pytest.mark.parametrize("name", [".", "current"])

@@ -140,6 +140,7 @@ def _play(path: Path, scenario: Scenario, fault: Fault, number: int) -> int:
     story.check()
     if fault.number != CTRL_C and not (fault.lasting and fault.number == errno.EIO):
         _nothing_left_over(path)
+    shutil.rmtree(path.parent)  # the long form makes thousands
     return count()
 
 

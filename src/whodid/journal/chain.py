@@ -187,10 +187,11 @@ class Chain:
         if self.segment is not None:
             self.segment.shut()
             self.segment = None
-        if ended.parent.is_dir() and not ended.exists():
-            write_file(ended, dump({"reason": reason}))
-        successor = begin_journal(self.directory)
-        self.directory.alarm("new journal", f"journal {self.journal} ended ({reason}); {successor} goes on")
+        if not ended.exists():  # else the alarm was given, before a crash or a full disk came between
+            self.directory.alarm("new journal", f"journal {self.journal} ended ({reason}); a new one goes on")
+            if ended.parent.is_dir():
+                write_file(ended, dump({"reason": reason}))
+        begin_journal(self.directory)
 
     def end_if_possible(self, reason: str) -> None:
         """Ends the journal as far as a failing disk allows: what the caller sees is the error that led here."""

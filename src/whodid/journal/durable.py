@@ -46,13 +46,9 @@ class DurableMark:
         self._file = FileLock(path)
         self._thread = threading.Lock()
 
-    def __del__(self) -> None:
-        self.close()
-
     def close(self) -> None:
         """Lets go of the file; in a forked child that leaves the parent's lock alone."""
-        if hasattr(self, "_file"):
-            self._file.close()
+        self._file.close()
 
     def advance(self, segment: str, offset: int, sync: Callable[[], int], alone: Callable[[], int]) -> int:
         """Up to where `segment` is on disk, which is at least `offset`: by another's sync, or by one here.

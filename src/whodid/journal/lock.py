@@ -36,6 +36,9 @@ class FileLock:
         self._monotonic = monotonic
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
+    def __del__(self) -> None:
+        self.close()
+
     def acquire(self, timeout: float) -> None:
         """Raises `JournalLocked`, naming the holder, when the lock isn't free within `timeout` seconds."""
         if self.try_acquire():

@@ -212,6 +212,8 @@ class Journal:
             if not self._file_lock.try_acquire():
                 self._file_lock.acquire(self._lock_timeout)
         except BaseException as error:
+            if self._chain is None:
+                self._let_go()
             self._inside.discard(thread)
             self._thread_lock.release()
             if isinstance(error, OSError):
