@@ -116,6 +116,20 @@ def test_any_accepted_value_gives_a_line_that_both_checks_accept(details: object
     assert entry["details"] == {"d": details}
 
 
+@pytest.mark.parametrize("text", ["\\u0000", "a\\\\u0000", '"\\u0000"', "\\\\u0000\\u0000", "\\"])
+def test_text_that_only_looks_like_nul_is_text(text: str) -> None:
+    entry = _sealed({"type": "t", "target": text, "details": {text: [text]}, "client_ip": text}, ("client_ip",))
+    assert (entry["target"], entry["details"], entry["client_ip"]) == (text, {text: [text]}, text)
+    assert independent.entry_hash(entry) == entry["hash"]
+
+
+@pytest.mark.parametrize("text", ["\0", "a\0", "\\\0", "\0\0", "\\u0000\0"])
+def test_nul_is_refused_wherever_it_stands(text: str) -> None:
+    for fields in ({"target": text}, {"client_ip": text}, {"details": {"a": text}}):
+        with pytest.raises(ValueError, match="contains NUL"):
+            Draft({"type": "t", **fields}, ("client_ip",))
+
+
 def test_a_line_of_a_higher_minor_format_is_read_with_the_fields_it_adds() -> None:
     entry = _sealed({"type": "t", "schema_version": "1.7", "device": "a phone"})
     assert entry["device"] == "a phone"

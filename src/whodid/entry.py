@@ -9,6 +9,7 @@ docs/format.md is the specification for other languages.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ __all__ = [
     "Stamp",
     "document_id",
     "entry_id",
+    "parse_creation_date",
     "partition_end",
     "partition_name",
     "partition_start",
@@ -178,6 +180,17 @@ def _second(seconds: int) -> tuple[str, str]:
     """The beginning of a timestamp of that second, and its creation date."""
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return text + ".", text + "Z"
+
+
+_CREATION_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+
+
+def parse_creation_date(text: str) -> datetime | None:
+    """The moment that an entry's `creation_date` names; `None` unless it has exactly that form."""
+    try:
+        return datetime.fromisoformat(text) if _CREATION_DATE.fullmatch(text) else None
+    except ValueError:
+        return None
 
 
 def why_unreadable(entry: Mapping[str, object]) -> str:

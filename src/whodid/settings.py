@@ -80,6 +80,7 @@ class Settings:
     bulks_in_flight: int = 2
     ship_rate: int = 0
     drain_timeout: float = 10.0
+    metrics_address: str = ""
     poll_interval: float = 1.0
 
     def __post_init__(self) -> None:

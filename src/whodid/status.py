@@ -14,7 +14,7 @@ from .journal.damage import count_damaged
 from .journal.directory import read_lines, segments
 from .journal.segment import Broken, last_link
 
-__all__ = ["DirectoryStatus", "JournalStatus", "directory_status"]
+__all__ = ["DirectoryStatus", "JournalStatus", "directory_status", "last_seq"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _journal_status(directory: JournalDirectory, journal: str) -> JournalStatus:
     path = directory.journal(journal)
     found = segments(path)
     acknowledged = Acknowledged.read(path).seq
-    last = max(_last_seq(path), acknowledged)
+    last = max(last_seq(path), acknowledged)
     return JournalStatus(
         journal=journal,
         current=directory.current() == journal,
@@ -94,7 +94,8 @@ def _journal_status(directory: JournalDirectory, journal: str) -> JournalStatus:
     )
 
 
-def _last_seq(path: Path) -> int:
+def last_seq(path: Path) -> int:
+    """The number of the last entry in the directory of one journal; 0 for none."""
     for segment in reversed(segments(path)):
         try:
             link = last_link(segment)

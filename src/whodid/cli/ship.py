@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import signal
 import sys
 import threading
 from dataclasses import asdict
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
+from ..dead_letters import without_values
+from ..display import printable
 from ..settings import Settings
 
 if TYPE_CHECKING:
-    from ..shipper.observation import Observation
+    from ..shipper.log import ShipperLog
+    from ..shipper.observation import Observation, Observe
 
 __all__ = ["ship"]
 
@@ -28,6 +30,7 @@ Examples:
   whodid ship                 until SIGTERM or Ctrl-C; what is left is shipped first
   whodid ship --once          what is there now; exit 1 when something could not be sent
   whodid ship --once --json   the numbers, as JSON
+  whodid ship --log-format json --metrics-address 127.0.0.1:9464
 
 Only one shipper works on a journal directory; a second one waits for its turn. When it is stopped, it ships what is
 there within drain_timeout, and records that the journal is closed; a second signal ends it at once. Stopping it at any
@@ -41,66 +44,103 @@ moment, kill -9 included, loses nothing and stores nothing twice."""
     show_default=True,
     help="With --once: seconds without an answer.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Lines on standard error for people, or as JSON for programs.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON at the end.")
 @click.pass_obj
-def ship(settings: Settings, once: bool, patience: float, as_json: bool) -> None:
+def ship(settings: Settings, once: bool, patience: float, log_format: Literal["text", "json"], as_json: bool) -> None:
     """Send journalled entries to OpenSearch."""
+    from ..shipper.log import ShipperLog
     from ..shipper.service import connected_shipper
     from ..status import directory_status
 
+    log = ShipperLog(lambda line: click.echo(printable(line), err=True), log_format)
     stop = threading.Event()
-    _stop_on_signals(stop)
-    reporter = _Reporter(directory_status(settings.journal_dir).backlog if once else None)
+    _stop_on_signals(stop, log)
+    observers: list[Observe] = [log]
+    if sys.stderr.isatty() and log_format == "text":
+        observers.append(_Counter(directory_status(settings.journal_dir).backlog if once else None))
+    if not once:
+        observers += _watchers(settings)
+        log.say("started", f"shipping {settings.journal_dir}", journal_dir=settings.journal_dir)
     shipper = connected_shipper(
-        settings, stop=stop, observe=reporter, tell=lambda text: click.echo(text, err=True), closing=not once
+        settings,
+        stop=stop,
+        observe=lambda observation: _tell_all(observers, observation),
+        tell=lambda text: log.say("retention", text),
+        closing=not once,
     )
     _collect_garbage_rarely()
     progress = shipper.run_once(patience) if once else shipper.run()
     backlog = directory_status(settings.journal_dir).backlog
     if as_json:
         click.echo(json.dumps({**asdict(progress), "backlog": backlog}))
-    else:
-        click.echo(f"{progress.shipped} entries shipped, {backlog} waiting", err=True)
-    if progress.dead_letters:
-        click.echo(f"{progress.dead_letters} dead letters: see `whodid status`", err=True)
+    if not as_json or not once:
+        text = f"{progress.shipped} entries shipped, {backlog} waiting"
+        log.say("stopped", text, shipped=progress.shipped, backlog=backlog)
     if backlog and once:
-        click.echo(f"not everything was sent: {progress.waiting or 'stopped'}. It is safe in the journal", err=True)
+        why = without_values(progress.waiting) or "stopped"
+        click.echo(f"not everything was sent: {why}. It is safe in the journal", err=True)
     sys.exit(1 if once and (backlog or progress.dead_letters) else 0)
 
 
+def _watchers(settings: Settings) -> list[Observe]:
+    """systemd, and Prometheus where it is asked for."""
+    from ..shipper.notify import Systemd
+
+    watchers: list[Observe] = [Systemd().observe]
+    if settings.metrics_address:
+        from ..shipper.metrics import Metrics, serve_metrics
+
+        metrics = Metrics(settings)
+        serve_metrics(metrics, settings.metrics_address)
+        watchers.append(metrics.observe)
+    return watchers
+
+
+def _tell_all(observers: list[Observe], observation: Observation) -> None:
+    for observe in observers:
+        observe(observation)
+
+
 def _collect_garbage_rarely() -> None:
-    """Tens of thousands of entries are held at once, none of them in a cycle: looking through them costs a fifth."""
+    """Thousands of entries are held at once, none of them in a cycle: looking through them costs a fifth."""
     gc.freeze()
     gc.set_threshold(200_000, 10, 10)
 
 
-def _stop_on_signals(stop: threading.Event) -> None:
+def _stop_on_signals(stop: threading.Event, log: ShipperLog) -> None:
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         if stop.is_set():  # a second one: whoever sent it does not want to wait for what is left
             raise click.Abort
         stop.set()
-        os.write(2, b"stopping: what is left is shipped first; a second signal ends this at once\n")
+        # In a thread: the signal may have interrupted a line that is just being written.
+        threading.Thread(target=_say_stopping, args=(log,), daemon=True).start()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
 
 
-class _Reporter:
-    """Says on stderr how far the shipper is: a line in place on a terminal, and a line only for trouble elsewhere."""
+def _say_stopping(log: ShipperLog) -> None:
+    from ..shipper.notify import Systemd
+
+    Systemd().tell("STOPPING=1")
+    log.say("stopping", "stopping: what is left is shipped first; a second signal ends this at once")
+
+
+class _Counter:
+    """Says on a terminal how many entries were shipped, in place."""
 
     def __init__(self, total: int | None) -> None:
-        self._total = total
-        self._waiting = ""
+        self._of = f" of {total}" if total is not None else ""
 
     def __call__(self, observation: Observation) -> None:
         from ..shipper.observation import Moved
 
-        if not isinstance(observation, Moved):
-            return
-        progress = observation.progress
-        if progress.waiting and progress.waiting != self._waiting:
-            click.echo(f"waiting: {progress.waiting}", err=True)
-        self._waiting = progress.waiting
-        if sys.stderr.isatty() and not progress.waiting:
-            of = f" of {self._total}" if self._total is not None else ""
-            click.echo(f"\r{progress.shipped}{of} entries shipped ", err=True, nl=False)
+        if isinstance(observation, Moved) and not observation.progress.waiting:
+            click.echo(f"\r{observation.progress.shipped}{self._of} entries shipped ", err=True, nl=False)

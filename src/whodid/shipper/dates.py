@@ -6,15 +6,15 @@ would be deleted too early. An entry older than the retention would bring a dele
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from ..entry import parse_creation_date
+
 __all__ = ["Dates"]
 
 _AHEAD = timedelta(days=1)
-_FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Dates:
 
     def why_refused(self, creation_date: object) -> str | None:
         """Why an entry of that date becomes a dead letter; `None` when it does not."""
-        date = _parsed(str(creation_date))
+        date = parse_creation_date(str(creation_date))
         if date is None:
             return "creation_date is missing or malformed"
         now = self.now()
@@ -38,12 +38,4 @@ class Dates:
             return f"from the future: dated {creation_date}, more than a day ahead of the cluster's clock"
         if self.retention_days is not None and date < now - timedelta(days=self.retention_days):
             return f"expired on arrival: dated {creation_date}, older than the retention of {self.retention_days} days"
-        return None
-
-
-def _parsed(text: str) -> datetime | None:
-    """An entry's `creation_date`, in exactly its form: the partition's name is cut out of it."""
-    try:
-        return datetime.fromisoformat(text) if _FORM.fullmatch(text) else None
-    except ValueError:
         return None

@@ -33,7 +33,7 @@ from ..settings import Settings
 from .dates import Dates
 from .delivery import Delivery, Send
 from .flow import Flow
-from .observation import Moved, Observation, Observe, Progress, Synced, Waiting
+from .observation import Alive, Moved, Observation, Observe, Progress, Synced, Waiting
 from .senders import Flight, Senders
 
 __all__ = ["Shipper"]
@@ -124,12 +124,14 @@ class Shipper:
         try:
             while not lock.try_acquire():
                 self._report(waiting=f"another shipper is active: {lock.holder()}")
+                self._observe(Alive())
                 if self.stop.wait(self._settings.poll_interval):
                     return self.progress
             self._begin(self._settings.drain_timeout)
             while not self.stop.is_set():
                 self._chores()
                 if not self._pass_or_pause():
+                    self._observe(Alive(idle=not self._flights and not self.progress.waiting))
                     self.stop.wait(self._settings.poll_interval)
             self._drain()
         finally:
@@ -200,6 +202,7 @@ class Shipper:
     def _settle(self, flight: Flight[_Batch, list[DeadLetter] | None]) -> bool:
         """Waits for the oldest batch and acknowledges it; `False` when the end came first."""
         while not flight.landed(_LOOK_UP):
+            self._observe(Alive())
             if self._time_is_up():
                 self._flow.end()
                 if not flight.landed(_LAST_WORD):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..opensearch.bulk import Cause
 
-__all__ = ["Answered", "Moved", "Observation", "Observe", "Progress", "Synced", "Waiting"]
+__all__ = ["Alive", "Answered", "Moved", "Observation", "Observe", "Progress", "Synced", "Waiting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,5 +56,12 @@ class Synced:
     seconds: float
 
 
-Observation = Moved | Answered | Waiting | Synced
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The loop made a step. `idle`: there was nothing to ship."""
+
+    idle: bool = False
+
+
+Observation = Moved | Answered | Waiting | Synced | Alive
 Observe = Callable[[Observation], None]
