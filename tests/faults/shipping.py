@@ -49,10 +49,12 @@ def ids(entries: Sequence[dict[str, Any]]) -> list[str]:
     return sorted(document_id(entry["journal"], entry["seq"], entry["hash"]) for entry in entries)
 
 
-def all_stored_once(place: Corner, entries: Sequence[dict[str, Any]], running: Running, *, already: int = 0) -> None:
+def all_stored_once(
+    place: Corner, entries: Sequence[dict[str, Any]], running: Running, *, already: int = 0, seconds: float = 30.0
+) -> None:
     """Waits until all are shipped, of which so many were before; each is in OpenSearch once, and nothing else is."""
     missing = len(entries) - already
-    eventually(lambda: running.shipper.progress.shipped >= missing or not running.thread.is_alive())
+    eventually(lambda: running.shipper.progress.shipped >= missing or not running.thread.is_alive(), seconds)
     stored = place.stored()
     assert sorted(stored) == ids(entries)
     assert {hit["_version"] for hit in stored.values()} == {1}

@@ -85,17 +85,7 @@ class Matrix:
 
     def stored(self) -> dict[str, dict[str, Any]]:
         """All documents, by ID."""
-        self.place.refresh()
-        client, pattern = self.place.client, index_pattern(self.place.settings)
-        found: dict[str, dict[str, Any]] = {}
-        after: dict[str, Any] = {}
-        while True:
-            body = {"size": 5000, "sort": ["journal", "seq", "hash"], **after}
-            hits = client.search(index=pattern, body=body)["hits"]["hits"]
-            if not hits:
-                return found
-            found |= {hit["_id"]: hit["_source"] for hit in hits}
-            after = {"search_after": hits[-1]["sort"]}
+        return {id_: hit["_source"] for id_, hit in self.place.stored().items()}
 
     def letters(self) -> dict[str, dict[str, Any]]:
         letters = read_dead_letters(JournalDirectory(self.place.settings.journal_dir))

@@ -29,6 +29,9 @@ __all__ = ["Corner", "corner", "eventually"]
 T = TypeVar("T")
 
 
+_PAGE = 10_000
+
+
 @dataclass(frozen=True)
 class Corner:
     """`settings` name a journal directory of the test's own and a prefix nobody else has."""
@@ -75,10 +78,19 @@ class Corner:
         self.client.indices.refresh(index=index_pattern(self.settings))
 
     def stored(self) -> dict[str, dict[str, Any]]:
-        """What is in the cluster now, by document ID: at most 10,000."""
+        """What is in the cluster now, by document ID."""
         self.refresh()
-        answer = self.client.search(index=index_pattern(self.settings), body={"size": 10_000, "version": True})
-        return {hit["_id"]: hit for hit in answer["hits"]["hits"]}
+        answer = self.client.search(index=index_pattern(self.settings), body={"size": _PAGE, "version": True})
+        found = {hit["_id"]: hit for hit in answer["hits"]["hits"]}
+        return found if len(found) < _PAGE else self._many()
+
+    def _many(self) -> dict[str, dict[str, Any]]:
+        body: dict[str, Any] = {"size": _PAGE, "version": True, "sort": ["journal", "seq", "hash"]}
+        found: dict[str, dict[str, Any]] = {}
+        while hits := self.client.search(index=index_pattern(self.settings), body=body)["hits"]["hits"]:
+            found |= {hit["_id"]: hit for hit in hits}
+            body["search_after"] = hits[-1]["sort"]
+        return found
 
     def journalled(self) -> list[dict[str, Any]]:
         return list(read_entries(self.settings.journal_dir))

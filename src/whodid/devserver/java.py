@@ -6,6 +6,7 @@ Configuration lies in the data directory, not in the shared home, since OpenSear
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from whodid.devserver.folder import DataDir, missing_extra
@@ -36,13 +37,13 @@ def java_program() -> Path:
     return Path(JAVA)
 
 
-def write_config(data_dir: DataDir, port: int) -> None:
-    """Write `opensearch.yml` and `log4j2.properties`. Port 0 has OpenSearch pick one.
+def write_config(data_dir: DataDir, port: int, more: Mapping[str, object] = {}) -> None:
+    """Write `opensearch.yml` and `log4j2.properties`. Port 0 has OpenSearch pick one; `more` replaces or adds settings.
 
     One node on loopback that forms no cluster with others, works on a nearly full disk, and notes the port it
     has bound in `logs/http.ports`.
     """
-    settings = {
+    settings: dict[str, object] = {
         "cluster.name": "whodid-dev",
         "node.name": "whodid-dev",
         "discovery.type": "single-node",
@@ -55,7 +56,9 @@ def write_config(data_dir: DataDir, port: int) -> None:
         "node.store.allow_mmap": False,
         "cluster.routing.allocation.disk.threshold_enabled": False,
         **security_settings(data_dir),
+        **more,
     }
+    settings = {name: value for name, value in settings.items() if value is not None}
     # A YAML reader takes JSON as it is; that leaves quoting of paths to json.
     lines = (f"{key}: {json.dumps(value)}\n" for key, value in settings.items())
     (data_dir.config / "opensearch.yml").write_text("".join(lines), "utf-8")

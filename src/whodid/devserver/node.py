@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -91,13 +91,15 @@ def start(
     security: bool = False,
     on_progress: OnProgress | None = None,
     timeout: float = 120.0,
+    settings: Mapping[str, object] | None = None,
 ) -> RunningNode:
     """Start a node and return once it is ready.
 
     `port` 0 picks a free one. A `detached` node stays until `stop`; any other ends with this process, or as
     soon as the returned object is stopped or forgotten. With `security` it has accounts and TLS: `status` names
     the administrator, the file with the password, and the authority to trust. `timeout` (seconds) bounds the
-    start itself, not the download before it. Raises DevServerError, whose message says what to do.
+    start itself, not the download before it. `settings` replace or add lines of opensearch.yml; `None` takes one
+    out. Raises DevServerError, whose message says what to do.
     """
     require_extra()
     directory = DataDir.of(data_dir)
@@ -110,7 +112,7 @@ def start(
         _secure(directory, security)
         jars = [jar for jar in read_lock() if security or jar.folder != SECURITY]
         home = prepare_home(cache_dir(), jars, hear)
-        guarded = _launch(home, directory, port, heap_mb, lock)
+        guarded = _launch(home, directory, port, heap_mb, lock, settings or {})
         try:
             bound = _await_ready(guarded, directory, hear, timeout)
             return _hand_out(guarded, directory, bound, detached)
@@ -136,13 +138,15 @@ def _in_use(directory: DataDir) -> str:
     return f"another process is starting a node on {directory.path}; wait for it, or give another --data-dir"
 
 
-def _launch(home: Path, directory: DataDir, port: int, heap_mb: int, lock: int) -> GuardedProcess:
+def _launch(
+    home: Path, directory: DataDir, port: int, heap_mb: int, lock: int, settings: Mapping[str, object]
+) -> GuardedProcess:
     command = java_command(home, directory, heap_mb)
     try:
         directory.record.unlink(missing_ok=True)
         (directory.ports / "http.ports").unlink(missing_ok=True)
         directory.log.write_bytes(b"")
-        write_config(directory, port)
+        write_config(directory, port, settings)
         return GuardedProcess(command, lock, directory.log, directory.path)
     except OSError as error:
         raise DevServerError(f"can't start a node on {directory.path}: {error}; try another --data-dir") from error
