@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -39,7 +40,9 @@ pytestmark = pytest.mark.live
 
 
 @pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_pauses(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("soak"):
+        return
     monkeypatch.setattr("whodid.shipper.flow.random.uniform", lambda _low, high: min(high, 0.02))
 
 
@@ -136,3 +139,18 @@ def test_dns_that_comes_back_is_enough(behind: tuple[Corner, FaultProxy, Setting
             assert "Name or service not known" in running.reasons()
             without_dns.close()
             all_stored_once(place, entries, running)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(400)
+def test_opensearch_that_hangs_for_minutes(behind: tuple[Corner, FaultProxy, Settings]) -> None:
+    place, proxy, settings = behind
+    entries = place.record(5000)
+    proxy.inject(hang())
+    with shipping(replace(settings, opensearch_timeout=30.0)) as running:
+        threading.Event().wait(170)  # the very fault: minutes without an answer
+        assert running.shipper.progress.shipped == 0
+        assert running.causes() <= {"time_out", "no_connection"}
+        proxy.clear()
+        proxy.drop()
+        all_stored_once(place, entries, running, seconds=45)  # one pause of at most 30 s, and then all of it

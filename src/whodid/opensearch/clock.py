@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from .connection import translated
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["clock_ahead", "cluster_now"]
+__all__ = ["ClusterClock", "clock_ahead", "cluster_now"]
 
 
 def clock_ahead(client: OpenSearch) -> timedelta:
@@ -22,6 +24,43 @@ def clock_ahead(client: OpenSearch) -> timedelta:
         return datetime.fromtimestamp(int(answer[0]["epoch"]), UTC) - datetime.now(UTC)
     except (LookupError, ValueError, TypeError) as error:
         raise OpenSearchError(f"the cluster's clock: this is no answer of OpenSearch: {answer!r}"[:300]) from error
+
+
+def _steady() -> float:
+    """Seconds on a clock that nobody sets and that goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class ClusterClock:
+    """The cluster's clock, asked once an hour; in between it goes on by a clock that nobody sets.
+
+    So a jump of our own clock makes no entry look expired, or as from the future. Where the cluster can't be asked, our
+    own clock has to do.
+    """
+
+    def __init__(self, client: Callable[[], OpenSearch], *, steady: Callable[[], float] = _steady) -> None:
+        self._client = client
+        self._steady = steady
+        self._known: datetime | None = None
+        self._at = 0.0
+
+    def now(self) -> datetime:
+        """The time, asking the cluster if that was long ago or never succeeded."""
+        passed = self._steady() - self._at
+        if self._known is None or passed > _HOUR:
+            self.ask()
+            passed = self._steady() - self._at
+        return datetime.now(UTC) if self._known is None else self._known + timedelta(seconds=passed)
+
+    def ask(self) -> None:
+        """Asks the cluster; what was known before stays in force where that fails."""
+        try:
+            self._known, self._at = datetime.now(UTC) + clock_ahead(self._client()), self._steady()
+        except OpenSearchError:
+            return
+
+
+_HOUR = 3600.0
 
 
 def cluster_now(client: OpenSearch) -> datetime:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 
 from ..errors import (
     NotAuthenticated,
@@ -16,7 +15,7 @@ from ..errors import (
     WhodidError,
 )
 from ..opensearch.bulk import Document, Verdict, send_bulk
-from ..opensearch.clock import clock_ahead
+from ..opensearch.clock import ClusterClock
 from ..opensearch.connection import connect, translated
 from ..opensearch.template import template_name
 from ..settings import Settings, retention_days
@@ -39,7 +38,7 @@ class Cluster:
     def __init__(self, settings: Settings) -> None:
         self.client = connect(settings)
         self._settings = settings
-        self._ahead: timedelta | None = None
+        self.clock = ClusterClock(lambda: self.client)
         self._seen: set[str] = set()
 
     def send(self, documents: Sequence[Document]) -> list[Verdict]:
@@ -61,12 +60,6 @@ class Cluster:
             self._seen |= unseen
         return send_bulk(self.client, documents, self._settings.opensearch_timeout)
 
-    def now(self) -> datetime:
-        """The cluster's clock, as far as it could be asked; else ours."""
-        if self._ahead is None:
-            self._ask_clock()
-        return datetime.now(UTC) + (self._ahead or timedelta(0))
-
     def _why_not_ready(self) -> Verdict | None:
         name = template_name(self._settings)
         try:
@@ -81,19 +74,13 @@ class Cluster:
             return Verdict("wait", str(error), "no_rights")
         except OpenSearchError:
             pass  # whodid_writer may not look at templates; whoever made that role ran the setup
-        self._ask_clock()
+        self.clock.ask()
         return None
-
-    def _ask_clock(self) -> None:
-        try:
-            self._ahead = clock_ahead(self.client)
-        except OpenSearchError:
-            self._ahead = timedelta(0)  # away, or whodid_writer may not ask: our own clock has to do
 
 
 def dates_of(settings: Settings, cluster: Cluster) -> Dates:
     """Which entries may go into that cluster now."""
-    return Dates(retention_days(settings.retention), cluster.now)
+    return Dates(retention_days(settings.retention), cluster.clock.now)
 
 
 def connected_shipper(
