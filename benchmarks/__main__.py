@@ -44,7 +44,7 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> tuple[Any, str]:
         return report, recording_tables(report)
     with _node(arguments.url, folder) as node:
         if arguments.what == "shipping":
-            shipping = measure_shipping(node, folder, entries or 100_000, rounds or 5, only, _progress)
+            shipping = measure_shipping(node, folder, entries or 100_000, rounds or 5, only, _progress, arguments.limit)
             return shipping, shipping_table(shipping)
         losses = measure_losses(node, folder, entries or 20_000, rounds or 3, only, _progress)
         return losses, losses_table(losses)
@@ -88,6 +88,13 @@ def _arguments() -> argparse.Namespace:
     names = sorted({*CARRIERS, *CANDIDATES})
     parser.add_argument(
         "--only", action="append", default=[], choices=names, help="shipping and losses: only these; may be repeated"
+    )
+    parser.add_argument(
+        "--limit",
+        nargs=2,
+        type=_positive,
+        metavar=("BATCH", "CONNECTIONS"),
+        help="shipping: what is fastest here, from an earlier run",
     )
     parser.add_argument("--url", help="an OpenSearch that runs already; it is not killed, so losses leave that out")
     parser.add_argument(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import whodid
@@ -28,9 +29,11 @@ def rewind(folder: Path) -> None:
         position.unlink()
 
 
-def lines(folder: Path) -> list[bytes]:
-    """The journalled lines, in order."""
-    return [line for file in sorted(folder.rglob("*.ndjson")) for line in file.read_bytes().splitlines()]
+def lines(folder: Path) -> Iterator[bytes]:
+    """The journalled lines, in order, each with its newline."""
+    for path in sorted(folder.rglob("*.ndjson")):
+        with path.open("rb") as file:
+            yield from file
 
 
 def _record(folder: str, entries: int) -> None:

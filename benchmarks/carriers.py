@@ -48,11 +48,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Run:
-    """Seconds from the first to the last entry, CPU seconds of that, and the peak memory of the process in MB."""
+    """Seconds from the first to the last of the entries, CPU seconds of that, and the process's peak memory in MB."""
 
+    entries: int
     seconds: float
     cpu: float
     peak_mb: float
+
+    @property
+    def per_second(self) -> float:
+        return self.entries / self.seconds
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def _limit(task: Task) -> Run:
 def _whodid(task: Task) -> Run:
     empty = _ship(task, task.scratch / "empty")
     spent = _ship(task, task.journal)
-    return Run(spent.seconds - empty.seconds, spent.cpu - empty.cpu, spent.peak_mb)
+    return Run(task.entries, spent.seconds - empty.seconds, spent.cpu - empty.cpu, spent.peak_mb)
 
 
 def _ship(task: Task, journal: Path) -> Spent:
@@ -104,7 +109,7 @@ def _rsyslog(task: Task) -> Run:
     finally:
         process.send_signal(signal.SIGTERM)
         spent = wait(process, _LONGEST)
-    return Run(seconds, spent.cpu, peak)
+    return Run(task.entries, seconds, spent.cpu, peak)
 
 
 def _opensearch_logger(task: Task) -> Run:

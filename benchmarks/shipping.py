@@ -32,13 +32,23 @@ Progress = Callable[[str], None]
 
 
 def measure_shipping(
-    node: Node, folder: Path, entries: int, rounds: int, only: Collection[str], progress: Progress
+    node: Node,
+    folder: Path,
+    entries: int,
+    rounds: int,
+    only: Collection[str],
+    progress: Progress,
+    limit: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
-    """The best batch and connections, and a row for each carrier; `only` names those wanted beside the limit."""
+    """The best batch and connections, and a row for each carrier; `only` names those wanted beside the limit.
+
+    `limit` is a batch and a number of connections known to be the best, which saves looking for them.
+    """
     progress(f"a journal of {entries} entries")
     make_backlog(folder / "journal", entries)
-    batch, connections = _best(node, folder, min(entries, _LOOKED_AT), progress)
-    names = [name for name, carrier in CARRIERS.items() if carrier.installed and name in {_LIMIT, *(only or CARRIERS)}]
+    batch, connections = limit or _best(node, folder, min(entries, _LOOKED_AT), progress)
+    wanted = {_LIMIT, *(only or CARRIERS)}
+    names = [name for name, carrier in CARRIERS.items() if carrier.installed and name in wanted]
     results: list[dict[str, Run]] = []
     for number in range(1, rounds + 1):
         measured: dict[str, Run] = {}
@@ -46,7 +56,7 @@ def measure_shipping(
             progress(f"round {number} of {rounds}: {name}")
             measured[name] = _measure(name, node, folder, entries, batch, connections)
         results.append(measured)
-    rows = [_row(name, entries, results) for name in CARRIERS if name in names or not only]
+    rows = [_row(name, results) for name in CARRIERS if name in wanted]
     return {"entries": entries, "batch": batch, "connections": connections, "aims": AIMS, "rows": rows}
 
 
@@ -70,23 +80,23 @@ def _measure(name: str, node: Node, folder: Path, entries: int, batch: int, conn
     with node.corner() as prefix:
         run = CARRIERS[name].run(Task(node, prefix, folder / "journal", entries, scratch, batch, connections))
         stored = node.stored(prefix)
-    assert stored == entries, f"{name} stored {stored} of {entries} entries"
+    assert stored == run.entries, f"{name} stored {stored} of {run.entries} entries"
     shutil.rmtree(scratch)
     return run
 
 
-def _row(name: str, entries: int, results: list[dict[str, Run]]) -> dict[str, Any]:
+def _row(name: str, results: list[dict[str, Run]]) -> dict[str, Any]:
     runs = [measured[name] for measured in results if name in measured]
     row: dict[str, Any] = {"carrier": name, "about": CARRIERS[name].about, "installed": bool(runs)}
     if not runs:
         return row
-    ratios = [measured[_LIMIT].seconds / measured[name].seconds for measured in results]
+    ratios = [measured[name].per_second / measured[_LIMIT].per_second for measured in results]
     return row | {
-        "per_second": median(entries / run.seconds for run in runs),
+        "per_second": median(run.per_second for run in runs),
         "to_limit": median(ratios),
         "to_limit_lowest": min(ratios),
         "to_limit_highest": max(ratios),
-        "cpu_us": median(run.cpu / entries * 1e6 for run in runs),
+        "cpu_us": median(run.cpu / run.entries * 1e6 for run in runs),
         "peak_mb": max(run.peak_mb for run in runs),
     }
 
