@@ -33,8 +33,8 @@ FAULTS = ("OpenSearch", "shipper", "application")
 
 _ROOT = Path(__file__).parents[1]
 _PACE = 1000
-_KILLS = 5
-"""Of a process, in one run; OpenSearch, which takes long to start, is killed once."""
+_KILLS, _BETWEEN = 5, 100
+"""Of a process, in one run, with so many calls between them on average; OpenSearch, slow to start, is killed once."""
 _SETTLED, _LONGEST = 15.0, 120.0
 """Seconds without a change in what is stored, after which nothing more is waited for."""
 
@@ -155,7 +155,7 @@ def _strike(
         return 1
     victim = application if fault == "application" else shipper
     assert victim is not None
-    moments = sorted(random.sample(range(calls // 10, calls * 9 // 10), _KILLS))
+    moments = sorted(random.sample(range(calls // 10, calls * 9 // 10), min(_KILLS, calls // _BETWEEN)))
     for moment in moments:
         _after(application, notes, moment)
         victim.kill()
