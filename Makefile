@@ -58,8 +58,9 @@ format: $(READY) ## Mend style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## Measure the cost of a call beside plain logging
+bench: $(READY) ## Measure the cost of a call and the speed of shipping beside others
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks shipping
 
 generated: $(READY) ## Write the files that are made from code or catalog (tests compare them)
 	$(BIN)/python -m tools.generate

@@ -1,58 +1,102 @@
-"""`python -m benchmarks`: all tables, in one run of about a minute."""
+"""`python -m benchmarks`: the cost of a call, the speed of shipping, or what is lost when something is killed."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import tempfile
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .imports import measure_imports
-from .rounds import run_rounds, summary
-from .throughput import measure_throughput
-from .validators import measure_validators
+from .carriers import CARRIERS
+from .losses import CANDIDATES, losses_table, measure_losses
+from .node import Node, OwnNode
+from .recording import measure_recording, recording_tables
+from .shipping import measure_shipping, shipping_table
 
-_PACKAGES = ("structlog", "python-json-logger", "orjson", "jsonschema-rs", "fastjsonschema", "msgspec")
+_EXAMPLES = """\
+examples:
+  python -m benchmarks             the cost of a call: a minute
+  python -m benchmarks shipping    the speed of shipping, beside others: three minutes
+  python -m benchmarks shipping --entries 5000000 --rounds 1 --only whodid    is the memory flat? needs 15 GB of disk
+  python -m benchmarks losses      what kills lose and double: a quarter of an hour
+
+Shipping and losses start an OpenSearch of their own, on 127.0.0.1, and end it.
+"""
 
 
 def main() -> None:
     arguments = _arguments()
     with tempfile.TemporaryDirectory(prefix="whodid-bench-", dir=arguments.dir) as folder:
-        results = run_rounds(arguments.rounds, arguments.calls, Path(folder).resolve(), _progress)
-        throughput = measure_throughput(arguments.rounds, Path(folder).resolve(), _progress)
-    _progress("validators")
-    report = {
-        "machine": _machine(),
-        "rounds": arguments.rounds,
-        "calls": arguments.calls,
-        "recording": summary(results),
-        "throughput": throughput,
-        "imports": measure_imports(arguments.rounds, _progress),
-        "validators": measure_validators(arguments.rounds, arguments.calls),
-    }
+        report, tables = _measure(arguments, Path(folder).resolve())
     _progress("")
-    print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else _tables(report))
+    print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else tables)
+
+
+def _measure(arguments: argparse.Namespace, folder: Path) -> tuple[Any, str]:
+    """The report, and how it reads."""
+    rounds, entries, only = arguments.rounds, arguments.entries, arguments.only
+    if arguments.what == "recording":
+        report = measure_recording(rounds or 7, arguments.calls, folder, _progress)
+        return report, recording_tables(report)
+    with _node(arguments.url, folder) as node:
+        if arguments.what == "shipping":
+            shipping = measure_shipping(node, folder, entries or 100_000, rounds or 5, only, _progress, arguments.limit)
+            return shipping, shipping_table(shipping)
+        losses = measure_losses(node, folder, entries or 20_000, rounds or 3, only, _progress)
+        return losses, losses_table(losses)
+
+
+@contextmanager
+def _node(url: str | None, folder: Path) -> Iterator[Node]:
+    if url:
+        yield Node(url)
+        return
+    _progress("starting OpenSearch")
+    node = OwnNode(folder / "node")
+    try:
+        yield node
+    finally:
+        node.stop()
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Measures the cost of a call of whodid beside plain logging."
+        prog="python -m benchmarks",
+        description="Measures whodid beside others.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--rounds", type=_positive, default=7, help="times that every variant is measured (%(default)s)"
+        "what",
+        nargs="?",
+        default="recording",
+        choices=("recording", "shipping", "losses"),
+        help="the cost of a call (the default), the speed of shipping, or what kills lose and double",
     )
+    parser.add_argument("--rounds", type=_positive, help="times that everything is measured (7; 5; 3)")
     parser.add_argument(
         "--calls",
         type=_positive,
         default=5000,
-        help="calls a round; a tenth where each waits for the disk (%(default)s)",
+        help="recording: calls a round; a tenth where each waits for the disk (%(default)s)",
     )
+    parser.add_argument("--entries", type=_positive, help="entries a round (shipping 100000, losses 20000)")
+    names = sorted({*CARRIERS, *CANDIDATES})
+    parser.add_argument(
+        "--only", action="append", default=[], choices=names, help="shipping and losses: only these; may be repeated"
+    )
+    parser.add_argument(
+        "--limit",
+        nargs=2,
+        type=_positive,
+        metavar=("BATCH", "CONNECTIONS"),
+        help="shipping: what is fastest here, from an earlier run",
+    )
+    parser.add_argument("--url", help="an OpenSearch that runs already; it is not killed, so losses leave that out")
     parser.add_argument(
         "--dir", type=Path, default=_disk(), help="where to write: on a real disk, not tmpfs (%(default)s)"
     )
@@ -78,82 +122,6 @@ def _progress(what: str) -> None:
         print(f"\r\033[K{what}", end="", file=sys.stderr, flush=True)
     elif what:
         print(what, file=sys.stderr)
-
-
-def _machine() -> dict[str, Any]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
-        "python": platform.python_version(),
-        "system": platform.system(),
-        "cores": cores,
-        "packages": {name: version(name) for name in _PACKAGES},
-    }
-
-
-def _tables(report: dict[str, Any]) -> str:
-    machine = report["machine"]
-    packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
-    recording = [
-        (
-            row["about"],
-            f"{row['us']:.1f}",
-            f"{row['us_lowest']:.1f} – {row['us_highest']:.1f}",
-            f"{row['to_structlog']:.2f}",
-            f"{row['to_stdlib']:.2f}",
-        )
-        for row in report["recording"]
-    ]
-    throughput = [
-        (
-            row["case"],
-            f"{row['per_second']:,.0f}",
-            f"{row['to_one']:.2f}",
-            f"{row['longest_ms']:.1f}",
-            f"{row['longest_ms_of_all']:.1f}",
-        )
-        for row in report["throughput"]
-    ]
-    imports = [(row["program"], f"{row['ms']:.0f}", f"{row['to_structlog']:.2f}") for row in report["imports"]]
-    validators = [
-        (
-            row["validator"],
-            f"{row['us']:.2f}",
-            f"{row['broken'] - len(row['accepts'])} of {row['broken']}",
-            "; ".join(row["accepts"]) or "–",
-        )
-        for row in report["validators"]
-    ]
-    return "\n".join(
-        (
-            f"Python {machine['python']}, {machine['system']}, {machine['cores']} cores; {packages}",
-            f"{report['rounds']} rounds of {report['calls']} calls; medians over the rounds\n",
-            _table(("one event of 14 fields", "µs a call", "lowest – highest", "× structlog", "× logging"), recording),
-            "",
-            _table(
-                ("entries on disk", "a second", "× one thread", "longest call, ms", "longest of all rounds, ms"),
-                throughput,
-            ),
-            "",
-            _table(("a fresh interpreter", "ms", "× structlog"), imports),
-            "",
-            _table(("one entry checked", "µs", "broken entries refused", "accepted though broken"), validators),
-        )
-    )
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """As Markdown, so that it can go into docs/benchmarks.md as it is."""
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-
-    def line(cells: tuple[str, ...]) -> str:
-        first, *others = (
-            cell.ljust(width) if number == 0 else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        )
-        return f"| {' | '.join((first, *others))} |"
-
-    rule = tuple("-" * width if number == 0 else "-" * (width - 1) + ":" for number, width in enumerate(widths))
-    return "\n".join(line(row) for row in (head, rule, *rows))
 
 
 if __name__ == "__main__":

@@ -56,3 +56,33 @@ def test_threads_processes_and_the_import_stand_beside_one_thread_and_structlog(
     assert rows["one thread"]["to_one"] == 1
     assert all(0 < row["longest_ms"] <= row["longest_ms_of_all"] and row["per_second"] > 0 for row in rows.values())
     assert [(row["program"], row["to_structlog"] >= 1) for row in report["imports"][:1]] == [("import structlog", True)]
+
+
+@pytest.mark.live
+def test_shipping_stands_beside_its_limit_and_a_carrier_that_is_not_installed_says_so(
+    opensearch_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    only = ("--only", "whodid", "--only", "rsyslog")
+    report = _measured("shipping", "--entries", "200", *only, "--limit", "100", "1", "--url", opensearch_url)
+    rows = {row["carrier"]: row for row in report["rows"]}
+    assert {name: row["installed"] for name, row in rows.items()} == {"limit": True, "whodid": True, "rsyslog": False}
+    assert rows["limit"]["to_limit"] == 1
+    assert rows["whodid"]["per_second"] > 0
+
+
+@pytest.mark.live
+def test_kills_of_application_and_shipper_are_counted_in_the_cluster(opensearch_url: str) -> None:
+    rows = _measured("losses", "--entries", "200", "--only", "whodid", "--url", opensearch_url)
+    counted = {row["killed"]: row for row in rows}
+    assert "kills" not in counted["OpenSearch"]  # a node that is not our own
+    for killed in ("shipper", "application"):
+        assert counted[killed]["kills"] == 2
+        assert counted[killed]["recorded"] >= 198
+        assert (counted[killed]["lost"], counted[killed]["doubled"]) == (0, 0)
+
+
+def _measured(*arguments: str) -> Any:
+    command = [sys.executable, "-m", "benchmarks", *arguments, "--rounds", "1", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
