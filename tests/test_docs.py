@@ -26,7 +26,8 @@ def test_every_test_that_the_reliability_page_names_exists() -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "reliability.md").read_text())
     assert len(named) > 10
     for path, function in named:
-        assert f"def {function or 'test_'}" in (ROOT / path).read_text(), (path, function)
+        wanted = rf"def {function}\b" if function else r"def test_|^Test\w+ = "
+        assert re.search(wanted, (ROOT / path).read_text(), re.M), (path, function)
 
 
 def test_every_path_that_contributing_names_exists() -> None:
@@ -64,4 +65,5 @@ def test_every_test_that_the_seed_page_names_exists() -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "seed.md").read_text())
     assert len(named) > 25
     for path, function in named:
-        assert f"def {function or 'test_'}" in (ROOT / path).read_text(), (path, function)
+        wanted = rf"def {function}\b" if function else r"def test_|^Test\w+ = "
+        assert re.search(wanted, (ROOT / path).read_text(), re.M), (path, function)
