@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["doctor"]
 
-_NAMES = "disk journal shipping clock connection rights template policy versions settings secrets".split()
+_NAMES = (
+    *("disk", "journal", "shipping", "clock", "connection", "rights", "template", "policy"),
+    *("versions", "settings", "secrets"),
+)
 """Of the areas; a test compares them. The doctor itself is imported when it is asked for."""
 
 

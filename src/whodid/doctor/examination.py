@@ -6,6 +6,7 @@ connection, what lies in the cluster. An area that hangs (a dead network file sy
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import warnings
@@ -133,9 +134,7 @@ def _look(area: str, look: Look, found: list[Finding]) -> None:
         for finding in look():
             found.append(replace(finding, area=area))
     except NotAuthorized as error:
-        found.append(
-            replace(warning(area, f"not examined: {error}", "run this as an auditor or administrator"), area=area)
-        )
+        found.append(replace(warning(area, _not_examined(error), "run this as an auditor or administrator"), area=area))
     except OSError as error:
         what = f"can't be examined: {error.strerror or error}"
         found.append(replace(problem(error.filename or area, what, "run this as the owner of the journal"), area=area))
@@ -144,3 +143,9 @@ def _look(area: str, look: Look, found: list[Finding]) -> None:
     except Exception as error:  # noqa: BLE001 (whatever an installation looks like, the other areas are told)
         what = f"could not be examined: {type(error).__name__}: {error}"[:300]
         found.append(replace(problem(area, what, "this is a fault of whodid: please report it"), area=area))
+
+
+def _not_examined(error: NotAuthorized) -> str:
+    """Without the plugin's long words about who the user is."""
+    lacks = re.search(r"no permissions for \[([^\]]+)\]", str(error))
+    return f"not examined: this user lacks {lacks[1]}" if lacks else f"not examined: {error}"

@@ -42,8 +42,8 @@ class Mount:
             return f"lies in the container's own layer ({self.kind}): what is not shipped goes with the container"
         if self.kind in _NETWORK or self.kind.startswith("fuse"):
             return (
-                f"lies on a network or user-space file system ({self.kind}): recording stops when it is away, and whether "
-                "locks and syncs hold is up to its server"
+                f"lies on a network or user-space file system ({self.kind}): recording stops when it is away, "
+                "and whether locks and syncs hold is up to its server"
             )
         return ""
 
