@@ -24,7 +24,7 @@ from .entry import FIELDS, Partitioning
 from .errors import SettingsError
 from .spelling import did_you_mean
 
-__all__ = ["Settings", "check_url", "is_loopback", "load_settings", "parse_age", "retention_days"]
+__all__ = ["Settings", "check_url", "is_loopback", "load_settings", "parse_age", "retention_days", "unknown_variables"]
 
 MIN_HASH_KEY = 32
 """Characters of `hash_key`: with fewer, its hashes could be tried out."""
@@ -142,16 +142,22 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for variable, text in environ.items():
-        if not variable.startswith("WHODID_") or variable in _OTHER_VARIABLES or variable.startswith(_OF_TESTS):
-            continue
         name = variable.removeprefix("WHODID_").lower()
-        if name in _hints():
+        if variable.startswith("WHODID_") and name in _hints():
             values[name] = _parse(name, text)
-        else:
-            warnings.warn(
-                f"{variable} names no setting of whodid and is ignored{did_you_mean(name, _hints())}", stacklevel=4
-            )
+    for variable, meant in unknown_variables(environ).items():
+        warnings.warn(f"{variable} names no setting of whodid and is ignored{meant}", stacklevel=4)
     return values
+
+
+def unknown_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """`WHODID_` variables that name no setting, each with what may have been meant: empty, or a part of a sentence."""
+    return {
+        variable: did_you_mean(name, _hints())
+        for variable in environ
+        if variable.startswith("WHODID_") and variable not in _OTHER_VARIABLES and not variable.startswith(_OF_TESTS)
+        if (name := variable.removeprefix("WHODID_").lower()) not in _hints()
+    }
 
 
 _OTHER_VARIABLES = {_CONFIG_FILE_VARIABLE, "WHODID_CACHE_DIR", "WHODID_MAVEN_MIRROR"}

@@ -16,12 +16,13 @@ from ..errors import SettingsError, WhodidError
 from ..settings import Settings, load_settings
 from ..spelling import near
 
-__all__ = ["program", "run"]
+__all__ = ["config_file", "program", "run"]
 
 _COMMANDS = {
     "count": "search",
     "dead-letters": "dead_letters",
     "dev": "dev",
+    "doctor": "doctor",
     "events": "events",
     "get": "search",
     "journal": "journal",
@@ -46,6 +47,7 @@ Examples:
   whodid search --principal 42 --since -7d
   whodid verify                          check that nothing was changed or removed
   whodid retention show                  how long entries are kept, and who sees to it
+  whodid doctor                          what is wrong, and what to do
   whodid web                             the Audit logs tab, in a browser
 
 Settings come from options, WHODID_… variables and a file (--config or WHODID_CONFIG), in that order; each setting of
@@ -90,6 +92,11 @@ def _remember(ctx: click.Context, param: click.Parameter, value: object) -> None
 def _load(overrides: dict[str, Any]) -> Settings:
     config = overrides.get("config")
     return load_settings(config, from_text={name: text for name, text in overrides.items() if name != "config"})
+
+
+def config_file(ctx: click.Context) -> str:
+    """What `--config` names; empty without it."""
+    return str(ctx.meta.get(_OVERRIDES, {}).get("config", ""))
 
 
 def _setting_options() -> list[click.Option]:

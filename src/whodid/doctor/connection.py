@@ -1,0 +1,152 @@
+"""The connection, step by step: name, address, certificate, then who we are. Each that fails has advice of its own."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ..errors import NotAuthenticated, NotAuthorized, OpenSearchUnavailable
+from ..opensearch.connection import cause, is_missing_plugin, tls_context, translated
+from .finding import Finding, ok, problem, warning
+from .subject import Subject
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+__all__ = ["examine"]
+
+_SOON = 30
+_VERY_SOON = 7
+_DAY = 86400
+
+
+def examine(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
+    """A host that is away is a problem only when all are."""
+    hosts = subject.settings.opensearch_hosts
+    findings = [list(_host(subject, host, subject.timeout * 0.7 / len(hosts))) for host in hosts]
+    reachable = any(not _failed(each) for each in findings)
+    for finding in (finding for each in findings for finding in each):
+        if reachable and finding.severity == "problem":
+            yield warning(finding.on, finding.what, finding.advice)
+        else:
+            yield finding
+    if subject.settings.opensearch_ca:
+        yield from _authorities(subject)
+    if reachable:
+        yield from _account(subject, client)
+
+
+def _failed(findings: list[Finding]) -> bool:
+    return any(finding.severity == "problem" for finding in findings)
+
+
+def _host(subject: Subject, url: str, timeout: float) -> Iterator[Finding]:
+    parts = urlsplit(url)
+    name, port = str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 9200)
+    try:
+        connected = socket.create_connection((name, port), timeout)
+    except socket.gaierror as error:
+        yield problem(
+            url, f"no address for {name}: {error.strerror}", "check the name in opensearch_hosts, and this host's DNS"
+        )
+    except TimeoutError:
+        yield problem(
+            url, f"no connection within {timeout:.1f} s", "check address and port; a firewall may drop what goes there"
+        )
+    except OSError as error:
+        yield problem(
+            url,
+            f"no connection: {error.strerror or error}",
+            "start OpenSearch there (`whodid dev up` for development), or correct address and port",
+        )
+    else:
+        with connected:
+            yield from (
+                _certificate(subject, url, name, connected)
+                if parts.scheme == "https"
+                else [ok(url, "is connected, without TLS")]
+            )
+
+
+def _certificate(subject: Subject, url: str, name: str, connected: socket.socket) -> Iterator[Finding]:
+    try:
+        with tls_context(subject.settings).wrap_socket(connected, server_hostname=name) as secured:
+            until = str((secured.getpeercert() or {}).get("notAfter", ""))
+    except ssl.SSLCertVerificationError as error:
+        yield problem(url, f"its certificate is not accepted: {error.verify_message}", _advice(error))
+    except TimeoutError:
+        yield problem(
+            url,
+            "is connected, but says nothing to TLS",
+            "check that OpenSearch, and not another service, listens there with TLS",
+        )
+    except OSError as error:
+        yield problem(
+            url,
+            f"no TLS: {cause(error)}",
+            "check that OpenSearch listens there with TLS, and opensearch_client_cert if it asks for one",
+        )
+    else:
+        yield _lasts(url, "the certificate", until)
+
+
+def _advice(error: ssl.SSLCertVerificationError) -> str:
+    text = error.verify_message
+    if "expired" in text or "not yet valid" in text:
+        return "renew the certificate on the cluster; if it is in order, check this host's clock"
+    if "mismatch" in text or "not valid for" in text:
+        return "name the host in opensearch_hosts as the certificate does"
+    return "name the file of its authority in opensearch_ca"
+
+
+def _authorities(subject: Subject) -> Iterator[Finding]:
+    for authority in tls_context(subject.settings).get_ca_certs():
+        yield _lasts(subject.settings.opensearch_ca, "an authority in it", str(authority.get("notAfter", "")))
+
+
+def _lasts(on: str, whose: str, until: str) -> Finding:
+    if not until:
+        return ok(on, f"{whose} is accepted")
+    days = int((ssl.cert_time_to_seconds(until) - time.time()) // _DAY)
+    what = f"{whose} expires in {days} days" if days >= 0 else f"{whose} has expired"
+    if days < _VERY_SOON:
+        return problem(on, what, "renew it now: shipping stops that day")
+    return warning(on, what, "renew it") if days < _SOON else ok(on, what)
+
+
+def _account(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
+    from opensearchpy import ConnectionTimeout, RequestError
+
+    on = subject.settings.opensearch_user or "the cluster"
+    try:
+        with translated("who we are"):
+            try:
+                client.transport.perform_request("GET", "/_plugins/_security/authinfo")
+            except RequestError as error:
+                if not is_missing_plugin(error):
+                    raise
+                yield ok(on, "the cluster has no accounts: whoever reaches it may do everything")
+                return
+    except NotAuthenticated:
+        yield problem(
+            on,
+            "the cluster does not accept this user and password",
+            "check opensearch_user and the file of its password",
+        )
+    except NotAuthorized as error:
+        yield problem(on, str(error), "ask an administrator of the cluster")
+    except OpenSearchUnavailable as error:
+        if isinstance(error.__cause__, ConnectionTimeout):
+            yield problem(
+                on,
+                "is connected, but gave no answer in time",
+                "look at the cluster's load and log; --timeout 30 waits longer",
+            )
+        else:
+            yield problem(on, str(error), "see that OpenSearch has started, and look at its log")
+    else:
+        yield ok(on, "is accepted")

@@ -1,0 +1,58 @@
+"""The secrets: where passwords and keys lie, and who else may read them. Their values are never told."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from .finding import Finding, ok, problem, warning
+from .subject import Subject
+
+__all__ = ["examine"]
+
+_FILES = ("opensearch_password_file", "hash_key_file", "opensearch_client_key")
+_VALUES = ("opensearch_password", "hash_key")
+
+
+def examine(subject: Subject) -> Iterator[Finding]:
+    settings = subject.settings
+    for name in _FILES:
+        if path := getattr(settings, name):
+            yield from _file(name, Path(path))
+    for name in _VALUES:
+        if not getattr(settings, name):
+            continue
+        if variable := next((one for one in subject.environ if one == f"WHODID_{name.upper()}"), ""):
+            what = f"{name} is given in a variable, which child processes inherit and crash reports show"
+            yield warning(variable, what, f"put it into a file of mode 0600, and name that in {name}_file")
+        elif subject.config_file:
+            yield from _in_config(name, Path(subject.config_file))
+
+
+def _file(name: str, path: Path) -> Iterator[Finding]:
+    try:
+        about = path.stat()
+        empty = not path.read_bytes().strip()
+    except OSError as error:
+        yield problem(
+            path, f"{name} can't be read: {error.strerror}", f"check {name}, and run this as the user who ships"
+        )
+        return
+    if about.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        mode = stat.S_IMODE(about.st_mode)
+        yield problem(
+            path, f"{name}: others may get at it (mode {mode:04o})", f"chmod go= {path}; then change the secret"
+        )
+    elif empty:
+        yield problem(path, f"{name} is empty", "write the secret into it")
+    else:
+        yield ok(path, f"{name} is for its owner alone")
+
+
+def _in_config(name: str, path: Path) -> Iterator[Finding]:
+    advice = f"put it into a file of mode 0600, and name that in {name}_file"
+    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        yield problem(path, f"holds {name}, and others than its owner may get at it", advice)
+    else:
+        yield warning(path, f"holds {name} beside settings that are no secret", advice)

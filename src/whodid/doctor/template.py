@@ -1,0 +1,98 @@
+"""The index template and what was made from it: missing, differing, shadowed by another, or somebody else's indices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from ..entry import FIELDS, partition_name
+from ..errors import NotAuthorized
+from ..opensearch.connection import translated
+from ..opensearch.template import MARK, index_pattern, index_template, template_name
+from .finding import Finding, ok, problem, warning
+from .subject import Subject
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+    from ..settings import Settings
+
+__all__ = ["examine"]
+
+
+def examine(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
+    settings = subject.settings
+    with translated("the index templates"):
+        stored = {one["name"]: one["index_template"] for one in client.indices.get_index_template()["index_templates"]}
+    name = template_name(settings)
+    if name not in stored:
+        yield problem(
+            name,
+            "the cluster has no index template: nothing is shipped until it has",
+            "run `whodid setup` as an administrator",
+        )
+    else:
+        yield from _differences(settings, name, stored[name])
+        yield from _shadows(settings, stored)
+    try:
+        yield from _partitions(settings, client)
+    except NotAuthorized:
+        yield ok(index_pattern(settings), "the mappings of the partitions may not be seen by this user")
+
+
+def _differences(settings: Settings, name: str, stored: Mapping[str, Any]) -> Iterator[Finding]:
+    """The codec depends on the cluster's plugins, which not every user may ask for."""
+    inner = stored.get("template", {})
+    codec = inner.get("settings", {}).get("index", {}).get("codec", "best_compression")
+    wanted = index_template(settings, codec=codec)
+    advice = "`whodid setup --dry-run` shows the difference, `whodid setup` mends it"
+    if inner.get("mappings") != wanted["template"]["mappings"]:
+        yield problem(name, "the index template has another mapping: new partitions may refuse entries", advice)
+    differing = [
+        key
+        for key in sorted({*wanted, *stored} - {"template"})
+        if stored.get(key) != wanted.get(key) and stored.get(key, True)
+    ]
+    if inner.get("settings") != wanted["template"]["settings"]:
+        differing.append("settings")
+    if differing:
+        yield warning(name, f"the index template differs in {', '.join(differing)}", advice)
+    elif inner.get("mappings") == wanted["template"]["mappings"]:
+        yield ok(name, "the index template is ours")
+
+
+def _shadows(settings: Settings, stored: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """A new partition takes the one template of the highest priority, and nothing of the others."""
+    name = template_name(settings)
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    next_one = partition_name(settings.index_prefix, settings.partition, now)
+    ours = stored[name].get("priority", 0)
+    for other, about in stored.items():
+        matches = any(fnmatchcase(next_one, pattern) for pattern in about.get("index_patterns", ()))
+        if other != name and matches and about.get("priority", 0) > ours:
+            what = f"shadows our index template {name}: priority {about['priority']} over {ours} for {next_one}"
+            yield problem(other, what, "lower its priority below ours, or narrow its patterns")
+
+
+def _partitions(settings: Settings, client: OpenSearch) -> Iterator[Finding]:
+    pattern = index_pattern(settings)
+    with translated(f"the indices {pattern}"):
+        answer = client.indices.get_mapping(
+            index=pattern, params={"allow_no_indices": "true", "expand_wildcards": "all"}
+        )
+    for name, about in sorted(answer.items()):
+        mapping = about["mappings"]
+        if mapping.get("_meta", {}).get("managed_by") != MARK["managed_by"]:
+            yield problem(
+                name,
+                f"matches {pattern} but was not made by whodid, or without its template",
+                "choose another index_prefix, or rename or delete that index",
+            )
+        elif missing := [field for field in FIELDS if field not in mapping.get("properties", {})]:
+            yield problem(
+                name,
+                f"lacks the fields {', '.join(missing)}, and refuses entries that have them",
+                "run `whodid setup`, which adds them",
+            )

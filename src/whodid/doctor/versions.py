@@ -1,0 +1,97 @@
+"""The versions: of the journal's format, of Python and the libraries, and of OpenSearch."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import TYPE_CHECKING
+
+from ..errors import NotAuthorized
+from ..journal.directory import FORMAT
+from ..journal.file import read_file
+from ..opensearch.connection import translated
+from .finding import Finding, ok, problem, warning
+from .subject import Subject
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+__all__ = ["examine", "examine_cluster", "too_old"]
+
+_OLDEST = (2, 11)
+"""The first OpenSearch whose `flat_object`, points in time and ISM are as whodid uses them."""
+_TRIED = (3,)
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[.*?\])?>=([\d.]+)")
+
+
+def examine(subject: Subject) -> Iterator[Finding]:
+    yield from _format(subject)
+    found = list(too_old(requires("whodid") or []))
+    for name, installed, least in found:
+        yield problem(
+            name, f"{installed} is installed, and whodid needs {least} or newer", f'pip install "{name}>={least}"'
+        )
+    if not found:
+        yield ok("whodid", f"{version('whodid')} on Python {platform.python_version()}, with libraries new enough")
+
+
+def examine_cluster(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
+    try:
+        with translated("the version of OpenSearch"):
+            about = client.info()["version"]
+    except NotAuthorized:
+        yield ok("the cluster", "does not tell this user its version")
+        return
+    number = str(about["number"])
+    if about.get("distribution") != "opensearch":
+        yield problem(
+            "the cluster",
+            f"is no OpenSearch, but {about.get('distribution', 'another')} {number}",
+            "name an OpenSearch in opensearch_hosts",
+        )
+    elif _numbers(number) < _OLDEST:
+        least = ".".join(map(str, _OLDEST))
+        yield problem("the cluster", f"OpenSearch {number} is too old", f"upgrade it to {least} or newer")
+    elif _numbers(number)[:1] != _TRIED:
+        yield warning(
+            "the cluster", f"whodid is tried on OpenSearch 3, not on {number}", "try an upgrade on a test cluster first"
+        )
+    else:
+        yield ok("the cluster", f"OpenSearch {number}")
+
+
+def too_old(requirements: list[str]) -> Iterator[tuple[str, str, str]]:
+    """Name, version installed and version needed of libraries that are there, but too old."""
+    for requirement in requirements:
+        if match := _REQUIREMENT.match(requirement):
+            name, least = match.groups()
+            try:
+                installed = version(name)
+            except PackageNotFoundError:  # of an extra that nobody asked for
+                continue
+            if _numbers(installed) < _numbers(least):
+                yield name, installed, least
+
+
+def _format(subject: Subject) -> Iterator[Finding]:
+    try:
+        found = json.loads(read_file(subject.journal_dir / "current"))["format"]
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return  # nothing there yet, or damaged: the area `journal` says so
+    if not isinstance(found, int) or found > FORMAT:
+        yield problem(
+            subject.journal_dir,
+            f"was written by a newer whodid (format {found}, this one knows {FORMAT})",
+            "upgrade whodid",
+        )
+    elif found < FORMAT:
+        yield ok(subject.journal_dir, f"format {found} of an older whodid, which this one reads")
+    else:
+        yield ok(subject.journal_dir, f"format {found}")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", text.partition("+")[0])[:3])
