@@ -67,18 +67,18 @@ def test_a_cluster_that_hangs_is_told_in_time(place: Corner) -> None:
     with FaultProxy(place.settings.opensearch_hosts[0]) as proxy:
         proxy.inject(hang())
         settings = replace(place.settings, opensearch_hosts=(proxy.url,))
-        found = examined(settings, "connection", "template", timeout=0.5)
+        found = examined(settings, "connection", "template", timeout=1.0)
     assert worst(found)[0] == ("problem", "is connected, but gave no answer in time")
 
 
 def test_an_area_that_hangs_is_named_and_the_others_are_told(place: Corner) -> None:
     with FaultProxy(place.settings.opensearch_hosts[0]) as proxy:
-        proxy.inject(drip(60), path="/_index_template")  # each byte in time, and the answer never
+        proxy.inject(drip(20), path="/_index_template")  # each byte in time, and the answer never
         settings = replace(place.settings, opensearch_hosts=(proxy.url,))
         began = time.monotonic()
-        found = examined(settings, "template", "versions", timeout=0.6)
+        found = examined(settings, "template", "versions", timeout=2.0)
         assert time.monotonic() - began < 30  # and not the hour of the proxy
-    assert [one.what for one in found if one.area == "template"] == ["did not end within 0.6 s"]
+    assert [one.what for one in found if one.area == "template"] == ["did not end within 2 s"]
     assert [one.what for one in found if one.area == "versions" and one.on == "the cluster"] == ["OpenSearch 3.4.0"]
 
 
@@ -172,10 +172,9 @@ def test_each_role_is_told_what_it_may_and_a_stranger_that_he_may_nothing(
             assert rights(writer, hosts=proxy.url) == may("ok", "may not", "may")
             assert proxy.count("_create") == 0
         auditor = account(place, "auditor")
-        assert rights(auditor) == may("ok", "may", "may not")
         assert rights("admin", secured_node.password_file.read_text().strip()) == may("ok", "may", "may")
         place.record(1)  # this host records, so the user is there to ship
-        assert rights(auditor)[1] == ("warning", "may not store entries (whodid ship)")
+        assert rights(auditor) == [*may("ok", "may", "")[:1], ("warning", "may not store entries (whodid ship)")]
         stranger = f"{place.settings.index_prefix}-stranger"
         body = {"password": PASSWORD}
         path = f"/_plugins/_security/api/internalusers/{stranger}"

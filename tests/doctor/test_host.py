@@ -41,12 +41,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal"
 
 
-def record(path: Path, count: int = 1, ago: timedelta = timedelta(0)) -> Path:
+def record(path: Path, count: int = 1, ago: timedelta = timedelta(0), **fields: Any) -> Path:
     """Entries of some time ago; returns the directory of their journal."""
     at = (datetime.now(UTC) - ago).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     journal = Journal(path)
     for _ in range(count):
-        journal.append(Draft({"type": "t", "@timestamp": at}))
+        journal.append(Draft({"type": "t", "@timestamp": at, **fields}))
     journal.close()
     directory = JournalDirectory(path)
     return directory.journal(str(directory.current()))
@@ -198,9 +198,10 @@ def test_a_journal_on_a_network_file_system_is_a_warning(path: Path, tmp_path: P
 
 
 def test_space_is_told_beside_the_rate_at_which_the_journal_grows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    record(path, 200, ago=timedelta(seconds=100))
-    size = sum(one.stat().st_size for one in path.glob("*/0*.ndjson"))
-    free = 20 * size  # is 2000 s at this rate
+    segment = max(record(path, 20).glob("0*.ndjson"))
+    first = datetime.fromisoformat(json.loads(segment.read_bytes().splitlines()[0])["@timestamp"]).timestamp()
+    os.utime(segment, (first + 100, first + 100))
+    free = 20 * segment.stat().st_size  # is 2000 s at this rate
 
     def statvfs(place: object) -> os.statvfs_result:
         return os.statvfs_result((4096, 1, 1, free, free, 0, 0, 0, 0, 255))
@@ -212,7 +213,7 @@ def test_space_is_told_beside_the_rate_at_which_the_journal_grows(path: Path, mo
 
 
 def test_max_bytes_that_are_nearly_used_are_a_warning_and_all_a_problem(path: Path) -> None:
-    record(path, 1500)
+    record(path, 20, details={"a": "x" * 20_000})
     size = sum(one.stat().st_size for one in path.glob("*/0*.ndjson"))
     assert here(path, "disk", max_bytes=int(size / 0.9) + 65536)[-1:] == []
     [(severity, what)] = here(path, "disk", max_bytes=size + 1)
