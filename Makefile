@@ -22,7 +22,7 @@ demo: $(READY) ## Record, ship and find entries of all 54 event types on a real 
 	$(BIN)/python examples/demo/demo.py
 
 test: $(READY) ## Run the whole test suite, with a real OpenSearch started by the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: $(READY) ## Run the tests that need no server
 	$(BIN)/python -m pytest -n 2 -m "not live and not ism"
@@ -31,7 +31,7 @@ test-ism: $(READY) ## Run the tests for a cluster with ISM, given by WHODID_TEST
 	$(BIN)/python -m pytest -m ism
 
 soak: $(READY) ## Run the long form of the fault tests: thousands of kills, half an hour
-	WHODID_TEST_SOAK=1 $(BIN)/python -m pytest -m soak --durations=0
+	WHODID_TEST_SOAK=1 $(BIN)/python -m pytest -n 2 --dist load -m soak --durations=0 -rP
 
 browser: ## Install Chromium for the browser tests, where there is none (Debian's package)
 	@command -v "$${WHODID_TEST_CHROMIUM:-chromium}" >/dev/null || command -v google-chrome >/dev/null || { \

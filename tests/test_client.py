@@ -91,7 +91,7 @@ def within(network: str) -> Callable[[Entry], bool]:
         ({"target": "nobody's"}, lambda entry: False),
         ({"target": "a?"}, lambda entry: False),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_a_search_finds_what_looking_at_every_entry_finds(
     place: Corner, client: AuditClient, filters: dict[str, Any], wanted: Callable[[Entry], bool]
