@@ -64,7 +64,7 @@ def doctor(ctx: click.Context, only: tuple[str, ...], verbose: bool, timeout: fl
             print_json(asdict(finding)) if as_json else _print(finding)
     problems, warnings = (sum(one.severity == severity for one in found) for severity in ("problem", "warning"))
     if not as_json:
-        click.echo(f"{problems} problems, {warnings} warnings, {len(found) - problems - warnings} in order")
+        click.echo(f"problems: {problems}, warnings: {warnings}, in order: {len(found) - problems - warnings}")
     sys.exit(1 if problems else 0)
 
 
