@@ -16,13 +16,13 @@ from whodid.dead_letters import read_dead_letters
 from whodid.entry import Stamp
 from whodid.errors import ShippingError
 from whodid.integrity import Draft
-from whodid.journal import Acknowledged, Journal, JournalDirectory, Position
+from whodid.journal import Acknowledged, Journal, JournalDirectory, JournalReader, Position
 from whodid.journal.damage import count_damaged
 from whodid.opensearch.bulk import Document, Verdict
 from whodid.settings import Settings
 from whodid.shipper import Progress, Shipper
 from whodid.shipper.dates import Dates
-from whodid.shipper.observation import Answered, Moved, Observation, Observe, Synced, Waiting
+from whodid.shipper.observation import Alive, Answered, Moved, Observation, Observe, Synced, Waiting
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 STORED, REFUSED, WAIT = (
@@ -551,3 +551,29 @@ def test_the_lock_is_free_after_whatever_end(settings: Settings) -> None:
     with pytest.raises(RuntimeError):
         Shipper(settings, fail).run_once()
     assert Shipper(settings, Cluster().send).run_once().shipped == 1
+
+
+def test_what_was_waited_for_is_no_longer_told_once_there_is_nothing_to_ship(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(settings, "a")
+    failures = iter(range(5))
+    read = JournalReader.read
+
+    def failing(reader: JournalReader, max_bytes: int) -> Any:
+        found = read(reader, max_bytes)
+        if not found and next(failures, None) is not None:
+            raise OSError(5, "Input/output error")
+        return found
+
+    monkeypatch.setattr(JournalReader, "read", failing)
+    told: list[Observation] = []
+    shipper = Shipper(settings, Cluster().send, observe=told.append)
+    thread = threading.Thread(target=shipper.run)
+    thread.start()
+    eventually(lambda: Alive(idle=True) in told)
+    shipper.stop.set()
+    thread.join(10)
+    assert shipper.progress == Progress(shipped=1)
+    said = [step.progress.waiting.rpartition(": ")[2] for step in told if isinstance(step, Moved)]
+    assert (set(said), said[-1]) == ({"", "Input/output error"}, "")

@@ -184,10 +184,13 @@ class Shipper:
     def _pass_or_pause(self) -> bool:
         """As `_pass`; a full or failing disk of this host is waited for, like everything else."""
         try:
-            return self._pass()
+            found = self._pass()
         except OSError as error:
             self._report(waiting=f"{self.directory.path}: {error.strerror or error}")
             return False
+        if not (found or self._flights or self._flow.over) and self.progress.waiting:
+            self._report()  # nothing waits any more
+        return found
 
     def _pass(self) -> bool:
         """Has the next batches sent, and acknowledges the oldest; whether there was any."""
