@@ -152,6 +152,7 @@ def _check_all(matrix: Matrix, kills: int) -> None:
     report |= {"dead letters": len(letters), "alarms": dict(alarms), "killed while": dict(matrix.hits.most_common())}
     print(json.dumps(report))
     assert (sorted(lost), sorted(doubled)) == ([], [])
+    assert set(alarms) <= {"torn tail"}  # a kill is no reason for any other
     assert not set(stored) & set(letters)
     assert all(set(POISON) <= set(entry) for entry in letters.values())
     assert not any(set(POISON) & set(entry) for entry in stored.values())

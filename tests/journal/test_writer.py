@@ -17,7 +17,7 @@ import pytest
 from tests import independent
 from whodid.errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
 from whodid.integrity import Draft
-from whodid.journal import Acknowledged, Journal, JournalDirectory, read_entries
+from whodid.journal import Acknowledged, Journal, JournalDirectory, prune, read_entries
 from whodid.journal.lock import FileLock
 from whodid.journal.segment import Segment
 
@@ -400,3 +400,26 @@ def test_a_directory_of_a_newer_version_is_refused(path: Path) -> None:
     (path / "current").write_text('{"format": 2, "journal": "x"}')
     with pytest.raises(JournalDamaged, match="newer whodid"):
         Journal(path).append(draft("b"))
+
+
+@pytest.mark.parametrize("late", ["a sync", "a waiting call"])
+def test_a_segment_closed_by_another_process_shipped_and_deleted_meanwhile_is_no_failed_sync(
+    tmp_path: Path, late: str
+) -> None:
+    path = tmp_path / "journal"
+    ours, theirs = Journal(path, segment_bytes=600), Journal(path, segment_bytes=600)
+    ours.append(draft("ours"), "process")
+    chain = ours._chain
+    assert chain is not None
+    segment = chain.segment
+    assert segment is not None
+    positions = [theirs.append(draft(f"theirs {n}" + "x" * 300), "process") for n in range(3)]
+    directory = JournalDirectory(path).journal(positions[-1].journal)
+    Acknowledged(positions[-1].seq, positions[-1].hash).write(directory)
+    assert segment.path in prune(directory)
+    if late == "a sync":
+        ours.sync()
+    else:
+        segment.sync(segment.size)
+    assert JournalDirectory(path).alarms() == []
+    assert ours.append(draft("again")).journal == positions[-1].journal

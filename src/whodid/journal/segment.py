@@ -163,7 +163,10 @@ class Segment:
 
     def _datasync(self) -> None:
         datasync(self._fd)
-        if os.fstat(self._fd).st_nlink == 0:
+        status = os.fstat(self._fd)
+        if status.st_nlink == 0 and not is_closed(
+            status
+        ):  # a closed one was synced, and goes once all of it is shipped
             raise FileNotFoundError(errno.ENOENT, "it was deleted")
 
     def _synced_to(self, reached: int, error: OSError | None) -> None:
