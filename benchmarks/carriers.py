@@ -104,7 +104,8 @@ def _rsyslog(task: Task) -> Run:
     begin = time.perf_counter()
     process = subprocess.Popen(command)
     try:
-        assert until(lambda: task.node.stored(task.prefix) >= task.entries, task.longest), "rsyslog left entries out"
+        whole = until(lambda: task.node.stored(task.prefix) >= task.entries, task.longest)
+        assert whole, f"rsyslog stored {task.node.stored(task.prefix)} of {task.entries} entries; see {task.scratch}"
         seconds, peak = time.perf_counter() - begin, peak_mb(process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
