@@ -18,7 +18,7 @@ from .receipt import Receipt
 from .recorder import Recorder
 from .settings import Settings
 
-__all__ = ["record_operation", "record_own"]
+__all__ = ["operator", "record_operation", "record_own"]
 
 
 def record_own(settings: Settings, event_type: str, **fields: Any) -> Receipt:
@@ -35,10 +35,11 @@ def record_own(settings: Settings, event_type: str, **fields: Any) -> Receipt:
 def record_operation(settings: Settings, event_type: str, target: str, details: dict[str, Any]) -> Receipt:
     """As `record_own`, by the user of the operating system who runs this; who became that by sudo is in the details."""
     sudo = {"sudo_user": os.environ["SUDO_USER"]} if os.environ.get("SUDO_USER") else {}
-    return record_own(settings, event_type, principal=_user(), target=target, details={**details, **sudo})
+    return record_own(settings, event_type, principal=operator(), target=target, details={**details, **sudo})
 
 
-def _user() -> str:
+def operator() -> str:
+    """The user of the operating system who runs this."""
     uid = os.getuid()
     try:
         return pwd.getpwuid(uid).pw_name

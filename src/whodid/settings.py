@@ -72,6 +72,7 @@ class Settings:
     index_prefix: str = "whodid-audit"
     partition: Partitioning = "month"
     retention: str = "365d"
+    snapshot_repository: str = ""
     number_of_shards: int = 1
 
     ship: bool = False

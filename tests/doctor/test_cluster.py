@@ -22,6 +22,7 @@ from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch_node import SecuredNode
 from whodid.devserver.certificates import issue, make_authority
 from whodid.opensearch.connection import connect
+from whodid.opensearch.features import restores_sorted
 from whodid.opensearch.ism import Ism, policy_body, policy_name
 from whodid.opensearch.setup import apply, plan
 from whodid.opensearch.template import index_pattern, index_template, template_name
@@ -192,7 +193,7 @@ def templates(place: Corner) -> list[tuple[str, str]]:
 
 def test_a_template_that_is_missing_differs_or_is_shadowed_is_told(place: Corner) -> None:
     name, put = template_name(place.settings), place.client.indices.put_index_template
-    ours = index_template(place.settings)
+    ours = index_template(place.settings, sort=restores_sorted(place.client))
     assert templates(place) == [("ok", "the index template is ours")]
     put(name=name, body={**ours, "priority": 400})
     assert templates(place) == [("warning", "the index template differs in priority")]
@@ -200,6 +201,10 @@ def test_a_template_that_is_missing_differs_or_is_shadowed_is_told(place: Corner
     assert templates(place) == [
         ("problem", "the index template has another mapping: new partitions may refuse entries")
     ]
+    put(name=name, body=index_template(place.settings))
+    if not restores_sorted(place.client):
+        [(severity, what), _] = sorted(templates(place), reverse=True)
+        assert (severity, "can't restore sorted ones" in what) == ("problem", True)
     put(name=name, body=ours)
     other = f"{name}-other"
     put(name=other, body={"index_patterns": [f"{name}-2*"], "priority": 501})

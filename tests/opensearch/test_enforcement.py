@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from tests.live.corner import Corner, corner
 from whodid.entry import Partitioning, partition_end, partition_name, partition_start
-from whodid.opensearch.enforcement import delete, expired
-from whodid.opensearch.retention import creation_dates, deletion_date, retention_in_force
+from whodid.opensearch.enforcement import destroy, expired
+from whodid.opensearch.partitions import creation_dates
+from whodid.opensearch.retention import deletion_date, retention_in_force
 from whodid.settings import Settings
 from whodid.shipper.enforcer import Enforcer
 
@@ -86,8 +87,8 @@ def test_whole_partitions_go_past_their_ceiling_and_not_a_day_before(place: Corn
     found = expired(place.client, place.settings, made + timedelta(days=398, minutes=1))
     assert [one.index.rpartition("-")[2] for one in found] == ["2024.02", "2024.03", present]
     assert [one.entries for one in found] == [1, 1, 1]
-    delete(place.client, found[0])
-    delete(place.client, found[0])  # somebody else was quicker
+    assert destroy(place.client, place.settings, found[0])
+    assert destroy(place.client, place.settings, found[0]) is None  # somebody else was quicker
     assert names(place) == ["2024.03", present]
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from opensearchpy import OpenSearch
 
 from tests.live.corner import Corner
 from whodid.entry import FIELDS, Stamp
 from whodid.opensearch.bulk import Document
+from whodid.opensearch.features import restores_sorted
 from whodid.opensearch.ism import policy_body
 from whodid.opensearch.template import index_pattern, index_template
 from whodid.resources import resource_text
@@ -46,11 +48,13 @@ def store(place: Corner, entries: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.live
-def test_a_partition_is_made_from_the_template_sorted_by_time_and_marked_as_ours(place: Corner) -> None:
+def test_a_partition_is_made_from_the_template_and_marked_as_ours(place: Corner) -> None:
     store(place, [{"target": "x", "@timestamp": "2026-11-23T08:00:00.000001Z"}])
     index = f"{place.settings.index_prefix}-2026.11"
     about = place.client.indices.get(index=index)[index]
-    assert about["settings"]["index"]["sort"] == {"field": ["@timestamp"], "order": ["desc"]}
+    assert about["settings"]["index"].get("sort") == (
+        {"field": ["@timestamp"], "order": ["desc"]} if restores_sorted(place.client) else None
+    )
     assert about["settings"]["index"]["auto_expand_replicas"] == "0-1"
     assert about["mappings"]["_meta"]["managed_by"] == "whodid"
     assert about["mappings"]["dynamic"] == "strict"
@@ -84,3 +88,24 @@ def test_times_a_microsecond_apart_stand_in_order(place: Corner) -> None:
     store(place, [{"target": str(ns), "@timestamp": Stamp.from_ns(ns).timestamp} for ns in times])
     newest_first = [str(ns) for ns in sorted(times, reverse=True)]
     assert found(place, {"match_all": {}}, sort=[{"@timestamp": "desc"}]) == newest_first
+
+
+@pytest.mark.parametrize(
+    ("version", "sorted_"),
+    [
+        ("2.19.4", True),
+        ("3.2.0", True),
+        ("3.3.2", False),
+        ("3.4.0", False),
+        ("3.5.0", True),
+        ("3.40.0", True),
+        ("", True),
+    ],
+)
+def test_where_sorted_indices_can_t_be_restored_partitions_are_not_sorted(version: str, sorted_: bool) -> None:
+    class Cluster:
+        def info(self) -> Any:
+            return {"version": {"number": version} if version else {}}
+
+    assert restores_sorted(cast(OpenSearch, Cluster())) is sorted_
+    assert ("sort" in index_template(Settings(), sort=sorted_)["template"]["settings"]["index"]) is sorted_

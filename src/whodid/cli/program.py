@@ -25,6 +25,7 @@ _COMMANDS = {
     "doctor": "doctor",
     "events": "events",
     "get": "search",
+    "hold": "hold",
     "journal": "journal",
     "retention": "retention",
     "search": "search",

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import OpenSearchError
 from ..settings import Settings
 from .confirmation import confirm, yes_option
 from .output import print_json, print_table
 
 if TYPE_CHECKING:
-    from ..opensearch.retention import RetentionView
+    from opensearchpy import OpenSearch
+
+    from ..opensearch.retention import Partition, RetentionView
     from ..opensearch.retention_change import Report
 
 __all__ = ["retention"]
@@ -63,11 +66,13 @@ def show(settings: Settings, as_json: bool) -> None:
 
 def _print(view: RetentionView) -> None:
     click.echo(str(replace(view, partitions=())))
-    rows = [
-        (one.name, _date(one.created), _date(one.floor), _date(one.ceiling), one.problem) for one in view.partitions
-    ]
+    rows = [(one.name, _date(one.created), _date(one.floor), _date(one.ceiling), _note(one)) for one in view.partitions]
     if rows:
-        print_table(("partition", "made", "entries go from", "all gone on", "problem"), rows)
+        print_table(("partition", "made", "entries go from", "all gone on", ""), rows)
+
+
+def _note(one: Partition) -> str:
+    return "; ".join(part for part in (f"held by {', '.join(one.holds)}" if one.holds else "", one.problem) if part)
 
 
 def _date(moment: datetime | None) -> str:
@@ -98,11 +103,15 @@ def set_(settings: Settings, age: str, take_over: bool, timeout: float, yes: boo
     """Change how long entries are kept, such as 400d, or off."""
     from ..opensearch.clock import cluster_now
     from ..opensearch.connection import connect
+    from ..opensearch.ism import policy_name
     from ..opensearch.retention_change import doomed, in_words, set_retention
+    from ..own import record_operation
 
     wanted = replace(settings, retention=age)
     client = connect(wanted)
     confirm(in_words(doomed(client, wanted, cluster_now(client))), yes)
+    about = {"retention": age, "policy": policy_name(wanted), **({"take_over": True} if take_over else {})}
+    record_operation(settings, "audit_log_retention_set", policy_name(wanted), about)
     report = set_retention(
         client,
         wanted,
@@ -144,23 +153,65 @@ class _Progress:
 Examples:
   whodid retention enforce --dry-run        what would go; exit 1 when something would
   whodid retention enforce                  delete it
+  whodid retention enforce --snapshot-repository backups
 
-For clusters without Index State Management. `whodid ship` does the same every hour, if its user may delete partitions.
-Only whole partitions go, past the retention, their own length and two days, and only those that whodid made."""
+Run it daily as an administrator; `whodid ship` does the same every hour, if its user may. Without Index State
+Management it deletes whole partitions, past the retention, their own length and two days, that whodid made and nobody
+holds; what each held is written into the ledger first, and kept in a snapshot where a repository is named. With Index
+State Management, which deletes by itself, it writes those records two weeks ahead."""
 )
-@click.option("--dry-run", is_flag=True, help="Say what would go, and delete nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
 @json_option
 @click.pass_obj
 def enforce(settings: Settings, dry_run: bool, as_json: bool) -> None:
-    """Delete partitions past their time, where the cluster does not do so itself."""
+    """Do whodid's part of retention: delete what is past its time, or record what ISM will delete."""
     from ..opensearch.connection import connect
-    from ..opensearch.enforcement import delete, expired
+    from ..opensearch.holds import apply_holds
+    from ..opensearch.ism import Ism
 
     client = connect(settings)
+    problems = dict(apply_holds(client, settings).problems) if not dry_run else {}
+    if Ism(client).available():
+        _record_ahead(client, settings, dry_run, as_json)
+        found = False
+    else:
+        found = _delete(client, settings, dry_run, as_json, problems)
+    for name, why in problems.items():
+        click.echo(f"{name}: {why}", err=True)
+    sys.exit(1 if problems or (dry_run and found) else 0)
+
+
+def _record_ahead(client: OpenSearch, settings: Settings, dry_run: bool, as_json: bool) -> None:
+    from ..opensearch.enforcement import record_ahead
+
+    if dry_run:
+        click.echo("this cluster deletes by itself; without --dry-run, what will go is recorded", err=True)
+        return
+    written = record_ahead(client, settings)
+    for record in written:
+        if as_json:
+            print_json({"partition": record.partition, "entries": record.account.entries, "due": record.due})
+        else:
+            click.echo(f"{record.partition}: goes on {record.due[:10]}, {record.account.entries:,} entries on record")
+    if not written and not as_json:
+        click.echo("nothing goes within two weeks")
+
+
+def _delete(client: OpenSearch, settings: Settings, dry_run: bool, as_json: bool, problems: dict[str, str]) -> bool:
+    """Whether anything is past its time."""
+    from ..opensearch.enforcement import destroy, expired
+    from ..own import record_operation
+
     found = expired(client, settings)
     for partition in found:
         if not dry_run:
-            delete(client, partition)
+            try:
+                record = destroy(client, settings, partition)
+            except OpenSearchError as error:
+                problems[partition.index] = str(error)
+                continue
+            if record:
+                record_operation(settings, "audit_log_partition_destroyed", record.partition, record.brief())
         if as_json:
             print_json({"partition": partition.index, "entries": partition.entries, "deleted": not dry_run})
         else:
@@ -168,4 +219,4 @@ def enforce(settings: Settings, dry_run: bool, as_json: bool) -> None:
             click.echo(f"{partition.index}: {done}, {partition.entries:,} entries, due since {partition.due:%Y-%m-%d}")
     if not found and not as_json:
         click.echo("nothing is past its time")
-    sys.exit(1 if dry_run and found else 0)
+    return bool(found)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..opensearch.ism import Ism, policy_body, policy_name
-from ..opensearch.retention import creation_dates, retention_in_force
+from ..opensearch.partitions import creation_dates
+from ..opensearch.retention import retention_in_force
 from .finding import Finding, ok, problem, warning
 from .subject import Subject
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..entry import FIELDS, partition_name
 from ..errors import NotAuthorized
 from ..opensearch.connection import translated
+from ..opensearch.features import restores_sorted
 from ..opensearch.template import MARK, index_pattern, index_template, template_name
 from .finding import Finding, ok, problem, warning
 from .subject import Subject
@@ -36,6 +37,7 @@ def examine(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
     else:
         yield from _differences(settings, name, stored[name])
         yield from _shadows(settings, stored)
+        yield from _sorting(name, stored[name], client)
     try:
         yield from _partitions(settings, client)
     except NotAuthorized:
@@ -43,10 +45,10 @@ def examine(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
 
 
 def _differences(settings: Settings, name: str, stored: Mapping[str, Any]) -> Iterator[Finding]:
-    """The codec depends on the cluster's plugins, which not every user may ask for."""
+    """Codec and sorting depend on the cluster's plugins and version, which not every user may ask for."""
     inner = stored.get("template", {})
-    codec = inner.get("settings", {}).get("index", {}).get("codec", "best_compression")
-    wanted = index_template(settings, codec=codec)
+    index = inner.get("settings", {}).get("index", {})
+    wanted = index_template(settings, codec=index.get("codec", "best_compression"), sort="sort" in index)
     advice = "`whodid setup --dry-run` shows the difference, `whodid setup` mends it"
     if inner.get("mappings") != wanted["template"]["mappings"]:
         yield problem(name, "the index template has another mapping: new partitions may refuse entries", advice)
@@ -61,6 +63,13 @@ def _differences(settings: Settings, name: str, stored: Mapping[str, Any]) -> It
         yield warning(name, f"the index template differs in {', '.join(differing)}", advice)
     elif inner.get("mappings") == wanted["template"]["mappings"]:
         yield ok(name, "the index template is ours")
+
+
+def _sorting(name: str, stored: Mapping[str, Any], client: OpenSearch) -> Iterator[Finding]:
+    sorted_ = "sort" in stored.get("template", {}).get("settings", {}).get("index", {})
+    if sorted_ and not restores_sorted(client):
+        what = "sorts new partitions, and this version of OpenSearch can't restore sorted ones from a snapshot"
+        yield problem(name, what, "run `whodid setup`; what was made before can be restored by OpenSearch 3.5 or newer")
 
 
 def _shadows(settings: Settings, stored: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:

@@ -1,27 +1,35 @@
-"""The enforcement of retention where the cluster has no ISM: the same rule, applied by whodid.
+"""The enforcement: whodid's part in retention. Without ISM, it deletes by the same rule; with ISM, it keeps records.
 
-Only whole partitions go, past their ceiling by the cluster's clock, whose name is a partition's and whose mapping
-carries our mark. A partition made late lives longer, one that was restored not shorter; the present one never goes.
+Only whole partitions go, past their ceiling by the cluster's clock, whose name is a partition's, whose mapping carries
+our mark, and which no hold covers. A partition made late lives longer, one that was restored not shorter; the present
+one never goes. What goes is counted and written into the ledger first, and, where a repository is set, kept in a
+snapshot; what can't be counted or kept does not go.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from ..entry import Stamp
 from ..errors import OpenSearchError
 from ..settings import Settings, retention_days
 from .clock import cluster_now
 from .connection import translated
-from .ism import Ism
-from .retention import creation_dates, deletion_date, entry_count
-from .template import MARK
+from .destruction import Destruction, moment_text, take_account, write_destruction
+from .holds import held
+from .ism import Ism, policy_name
+from .partitions import creation_dates, entry_count, metas
+from .retention import deletion_date, retention_in_force
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["Expired", "delete", "expired"]
+__all__ = ["AHEAD", "Expired", "destroy", "expired", "record_ahead"]
+
+AHEAD = timedelta(days=14)
+"""So long before ISM deletes a partition its record is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +50,101 @@ def expired(client: OpenSearch, settings: Settings, now: datetime | None = None)
     if retention_days(settings.retention) is None:
         return []
     now = now or cluster_now(client)
-    dates = {name: deletion_date(settings, name, at) for name, at in creation_dates(client, settings).items()}
-    return [
-        Expired(name, due, entry_count(client, name))
-        for name, due in dates.items()
-        if due <= now and _is_ours(client, name)
-    ]
+    ours, on_hold = metas(client, settings), held(client, settings)
+    dates = {
+        name: deletion_date(settings, name, at)
+        for name, at in creation_dates(client, settings).items()
+        if name in ours and name not in on_hold
+    }
+    return [Expired(name, due, entry_count(client, name)) for name, due in dates.items() if due <= now]
 
 
-def delete(client: OpenSearch, partition: Expired) -> None:
-    """Deletes the partition with all its entries; one that is gone already is no error. Raises `OpenSearchError`."""
-    with translated(f"deleting {partition.index}"):
-        client.indices.delete(index=partition.index, params={"ignore_unavailable": "true"})
+def destroy(client: OpenSearch, settings: Settings, partition: Expired) -> Destruction | None:
+    """Deletes the partition with all its entries, after its record was written; returns that.
+
+    `None` when it is gone already. Raises `OpenSearchError`: then the partition is there as before.
+    """
+    name = partition.index
+    identity = _identity(client, name)
+    if identity is None:
+        return None
+    uuid, before = identity
+    _block_writing(client, name, "true")
+    try:
+        record = Destruction(
+            name,
+            uuid,
+            "deleting",
+            moment_text(partition.due),
+            {"retention_days": retention_days(settings.retention)},
+            take_account(client, name),
+            snapshot=_snapshot(client, settings, name, uuid),
+        )
+        record = write_destruction(client, settings, record)
+        if name in held(client, settings):
+            raise OpenSearchError(f"{name} was put on hold meanwhile")
+        with translated(f"deleting {name}"):
+            client.indices.delete(index=name)
+    except BaseException:
+        _block_writing(client, name, before)
+        raise
+    return write_destruction(client, settings, replace(record, state="deleted", deleted=Stamp.now().creation_date))
 
 
-def _is_ours(client: OpenSearch, index: str) -> bool:
-    with translated(f"the mapping of {index}"):
-        mapping = client.indices.get_mapping(index=index)[index]["mappings"]
-    return bool(mapping.get("_meta", {}).get("managed_by") == MARK["managed_by"])
+def record_ahead(client: OpenSearch, settings: Settings, now: datetime | None = None) -> list[Destruction]:
+    """Writes the records of what ISM will delete within `AHEAD`, and returns them. Raises `OpenSearchError`."""
+    now = now or cluster_now(client)
+    view = retention_in_force(client, settings, now)
+    stored = Ism(client).policy(policy_name(settings))
+    if view.enforced_by != "ism" or stored is None:
+        return []
+    version = [stored.seq_no, stored.primary_term]
+    rule = {"retention_days": view.floor_days, "policy": policy_name(settings), "version": version}
+    written = []
+    for one in view.partitions:
+        if one.ceiling and one.ceiling - AHEAD <= now and (identity := _identity(client, one.name)):
+            account = take_account(client, one.name)
+            record = Destruction(one.name, identity[0], "ahead", moment_text(one.ceiling), rule, account)
+            written.append(write_destruction(client, settings, record))
+    return written
+
+
+def _identity(client: OpenSearch, partition: str) -> tuple[str, str | None] | None:
+    """The index's own ID, and whether writing into it is blocked already (`true`); `None` when it is gone."""
+    with translated(f"the settings of {partition}"):
+        names = "index.uuid,index.blocks.write"
+        params = {"flat_settings": "true", "ignore_unavailable": "true"}
+        answer = client.indices.get_settings(index=partition, name=names, params=params)
+    if partition not in answer:
+        return None
+    found = answer[partition]["settings"]
+    return found["index.uuid"], found.get("index.blocks.write")
+
+
+def _snapshot(client: OpenSearch, settings: Settings, partition: str, uuid: str) -> str:
+    """Keeps the partition in the repository of the settings; `repository/name`, empty without one."""
+    repository = settings.snapshot_repository
+    if not repository:
+        return ""
+    name = f"{partition}-{uuid.lower()}"
+    body = {"indices": partition, "include_global_state": False, "partial": False}
+    with translated(f"the snapshot {name} into {repository}"):
+        known = client.snapshot.get(repository=repository, snapshot=name, params={"ignore_unavailable": "true"})
+        [found] = known["snapshots"] or [
+            client.snapshot.create(
+                repository=repository, snapshot=name, body=body, params={"wait_for_completion": "true"}
+            )["snapshot"]
+        ]
+    if found["state"] != "SUCCESS":
+        raise OpenSearchError(
+            f"the snapshot {name} in {repository} is {found['state']}, so {partition} is not deleted. Delete that "
+            "snapshot, mend what it failed at, and run this again"
+        )
+    return f"{repository}/{name}"
+
+
+def _block_writing(client: OpenSearch, partition: str, value: str | None) -> None:
+    with translated(f"the settings of {partition}"):
+        client.indices.put_settings(
+            index=partition, body={"index.blocks.write": value}, params={"ignore_unavailable": "true"}
+        )

@@ -12,16 +12,18 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..entry import partition_end, partition_start
+from ..errors import NotAuthorized
 from ..settings import Settings, parse_age, retention_days
-from .connection import translated
+from .holds import held
 from .ism import CLOCK_SKEW_DAYS, Ism, StoredPolicy, margin_days, policy_name
 from .managed import Managed, managed
+from .partitions import creation_dates
 from .template import index_pattern
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["Partition", "RetentionView", "creation_dates", "deletion_date", "entry_count", "retention_in_force"]
+__all__ = ["Partition", "RetentionView", "deletion_date", "retention_in_force"]
 
 _OVERDUE = timedelta(days=2)
 """So long a partition may outlive its date: ISM looks every few minutes, and retries for a while."""
@@ -31,7 +33,8 @@ _OVERDUE = timedelta(days=2)
 class Partition:
     """One partition: its first entries may go from `floor` on, and all of it goes at `ceiling`.
 
-    `problem` says why that may not be so; empty when all is well. Dates are `None` where nothing is deleted.
+    `holds` are the IDs of those that keep it. `problem` says why something may not be so; empty when all is well. Dates
+    are `None` where nothing is deleted.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Partition:
     floor: datetime | None
     ceiling: datetime | None
     problem: str = ""
+    holds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,14 @@ class RetentionView:
         if self.floor_days is None or self.ceiling_days is None:
             return None
         floor = datetime.fromisoformat(creation_date) + timedelta(days=self.floor_days)
+        if self.holds_on(partition):
+            return None
         known = next((one.ceiling for one in self.partitions if one.name == partition), None)
         return floor, max(floor, known or floor + timedelta(days=self.ceiling_days - self.floor_days))
+
+    def holds_on(self, partition: str) -> tuple[str, ...]:
+        """The IDs of the holds that keep a partition, as far as this user may know."""
+        return next((one.holds for one in self.partitions if one.name == partition), ())
 
     def __str__(self) -> str:
         return "; ".join((f"retention: {self._rule()}", *self.problems))
@@ -102,51 +112,49 @@ def retention_in_force(client: OpenSearch, settings: Settings, now: datetime | N
     asked = retention_days(settings.retention)
     created = creation_dates(client, settings)
     margin = margin_days(settings, created)
+    on_hold = _held(client, settings)
     ism = Ism(client)
     if not ism.available():
         ceiling = None if asked is None else asked + margin
-        found = [_by_whodid(settings, name, at, asked, ceiling, now) for name, at in created.items()]
+        found = [
+            Partition(name, at, None, None, holds=on_hold[name])
+            if name in on_hold
+            else _by_whodid(settings, name, at, asked, ceiling, now)
+            for name, at in created.items()
+        ]
         return RetentionView(asked, asked, ceiling, "whodid", tuple(found))
     stored = ism.policy(policy_name(settings))
     if stored is None:
         return RetentionView(
-            asked, None, None, "nothing", tuple(Partition(*each, None, None) for each in created.items())
+            asked,
+            None,
+            None,
+            "nothing",
+            tuple(Partition(*each, None, None, holds=on_hold.get(each[0], ())) for each in created.items()),
         )
     ceiling = _deletion_days(stored.policy)
     states = {one.index: one for one in managed(ism.explain(index_pattern(settings)))}
     kept = timedelta(days=margin)
     found = [
-        _by_ism(settings, Partition(name, at, None, None), states.get(name, Managed(name)), stored, kept, now)
+        _by_ism(
+            settings,
+            Partition(name, at, None, None, holds=on_hold.get(name, ())),
+            states.get(name, Managed(name)),
+            stored,
+            kept,
+            now,
+        )
         for name, at in created.items()
     ]
     return RetentionView(asked, None if ceiling is None else ceiling - margin, ceiling, "ism", tuple(found))
 
 
-def creation_dates(client: OpenSearch, settings: Settings) -> dict[str, datetime]:
-    """When each partition was made, by the name of its index and in the order of the entries' dates.
-
-    Indices of the pattern that are no partition by their name are left out. Raises `OpenSearchError`.
-    """
-    pattern = index_pattern(settings)
-    with translated(f"the settings of {pattern}"):
-        answer = client.indices.get_settings(
-            index=pattern,
-            name="index.creation_date",
-            params={"allow_no_indices": "true", "expand_wildcards": "all", "flat_settings": "true"},
-        )
-    starts = {name: partition_start(settings.index_prefix, name) for name in answer}
-    ours = sorted((start, name) for name, start in starts.items() if start)
-    return {name: _moment(answer[name]["settings"]) for _, name in ours}
-
-
-def entry_count(client: OpenSearch, partition: str) -> int:
-    """How many entries a partition holds; 0 for one that is closed. Raises `OpenSearchError`."""
-    with translated(f"counting {partition}"):
-        return int(client.count(index=partition, params={"ignore_unavailable": "true"})["count"])
-
-
-def _moment(settings: Mapping[str, str]) -> datetime:
-    return datetime.fromtimestamp(int(settings["index.creation_date"]) / 1000, UTC)
+def _held(client: OpenSearch, settings: Settings) -> dict[str, tuple[str, ...]]:
+    """The holds on each partition; none where this user may not know."""
+    try:
+        return held(client, settings)
+    except NotAuthorized:
+        return {}
 
 
 def _by_whodid(
@@ -176,6 +184,10 @@ def _by_ism(
     settings: Settings, one: Partition, about: Managed, stored: StoredPolicy, margin: timedelta, now: datetime
 ) -> Partition:
     days = _deletion_days(about.policy or stored.policy)
+    if one.holds and about.policy_id is None:
+        return one
+    if one.holds:
+        return replace(one, problem=f"held, but under the policy {about.policy_id}, which may delete it")
     problem = about.problem(policy_name(settings), stored)
     if days is None or about.policy_id is None:
         return replace(one, problem=problem)

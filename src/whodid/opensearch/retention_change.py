@@ -8,22 +8,24 @@ told otherwise. 200 is never taken for success: `explain` is asked until each in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import OpenSearchError
 from ..settings import Settings, retention_days
+from .holds import apply_holds, held
 from .ism import Ism, StoredPolicy, margin_days, policy_body, policy_name
 from .managed import Managed, managed
-from .retention import creation_dates, entry_count, retention_in_force
+from .partitions import creation_dates, entry_count
+from .retention import retention_in_force
 from .template import index_pattern
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["Doomed", "Move", "Report", "doomed", "in_words", "make_move", "moves", "set_retention"]
+__all__ = ["Doomed", "Move", "Report", "doomed", "in_words", "make_move", "moves", "overdue", "set_retention"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,16 @@ class Doomed:
 
 
 def moves(
-    indices: Sequence[Managed], name: str, stored: StoredPolicy | None, wanted: Any, *, take_over: bool = False
+    indices: Sequence[Managed],
+    name: str,
+    stored: StoredPolicy | None,
+    wanted: Any,
+    *,
+    take_over: bool = False,
 ) -> list[Move]:
     """What must be done so that all run the policy: `stored` is the version in force, `None` for one yet to be made."""
-    found = (_move(one, name, stored, {state["name"] for state in wanted["states"]}, take_over) for one in indices)
+    states = {state["name"] for state in wanted["states"]}
+    found = (_move(one, name, stored, states, take_over) for one in indices)
     return [move for move in found if move]
 
 
@@ -91,13 +99,20 @@ def make_move(ism: Ism, move: Move, name: str) -> None:
 
 def doomed(client: OpenSearch, settings: Settings, now: datetime) -> list[Doomed]:
     """Partitions past the ceiling of the retention in the settings that are not past the one in force."""
+    partitions = [one for one in retention_in_force(client, settings, now).partitions if not one.holds]
+    spared = [one.name for one in partitions if not (one.ceiling and one.ceiling <= now)]
+    return overdue(client, settings, spared, now)
+
+
+def overdue(client: OpenSearch, settings: Settings, partitions: Collection[str], now: datetime) -> list[Doomed]:
+    """Those of the partitions that are past the ceiling of the retention in the settings."""
     days = retention_days(settings.retention)
     if days is None:
         return []
-    partitions = retention_in_force(client, settings, now).partitions
-    ceiling = timedelta(days=days + margin_days(settings, [one.name for one in partitions]))
-    going = [one for one in partitions if one.created + ceiling <= now and not (one.ceiling and one.ceiling <= now)]
-    return [Doomed(one.name, entry_count(client, one.name)) for one in going]
+    created = creation_dates(client, settings)
+    ceiling = timedelta(days=days + margin_days(settings, created))
+    going = [name for name, at in created.items() if name in partitions and at + ceiling <= now]
+    return [Doomed(name, entry_count(client, name)) for name in going]
 
 
 def in_words(going: Sequence[Doomed]) -> str:
@@ -129,14 +144,17 @@ def set_retention(
             f'retention enforce` delete by the setting itself; set retention = "{settings.retention}" there'
         )
     wanted = policy_body(settings, creation_dates(client, settings))
+    applied = apply_holds(client, settings)  # first: what is held must not be moved
+    report = Report(problems={index: f"held, but {why}" for index, why in applied.problems.items()})
+    on_hold = held(client, settings)
     stored = _store(ism, name, wanted)
-    report = Report()
-    for move in moves(_indices(ism, settings), name, stored, wanted["policy"], take_over=take_over):
+    found = moves(_indices(ism, settings, on_hold), name, stored, wanted["policy"], take_over=take_over)
+    for move in found:
         try:
             make_move(ism, move, name)
         except OpenSearchError as error:
             report.problems[move.index] = str(error)
-    _follow(ism, settings, stored, report, tries, pause, on_progress)
+    _follow(ism, settings, stored, report, on_hold, tries, pause, on_progress)
     return report
 
 
@@ -162,13 +180,14 @@ def _follow(
     settings: Settings,
     stored: StoredPolicy,
     report: Report,
+    on_hold: Collection[str],
     tries: int,
     pause: Callable[[], None],
     on_progress: Callable[[int, int], None],
 ) -> None:
     name = policy_name(settings)
     for last in [False] * (tries - 1) + [True]:
-        indices = [one for one in _indices(ism, settings) if one.index not in report.problems]
+        indices = [one for one in _indices(ism, settings, on_hold) if one.index not in report.problems]
         report.running = [one.index for one in indices if one.runs(name, stored)]
         waiting = [one for one in indices if not one.runs(name, stored)]
         for one in waiting:
@@ -185,5 +204,5 @@ def _follow(
         pause()
 
 
-def _indices(ism: Ism, settings: Settings) -> list[Managed]:
-    return managed(ism.explain(index_pattern(settings)))
+def _indices(ism: Ism, settings: Settings, on_hold: Collection[str]) -> list[Managed]:
+    return [one for one in managed(ism.explain(index_pattern(settings))) if one.index not in on_hold]

@@ -4,8 +4,8 @@
 | --- | --- |
 | writer | store entries (the shipper) |
 | reader | read the entries of the organization in their user attribute `organization_id` |
-| auditor | read all entries |
-| admin | run `whodid setup` and `whodid retention`, delete whole partitions, read all entries |
+| auditor | read all entries, holds and destruction records |
+| admin | run `whodid setup`, `retention` and `hold`, delete whole partitions, read all entries |
 
 Facts, each tried on a real cluster: a role that may create documents may also overwrite those whose ID it knows
 (OpenSearch has no right for creating alone); a bulk request needs a right of the cluster besides that of the index, and
@@ -23,6 +23,7 @@ from ..errors import NotAuthorized
 from ..settings import Settings
 from .change import Change, compared
 from .connection import is_missing_plugin, translated
+from .ledger import ledger_name
 from .template import index_pattern
 
 if TYPE_CHECKING:
@@ -72,9 +73,15 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
             _READ,
             _OF_ONE_ORGANIZATION,
         ),
-        "auditor": _role("reads all audit entries", _SEE_RETENTION, pattern, _READ),
+        "auditor": _role(
+            "reads all audit entries, holds and destruction records",
+            _SEE_RETENTION,
+            pattern,
+            [*_READ, "indices:admin/mappings/get"],
+            ledger=(ledger_name(settings), ["read"]),
+        ),
         "admin": _role(
-            "runs whodid setup and whodid retention, deletes whole partitions, reads all audit entries",
+            "runs whodid setup, retention and hold, deletes whole partitions, reads all audit entries",
             [
                 "cluster:monitor/health",
                 "cluster:monitor/nodes/info",
@@ -82,9 +89,32 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
                 "indices:admin/index_template/get",
                 "indices:admin/index_template/put",
                 "cluster:admin/opendistro/ism/*",
+                "cluster:admin/snapshot/create",
+                "cluster:admin/snapshot/get",
+                "indices:data/write/bulk",
             ],
             pattern,
-            [*_READ, "indices:monitor/*", "indices:admin/get", "indices:admin/mappings/get", "indices:admin/delete"],
+            [
+                *_READ,
+                "indices:monitor/*",
+                "indices:admin/get",
+                "indices:admin/mappings/get",
+                "indices:admin/mapping/put",
+                "indices:admin/settings/update",
+                "indices:admin/refresh*",
+                "indices:admin/delete",
+            ],
+            ledger=(
+                ledger_name(settings),
+                [
+                    "read",
+                    "indices:admin/create",
+                    "indices:admin/get",
+                    "indices:data/write/index",
+                    "indices:data/write/bulk*",
+                    "indices:admin/refresh*",
+                ],
+            ),
         ),
     }
     return {role_name(settings, kind): body for kind, body in bodies.items()}
@@ -122,23 +152,28 @@ def _change(client: OpenSearch, name: str, stored: dict[str, Any] | None, wanted
 
 
 def _role(
-    description: str, cluster: list[str], pattern: str, allowed: list[str], only: str | None = None
+    description: str,
+    cluster: list[str],
+    pattern: str,
+    allowed: list[str],
+    only: str | None = None,
+    *,
+    ledger: tuple[str, list[str]] | None = None,
 ) -> dict[str, Any]:
-    """A role in the form in which the plugin gives it back."""
-    of_index: dict[str, Any] = {
-        "index_patterns": [pattern],
-        "fls": [],
-        "masked_fields": [],
-        "allowed_actions": allowed,
-    }
+    """A role in the form in which the plugin gives it back; `ledger` is its name and what is allowed there."""
+    of_index = _of_index(pattern, allowed)
     if only:
         of_index["dls"] = only
     return {
         "description": f"whodid: {description}",
         "cluster_permissions": cluster,
-        "index_permissions": [of_index],
+        "index_permissions": [of_index, *([_of_index(*ledger)] if ledger else [])],
         "tenant_permissions": [],
     }
+
+
+def _of_index(pattern: str, allowed: list[str]) -> dict[str, Any]:
+    return {"index_patterns": [pattern], "fls": [], "masked_fields": [], "allowed_actions": allowed}
 
 
 def _call(client: OpenSearch, method: str, name: str, body: Any = None) -> Any:

@@ -6,8 +6,9 @@ somebody else's, and ends everything before anything is changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..entry import FIELDS
@@ -16,9 +17,11 @@ from ..settings import Settings
 from .change import Change, compared
 from .clock import cluster_now
 from .connection import translated
+from .features import codec, restores_sorted
+from .holds import held, make_step, steps
 from .ism import Ism, policy_body, policy_name
 from .managed import managed
-from .retention import creation_dates
+from .partitions import creation_dates
 from .retention_change import Move, doomed, in_words, make_move, moves
 from .security import plan_roles
 from .template import FIELD_TYPES, MARK, index_pattern, index_template, template_name
@@ -36,6 +39,7 @@ def plan(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
     return (
         _template(client, settings),
         *_partitions(client, mappings),
+        *_holds(client, settings),
         *_retention(client, settings),
         *plan_roles(client, settings),
     )
@@ -70,7 +74,7 @@ def _refuse_foreign_indices(mappings: Mapping[str, Any], settings: Settings) -> 
 
 def _template(client: OpenSearch, settings: Settings) -> Change:
     name = template_name(settings)
-    wanted = index_template(settings, codec=_codec(client))
+    wanted = index_template(settings, codec=codec(client), sort=restores_sorted(client))
     with translated(f"the index template {name}"):
         there = client.indices.exists_index_template(name=name)
         stored = client.indices.get_index_template(name=name)["index_templates"][0]["index_template"] if there else None
@@ -87,7 +91,7 @@ def _template(client: OpenSearch, settings: Settings) -> Change:
 def _partitions(client: OpenSearch, mappings: Mapping[str, Any]) -> tuple[Change, ...]:
     """Fields that a newer version of whodid has, added to the partitions that are there: else they'd refuse them."""
     old = {
-        name: missing
+        name: (mapping.get("_meta", {}) | MARK, missing)
         for name, mapping in sorted(mappings.items())
         if (missing := {field: FIELD_TYPES[field] for field in FIELDS if field not in mapping.get("properties", {})})
     }
@@ -95,27 +99,19 @@ def _partitions(client: OpenSearch, mappings: Mapping[str, Any]) -> tuple[Change
         return ()
 
     def make() -> None:
-        for name, missing in old.items():
+        for name, (meta, missing) in old.items():
             with translated(f"the mapping of {name}"):
-                client.indices.put_mapping(index=name, body={"_meta": MARK, "properties": missing})
+                client.indices.put_mapping(index=name, body={"_meta": meta, "properties": missing})
 
     stored: dict[str, list[str]] = {name: [] for name in old}
-    wanted = {name: sorted(missing) for name, missing in old.items()}
+    wanted = {name: sorted(missing) for name, (_, missing) in old.items()}
     return (compared(f"new fields in {len(old)} partitions", stored, wanted, make),)
 
 
-def _codec(client: OpenSearch) -> str:
-    """zstd where the cluster has the codecs plugin, else Lucene's own best compression."""
-    try:
-        with translated("the cluster's plugins"):
-            plugins = client.cat.plugins(params={"format": "json"})
-    except OpenSearchError:
-        return "best_compression"
-    return (
-        "zstd"
-        if any(plugin.get("component") == "opensearch-custom-codecs" for plugin in plugins)
-        else "best_compression"
-    )
+def _holds(client: OpenSearch, settings: Settings) -> Iterator[Change]:
+    """Partitions that a hold over days reached since it was set, or that somebody put under a policy again."""
+    for step in steps(client, settings):
+        yield Change(f"{step.partition} {step}", "update", make=partial(make_step, client, settings, step))
 
 
 def _retention(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
@@ -136,7 +132,8 @@ def _retention(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
     policy = compared(f"ISM policy {name}", stored and stored.policy, wanted["policy"], make)
     if policy.kind != "unchanged":
         policy = replace(policy, loses=in_words(doomed(client, settings, cluster_now(client))))
-    indices = managed(ism.explain(index_pattern(settings)))
+    on_hold = held(client, settings)
+    indices = [one for one in managed(ism.explain(index_pattern(settings))) if one.index not in on_hold]
     needed = moves(indices, name, stored if policy.kind == "unchanged" else None, wanted["policy"])
     return (policy, *(_moved(ism, move, name) for move in needed))
 

@@ -39,8 +39,9 @@ def index_pattern(settings: Settings) -> str:
     return f"{settings.index_prefix}-*"
 
 
-def index_template(settings: Settings, *, codec: str = "best_compression") -> dict[str, Any]:
-    """The body of `PUT _index_template/<template_name>`."""
+def index_template(settings: Settings, *, codec: str = "best_compression", sort: bool = True) -> dict[str, Any]:
+    """The body of `PUT _index_template/<template_name>`; `codec` and `sort` as `features` finds them."""
+    newest_first = {"sort": {"field": ["@timestamp"], "order": ["desc"]}} if sort else {}
     return {
         "index_patterns": [index_pattern(settings)],
         "priority": 500,
@@ -51,7 +52,7 @@ def index_template(settings: Settings, *, codec: str = "best_compression") -> di
                     "number_of_shards": str(settings.number_of_shards),
                     "auto_expand_replicas": "0-1",
                     "codec": codec,
-                    "sort": {"field": ["@timestamp"], "order": ["desc"]},
+                    **newest_first,
                 }
             },
             "mappings": {

@@ -1,4 +1,4 @@
-"""The enforcer: once an hour, deletes what is past its time on a cluster that does not do so itself.
+"""The enforcer: once an hour, whodid's part in retention, if this user may: holds, records, deletion without ISM.
 
 It never stops shipping: what goes wrong is told, once as long as it stays the same, and tried again an hour later.
 """
@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 
 from ..errors import OpenSearchError, OpenSearchUnavailable
 from ..opensearch.clock import cluster_now
-from ..opensearch.enforcement import delete, expired
+from ..opensearch.enforcement import destroy, expired, record_ahead
+from ..opensearch.holds import apply_holds
 from ..opensearch.ism import Ism
+from ..own import record_own
 from ..settings import Settings, retention_days
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["Enforcer"]
+__all__ = ["DESTROYED", "Enforcer"]
 
+DESTROYED = "audit_log_partition_destroyed"
 _HOUR = 3600.0
 _SOON = 60.0
 
@@ -60,8 +63,18 @@ class Enforcer:
 
     def _enforce(self) -> None:
         client = self._client()
+        now = self._now(client)
+        for name, why in apply_holds(client, self._settings).problems.items():
+            self._tell(f"retention: {name} should be held, but {why}")
         if Ism(client).available():
+            record_ahead(client, self._settings, now)
             return
-        for partition in expired(client, self._settings, self._now(client)):
-            delete(client, partition)
-            self._tell(f"retention: {partition.index} deleted with {partition.entries:,} entries, past their time")
+        for partition in expired(client, self._settings, now):
+            record = destroy(client, self._settings, partition)
+            if record:
+                record_own(
+                    self._settings, DESTROYED, principal="system", target=record.partition, details=record.brief()
+                )
+                self._tell(
+                    f"retention: {record.partition} deleted with {record.account.entries:,} entries, past their time"
+                )

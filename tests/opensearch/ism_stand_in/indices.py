@@ -26,7 +26,7 @@ def matching(indices: dict[str, Index], expression: str) -> list[Index]:
 def _mapping(index: Index) -> dict[str, Any]:
     """An index with whodid's mark was made under its template."""
     mapping = {"_meta": index.mark} if index.mark else {}
-    return mapping | ({"properties": FIELD_TYPES} if index.mark == MARK else {})
+    return mapping | ({"properties": FIELD_TYPES} if (index.mark or {}).get("managed_by") == MARK["managed_by"] else {})
 
 
 def must_exist(indices: dict[str, Index], expression: str) -> None:
@@ -59,7 +59,9 @@ def refuse_settings(settings: dict[str, Any]) -> None:
         raise error(400, "settings_exception", reason)
 
 
-def index_call(indices: dict[str, Index], method: str, path: list[str], query: dict[str, str]) -> Answer | None:
+def index_call(
+    indices: dict[str, Index], method: str, path: list[str], query: dict[str, str], body: Any = None
+) -> Answer | None:
     """None: there is no such call."""
     expression = (path[2] if len(path) > 2 else "*") if path[0] == "_cat" else path[0]
     if method == "HEAD":
@@ -67,38 +69,63 @@ def index_call(indices: dict[str, Index], method: str, path: list[str], query: d
     if query.get("ignore_unavailable") != "true":
         must_exist(indices, expression)
     found = matching(indices, expression)
-    match method, path:
-        case "DELETE", [_]:
-            for one in found:
-                del indices[one.name]
-            return 200, {"acknowledged": True}
-        case "GET", ["_cat", *_]:
+    return (
+        _told(found, path, query) if method in {"GET", "POST"} else _changed(indices, found, method, path, body or {})
+    )
+
+
+def _told(found: list[Index], path: list[str], query: dict[str, str]) -> Answer | None:
+    match path:
+        case ["_cat", *_]:
             return 200, _listed(found, query)
-        case "GET", [_, "_mapping"]:
+        case [_, "_mapping"]:
             return 200, {one.name: {"mappings": _mapping(one)} for one in found}
-        case "GET", [_, "_settings", *_]:
-            return 200, {one.name: {"settings": _settings(one, query)} for one in found}
-        case "GET" | "POST", [_, "_count"]:
+        case [_, "_settings", *names]:
+            return 200, {one.name: {"settings": _settings(one, query, ",".join(names).split(","))} for one in found}
+        case [_, "_refresh"]:
+            return 200, {"_shards": {"total": 1, "successful": 1, "failed": 0}}
+        case [_, "_recovery"]:
+            kinds = {one.name: "SNAPSHOT" if one.restored else "EXISTING_STORE" for one in found if one.open}
+            return 200, {name: {"shards": [{"id": 0, "primary": True, "type": kind}]} for name, kind in kinds.items()}
+        case [_, "_count"]:
             shards = {"total": len(found), "successful": len(found), "skipped": 0, "failed": 0}
             return 200, {"count": sum(one.entries for one in found), "_shards": shards}
     return None
 
 
-def _settings(index: Index, query: dict[str, str]) -> dict[str, Any]:
-    """The one that whodid reads."""
+def _changed(
+    indices: dict[str, Index], found: list[Index], method: str, path: list[str], body: dict[str, Any]
+) -> Answer | None:
+    match method, path:
+        case "DELETE", [_]:
+            for one in found:
+                del indices[one.name]
+        case "PUT", [_, "_mapping"]:
+            for one in found:
+                one.mark = body.get("_meta", one.mark)
+        case "PUT", [_, "_settings"]:
+            for one in found:
+                merged = one.settings | body
+                one.settings = {name: value for name, value in merged.items() if value is not None}
+        case _:
+            return None
+    return 200, {"acknowledged": True}
+
+
+def _settings(index: Index, query: dict[str, str], names: list[str]) -> dict[str, Any]:
+    """Those that whodid reads."""
     created = str(index.created)
-    return (
-        {"index.creation_date": created}
-        if query.get("flat_settings") == "true"
-        else {"index": {"creation_date": created}}
-    )
+    if query.get("flat_settings") != "true":
+        return {"index": {"creation_date": created}}
+    every = {"index.creation_date": created, "index.uuid": index.uuid, **index.settings}
+    return {name: value for name, value in every.items() if name in names}
 
 
 def _listed(found: list[Index], query: dict[str, str]) -> list[dict[str, str]]:
     rows = [
         {
-            "health": "yellow",
-            "status": "open",
+            **({"health": one.health} if one.open else {}),
+            "status": "open" if one.open else "close",
             "index": one.name,
             "uuid": one.uuid,
             "pri": "1",

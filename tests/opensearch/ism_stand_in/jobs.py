@@ -34,6 +34,7 @@ class Job:
     completed: bool = False
     enabled: bool = True
     message: str = ""
+    cause: str = ""
     pending: tuple[dict[str, Any], str | None] | None = None
 
     def state_named(self, name: str | None) -> dict[str, Any] | None:
@@ -42,7 +43,7 @@ class Job:
 
 @dataclass
 class Index:
-    """An index: when it was made (ms), its `_meta`, its number of entries, and its job if it has one."""
+    """An index: when it was made (ms), its `_meta`, its entries and their first and last date, and its job if any."""
 
     name: str
     created: int
@@ -53,6 +54,12 @@ class Index:
     """The policy it was put under; its job is made at the next sweep."""
     job: Job | None = None
     gone: bool = field(default=False)
+    dates: tuple[str, str] = ("", "")
+    settings: dict[str, str] = field(default_factory=dict)
+    open: bool = True
+    health: str = "yellow"
+    restored: bool = False
+    immutable: bool = False
 
     def explained(self, show_policy: bool) -> dict[str, Any]:
         job = self.job
@@ -81,7 +88,8 @@ class Index:
             told["action"] = job.action
         if job.step:
             told["step"] = job.step
-        return {**told, "retry_info": {"failed": job.failed, "consumed_retries": 0}, "info": {"message": job.message}}
+        info = {"message": job.message, **({"cause": job.cause} if job.cause else {})}
+        return {**told, "retry_info": {"failed": job.failed, "consumed_retries": 0}, "info": info}
 
     def run(self, stored: dict[str, Any] | None, now: int) -> None:
         """One run of the job; `stored` is the policy as the cluster has it."""
@@ -133,7 +141,11 @@ class Index:
             job.step = None
             return
         if any("delete" in action for action in state["actions"]):
-            self.gone = True
+            if self.immutable:
+                self._fail(job, f"Failed to delete index [index={self.name}]")
+                job.cause = "Index is immutable"
+            else:
+                self.gone = True
             return
         if not state["transitions"]:
             job.completed, job.enabled = True, False

@@ -10,7 +10,10 @@ from .indices import matching, must_exist
 from .jobs import Index
 from .policies import Policies
 
-__all__ = ["Managed"]
+__all__ = ["AUTO_MANAGE", "Managed"]
+
+AUTO_MANAGE = "index.plugins.index_state_management.auto_manage"
+"""`remove` sets it to false (`TransportRemovePolicyAction`), and the sweep leaves such an index alone."""
 
 _ALREADY = "This index already has a policy, use the update policy API to update index policies"
 
@@ -89,6 +92,7 @@ class Managed:
             if one.job is None and one.attached is None:
                 return "This index does not have a policy to remove"
             one.job = one.attached = None
+            one.settings[AUTO_MANAGE] = "false"
             return ""
 
         return _each(matching(self.indices, pattern), remove)

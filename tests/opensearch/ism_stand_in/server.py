@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from .answers import Answer, Refused, error
+from .documents import Documents
 from .indices import index_call, must_be_new, refuse_settings
 from .jobs import Index, Job
-from .managed import Managed
+from .managed import AUTO_MANAGE, Managed
 from .policies import Policies
 
 __all__ = ["IsmStandIn"]
@@ -21,6 +23,12 @@ _PLUGINS = [
     {"name": "n1", "component": component, "version": "3.4.0.0"}
     for component in ("opensearch-index-management", "opensearch-job-scheduler")
 ]
+
+
+def _date(ms: int) -> str:
+    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 _START = 1_795_408_989_000
 
 
@@ -35,10 +43,12 @@ class IsmStandIn:
         self.plugin = plugin
         self.now = _START
         self.lazy = False
+        self._made = 0
         self.policies = Policies()
         self.templates: dict[str, Any] = {}
         self.indices: dict[str, Index] = {}
         self._managed = Managed(self.indices, self.policies)
+        self._documents = Documents(self.indices)
         self.refuse_add = ""
         self.writes: list[str] = []
         stand_in = self
@@ -76,10 +86,13 @@ class IsmStandIn:
         policy: str | None = None,
         mark: dict[str, Any] | None = None,
         entries: int = 0,
-        age: int = 0,
+        age: float = 0,
+        dates: tuple[str, str] | None = None,
     ) -> Index:
-        """An index made `age` days ago, with a job that runs already if `policy` is given."""
-        made = Index(name, self.now - age * 86_400_000, f"uuid-{name}", mark, entries)
+        """An index made `age` days ago, with a job that runs already if `policy` is given; `dates` of its entries."""
+        self._made += 1
+        made = Index(name, self.now - round(age * 86_400_000), f"uuid-{self._made}", mark, entries)
+        made.dates = dates or (_date(made.created), _date(made.created))
         self.indices[name] = made
         if policy:
             made.job = self._job(policy)
@@ -101,7 +114,11 @@ class IsmStandIn:
         """Makes the jobs of indices that were put under a policy, or match a template that is older than they are."""
         for index in self.indices.values():
             name = index.attached or self._by_template(index)
-            if index.job is None and name in self.policies.stored:
+            if (
+                index.job is None
+                and name in self.policies.stored
+                and (index.attached or index.settings.get(AUTO_MANAGE) != "false")
+            ):
                 index.job = self._job(name)
 
     def run(self, name: str, times: int = 1) -> None:
@@ -128,7 +145,9 @@ class IsmStandIn:
         return max(found)[1] if found else None
 
     def answer(self, method: str, target: str, body: Any) -> Answer:
-        if method in {"PUT", "POST", "DELETE"} and not target.split("?")[0].endswith("/_count"):
+        if method in {"PUT", "POST", "DELETE"} and not target.split("?")[0].endswith(
+            ("/_count", "/_search", "/_refresh")
+        ):
             self.writes.append(f"{method} {urlsplit(target).path}")
         try:
             status, content = self._routed(method, target, body)
@@ -151,10 +170,18 @@ class IsmStandIn:
                 if not self.lazy and method == "GET" and call[0] == "explain":
                     self.sweep()
                 return self._ism(method, call, query, body)
-            case ["_cat", "indices", *_] | [_] | [_, "_mapping" | "_settings" | "_count", *_]:
-                if method == "PUT":
-                    return self._create(path[0], body or {})
-                answered = index_call(self.indices, method, path, query)
+            case [index, "_doc", key]:
+                return (
+                    self._documents.put(index, key, query, body) if method == "PUT" else self._documents.get(index, key)
+                )
+            case [index, "_search"]:
+                return self._documents.search(index, query, body)
+            case [index] if method == "PUT":
+                return self._create(index, body or {})
+            case (
+                ["_cat", "indices", *_] | [_] | [_, "_mapping" | "_settings" | "_count" | "_refresh" | "_recovery", *_]
+            ):
+                answered = index_call(self.indices, method, path, query, body)
                 if answered:
                     return answered
         return 400, {"error": f"no handler found for uri [{target}] and method [{method}]"}

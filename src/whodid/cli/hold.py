@@ -1,0 +1,168 @@
+"""`whodid hold`: keep partitions from being deleted, for as long as someone needs them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..display import printable
+from ..errors import QueryError, WhodidError
+from ..query import moment
+from ..settings import Settings
+from .confirmation import confirm, yes_option
+from .output import print_json, print_table
+
+if TYPE_CHECKING:
+    from ..opensearch.holds import Applied, Hold
+
+__all__ = ["hold"]
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  whodid hold set --reason "case 4711" --since 2026-03-01 --until 2026-06-01
+  whodid hold list
+  whodid hold release h-3f9c21d07b55 --reason "case 4711 is closed"
+
+A hold keeps whole partitions from Index State Management and from `whodid retention enforce`, whatever the retention is
+or becomes. It does not keep an administrator of the cluster from deleting an index by hand."""
+)
+def hold() -> None:
+    """Keep entries beyond their retention: set, list and release holds."""
+
+
+@hold.command(
+    "set",
+    epilog="""\b
+Examples:
+  whodid hold set --reason "case 4711" --partition whodid-audit-2026.03 --partition whodid-audit-2026.04
+  whodid hold set --reason "case 4711" --since 2026-03-01 --until 2026-06-01
+  whodid hold set --reason "merger, until told otherwise" --since 2026-01-01 --json
+
+Days are in UTC, or times with a zone; --until is not included. A hold over days covers every partition that has one of
+them, those that are made later as well. Who set it and why is recorded in the audit log.""",
+)
+@click.option("--reason", required=True, help="Why; it is recorded.")
+@click.option("--partition", "partitions", multiple=True, metavar="NAME", help="A partition; may be repeated.")
+@click.option("--since", metavar="TIME", help="All partitions with entries from this time on.")
+@click.option("--until", metavar="TIME", help="All partitions with entries before this time.")
+@json_option
+@click.pass_obj
+def set_(
+    settings: Settings, reason: str, partitions: tuple[str, ...], since: str | None, until: str | None, as_json: bool
+) -> None:
+    """Keep partitions until the hold is released."""
+    from ..opensearch.connection import connect
+    from ..opensearch.holds import check_hold, new_hold, set_hold
+    from ..own import operator, record_operation
+
+    try:
+        times = {"since": moment(since, "since"), "until": moment(until, "until")}
+        new = new_hold(reason, operator(), partitions=partitions, **times)
+    except (QueryError, ValueError) as error:
+        raise click.UsageError(str(error)) from error
+    client = connect(settings)
+    check_hold(client, settings, new)
+    about = {name: value for name, value in asdict(new).items() if value and name in _RECORDED}
+    record_operation(settings, "audit_log_hold_set", new.id, about)
+    _finish(new, set_hold(client, settings, new), as_json)
+
+
+_RECORDED = {"reason", "partitions", "since", "until"}
+
+
+def _finish(meant: Hold, applied: Applied, as_json: bool) -> None:
+    if as_json:
+        print_json({**asdict(meant), **asdict(applied)})
+    else:
+        click.echo(f"{meant.id}: {meant.meant()}")
+        for word, names in (("held", applied.held), ("under retention again", applied.released)):
+            for name in names:
+                click.echo(f"{name}: {word}")
+    for name, why in applied.problems.items():
+        click.echo(printable(f"{name}: NOT done: {why}; `whodid doctor --fix` tries again"), err=True)
+    sys.exit(1 if applied.problems else 0)
+
+
+@hold.command(
+    "list",
+    epilog="""\b
+Examples:
+  whodid hold list
+  whodid hold list --all                 released ones too
+  whodid hold list --json | jq -r .reason""",
+)
+@click.option("--all", "released", is_flag=True, help="Also those that were released.")
+@json_option
+@click.pass_obj
+def list_(settings: Settings, released: bool, as_json: bool) -> None:
+    """Show the holds, and which partitions each keeps now."""
+    from ..opensearch.connection import connect
+    from ..opensearch.holds import held, holds
+
+    client = connect(settings)
+    on = held(client, settings)
+    known = holds(client, settings)
+    found = [(one, [name for name, ids in on.items() if one.id in ids]) for one in known if one.in_force or released]
+    lost = sorted({id_ for ids in on.values() for id_ in ids} - {one.id for one in known})
+    if as_json:
+        for one, names in found:
+            print_json({**asdict(one), "keeps": names})
+    elif found:
+        print_table(("hold", "state", "set", "by", "keeps", "reason"), (_row(*each) for each in found))
+    else:
+        click.echo("no holds")
+    for id_ in lost:
+        marked = ", ".join(name for name, ids in on.items() if id_ in ids)
+        click.echo(f"{id_}: not in the ledger, but {marked} have its mark, and stay", err=True)
+
+
+def _row(one: Hold, names: list[str]) -> tuple[str, ...]:
+    state = "in force" if one.in_force else f"released {one.released[:10]}"
+    keeps = ", ".join(names) or ("nothing yet" if one.in_force else "nothing")
+    cells = (one.id, state, one.time[:10], one.by, keeps, one.reason)
+    return tuple(printable(cell) for cell in cells)
+
+
+@hold.command(
+    epilog="""\b
+Examples:
+  whodid hold release h-3f9c21d07b55 --reason "case 4711 is closed"
+  whodid hold release h-3f9c21d07b55 --reason "…" --yes      without asking, though entries will go
+
+Its partitions are under retention again, unless another hold covers them; those past their time are deleted soon."""
+)
+@click.argument("id_", metavar="ID")
+@click.option("--reason", required=True, help="Why; it is recorded.")
+@yes_option
+@json_option
+@click.pass_obj
+def release(settings: Settings, id_: str, reason: str, yes: bool, as_json: bool) -> None:
+    """End a hold."""
+    from ..opensearch.connection import connect
+    from ..opensearch.holds import find_hold, holds, release_hold
+    from ..own import operator, record_operation
+
+    if not reason.strip():
+        raise WhodidError("--reason is empty; say why the hold ends, for those who read the log later")
+    client = connect(settings)
+    find_hold(client, settings, id_)
+    confirm(_loss(client, settings, id_), yes)
+    record_operation(settings, "audit_log_hold_released", id_, {"reason": reason})
+    applied = release_hold(client, settings, id_, by=operator(), reason=reason)
+    _finish(next(one for one in holds(client, settings) if one.id == id_), applied, as_json)
+
+
+def _loss(client: Any, settings: Settings, id_: str) -> str:
+    """What would be deleted at once."""
+    from ..opensearch.clock import cluster_now
+    from ..opensearch.holds import freed_by
+    from ..opensearch.retention_change import in_words, overdue
+
+    return in_words(overdue(client, settings, freed_by(client, settings, id_), cluster_now(client)))

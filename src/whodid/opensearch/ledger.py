@@ -1,0 +1,133 @@
+"""The ledger: an index of its own for what must outlive the entries: holds, and records of what was destroyed.
+
+It is `whodid-ledger`, or `<index_prefix>.ledger` beside a prefix of one's own: no pattern of partitions matches these
+names, so no retention reaches it. A page is written once, and replaced only by who read it as it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..entry import Stamp
+from ..errors import OpenSearchError
+from ..settings import Settings
+from .connection import translated
+from .template import MARK
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+__all__ = ["Kind", "Ledger", "Page", "ledger_name"]
+
+Kind = Literal["hold", "destruction"]
+
+_DEFAULT_PREFIX = "whodid-audit"
+_AT_ONCE = 1000
+
+_INDEX = {
+    "settings": {"index": {"number_of_shards": "1", "auto_expand_replicas": "0-1"}},
+    "mappings": {
+        "_meta": MARK,
+        "dynamic": "strict",
+        "properties": {
+            "key": {"type": "keyword"},
+            "kind": {"type": "keyword"},
+            "time": {"type": "date", "format": "strict_date_time_no_millis"},
+            "partition": {"type": "keyword"},
+            "body": {"type": "object", "enabled": False},
+        },
+    },
+}
+"""`body` is what the kind of page says; nothing in it is searched by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One document: `version` is its sequence number and primary term, by which it is replaced."""
+
+    key: str
+    kind: Kind
+    time: str
+    body: Mapping[str, Any]
+    version: tuple[int, int]
+
+
+def ledger_name(settings: Settings) -> str:
+    return "whodid-ledger" if settings.index_prefix == _DEFAULT_PREFIX else f"{settings.index_prefix}.ledger"
+
+
+class Ledger:
+    """What whodid does with it. Every method raises `OpenSearchError`. The index is made with its first page."""
+
+    def __init__(self, client: OpenSearch, settings: Settings) -> None:
+        self._client = client
+        self.name = ledger_name(settings)
+
+    def pages(self, kind: Kind) -> Iterator[Page]:
+        """All pages of a kind, by key; none where there is no ledger yet."""
+        body: dict[str, Any] = {
+            "size": _AT_ONCE,
+            "query": {"term": {"kind": kind}},
+            "sort": [{"key": "asc"}],
+            "seq_no_primary_term": True,
+        }
+        while hits := self._search(body):
+            yield from (_page(hit) for hit in hits)
+            if len(hits) < _AT_ONCE:
+                return
+            body["search_after"] = hits[-1]["sort"]
+
+    def page(self, key: str) -> Page | None:
+        """The page of that key, as it was stored last."""
+        from opensearchpy import NotFoundError
+
+        with translated(f"the ledger {self.name}"):
+            try:
+                return _page(self._client.get(index=self.name, id=key))
+            except NotFoundError:
+                return None
+
+    def write(self, key: str, kind: Kind, body: Mapping[str, Any], *, known: Page | None, partition: str = "") -> None:
+        """Makes the page, or replaces exactly `known`; on disk, and found by searches, when it returns."""
+        self._prepare()
+        time = Stamp.now().creation_date
+        document = {
+            "key": key,
+            "kind": kind,
+            "time": time,
+            "body": body,
+            **({"partition": partition} if partition else {}),
+        }
+        condition: dict[str, Any] = {"op_type": "create"}
+        if known:
+            condition = {"if_seq_no": known.version[0], "if_primary_term": known.version[1]}
+        with translated(f"writing {key} into the ledger {self.name}"):
+            self._client.index(index=self.name, id=key, body=document, params={**condition, "refresh": "true"})
+
+    def _search(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        with translated(f"the ledger {self.name}"):
+            answer = self._client.search(index=self.name, body=body, params={"ignore_unavailable": "true"})
+        shards = answer["_shards"]
+        if shards["failed"]:
+            raise OpenSearchError(f"the ledger {self.name} can't be read as a whole: {shards['failed']} shards failed")
+        hits: list[dict[str, Any]] = answer["hits"]["hits"]
+        return hits
+
+    def _prepare(self) -> None:
+        from opensearchpy import RequestError
+
+        with translated(f"the ledger {self.name}"):
+            if self._client.indices.exists(index=self.name):
+                return
+            try:
+                self._client.indices.create(index=self.name, body=_INDEX)
+            except RequestError as error:
+                if error.error != "resource_already_exists_exception":
+                    raise
+
+
+def _page(hit: Mapping[str, Any]) -> Page:
+    source = hit["_source"]
+    return Page(source["key"], source["kind"], source["time"], source["body"], (hit["_seq_no"], hit["_primary_term"]))

@@ -1,0 +1,67 @@
+"""The partitions: which there are, when each was made, what is in their `_meta`, and how many entries they hold.
+
+Indices of the pattern that are no partition by their name are left out everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ..entry import partition_start
+from ..settings import Settings
+from .connection import translated
+from .template import MARK, index_pattern
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+__all__ = ["creation_dates", "entry_count", "marks", "metas"]
+
+
+def creation_dates(client: OpenSearch, settings: Settings) -> dict[str, datetime]:
+    """When each partition was made, by the name of its index and in the order of the entries' dates.
+
+    Raises `OpenSearchError`.
+    """
+    pattern = index_pattern(settings)
+    with translated(f"the settings of {pattern}"):
+        answer = client.indices.get_settings(
+            index=pattern,
+            name="index.creation_date",
+            params={"allow_no_indices": "true", "expand_wildcards": "all", "flat_settings": "true"},
+        )
+    return {name: _moment(answer[name]["settings"]) for name in _in_order(settings, answer)}
+
+
+def metas(client: OpenSearch, settings: Settings) -> dict[str, Mapping[str, Any]]:
+    """The `_meta` of each partition that carries our mark, in the same order. Raises `OpenSearchError`."""
+    pattern = index_pattern(settings)
+    with translated(f"the mappings of {pattern}"):
+        answer = client.indices.get_mapping(
+            index=pattern, params={"allow_no_indices": "true", "expand_wildcards": "all"}
+        )
+    found = {name: answer[name]["mappings"].get("_meta", {}) for name in _in_order(settings, answer)}
+    return {name: meta for name, meta in found.items() if meta.get("managed_by") == MARK["managed_by"]}
+
+
+def marks(client: OpenSearch, settings: Settings) -> dict[str, tuple[str, ...]]:
+    """The IDs of the holds that each held partition is marked with. Raises `OpenSearchError`."""
+    found = {name: tuple(meta.get("holds", ())) for name, meta in metas(client, settings).items()}
+    return {name: ids for name, ids in found.items() if ids}
+
+
+def entry_count(client: OpenSearch, partition: str) -> int:
+    """How many entries a partition holds; 0 for one that is closed. Raises `OpenSearchError`."""
+    with translated(f"counting {partition}"):
+        return int(client.count(index=partition, params={"ignore_unavailable": "true"})["count"])
+
+
+def _moment(settings: Mapping[str, str]) -> datetime:
+    return datetime.fromtimestamp(int(settings["index.creation_date"]) / 1000, UTC)
+
+
+def _in_order(settings: Settings, names: Iterable[str]) -> list[str]:
+    starts = {name: partition_start(settings.index_prefix, name) for name in names}
+    return [name for _, name in sorted((start, name) for name, start in starts.items() if start)]

@@ -1,0 +1,205 @@
+"""Destruction records: what went is in the ledger, exactly; what can't be counted or kept does not go."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from opensearchpy import OpenSearch
+
+from tests.live.corner import Corner, corner
+from tests.opensearch.ism_stand_in import IsmStandIn
+from tests.opensearch.test_ism import NAME
+from whodid import devserver
+from whodid.errors import OpenSearchError
+from whodid.opensearch.destruction import JournalPart, destructions, take_account
+from whodid.opensearch.enforcement import Expired, destroy, expired, record_ahead
+from whodid.opensearch.holds import new_hold, set_hold
+from whodid.opensearch.setup import apply, plan
+from whodid.opensearch.template import MARK
+from whodid.settings import Settings
+from whodid.shipper.enforcer import Enforcer
+
+LATER = datetime.now(UTC) + timedelta(days=400)
+
+
+def due(place: Corner) -> Expired:
+    [found] = expired(place.client, place.settings, LATER)
+    return found
+
+
+@pytest.mark.live
+def test_the_record_counts_what_went_by_journal(place: Corner) -> None:
+    first = place.record(3)
+    elsewhere = replace(place.settings, journal_dir=place.settings.journal_dir + "-2")
+    other = Corner(elsewhere, place.client)
+    second = other.record(2)
+    place.ship()
+    other.ship()
+    before = take_account(place.client, due(place).index)
+    record = destroy(place.client, place.settings, due(place))
+    assert record
+    assert (record.state, record.account.entries, record.account) == ("deleted", 5, before)
+    assert set(record.account.journals) == {
+        JournalPart(each[0]["journal"], len(each), 1, each[0]["hash"], each[-1]["seq"], each[-1]["hash"])
+        for each in (first, second)
+    }
+    assert record.account.first == min(entry["creation_date"] for entry in [*first, *second])
+    assert destructions(place.client, place.settings) == [record]
+    assert place.stored() == {}
+
+
+@pytest.mark.live
+def test_a_partition_that_comes_back_has_a_record_of_its_own(place: Corner) -> None:
+    for _ in range(2):
+        place.record(1)
+        place.ship()
+        destroy(place.client, place.settings, due(place))
+    assert [one.account.entries for one in destructions(place.client, place.settings)] == [1, 1]
+
+
+@pytest.mark.live
+def test_what_can_t_be_counted_does_not_go(place: Corner) -> None:
+    place.record(1)
+    place.ship()
+    partition = due(place)
+    place.client.indices.close(index=partition.index)
+    with pytest.raises(OpenSearchError, match="closed"):
+        destroy(place.client, place.settings, partition)
+    place.client.indices.open(index=partition.index)
+    foreign = {"type": "t", "creation_date": "2026-11-23T00:00:00Z"}
+    place.client.index(index=partition.index, id="x", body=foreign, params={"refresh": "true"})
+    with pytest.raises(OpenSearchError, match="without a journal"):
+        destroy(place.client, place.settings, partition)
+    assert len(place.stored()) == 2
+    assert destructions(place.client, place.settings) == []
+    place.record(1)
+    assert place.ship().shipped == 1, "writing into it is blocked no longer"
+
+
+@pytest.mark.live
+def test_a_refused_deletion_leaves_all_as_it_was_and_is_tried_again(
+    place: Corner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.record(1)
+    place.ship()
+    partition = due(place)
+
+    def refuse(**_: object) -> None:
+        raise ConnectionResetError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place.client.indices, "delete", refuse)
+        with pytest.raises(ConnectionResetError):
+            destroy(place.client, place.settings, partition)
+    assert [one.state for one in destructions(place.client, place.settings)] == ["deleting"]
+    place.record(1)
+    place.ship()
+    record = destroy(place.client, place.settings, partition)
+    assert record
+    assert [(one.state, one.account.entries) for one in destructions(place.client, place.settings)] == [("deleted", 2)]
+
+
+@pytest.fixture
+def place_with_repository(tmp_path: Path) -> Iterator[Corner]:
+    """On a node of its own that may write snapshots into a folder."""
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    node = devserver.start(data_dir=tmp_path / "node", port=0, settings={"path.repo": str(folder)}, detached=False)
+    try:
+        with corner(node.url, tmp_path, snapshot_repository="backups") as made:
+            made.set_up()
+            yield made
+    finally:
+        node.stop()
+
+
+@pytest.mark.live
+def test_what_goes_is_kept_in_a_snapshot_first(place_with_repository: Corner, tmp_path: Path) -> None:
+    place = place_with_repository
+    place.record(3)
+    place.ship()
+    partition = due(place)
+    with pytest.raises(OpenSearchError, match="backups"):
+        destroy(place.client, place.settings, partition)
+    assert len(place.stored()) == 3, "without the repository nothing goes"
+    place.client.snapshot.create_repository(
+        repository="backups", body={"type": "fs", "settings": {"location": str(tmp_path / "snapshots")}}
+    )
+    record = destroy(place.client, place.settings, partition)
+    assert record
+    repository, snapshot = record.snapshot.split("/")
+    assert place.stored() == {}
+    place.client.snapshot.restore(repository=repository, snapshot=snapshot, params={"wait_for_completion": "true"})
+    assert len(place.stored()) == 3
+
+
+@pytest.mark.live
+def test_the_program_enforces_and_records_it(place: Corner) -> None:
+    """With a retention so short that the partition of a year ago is due."""
+    old = datetime(2024, 2, 29, tzinfo=UTC)
+    recorder = place.recorder(clock_ns=lambda: int(old.timestamp()) * 1_000_000_000)
+    recorder.record("credentials_created", {"target": "a", "principal": "42"})
+    recorder.journal.close()
+    place.ship()
+    name = f"{place.settings.index_prefix}-2024.02"
+    later = datetime.now(UTC) + timedelta(days=40)
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "whodid", *place.arguments("retention", "enforce"), "--retention=1d", *options]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (run("--dry-run").returncode, run().stdout) == (0, "nothing is past its time\n")
+    told: list[str] = []
+    Enforcer(lambda: place.client, replace(place.settings, retention="1d"), told.append, now=lambda client: later)()
+    assert told == [f"retention: {name} deleted with 1 entries, past their time"]
+    [own] = [entry for entry in place.journalled() if entry["type"] == "audit_log_partition_destroyed"]
+    assert (own["target"], own["details"]["entries"], own["principal"]) == (name, 1, "system")
+
+
+# --- With ISM, which deletes by itself: on the stand-in --------------------------------------------------------------
+
+
+@pytest.fixture
+def client(cluster: IsmStandIn) -> Iterator[OpenSearch]:
+    with closing(OpenSearch(hosts=[cluster.url], max_retries=0)) as made:
+        apply(plan(made, Settings()))
+        yield made
+
+
+def test_records_are_written_two_weeks_ahead_and_anew_when_something_changed(
+    cluster: IsmStandIn, client: OpenSearch
+) -> None:
+    settings, now = Settings(), datetime.fromtimestamp(cluster.now / 1000, UTC)
+    for number, age in ((8, 398 - 15), (9, 398 - 13), (10, 398 - 1)):
+        cluster.create_index(f"whodid-audit-2025.{number:02d}", policy=NAME, mark=MARK, entries=number, age=age)
+    set_hold(client, settings, new_hold("case", "alice", partitions=["whodid-audit-2025.10"]))
+    [record] = record_ahead(client, settings, now)
+    assert (record.partition, record.state, record.account.entries) == ("whodid-audit-2025.09", "ahead", 9)
+    assert record.rule == {"retention_days": 365, "policy": NAME, "version": [0, 1]}
+    assert record.due[:10] == f"{now + timedelta(days=13):%Y-%m-%d}"
+    assert record_ahead(client, settings, now) == [record]
+    cluster.indices["whodid-audit-2025.09"].entries = 12
+    assert [one.account.entries for one in record_ahead(client, settings, now)] == [12]
+    assert [one.account.entries for one in destructions(client, settings)] == [12]
+
+
+def test_on_a_cluster_with_ism_the_program_and_the_shipper_only_keep_records(
+    cluster: IsmStandIn, client: OpenSearch, tmp_path: Path
+) -> None:
+    cluster.create_index("whodid-audit-2025.09", policy=NAME, mark=MARK, entries=9, age=390)
+    Enforcer(lambda: client, Settings(), lambda text: None)()
+    assert [one.partition for one in destructions(client, Settings())] == ["whodid-audit-2025.09"]
+    command = [sys.executable, "-m", "whodid", "retention", "enforce", f"--opensearch-hosts={cluster.url}", "--json"]
+    done = subprocess.run(
+        [*command, f"--journal-dir={tmp_path}"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, json.loads(done.stdout)["entries"]) == (0, 9)
+    assert "whodid-audit-2025.09" in cluster.indices
