@@ -60,7 +60,8 @@ def secured_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredNo
         yield _secured(Path(running))
         return
     folder = tmp_path_factory.mktemp("secured")
-    with devserver.start(port=0, data_dir=folder, detached=False, security=True):
+    immutable = {"plugins.security.compliance.immutable_indices": ["immutable-*"]}
+    with devserver.start(port=0, data_dir=folder, detached=False, security=True, settings=immutable):
         yield _secured(folder)
 
 

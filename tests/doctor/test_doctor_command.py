@@ -41,7 +41,7 @@ def test_json_is_a_finding_a_line_and_what_is_in_order_is_shown_on_request(tmp_p
         output = call(tmp_path / "journal", "--only=journal", "--only=versions", "--json", *arguments).output
         return [json.loads(line) for line in output.splitlines()]
 
-    assert {frozenset(line) for line in lines()} == {frozenset({"severity", "area", "on", "what", "advice"})}
+    assert {frozenset(line) for line in lines()} == {frozenset({"severity", "area", "on", "what", "advice", "fix"})}
     assert "ok" not in {line["severity"] for line in lines()}
     assert "ok" in {line["severity"] for line in lines("--verbose")}
 

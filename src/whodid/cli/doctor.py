@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from ..display import printable
+from ..errors import WhodidError
 from ..settings import Settings
 from .output import print_json
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 _NAMES = (
-    *("disk", "journal", "shipping", "clock", "connection", "rights", "template", "policy"),
+    *("disk", "journal", "shipping", "clock", "connection", "rights", "template", "retention"),
     *("versions", "settings", "secrets"),
 )
 """Of the areas; a test compares them. The doctor itself is imported when it is asked for."""
@@ -31,9 +31,12 @@ Examples:
   whodid doctor                                 problems and warnings, and what to do
   whodid doctor --verbose                       also what is in order
   whodid doctor --only disk --only journal      without asking the cluster
+  whodid doctor --only retention --verbose      every partition: entries, dates, policy, and when it goes
+  whodid doctor --fix                           mend what can be mended without losing an entry
   whodid doctor --json | jq -r 'select(.severity == "problem") | .what'
 
-Changes nothing and writes nothing. Exit 1 when there is a problem; warnings alone are exit 0."""
+Without --fix it changes nothing and writes nothing. Exit 1 when there is a problem (with --fix, one that is left);
+warnings alone are exit 0."""
 )
 @click.option(
     "--only",
@@ -43,6 +46,7 @@ Changes nothing and writes nothing. Exit 1 when there is a problem; warnings alo
     metavar="AREA",
     help=f"One of {', '.join(_NAMES)}; may be repeated.",
 )
+@click.option("--fix", is_flag=True, help="Mend what can be mended safely; what it did is told.")
 @click.option("--verbose", is_flag=True, help="Show what is in order as well.")
 @click.option(
     "--timeout",
@@ -53,19 +57,41 @@ Changes nothing and writes nothing. Exit 1 when there is a problem; warnings alo
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a finding.")
 @click.pass_context
-def doctor(ctx: click.Context, only: tuple[str, ...], verbose: bool, timeout: float, as_json: bool) -> None:
+def doctor(ctx: click.Context, only: tuple[str, ...], fix: bool, verbose: bool, timeout: float, as_json: bool) -> None:
     """Look for what is wrong: disk, journal, cluster, rights, settings."""
     from ..doctor import Subject, examine
 
     settings = ctx.find_object(Settings) or Settings()
     found = examine(Subject(settings, _config_file(ctx), timeout=timeout), only)
+    mended = _mend(found, settings) if fix else {}
+    left = 0
     for finding in found:
+        outcome = mended.get(finding)
+        left += finding.severity == "problem" and outcome != ""
         if verbose or finding.severity != "ok":
-            print_json(asdict(finding)) if as_json else _print(finding)
+            _print_json(finding, outcome) if as_json else _print(finding, outcome)
     problems, warnings = (sum(one.severity == severity for one in found) for severity in ("problem", "warning"))
     if not as_json:
-        click.echo(f"problems: {problems}, warnings: {warnings}, in order: {len(found) - problems - warnings}")
-    sys.exit(1 if problems else 0)
+        done = f", mended: {sum(outcome == '' for outcome in mended.values())}" if fix else ""
+        click.echo(f"problems: {problems}, warnings: {warnings}, in order: {len(found) - problems - warnings}{done}")
+    sys.exit(1 if left else 0)
+
+
+def _mend(found: tuple[Finding, ...], settings: Settings) -> dict[Finding, str]:
+    """What became of each finding that has a fix: empty for mended, or why it could not be."""
+    from ..opensearch.connection import connect
+
+    client = connect(settings) if any(finding.fix for finding in found) else None
+    outcomes: dict[Finding, str] = {}
+    for finding in found:
+        if client and finding.fix:
+            try:
+                finding.fix.make(client)
+            except WhodidError as error:
+                outcomes[finding] = str(error)
+            else:
+                outcomes[finding] = ""
+    return outcomes
 
 
 def _config_file(ctx: click.Context) -> str:
@@ -74,7 +100,16 @@ def _config_file(ctx: click.Context) -> str:
     return config_file(ctx) or os.environ.get("WHODID_CONFIG", "")
 
 
-def _print(finding: Finding) -> None:
+def _print_json(finding: Finding, outcome: str | None) -> None:
+    done = {} if outcome is None else {"mended": outcome == "", **({"why_not": outcome} if outcome else {})}
+    print_json({**finding.as_json(), **done})
+
+
+def _print(finding: Finding, outcome: str | None) -> None:
     click.echo(printable(f"{finding.severity}: {finding.area}: {finding.on}: {finding.what}"))
-    if finding.advice:
+    if outcome == "" and finding.fix:
+        click.echo(printable(f"    mended: {finding.fix.says}"))
+    elif outcome:
+        click.echo(printable(f"    not mended: {outcome}"))
+    elif finding.advice:
         click.echo(printable(f"    {finding.advice}"))

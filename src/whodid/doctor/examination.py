@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import NotAuthorized, SettingsError, WhodidError
 from ..opensearch.connection import connect
-from . import clock, connection, disk, journal, policy, rights, secrets, shipping, template, variables, versions
+from . import clock, connection, disk, journal, retention, rights, secrets, shipping, template, variables, versions
 from .finding import Finding, problem, warning
 from .subject import Subject
 
@@ -39,7 +39,7 @@ _THERE: dict[str, Callable[[Subject, OpenSearch], Iterator[Finding]]] = {
     "versions": versions.examine_cluster,
     "rights": rights.examine,
     "template": template.examine,
-    "policy": policy.examine,
+    "retention": retention.examine,
 }
 _CONNECTION = "connection"
 AREAS = (
@@ -50,7 +50,7 @@ AREAS = (
     _CONNECTION,
     "rights",
     "template",
-    "policy",
+    "retention",
     "versions",
     "settings",
     "secrets",

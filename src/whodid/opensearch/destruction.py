@@ -147,7 +147,8 @@ def _parts(client: OpenSearch, partition: str) -> Iterator[JournalPart]:
 
 
 def _end(order: str) -> dict[str, Any]:
-    return {"top_hits": {"size": 1, "sort": [{"seq": order}], "_source": ["seq", "hash"]}}
+    sort = [{"seq": {"order": order, "unmapped_type": "long"}}]
+    return {"top_hits": {"size": 1, "sort": sort, "_source": ["seq", "hash"]}}
 
 
 def _search(client: OpenSearch, partition: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ __all__ = [
     "Applied",
     "Hold",
     "Step",
+    "all_steps",
     "apply_holds",
     "check_hold",
     "find_hold",
@@ -197,7 +198,7 @@ def release_hold(client: OpenSearch, settings: Settings, hold_id: str, *, by: st
 
 def held(client: OpenSearch, settings: Settings) -> dict[str, tuple[str, ...]]:
     """The IDs of the holds on each held partition, by their marks and by the ledger. Raises `OpenSearchError`."""
-    return {step.partition: step.wanted for step in _looked_at(client, settings, None) if step.wanted}
+    return {step.partition: step.wanted for step in all_steps(client, settings, None) if step.wanted}
 
 
 def freed_by(client: OpenSearch, settings: Settings, hold_id: str) -> list[str]:
@@ -205,11 +206,26 @@ def freed_by(client: OpenSearch, settings: Settings, hold_id: str) -> list[str]:
     return [name for name, ids in held(client, settings).items() if ids == (hold_id,)]
 
 
+def all_steps(
+    client: OpenSearch, settings: Settings, explained: Mapping[str, Mapping[str, Any]] | None
+) -> Iterator[Step]:
+    """As `steps`, for each partition of ours, done or not.
+
+    `explained` is ISM's answer, `None` where there is no ISM or it doesn't matter.
+    """
+    every = {hold.id: hold for hold in holds(client, settings)}
+    for name, meta in metas(client, settings).items():
+        marked = tuple(sorted(meta.get("holds", ())))
+        wanted = _wanted(every, settings.index_prefix, name, marked)
+        managed = bool((explained or {}).get(name, {}).get("policy_id"))
+        yield Step(name, meta, marked, wanted, explained is not None, managed)
+
+
 def steps(client: OpenSearch, settings: Settings) -> list[Step]:
     """What must be done so that every partition is in line with the holds. Raises `OpenSearchError`."""
     ism = Ism(client)
-    managed = ism.explain(index_pattern(settings)) if ism.available() else None
-    return [step for step in _looked_at(client, settings, managed) if not step.done]
+    explained = ism.explain(index_pattern(settings)) if ism.available() else None
+    return [step for step in all_steps(client, settings, explained) if not step.done]
 
 
 def make_step(client: OpenSearch, settings: Settings, step: Step) -> None:
@@ -244,18 +260,6 @@ def apply_holds(client: OpenSearch, settings: Settings) -> Applied:
         else:
             (kept if step.wanted else released).append(step.partition)
     return Applied(tuple(kept), tuple(released), problems)
-
-
-def _looked_at(
-    client: OpenSearch, settings: Settings, explained: Mapping[str, Mapping[str, Any]] | None
-) -> Iterator[Step]:
-    """Each partition of ours; `explained` is ISM's answer, `None` where there is no ISM or it doesn't matter."""
-    every = {hold.id: hold for hold in holds(client, settings)}
-    for name, meta in metas(client, settings).items():
-        marked = tuple(sorted(meta.get("holds", ())))
-        wanted = _wanted(every, settings.index_prefix, name, marked)
-        managed = bool((explained or {}).get(name, {}).get("policy_id"))
-        yield Step(name, meta, marked, wanted, explained is not None, managed)
 
 
 def _wanted(every: Mapping[str, Hold], prefix: str, name: str, marked: Collection[str]) -> tuple[str, ...]:

@@ -27,7 +27,9 @@ CLOCK_SKEW_DAYS = 2
 
 _ADDED_BY_GET = {"policy_id", "last_updated_time", "schema_version", "error_notification"}
 _RETRY = {"count": 3, "backoff": "exponential", "delay": "1m"}
+_AT_ONCE = 100
 _ALREADY = "This index already has a policy"
+_NONE = "This index does not have a policy"
 
 
 def policy_name(settings: Settings) -> str:
@@ -117,6 +119,17 @@ class Ism:
         with translated(f"the ISM policy {name}"):
             self._call("PUT", f"policies/{name}{condition}", body)
 
+    def templates(self) -> dict[str, list[dict[str, Any]]]:
+        """The `ism_template`s of every policy, by its name. ISM lists 20 policies a page unless told otherwise."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        with translated("the ISM policies"):
+            while True:
+                answer = self._call("GET", f"policies?size={_AT_ONCE}&from={len(found)}")
+                page = {each["_id"]: each["policy"].get("ism_template") or [] for each in answer["policies"]}
+                if not page.keys() - found.keys():
+                    return found
+                found |= page
+
     def explain(self, pattern: str) -> dict[str, dict[str, Any]]:
         """What ISM says of each index of the pattern, by index.
 
@@ -148,8 +161,9 @@ class Ism:
             raise OpenSearchError(f"{index} could not be moved to the policy {name}: {', '.join(reasons)}")
 
     def remove(self, index: str) -> None:
-        """Takes the index from under its policy; nothing deletes it then."""
-        if reasons := self._refused(index, "remove", None):
+        """Takes the index from under its policy, if it has one; nothing deletes it then."""
+        reasons = self._refused(index, "remove", None)
+        if any(not reason.startswith(_NONE) for reason in reasons):
             raise OpenSearchError(f"{index} could not be taken from its policy: {', '.join(reasons)}")
 
     def _refused(self, index: str, call: str, body: Any) -> list[str]:

@@ -42,6 +42,13 @@ class Documents:
             return 404, {"_index": index, "_id": key, "found": False}
         return 200, {**found, "found": True}
 
+    def update(self, index: str, key: str) -> Answer:
+        """Of a document that isn't there; as a real cluster with the Security plugin answers, see test_immutable."""
+        must_exist(self._indices, index)
+        if self._indices[index].immutable:
+            raise error(403, "security_exception", "Index is immutable")
+        raise error(404, "document_missing_exception", f"[{key}]: document missing", index=index, shard="0")
+
     def search(self, expression: str, query: dict[str, str], body: dict[str, Any]) -> Answer:
         if query.get("ignore_unavailable") != "true":
             must_exist(self._indices, expression)

@@ -69,9 +69,8 @@ def index_call(
     if query.get("ignore_unavailable") != "true":
         must_exist(indices, expression)
     found = matching(indices, expression)
-    return (
-        _told(found, path, query) if method in {"GET", "POST"} else _changed(indices, found, method, path, body or {})
-    )
+    told = _told(found, path, query) if method in {"GET", "POST"} else None
+    return told or _changed(indices, found, method, path, body or {})
 
 
 def _told(found: list[Index], path: list[str], query: dict[str, str]) -> Answer | None:
@@ -107,6 +106,9 @@ def _changed(
             for one in found:
                 merged = one.settings | body
                 one.settings = {name: value for name, value in merged.items() if value is not None}
+        case "POST", [_, "_open"]:
+            for one in found:
+                one.open = True
         case _:
             return None
     return 200, {"acknowledged": True}
@@ -124,7 +126,7 @@ def _settings(index: Index, query: dict[str, str], names: list[str]) -> dict[str
 def _listed(found: list[Index], query: dict[str, str]) -> list[dict[str, str]]:
     rows = [
         {
-            **({"health": one.health} if one.open else {}),
+            "health": one.health,
             "status": "open" if one.open else "close",
             "index": one.name,
             "uuid": one.uuid,

@@ -174,12 +174,16 @@ class IsmStandIn:
                 return (
                     self._documents.put(index, key, query, body) if method == "PUT" else self._documents.get(index, key)
                 )
+            case [index, "_update", key]:
+                return self._documents.update(index, key)
             case [index, "_search"]:
                 return self._documents.search(index, query, body)
             case [index] if method == "PUT":
                 return self._create(index, body or {})
             case (
-                ["_cat", "indices", *_] | [_] | [_, "_mapping" | "_settings" | "_count" | "_refresh" | "_recovery", *_]
+                ["_cat", "indices", *_]
+                | [_]
+                | [_, "_mapping" | "_settings" | "_count" | "_refresh" | "_recovery" | "_open", *_]
             ):
                 answered = index_call(self.indices, method, path, query, body)
                 if answered:

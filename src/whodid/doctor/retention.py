@@ -1,0 +1,264 @@
+"""Retention: whether the policy is ours and in force, and whether each partition will go when it should.
+
+What can be mended without losing an entry has a fix: a partition is put under the policy, moved to its version, or
+held. A fix that would have ISM delete something at once is no fix: the finding says which command asks first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..entry import partition_name
+from ..opensearch.clock import cluster_now
+from ..opensearch.connection import translated
+from ..opensearch.enforcement import AHEAD, record_ahead
+from ..opensearch.holds import make_step, new_hold, set_hold
+from ..opensearch.ism import Ism, policy_body, policy_name
+from ..opensearch.partitions import creation_dates
+from ..opensearch.retention_change import Move, make_move, moves
+from ..opensearch.survey import Survey, Surveyed, deletion_days, survey
+from ..own import operator, record_operation
+from .finding import Finding, Fix, ok, problem, warning
+from .subject import Subject
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+    from ..settings import Settings
+
+__all__ = ["examine"]
+
+_OVERDUE = timedelta(days=2)
+"""So long a partition may outlive its date: ISM looks every few minutes, and retries for a while."""
+_SLACK = timedelta(days=1)
+"""An index is made as its first entry comes, which may have been recorded a while before."""
+_SET = "`whodid retention set` asks first, then does it"
+
+
+def examine(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
+    settings = subject.settings
+    found = survey(client, settings)
+    now = cluster_now(client)
+    yield from _rule(settings, client, found)
+    for one in found.partitions:
+        if one.ours:  # the area `template` tells of the others
+            told = list(_partition(settings, found, one, now))
+            yield from told
+            if all(each.severity == "ok" for each in told):
+                yield ok(one.name, _in_order(one), about=one.as_json())
+    yield from _immutable(client, found)
+
+
+def _rule(settings: Settings, client: OpenSearch, found: Survey) -> Iterator[Finding]:
+    name = policy_name(settings)
+    if not found.ism:
+        if settings.retention != "off":
+            advice = "let `whodid ship` run as a user who may delete partitions, or `whodid retention enforce` daily"
+            yield warning(
+                name, "this cluster has no Index State Management: whodid itself deletes old partitions", advice
+            )
+        return
+    if found.policy is None:
+        severity = warning if settings.retention == "off" else problem
+        yield severity(
+            name, "the cluster has no retention policy of ours: nothing deletes old entries", "run `whodid setup`"
+        )
+        return
+    kept, days = found.policy.policy, deletion_days(found.policy.policy)
+    promised = None if found.floor is None else found.floor + found.margin
+    if days != promised:
+        what = f"the policy deletes {_days(days)}, the settings want it {_days(promised)} after a partition was made"
+        short = days is not None and (promised is None or days < promised)
+        advice = f"`whodid retention set {settings.retention}` puts the settings in force"
+        yield (problem if short or promised is not None else warning)(name, what, advice)
+    elif kept != policy_body(settings, creation_dates(client, settings))["policy"]:
+        yield warning(name, "the policy in the cluster differs from the settings", "`whodid setup --dry-run` shows how")
+    else:
+        yield ok(name, f"the policy is ours, and deletes a partition {_days(days)} after it was made")
+    yield from _shadows(settings, client, kept)
+
+
+def _days(number: int | None) -> str:
+    return "never" if number is None else f"{number} days"
+
+
+def _shadows(settings: Settings, client: OpenSearch, kept: Mapping[str, object]) -> Iterator[Finding]:
+    """A new partition takes the policy whose template has the highest priority."""
+    name = policy_name(settings)
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    next_one = partition_name(settings.index_prefix, settings.partition, stamp)
+    priorities = {
+        policy: max((each.get("priority", 0) for each in templates if _matches(each, next_one)), default=None)
+        for policy, templates in Ism(client).templates().items()
+    }
+    ours = priorities.get(name)
+    if ours is None:
+        yield problem(
+            name, f"its ism_template does not match {next_one}: new partitions get no policy", "run `whodid setup`"
+        )
+        return
+    for other, priority in priorities.items():
+        if other != name and priority is not None and priority > ours:
+            what = f"takes new partitions before our policy {name}: priority {priority} over {ours} for {next_one}"
+            yield problem(other, what, "lower the priority of its ism_template below ours, or narrow its patterns")
+
+
+def _matches(template: Mapping[str, list[str]], name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in template.get("index_patterns", ()))
+
+
+def _partition(settings: Settings, found: Survey, one: Surveyed, now: datetime) -> Iterator[Finding]:
+    about = one.as_json()
+    if not one.open:
+        what = "is closed: its entries are not found, and those that belong into it wait"
+        fix = Fix(f"open {one.name}", lambda client: _open(client, one.name))
+        yield problem(one.name, what, f"open it: POST /{one.name}/_open", about=about, fix=fix)
+    elif one.health == "red":
+        what = "is red: a shard is missing, and its entries are not found as a whole"
+        yield problem(one.name, what, "see GET _cluster/allocation/explain; a snapshot may bring it back", about=about)
+    if one.hold and not one.hold.done:
+        what = f"should be {one.hold}, and is not" + (": ISM may delete it" if one.hold.managed else "")
+        fix = Fix(f"{one.name} {one.hold}", lambda client: make_step(client, settings, one.hold))  # type: ignore[arg-type]
+        yield problem(one.name, what, "`whodid doctor --fix`, or `whodid setup`", about=about, fix=fix)
+    if one.held:
+        return
+    back = one.record is not None and one.record.state == "deleted" and one.record.uuid != one.uuid
+    due = one.goes is not None and one.goes <= now
+    if (one.restored or back) and due and not (one.job and one.job.stuck):
+        what = "was restored from a snapshot and keeps its age: it is past its time, and deleted within minutes"
+        yield problem(
+            one.name, what, "hold it for as long as it is needed", about=about, fix=_hold(settings, one, "restored")
+        )
+        return
+    yield from _job(settings, found, one, now)
+    yield from _dates(settings, found, one, now)
+
+
+def _job(settings: Settings, found: Survey, one: Surveyed, now: datetime) -> Iterator[Finding]:
+    """What is wrong with ISM's job."""
+    if one.job is None or found.policy is None:
+        return
+    name, about = policy_name(settings), one.as_json()
+    move = next(iter(moves([one.job], name, found.policy, found.policy.policy)), None)
+    if move is None:
+        return
+    if move.kind == "leave":
+        advice = f"`whodid retention set {settings.retention} --take-over` moves it"
+        yield problem(one.name, f"is {move.why}, which says when it is deleted", advice, about=about)
+        return
+    what = {
+        "attach": "is under no policy: nothing deletes it",
+        "restart": f"has a job that has given up: {move.why}",
+        "change": "runs an old version of the policy",
+    }[move.kind]
+    days = deletion_days(found.policy.policy)
+    if "immutable" in what.lower():
+        yield problem(one.name, what, _IMMUTABLE, about=about)
+    elif days is not None and one.created + timedelta(days=days) <= now:
+        ended = f"; under it, its {one.entries:,} entries would be deleted within minutes"
+        yield problem(one.name, what + ended, f"{_SET}: `whodid retention set {settings.retention}`", about=about)
+    else:
+        fix = Fix(f"put {one.name} under {name}", partial(_move, move=move, policy=name))
+        yield problem(one.name, what, "`whodid doctor --fix` puts it right", about=about, fix=fix)
+
+
+def _move(client: OpenSearch, *, move: Move, policy: str) -> None:
+    make_move(Ism(client), move, policy)
+
+
+def _dates(settings: Settings, found: Survey, one: Surveyed, now: datetime) -> Iterator[Finding]:
+    """Whether it goes too early, too late, or should be gone; and whether that will be on record."""
+    if one.goes is None or found.floor is None:
+        return
+    about = one.as_json()
+    last = datetime.fromisoformat(one.last) if one.last and now >= one.end + _OVERDUE else one.end
+    floor = last + timedelta(days=found.floor)
+    if one.goes < floor:
+        yield _too_early(settings, found, one, floor)
+    elif now > one.goes + _OVERDUE:
+        why = (one.job.message if one.job else "") or "nobody has deleted it"
+        advice = "see why ISM does not" if found.ism else "run `whodid retention enforce` as an administrator"
+        yield problem(one.name, f"should be gone since {one.goes:%Y-%m-%d}: {why}", advice, about=about)
+    elif one.first and one.goes > (ceiling := _ceiling(found, one)) + _SLACK:
+        late = (one.goes - ceiling).days
+        what = f"lives until {one.goes:%Y-%m-%d}, {late} days longer than promised: it was made late"
+        advice = "nothing is lost; if it must go earlier, delete it yourself once it may"
+        yield warning(one.name, what, advice, about=about)
+    elif found.ism and one.goes - AHEAD <= now and not (one.record and one.record.uuid == one.uuid):
+        what = f"goes on {one.goes:%Y-%m-%d}, and what it holds is not on record"
+        fix = Fix(f"record what {one.name} holds", lambda client: _record(client, settings))
+        yield warning(one.name, what, "run `whodid retention enforce` daily", about=about, fix=fix)
+
+
+def _ceiling(found: Survey, one: Surveyed) -> datetime:
+    return datetime.fromisoformat(one.first) + timedelta(days=(found.floor or 0) + found.margin)
+
+
+def _too_early(settings: Settings, found: Survey, one: Surveyed, floor: datetime) -> Finding:
+    what = f"would be deleted on {one.goes:%Y-%m-%d}, though it has entries that must live until {floor:%Y-%m-%d}"
+    about = one.as_json()
+    days = deletion_days(found.policy.policy) if found.policy else None
+    if days is not None and found.floor is not None and days < found.floor + found.margin:
+        advice = f"`whodid retention set {settings.retention}`, which is longer than the policy; or hold it"
+        return problem(one.name, what, advice, about=about)
+    moves_on = one.job is not None and one.job.policy_id == policy_name(settings)
+    if moves_on and (days is None or one.created + timedelta(days=days) >= floor):
+        return problem(one.name, what, "the policy in force would keep it: move it to that version", about=about)
+    fix = _hold(settings, one, f"must live until {floor:%Y-%m-%d}")
+    return problem(one.name, what, "hold it until then", about=about, fix=fix)
+
+
+def _hold(settings: Settings, one: Surveyed, why: str) -> Fix:
+    def make(client: OpenSearch) -> None:
+        hold = new_hold(f"whodid doctor: {why}", operator(), partitions=[one.name])
+        details = {"reason": hold.reason, "partitions": list(hold.partitions)}
+        record_operation(settings, "audit_log_hold_set", hold.id, details)
+        set_hold(client, settings, hold)
+
+    return Fix(f"hold {one.name} ({why})", make)
+
+
+def _open(client: OpenSearch, name: str) -> None:
+    with translated(f"opening {name}"):
+        client.indices.open(index=name)
+
+
+def _record(client: OpenSearch, settings: Settings) -> None:
+    record_ahead(client, settings)
+
+
+_IMMUTABLE = (
+    "take the partitions out of plugins.security.compliance.immutable_indices in opensearch.yml: while they are in it, "
+    "nothing can delete them, ISM neither"
+)
+
+
+def _immutable(client: OpenSearch, found: Survey) -> Iterator[Finding]:
+    """Asked by an update of a document that isn't there, which makes nothing: of what is immutable it is refused."""
+    from opensearchpy import NotFoundError, OpenSearchException
+
+    one = next((one for one in reversed(found.partitions) if one.ours and one.open and one.health != "red"), None)
+    if one is None:
+        return
+    try:
+        client.update(index=one.name, id="whodid-doctor-asks", body={"doc": {}})
+    except NotFoundError:
+        return
+    except OpenSearchException as error:
+        if "immutable" in str(error).lower():
+            yield problem(one.name, "is immutable: retention can't delete it", _IMMUTABLE)
+
+
+def _in_order(one: Surveyed) -> str:
+    parts = [f"{one.entries:,} entries" + (f" of {one.first[:10]} to {one.last[:10]}" if one.first else "")]
+    if one.job and one.job.policy_id:
+        version = f" version {one.job.version[0]}" if one.job.version else ", not run yet"
+        parts.append(f"under {one.job.policy_id}{version}" + (f", state {one.job.state}" if one.job.state else ""))
+    if one.hold and one.hold.wanted:
+        parts.append(f"held by {', '.join(one.hold.wanted)}")
+    parts.append(f"goes on {one.goes:%Y-%m-%d}" if one.goes else "is kept")
+    return "; ".join(parts)
