@@ -199,7 +199,7 @@ def test_a_template_that_is_missing_differs_or_is_shadowed_is_told(place: Corner
     ours = index_template(place.settings, sort=restores_sorted(place.client))
     assert templates(place) == [("ok", "the index template is ours")]
     put(name=name, body={**ours, "priority": 400})
-    assert templates(place) == [("warning", "the index template differs in priority")]
+    assert templates(place) == [("warning", "the index template was changed by hand, and differs in priority")]
     put(name=name, body={**ours, "template": {**ours["template"], "mappings": {"dynamic": "strict"}}})
     assert templates(place) == [
         ("problem", "the index template has another mapping: new partitions may refuse entries")

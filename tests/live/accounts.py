@@ -31,7 +31,7 @@ def secured_corner(node: SecuredNode, folder: Path) -> Iterator[Corner]:
             for name in users:
                 if name.startswith(place.settings.index_prefix):
                     _security(place.client, "DELETE", f"internalusers/{name}")
-            for name in roles(place.settings):
+            for name in roles(place.settings).keys() & _security(place.client, "GET", "roles").keys():
                 _security(place.client, "DELETE", f"roles/{name}")
 
 

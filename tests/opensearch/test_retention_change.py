@@ -169,7 +169,7 @@ def test_a_policy_that_somebody_changes_meanwhile_is_replaced_once_more(
         if len(meddled) < meddles:
             meddled.append(name)
             assert found
-            self.put_policy(name, {"policy": {**found.policy, "description": f"meddled {len(meddled)}"}}, found)
+            self.put_policy(name, {"policy": {**found.policy, "description": f"whodid: meddled {len(meddled)}"}}, found)
         return found
 
     monkeypatch.setattr(Ism, "policy", look_and_meddle)

@@ -33,6 +33,7 @@ _COMMANDS = {
     "ship": "ship",
     "status": "status",
     "tail": "search",
+    "teardown": "teardown",
     "verify": "verify",
     "web": "web",
 }

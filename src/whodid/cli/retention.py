@@ -93,13 +93,14 @@ setup` sets it back.""",
 )
 @click.argument("age")
 @click.option("--take-over", is_flag=True, help="Also move partitions that are under another policy.")
+@click.option("--force", is_flag=True, help="Overwrite the policy though somebody changed it by hand.")
 @click.option(
     "--timeout", type=click.FloatRange(0), default=1200.0, show_default=True, help="Seconds to follow; 0 doesn't."
 )
 @yes_option
 @json_option
 @click.pass_obj
-def set_(settings: Settings, age: str, take_over: bool, timeout: float, yes: bool, as_json: bool) -> None:
+def set_(settings: Settings, age: str, take_over: bool, force: bool, timeout: float, yes: bool, as_json: bool) -> None:
     """Change how long entries are kept, such as 400d, or off."""
     from ..opensearch.clock import cluster_now
     from ..opensearch.connection import connect
@@ -116,6 +117,7 @@ def set_(settings: Settings, age: str, take_over: bool, timeout: float, yes: boo
         client,
         wanted,
         take_over=take_over,
+        force=force,
         tries=int(timeout / _PAUSE) + 1,
         pause=lambda: time.sleep(_PAUSE),
         on_progress=_Progress(),

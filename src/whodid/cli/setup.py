@@ -24,17 +24,25 @@ _DONE = {"create": "created", "update": "updated", "unchanged": "unchanged", "un
 Examples:
   whodid setup --dry-run          show what would change; exit 1 when something would
   whodid setup                    make it so; running it again changes nothing
+  whodid setup --force            also overwrite what somebody changed by hand since
   whodid setup --retention 400d --partition month
   whodid setup --dashboards https://dashboards.example:5601 --dashboards-tenant global"""
 )
 @click.option("--dry-run", is_flag=True, help="Show the differences and change nothing.")
 @click.option("--dashboards", metavar="URL", help="Also install searches, charts and an overview in this Dashboards.")
 @click.option("--dashboards-tenant", metavar="NAME", help="Tenant of Dashboards they belong to, such as global.")
+@click.option("--force", is_flag=True, help="Overwrite what was changed by hand since the last setup.")
 @yes_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a change.")
 @click.pass_obj
 def setup(
-    settings: Settings, dry_run: bool, dashboards: str | None, dashboards_tenant: str | None, yes: bool, as_json: bool
+    settings: Settings,
+    dry_run: bool,
+    dashboards: str | None,
+    dashboards_tenant: str | None,
+    force: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Install index template, retention policy and roles, and a dashboard."""
     from ..opensearch.connection import connect
@@ -46,12 +54,16 @@ def setup(
     if dashboards:
         changes += _dashboards(dashboards, dashboards_tenant or "", settings)
     if not dry_run:
-        confirm("; ".join(change.loses for change in changes if change.loses), yes)
+        meant = (change for change in changes if force or not change.by_hand)
+        confirm("; ".join(change.loses for change in meant if change.loses), yes)
+    left = False
     for change in changes:
-        if not dry_run:
+        made = not dry_run and (force or not change.by_hand)
+        if made:
             apply((change,))
-        _print(change, dry_run, as_json)  # at once: should the next one fail, it is known what was made
-    sys.exit(1 if dry_run and any(change.kind in {"create", "update"} for change in changes) else 0)
+        left = left or (not made and change.kind in {"create", "update"})
+        _print(change, made, as_json)  # at once: should the next one fail, it is known what was made
+    sys.exit(1 if left else 0)
 
 
 def _dashboards(url: str, tenant: str, settings: Settings) -> tuple[Change, ...]:
@@ -60,14 +72,17 @@ def _dashboards(url: str, tenant: str, settings: Settings) -> tuple[Change, ...]
     return plan(Dashboards(url, settings, tenant), settings)
 
 
-def _print(change: Change, dry_run: bool, as_json: bool) -> None:
+def _print(change: Change, made: bool, as_json: bool) -> None:
     if as_json:
-        about = {name: getattr(change, name) for name in ("what", "kind", "difference", "note", "loses")}
-        click.echo(json.dumps({**about, "applied": not dry_run}))
+        about = {name: getattr(change, name) for name in ("what", "kind", "by_hand", "difference", "note", "loses")}
+        click.echo(json.dumps({**about, "applied": made}))
         return
-    done = f"to {change.kind}" if dry_run and change.kind in {"create", "update"} else _DONE[change.kind]
+    differs = change.kind in {"create", "update"}
+    done = _DONE[change.kind] if made or not differs else f"to {change.kind}"
     click.echo(f"{change.what}: {done}" + (f" ({change.note})" if change.note else ""))
-    if dry_run and change.difference:
-        click.echo(change.difference)
-    if dry_run and change.loses:
-        click.echo(change.loses)
+    if differs and not made:
+        if change.by_hand:
+            click.echo("changed by hand since `whodid setup`: it stays so, unless --force overwrites it")
+        for text in (change.difference, change.loses):
+            if text:
+                click.echo(text)

@@ -11,7 +11,7 @@ from ..entry import FIELDS, partition_name
 from ..errors import NotAuthorized
 from ..opensearch.connection import translated
 from ..opensearch.features import restores_sorted
-from ..opensearch.template import MARK, index_pattern, index_template, template_name
+from ..opensearch.template import MARK, index_pattern, index_template, template_by_hand, template_name
 from .finding import Finding, ok, problem, warning
 from .subject import Subject
 
@@ -60,7 +60,8 @@ def _differences(settings: Settings, name: str, stored: Mapping[str, Any]) -> It
     if inner.get("settings") != wanted["template"]["settings"]:
         differing.append("settings")
     if differing:
-        yield warning(name, f"the index template differs in {', '.join(differing)}", advice)
+        who = "was changed by hand, and differs" if template_by_hand(stored) else "differs"
+        yield warning(name, f"the index template {who} in {', '.join(differing)}", advice)
     elif inner.get("mappings") == wanted["template"]["mappings"]:
         yield ok(name, "the index template is ours")
 

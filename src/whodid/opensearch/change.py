@@ -21,16 +21,18 @@ class Change:
     note: str = ""
     loses: str = ""
     """Which entries the change would delete; a person is asked first."""
+    by_hand: bool = False
+    """Whether somebody changed it since `whodid setup` made it: it is overwritten only with `--force`."""
     make: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
 
-def compared(what: str, stored: Any, wanted: Any, make: Callable[[], None]) -> Change:
+def compared(what: str, stored: Any, wanted: Any, make: Callable[[], None], *, by_hand: bool = False) -> Change:
     """The change that makes `stored` (`None`: nothing there) into `wanted`."""
     if stored == wanted:
         return Change(what, "unchanged")
     old, new = (_lines(value) if value is not None else [] for value in (stored, wanted))
     difference = "\n".join(difflib.unified_diff(old, new, "in the cluster", "wanted", lineterm="", n=2))
-    return Change(what, "update" if stored is not None else "create", difference, make=make)
+    return Change(what, "update" if stored is not None else "create", difference, by_hand=by_hand, make=make)
 
 
 def _lines(value: Any) -> list[str]:

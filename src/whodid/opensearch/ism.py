@@ -14,16 +14,20 @@ from ..entry import partition_end, partition_start
 from ..errors import OpenSearchError
 from ..settings import Settings, retention_days
 from .connection import is_missing_plugin, translated
+from .drift import OWNER, changed_by_hand, signed
 from .template import index_pattern
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["CLOCK_SKEW_DAYS", "Ism", "StoredPolicy", "margin_days", "policy_body", "policy_name"]
+__all__ = ["CLOCK_SKEW_DAYS", "Ism", "StoredPolicy", "margin_days", "policy_body", "policy_by_hand", "policy_name"]
 
 _PARTITION_DAYS = {"month": 31, "week": 7, "day": 1}
 CLOCK_SKEW_DAYS = 2
 """By how much the clocks of those who record and of the cluster may differ."""
+
+_SIGNED_AT = ("description",)
+"""Where the policy carries its fingerprint."""
 
 _ADDED_BY_GET = {"policy_id", "last_updated_time", "schema_version", "error_notification"}
 _RETRY = {"count": 3, "backoff": "exponential", "delay": "1m"}
@@ -61,15 +65,32 @@ def policy_body(settings: Settings, partitions: Iterable[str] = ()) -> dict[str,
     if days is not None:
         age = f"{days + margin_days(settings, partitions)}d"
         transitions.append({"state_name": "delete", "conditions": {"min_index_age": age}})
-        states.append({"name": "delete", "actions": [{"retry": _RETRY, "delete": {}}], "transitions": []})
-    return {
-        "policy": {
-            "description": f"whodid: audit entries live {settings.retention}, counted from their partition's end",
-            "default_state": "live",
-            "states": states,
-            "ism_template": [{"index_patterns": [index_pattern(settings)], "priority": 500}],
-        }
+        states.append(
+            {"name": "delete", "actions": [*_kept(settings), {"retry": _RETRY, "delete": {}}], "transitions": []}
+        )
+    policy = {
+        "description": f"{OWNER}audit entries live {settings.retention}, counted from their partition's end",
+        "default_state": "live",
+        "states": states,
+        "ism_template": [{"index_patterns": [index_pattern(settings)], "priority": 500}],
     }
+    return {"policy": signed(policy, *_SIGNED_AT)}
+
+
+def policy_by_hand(stored: StoredPolicy | None) -> bool:
+    """Whether somebody changed the policy since whodid made it."""
+    if stored is None:
+        return False
+    ours = str(stored.policy.get("description")).startswith(OWNER)
+    return changed_by_hand(stored.policy, *_SIGNED_AT, ours=ours)
+
+
+def _kept(settings: Settings) -> list[dict[str, Any]]:
+    """The action that keeps a partition in a snapshot first, if a repository is set; ISM adds the time to its name."""
+    if not settings.snapshot_repository:
+        return []
+    snapshot = {"repository": settings.snapshot_repository, "snapshot": "{{ctx.index}}"}
+    return [{"retry": _RETRY, "snapshot": snapshot}]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +139,11 @@ class Ism:
         condition = f"?if_seq_no={known.seq_no}&if_primary_term={known.primary_term}" if known else ""
         with translated(f"the ISM policy {name}"):
             self._call("PUT", f"policies/{name}{condition}", body)
+
+    def delete_policy(self, name: str) -> None:
+        """Indices under it go on with the version they have."""
+        with translated(f"the ISM policy {name}"):
+            self._call("DELETE", f"policies/{name}")
 
     def templates(self) -> dict[str, list[dict[str, Any]]]:
         """The `ism_template`s of every policy, by its name. ISM lists 20 policies a page unless told otherwise."""

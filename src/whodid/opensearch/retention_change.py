@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import OpenSearchError
 from ..settings import Settings, retention_days
 from .holds import apply_holds, held
-from .ism import Ism, StoredPolicy, margin_days, policy_body, policy_name
+from .ism import Ism, StoredPolicy, margin_days, policy_body, policy_by_hand, policy_name
 from .managed import Managed, managed
 from .partitions import creation_dates, entry_count
 from .retention import retention_in_force
@@ -128,6 +128,7 @@ def set_retention(
     settings: Settings,
     *,
     take_over: bool = False,
+    force: bool = False,
     tries: int,
     pause: Callable[[], None],
     on_progress: Callable[[int, int], None] = lambda running, total: None,
@@ -135,7 +136,8 @@ def set_retention(
     """Puts the retention of the settings in force, and follows until each partition runs it.
 
     `explain` is asked `tries` times at most, with a `pause` in between; `on_progress` gets how many run it, and of how
-    many. Raises `OpenSearchError` where the cluster has no ISM, or the policy can't be stored.
+    many. Raises `OpenSearchError` where the cluster has no ISM, or the policy can't be stored; unless `force`, also
+    when somebody changed the policy by hand.
     """
     ism, name = Ism(client), policy_name(settings)
     if not ism.available():
@@ -147,7 +149,7 @@ def set_retention(
     applied = apply_holds(client, settings)  # first: what is held must not be moved
     report = Report(problems={index: f"held, but {why}" for index, why in applied.problems.items()})
     on_hold = held(client, settings)
-    stored = _store(ism, name, wanted)
+    stored = _store(ism, name, wanted, force)
     found = moves(_indices(ism, settings, on_hold), name, stored, wanted["policy"], take_over=take_over)
     for move in found:
         try:
@@ -158,12 +160,17 @@ def set_retention(
     return report
 
 
-def _store(ism: Ism, name: str, wanted: dict[str, Any]) -> StoredPolicy:
+def _store(ism: Ism, name: str, wanted: dict[str, Any], force: bool) -> StoredPolicy:
     """The policy as the cluster has it then; one that somebody else changes meanwhile is replaced once more."""
     for last in (False, True):
         stored = ism.policy(name)
         if stored is not None and stored.policy == wanted["policy"]:
             return stored
+        if policy_by_hand(stored) and not force:
+            raise OpenSearchError(
+                f"the policy {name} was changed by hand since whodid made it: `whodid setup --dry-run` shows how, and "
+                "--force overwrites it"
+            )
         try:
             ism.put_policy(name, wanted, stored)
         except OpenSearchError as error:

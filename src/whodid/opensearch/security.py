@@ -17,19 +17,21 @@ aggregations, which give out whole entries of others, nor to suggesters (docs/se
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NotAuthorized
+from ..errors import NotAuthorized, OpenSearchError
 from ..settings import Settings
 from .change import Change, compared
 from .connection import is_missing_plugin, translated
+from .drift import OWNER, changed_by_hand, signed
 from .ledger import ledger_name
 from .template import index_pattern
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["plan_roles", "role_name", "roles"]
+__all__ = ["delete_role", "plan_roles", "role_by_hand", "role_name", "roles", "stored_role"]
 
 _OF_ONE_ORGANIZATION = json.dumps(
     {"term": {"organization_id": "${attr.internal.organization_id}"}}, separators=(",", ":")
@@ -117,38 +119,69 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
             ),
         ),
     }
-    return {role_name(settings, kind): body for kind, body in bodies.items()}
+    return {role_name(settings, kind): signed(body, "description") for kind, body in bodies.items()}
 
 
 def plan_roles(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
     """What differs from the roles above. Raises `OpenSearchError`, but not for a user who may not manage roles."""
-    from opensearchpy import NotFoundError, RequestError
-
     changes = []
     for name, wanted in roles(settings).items():
         try:
-            with translated(f"the role {name}"):
-                try:
-                    stored = _call(client, "GET", name)[name]
-                except NotFoundError:
-                    stored = None
-                except RequestError as error:
-                    if is_missing_plugin(error):
-                        return (Change("roles", "unavailable", note="this cluster has no Security plugin"),)
-                    raise
+            stored = _stored(client, name)
+        except _NoPlugin:
+            return (Change("roles", "unavailable", note="this cluster has no Security plugin"),)
         except NotAuthorized:
             note = "this user may not manage roles: let an administrator of the cluster run the setup once"
             return (Change("roles", "unavailable", note=note),)
-        changes.append(_change(client, name, stored, wanted))
+        known = stored and {key: stored.get(key) for key in wanted}
+        by_hand = stored is not None and role_by_hand(stored)
+        make = partial(_put, client, name, wanted)
+        changes.append(compared(f"role {name}", known, wanted, make, by_hand=by_hand))
     return tuple(changes)
 
 
-def _change(client: OpenSearch, name: str, stored: dict[str, Any] | None, wanted: dict[str, Any]) -> Change:
-    def make() -> None:
-        with translated(f"the role {name}"):
-            _call(client, "PUT", name, wanted)
+def stored_role(client: OpenSearch, name: str) -> dict[str, Any] | None:
+    """The role as the cluster has it; `None` where there is none, or no Security plugin. Raises `OpenSearchError`."""
+    try:
+        return _stored(client, name)
+    except _NoPlugin:
+        return None
 
-    return compared(f"role {name}", stored and {key: stored.get(key) for key in wanted}, wanted, make)
+
+def role_by_hand(stored: dict[str, Any]) -> bool:
+    """Whether somebody changed the role since `whodid setup` made it, or somebody else made it."""
+    known = {name: stored.get(name) for name in _role("", [], "", [])}
+    return changed_by_hand(known, "description", ours=str(known["description"]).startswith(OWNER))
+
+
+def delete_role(client: OpenSearch, name: str) -> None:
+    """Raises `OpenSearchError`."""
+    with translated(f"the role {name}"):
+        _call(client, "DELETE", name)
+
+
+class _NoPlugin(OpenSearchError):
+    """The cluster has no Security plugin."""
+
+
+def _stored(client: OpenSearch, name: str) -> dict[str, Any] | None:
+    from opensearchpy import NotFoundError, RequestError
+
+    with translated(f"the role {name}"):
+        try:
+            found: dict[str, Any] = _call(client, "GET", name)[name]
+        except NotFoundError:
+            return None
+        except RequestError as error:
+            if is_missing_plugin(error):
+                raise _NoPlugin("this cluster has no Security plugin") from error
+            raise
+    return found
+
+
+def _put(client: OpenSearch, name: str, wanted: dict[str, Any]) -> None:
+    with translated(f"the role {name}"):
+        _call(client, "PUT", name, wanted)
 
 
 def _role(
@@ -165,7 +198,7 @@ def _role(
     if only:
         of_index["dls"] = only
     return {
-        "description": f"whodid: {description}",
+        "description": f"{OWNER}{description}",
         "cluster_permissions": cluster,
         "index_permissions": [of_index, *([_of_index(*ledger)] if ledger else [])],
         "tenant_permissions": [],

@@ -19,12 +19,12 @@ from .clock import cluster_now
 from .connection import translated
 from .features import codec, restores_sorted
 from .holds import held, make_step, steps
-from .ism import Ism, policy_body, policy_name
+from .ism import Ism, policy_body, policy_by_hand, policy_name
 from .managed import managed
 from .partitions import creation_dates
 from .retention_change import Move, doomed, in_words, make_move, moves
 from .security import plan_roles
-from .template import FIELD_TYPES, MARK, index_pattern, index_template, template_name
+from .template import FIELD_TYPES, MARK, as_made, index_pattern, index_template, template_by_hand, template_name
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
@@ -83,9 +83,9 @@ def _template(client: OpenSearch, settings: Settings) -> Change:
         with translated(f"the index template {name}"):
             client.indices.put_index_template(name=name, body=wanted)
 
-    # What else is set counts too (`data_stream`, say); what GET adds of its own is empty.
-    known = {key: value for key, value in stored.items() if key in wanted or value} if stored else None
-    return compared(f"index template {name}", known, wanted, make)
+    known = as_made(stored) if stored else None  # what else is set counts too: `data_stream`, say
+    by_hand = stored is not None and template_by_hand(stored)
+    return compared(f"index template {name}", known, wanted, make, by_hand=by_hand)
 
 
 def _partitions(client: OpenSearch, mappings: Mapping[str, Any]) -> tuple[Change, ...]:
@@ -129,7 +129,9 @@ def _retention(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
     def make() -> None:
         ism.put_policy(name, wanted, stored)
 
-    policy = compared(f"ISM policy {name}", stored and stored.policy, wanted["policy"], make)
+    policy = compared(
+        f"ISM policy {name}", stored and stored.policy, wanted["policy"], make, by_hand=policy_by_hand(stored)
+    )
     if policy.kind != "unchanged":
         policy = replace(policy, loses=in_words(doomed(client, settings, cluster_now(client))))
     on_hold = held(client, settings)
