@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,7 +37,8 @@ class IsmStandIn:
     """Time is `now` (ms) and moves by `advance` alone; then ISM sweeps, and each job runs once.
 
     `lazy` leaves jobs as they are, so that a test can let them `run` one by one. `refuse_add` is the reason for which
-    every `add` fails. `writes` are the requests that would change something.
+    every `add` fails. `on_delete` is told of each index that ISM deletes. `writes` are the requests that
+    would change something.
     """
 
     def __init__(self, *, plugin: bool = True) -> None:
@@ -51,6 +53,7 @@ class IsmStandIn:
         self._documents = Documents(self.indices)
         self.refuse_add = ""
         self.writes: list[str] = []
+        self.on_delete: Callable[[Index], None] = lambda index: None
         stand_in = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -129,6 +132,7 @@ class IsmStandIn:
             index = self.indices[name]
             index.run(self.policies.stored.get(index.job.policy_id) if index.job else None, self.now)
             if index.gone:
+                self.on_delete(index)
                 del self.indices[name]
 
     def _job(self, name: str) -> Job:
