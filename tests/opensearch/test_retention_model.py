@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from opensearchpy import OpenSearch
@@ -33,6 +33,8 @@ from whodid.opensearch.template import MARK
 from whodid.settings import Settings, retention_days
 
 DAY = 86_400
+_UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
+"""Steps that fail are told as they were found: to make them fewer takes minutes."""
 
 
 class RetentionMachine(RuleBasedStateMachine):
@@ -174,7 +176,11 @@ def test_no_sequence_of_commands_deletes_an_entry_before_its_time() -> None:
     run_state_machine_as_test(
         RetentionMachine,
         settings=settings(
-            max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=40,
+            stateful_step_count=20,
+            phases=_UNSHRUNK,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )
 
