@@ -86,6 +86,16 @@ def test_a_hold_over_days_reaches_partitions_that_are_made_later(cluster: IsmSta
     assert partitions(cluster) == [december]
 
 
+def test_a_partition_that_ism_has_not_seen_yet_is_held_too(cluster: IsmStandIn, client: OpenSearch) -> None:
+    cluster.lazy = True
+    cluster.now += 1000
+    cluster.create_index("whodid-audit-2026.12", mark=MARK, entries=1)
+    set_hold(client, SETTINGS, new_hold("case", "alice", partitions=["whodid-audit-2026.12"]))
+    cluster.lazy = False
+    pass_years(cluster, 2)
+    assert partitions(cluster) == ["whodid-audit-2026.12"]
+
+
 def test_a_hold_ends_only_with_the_last_that_covers_a_partition(cluster: IsmStandIn, client: OpenSearch) -> None:
     first = new_hold("one", "alice", partitions=[OCTOBER])
     second = new_hold("two", "alice", since=datetime(2026, 9, 1, tzinfo=UTC), until=datetime(2026, 10, 2, tzinfo=UTC))
