@@ -16,7 +16,11 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from tests.live.corner import Corner, corner, eventually
+from whodid.doctor import Subject, examine
+from whodid.opensearch.enforcement import record_ahead
+from whodid.opensearch.holds import new_hold, release_hold, set_hold
 from whodid.opensearch.ism import Ism, policy_body, policy_name
+from whodid.opensearch.partitions import creation_dates
 from whodid.opensearch.retention import retention_in_force
 from whodid.opensearch.retention_change import set_retention
 from whodid.opensearch.setup import plan
@@ -139,3 +143,53 @@ def test_a_partition_past_its_age_is_really_deleted(place: Corner) -> None:
     assert ism.explain(pattern)
     assert eventually(lambda: not ism.explain(pattern), 1500)
     assert not place.client.indices.exists(index=pattern, params={"allow_no_indices": "false"})
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("quick_jobs")
+def test_what_is_held_is_left_alone_by_a_real_ism(place: Corner) -> None:
+    """Through a policy that would delete it after a minute, a sweep, and a change of retention."""
+    place.set_up()
+    place.record(1)
+    place.ship()
+    _managed(place)
+    [name] = creation_dates(place.client, place.settings)
+    hold = new_hold("case 4711", "alice", partitions=[name])
+    assert set_hold(place.client, place.settings, hold).problems == {}
+    ism, policy = Ism(place.client), policy_name(place.settings)
+    body = policy_body(place.settings)
+    body["policy"]["states"][0]["transitions"][0]["conditions"]["min_index_age"] = "1m"
+    ism.put_policy(policy, body, ism.policy(policy))
+    threading.Event().wait(_SWEEP_SECONDS)
+    assert ism.explain(name)[name].get("policy_id") is None
+    assert set_retention(place.client, place.settings, tries=60, pause=_pause, force=True).running == []
+    place.set_up()
+    [shown] = retention_in_force(place.client, place.settings).partitions
+    assert (shown.holds, shown.problem) == ((hold.id,), "")
+    assert release_hold(place.client, place.settings, hold.id, by="bob", reason="closed").released == (name,)
+    assert _managed(place)["policy_id"] == policy
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("quick_jobs")
+def test_no_sequence_of_commands_has_a_real_ism_delete_an_entry_before_its_time(place: Corner) -> None:
+    """The short form of tests/opensearch/test_retention_model.py."""
+    place.set_up()
+    place.record(3)
+    place.ship()
+    _managed(place)
+    for retention in ("1d", "off", "400d", "7d"):
+        wanted = replace(place.settings, retention=retention)
+        assert set_retention(place.client, wanted, tries=600, pause=_pause).problems == {}
+        [name] = creation_dates(place.client, wanted)
+        hold = new_hold("case", "alice", partitions=[name])
+        assert set_hold(place.client, wanted, hold).problems == {}
+        assert release_hold(place.client, wanted, hold.id, by="bob", reason="r").problems == {}
+        ism = Ism(place.client)
+        ism.remove(name)
+        for finding in examine(Subject(wanted, environ={}, timeout=20.0), ["retention"]):
+            if finding.fix:
+                finding.fix.make(place.client)
+        assert _managed(place)["policy_id"] == policy_name(wanted)
+        assert record_ahead(place.client, wanted) == []
+    assert len(place.stored()) == 3

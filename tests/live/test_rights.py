@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -20,10 +21,19 @@ from tests.live.corner import Corner
 from tests.live.rights import ATTEMPTS, KINDS, OURS, ROLES, THEIRS, Attempt
 from tests.opensearch_node import SecuredNode
 from whodid.client import AuditClient
+from whodid.doctor import Subject, examine
+from whodid.entry import ZERO_HASH, document_id
 from whodid.errors import NotAuthorized
 from whodid.follow import follow_stored
+from whodid.integrity import entry_hash
 from whodid.opensearch.bulk import send_bulk
 from whodid.opensearch.connection import connect
+from whodid.opensearch.destruction import destructions
+from whodid.opensearch.enforcement import destroy, expired
+from whodid.opensearch.holds import new_hold, release_hold, set_hold
+from whodid.opensearch.journals import stored_journals
+from whodid.opensearch.ledger import Ledger
+from whodid.opensearch.partitions import creation_dates
 from whodid.opensearch.retention import retention_in_force
 from whodid.opensearch.security import role_name
 from whodid.opensearch.setup import apply, plan
@@ -214,6 +224,92 @@ def test_what_a_writer_overwrote_shows_in_verify(cluster: Cluster) -> None:
             cluster.place.client.transport.perform_request("PUT", path, body=entry)
             cluster.place.refresh()
     assert ("altered", entry["seq"]) in {(finding.kind, finding.seq) for finding in found}
+
+
+def test_what_a_stolen_writer_password_makes_and_what_shows_it(secured_node: SecuredNode, tmp_path: Path) -> None:
+    """docs/security.md has the table."""
+    with secured_corner(secured_node, tmp_path) as place:
+        entries = place.record(3)
+        place.ship()
+        thief = connect(
+            replace(
+                place.settings,
+                opensearch_user=account(place, "writer"),
+                opensearch_password=PASSWORD,
+                opensearch_password_file="",
+            )
+        )
+        [index] = place.client.indices.get(index=f"{place.settings.index_prefix}-2*")
+
+        def shown() -> set[tuple[str, int]]:
+            place.refresh()
+            with AuditClient(place.settings) as auditor:
+                return {(finding.kind, finding.seq) for finding in verify_stored(auditor).findings}
+
+        def sealed(**changes: Any) -> tuple[str, dict[str, Any]]:
+            forged = {**entries[1], **changes}
+            forged["hash"] = entry_hash(forged)
+            return document_id(forged["journal"], forged["seq"], forged["hash"]), forged
+
+        assert shown() == set()
+        name, inserted = sealed(principal="somebody-else")
+        thief.index(index=index, id=name, body=inserted)
+        assert shown() == {("forked", 2)}, "an entry beside a real one, with a hash that fits"
+        last = {"seq": 4, "prev": entries[2]["hash"], "principal": "somebody-else"}
+        name, appended = sealed(**last)
+        thief.index(index=index, id=name, body=appended)
+        assert shown() == {("forked", 2)}, "after the last one: nothing shows it until the journal goes on"
+        place.record(1)
+        place.ship()
+        assert ("forked", 4) in shown()
+        name, alone = sealed(journal="feedfacefeedface", seq=1, prev=ZERO_HASH)
+        thief.index(index=index, id=name, body=alone)
+        assert shown() == {("forked", 2), ("forked", 4)}, "a journal of its own is only seen in the list of journals"
+        assert "feedfacefeedface" in {one.journal for one in stored_journals(place.client, place.settings)}
+        thief.close()
+
+
+def test_the_admins_role_is_all_that_holds_records_and_the_doctor_need(
+    secured_node: SecuredNode, tmp_path: Path
+) -> None:
+    with secured_corner(secured_node, tmp_path) as place:
+        place.record(3)
+        place.ship()
+        settings = {
+            kind: replace(
+                place.settings,
+                opensearch_user=account(place, kind, organization_id="1"),
+                opensearch_password=PASSWORD,
+                opensearch_password_file="",
+            )
+            for kind in ("writer", "reader", "auditor", "admin")
+        }
+        clients = {kind: connect(chosen) for kind, chosen in settings.items()}
+        admin, chosen = clients["admin"], settings["admin"]
+        [name] = creation_dates(admin, chosen)
+        hold = new_hold("case 4711", "alice", partitions=[name])
+        assert set_hold(admin, chosen, hold).problems == {}
+        for kind, seen in (("admin", (hold.id,)), ("auditor", (hold.id,)), ("reader", ())):
+            view = retention_in_force(clients[kind], settings[kind])
+            assert [one.holds for one in view.partitions] == [seen], kind
+        for kind in ("writer", "reader", "auditor"):
+            with pytest.raises(NotAuthorized):
+                release_hold(clients[kind], settings[kind], hold.id, by="mallory", reason="r")
+            with pytest.raises(NotAuthorized):
+                Ledger(clients[kind], settings[kind]).write("x", "hold", {}, known=None)
+        found = [
+            one for one in examine(Subject(chosen, environ={}, timeout=20.0)) if one.area in {"retention", "template"}
+        ]
+        assert not [one for one in found if one.severity == "problem"], found
+        assert any(f"held by {hold.id}" in one.what for one in found)
+        assert release_hold(admin, chosen, hold.id, by="bob", reason="r").problems == {}
+        later = datetime.now(UTC) + timedelta(days=400)
+        [due] = expired(admin, chosen, later)
+        record = destroy(admin, chosen, due)
+        assert record
+        assert destructions(clients["auditor"], settings["auditor"]) == [record]
+        for client in clients.values():
+            client.close()
 
 
 def test_the_setup_makes_the_roles_and_is_done_then(cluster: Cluster) -> None:

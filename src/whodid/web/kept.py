@@ -36,6 +36,8 @@ class Kept:
         view = self._view(client)
         if view is None:
             return "not shown to this user"
+        if holds := view.holds_on(partition):
+            return f"as long as it is held ({', '.join(holds)})"
         dates = view.kept_until(str(entry.get("creation_date")), partition)
         if dates is None:
             return "for ever" if view.enforced_by != "nothing" else "for ever: there is no retention policy yet"
