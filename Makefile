@@ -58,9 +58,10 @@ format: $(READY) ## Mend style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## Measure the cost of a call and the speed of shipping beside others
+bench: $(READY) ## Measure the cost of a call, the speed of shipping and the disk it takes, beside others
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks shipping
+	$(BIN)/python -m benchmarks disk
 
 generated: $(READY) ## Write the files that are made from code or catalog (tests compare them)
 	$(BIN)/python -m tools.generate

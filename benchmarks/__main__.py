@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: the cost of a call, the speed of shipping, or what is lost when something is killed."""
+"""`python -m benchmarks`: the cost of a call, the speed of shipping, the disk it takes, or what is lost by kills."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .carriers import CARRIERS
+from .disk import disk_table, measure_disk
 from .losses import CANDIDATES, losses_table, measure_losses
 from .node import Node, OwnNode
 from .recording import measure_recording, recording_tables
@@ -23,8 +24,9 @@ examples:
   python -m benchmarks shipping    the speed of shipping, beside others: three minutes
   python -m benchmarks shipping --entries 5000000 --rounds 1 --only whodid    is the memory flat? needs 15 GB of disk
   python -m benchmarks losses      what kills lose and double: a quarter of an hour
+  python -m benchmarks disk        bytes that an entry takes in OpenSearch, beside dynamic mapping: ten minutes
 
-Shipping and losses start an OpenSearch of their own, on 127.0.0.1, and end it.
+Shipping, losses and disk start an OpenSearch of their own, on 127.0.0.1, and end it.
 """
 
 
@@ -46,6 +48,9 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> tuple[Any, str]:
         if arguments.what == "shipping":
             shipping = measure_shipping(node, folder, entries or 100_000, rounds or 5, only, _progress, arguments.limit)
             return shipping, shipping_table(shipping)
+        if arguments.what == "disk":
+            disk = measure_disk(node, folder, entries or 200_000, rounds or 3, _progress)
+            return disk, disk_table(disk)
         losses = measure_losses(node, folder, entries or 20_000, rounds or 3, only, _progress)
         return losses, losses_table(losses)
 
@@ -74,17 +79,19 @@ def _arguments() -> argparse.Namespace:
         "what",
         nargs="?",
         default="recording",
-        choices=("recording", "shipping", "losses"),
-        help="the cost of a call (the default), the speed of shipping, or what kills lose and double",
+        choices=("recording", "shipping", "losses", "disk"),
+        help="the cost of a call (the default), the speed of shipping, what kills lose and double, or disk space",
     )
-    parser.add_argument("--rounds", type=_positive, help="times that everything is measured (7; 5; 3)")
+    parser.add_argument("--rounds", type=_positive, help="times that everything is measured (7; 5; 3; 3)")
     parser.add_argument(
         "--calls",
         type=_positive,
         default=5000,
         help="recording: calls a round; a tenth where each waits for the disk (%(default)s)",
     )
-    parser.add_argument("--entries", type=_positive, help="entries a round (shipping 100000, losses 20000)")
+    parser.add_argument(
+        "--entries", type=_positive, help="entries a round (shipping 100000, losses 20000, disk 200000)"
+    )
     names = sorted({*CARRIERS, *CANDIDATES})
     parser.add_argument(
         "--only", action="append", default=[], choices=names, help="shipping and losses: only these; may be repeated"

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.variety import calls
+
+from whodid.catalog import Catalog
 
 ROOT = Path(__file__).parents[1]
 
@@ -69,6 +72,24 @@ def test_shipping_stands_beside_its_limit_and_a_carrier_that_is_not_installed_sa
     assert {name: row["installed"] for name, row in rows.items()} == {"limit": True, "whodid": True, "rsyslog": False}
     assert rows["limit"]["to_limit"] == 1
     assert rows["whodid"]["per_second"] > 0
+
+
+@pytest.mark.live
+def test_the_disk_of_the_template_stands_beside_dynamic_mapping(opensearch_url: str) -> None:
+    report = _measured("disk", "--entries", "300", "--url", opensearch_url)
+    rows = {row["mapping"]: row for row in report["rows"]}
+    assert rows.keys() == {"dynamic", "dynamic-compressed", "whodid"}
+    assert rows["dynamic"]["merged_to_dynamic"] == rows["dynamic"]["as_they_come_to_dynamic"] == 1
+    assert 0 < rows["whodid"]["merged"] < rows["dynamic"]["merged"]
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    assert all(f"| {row['about']} " in page for row in report["rows"])
+
+
+def test_the_entries_that_disk_is_measured_by_are_of_every_type_and_the_same_again() -> None:
+    made = list(calls(200, seed=1))
+    assert {event_type for _, event_type, _ in made} == set(Catalog.load().types)
+    assert [moment for moment, _, _ in made] == sorted(moment for moment, _, _ in made)
+    assert made == list(calls(200, seed=1)) != list(calls(200, seed=2))
 
 
 @pytest.mark.live

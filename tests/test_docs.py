@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import click
 import pytest
 
 import whodid
 from tests.recording import WHO, configured, recorded
+from whodid.cli import program
+from whodid.entry import Partitioning
+from whodid.opensearch.ism import margin_days
+from whodid.opensearch.security import roles
+from whodid.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("opensearch/*.md")]
@@ -67,3 +73,41 @@ def test_every_test_that_the_seed_page_names_exists() -> None:
     for path, function in named:
         wanted = rf"def {function}\b" if function else r"def test_|^Test\w+ = "
         assert re.search(wanted, (ROOT / path).read_text(), re.M), (path, function)
+
+
+PRODUCTION = ROOT / "opensearch" / "README.md"
+
+
+def test_every_command_of_the_production_page_exists() -> None:
+    named = re.findall(r"(?:^|`)(whodid [a-z][^`#\n]*)", PRODUCTION.read_text(), re.M)
+    assert len(named) > 10
+    for line in named:
+        command: click.Command = program
+        words = [word for word in line.split() if word.startswith("--") or re.fullmatch(r"[a-z-]+", word)]
+        for word in words[1:]:
+            if isinstance(command, click.Group):
+                found = command.get_command(click.Context(command), word)
+                assert found, line
+                command = found
+            elif word.startswith("--"):
+                assert any(word in param.opts for param in command.params), line
+
+
+def test_the_production_page_names_every_alert_and_no_other() -> None:
+    alerts = re.findall(r"alert: (\w+)", (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())
+    assert set(re.findall(r"`(Whodid\w+)`", PRODUCTION.read_text())) == set(alerts)
+
+
+def test_the_production_page_names_every_role_and_file() -> None:
+    page = PRODUCTION.read_text()
+    assert set(re.findall(r"^\| `(whodid_\w+)` \|", page, re.M)) == set(roles(Settings()))
+    for path in re.findall(r"^\| `([\w/.-]+)` \|", page, re.M):
+        if not path.startswith("whodid_"):
+            assert (PRODUCTION.parent / path).exists(), path
+
+
+def test_the_production_page_tells_the_ceilings_that_are_in_force() -> None:
+    ceilings = {length: 365 + margin_days(Settings(partition=length)) for length in get_args(Partitioning)}
+    said = " ".join(PRODUCTION.read_text().split())
+    in_words = "{month} days with months, {week} with weeks, {day} with days, for 365".format(**ceilings)
+    assert in_words in said

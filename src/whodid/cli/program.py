@@ -31,6 +31,7 @@ _COMMANDS = {
     "search": "search",
     "setup": "setup",
     "ship": "ship",
+    "sizing": "sizing",
     "status": "status",
     "tail": "search",
     "teardown": "teardown",

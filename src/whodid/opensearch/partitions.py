@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..entry import partition_start
+from ..errors import OpenSearchError
 from ..settings import Settings
 from .connection import translated
 from .template import MARK, index_pattern
@@ -17,7 +18,11 @@ from .template import MARK, index_pattern
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["creation_dates", "entry_count", "marks", "metas"]
+__all__ = ["bytes_per_entry", "creation_dates", "entry_count", "marks", "metas"]
+
+
+_ENOUGH = 1000
+"""Entries: with fewer, what each index takes of itself would count for too much."""
 
 
 def creation_dates(client: OpenSearch, settings: Settings) -> dict[str, datetime]:
@@ -56,6 +61,21 @@ def entry_count(client: OpenSearch, partition: str) -> int:
     """How many entries a partition holds; 0 for one that is closed. Raises `OpenSearchError`."""
     with translated(f"counting {partition}"):
         return int(client.count(index=partition, params={"ignore_unavailable": "true"})["count"])
+
+
+def bytes_per_entry(client: OpenSearch, settings: Settings) -> int:
+    """Bytes of an entry in the primary store, over all partitions. Raises `OpenSearchError`, also for too few."""
+    pattern = index_pattern(settings)
+    with translated(f"the size of {pattern}"):
+        answer = client.indices.stats(index=pattern, metric="docs,store", params={"level": "indices"})
+    found = [answer["indices"][name]["primaries"] for name in _in_order(settings, answer["indices"])]
+    entries = sum(int(one["docs"]["count"]) for one in found)
+    if entries < _ENOUGH:
+        raise OpenSearchError(
+            f"the partitions {pattern} hold {entries:,} entries, and below {_ENOUGH:,} their size says little; leave "
+            "--from-cluster out"
+        )
+    return -(-sum(int(one["store"]["size_in_bytes"]) for one in found) // entries)
 
 
 def _moment(settings: Mapping[str, str]) -> datetime:
