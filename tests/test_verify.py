@@ -156,6 +156,13 @@ def test_a_copy_under_another_id_is_named(place: Corner) -> None:
     assert sorted(findings(place)) == [("forked", 5), ("wrong id", 5)]
 
 
+def test_a_copy_is_named_though_a_page_ends_between_the_two(place: Corner, monkeypatch: pytest.MonkeyPatch) -> None:
+    hit = hits(place)[5]
+    place.client.index(index=hit["_index"], id="another", body=hit["_source"])
+    monkeypatch.setattr("whodid.client._PAGE", 1)
+    assert sorted(findings(place)) == [("forked", 5), ("wrong id", 5)]
+
+
 def test_an_inserted_entry_that_fits_nowhere_breaks_the_link(place: Corner) -> None:
     last = hits(place)[12]["_source"]
     made_up = {**last, "seq": 13, "prev": "f" * 64}

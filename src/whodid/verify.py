@@ -86,8 +86,11 @@ def verify_stored(
     return verification
 
 
-_ORDER = [{"journal": "asc"}, {"seq": "asc"}, {"hash": "asc"}, {"_shard_doc": "asc"}]
-"""The last makes a copy of an entry under another `_id` a hit of its own, at the end of a page as well."""
+_ORDER = [{"journal": "asc"}, {"seq": "asc"}, {"hash": "asc"}, {"_index": "asc"}, {"_doc": "asc"}]
+"""The last two make a copy of an entry under another `_id` a hit of its own, at the end of a page as well.
+
+`_shard_doc` would do that in one, but OpenSearch 2.19 doesn't know it.
+"""
 
 
 class _Walk:

@@ -16,6 +16,7 @@
         <first seq, 20 digits>.ndjson   a segment; mode 0400 once it is closed
         <first seq>.ndjson.torn         half a line that a crash left, kept aside
         acknowledged                    everything up to an entry is stored or a dead letter; two slots
+        partitioning                    which length of partition its entries are shipped under
         ended                           why no more entries go here
 
 A journal that ends (a failed sync, a copied directory) gets a successor beside it; both are shipped.

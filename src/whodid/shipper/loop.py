@@ -34,6 +34,7 @@ from .dates import Dates
 from .delivery import Delivery, Send
 from .flow import Flow
 from .observation import Alive, Moved, Observation, Observe, Progress, Synced, Waiting
+from .partitioning import Length, Partitioning
 from .senders import Flight, Senders
 
 __all__ = ["Shipper"]
@@ -96,6 +97,7 @@ class Shipper:
         self._flights: deque[Flight[_Batch, list[DeadLetter] | None]] = deque()
         self._batches: Iterator[_Batch] = iter(())
         self._readers: dict[str, JournalReader] = {}
+        self._partitionings: dict[str, Partitioning] = {}
         self._drain_timeout = 0.0
         self._drained_by: float | None = None
 
@@ -152,6 +154,7 @@ class Shipper:
     def _forget(self) -> None:
         self._flights.clear()
         self._readers.clear()
+        self._partitionings.clear()
         self._batches = iter(())
 
     def _time_is_up(self) -> bool:
@@ -256,24 +259,28 @@ class Shipper:
             for line in whole
             if line.date in refusals
         ]
-        partitions = {date: self._partition(date) for date in dates - refusals.keys()}
-        documents = [
-            _new(Document, (f"{name}-{seq:012d}-{hash_[:16]}", partitions[date], raw))  # `document_id` without the call
-            for name, seq, hash_, date, raw in whole
-            if date not in refusals
-        ]
+        sent = [line for line in whole if line.date not in refusals] if refusals else whole
+        documents: list[Document] = []
+        for length, stretch in self._partitionings[journal].stretches(sent):
+            documents += self._documents(stretch, length)
         return _Batch(journal, whole[-1] if whole else None, documents, letters, damaged)
 
-    def _partition(self, date: str) -> str:
-        return partition_name(self._settings.index_prefix, self._settings.partition, date)
+    def _documents(self, lines: Sequence[Line], length: Length) -> list[Document]:
+        partitions = {
+            date: partition_name(self._settings.index_prefix, length, date) for date in {line.date for line in lines}
+        }
+        return [
+            _new(Document, (f"{name}-{seq:012d}-{hash_[:16]}", partitions[date], raw))  # `document_id` without the call
+            for name, seq, hash_, date, raw in lines
+        ]
 
     def _reader(self, journal: str) -> JournalReader:
         if journal not in self._readers:
-            acknowledged = Acknowledged.read(self.directory.journal(journal))
+            path = self.directory.journal(journal)
+            self._partitionings[journal] = Partitioning.of(path, self._settings.partition)
+            acknowledged = Acknowledged.read(path)
             self._readers[journal] = JournalReader(
-                self.directory.journal(journal),
-                acknowledged.seq,
-                on_sync=lambda seconds: self._observe(Synced(seconds)),
+                path, acknowledged.seq, on_sync=lambda seconds: self._observe(Synced(seconds))
             )
         return self._readers[journal]
 

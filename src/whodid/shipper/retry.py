@@ -9,7 +9,7 @@ from itertools import islice
 import orjson
 
 from ..dead_letters import DeadLetter
-from ..entry import Stamp, partition_name
+from ..entry import Stamp, partition_name, partition_start
 from ..opensearch.bulk import Document, Verdict
 from ..settings import Settings
 from .dates import Dates
@@ -55,8 +55,7 @@ def _retry_batch(batch: Sequence[DeadLetter], settings: Settings, send: Send, da
         if why := dates.why_refused(date):
             result.refused[letter.id] = _refused_again(letter, why)
         else:
-            partition = partition_name(settings.index_prefix, settings.partition, date)
-            documents.append(Document(letter.id, partition, letter.line.encode()))
+            documents.append(Document(letter.id, _partition(letter, date, settings), letter.line.encode()))
             sent.append(letter)
     verdicts: list[Verdict] = send(documents) if documents else []
     for letter, verdict in zip(sent, verdicts, strict=True):
@@ -67,6 +66,13 @@ def _retry_batch(batch: Sequence[DeadLetter], settings: Settings, send: Send, da
         else:
             result.waiting += 1
             result.why_waiting = verdict.reason
+
+
+def _partition(letter: DeadLetter, date: str, settings: Settings) -> str:
+    """Where it was sent before, though `partition` may be another by now: a retry before this may have stored it."""
+    if partition_start(settings.index_prefix, letter.index):
+        return letter.index
+    return partition_name(settings.index_prefix, settings.partition, date)
 
 
 def _refused_again(letter: DeadLetter, why: str) -> DeadLetter:
