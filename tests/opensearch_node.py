@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["SecuredNode", "opensearch_url", "secured_node"]
+__all__ = ["SecuredNode", "opensearch_url", "secured", "secured_node"]
 
 RUNNING_NODE_VARIABLE = "WHODID_TEST_DEV_URL"
 RUNNING_SECURED_VARIABLE = "WHODID_TEST_SECURED_DIR"
@@ -57,15 +57,15 @@ def secured_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredNo
 
     running = os.environ.get(RUNNING_SECURED_VARIABLE)
     if running:
-        yield _secured(Path(running))
+        yield secured(Path(running))
         return
     folder = tmp_path_factory.mktemp("secured")
     immutable = {"plugins.security.compliance.immutable_indices": ["immutable-*"]}
     with devserver.start(port=0, data_dir=folder, detached=False, security=True, settings=immutable):
-        yield _secured(folder)
+        yield secured(folder)
 
 
-def _secured(folder: Path) -> SecuredNode:
+def secured(folder: Path) -> SecuredNode:
     from whodid import devserver
 
     now = devserver.status(folder)

@@ -64,6 +64,10 @@ class Settings:
     opensearch_user: str = ""
     opensearch_password: str = field(default="", repr=False)
     opensearch_password_file: str = ""
+    opensearch_token: str = field(default="", repr=False)
+    opensearch_token_file: str = ""
+    opensearch_aws_region: str = ""
+    opensearch_aws_service: Literal["es", "aoss"] = "es"
     opensearch_ca: str = ""
     opensearch_client_cert: str = ""
     opensearch_client_key: str = ""
@@ -228,9 +232,17 @@ def _check_values(settings: Settings) -> None:
         raise SettingsError("opensearch_hosts is empty; name at least one, such as https://search.example:9200")
     for host in settings.opensearch_hosts:
         check_url("opensearch_hosts", host, "https://search.example:9200")
-    for name in ("opensearch_password", "hash_key"):
+    for name in ("opensearch_password", "opensearch_token", "hash_key"):
         if getattr(settings, name) and getattr(settings, f"{name}_file"):
             raise SettingsError(f"set {name} or {name}_file, not both")
+    ways = {
+        "opensearch_user": settings.opensearch_user,
+        "opensearch_token": settings.opensearch_token,
+        "opensearch_token_file": settings.opensearch_token_file,
+        "opensearch_aws_region": settings.opensearch_aws_region,
+    }
+    if len(given := [name for name, value in ways.items() if value]) > 1:
+        raise SettingsError(f"{' and '.join(given)} are two ways to sign in; set one of them")
     if 0 < len(settings.hash_key) < MIN_HASH_KEY:
         raise SettingsError(f"hash_key has fewer than {MIN_HASH_KEY} characters; make one with `openssl rand -hex 32`")
     _check_ranges(settings)

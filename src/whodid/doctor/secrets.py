@@ -11,8 +11,8 @@ from .subject import Subject
 
 __all__ = ["examine"]
 
-_FILES = ("opensearch_password_file", "hash_key_file", "opensearch_client_key")
-_VALUES = ("opensearch_password", "hash_key")
+_FILES = ("opensearch_password_file", "opensearch_token_file", "hash_key_file", "opensearch_client_key")
+_VALUES = ("opensearch_password", "opensearch_token", "hash_key")
 
 
 def examine(subject: Subject) -> Iterator[Finding]:

@@ -21,6 +21,9 @@ _NOBODY: dict[str, Any] = {
     "opensearch_user": "",
     "opensearch_password": "",
     "opensearch_password_file": "",
+    "opensearch_token": "",
+    "opensearch_token_file": "",
+    "opensearch_aws_region": "",
     "opensearch_client_cert": "",
     "opensearch_client_key": "",
 }

@@ -31,7 +31,9 @@ def connect(settings: Settings) -> OpenSearch:
     options: dict[str, Any] = {}
     if any(host.startswith("https:") for host in settings.opensearch_hosts):
         options["ssl_context"] = tls_context(settings)
-    if header := authorization(settings):
+    if settings.opensearch_aws_region:
+        options["http_auth"] = _signer(settings)
+    elif header := authorization(settings):
         options["headers"] = {"authorization": header}
     return OpenSearch(
         hosts=list(settings.opensearch_hosts),
@@ -74,13 +76,41 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
 
 
 def authorization(settings: Settings) -> str:
-    """The header for user and password. Made here, as the client library knows only Latin-1 passwords."""
+    """The header for a token, or for user and password, made here as the client library knows only Latin-1 ones."""
+    if token := _token(settings):
+        return f"Bearer {token}"
     user, password = settings.opensearch_user, _password(settings)
     if not user:
         if password:
             raise SettingsError("a password is set without opensearch_user; say whose it is")
         return ""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _signer(settings: Settings) -> Any:
+    """Signs each request for Amazon. Raises `SettingsError` where botocore or its credentials are missing."""
+    try:
+        from botocore.session import Session
+    except ImportError as error:
+        raise SettingsError("opensearch_aws_region needs the extra: pip install 'whodid[aws]'") from error
+    from opensearchpy import Urllib3AWSV4SignerAuth
+
+    credentials = Session().get_credentials()
+    if credentials is None:
+        raise SettingsError(
+            "opensearch_aws_region is set, and botocore finds no credentials: set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, a profile, or a role of this machine"
+        )
+    return Urllib3AWSV4SignerAuth(credentials, settings.opensearch_aws_region, settings.opensearch_aws_service)
+
+
+def _token(settings: Settings) -> str:
+    name, token = "opensearch_token", settings.opensearch_token
+    if settings.opensearch_token_file:
+        name, token = "opensearch_token_file", read_secret("opensearch_token_file", settings.opensearch_token_file)
+    if token and not (token.isascii() and token.isprintable() and " " not in token):
+        raise SettingsError(f"{name} holds no token: it must be one word of ASCII characters, without `Bearer`")
+    return token
 
 
 def _password(settings: Settings) -> str:
@@ -137,7 +167,8 @@ def _refused(what: str, error: Any) -> OpenSearchError:
     status = error.status_code
     if status == 401:
         return NotAuthenticated(
-            f"{what}: OpenSearch does not accept this user and password; check opensearch_user and its password"
+            f"{what}: OpenSearch does not accept this user and password; check opensearch_user and its password, or "
+            "the token"
         )
     if status == 403:
         return NotAuthorized(f"{what}: this user lacks the right ({_reason(error)}); ask an administrator for the role")
