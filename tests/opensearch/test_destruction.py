@@ -18,7 +18,7 @@ from tests.live.corner import Corner, corner
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.test_ism import NAME
 from whodid import devserver
-from whodid.errors import OpenSearchError
+from whodid.errors import NotAuthorized, OpenSearchError
 from whodid.opensearch.destruction import JournalPart, destructions, take_account
 from whodid.opensearch.enforcement import Expired, destroy, expired, record_ahead
 from whodid.opensearch.holds import new_hold, set_hold
@@ -164,6 +164,23 @@ def test_the_program_enforces_and_records_it(place: Corner) -> None:
     assert (own["target"], own["details"]["entries"], own["principal"]) == (name, 1, "system")
 
 
+@pytest.mark.live
+def test_one_that_can_t_go_keeps_no_other_from_going(place: Corner) -> None:
+    days = iter([datetime(2024, 2, 29, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC)])
+    recorder = place.recorder(clock_ns=lambda: int(next(days).timestamp()) * 1_000_000_000)
+    for target in "ab":
+        recorder.record("credentials_created", {"target": target, "principal": "42"})
+    recorder.journal.close()
+    place.ship()
+    first = f"{place.settings.index_prefix}-2024.02"
+    place.client.indices.close(index=first)
+    told: list[str] = []
+    Enforcer(lambda: place.client, place.settings, told.append, now=lambda client: LATER)()
+    assert [one.partition for one in destructions(place.client, place.settings)] == [f"{first[:-1]}3"]
+    assert [text.split(":")[0] for text in told] == ["retention", "retention is not enforced"]
+    place.client.indices.open(index=first)
+
+
 # --- With ISM, which deletes by itself: on the stand-in --------------------------------------------------------------
 
 
@@ -203,3 +220,18 @@ def test_on_a_cluster_with_ism_the_program_and_the_shipper_only_keep_records(
     )
     assert (done.returncode, json.loads(done.stdout)["entries"]) == (0, 9)
     assert "whodid-audit-2025.09" in cluster.indices
+
+
+def test_a_shipper_that_may_not_keep_records_says_once_who_must(
+    cluster: IsmStandIn, client: OpenSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise NotAuthorized("the ledger: this user lacks the right")
+
+    monkeypatch.setattr("whodid.shipper.enforcer.apply_holds", refuse)
+    told: list[str] = []
+    clock = [0.0]
+    enforcer = Enforcer(lambda: client, Settings(), told.append, lambda: clock[0])
+    for clock[0] in (0.0, 3601.0, 7202.0):
+        enforcer()
+    assert told == ["holds and records are left to `whodid retention enforce`: the ledger: this user lacks the right"]

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ..entry import Stamp
-from ..errors import OpenSearchError
+from ..errors import OpenSearchError, OpenSearchUnavailable
 from ..settings import Settings, retention_days
 from .clock import cluster_now
 from .connection import translated
@@ -92,7 +92,10 @@ def destroy(client: OpenSearch, settings: Settings, partition: Expired) -> Destr
 
 
 def record_ahead(client: OpenSearch, settings: Settings, now: datetime | None = None) -> list[Destruction]:
-    """Writes the records of what ISM will delete within `AHEAD`, and returns them. Raises `OpenSearchError`."""
+    """Writes the records of what ISM will delete within `AHEAD`, and returns them.
+
+    Raises `OpenSearchError`, at last, for those that can't be counted.
+    """
     now = now or cluster_now(client)
     view = retention_in_force(client, settings, now)
     stored = Ism(client).policy(policy_name(settings))
@@ -100,12 +103,21 @@ def record_ahead(client: OpenSearch, settings: Settings, now: datetime | None = 
         return []
     version = [stored.seq_no, stored.primary_term]
     rule = {"retention_days": view.floor_days, "policy": policy_name(settings), "version": version}
-    written = []
+    written: list[Destruction] = []
+    problems = []
     for one in view.partitions:
         if one.ceiling and one.ceiling - AHEAD <= now and (identity := _identity(client, one.name)):
-            account = take_account(client, one.name)
+            try:
+                account = take_account(client, one.name)
+            except OpenSearchUnavailable:
+                raise
+            except OpenSearchError as error:  # which keeps the others from nothing
+                problems.append(str(error))
+                continue
             record = Destruction(one.name, identity[0], "ahead", moment_text(one.ceiling), rule, account)
             written.append(write_destruction(client, settings, record))
+    if problems:
+        raise OpenSearchError(f"not on record yet: {'; '.join(problems)}")
     return written
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ..errors import OpenSearchError, OpenSearchUnavailable
+from ..errors import NotAuthorized, OpenSearchError, OpenSearchUnavailable
 from ..opensearch.clock import cluster_now
+from ..opensearch.destruction import Destruction
 from ..opensearch.enforcement import destroy, expired, record_ahead
 from ..opensearch.holds import apply_holds
 from ..opensearch.ism import Ism
@@ -54,27 +55,51 @@ class Enforcer:
         try:
             self._enforce()
             self._told = ""
+        except _Left as error:
+            self._once(f"holds and records are left to `whodid retention enforce`: {error}")
         except OpenSearchUnavailable:
             self._next = self._monotonic() + _SOON  # the shipper says so already
         except OpenSearchError as error:
-            if str(error) != self._told:
-                self._tell(f"retention is not enforced: {error}")
-            self._told = str(error)
+            self._once(f"retention is not enforced: {error}")
+
+    def _once(self, text: str) -> None:
+        if text != self._told:
+            self._tell(text)
+        self._told = text
 
     def _enforce(self) -> None:
         client = self._client()
         now = self._now(client)
+        if Ism(client).available():
+            try:
+                self._hold(client)
+                record_ahead(client, self._settings, now)
+            except NotAuthorized as error:
+                raise _Left(str(error)) from error
+            return
+        self._hold(client)
+        problems = []
+        for partition in expired(client, self._settings, now):
+            try:
+                record = destroy(client, self._settings, partition)
+            except OpenSearchUnavailable:
+                raise
+            except OpenSearchError as error:  # which keeps the others from nothing
+                problems.append(str(error))
+                continue
+            if record:
+                self._record(record)
+        if problems:
+            raise OpenSearchError("; ".join(problems))
+
+    def _record(self, record: Destruction) -> None:
+        record_own(self._settings, DESTROYED, principal="system", target=record.partition, details=record.brief())
+        self._tell(f"retention: {record.partition} deleted with {record.account.entries:,} entries, past their time")
+
+    def _hold(self, client: OpenSearch) -> None:
         for name, why in apply_holds(client, self._settings).problems.items():
             self._tell(f"retention: {name} should be held, but {why}")
-        if Ism(client).available():
-            record_ahead(client, self._settings, now)
-            return
-        for partition in expired(client, self._settings, now):
-            record = destroy(client, self._settings, partition)
-            if record:
-                record_own(
-                    self._settings, DESTROYED, principal="system", target=record.partition, details=record.brief()
-                )
-                self._tell(
-                    f"retention: {record.partition} deleted with {record.account.entries:,} entries, past their time"
-                )
+
+
+class _Left(OpenSearchError):
+    """ISM deletes; the rest is not this user's."""
