@@ -28,6 +28,7 @@ from whodid.opensearch.connection import connect
 from whodid.opensearch.enforcement import destroy, expired
 from whodid.opensearch.holds import new_hold, set_hold
 from whodid.opensearch.ism import Ism
+from whodid.opensearch.retention import retention_in_force
 from whodid.opensearch.retention_change import set_retention
 from whodid.opensearch.setup import apply, plan
 from whodid.opensearch.template import MARK
@@ -220,6 +221,14 @@ def test_a_partition_in_order_says_what_it_holds_and_when_it_goes(ward: Ward) ->
         "health": "yellow",
         "open": True,
     }
+
+
+def test_retention_show_tells_of_one_that_was_made_too_early(ward: Ward) -> None:
+    made_too_early(ward, NAME_OF_ONE)
+    ward.partition("whodid-audit-2026.04")
+    [early, fine] = retention_in_force(ward.client, ward.settings, ward.now).partitions
+    assert early.problem.startswith("made too early: goes before its last entries may")
+    assert fine.problem == ""
 
 
 def test_a_partition_that_was_made_late_lives_longer_than_promised(ward: Ward) -> None:

@@ -126,7 +126,7 @@ def test_who_puts_a_held_partition_under_a_policy_again_is_undone(cluster: IsmSt
     cluster.advance(300)
     view = retention_in_force(client, SETTINGS, datetime.fromtimestamp(cluster.now / 1000, UTC))
     assert [one.problem for one in view.partitions if one.name == OCTOBER] == [
-        f"held, but under the policy {NAME}, which may delete it"
+        f"under the policy {NAME} all the same, which may delete it"
     ]
     assert apply_holds(client, SETTINGS).held == (OCTOBER,)
     assert apply_holds(client, SETTINGS).held == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -71,6 +72,8 @@ def set_(
     check_hold(client, settings, new)
     about = {name: value for name, value in asdict(new).items() if value and name in _RECORDED}
     record_operation(settings, "audit_log_hold_set", new.id, about)
+    if not partitions and (times["until"] is None or times["until"] > datetime.now(UTC)):
+        click.echo("partitions made later are held by `whodid retention enforce`: run it daily", err=True)
     _finish(new, set_hold(client, settings, new), as_json)
 
 

@@ -7,7 +7,8 @@ manages what has it. It moves with the index, into snapshots too, and holds even
 Invariants:
 - Once `set_hold` has returned without a problem, each covered partition has the mark, and ISM has no job for it.
 - A mark goes only when no hold that is in force covers the partition, and the ledger says that its hold was released.
-- A hold over days reaches partitions that are made later, each time `apply_holds` runs: retention can't be due before.
+- A hold over days reaches partitions that are made later each time `apply_holds` runs, as it does in the daily
+  `whodid retention enforce`: long before their retention is over.
 """
 
 from __future__ import annotations

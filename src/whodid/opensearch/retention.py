@@ -187,7 +187,7 @@ def _by_ism(
     if one.holds and about.policy_id is None:
         return one
     if one.holds:
-        return replace(one, problem=f"held, but under the policy {about.policy_id}, which may delete it")
+        return replace(one, problem=f"under the policy {about.policy_id} all the same, which may delete it")
     problem = about.problem(policy_name(settings), stored)
     if days is None or about.policy_id is None:
         return replace(one, problem=problem)
@@ -195,6 +195,9 @@ def _by_ism(
     if not problem and now > goes + _OVERDUE:
         problem = f"should be gone since {goes:%Y-%m-%d}: {about.message or 'ISM has not deleted it'}"
     floor = _first(settings, one.name) + timedelta(days=days) - margin
+    end = partition_end(settings.index_prefix, one.name) or one.created
+    if not problem and goes < end + timedelta(days=days) - margin:
+        problem = "made too early: goes before its last entries may; `whodid doctor --fix` holds it"
     return replace(one, floor=floor, ceiling=goes, problem=problem)
 
 
