@@ -247,3 +247,17 @@ def test_an_age_that_is_none_is_refused_before_anything_is_asked(age: str) -> No
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "365d" in done.stderr
+
+
+def test_a_longer_retention_saves_a_partition_that_is_about_to_be_deleted(
+    cluster: IsmStandIn, client: OpenSearch, set_: Set
+) -> None:
+    """Its job is on the way to the state `delete`: a change of policy would come too late, a new job does not."""
+    cluster.create_index(INDEX, policy=NAME, mark=MARK, entries=10, age=399)
+    job = cluster.indices[INDEX].job
+    assert job
+    assert job.transition_to == "delete"
+    assert set_("500d").problems == {}
+    cluster.advance(86_400)
+    cluster.advance(86_400)
+    assert INDEX in cluster.indices

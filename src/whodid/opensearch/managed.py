@@ -27,6 +27,8 @@ class Managed:
     enabled: bool = False
     failed: bool = False
     completed: bool = False
+    leaving: bool = False
+    """Whether its job is on the way out of its state, or about to delete: no change of policy stops that any more."""
     message: str = ""
     policy: Mapping[str, Any] | None = None
 
@@ -69,6 +71,7 @@ def _of(name: str, about: Mapping[str, Any]) -> Managed:
         enabled=bool(about.get("enabled")),
         failed=failed,
         completed=bool(about.get("policy_completed")),
+        leaving=bool(about.get("transition_to")) or (about.get("state") or {}).get("name") == "delete",
         message=": ".join(str(info[key]) for key in ("message", "cause") if key in info),
         policy=about.get("policy"),
     )

@@ -79,6 +79,8 @@ def _move(one: Managed, name: str, stored: StoredPolicy | None, states: set[str]
         return None
     if one.state is not None and one.state not in states:
         return Move(one.index, "restart", f"in the state {one.state}, which the policy lacks")
+    if one.leaving:
+        return Move(one.index, "restart", "about to be deleted by an old version")
     if one.version is None:
         return None  # its job has not run yet, and takes the policy as it is then
     return Move(one.index, "change", "runs an old version")
