@@ -93,9 +93,10 @@ def test_a_year_of_twenty_hosts(opensearch_url: str, tmp_path: Path) -> None:
 
 @pytest.mark.live
 @pytest.mark.soak
-def test_each_day_of_a_year_of_twenty_hosts_on_three_nodes(tmp_path: Path) -> None:
+@pytest.mark.timeout(1200)
+def test_a_year_of_twenty_hosts_on_three_nodes(tmp_path: Path) -> None:
     with start_cluster(3, tmp_path / "nodes") as nodes:
-        live_through(nodes[0].url, tmp_path, "week", step=1)
+        live_through(nodes[0].url, tmp_path, "week", step=4)
 
 
 def live_through(url: str, folder: Path, length: Partitioning, step: int) -> None:
