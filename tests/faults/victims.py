@@ -46,7 +46,13 @@ def record(mark: Mark, *, journal_dir: str, durability: str, threads: int, **arg
     _watch(mark, Segment, "catch_up", "catching up")
     _watch(mark, Segment, "_datasync", "syncing")
     _watch(mark, Segment, "append", "writing")
-    whodid.configure(journal_dir=journal_dir, durability=durability, echo=False, segment_bytes=40_000)
+    whodid.configure(
+        journal_dir=journal_dir,
+        durability=durability,
+        echo=False,
+        segment_bytes=40_000,
+        lock_timeout=60.0,  # a disk that stalls for seconds, as one does on a busy machine, is not what is tried here
+    )
     for thread in range(1, threads):
         threading.Thread(target=_record, args=(mark, thread), kwargs=arguments, daemon=True).start()
     _record(mark, 0, **arguments)
