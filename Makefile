@@ -10,12 +10,14 @@ READY  := $(VENV)/.ready
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-$(READY): requirements-dev.lock pyproject.toml
+$(READY): requirements-dev.lock requirements-java-21.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "whodid needs Python 3.11 or newer: make PYTHON=python3.11 …")'
 	@echo 'making $(VENV): half a minute the first time'
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade --no-deps --require-hashes -r requirements-java-21.lock \
+	  --target $(VENV)/java-21
 	@touch $@
 
 demo: $(READY) ## Record, ship and find entries of all 54 event types on a real OpenSearch

@@ -1,4 +1,4 @@
-"""Write src/whodid/devserver/jars.lock anew from the components' root artifacts.
+"""Write src/whodid/devserver/jars-VERSION.lock anew from the root artifacts of each release's components.
 
     python tools/lock_jars.py [--check]
 
@@ -18,13 +18,14 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from whodid.devserver.component import COMPONENTS, Component
+from whodid.devserver.component import Component
 from whodid.devserver.lockfile import LockedJar, render_lock
 from whodid.devserver.maven import maven_context
+from whodid.devserver.release import RELEASES, Release
 
-LOCK = Path(__file__).parents[1] / "src" / "whodid" / "devserver" / "jars.lock"
+FOLDER = Path(__file__).parents[1] / "src" / "whodid" / "devserver"
 HEADER = """\
-# The development OpenSearch, file by file: SHA256 SIZE FOLDER GROUP:ARTIFACT:VERSION:PACKAGING
+# A development OpenSearch, file by file: SHA256 SIZE FOLDER GROUP:ARTIFACT:VERSION:PACKAGING
 # Written by tools/lock_jars.py; don't edit.
 """
 # Compiled against, never loaded by a node.
@@ -83,12 +84,12 @@ def lock_component(component: Component, resolved: Resolved) -> list[LockedJar]:
     return jars
 
 
-def lock_all(cache: Path) -> list[LockedJar]:
+def lock_all(release: Release, cache: Path) -> list[LockedJar]:
     """Every component in order, each without what it shares with `lib` and the modules that it extends."""
     jars: list[LockedJar] = []
     present: dict[str, set[tuple[str, str]]] = {}
-    for component in COMPONENTS:
-        sys.stderr.write(f"resolving {component.folder}\n")
+    for component in release.components:
+        sys.stderr.write(f"resolving {component.folder} of {release.version}\n")
         extended = component.descriptor.extends if component.descriptor else ()
         visible = present.get("lib", set()).union(*(present[f"modules/{name}"] for name in extended))
         resolved = resolve_component(component, cache)
@@ -105,10 +106,11 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only say whether the lock would change")
     check: bool = parser.parse_args().check
     with tempfile.TemporaryDirectory(prefix="whodid-lock-") as cache:
-        text = HEADER + render_lock(lock_all(Path(cache)))
+        locks = {FOLDER / one.lock: HEADER + render_lock(lock_all(one, Path(cache))) for one in RELEASES}
     if check:
-        return 0 if LOCK.read_text("utf-8") == text else 1
-    LOCK.write_text(text, "utf-8")
+        return 0 if all(file.exists() and file.read_text("utf-8") == text for file, text in locks.items()) else 1
+    for file, text in locks.items():
+        file.write_text(text, "utf-8")
     return 0
 
 

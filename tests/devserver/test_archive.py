@@ -6,12 +6,14 @@ import io
 import zipfile
 from pathlib import Path
 
-from whodid.devserver.component import COMPONENTS, SECURITY
+from whodid.devserver.component import SECURITY
 from whodid.devserver.home import prepare_home
 from whodid.devserver.progress import unheard
+from whodid.devserver.release import RELEASES
 
 from .conftest import Mirror
 
+RELEASE = RELEASES[0]
 DESCRIPTOR = b"name=security\nextended.plugins=job-scheduler;optional=true\nversion=1\n"
 
 
@@ -25,16 +27,16 @@ def plugin() -> bytes:
 
 
 def test_it_is_unpacked_and_mended_when_damaged(mirror: Mirror, cache: Path) -> None:
-    jars = [mirror.add(f"m{n}", b"m", c.folder) for n, c in enumerate(COMPONENTS)]
+    jars = [mirror.add(f"m{n}", b"m", c.folder) for n, c in enumerate(RELEASE.components)]
     jars.append(mirror.add("security", plugin(), SECURITY, packaging="zip"))
-    home = prepare_home(cache, jars, unheard)
+    home = prepare_home(cache, RELEASE, jars, unheard)
     folder = home / SECURITY
     assert (folder / "plugin-descriptor.properties").read_bytes() == b"name=security\nextended.plugins=\nversion=1\n"
     assert (folder / "config" / "roles.yml").read_text() == "_meta: {}\n"
     for file in ("plugin.jar", "plugin-descriptor.properties", "config/roles.yml"):
         (folder / file).write_bytes(b"broken")
-        assert prepare_home(cache, jars, unheard) == home
+        assert prepare_home(cache, RELEASE, jars, unheard) == home
         assert (folder / "plugin.jar").read_bytes() == b"jar"
         (folder / file).unlink()
-        prepare_home(cache, jars, unheard)
+        prepare_home(cache, RELEASE, jars, unheard)
         assert (folder / file).exists()

@@ -245,7 +245,12 @@ def test_a_clock_that_is_an_hour_off_is_a_problem_and_a_minute_a_warning(place: 
 
 @pytest.mark.parametrize(
     ("number", "distribution", "severity"),
-    [("1.3.0", "opensearch", "problem"), ("2.19.1", "opensearch", "warning"), ("8.1.0", None, "problem")],
+    [
+        ("1.3.0", "opensearch", "problem"),
+        ("2.18.0", "opensearch", "warning"),
+        ("2.19.1", "opensearch", "ok"),
+        ("8.1.0", None, "problem"),
+    ],
 )
 def test_other_versions_of_the_cluster_are_told(
     place: Corner, number: str, distribution: str | None, severity: str

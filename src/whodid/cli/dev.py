@@ -56,8 +56,23 @@ def dev() -> None:
     help="Seconds until it must be ready.",
 )
 @click.option("--security", is_flag=True, help="With the Security plugin: accounts, roles and TLS.")
+@click.option(
+    "--opensearch", "version", default="3", show_default=True, help="Which OpenSearch: 3, or 2.19 with --java."
+)
+@click.option(
+    "--java", type=click.Path(path_type=Path), help="The program `java` to run it with. [default: the extra's]"
+)
 @json_option
-def up(port: int, data_dir: Path | None, heap_mb: int, timeout: float, security: bool, as_json: bool) -> None:
+def up(
+    port: int,
+    data_dir: Path | None,
+    heap_mb: int,
+    timeout: float,
+    security: bool,
+    version: str,
+    java: Path | None,
+    as_json: bool,
+) -> None:
     """Start OpenSearch in the background and wait until it is ready.
 
     The first start downloads 57 MB, with --security 50 MB more. When a node already runs on the data directory, its URL
@@ -67,6 +82,7 @@ def up(port: int, data_dir: Path | None, heap_mb: int, timeout: float, security:
     Examples:
       whodid dev up --port 0 --json
       whodid dev up --security --data-dir secured
+      whodid dev up --opensearch 2.19 --java /usr/lib/jvm/java-21/bin/java --data-dir older
     """
     from whodid import devserver
 
@@ -87,6 +103,8 @@ def up(port: int, data_dir: Path | None, heap_mb: int, timeout: float, security:
                 security=security,
                 on_progress=on_progress,
                 timeout=timeout,
+                version=version,
+                java=java,
             )
         now = devserver.status(data_dir)
     click.echo(json.dumps(_as_json(now)) if as_json else now.url)

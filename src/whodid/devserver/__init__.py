@@ -8,11 +8,11 @@
 Needs the extra: pip install "whodid[dev-server]". See docs/dev-server.md.
 """
 
-from whodid.devserver.component import OPENSEARCH_VERSION
 from whodid.devserver.folder import default_data_dir
 from whodid.devserver.log import logs
 from whodid.devserver.node import NodeStatus, RunningNode, reset, start, status, stop
 from whodid.devserver.progress import Progress
+from whodid.devserver.release import OPENSEARCH_VERSION
 
 __all__ = [
     "OPENSEARCH_VERSION",

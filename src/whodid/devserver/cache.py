@@ -111,7 +111,7 @@ class JarCache:
             try:
                 if self._try_one(jar, on_bytes):
                     return
-                problem = "its content is not what jars.lock asks for (SHA-256 differs)"
+                problem = "its content is not what its lock file asks for (SHA-256 differs)"
             except (OSError, RuntimeError) as error:
                 _refuse_full_disk(error, self._jars)
                 problem = _reason(error)

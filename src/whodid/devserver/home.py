@@ -18,26 +18,28 @@ from pathlib import Path
 
 from whodid.devserver.archive import ARCHIVES, is_unpacked, unpack
 from whodid.devserver.cache import JarCache, cache_lock, is_intact
-from whodid.devserver.component import COMPONENTS, Component
+from whodid.devserver.component import Component
 from whodid.devserver.lockfile import LockedJar, lock_hash
 from whodid.devserver.progress import OnProgress, Progress
+from whodid.devserver.release import Release
 from whodid.errors import DevServerError
 
 __all__ = ["prepare_home"]
 
 NEW = ".new-"
 OLD = ".old-"
+ALLOW_ALL = "grant { permission java.security.AllPermission; };\n"
 
 
-def prepare_home(cache: Path, jars: Sequence[LockedJar], on_progress: OnProgress) -> Path:
-    """The folder of a complete, verified home; fetches and assembles whatever is missing or damaged."""
+def prepare_home(cache: Path, release: Release, jars: Sequence[LockedJar], on_progress: OnProgress) -> Path:
+    """The folder of a complete, verified home of these jars; fetches and assembles whatever is missing or damaged."""
     home = cache / "homes" / lock_hash(jars)
     try:
         if _is_verified(home, jars):
             return home
         with cache_lock(cache, on_progress):
             if not _is_verified(home, jars):
-                _make(home, JarCache(cache), jars, on_progress)
+                _make(home, release, JarCache(cache), jars, on_progress)
     except OSError as error:
         raise DevServerError(_unusable(cache, error)) from error
     return home
@@ -60,7 +62,7 @@ def _folder(jar: LockedJar) -> str:
     return ARCHIVES if jar.is_archive else jar.folder
 
 
-def _make(home: Path, cache: JarCache, jars: Sequence[LockedJar], on_progress: OnProgress) -> None:
+def _make(home: Path, release: Release, cache: JarCache, jars: Sequence[LockedJar], on_progress: OnProgress) -> None:
     cache.drop_damaged(jars)
     cache.fetch(jars, on_progress)
     _sweep(home.parent)
@@ -70,8 +72,8 @@ def _make(home: Path, cache: JarCache, jars: Sequence[LockedJar], on_progress: O
         if jar.is_archive:
             unpack(new, jar)
         on_progress(Progress("assemble", done, len(jars), "assembling OpenSearch"))
-    for component in COMPONENTS:
-        _describe(component, new)
+    for component in release.components:
+        _describe(component, new, release.sandboxed)
     (new / "plugins").mkdir(exist_ok=True)
     _swap(new, home)
 
@@ -86,10 +88,12 @@ def _place(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _describe(component: Component, home: Path) -> None:
+def _describe(component: Component, home: Path, sandboxed: bool) -> None:
     if component.descriptor is not None:
-        file = home / component.folder / "plugin-descriptor.properties"
-        file.write_text(component.descriptor.properties(), "utf-8")
+        folder = home / component.folder
+        (folder / "plugin-descriptor.properties").write_text(component.descriptor.properties(), "utf-8")
+        if sandboxed:
+            (folder / "plugin-security.policy").write_text(ALLOW_ALL, "utf-8")
 
 
 def _swap(new: Path, home: Path) -> None:

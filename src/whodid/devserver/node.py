@@ -15,18 +15,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from whodid.devserver.component import OPENSEARCH_VERSION, SECURITY
+from whodid.devserver.component import SECURITY
 from whodid.devserver.diagnosis import diagnose
 from whodid.devserver.filelock import hold_lock, is_locked
 from whodid.devserver.folder import MARKER, DataDir, cache_dir, require_extra
 from whodid.devserver.guarded import GuardedProcess
 from whodid.devserver.home import prepare_home
-from whodid.devserver.java import java_command, write_config
+from whodid.devserver.java import java_command, java_program, write_config
 from whodid.devserver.lockfile import read_lock
 from whodid.devserver.port import require_free
 from whodid.devserver.progress import OnProgress, Progress, unheard
 from whodid.devserver.readiness import bound_port, is_ready, wait_for
 from whodid.devserver.record import NodeRecord, ProcessMark, forget_record, read_record, write_record
+from whodid.devserver.release import OPENSEARCH_VERSION, Release, find_release
 from whodid.devserver.security import ADMIN, Access, prepare_security
 from whodid.errors import DevServerError
 
@@ -92,6 +93,8 @@ def start(
     on_progress: OnProgress | None = None,
     timeout: float = 120.0,
     settings: Mapping[str, object] | None = None,
+    version: str = OPENSEARCH_VERSION,
+    java: Path | None = None,
 ) -> RunningNode:
     """Start a node and return once it is ready.
 
@@ -99,9 +102,12 @@ def start(
     soon as the returned object is stopped or forgotten. With `security` it has accounts and TLS: `status` names
     the administrator, the file with the password, and the authority to trust. `timeout` (seconds) bounds the
     start itself, not the download before it. `settings` replace or add lines of opensearch.yml; `None` takes one
-    out. Raises DevServerError, whose message says what to do.
+    out. `version` is one of docs/dev-server.md, `java` the program to run it with in place of that of the extra. Raises
+    DevServerError, whose message says what to do.
     """
     require_extra()
+    release = find_release(version)
+    program = java_program(release, java)
     directory = DataDir.of(data_dir)
     directory.claim()
     hear = on_progress or unheard
@@ -110,12 +116,13 @@ def start(
             raise DevServerError(_in_use(directory))
         require_free(port)
         _secure(directory, security)
-        jars = [jar for jar in read_lock() if security or jar.folder != SECURITY]
-        home = prepare_home(cache_dir(), jars, hear)
-        guarded = _launch(home, directory, port, heap_mb, lock, settings or {})
+        jars = [jar for jar in read_lock(release.lock) if security or jar.folder != SECURITY]
+        home = prepare_home(cache_dir(), release, jars, hear)
+        command = java_command(home, directory, heap_mb, program, release)
+        guarded = _launch(command, directory, port, lock, settings or {})
         try:
             bound = _await_ready(guarded, directory, hear, timeout)
-            return _hand_out(guarded, directory, bound, detached)
+            return _hand_out(guarded, directory, bound, release, detached)
         except BaseException:
             guarded.end()
             raise
@@ -139,9 +146,8 @@ def _in_use(directory: DataDir) -> str:
 
 
 def _launch(
-    home: Path, directory: DataDir, port: int, heap_mb: int, lock: int, settings: Mapping[str, object]
+    command: list[str], directory: DataDir, port: int, lock: int, settings: Mapping[str, object]
 ) -> GuardedProcess:
-    command = java_command(home, directory, heap_mb)
     try:
         directory.record.unlink(missing_ok=True)
         (directory.ports / "http.ports").unlink(missing_ok=True)
@@ -176,12 +182,12 @@ def _asking(directory: DataDir) -> Callable[[int, str], bytes | None] | None:
     return Access(directory).get if directory.password.exists() else None
 
 
-def _hand_out(guarded: GuardedProcess, directory: DataDir, port: int, detached: bool) -> RunningNode:
+def _hand_out(guarded: GuardedProcess, directory: DataDir, port: int, release: Release, detached: bool) -> RunningNode:
     """Write the record, hand over if asked to, and give the caller their node."""
     node, watcher = ProcessMark.of(guarded.node_pid), ProcessMark.of(guarded.pid)
     if node is None or watcher is None:
         raise DevServerError(f"OpenSearch ended as soon as it was ready: {diagnose(directory.log)}")
-    record = NodeRecord(node, watcher, port, OPENSEARCH_VERSION, detached, directory.password.exists())
+    record = NodeRecord(node, watcher, port, release.version, detached, directory.password.exists())
     write_record(directory.record, record)
     if detached:
         guarded.detach()

@@ -23,7 +23,8 @@ __all__ = ["examine", "examine_cluster", "too_old"]
 
 _OLDEST = (2, 11)
 """The first OpenSearch whose `flat_object`, points in time and ISM are as whodid uses them."""
-_TRIED = (3,)
+_TRIED = ((2, 19), (3,))
+"""The releases that the tests are run on."""
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[.*?\])?>=([\d.]+)")
 
 
@@ -55,9 +56,11 @@ def examine_cluster(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
     elif _numbers(number) < _OLDEST:
         least = ".".join(map(str, _OLDEST))
         yield problem("the cluster", f"OpenSearch {number} is too old", f"upgrade it to {least} or newer")
-    elif _numbers(number)[:1] != _TRIED:
+    elif not any(_numbers(number)[: len(tried)] == tried for tried in _TRIED):
         yield warning(
-            "the cluster", f"whodid is tried on OpenSearch 3, not on {number}", "try an upgrade on a test cluster first"
+            "the cluster",
+            f"whodid is tried on OpenSearch 2.19 and 3, not on {number}",
+            "try an upgrade on a test cluster first",
         )
     else:
         yield ok("the cluster", f"OpenSearch {number}")

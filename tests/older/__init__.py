@@ -1,0 +1,1 @@
+"""The tests that matter most for another OpenSearch, run once more on 2.19: each module takes those of another."""

@@ -1,0 +1,3 @@
+"""The query client, on OpenSearch 2.19."""
+
+from tests.test_client import *  # noqa: F403
