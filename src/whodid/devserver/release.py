@@ -43,8 +43,10 @@ def find_release(version: str) -> Release:
     raise DevServerError(f"there is no development OpenSearch {version}; there are {known}")
 
 
-def _components(version: str, modules: tuple[tuple[str, str, str], ...], lib: tuple[str, ...]) -> tuple[Component, ...]:
-    """`lib`, the modules by artifact, name and class, and the Security plugin.
+def _components(
+    version: str, modules: tuple[tuple[str, str, str], ...], lib: tuple[str, ...], security: tuple[str, ...] = ()
+) -> tuple[Component, ...]:
+    """`lib`, the modules by artifact, name and class, and the Security plugin with what its zip lacks.
 
     A module comes after those it extends: jars of an extended module must not be there twice.
     """
@@ -70,7 +72,7 @@ def _components(version: str, modules: tuple[tuple[str, str, str], ...], lib: tu
         *(module(*about) for about in modules),
         Component(
             folder=SECURITY,
-            roots=("org.apache.commons:commons-collections4:4.5.0",),  # which the plugin needs and its zip lacks
+            roots=security,
             archive=f"org.opensearch.plugin:opensearch-security:{version}.0",
         ),
     )
@@ -100,6 +102,7 @@ RELEASES: tuple[Release, ...] = (
                 f"org.opensearch:opensearch-agent-bootstrap:{OPENSEARCH_VERSION}",
                 "org.apache.logging.log4j:log4j-core:2.21.0",
             ),
+            ("org.apache.commons:commons-collections4:4.5.0",),
         ),
     ),
     Release(
