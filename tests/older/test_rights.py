@@ -15,7 +15,9 @@ WITHOUT = "reader without organization"
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.what)
-def test_each_role_gets_what_the_matrix_says(cluster: Cluster, attempt: Attempt) -> None:
+def test_each_role_gets_what_the_matrix_says(  # type: ignore[no-redef]
+    cluster: Cluster, attempt: Attempt
+) -> None:
     found = {}
     for role in ROLES:
         cluster.victims()
@@ -27,7 +29,9 @@ def test_each_role_gets_what_the_matrix_says(cluster: Cluster, attempt: Attempt)
     assert found == expected
 
 
-def test_a_reader_without_an_organization_is_told_what_is_missing(cluster: Cluster) -> None:
+def test_a_reader_without_an_organization_is_told_what_is_missing(  # type: ignore[no-redef]
+    cluster: Cluster,
+) -> None:
     """It is not told here, and sees nothing."""
     with AuditClient(cluster.users[WITHOUT]) as reader:
         assert (reader.count(), list(reader.search()), reader.page().entries, reader.get("x")) == (0, [], [], None)
