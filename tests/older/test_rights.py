@@ -14,10 +14,10 @@ from whodid.client import AuditClient
 WITHOUT = "reader without organization"
 
 
-@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.what)
-def test_each_role_gets_what_the_matrix_says(  # type: ignore[no-redef]
-    cluster: Cluster, attempt: Attempt
-) -> None:
+@pytest.mark.parametrize(  # type: ignore[no-redef]
+    "attempt", ATTEMPTS, ids=lambda attempt: attempt.what
+)
+def test_each_role_gets_what_the_matrix_says(cluster: Cluster, attempt: Attempt) -> None:
     found = {}
     for role in ROLES:
         cluster.victims()
