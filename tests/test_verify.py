@@ -67,7 +67,7 @@ def test_an_untouched_journal_is_intact(place: Corner) -> None:
 
 
 def test_it_needs_no_more_memory_than_a_page(place: Corner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whodid.client._PAGE", 5)
+    monkeypatch.setattr("whodid.client.asking.PAGE", 5)
     assert (verify(place).intact, verify(place).entries) == (True, 12)
 
 
@@ -159,7 +159,7 @@ def test_a_copy_under_another_id_is_named(place: Corner) -> None:
 def test_a_copy_is_named_though_a_page_ends_between_the_two(place: Corner, monkeypatch: pytest.MonkeyPatch) -> None:
     hit = hits(place)[5]
     place.client.index(index=hit["_index"], id="another", body=hit["_source"])
-    monkeypatch.setattr("whodid.client._PAGE", 1)
+    monkeypatch.setattr("whodid.client.asking.PAGE", 1)
     assert sorted(findings(place)) == [("forked", 5), ("wrong id", 5)]
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from .client import AuditClient
 from .entry import ZERO_HASH, document_id, partition_start, why_unreadable
 from .integrity import entry_hash
-from .query import Query
+from .query import Filter
 from .settings import retention_days
 
 __all__ = ["Finding", "JournalVerdict", "Verification", "verify_stored"]
@@ -67,8 +67,7 @@ def verify_stored(
 
     Raises `OpenSearchError`. Memory stays flat.
     """
-    query = Query.of({"journal": journal})
-    hits = client.hits(query, _ORDER)
+    hits = client.hits(Filter.of(journal=journal), _ORDER)
     verification = Verification()
     done = 0
     for name, chain in groupby(hits, key=lambda hit: hit["_source"].get("journal")):

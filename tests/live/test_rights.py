@@ -24,7 +24,6 @@ from whodid.client import AuditClient
 from whodid.doctor import Subject, examine
 from whodid.entry import ZERO_HASH, document_id
 from whodid.errors import NotAuthorized
-from whodid.follow import follow_stored
 from whodid.integrity import entry_hash
 from whodid.opensearch.bulk import send_bulk
 from whodid.opensearch.connection import connect
@@ -162,9 +161,9 @@ def test_the_client_shows_a_reader_their_organization_only(cluster: Cluster) -> 
 
 
 def test_a_reader_follows_their_organization_and_an_auditor_all(cluster: Cluster) -> None:
-    [[*ours]] = follow_stored(cluster.users["reader"], 100, None)
+    [[*ours]] = AuditClient(cluster.users["reader"]).follow(last=100)
     assert [entry["organization_id"] for entry in ours] == ["1"] * 3
-    following = follow_stored(cluster.users["auditor"], 100, lambda: None)
+    following = AuditClient(cluster.users["auditor"]).follow(last=100, pause=lambda: None)
     assert len(ours) < len(next(following))
     assert next(following) == []
 

@@ -1,3 +1,3 @@
 """The query client, on OpenSearch 2.19."""
 
-from tests.test_client import *  # noqa: F403
+from tests.client.test_client import *  # noqa: F403

@@ -221,18 +221,18 @@ def test_an_export_that_fails_on_the_way_is_no_finished_download(
     tab: httpx.Client, place: Corner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cluster loses the point in time after the first page, as a restart would make it."""
-    from whodid.client import AuditClient
+    from whodid.client.asking import Asking
 
-    monkeypatch.setattr("whodid.client._PAGE", 50)
+    monkeypatch.setattr("whodid.client.asking.PAGE", 50)
     monkeypatch.setattr("whodid.export._ROWS", 10)
-    ask = AuditClient._page
+    ask = Asking.ask
 
-    def page(self: AuditClient, pit: str, *rest: Any) -> Any:
-        if rest[-1] is not None:
-            self._client.delete_pit(body={"pit_id": [pit]})
-        return ask(self, pit, *rest)
+    def page(self: Asking, body: Any, indices: str | None) -> Any:
+        if "search_after" in body:
+            self._client.delete_pit(body={"pit_id": [body["pit"]["id"]]})
+        return ask(self, body, indices)
 
-    monkeypatch.setattr(AuditClient, "_page", page)
+    monkeypatch.setattr(Asking, "ask", page)
     with pytest.raises(httpx.RemoteProtocolError):
         tab.get("/export.csv")
 

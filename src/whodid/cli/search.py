@@ -152,14 +152,19 @@ Examples:
 @click.pass_obj
 def tail(settings: Settings, follow: bool, number: int, local: bool, as_json: bool) -> None:
     """Show the last entries, and follow."""
-    if local:
-        from ..journal.tail import follow_journal as entries
-    else:
-        from ..follow import follow_stored as entries
     pause = (lambda: time.sleep(settings.poll_interval)) if follow else None
     try:
-        for batch in entries(settings, number, pause):
-            _show(batch, as_json)
+        if local:
+            from ..journal.tail import follow_journal
+
+            for batch in follow_journal(settings, number, pause):
+                _show(batch, as_json)
+            return
+        from ..client import AuditClient
+
+        with AuditClient(settings) as client:
+            for batch in client.follow(last=number, pause=pause):
+                _show(batch, as_json)
     except KeyboardInterrupt:
         return
 

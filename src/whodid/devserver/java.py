@@ -34,7 +34,7 @@ def java_program(release: Release, given: Path | None = None) -> Path:
     if given is not None:
         if not given.is_file():
             raise DevServerError(f"there is no Java at {given}; give the path of the program `java` with --java")
-        return given
+        return given.absolute()
     if release.needs_java:
         raise DevServerError(
             f"OpenSearch {release.version} needs Java {release.needs_java}, and whodid[dev-server] brings a newer one; "

@@ -12,7 +12,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ..errors import QueryError
-from ..query import FILTERS, moment
+from ..query import moment
+from ..query.filter import unknown_field
+from ..query.grammar import kind_of
 
 __all__ = ["ANY_TIME", "RANGES", "Question"]
 
@@ -51,8 +53,8 @@ class Question:
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments for the methods of `AuditClient`. Raises `QueryError` for a name that no field has."""
         for name in self.filters:
-            if not name.isidentifier() or name in {"size", "after", "limit", "self"}:
-                raise QueryError(f"{name} can't be searched by; fields are {', '.join(FILTERS)}")
+            if kind_of(name) is None:
+                raise unknown_field(name)
         times = {"since": self.since or None, "until": self.until or None}
         return {**{name: list(values) for name, values in self.filters.items()}, **times}
 

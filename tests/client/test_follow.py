@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.live.corner import Corner, corner
+from whodid.client import AuditClient
 from whodid.entry import document_id
-from whodid.follow import follow_stored
 from whodid.opensearch.bulk import Document
 
 pytestmark = pytest.mark.live
@@ -43,7 +43,7 @@ class Partitions:
         self.place.client.indices.refresh(index=f"{self.place.settings.index_prefix}-{month}")
 
     def follow(self, number: int = 0) -> Iterator[list[str]]:
-        batches = follow_stored(self.place.settings, number, lambda: None)
+        batches = AuditClient(self.place.settings).follow(last=number, pause=lambda: None)
         return ([str(entry["target"]) for entry in batch] for batch in batches)
 
 
@@ -66,13 +66,13 @@ def test_the_last_ones_come_first_and_oldest_first(partitions: Partitions) -> No
 
 
 def test_without_a_pause_to_make_it_ends(partitions: Partitions) -> None:
-    assert list(follow_stored(partitions.place.settings, 10, None)) == [[]]
+    assert list(AuditClient(partitions.place.settings).follow()) == [[]]
 
 
 def test_it_begins_before_anything_is_stored(opensearch_url: str, tmp_path: Path) -> None:
     with corner(opensearch_url, tmp_path) as empty:
         empty.set_up()
-        following = follow_stored(empty.settings, 10, lambda: None)
+        following = AuditClient(empty.settings).follow(pause=lambda: None)
         assert [next(following), next(following)] == [[], []]
         [entry] = empty.record(1)
         empty.ship()

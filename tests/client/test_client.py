@@ -46,7 +46,7 @@ def place(opensearch_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def client(place: Corner, monkeypatch: pytest.MonkeyPatch) -> AuditClient:
-    monkeypatch.setattr("whodid.client._PAGE", 7)
+    monkeypatch.setattr("whodid.client.asking.PAGE", 7)
     return AuditClient(place.settings, client=place.client)
 
 

@@ -1,0 +1,85 @@
+"""The asking: requests to the cluster, whole answers, and points in time that are closed however a search ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..errors import OpenSearchError, OpenSearchUnavailable
+from ..opensearch.connection import translated
+from .order import Sort
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+__all__ = ["PAGE", "Asking"]
+
+PAGE = 1000
+"""Hits of one request, and the most of one page."""
+
+_KEEP_ALIVE = "10m"
+"""How long whoever iterates may stop between two pages (`whodid search --json | less`)."""
+
+_MISSING_ALLOWED = {"allow_no_indices": "true", "ignore_unavailable": "true"}
+"""Partitions that are named, but not there: nothing was shipped, or retention has deleted them."""
+
+
+class Asking:
+    """Searches over an index expression. An answer that some shard is missing from is an error, never a shorter one."""
+
+    def __init__(self, client: OpenSearch) -> None:
+        self._client = client
+
+    def ask(self, body: Mapping[str, Any], indices: str | None) -> Any:
+        """The answer of a search, all of it; without `indices`, over the point in time that `body` names."""
+        params = {"allow_partial_search_results": "false"} | (_MISSING_ALLOWED if indices else {})
+        with translated("the search"):
+            answer = self._client.search(index=indices, body=dict(body), params=params)
+        if answer.get("timed_out") or answer["_shards"].get("failed"):
+            raise OpenSearchUnavailable(
+                "the search found only part of the entries, as some shards did not answer in time; try again"
+            )
+        return answer
+
+    def hits(
+        self,
+        query: Mapping[str, Any],
+        indices: str,
+        sort: Sort,
+        *,
+        limit: int | None = None,
+        after: list[Any] | None = None,
+        source: bool = True,
+    ) -> Iterator[dict[str, Any]]:
+        """Search hits in order over one point in time, from behind the sort values `after`."""
+        pit = self._open_point_in_time(indices)
+        if pit is None:
+            return
+        body: dict[str, Any] = {"query": query, "sort": sort, "track_total_hits": False}
+        body["pit"] = {"id": pit, "keep_alive": _KEEP_ALIVE}
+        if not source:
+            body["_source"] = False
+        remaining = limit
+        try:
+            while remaining is None or remaining > 0:
+                size = PAGE if remaining is None else min(PAGE, remaining)
+                more = {} if after is None else {"search_after": after}
+                page = self.ask({**body, "size": size, **more}, None)["hits"]["hits"]
+                yield from page
+                if len(page) < size:
+                    return
+                after = page[-1]["sort"]
+                remaining = None if remaining is None else remaining - len(page)
+        finally:
+            with suppress(OpenSearchError), translated("closing a point in time"):
+                self._client.delete_pit(body={"pit_id": [pit]})
+
+    def _open_point_in_time(self, indices: str) -> str | None:
+        """`None` when there is no partition yet."""
+        if not self.ask({"size": 0, "track_total_hits": False}, indices)["_shards"]["total"]:
+            return None
+        params = {"keep_alive": _KEEP_ALIVE, "allow_partial_pit_creation": "false", **_MISSING_ALLOWED}
+        with translated("the search"):
+            answer = self._client.create_pit(index=indices, params=params)
+        return str(answer["pit_id"])

@@ -1,0 +1,339 @@
+"""The query client: finds entries in OpenSearch.
+
+Searches page by a point in time and `search_after`, so they see one consistent state however long they take, skip and
+double nothing, and need the memory of one page. They touch only the partitions that their times allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import islice
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ..errors import QueryError
+from ..opensearch.connection import connect
+from ..opensearch.retention import RetentionView, retention_in_force
+from ..opensearch.template import index_pattern
+from ..query import Filter, Window, query_body, window_of
+from ..query.filter import Value
+from ..query.names import OtherNames
+from ..settings import Settings, load_settings
+from . import asking, stats
+from .asking import Asking
+from .expiry import Expiry
+from .follow import follow as following
+from .order import NEWEST, OLDEST, cursor_of, sort_of, sort_values
+from .reach import indices_of
+from .stats import Stats
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+__all__ = ["AuditClient", "Entry", "Page", "Where"]
+
+Entry = dict[str, Any]
+"""An entry as it was journalled."""
+
+Where = Filter | str | None
+"""What entries must be: a filter, a text of the search language (docs/language.md), or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some entries in order; `next` is the cursor of the page behind it, `None` at the end."""
+
+    entries: list[Entry]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked, made ready: OpenSearch's query, the partitions to ask, and all of it as text."""
+
+    body: dict[str, Any]
+    indices: str
+    window: Window
+    text: str
+
+
+class AuditClient:
+    """Searches, counts and gets entries. Settings as for `whodid.configure`; `client` replaces the connection.
+
+    `where` and the keywords say which entries: `client.search("type:user_* -status:ok", principal="42", since="-7d")`.
+    Keywords are fields, each with one value or a list of which any may match; `prefix*` matches a beginning,
+    `client_ip` takes networks. `since` is included, `until` is not: aware datetimes, ISO 8601, periods (`2026-11`,
+    `yesterday`), or spans such as `-24h`. Entries past their promised time that are not deleted yet are left out unless
+    `expired` is true.
+
+    Every method raises `QueryError` for a question that can't be asked and `OpenSearchError` for a cluster that can't
+    answer. Where nothing was shipped yet, nothing is found.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, client: OpenSearch | None = None, **keywords: Any) -> None:
+        self.settings = settings or load_settings(**keywords)
+        self._client = client or connect(self.settings)
+        self._asking = Asking(self._client)
+        self._expiry = Expiry(self.retention)
+
+    def __enter__(self) -> AuditClient:
+        return self
+
+    def __exit__(self, _type: type[BaseException] | None, _error: object, _traceback: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+    def search(
+        self,
+        where: Where = None,
+        /,
+        *,
+        since: object = None,
+        until: object = None,
+        sort: str = NEWEST,
+        limit: int | None = None,
+        expired: bool = False,
+        **filters: object,
+    ) -> Iterator[Entry]:
+        """Entries that match, as they are needed; `limit` at most.
+
+        `sort` is `newest`, `oldest`, or a field (`-field` from the last value to the first).
+        """
+        question = self._question(where, filters, since, until, expired=expired)
+        _check_limit(limit)
+        found = self._asking.hits(question.body, question.indices, sort_of(sort), limit=limit)
+        return (hit["_source"] for hit in found)
+
+    def page(
+        self,
+        where: Where = None,
+        /,
+        *,
+        after: str | None = None,
+        size: int = 50,
+        since: object = None,
+        until: object = None,
+        sort: str = NEWEST,
+        expired: bool = False,
+        **filters: object,
+    ) -> Page:
+        """At most `size` entries that match, behind those of the page whose `next` is `after`.
+
+        Each page is a search of its own, and its cursor may be kept for as long as one likes: entries that arrive
+        between two pages are met where their time puts them.
+        """
+        if not 1 <= size <= asking.PAGE:
+            raise QueryError(f"size must be 1 to {asking.PAGE}")
+        question = self._question(where, filters, since, until, expired=expired)
+        asked = f"{question.text}\n{sort}"
+        body = {"size": size + 1, "query": question.body, "sort": sort_of(sort), "track_total_hits": False}
+        if after is not None:
+            body["search_after"] = sort_values(after, asked, sort)
+        hits = self._asking.ask(body, question.indices)["hits"]["hits"]
+        more = len(hits) > size
+        return Page([hit["_source"] for hit in hits[:size]], cursor_of(hits[size - 1]["sort"], asked) if more else None)
+
+    def count(
+        self,
+        where: Where = None,
+        /,
+        *,
+        since: object = None,
+        until: object = None,
+        expired: bool = False,
+        **filters: object,
+    ) -> int:
+        """How many entries match."""
+        question = self._question(where, filters, since, until, expired=expired)
+        body = {"size": 0, "query": question.body, "track_total_hits": True}
+        return int(self._asking.ask(body, question.indices)["hits"]["total"]["value"])
+
+    def counts_by(
+        self,
+        field: str,
+        where: Where = None,
+        /,
+        *,
+        since: object = None,
+        until: object = None,
+        limit: int = 1000,
+        expired: bool = False,
+        **filters: object,
+    ) -> dict[str, int]:
+        """How many entries match for each value of a field, most first, `limit` values at most."""
+        stats.check_countable(field)
+        question = self._question(where, filters, since, until, expired=expired)
+        body = {"size": 0, "query": question.body, "aggs": {"by": {"terms": {"field": field, "size": limit}}}}
+        found = self._asking.ask(body, question.indices).get("aggregations") or {"by": {"buckets": []}}
+        return {bucket["key"]: bucket["doc_count"] for bucket in found["by"]["buckets"]}
+
+    def stats(
+        self,
+        where: Where = None,
+        /,
+        *,
+        by: Sequence[str] = ("type", "principal"),
+        top: int = 10,
+        interval: str = "auto",
+        since: object = None,
+        until: object = None,
+        expired: bool = False,
+        **filters: object,
+    ) -> Stats:
+        """How many entries match, when (a histogram in UTC), and the `top` most frequent values of the fields `by`.
+
+        `interval` is `second`, `minute`, `hour`, `day`, `week`, `month`, or `auto`: about 60 bars.
+        """
+        question = self._question(where, filters, since, until, expired=expired)
+        interval_of = stats.interval_of
+        interval_of(interval, question.window)
+        body = {"size": 0, "query": question.body, "track_total_hits": True, "aggs": stats.aggregations(by, top)}
+        answer = self._asking.ask(body, question.indices)
+        total = int(answer["hits"]["total"]["value"])
+        found = answer.get("aggregations")
+        if not total or not found:
+            return Stats(0, None, None, 0, interval_of(interval, question.window), (), {field: {} for field in by})
+        window = Window(stats.time_of(found["first"]["value"]), stats.time_of(found["last"]["value"]))
+        chosen = interval_of(interval, window)
+        body = {"size": 0, "query": question.body, "aggs": {"when": stats.histogram(chosen)}}
+        bars = self._asking.ask(body, question.indices)["aggregations"]["when"]["buckets"]
+        return stats.stats_of(total, found, chosen, bars)
+
+    def follow(
+        self, where: Where = None, /, *, last: int = 10, pause: Callable[[], None] | None = None, **filters: object
+    ) -> Iterator[list[Entry]]:
+        """The `last` entries that match, oldest first; then, if there is a `pause` to make, each time the new ones.
+
+        New is what comes after the last seen `seq` of its journal, whatever its time: entries that another host shipped
+        late are there, and none twice. Without a `pause` it ends after the first list.
+        """
+        if last < 0:
+            raise QueryError("last must not be negative")
+        asked = self._asked(where, filters, None, None)
+        return following(self._asking, index_pattern(self.settings), asked, self.search, last, pause)
+
+    def orphans(
+        self,
+        where: Where = None,
+        /,
+        *,
+        since: object = None,
+        until: object = None,
+        limit: int | None = None,
+        **filters: object,
+    ) -> Iterator[Entry]:
+        """Intents without an outcome, newest first: actions that were cut off, or are still under way.
+
+        The outcome is looked for in all partitions. `until="-1h"` leaves out what began within the last hour.
+        """
+        _check_limit(limit)
+        intents = self.search(self._asked(where, filters, since, until) & Filter.of(phase="intent"))
+        found = (entry for entries in _batched(intents, asking.PAGE) for entry in self._without_outcome(entries))
+        return islice(found, limit)
+
+    def _without_outcome(self, intents: Sequence[Entry]) -> list[Entry]:
+        operations = [entry["operation"] for entry in intents]
+        ended = self.counts_by("operation", phase="outcome", operation=operations, limit=len(operations))
+        return [entry for entry in intents if entry["operation"] not in ended]
+
+    def history(self, target: str, *, sort: str = OLDEST, limit: int | None = None, **more: Any) -> Iterator[Entry]:
+        """What happened to a target, oldest first. `more` as for `search`."""
+        return self.search(**{**more, "target": [_literal(target)]}, sort=sort, limit=limit)
+
+    def trail(self, principal: str, *, sort: str = OLDEST, limit: int | None = None, **more: Any) -> Iterator[Entry]:
+        """What a principal did, or had done in their name, oldest first. `more` as for `search`."""
+        theirs = Filter.of(principal=[_literal(principal)]) | Filter.of(on_behalf_of=[_literal(principal)])
+        return self.search(theirs, **more, sort=sort, limit=limit)
+
+    def correlated(self, entry: Mapping[str, Any], *, sort: str = OLDEST, limit: int | None = None) -> Iterator[Entry]:
+        """The other entries of the same cascade, operation, request or trace, oldest first."""
+        belongs = [
+            Filter.of(**{name: [_literal(str(entry[name]))]})
+            for name in ("correlation_id", "operation", "request_id", "trace_id")
+            if entry.get(name)
+        ]
+        if not belongs:
+            return iter(())
+        together = belongs[0]
+        for one in belongs[1:]:
+            together |= one
+        others = ~(Filter.of(journal=str(entry["journal"])) & Filter.of(seq=int(entry["seq"])))
+        return self.search(together & others, sort=sort, limit=limit)
+
+    def get(self, entry_id: str, *, expired: bool = False) -> Entry | None:
+        """The entry of that ID (a receipt's `entry_id`), or `None`."""
+        hit = self.hit(entry_id, expired=expired)
+        return hit["_source"] if hit else None
+
+    def hit(self, entry_id: str, *, expired: bool = False) -> dict[str, Any] | None:
+        """The search hit of that entry: with `_index`, its partition."""
+        query = self._unexpired({"ids": {"values": [entry_id]}}, expired=expired)
+        answer = self._asking.ask({"size": 1, "query": query}, index_pattern(self.settings))
+        return next(iter(answer["hits"]["hits"]), None)
+
+    def hidden(self, where: Where = None, /, *, since: object = None, until: object = None, **filters: object) -> int:
+        """How many entries match that searches leave out, as their time is over."""
+        if self._expiry.kept() is None:
+            return 0
+        shown, all_of_them = (
+            self.count(where, since=since, until=until, expired=expired, **filters) for expired in (False, True)
+        )
+        return max(all_of_them - shown, 0)
+
+    def retention(self) -> RetentionView:
+        """The retention in force, as far as this user may see it."""
+        return retention_in_force(self._client, self.settings)
+
+    def hits(
+        self, asked: Filter, sort: list[dict[str, Any]], *, limit: int | None = None, after: list[Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Search hits (`_id`, `_index`, `_source`, `sort`) in order, expired ones too, from behind `after` on."""
+        question = self._question(asked, {}, None, None, expired=True)
+        return self._asking.hits(question.body, question.indices, sort, limit=limit, after=after)
+
+    def _question(
+        self, where: Where, filters: Mapping[str, object], since: object, until: object, *, expired: bool
+    ) -> _Question:
+        asked = self._asked(where, filters, since, until)
+        now = datetime.now(UTC)
+        window = window_of(asked, now)
+        body = self._unexpired(query_body(asked, now, lambda name: self._names(name)), expired=expired)
+        return _Question(body, indices_of(self.settings.index_prefix, window), window, f"{asked}\n{expired}")
+
+    def _asked(self, where: Where, filters: Mapping[str, object], since: object, until: object) -> Filter:
+        more = Filter.of(since, until, **filters)
+        if where is None:
+            return more
+        if not isinstance(where, str | Filter):
+            raise QueryError(f"where must be a text of the search language or a Filter, not {type(where).__name__}")
+        return (Filter.parse(where) if isinstance(where, str) else where) & more
+
+    def _unexpired(self, body: dict[str, Any], *, expired: bool) -> dict[str, Any]:
+        kept = None if expired else self._expiry.kept()
+        return body if kept is None else {"bool": {"filter": [body, kept]}}
+
+    @cached_property
+    def _names(self) -> OtherNames:
+        return OtherNames.of(self.settings)
+
+
+def _literal(text: str) -> Value:
+    return Value(text, "literal")
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and limit < 1:
+        raise QueryError("limit must be at least 1")
+
+
+def _batched(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
+    """The entries in lists of `size` (`itertools.batched` comes with Python 3.12)."""
+    rest = iter(entries)
+    while batch := list(islice(rest, size)):
+        yield batch

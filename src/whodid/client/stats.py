@@ -1,0 +1,122 @@
+"""The stats: how many entries match, when, and of what; what a histogram and a list of the most frequent need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ..entry import FIELDS
+from ..errors import QueryError
+from ..query import FILTERS, Window
+from ..spelling import did_you_mean
+
+__all__ = ["BARS", "Bar", "Stats", "aggregations", "interval_of", "stats_of"]
+
+BARS = 60
+"""About as many bars as a histogram has when no interval is asked for."""
+
+_MOST_BARS = 2000
+_INTERVALS = {
+    "second": timedelta(seconds=1),
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(days=7),
+    "month": timedelta(days=31),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of the histogram: entries from `start` on, for one interval."""
+
+    start: datetime
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """`total` entries match; `first` and `last` are when (`None` for none). `top`: field → value → count, most first.
+
+    `principals` is how many different principals there are, exact up to 40,000 and about right above.
+    """
+
+    total: int
+    first: datetime | None
+    last: datetime | None
+    principals: int
+    interval: str
+    histogram: tuple[Bar, ...]
+    top: Mapping[str, Mapping[str, int]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Times as ISO 8601."""
+
+        def text(time: datetime | None) -> str | None:
+            return time.isoformat().replace("+00:00", "Z") if time else None
+
+        bars = [{"start": text(bar.start), "count": bar.count} for bar in self.histogram]
+        return {**asdict(self), "first": text(self.first), "last": text(self.last), "histogram": bars}
+
+
+def interval_of(asked: str, window: Window) -> str:
+    """The interval asked for, or the shortest that gives a window no more than `BARS` bars. Raises `QueryError`."""
+    if asked != "auto" and asked not in _INTERVALS:
+        raise QueryError(f"there is no interval {asked!r}{did_you_mean(asked, _INTERVALS)}; {', '.join(_INTERVALS)}")
+    if window.start is None or window.end is None:
+        return "day" if asked == "auto" else asked
+    length = window.end - window.start
+    if asked == "auto":
+        return next((name for name, width in _INTERVALS.items() if length <= width * BARS), "month")
+    if length > _INTERVALS[asked] * _MOST_BARS:
+        raise QueryError(f"a histogram by {asked} of that time has more than {_MOST_BARS} bars; take a longer interval")
+    return asked
+
+
+def aggregations(by: Sequence[str], top: int) -> dict[str, Any]:
+    """What is asked first: everything but the histogram, whose interval depends on the answer."""
+    for field in by:
+        check_countable(field)
+    return {
+        "first": {"min": {"field": "@timestamp"}},
+        "last": {"max": {"field": "@timestamp"}},
+        "principals": {"cardinality": {"field": "principal", "precision_threshold": 40_000}},
+        **{f"top {field}": {"terms": {"field": field, "size": top}} for field in by},
+    }
+
+
+def check_countable(field: str) -> None:
+    """Raises `QueryError` for a field without values to count."""
+    countable = [name for name in FILTERS if FIELDS[name].kind in {"keyword", "ip"}]
+    if field not in countable:
+        meant = did_you_mean(field, countable)
+        raise QueryError(f"{field} can't be counted by{meant}; take a field such as type, target or principal")
+
+
+def histogram(interval: str) -> dict[str, Any]:
+    """The aggregation of the histogram, in UTC."""
+    return {"date_histogram": {"field": "@timestamp", "calendar_interval": interval, "min_doc_count": 0}}
+
+
+def stats_of(total: int, found: Mapping[str, Any], interval: str, bars: Sequence[Mapping[str, Any]]) -> Stats:
+    """From the answers' aggregations."""
+    top = {
+        name.removeprefix("top "): {bucket["key"]: bucket["doc_count"] for bucket in part["buckets"]}
+        for name, part in found.items()
+        if name.startswith("top ")
+    }
+    return Stats(
+        total,
+        time_of(found["first"]["value"]),
+        time_of(found["last"]["value"]),
+        int(found["principals"]["value"]),
+        interval,
+        tuple(Bar(datetime.fromtimestamp(bar["key"] / 1000, UTC), bar["doc_count"]) for bar in bars),
+        top,
+    )
+
+
+def time_of(milliseconds: float | None) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)

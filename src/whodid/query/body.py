@@ -1,0 +1,118 @@
+"""The body: a filter as OpenSearch's query language wants it.
+
+Everything stands in filter context: nothing is scored, and OpenSearch caches what repeats. Times become one range on
+`@timestamp`, cut to what nanoseconds can hold.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from .filter import All, AnyOf, Everything, Filter, Has, Match, Not, Range, Time, Value, Words
+from .grammar import WORD_FIELDS
+from .times import Window, moment, period
+
+__all__ = ["query_body", "window_of"]
+
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
+"""What OpenSearch can hold in nanoseconds; it refuses to compare with anything beyond."""
+
+Clause = dict[str, Any]
+Also = Callable[[str], Iterable[str]]
+"""Other names of an event type, under which entries may be stored too."""
+
+
+def query_body(asked: Filter, now: datetime | None = None, also: Also = lambda _name: ()) -> Clause:
+    """The value of OpenSearch's `query`."""
+    return _Body(now or datetime.now(UTC), also).clause(asked)
+
+
+def window_of(asked: Filter, now: datetime | None = None) -> Window:
+    """A stretch of time outside of which nothing matches."""
+    now = now or datetime.now(UTC)
+    match asked:
+        case Time():
+            return _window(asked, now)
+        case All(parts):
+            window = Window()
+            for part in parts:
+                window &= window_of(part, now)
+            return window
+        case AnyOf(parts):
+            first, *rest = (window_of(part, now) for part in parts)
+            for other in rest:
+                first = first.hull(other)
+            return first
+    return Window()
+
+
+class _Body:
+    def __init__(self, now: datetime, also: Also) -> None:
+        self._now = now
+        self._also = also
+
+    def clause(self, asked: Filter) -> Clause:
+        match asked:
+            case Everything():
+                return {"match_all": {}}
+            case Match(field, values):
+                return self._match(field, values)
+            case Has(field):
+                return {"exists": {"field": field}}
+            case Range(field, low, high):
+                bounds = {"gte": low, "lte": high}
+                return {"range": {field: {name: bound for name, bound in bounds.items() if bound is not None}}}
+            case Words(text):
+                return _any_of(_holds(field, text) for field in WORD_FIELDS)
+            case Time():
+                return _between(_window(asked, self._now))
+            case Not(part):
+                return {"bool": {"must_not": [self.clause(part)]}}
+            case All(parts):
+                return {"bool": {"filter": [self.clause(part) for part in parts]}}
+            case AnyOf(parts):
+                return _any_of(self.clause(part) for part in parts)
+        raise TypeError(f"{type(asked).__name__} is no filter")
+
+    def _match(self, field: str, values: Iterable[Value]) -> Clause:
+        exact: list[str] = []
+        clauses: list[Clause] = []
+        for value in values:
+            if value.kind == "prefix":
+                clauses.append({"prefix": {field: value.text}})
+            else:
+                exact.append(value.text)
+            if field == "type" and value.kind != "literal":
+                exact += self._also(value.text + "*" * (value.kind == "prefix"))
+        if exact:
+            clauses.append({"terms": {field: list(dict.fromkeys(exact))}})
+        return clauses[0] if len(clauses) == 1 else _any_of(clauses)
+
+
+def _any_of(clauses: Iterable[Clause]) -> Clause:
+    return {"bool": {"should": list(clauses), "minimum_should_match": 1}}
+
+
+def _holds(field: str, text: str) -> Clause:
+    pattern = re.sub(r"([\\*?])", r"\\\1", text)
+    return {"wildcard": {field: {"value": f"*{pattern}*", "case_insensitive": True}}}
+
+
+def _window(asked: Time, now: datetime) -> Window:
+    if asked.name == "time":
+        return period(asked.text, now=now)
+    at = moment(asked.text, asked.name, now)
+    return Window(at, None) if asked.name == "since" else Window(None, at)
+
+
+def _between(window: Window) -> Clause:
+    bounds = {"gte": window.start, "lt": window.end}
+    stamps = {name: _stamp(min(max(at, _EARLIEST), _LATEST)) for name, at in bounds.items() if at is not None}
+    return {"range": {"@timestamp": stamps}}
+
+
+def _stamp(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,129 @@
+"""The grammar of the search language: one table that the parser, the completion and the documentation share.
+
+A query is terms. Terms side by side must all match; `or` comes last, `not` first, brackets group. docs/language.md is
+generated from `FORMS` and `FIELDS_SHOWN`, and a test parses every example in it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..entry import FIELDS, FREE_FIELDS, Kind
+
+__all__ = [
+    "AND",
+    "FILTERS",
+    "FORMS",
+    "KEYED",
+    "NOT",
+    "OR",
+    "PERIODS",
+    "SYNONYMS",
+    "TIMES",
+    "UNITS",
+    "WORD_FIELDS",
+    "Form",
+    "kind_of",
+]
+
+AND = ("and", "&")
+OR = ("or", "|")
+NOT = ("not",)
+"""Operators that stand by themselves, in any case; a `-` right before a term is a `not` too."""
+
+TIMES = {
+    "since": "from that moment on; the beginning of a period",
+    "until": "before that moment; the beginning of a period",
+    "time": "within a period, or from one up to another: `2026-01..2026-03`",
+}
+"""What looks like a field, and names the time of an entry."""
+
+UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+"""Of spans back from now: `-7d`."""
+
+PERIODS = ("today", "yesterday", "this-week", "last-week", "this-month", "last-month", "this-year", "last-year")
+"""Words for periods, which begin and end at midnight UTC, weeks on Monday."""
+
+FILTERS = tuple(name for name, field in FIELDS.items() if field.kind in {"keyword", "ip", "long"})
+"""Fields with one value, which can be searched by."""
+
+KEYED = (*FREE_FIELDS, "shortened")
+"""Fields that hold objects: `details:value` is any value in it, `details.key:value` the value of one key."""
+
+WORD_FIELDS = (
+    "target_name",
+    "principal_name",
+    "principal_email",
+    "organization_name",
+    "workspace_name",
+    "status",
+    "details",
+)
+"""Where a word without a field is looked for."""
+
+SYNONYMS = {
+    "action": "type",
+    "actor": "principal",
+    "address": "client_ip",
+    "after_date": "since",
+    "before_date": "until",
+    "creation_date": "time",
+    "@timestamp": "time",
+    "date": "time",
+    "email": "principal_email",
+    "event": "type",
+    "from": "since",
+    "ip": "client_ip",
+    "org": "organization_id",
+    "organization": "organization_id",
+    "resource": "target",
+    "source_ip": "client_ip",
+    "to": "until",
+    "user": "principal",
+    "user_id": "principal",
+    "who": "principal",
+    "workspace": "workspace_id",
+}
+"""Names that other logs have for it, offered when somebody writes one."""
+
+
+class Form(NamedTuple):
+    """One thing that can be said: how it is written, what it means, and an example."""
+
+    syntax: str
+    means: str
+    example: str
+
+
+FORMS: tuple[Form, ...] = (
+    Form("`field:value`", "the field is exactly that", "principal:42"),
+    Form("`field:value,value`", "it is any of these", "type:user_sign_in,user_deleted"),
+    Form("`field:begin*`", "it begins so", "type:credentials_*"),
+    Form("`field:*`", "the entry has that field", "on_behalf_of:*"),
+    Form('`field:"any text"`', "exactly that, whatever is in it: blanks, commas, a `*`", 'target_name:"Prod, EU"'),
+    Form("`client_ip:network`", "the address is in that network", "client_ip:10.0.0.0/8,2001:db8::/32"),
+    Form("`seq:from..to`", "a number from one up to another, both included; either may be left out", "seq:100..200"),
+    Form("`details:value`", "any value within `details`, `before`, `after` or `shortened`", "details:eu-west-1"),
+    Form("`details.key:value`", "the value of one key in it; `begin*` and `*` work too", "details.region:eu-*"),
+    Form(
+        '`word`, `"some words"`',
+        "that text somewhere in names, e-mail address, status or details, in any case",
+        "Lovelace",
+    ),
+    Form("`since:moment`", TIMES["since"], "since:-7d"),
+    Form("`until:moment`", TIMES["until"], "until:2026-11-23T08:00:00Z"),
+    Form("`time:period`", TIMES["time"], "time:last-month"),
+    Form("`a b`, `a and b`, `a & b`", "both", "principal:42 status:oidc"),
+    Form("`a or b`, `a | b`", "one of them or both; binds less than `and`", "principal:42 or on_behalf_of:42"),
+    Form("`-a`, `not a`", "not that", "type:user_* -status:oidc"),
+    Form("`( … )`", "what belongs together", "client_ip:10.0.0.0/8 (outcome:failure or status:failed)"),
+    Form("`*`", "every entry", "*"),
+)
+
+
+def kind_of(name: str) -> Kind | None:
+    """What a field that can be searched by holds; `None` for any other. `details.rows` is a key of `details`."""
+    if name in FILTERS or name in KEYED:
+        return FIELDS[name].kind
+    field, dot, key = name.partition(".")
+    return "flat_object" if field in KEYED and dot and key and not key.endswith(".") else None

@@ -1,0 +1,140 @@
+"""The search language: what a text means, that each filter has one, and how what can't be read is named."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.query.filters import filters
+from whodid.errors import QueryError
+from whodid.query import Filter, query_body
+from whodid.query.filter import EVERYTHING, NOTHING, All, AnyOf, Has, Match, Not, Range, Time, Value, Words
+from whodid.query.grammar import FORMS
+
+A, B, C = Words("a"), Words("b"), Words("c")
+
+
+@given(filters)
+def test_the_text_of_a_filter_is_read_as_that_filter(asked: Filter) -> None:
+    assert Filter.parse(str(asked)) == asked
+
+
+@given(st.text() | st.text('ab:*"\\,() -&|.\n', max_size=20))
+def test_any_text_is_a_filter_or_an_error_of_ours(text: str) -> None:
+    try:
+        found = Filter.parse(text)
+    except QueryError:
+        return
+    assert Filter.parse(str(found)) == found
+    query_body(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("", EVERYTHING),
+        ("  * ", EVERYTHING),
+        ("-*", NOTHING),
+        ("a b", All((A, B))),
+        ("a and b & c", All((A, B, C))),
+        ("a or b c", AnyOf((A, All((B, C))))),
+        ("a | b OR c", AnyOf((A, B, C))),
+        ("(a or b) c", All((AnyOf((A, B)), C))),
+        ("a(b)c", All((A, B, C))),
+        ("-a NOT b", All((Not(A), Not(B)))),
+        ("--a", A),
+        ("-(a b)", Not(All((A, B)))),
+        ("not(a or b)", Not(AnyOf((A, B)))),
+        ('"or"', Words("or")),
+        ('-"a b"', Not(Words("a b"))),
+        ("type:user_*", Match("type", (Value("user_", "prefix"),))),
+        ("type:a,b,a", Match("type", (Value("a"), Value("b")))),
+        ('type:"user_*"', Match("type", (Value("user_*", "literal"),))),
+        (r"target:a\*\ b", Match("target", (Value("a* b", "literal"),))),
+        (r"target:a\ *", Match("target", (Value("a ", "prefix"),))),
+        ("target:*", Has("target")),
+        ("details.a.b:5", Match("details.a.b", (Value("5"),))),
+        ("target:a:b|c&d-e", Match("target", (Value("a:b|c&d-e"),))),
+        ("client_ip:::1,10.0.0.0/8", Match("client_ip", (Value("::1"), Value("10.0.0.0/8")))),
+        ("seq:7", Match("seq", (Value("7"),))),
+        ("seq:7..", Range("seq", 7, None)),
+        ("seq:1..2,4..4", AnyOf((Range("seq", 1, 2), Match("seq", (Value("4"),))))),
+        ("since:-7d", Time("since", "-7d")),
+        ("-time:2026-11", Not(Time("time", "2026-11"))),
+    ],
+)
+def test_a_text_means(text: str, meant: Filter) -> None:
+    assert Filter.parse(text) == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("principle:42", "principle can't be searched by; did you mean principal,"),
+        ("user:42", "did you mean principal?"),
+        ("ip:10.0.0.1", "did you mean client_ip?"),
+        ("details.:1", "details. can't be searched by"),
+        ("http://x", 'In quotes, the text itself is looked for: "http://x" (at character 1)'),
+        ("a (b", "this ( is not closed (at character 3)"),
+        ("a)", "there is no ( for this ) (at character 2)"),
+        ('a "b', "this quote is not closed (at character 3)"),
+        ("a or", "something is missing (at character 5)"),
+        ("or a", "something is missing beside this or (at character 1)"),
+        ("a , b", "',' is not expected (at character 3)"),
+        ("a -", "a - goes right before what must not be (at character 3)"),
+        ("target:", "target: needs a value right after it (at character 8)"),
+        ("target: a", "target: needs a value right after it (at character 8)"),
+        ("target:a,", "target: needs a value right after it (at character 10)"),
+        ("target:*a", "a * goes at the end of a value; for a real one put the value in quotes (at character 8)"),
+        ('target:"a"b', "after a closing quote a blank is missing (at character 11)"),
+        ('target:a"b"', "a quote in the middle of a value; put all of it in quotes (at character 9)"),
+        ("love*", "a word is found wherever it stands: leave the * out (at character 1)"),
+        ("client_ip:10.*", "write a network such as 10.0.0.0/8 for 10.*"),
+        ("client_ip:x", "client_ip must be an address or a network"),
+        ("seq:x", "seq must be a whole number such as 1, or from one to another: 1..10"),
+        ("since:soon", "since 'soon' is no time"),
+        ("since:", "since: needs one time right after it, such as since:-7d (at character 7)"),
+        ("time:..", "time '..' is no time"),
+        ('" "', "there is nothing to look for between the quotes"),
+        ("salts:x", "salts is kept with an entry, but can't be searched by"),
+        ("a\\", "there is nothing after this backslash (at character 2)"),
+        ("(" * 60 + "a" + ")" * 60, "more than 50 levels"),
+        ("a " * 6000, "12,000 characters long; 10,000 is the most"),
+    ],
+)
+def test_what_can_not_be_read_is_named_with_its_place(text: str, says: str) -> None:
+    with pytest.raises(QueryError) as error:
+        Filter.parse(text)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.example)
+def test_each_example_of_the_grammar_is_one(form: object) -> None:
+    assert Filter.parse(form.example) != NOTHING  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("filters_", "says"),
+    [
+        ({"principle": "1"}, "did you mean principal"),
+        ({"client_ip": "10.0.0.1/8"}, "client_ip must be an address or a network"),
+        ({"seq": "x"}, "seq must be a whole number"),
+        ({"type": 7}, "type must be a string, not int"),
+        ({"type": "\ud800"}, "lone surrogate"),
+        ({"type": [str(n) for n in range(1001)]}, "ask for 1000 at most"),
+    ],
+)
+def test_a_filter_that_can_not_be_is_named(filters_: dict[str, object], says: str) -> None:
+    with pytest.raises(QueryError, match=says):
+        Filter.of(**filters_)
+
+
+def test_python_and_text_say_the_same() -> None:
+    made = Filter.of(type=["team_*", "user_sign_in"], principal="42", since="-7d") & ~Filter.of(status="not this")
+    text = 'type:team_*,user_sign_in principal:42 since:-7d -status:"not this"'
+    assert str(made) == text
+    assert Filter.parse(text) == made
+    assert Filter.of(type=None) == EVERYTHING
+    assert Filter.of(type=[]) == NOTHING
+    assert str((Words("a") | Words("b")) & Words("c")) == "(a or b) c"
