@@ -6,6 +6,7 @@ Everything stands in filter context: nothing is scored, and OpenSearch caches wh
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -83,6 +84,9 @@ class _Body:
         for value in values:
             if value.kind == "prefix":
                 clauses.append({"prefix": {field: value.text}})
+            elif field == "client_ip" and _holds_ipv4(value.text):
+                without = [{"term": {field: "0.0.0.0/0"}}]
+                clauses.append({"bool": {"filter": [{"term": {field: value.text}}], "must_not": without}})
             else:
                 exact.append(value.text)
             if field == "type" and value.kind != "literal":
@@ -90,6 +94,16 @@ class _Body:
         if exact:
             clauses.append({"terms": {field: list(dict.fromkeys(exact))}})
         return clauses[0] if len(clauses) == 1 else _any_of(clauses)
+
+
+def _holds_ipv4(network: str) -> bool:
+    """Whether an IPv6 network is one in which OpenSearch has all IPv4 addresses too: `::/0` is meant as IPv6."""
+    if ":" not in network or "/" not in network:
+        return False
+    return ipaddress.IPv6Network(network).supernet_of(_IPV4_IN_IPV6)
+
+
+_IPV4_IN_IPV6 = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 def _any_of(clauses: Iterable[Clause]) -> Clause:
