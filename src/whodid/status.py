@@ -11,7 +11,7 @@ from .dead_letters import count_dead_letters
 from .journal import Acknowledged, JournalDirectory, JournalReader, Line
 from .journal.counter import not_recorded
 from .journal.damage import count_damaged
-from .journal.directory import read_lines, segments
+from .journal.directory import read_lines, segment_size, segments
 from .journal.segment import Broken, last_link
 
 __all__ = ["DirectoryStatus", "JournalStatus", "directory_status", "last_seq"]
@@ -90,7 +90,7 @@ def _journal_status(directory: JournalDirectory, journal: str) -> JournalStatus:
         acknowledged=acknowledged,
         backlog=last - acknowledged,
         segments=len(found),
-        bytes=sum(segment.stat().st_size for segment in found),
+        bytes=sum(map(segment_size, found)),
     )
 
 

@@ -19,7 +19,7 @@ from whodid.errors import JournalDamaged, JournalFull, JournalLocked, NotRecorde
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory, prune, read_entries
 from whodid.journal.lock import FileLock
-from whodid.journal.segment import Segment
+from whodid.journal.segment import Segment, last_link
 
 
 def draft(target: str = "x") -> Draft:
@@ -263,6 +263,31 @@ def test_an_empty_segment_left_by_a_crash_is_used(path: Path) -> None:
     journal.append(draft("b"))
     assert targets(path) == ["a", "b"]
     assert len(list(path.glob("*/[0-9]*.ndjson"))) == 2
+
+
+@pytest.mark.parametrize("behind", [b'{"hash":"abc', b""])
+def test_a_segment_that_the_shipper_deletes_while_a_writer_starts_is_no_error(
+    path: Path, monkeypatch: pytest.MonkeyPatch, behind: bytes
+) -> None:
+    """Half a line that a kill left looks like an entry to the shipper, which then deletes what is before it."""
+    journal = Journal(path)
+    journal.append(draft("a"))
+    position = journal.append(draft("b"))
+    old = segment_of(path)
+    old.chmod(0o400)
+    last = old.with_name("00000000000000000003.ndjson")
+    last.touch(0o600)
+    last.write_bytes(behind)
+
+    def meanwhile(segment: Path) -> Any:
+        Acknowledged(position.seq, position.hash).write(segment.parent)
+        old.unlink()
+        return last_link(segment)
+
+    monkeypatch.setattr("whodid.journal.chain.last_link", meanwhile)
+    Journal(path).append(draft("c"))
+    assert [entry["seq"] for entry in read_entries(path)] == [3]
+    assert alarms(path) == (["torn tail"] if behind else [])
 
 
 def test_a_copied_directory_starts_a_journal_of_its_own(path: Path, tmp_path: Path) -> None:

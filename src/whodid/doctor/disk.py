@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..journal import JournalDirectory
-from ..journal.directory import segments
+from ..journal.directory import segment_size, segments
 from .finding import Finding, ok, problem, warning
 from .moment import first_moment
 from .subject import Subject
@@ -71,7 +71,7 @@ def _used(subject: Subject) -> tuple[int, float]:
     current = directory.current()
     for journal in directory.journals():
         found = segments(directory.journal(journal))
-        size = sum(path.stat().st_size for path in found)
+        size = sum(map(segment_size, found))
         used += size
         began = first_moment(found[0]) if found and journal == current else None
         if began is not None:

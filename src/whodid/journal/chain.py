@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ..entry import ZERO_HASH
 from ..errors import JournalFull, NotRecorded
 from .beginning import begin_journal
-from .directory import JournalDirectory, segment_name, segments
+from .directory import JournalDirectory, segment_name, segment_size, segments
 from .durable import DurableMark
 from .file import dump, sync_directory, write_file
 from .lock import FileLock
@@ -112,9 +113,9 @@ class Chain:
             self._catch_up(segment)
             if segment.size == 0:
                 sync_directory(path)  # whoever made it may have been killed before doing so
-                segment.link = _link_before(found, acknowledged)
+                segment.link = _link_before(found, path)
         else:
-            end = _link_before([*found, path / segment_name(0)], acknowledged)
+            end = _link_before([*found, path / segment_name(0)], path)
             segment = self._create(path, end)
         segment.check_mark()
         if acknowledged.seq > segment.link.seq:
@@ -175,7 +176,7 @@ class Chain:
     def _bytes_beside(self, segment: Segment) -> int:
         if not self._max_bytes:
             return 0
-        return sum(path.stat().st_size for path in self.directory.path.glob("*/*.ndjson") if path != segment.path)
+        return sum(segment_size(path) for path in self.directory.path.glob("*/*.ndjson") if path != segment.path)
 
     def end(self, reason: str) -> None:
         """Ends the journal for good and begins the next, unless another process has done so."""
@@ -201,15 +202,21 @@ class Chain:
             self.segment = None
 
 
-def _link_before(found: list[Path], acknowledged: Acknowledged) -> Link:
-    """The link before the first entry of the last segment in `found`, which may be empty. Raises `Broken`."""
+def _link_before(found: list[Path], journal: Path) -> Link:
+    """The link before the first entry of the last segment in `found`, which may be empty. Raises `Broken`.
+
+    The shipper may delete segments meanwhile: to it, half a line that is about to be cut looked like an entry after
+    them. What it deletes was acknowledged before.
+    """
     for path in reversed(found[:-1]):
-        link = last_link(path)
-        if link is not None:
-            return link
+        with suppress(FileNotFoundError):
+            link = last_link(path)
+            if link is not None:
+                return link
     first = min((int(path.stem) for path in found if path.exists()), default=1)
     if first <= 1:
         return Link(0, ZERO_HASH)
+    acknowledged = Acknowledged.read(journal)
     if acknowledged.seq == first - 1:
         return Link(acknowledged.seq, acknowledged.hash)
     raise Broken(f"the entries before number {first} are gone, and were not acknowledged up to there")

@@ -45,6 +45,7 @@ __all__ = [
     "identity",
     "read_lines",
     "segment_name",
+    "segment_size",
     "segments",
 ]
 
@@ -197,6 +198,14 @@ def _mode(path: Path) -> int:
 
 def segment_name(first_seq: int) -> str:
     return f"{first_seq:020d}.ndjson"
+
+
+def segment_size(path: Path) -> int:
+    """Bytes of a segment; none of one that the shipper has deleted meanwhile."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def segments(directory: Path) -> list[Path]:

@@ -18,7 +18,7 @@ from ..entry import parse_creation_date
 from ..errors import SettingsError, WhodidError
 from ..journal import Acknowledged, JournalDirectory
 from ..journal.counter import not_recorded
-from ..journal.directory import segments
+from ..journal.directory import segment_size, segments
 from ..journal.seek import entry_at
 from ..settings import Settings
 from ..status import last_seq
@@ -138,7 +138,7 @@ def _bytes_after(journal: Any, acknowledged: int, last: int) -> int:
     for path, start, end in zip(found, starts, [*starts[1:], last + 1], strict=True):
         if end > start:
             share = min(1.0, max(0, end - 1 - max(acknowledged, start - 1)) / (end - start))
-            total += path.stat().st_size * share
+            total += segment_size(path) * share
     return int(total)
 
 
