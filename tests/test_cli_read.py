@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -73,11 +74,72 @@ def test_counts_and_verdicts_are_json(place: Corner) -> None:
     assert (status["backlog"], status["problems"], status["cluster"]["enforced_by"]) == (0, [], "whodid")
 
 
+def test_a_query_means_the_same_as_the_options(place: Corner) -> None:
+    for asked in (
+        ["target:1"],
+        ["--target", "1"],
+        ["target:*", "not", "(target:0", "or", "target:2)"],
+        ["-target:0,2"],
+    ):
+        assert [entry["target"] for entry in lines(run(place, "search", "--json", *asked)[0])] == ["1"]
+    assert [entry["target"] for entry in lines(run(place, "tail", "--json", "target:1,2")[0])] == ["1", "2"]
+    assert lines(run(place, "count", "--json", "target:1", "--target", "2")[0]) == [{"count": 0}]
+    assert [entry["target"] for entry in lines(run(place, "search", "--json", "--sort", "oldest")[0])] == [
+        "0",
+        "1",
+        "2",
+    ]
+
+
+def test_columns_are_those_asked_for(place: Corner) -> None:
+    out, err = run(place, "search", "--columns", "target,details.a,nothing", code=2)
+    assert (out, "there is no field nothing to show" in err) == ("", True)
+    out, _ = run(place, "search", "--columns", "target,details.a,details")
+    assert out.split("\n")[0].split() == ["target", "details.a", "details"]
+    assert len(out.splitlines()) == 4
+
+
+def test_stats_are_a_picture_or_json(place: Corner) -> None:
+    out, err = run(place, "stats", "--by", "type", "target:1,2")
+    assert out.startswith("2 entries by 1 principals")
+    assert "█" in out
+    assert "credentials_created" in out
+    assert err == ""
+    [found] = lines(run(place, "stats", "--json")[0])
+    assert (found["total"], found["top"]["type"]) == (3, {"credentials_created": 3})
+    assert sum(bar["count"] for bar in found["histogram"]) == 3
+    assert run(place, "stats", "target:none") == ("", "no entry matches\n")
+
+
+def test_history_and_trail_are_oldest_first(place: Corner) -> None:
+    assert [entry["target"] for entry in lines(run(place, "trail", "42", "--json")[0])] == ["0", "1", "2"]
+    assert [entry["seq"] for entry in lines(run(place, "history", "1", "--json")[0])] == [2]
+    assert run(place, "history", "nobody") == ("", "no entry matches\n")
+
+
+def test_a_shell_completes_a_query(place: Corner) -> None:
+    environ = {
+        **os.environ,
+        "_WHODID_COMPLETE": "bash_complete",
+        "COMP_WORDS": "whodid search type:cred",
+        "COMP_CWORD": "2",
+    }
+    program = [str(Path(sys.executable).with_name("whodid"))]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False, env=environ)
+    assert "type:credentials_created" in done.stdout
+
+
 def test_usage_is_2_and_no_answer_is_1(place: Corner, tmp_path: Path) -> None:
-    assert run(place, "search", "--no-such-option", code=2)[0] == ""
+    out, err = run(place, "search", "--principle", "1", code=2)
+    assert (out, "there is no option --principle (did you mean '--principal'?)" in err) == ("", True)
     assert run(place, "search", "--since", "sometime", code=2)[0] == ""
     assert run(place, "count", "--client-ip", "10.0.0.1/8", code=2)[0] == ""
     assert run(place, "count", "--by", "details", code=2)[0] == ""
+    assert "did you mean principal" in run(place, "search", "principle:1", code=2)[1]
+    assert "something is missing (at character 11)" in run(place, "stats", "target:1 (", code=2)[1]
+    assert run(place, "search", "--sort", "nothing", code=2)[0] == ""
+    assert run(place, "search", "--orphans", "--sort", "oldest", code=2)[0] == ""
+    assert run(place, "tail", "--local", "type:x", code=2)[0] == ""
     away = ["--opensearch-hosts=http://127.0.0.1:1", f"--journal-dir={tmp_path}"]
     for command in ("search", "count", "verify", "setup", "status"):
         done = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +16,7 @@ from whodid.cli import program
 from whodid.entry import Partitioning
 from whodid.opensearch.ism import margin_days
 from whodid.opensearch.security import roles
+from whodid.query import Filter
 from whodid.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -42,8 +44,8 @@ def test_every_path_that_contributing_names_exists() -> None:
 
 
 @pytest.mark.live
-def test_the_search_page_s_python_runs(opensearch_url: str) -> None:
-    [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "search.md").read_text(), re.S)
+def test_the_client_page_s_python_runs(opensearch_url: str) -> None:
+    [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "client.md").read_text(), re.S)
     exec(snippet.replace("http://127.0.0.1:9200", opensearch_url), {})  # noqa: S102 (our own page)
 
 
@@ -73,6 +75,24 @@ def test_every_test_that_the_seed_page_names_exists() -> None:
     for path, function in named:
         wanted = rf"def {function}\b" if function else r"def test_|^Test\w+ = "
         assert re.search(wanted, (ROOT / path).read_text(), re.M), (path, function)
+
+
+def test_the_client_page_names_every_method_that_asks() -> None:
+    page = (ROOT / "docs" / "client.md").read_text()
+    named = {name for row in re.findall(r"^\| (`\w+\(.*?) \|", page, re.M) for name in re.findall(r"`(\w+)\(", row)}
+    asking = {name for name in vars(whodid.AuditClient) if not name.startswith("_")}
+    assert named == asking - {"close", "hit", "hits", "retention"}
+
+
+def test_every_command_of_the_command_line_page_can_be_asked() -> None:
+    page = (ROOT / "docs" / "command-line.md").read_text()
+    lines = [shlex.split(line, comments=True) for line in re.findall(r"^whodid .*", page, re.M)]
+    assert len(lines) > 8
+    for _, name, *arguments in lines:
+        command = program.get_command(click.Context(program), name)
+        assert command
+        given = command.make_context(name, arguments, obj=Settings()).params
+        Filter.parse(" ".join(given.get("query", ())))
 
 
 PRODUCTION = ROOT / "opensearch" / "README.md"

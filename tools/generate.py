@@ -6,6 +6,7 @@ python -m tools.generate
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -13,13 +14,14 @@ from tests.live.rights import table
 
 from whodid.catalog import Catalog
 from whodid.cli import program
+from whodid.entry import FIELDS
 from whodid.opensearch.dashboards import ndjson, saved_objects
 from whodid.opensearch.ism import policy_body
 from whodid.opensearch.security import roles
 from whodid.opensearch.template import index_template
+from whodid.query.grammar import FILTERS, FORMS, KEYED
 from whodid.settings import Settings
 
-MATRIX = "<!-- made from tests/live/rights.py by `make generated` -->"
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -37,15 +39,28 @@ def generated() -> dict[str, str]:
         "docs/cli.md": _cli_reference(),
         "docs/events.md": Catalog.load().page(),
         "docs/own-events.md": Catalog.own().page(),
-        "docs/security.md": _with_matrix(ROOT / "docs" / "security.md"),
+        "docs/language.md": _filled("language.md", "src/whodid/query/grammar.py", language()),
+        "docs/security.md": _filled("security.md", "tests/live/rights.py", table()),
     }
 
 
-def _with_matrix(page: Path) -> str:
-    """The page with the matrix of rights as the tests have it, between its two marks."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(MATRIX)
-    _, _, after = rest.partition(MATRIX)
-    return f"{before}{MATRIX}\n{chr(10).join(table())}\n{MATRIX}{after}"
+def _filled(page: str, source: str, lines: Iterable[str]) -> str:
+    """The page with what is made from the source between its two marks."""
+    mark = f"<!-- made from {source} by `make generated` -->"
+    before, _, rest = (ROOT / "docs" / page).read_text(encoding="utf-8").partition(mark)
+    _, _, after = rest.partition(mark)
+    return f"{before}{mark}\n{chr(10).join(lines)}\n{mark}{after}"
+
+
+def language() -> Iterator[str]:
+    """The forms of the search language, and the fields that it knows."""
+    yield "| written | means | example |"
+    yield "| --- | --- | --- |"
+    yield from (f"| {form.syntax} | {form.means} | `{form.example}` |".replace("a | b`", "a \\| b`") for form in FORMS)
+    yield ""
+    yield "| field | holds |"
+    yield "| --- | --- |"
+    yield from (f"| `{name}` | {FIELDS[name].about} |" for name in (*FILTERS, *KEYED))
 
 
 def _cli_reference() -> str:

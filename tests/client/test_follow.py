@@ -42,8 +42,8 @@ class Partitions:
     def show(self, month: str) -> None:
         self.place.client.indices.refresh(index=f"{self.place.settings.index_prefix}-{month}")
 
-    def follow(self, number: int = 0) -> Iterator[list[str]]:
-        batches = AuditClient(self.place.settings).follow(last=number, pause=lambda: None)
+    def follow(self, number: int = 0, where: str = "") -> Iterator[list[str]]:
+        batches = AuditClient(self.place.settings).follow(where, last=number, pause=lambda: None)
         return ([str(entry["target"]) for entry in batch] for batch in batches)
 
 
@@ -115,6 +115,41 @@ def test_a_place_that_stays_empty_holds_up_its_journal_for_ten_looks_and_no_othe
     partitions.store("2026.11", 5)
     partitions.show("2026.11")
     assert next(following) == ["a5", "a6"]
+
+
+def test_what_fills_a_place_that_was_passed_over_is_shown_then_and_once(partitions: Partitions) -> None:
+    """As a dead letter that is retried the day after."""
+    following = partitions.follow()
+    assert next(following) == []
+    partitions.store("2026.11", 1, 5, 9)
+    partitions.show("2026.11")
+    for _ in range(11):
+        next(following)
+    partitions.store("2026.11", 10)
+    partitions.show("2026.11")
+    assert next(following) == ["a10"]
+    partitions.store("2026.10", 3)
+    partitions.show("2026.10")
+    assert [next(following), next(following)] == [["a3"], []]
+    partitions.store("2026.10", 2, 4, 7)
+    partitions.store("2026.11", 11)
+    partitions.show("2026.10")
+    partitions.show("2026.11")
+    assert [next(following), next(following)] == [["a2", "a4", "a7", "a11"], []]
+
+
+def test_only_what_matches_is_shown_and_what_does_not_holds_nothing_up(partitions: Partitions) -> None:
+    partitions.store("2026.11", 1)
+    partitions.store("2026.11", 2, status="odd")
+    partitions.show("2026.11")
+    following = partitions.follow(10, "status:odd")
+    assert next(following) == ["a2"]
+    partitions.store("2026.11", 3, 5)
+    partitions.store("2026.11", 4, 6, status="odd")
+    partitions.store("2026.10", 1, journal=OTHER, status="odd")
+    partitions.show("2026.11")
+    partitions.show("2026.10")
+    assert [next(following), next(following)] == [["a4", "a6", "b1"], []]
 
 
 def test_many_gaps_hold_up_no_longer_than_one_as_a_reader_sees_a_journal(partitions: Partitions) -> None:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..display import json_text, printable
+from ..entry import FIELDS
+from ..errors import QueryError
+from ..spelling import did_you_mean
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["COLUMNS", "print_counts", "print_entries", "print_entry", "print_json", "print_table"]
+__all__ = ["COLUMNS", "columns_of", "print_counts", "print_entries", "print_entry", "print_json", "print_table"]
 
 COLUMNS = {
     "when": "creation_date",
@@ -36,15 +39,35 @@ def print_json(value: object) -> None:
     click.echo(json_text(value))
 
 
-def print_entries(entries: Iterable[Mapping[str, Any]]) -> int:
-    """A table of as many columns as fit; returns how many entries there were."""
-    rows = [{heading: _cell(entry, field) for heading, field in COLUMNS.items()} for entry in entries]
+def columns_of(text: str | None) -> dict[str, str] | None:
+    """The columns that somebody asked for: heading → field. Raises `QueryError` for a field that there isn't."""
+    if not text:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name.partition(".")[0] not in FIELDS:
+            raise QueryError(f"there is no field {name}{did_you_mean(name, FIELDS)} to show")
+    return {name: name for name in names}
+
+
+def print_entries(entries: Iterable[Mapping[str, Any]], columns: Mapping[str, str] | None = None) -> int:
+    """A table of those columns, or of as many as fit; returns how many entries there were.
+
+    What is longer than the screen goes through a pager.
+    """
+    wanted = columns or COLUMNS
+    rows = [{heading: _cell(entry, field) for heading, field in wanted.items()} for entry in entries]
     if rows:
         console = _console()
-        shown = _fitting(rows, console.width)
-        console.print(_table(shown, [[row[heading] for heading in shown] for row in rows]))
-        if hidden := [heading for heading in COLUMNS if heading not in shown]:
-            click.echo(f"not shown at this width: {', '.join(hidden)}; --json has every field", err=True)
+        shown = list(wanted) if columns else _fitting(rows, console.width)
+        table = _table(shown, [[row[heading] for heading in shown] for row in rows])
+        if console.is_terminal and len(rows) >= console.height:
+            with console.pager(styles=True):
+                console.print(table)
+        else:
+            console.print(table)
+        if hidden := [heading for heading in wanted if heading not in shown]:
+            click.echo(f"not shown at this width: {', '.join(hidden)}; --columns chooses, --json has all", err=True)
     return len(rows)
 
 
@@ -85,7 +108,12 @@ def _fitting(rows: list[dict[str, str]], width: int) -> list[str]:
 
 
 def _cell(entry: Mapping[str, Any], field: str) -> str:
-    value = entry.get(field)
+    name, *keys = field.split(".")
+    value = entry.get(name)
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    if isinstance(value, dict | list):
+        return json_text(value)
     if value is None and field in {"organization_name", "workspace_name"}:
         value = entry.get(field.replace("_name", "_id"), "N/A")
     return printable(value)

@@ -25,6 +25,7 @@ _COMMANDS = {
     "doctor": "doctor",
     "events": "events",
     "get": "search",
+    "history": "search",
     "hold": "hold",
     "journal": "journal",
     "retention": "retention",
@@ -32,9 +33,11 @@ _COMMANDS = {
     "setup": "setup",
     "ship": "ship",
     "sizing": "sizing",
+    "stats": "stats",
     "status": "status",
-    "tail": "search",
+    "tail": "tail",
     "teardown": "teardown",
+    "trail": "search",
     "verify": "verify",
     "web": "web",
 }
@@ -47,7 +50,8 @@ Examples:
   whodid dev up                          start an OpenSearch for development
   whodid setup                           prepare the cluster for audit entries
   whodid ship                            send journalled entries, until stopped
-  whodid search --principal 42 --since -7d
+  whodid search principal:42 since:-7d
+  whodid stats since:-24h               how many, when, and of what
   whodid verify                          check that nothing was changed or removed
   whodid retention show                  how long entries are kept, and who sees to it
   whodid doctor                          what is wrong, and what to do

@@ -1,117 +1,209 @@
-"""`whodid search`, `count`, `get` and `tail`: finding entries."""
+"""`whodid search`, `history`, `trail`, `count` and `get`: finding entries."""
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..display import printable
-from ..entry import FIELDS
-from ..errors import QueryError
-from ..query import FILTERS
+from ..query import Filter
 from ..settings import Settings
-from .output import print_counts, print_entries, print_entry, print_json
+from .asking import QUERYING, TIMES, asked, expired_option, filters, json_option, question
+from .output import COLUMNS, columns_of, print_counts, print_entries, print_entry, print_json
 
-__all__ = ["count", "get", "search", "tail"]
+if TYPE_CHECKING:
+    from ..client import AuditClient
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+__all__ = ["count", "get", "history", "search", "trail"]
 
-_TIMES = """\b
-Times: 2026-11-23, 2026-11-23T08:00:00Z, or a span back from now: -30m, -24h, -7d, -4w.
-A filter may be given several times: any of its values matches. A value that ends in * is a prefix."""
+_SHOWN = 50
+"""Entries of a table when no limit is given."""
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
-
-
-def _filters(command: Command) -> Command:
-    """The options --since and --until, and one for each field that can be searched by."""
-    for name in reversed(FILTERS):
-        option = f"--{name.replace('_', '-')}"
-        command = click.option(option, name, multiple=True, metavar="VALUE", help=FIELDS[name].about)(command)
-    command = click.option("--until", metavar="TIME", help="Before this time.")(command)
-    return click.option("--since", metavar="TIME", help="From this time on.")(command)
-
-
-def _given(filters: dict[str, Any]) -> dict[str, Any]:
-    return {name: list(values) for name, values in filters.items() if values}
-
-
-@contextmanager
-def _question() -> Iterator[None]:
-    """A question that can't be asked is wrong usage, as an unknown option is."""
-    try:
-        yield
-    except QueryError as error:
-        raise click.UsageError(str(error)) from error
+limit_option = click.option("--limit", type=click.IntRange(1), help="At most so many. [default: 50, with --json all]")
+columns_option = click.option(
+    "--columns",
+    metavar="FIELD,…",
+    help=f"The fields to show. [default: as many as fit of {', '.join(COLUMNS.values())}]",
+)
 
 
 @click.command(
+    context_settings=QUERYING,
     epilog=f"""\b
 Examples:
-  whodid search --since -24h
-  whodid search --principal 42 --since -7d
+  whodid search since:-24h
+  whodid search principal:42 type:credentials_* -status:ok
+  whodid search 'client_ip:10.0.0.0/8 (outcome:failure or status:failed)' --since -7d
   whodid search --type 'credentials_*' --target 6Yk2
+  whodid search Lovelace --columns creation_date,type,target_name,details.region
   whodid search --client-ip 10.0.0.0/8 --json | jq .user_agent
   whodid search --orphans --until -1h
 
-{_TIMES}"""
+{TIMES}""",
 )
-@_filters
+@filters
 @click.option("--orphans", is_flag=True, help="Only intents without an outcome: actions cut off, or still under way.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many. [default: 50, with --json all]")
+@click.option("--sort", default="newest", show_default=True, help="newest, oldest, a field, or -field.")
+@limit_option
+@columns_option
+@expired_option
 @json_option
 @click.pass_obj
 def search(
-    settings: Settings, /, orphans: bool, limit: int | None, as_json: bool, since: Any, until: Any, **filters: Any
+    settings: Settings,
+    /,
+    query: tuple[str, ...],
+    orphans: bool,
+    sort: str,
+    limit: int | None,
+    columns: str | None,
+    expired: bool,
+    as_json: bool,
+    since: str | None,
+    until: str | None,
+    **given: Any,
 ) -> None:
     """Find entries, newest first."""
     from ..client import AuditClient
 
-    with _question(), AuditClient(settings) as client:
-        find = client.orphans if orphans else client.search
-        found = find(since=since, until=until, limit=limit or (None if as_json else 50), **_given(filters))
+    if orphans and sort != "newest":
+        raise click.UsageError("--orphans come newest first; leave --sort out")
+    with question(), AuditClient(settings) as client:
+        shown = columns_of(columns)
+        where = asked(query, since, until, given)
+        most = limit or (None if as_json else _SHOWN)
+        found = (
+            client.orphans(where, limit=most)
+            if orphans
+            else client.search(where, sort=sort, limit=most, expired=expired)
+        )
         if as_json:
             for entry in found:
                 print_json(entry)
             return
-        shown = print_entries(found)
-        matching = shown if orphans else client.count(since=since, until=until, **_given(filters))
-    if orphans and shown == (limit or 50):
+        number = print_entries(found, shown)
+        if orphans:
+            _say_more_orphans(number, limit)
+        else:
+            _say_more(client, where, number, expired=expired)
+
+
+def _say_more_orphans(shown: int, limit: int | None) -> None:
+    if shown == (limit or _SHOWN):
         click.echo(f"the newest {shown}; --limit shows more", err=True)
-    elif matching > shown:
-        click.echo(f"{shown} of {matching:,} entries; --limit shows more", err=True)
     elif not shown:
         click.echo("no entry matches", err=True)
 
 
-@click.command(
-    epilog=f"""\b
-Examples:
-  whodid count --since -24h
-  whodid count --by type --organization-id 7
-  whodid count --by principal --type credentials_accessed --json
+def _say_more(client: AuditClient, where: Filter, shown: int, *, expired: bool) -> None:
+    """How many there are besides those in the table."""
+    matching = client.count(where, expired=expired) if shown else 0
+    if matching > shown:
+        click.echo(f"{shown} of {matching:,} entries; --limit shows more", err=True)
+    elif not shown:
+        click.echo("no entry matches", err=True)
+    if not expired and (hidden := client.hidden(where)):
+        click.echo(f"{hidden:,} more are past their time and not deleted yet; --expired shows them", err=True)
 
-{_TIMES}"""
+
+@click.command(
+    epilog="""\b
+Examples:
+  whodid history 6Yk2
+  whodid history 6Yk2 --json | jq .before,.after"""
 )
-@_filters
-@click.option("--by", metavar="FIELD", help="Count for each value of a field.")
+@click.argument("target")
+@limit_option
+@columns_option
+@expired_option
 @json_option
 @click.pass_obj
-def count(settings: Settings, /, by: str | None, as_json: bool, since: Any, until: Any, **filters: Any) -> None:
+def history(
+    settings: Settings, target: str, limit: int | None, columns: str | None, expired: bool, as_json: bool
+) -> None:
+    """Show what happened to a target, oldest first."""
+    from ..client import AuditClient
+
+    with question(), AuditClient(settings) as client:
+        _show(client.history(target, limit=limit, expired=expired), columns, as_json)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  whodid trail 42
+  whodid trail 42 --since last-week --json"""
+)
+@click.argument("principal")
+@click.option("--since", metavar="TIME", help="From this time on.")
+@click.option("--until", metavar="TIME", help="Before this time.")
+@limit_option
+@columns_option
+@expired_option
+@json_option
+@click.pass_obj
+def trail(
+    settings: Settings,
+    principal: str,
+    since: str | None,
+    until: str | None,
+    limit: int | None,
+    columns: str | None,
+    expired: bool,
+    as_json: bool,
+) -> None:
+    """Show what a principal did, or had done in their name, oldest first."""
+    from ..client import AuditClient
+
+    with question(), AuditClient(settings) as client:
+        _show(client.trail(principal, since=since, until=until, limit=limit, expired=expired), columns, as_json)
+
+
+def _show(found: Any, columns: str | None, as_json: bool) -> None:
+    if as_json:
+        for entry in found:
+            print_json(entry)
+    elif not print_entries(found, columns_of(columns)):
+        click.echo("no entry matches", err=True)
+
+
+@click.command(
+    context_settings=QUERYING,
+    epilog=f"""\b
+Examples:
+  whodid count since:-24h
+  whodid count --by type organization_id:7
+  whodid count --by principal --type credentials_accessed --json
+
+{TIMES}""",
+)
+@filters
+@click.option("--by", metavar="FIELD", help="Count for each value of a field.")
+@expired_option
+@json_option
+@click.pass_obj
+def count(
+    settings: Settings,
+    /,
+    query: tuple[str, ...],
+    by: str | None,
+    expired: bool,
+    as_json: bool,
+    since: str | None,
+    until: str | None,
+    **given: Any,
+) -> None:
     """Count entries."""
     from ..client import AuditClient
 
-    with _question(), AuditClient(settings) as client:
+    with question(), AuditClient(settings) as client:
+        where = asked(query, since, until, given)
         if by:
-            counts = client.counts_by(by, since=since, until=until, **_given(filters))
+            counts = client.counts_by(by, where, expired=expired)
             print_json(counts) if as_json else print_counts(by, counts)
         else:
-            number = client.count(since=since, until=until, **_given(filters))
+            number = client.count(where, expired=expired)
             print_json({"count": number}) if as_json else click.echo(f"{number:,}")
 
 
@@ -120,62 +212,24 @@ def count(settings: Settings, /, by: str | None, as_json: bool, since: Any, unti
 Examples:
   whodid get 9945c185e61a3281-000000000001-45e03b45f1cb2929
   whodid get --json 9945c185e61a3281-000000000001-45e03b45f1cb2929 | jq .details
+  whodid get --related 9945c185e61a3281-000000000001-45e03b45f1cb2929
 
 Exit 1 when there is no such entry."""
 )
 @click.argument("entry_id")
+@click.option("--related", is_flag=True, help="Also the other entries of its cascade, operation, request or trace.")
+@expired_option
 @json_option
 @click.pass_obj
-def get(settings: Settings, entry_id: str, as_json: bool) -> None:
+def get(settings: Settings, entry_id: str, related: bool, expired: bool, as_json: bool) -> None:
     """Show one entry by the ID of its receipt."""
     from ..client import AuditClient
 
     with AuditClient(settings) as client:
-        entry = client.get(entry_id)
-    if entry is None:
-        click.echo(f"there is no entry {entry_id}; it may not be shipped yet: see `whodid status`", err=True)
-        sys.exit(1)
-    print_json(entry) if as_json else print_entry(entry)
-
-
-@click.command(
-    epilog="""\b
-Examples:
-  whodid tail                  the last ten entries
-  whodid tail -f               and new ones as they are stored; Ctrl-C ends it
-  whodid tail -f --local       from the journal of this host, before they are shipped"""
-)
-@click.option("-f", "--follow", is_flag=True, help="Go on with new entries as they come.")
-@click.option("-n", "number", type=click.IntRange(0), default=10, show_default=True, help="How many to begin with.")
-@click.option("--local", is_flag=True, help="Read this host's journal instead of OpenSearch.")
-@json_option
-@click.pass_obj
-def tail(settings: Settings, follow: bool, number: int, local: bool, as_json: bool) -> None:
-    """Show the last entries, and follow."""
-    pause = (lambda: time.sleep(settings.poll_interval)) if follow else None
-    try:
-        if local:
-            from ..journal.tail import follow_journal
-
-            for batch in follow_journal(settings, number, pause):
-                _show(batch, as_json)
-            return
-        from ..client import AuditClient
-
-        with AuditClient(settings) as client:
-            for batch in client.follow(last=number, pause=pause):
-                _show(batch, as_json)
-    except KeyboardInterrupt:
-        return
-
-
-def _show(batch: list[dict[str, Any]], as_json: bool) -> None:
-    for entry in batch:
-        print_json(entry) if as_json else click.echo(_line(entry))
-    sys.stdout.flush()
-
-
-def _line(entry: dict[str, Any]) -> str:
-    who = f"{entry.get('principal', '')} {entry.get('client_ip', '-')}"
-    fields = (entry.get("creation_date"), entry.get("type"), entry.get("target"), who, entry.get("status"))
-    return "  ".join(printable(field) for field in fields if field is not None)
+        entry = client.get(entry_id, expired=expired)
+        if entry is None:
+            click.echo(f"there is no entry {entry_id}; it may not be shipped yet: see `whodid status`", err=True)
+            sys.exit(1)
+        print_json(entry) if as_json else print_entry(entry)
+        if related:
+            _show(client.correlated(entry), None, as_json)

@@ -1,0 +1,72 @@
+"""Asking: what the commands that find entries share: the query, the options for fields and times, and its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from ..entry import FIELDS
+from ..errors import QueryError
+from ..query import FILTERS, Filter
+from ..spelling import did_you_mean
+
+__all__ = ["QUERYING", "TIMES", "asked", "expired_option", "filters", "json_option", "question"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+TIMES = """\b
+QUERY is written in the search language, the same as in the tab (docs/language.md): principal:42, type:user_*,
+-status:ok, since:-7d, client_ip:10.0.0.0/8, "a text", and, or, ( ).
+Times: 2026-11-23, 2026-11-23T08:00:00Z, 2026-11, yesterday, or a span back from now: -30m, -24h, -7d, -4w.
+An option may be given several times: any of its values matches. A value that ends in * is a beginning."""
+
+QUERYING = {"ignore_unknown_options": True}
+"""Of commands with a query and without short options: `-status:ok` is a part of the query."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+
+expired_option = click.option(
+    "--expired", is_flag=True, help="Also entries whose time is over, as long as they are not deleted."
+)
+
+
+def _completed(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from ..catalog import Catalog
+    from ..query.completion import complete
+
+    types = sorted({**Catalog.own().types, **Catalog.load().types})
+    found = complete(incomplete, {"type": types})
+    return [CompletionItem(incomplete[: one.start] + one.text, help=one.about) for one in found]
+
+
+def filters(command: Command) -> Command:
+    """The argument QUERY, the options --since and --until, and one for each field that can be searched by."""
+    for name in reversed(FILTERS):
+        option = f"--{name.replace('_', '-')}"
+        command = click.option(option, name, multiple=True, metavar="VALUE", help=FIELDS[name].about)(command)
+    command = click.option("--until", metavar="TIME", help="Before this time.")(command)
+    command = click.option("--since", metavar="TIME", help="From this time on.")(command)
+    return click.argument("query", nargs=-1, metavar="[QUERY]...", shell_complete=_completed)(command)
+
+
+def asked(query: tuple[str, ...], since: str | None, until: str | None, given: dict[str, Any]) -> Filter:
+    """The query and the options as one filter. Raises `QueryError`, and `UsageError` for an unknown option in it."""
+    for word in query:
+        if word.startswith("--"):
+            known = [f"--{name.replace('_', '-')}" for name in FILTERS]
+            raise click.UsageError(f"there is no option {word}{did_you_mean(word, known)}")
+    options = Filter.of(since, until, **{name: list(values) for name, values in given.items() if values})
+    return Filter.parse(" ".join(query)) & options
+
+
+@contextmanager
+def question() -> Iterator[None]:
+    """A question that can't be asked is wrong usage, as an unknown option is."""
+    try:
+        yield
+    except QueryError as error:
+        raise click.UsageError(str(error)) from error

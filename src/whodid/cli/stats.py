@@ -1,0 +1,88 @@
+"""`whodid stats`: how many entries match, when, and of what, as a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ..client.stats import Bar, Stats
+from ..display import printable
+from ..settings import Settings
+from .asking import QUERYING, TIMES, asked, expired_option, filters, json_option, question
+from .output import print_counts, print_json, print_table
+
+__all__ = ["stats"]
+
+_WIDTH = 40
+_FORMATS = {"second": "%Y-%m-%d %H:%M:%S", "minute": "%Y-%m-%d %H:%M", "hour": "%Y-%m-%d %H:00", "month": "%Y-%m"}
+
+
+@click.command(
+    context_settings=QUERYING,
+    epilog=f"""\b
+Examples:
+  whodid stats since:-24h
+  whodid stats --by type --by organization_id time:last-month
+  whodid stats outcome:failure --interval day --since -30d --json
+
+{TIMES}""",
+)
+@filters
+@click.option(
+    "--by", multiple=True, metavar="FIELD", help="Most frequent values of a field. [default: type, principal]"
+)
+@click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many of them.")
+@click.option("--interval", default="auto", show_default=True, help="second, minute, hour, day, week or month.")
+@expired_option
+@json_option
+@click.pass_obj
+def stats(
+    settings: Settings,
+    /,
+    query: tuple[str, ...],
+    by: tuple[str, ...],
+    top: int,
+    interval: str,
+    expired: bool,
+    as_json: bool,
+    since: str | None,
+    until: str | None,
+    **given: Any,
+) -> None:
+    """Show how many entries match, when, and of what."""
+    from ..client import AuditClient
+
+    with question(), AuditClient(settings) as client:
+        where = asked(query, since, until, given)
+        found = client.stats(where, by=by or ("type", "principal"), top=top, interval=interval, expired=expired)
+    if as_json:
+        print_json(found.as_json())
+        return
+    _print(found)
+
+
+def _print(found: Stats) -> None:
+    if not found.total:
+        click.echo("no entry matches", err=True)
+        return
+    click.echo(
+        f"{found.total:,} entries by {found.principals:,} principals, {found.first:%Y-%m-%d} to {found.last:%Y-%m-%d}"
+    )
+    click.echo()
+    print_table((f"{found.interval} (UTC)", "entries", ""), _bars(found.interval, found.histogram))
+    for field, counts in found.top.items():
+        click.echo()
+        print_counts(field, counts)
+
+
+def _bars(interval: str, bars: tuple[Bar, ...]) -> list[tuple[str, str, str]]:
+    largest = max(bar.count for bar in bars)
+    shape = _FORMATS.get(interval, "%Y-%m-%d")
+    return [(printable(bar.start.strftime(shape)), f"{bar.count:,}", _bar(bar.count, largest)) for bar in bars]
+
+
+def _bar(count: int, largest: int) -> str:
+    """In eighths of a character; what is there at all shows."""
+    eighths = max(round(_WIDTH * 8 * count / largest), 1) if count else 0
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()

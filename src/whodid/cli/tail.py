@@ -1,0 +1,64 @@
+"""`whodid tail`: the last entries, and new ones as they come."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from ..display import printable
+from ..query import Filter
+from ..settings import Settings
+from .asking import json_option, question
+from .output import print_json
+
+__all__ = ["tail"]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  whodid tail                       the last ten entries
+  whodid tail -f                    and new ones as they are stored; Ctrl-C ends it
+  whodid tail -f outcome:failure    those that match, in the search language
+  whodid tail -f --local            from the journal of this host, before they are shipped"""
+)
+@click.argument("query", nargs=-1, metavar="[QUERY]...")
+@click.option("-f", "--follow", is_flag=True, help="Go on with new entries as they come.")
+@click.option("-n", "number", type=click.IntRange(0), default=10, show_default=True, help="How many to begin with.")
+@click.option("--local", is_flag=True, help="Read this host's journal instead of OpenSearch.")
+@json_option
+@click.pass_obj
+def tail(settings: Settings, query: tuple[str, ...], follow: bool, number: int, local: bool, as_json: bool) -> None:
+    """Show the last entries, and follow."""
+    pause = (lambda: time.sleep(settings.poll_interval)) if follow else None
+    try:
+        if local:
+            if query:
+                raise click.UsageError("--local shows every entry of the journal; leave the query out")
+            from ..journal.tail import follow_journal
+
+            for batch in follow_journal(settings, number, pause):
+                _show(batch, as_json)
+            return
+        from ..client import AuditClient
+
+        with question(), AuditClient(settings) as client:
+            for batch in client.follow(Filter.parse(" ".join(query)), last=number, pause=pause):
+                _show(batch, as_json)
+    except KeyboardInterrupt:
+        return
+
+
+def _show(batch: list[dict[str, Any]], as_json: bool) -> None:
+    for entry in batch:
+        print_json(entry) if as_json else click.echo(_line(entry))
+    sys.stdout.flush()
+
+
+def _line(entry: dict[str, Any]) -> str:
+    who = f"{entry.get('principal', '')} {entry.get('client_ip', '-')}"
+    fields = (entry.get("creation_date"), entry.get("type"), entry.get("target"), who, entry.get("status"))
+    return "  ".join(printable(field) for field in fields if field is not None)

@@ -1,0 +1,122 @@
+"""Entries past their time that are not deleted yet: left out of everything that is asked, unless asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.client.two_years import store
+from tests.live.corner import Corner, corner
+from whodid.client import AuditClient
+from whodid.client.expiry import Expiry
+from whodid.entry import document_id, partition_name
+from whodid.errors import NotAuthorized, OpenSearchError
+from whodid.opensearch.holds import new_hold, release_hold, set_hold
+from whodid.opensearch.retention import RetentionView
+
+pytestmark = pytest.mark.live
+
+NOW = datetime.now(UTC)
+
+
+def entry(seq: int, days: float) -> dict[str, object]:
+    at = NOW - timedelta(days=days)
+    return {
+        "type": "team_created",
+        "target": f"{days:g}",
+        "principal": "42",
+        "creation_date": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "@timestamp": at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "journal": "a" * 16,
+        "seq": seq,
+        "hash": f"{seq:064x}",
+    }
+
+
+ENTRIES = [entry(1, 50), entry(2, 30.01), entry(3, 29.99), entry(4, 1)]
+
+
+@pytest.fixture
+def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
+    with corner(opensearch_url, tmp_path, retention="30d") as made:
+        made.set_up()
+        store(made.client, made.settings.index_prefix, ENTRIES)
+        yield made
+
+
+def id_of(one: dict[str, object]) -> str:
+    return document_id(str(one["journal"]), int(str(one["seq"])), str(one["hash"]))
+
+
+def targets(client: AuditClient, **how: bool) -> list[object]:
+    return [found["target"] for found in client.search(sort="oldest", **how)]
+
+
+def test_what_is_past_its_time_is_shown_only_to_who_asks_for_it(place: Corner) -> None:
+    client = AuditClient(place.settings, client=place.client)
+    assert targets(client) == ["29.99", "1"]
+    assert targets(client, expired=True) == ["50", "30.01", "29.99", "1"]
+    assert (client.count(), client.count(expired=True), client.hidden()) == (2, 4, 2)
+    assert client.hidden("since:-31d") == 1
+    assert [found["target"] for found in client.page(expired=True).entries][-1] == "50"
+    assert client.page().next is None
+    assert client.counts_by("type") == {"team_created": 2}
+    assert (client.stats().total, client.stats(expired=True).total) == (2, 4)
+    assert client.get(id_of(ENTRIES[0])) is None
+    assert client.get(id_of(ENTRIES[0]), expired=True) == ENTRIES[0]
+    assert [[found["target"] for found in batch] for batch in client.follow()] == [["29.99", "1"]]
+    assert [found["target"] for found in client.history("50")] == []
+    assert len(list(client.trail("42", expired=True))) == 4
+
+
+def test_what_is_held_is_kept_on_purpose(place: Corner) -> None:
+    partition = partition_name(place.settings.index_prefix, "month", str(ENTRIES[0]["creation_date"]))
+    hold = new_hold("a case", "ada", partitions=[partition])
+    set_hold(place.client, place.settings, hold)
+    held = [one["target"] for one in ENTRIES if str(one["creation_date"])[:7] == str(ENTRIES[0]["creation_date"])[:7]]
+    assert targets(AuditClient(place.settings, client=place.client))[: len(held)] == held
+    release_hold(place.client, place.settings, hold.id, reason="done", by="ada")
+    assert targets(AuditClient(place.settings, client=place.client)) == ["29.99", "1"]
+
+
+def test_verification_sees_all_of_it(place: Corner) -> None:
+    client = AuditClient(place.settings, client=place.client)
+    assert len(list(client.hits(client._asked(None, {}, None, None), [{"seq": "asc"}]))) == 4
+
+
+def test_where_retention_is_off_nothing_is_past_its_time(opensearch_url: str, tmp_path: Path) -> None:
+    with corner(opensearch_url, tmp_path, retention="off") as place:
+        place.set_up()
+        store(place.client, place.settings.index_prefix, ENTRIES)
+        client = AuditClient(place.settings, client=place.client)
+        assert (client.count(), client.hidden()) == (4, 0)
+
+
+def test_who_may_not_know_the_retention_is_shown_everything() -> None:
+    def refused() -> RetentionView:
+        raise NotAuthorized("no right")
+
+    def nothing() -> RetentionView:
+        return RetentionView(30, 30, 60, "nothing")
+
+    assert Expiry(refused).kept() is None
+    assert Expiry(nothing).kept() is None
+
+
+def test_the_retention_is_asked_for_once_a_minute() -> None:
+    times = iter([0.0, 59.0, 60.0, 61.0])
+    asked = []
+
+    def retention() -> RetentionView:
+        asked.append(1)
+        if len(asked) > 1:
+            raise OpenSearchError("away")
+        return RetentionView(30, 30, 60, "whodid")
+
+    expiry = Expiry(retention, lambda: next(times))
+    assert expiry.kept(NOW) == expiry.kept(NOW) is not None
+    assert expiry.kept(NOW) is None
+    assert len(asked) == 2
