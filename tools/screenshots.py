@@ -45,7 +45,12 @@ def main() -> None:
         _record(settings)
         connected_shipper(settings).run_once()
         client.indices.refresh(index="whodid-audit-*")
-        tab = create_app(is_root_user=lambda request: True, settings=settings, tabs=[("Users", "#"), ("Settings", "#")])
+        tab = create_app(
+            is_root_user=lambda request: True,
+            audit_reads=False,
+            settings=settings,
+            tabs=[("Users", "#"), ("Settings", "#")],
+        )
         with served(Starlette(routes=[Mount("/admin/audit-logs", tab)])) as url:
             _take(f"{url}/admin/audit-logs/")
 

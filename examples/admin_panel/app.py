@@ -40,7 +40,7 @@ def is_root_user(request: Request) -> bool:
 
 app = FastAPI(openapi_url=None)
 app.add_middleware(AuditMiddleware)
-app.mount("/admin/audit-logs", create_app(is_root_user=is_root_user, title="Admin panel", tabs=[("Users", "/admin")]))
+app.mount("/admin/audit-logs", create_app(is_root_user=is_root_user, user_of=user_of, tabs=[("Users", "/admin")]))
 
 
 @app.get("/")

@@ -78,6 +78,7 @@ class Settings:
     retention: str = "365d"
     snapshot_repository: str = ""
     number_of_shards: int = 1
+    audit_reads: bool = False
 
     ship: bool = False
     bulk_bytes: int = 2 * 1024 * 1024

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner
 from tests.opensearch_node import SecuredNode
 from tests.web.served import served
+from whodid.journal import read_entries
 from whodid.opensearch.account import has_accounts
 from whodid.settings import Settings
 from whodid.web import throttle
@@ -188,3 +190,14 @@ def test_over_https_cookies_are_for_https_and_this_host_alone(place: Corner) -> 
     assert "Secure" in cookie
     assert "Path=/" in cookie
     assert "Domain" not in cookie
+
+
+def test_who_reads_is_recorded_by_the_name_of_their_account(place: Corner, tmp_path: Path) -> None:
+    settings = replace(place.settings, journal_dir=str(tmp_path / "journal"), audit_reads=True)
+    app = create_standalone_app(settings, accounts=True, secure=False, allowed_hosts=HOSTS)
+    name = f"{place.settings.index_prefix}-auditor"
+    with served(app) as made, httpx.Client(base_url=made, follow_redirects=True, timeout=30) as browser:
+        sign_in(browser, name)
+        assert browser.get("/?target=1").status_code == 200
+    found = [(entry["principal"], entry["details"]["query"]) for entry in read_entries(settings.journal_dir)]
+    assert found == [(name, "*"), (name, "target:1")]

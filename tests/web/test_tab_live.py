@@ -14,6 +14,7 @@ import httpx
 import orjson
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.routing import Mount
 
 from tests.live.corner import Corner, corner
@@ -34,6 +35,10 @@ IN_ORGANIZATION = {
 }
 
 
+def everyone(_request: Request) -> bool:
+    return True
+
+
 @pytest.fixture(scope="module")
 def place(opensearch_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corner]:
     """130 entries: of two users, of the system, within an organization and without."""
@@ -49,7 +54,12 @@ def place(opensearch_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="module")
 def tab(place: Corner) -> Iterator[httpx.Client]:
     app = Starlette(
-        routes=[Mount("/admin/audit-logs", create_app(is_root_user=lambda request: True, settings=place.settings))]
+        routes=[
+            Mount(
+                "/admin/audit-logs",
+                create_app(is_root_user=everyone, audit_reads=False, settings=place.settings),
+            )
+        ]
     )
     with served(app) as url, httpx.Client(base_url=f"{url}/admin/audit-logs", timeout=30) as client:
         yield client
@@ -183,7 +193,7 @@ def test_an_entry_that_was_changed_does_not_fit_its_hash_and_one_to_come_is_not_
             body={"doc": {field: value}},
         )
         made.refresh()
-        app = create_app(is_root_user=lambda request: True, settings=made.settings)
+        app = create_app(is_root_user=everyone, audit_reads=False, settings=made.settings)
         with served(app) as url:
             page = httpx.get(f"{url}/entries/{id_of(entry)}").text
         assert says in page
@@ -270,7 +280,7 @@ def test_nothing_found_offers_the_way_back(tab: httpx.Client) -> None:
 
 def test_before_the_first_entry_the_page_says_what_is_missing(opensearch_url: str, tmp_path: Path) -> None:
     with corner(opensearch_url, tmp_path) as made:
-        app = create_app(is_root_user=lambda request: True, settings=made.settings)
+        app = create_app(is_root_user=everyone, audit_reads=False, settings=made.settings)
         with served(app) as url:
             assert "whodid ship" in httpx.get(url).text
             assert httpx.get(f"{url}/entries.json").json() == {"entries": [], "next": None}
@@ -297,7 +307,7 @@ def test_markup_in_any_field_stays_text(opensearch_url: str, tmp_path: Path) -> 
         entry = orjson.loads(recorder.record("team_created", {**fields, **images, "client_ip": "203.0.113.9"})[1])
         recorder.journal.close()
         made.ship()
-        with served(create_app(is_root_user=lambda request: True, settings=made.settings)) as url:
+        with served(create_app(is_root_user=everyone, audit_reads=False, settings=made.settings)) as url:
             pages = [httpx.get(url + path).text for path in ("/", f"/entries/{id_of(entry)}")]
             pages.append(httpx.get(url, params=fields).text)
         assert len(ids(pages[2].replace('href="/entries', 'href="/admin/audit-logs/entries'))) == 1

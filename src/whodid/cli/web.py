@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from ..errors import WhodidError
@@ -26,6 +28,7 @@ used. To put the tab into an admin panel of your own, mount whodid.web.create_ap
 @click.option("--tls-cert", metavar="FILE", help="Certificate and chain (PEM), to serve https://.")
 @click.option("--tls-key", metavar="FILE", help="Its private key (PEM), if not in the same file.")
 @click.option("--idle-exit", metavar="AGE", help="End after so long without a request, such as 30m.")
+@click.option("--audit-reads/--no-audit-reads", default=True, show_default=True, help="Record who reads what.")
 @click.pass_obj
 def web(
     settings: Settings,
@@ -35,6 +38,7 @@ def web(
     tls_cert: str | None,
     tls_key: str | None,
     idle_exit: str | None,
+    audit_reads: bool,
 ) -> None:
     """Serve the Audit logs tab."""
     try:
@@ -42,6 +46,9 @@ def web(
     except ImportError as error:
         raise WhodidError(f"the tab needs {error.name}, which is missing: pip install 'whodid[web]'") from error
     idle = parse_age(idle_exit) if idle_exit else None
+    settings = replace(settings, audit_reads=audit_reads)
+    if audit_reads:
+        click.echo(f"who reads what is recorded in {settings.journal_dir}; `whodid ship` stores it", err=True)
     serve(settings, Address(host, port, url, tls_cert, tls_key), idle=idle, on_ready=_say)
 
 

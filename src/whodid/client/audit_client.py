@@ -21,6 +21,7 @@ from ..opensearch.template import index_pattern
 from ..query import Filter, Window, query_body, window_of
 from ..query.filter import Value
 from ..query.names import OtherNames
+from ..reads import Reads
 from ..settings import Settings, load_settings
 from . import asking, stats
 from .asking import Asking
@@ -69,6 +70,9 @@ class AuditClient:
     `yesterday`), or spans such as `-24h`. Entries past their promised time that are not deleted yet are left out unless
     `expired` is true.
 
+    With the setting `audit_reads`, each question is recorded in the audit log before it is answered, and raises
+    `NotRecorded` or `JournalDamaged` where that can't be done.
+
     Every method raises `QueryError` for a question that can't be asked and `OpenSearchError` for a cluster that can't
     answer. Where nothing was shipped yet, nothing is found.
     """
@@ -78,6 +82,7 @@ class AuditClient:
         self._client = client or connect(self.settings)
         self._asking = Asking(self._client)
         self._expiry = Expiry(self.retention)
+        self._reads = Reads(self.settings) if self.settings.audit_reads else None
 
     def __enter__(self) -> AuditClient:
         return self
@@ -168,7 +173,9 @@ class AuditClient:
     ) -> dict[str, int]:
         """How many entries match for each value of a field, most first, `limit` values at most."""
         stats.check_countable(field)
-        question = self._question(where, filters, since, until, expired=expired)
+        return self._counts_by(field, self._question(where, filters, since, until, expired=expired), limit)
+
+    def _counts_by(self, field: str, question: _Question, limit: int) -> dict[str, int]:
         body = {"size": 0, "query": question.body, "aggs": {"by": {"terms": {"field": field, "size": limit}}}}
         found = self._asking.ask(body, question.indices).get("aggregations") or {"by": {"buckets": []}}
         return {bucket["key"]: bucket["doc_count"] for bucket in found["by"]["buckets"]}
@@ -216,6 +223,8 @@ class AuditClient:
         if last < 0:
             raise QueryError("last must not be negative")
         asked = self._asked(where, filters, None, None)
+        if self._reads:
+            self._reads.searched(str(asked))
         return following(self._asking, index_pattern(self.settings), asked, self.search, last, pause)
 
     def orphans(
@@ -239,7 +248,9 @@ class AuditClient:
 
     def _without_outcome(self, intents: Sequence[Entry]) -> list[Entry]:
         operations = [entry["operation"] for entry in intents]
-        ended = self.counts_by("operation", phase="outcome", operation=operations, limit=len(operations))
+        outcomes = Filter.of(phase="outcome", operation=[_literal(operation) for operation in operations])
+        question = self._question(outcomes, {}, None, None, expired=True, noted=False)
+        ended = self._counts_by("operation", question, len(operations))
         return [entry for entry in intents if entry["operation"] not in ended]
 
     def history(self, target: str, *, sort: str = OLDEST, limit: int | None = None, **more: Any) -> Iterator[Entry]:
@@ -273,9 +284,20 @@ class AuditClient:
 
     def hit(self, entry_id: str, *, expired: bool = False) -> dict[str, Any] | None:
         """The search hit of that entry: with `_index`, its partition."""
+        if self._reads:
+            self._reads.viewed(entry_id)
         query = self._unexpired({"ids": {"values": [entry_id]}}, expired=expired)
         answer = self._asking.ask({"size": 1, "query": query}, index_pattern(self.settings))
         return next(iter(answer["hits"]["hits"]), None)
+
+    def note_export(self, where: Where = None, /, *, form: str, **more: Any) -> None:
+        """Records that what is found is about to be taken away as `form` (`csv`), where `audit_reads` is on.
+
+        `more` as for `search`. Raises `NotRecorded`.
+        """
+        if self._reads:
+            since, until = more.pop("since", None), more.pop("until", None)
+            self._reads.exported(str(self._asked(where, more, since, until)), form)
 
     def hidden(self, where: Where = None, /, *, since: object = None, until: object = None, **filters: object) -> int:
         """How many entries match that searches leave out, as their time is over."""
@@ -294,13 +316,22 @@ class AuditClient:
         self, asked: Filter, sort: list[dict[str, Any]], *, limit: int | None = None, after: list[Any] | None = None
     ) -> Iterator[dict[str, Any]]:
         """Search hits (`_id`, `_index`, `_source`, `sort`) in order, expired ones too, from behind `after` on."""
-        question = self._question(asked, {}, None, None, expired=True)
+        question = self._question(asked, {}, None, None, expired=True, noted=False)
         return self._asking.hits(question.body, question.indices, sort, limit=limit, after=after)
 
     def _question(
-        self, where: Where, filters: Mapping[str, object], since: object, until: object, *, expired: bool
+        self,
+        where: Where,
+        filters: Mapping[str, object],
+        since: object,
+        until: object,
+        *,
+        expired: bool,
+        noted: bool = True,
     ) -> _Question:
         asked = self._asked(where, filters, since, until)
+        if self._reads and noted:
+            self._reads.searched(str(asked))
         now = datetime.now(UTC)
         window = window_of(asked, now)
         body = self._unexpired(query_body(asked, now, lambda name: self._names(name)), expired=expired)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -19,8 +20,10 @@ from starlette.types import ASGIApp
 from ..catalog import Catalog
 from ..client import AuditClient
 from ..errors import (
+    JournalDamaged,
     NotAuthenticated,
     NotAuthorized,
+    NotRecorded,
     OpenSearchError,
     OpenSearchUnavailable,
     QueryError,
@@ -32,13 +35,21 @@ from . import data, pages
 from .everyone import Everyone
 from .hardening import Hardened
 from .kept import Kept
+from .reader import Reader, UserOf
 from .rendering import Frame, refusal
 from .root_users import IsRootUser, RootUsersOnly
 from .sign_in import SignedInOnly, SignIn
 
 __all__ = ["create_app", "create_standalone_app"]
 
-_STATUS = {QueryError: 400, NotAuthorized: 403, OpenSearchUnavailable: 503, OpenSearchError: 502}
+_STATUS = {
+    QueryError: 400,
+    NotAuthorized: 403,
+    OpenSearchUnavailable: 503,
+    OpenSearchError: 502,
+    NotRecorded: 503,
+    JournalDamaged: 503,
+}
 """Kind of error → status, the more particular first."""
 
 _ENTRY = "/entries/{entry_id:str}"
@@ -50,6 +61,8 @@ def create_app(
     settings: Settings | None = None,
     title: str = "Admin panel",
     tabs: Sequence[tuple[str, str]] = (),
+    user_of: UserOf | None = None,
+    audit_reads: bool = True,
     **keywords: Any,
 ) -> Starlette:
     """The tab, to mount in an admin panel: `app.mount("/admin/audit-logs", create_app(is_root_user=…))`.
@@ -57,18 +70,22 @@ def create_app(
     `is_root_user` gets each request (a `starlette.requests.Request`) and answers `True` for a root user, plain or
     async; anyone else is refused with 403, whatever they ask for. `title` and `tabs` (label and link of each) show the
     panel around it. Settings as for `AuditClient`; the tab reads with their user, for whom `whodid_auditor` is enough.
+
+    Who searches, looks at and exports entries is recorded in the journal of the settings unless `audit_reads` is false:
+    what can't be recorded is not shown. `user_of` gets the request and gives the user's ID; without it, the principal
+    counts that your middleware has put into the context, else `anonymous`.
     Raises `SettingsError`.
     """
     if not callable(is_root_user):
         raise SettingsError("is_root_user must be a function that says whether a request is a root user's")
-    settings = settings or load_settings(**keywords)
+    settings = replace(settings or load_settings(**keywords), audit_reads=audit_reads)
 
     @lru_cache(maxsize=1)
     def client() -> AuditClient:
         return AuditClient(settings)
 
     def gate(app: ASGIApp) -> ASGIApp:
-        return RootUsersOnly(app, is_root_user=is_root_user, client=client)
+        return RootUsersOnly(app, is_root_user=is_root_user, reader=Reader(settings, user_of), client=client)
 
     return _application(settings, gate, Frame(title, tuple(tabs)))
 

@@ -40,6 +40,7 @@ def export_csv(request: Request) -> Response:
     """What the question finds, as a file. A failure on the way breaks the download off: never a file cut short."""
     question = Question.of(request.query_params.multi_items())
     client = visit_of(request).client
+    client.note_export(form="csv", **question.arguments())
     count = client.count(**question.arguments())
     chunks = csv_chunks(client.search(limit=EXPORT_LIMIT, **question.arguments()))
     headers = {"Content-Disposition": f'attachment; filename="{_file_name(count)}"'}

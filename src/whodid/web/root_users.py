@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..client import AuditClient
+from .reader import Reader
 from .rendering import refusal
 from .visit import Visit, let_in
 
@@ -22,8 +23,11 @@ IsRootUser = Callable[[Request], "bool | Awaitable[bool]"]
 class RootUsersOnly:
     """Asks at each request, so whoever is no root user any more is out at once."""
 
-    def __init__(self, app: ASGIApp, *, is_root_user: IsRootUser, client: Callable[[], AuditClient]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, is_root_user: IsRootUser, reader: Reader, client: Callable[[], AuditClient]
+    ) -> None:
         self._app = app
+        self._reader = reader
         self._is_root_user = is_root_user
         self._client = client
 
@@ -34,7 +38,8 @@ class RootUsersOnly:
             await answer(scope, receive, send)
             return
         let_in(scope, Visit(await run_in_threadpool(self._client)))
-        await self._app(scope, receive, send)
+        with await self._reader.of(request):
+            await self._app(scope, receive, send)
 
     async def _may_enter(self, request: Request) -> bool:
         if inspect.iscoroutinefunction(self._is_root_user):

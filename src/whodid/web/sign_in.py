@@ -20,10 +20,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..client import AuditClient
-from ..client_ip import Proxies, client_ip
 from ..errors import NotAuthenticated, OpenSearchError
 from ..opensearch.account import settings_of
 from ..settings import Settings
+from .reader import Reader
 from .rendering import page, refusal, wants_page
 from .sessions import Sessions
 from .throttle import Throttle
@@ -42,7 +42,7 @@ class SignIn:
     def __init__(self, settings: Settings, *, secure: bool) -> None:
         self._settings = settings
         self._secure = secure
-        self._proxies = Proxies.of(settings.trusted_proxies, settings.forwarded_header)
+        self.reader = Reader(settings)
         self._throttle = Throttle()
         self.sessions = Sessions()
         self._session_cookie = "__Host-whodid-session" if secure else "whodid-session"
@@ -60,7 +60,7 @@ class SignIn:
         place, user = _place(given.get("to", "")), given.get("user", "").strip()
         if not _same(given.get("token", ""), request.cookies.get(self._token_cookie, "")):
             return self._form(request, place, 403, "This form is out of date. Please sign in again.", user)
-        address = self._address(request)
+        address = self.reader.address(request)
         if wait := self._throttle.wait(address, user):
             message = f"Too many failed attempts. Try again in {-(-wait // 60)} minutes."
             answer = self._form(request, place, 429, message, user)
@@ -106,11 +106,6 @@ class SignIn:
         age = None if value else 0
         answer.set_cookie(name, value, age, path="/", secure=self._secure, httponly=True, samesite=same_site)
 
-    def _address(self, request: Request) -> str:
-        peer = request.client.host if request.client else None
-        forwarded = ",".join(request.headers.getlist(self._proxies.header))
-        return client_ip(peer, forwarded, self._proxies) or ""
-
 
 class SignedInOnly:
     """Lets in who is signed in; others are led to the form, and programs told 401."""
@@ -126,7 +121,8 @@ class SignedInOnly:
             await _led_to_the_form(request)(scope, receive, send)
             return
         let_in(scope, Visit(session.client, session.user, session.token))
-        await self._app(scope, receive, send)
+        with self._sign_in.reader.named(request, session.user):
+            await self._app(scope, receive, send)
 
 
 def _led_to_the_form(request: Request) -> Response:

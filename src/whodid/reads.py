@@ -1,0 +1,74 @@
+"""The reads: who looked for what in the audit log, recorded in the audit log itself.
+
+A question is recorded when it is first asked, before its answer, and then once in a quarter of an hour for each
+principal, so that turning pages, counting, and looking again every second add nothing: reading the record of a read
+never ends in a stream of them. Who reads is the principal of the context (`whodid.context`), as in the tab, else the
+user of the operating system.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .context import current_fields
+from .own import operator, record_own
+from .settings import Settings
+
+__all__ = ["Reads"]
+
+_AGAIN = 900.0
+"""Seconds after which the same question of the same principal is recorded again."""
+
+_REMEMBERED = 10_000
+_WHO = ("principal", "principal_name", "principal_email", "on_behalf_of", "client_ip", "user_agent", "request_id")
+_LONGEST = 2000
+"""Characters of a query that are recorded."""
+
+
+class Reads:
+    """Records reads into the journal of the settings. May be used by several threads."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._noted: dict[tuple[str, ...], float] = {}
+
+    def searched(self, query: str) -> None:
+        """Somebody asks for entries. Raises `NotRecorded` or `JournalDamaged`: then it is not answered."""
+        self._note("audit_log_searched", self._settings.index_prefix, {"query": query[:_LONGEST]}, query)
+
+    def viewed(self, entry_id: str) -> None:
+        """Somebody looks at one entry. Raises as `searched`."""
+        self._note("audit_log_viewed", entry_id, {}, "")
+
+    def exported(self, query: str, form: str) -> None:
+        """Somebody takes entries away; each time counts. Raises as `searched`."""
+        self._record("audit_log_exported", self._settings.index_prefix, {"query": query[:_LONGEST], "format": form})
+
+    def _note(self, event_type: str, target: str, details: dict[str, Any], question: str) -> None:
+        key = (str(self._who()["principal"]), event_type, target, question)
+        now = self._clock()
+        with self._lock:
+            if now - self._noted.get(key, now - _AGAIN) < _AGAIN:
+                return
+        self._record(event_type, target, details)
+        with self._lock:
+            if len(self._noted) >= _REMEMBERED:
+                self._noted.clear()
+            self._noted[key] = now
+
+    def _record(self, event_type: str, target: str, details: dict[str, Any]) -> None:
+        record_own(
+            self._settings, event_type, target=target, **({"details": details} if details else {}), **self._who()
+        )
+
+    @staticmethod
+    def _who() -> dict[str, Any]:
+        fields = current_fields()
+        if "principal" not in fields:
+            return {"principal": operator()}
+        return {name: fields[name] for name in _WHO if name in fields}
