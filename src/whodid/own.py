@@ -7,18 +7,18 @@ config/own-events.toml, are there whatever catalog the application has.
 from __future__ import annotations
 
 import os
-import pwd
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 from .catalog import Catalog
 from .context import scope
+from .operator import operator
 from .receipt import Receipt
 from .recorder import Recorder
 from .settings import Settings
 
-__all__ = ["operator", "record_operation", "record_own"]
+__all__ = ["record_operation", "record_own"]
 
 
 def record_own(settings: Settings, event_type: str, **fields: Any) -> Receipt:
@@ -36,12 +36,3 @@ def record_operation(settings: Settings, event_type: str, target: str, details: 
     """As `record_own`, by the user of the operating system who runs this; who became that by sudo is in the details."""
     sudo = {"sudo_user": os.environ["SUDO_USER"]} if os.environ.get("SUDO_USER") else {}
     return record_own(settings, event_type, principal=operator(), target=target, details={**details, **sudo})
-
-
-def operator() -> str:
-    """The user of the operating system who runs this."""
-    uid = os.getuid()
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:  # a container's user without a name
-        return str(uid)

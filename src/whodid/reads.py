@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .context import current_fields
-from .own import operator, record_own
+from .operator import operator
+from .own import record_own
 from .settings import Settings
 
 __all__ = ["Reads"]

@@ -61,7 +61,8 @@ def set_(
     """Keep partitions until the hold is released."""
     from ..opensearch.connection import connect
     from ..opensearch.holds import check_hold, new_hold, set_hold
-    from ..own import operator, record_operation
+    from ..operator import operator
+    from ..own import record_operation
 
     try:
         times = {"since": moment(since, "since"), "until": moment(until, "until")}
@@ -150,7 +151,8 @@ def release(settings: Settings, id_: str, reason: str, yes: bool, as_json: bool)
     """End a hold."""
     from ..opensearch.connection import connect
     from ..opensearch.holds import find_hold, holds, release_hold
-    from ..own import operator, record_operation
+    from ..operator import operator
+    from ..own import record_operation
 
     if not reason.strip():
         raise WhodidError("--reason is empty; say why the hold ends, for those who read the log later")

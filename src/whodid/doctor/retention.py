@@ -21,7 +21,8 @@ from ..opensearch.ism import Ism, policy_body, policy_name
 from ..opensearch.partitions import creation_dates
 from ..opensearch.retention_change import Move, make_move, moves
 from ..opensearch.survey import Survey, Surveyed, deletion_days, survey
-from ..own import operator, record_operation
+from ..operator import operator
+from ..own import record_operation
 from .finding import Finding, Fix, ok, problem, warning
 from .subject import Subject
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from ..client_ip import Proxies, client_ip
 from ..context import context, current_fields
-from ..own import operator
+from ..operator import operator
 from ..settings import Settings
 
 __all__ = ["Reader", "UserOf"]
