@@ -91,6 +91,7 @@ def test_a_root_user_filters_pages_looks_and_exports(page: Page, panel: str, tmp
     expect(page.locator("#rows > tr")).to_have_count(120)
     expect(page.locator("#paging")).to_have_text(re.compile("That is all."))
 
+    page.get_by_text("Filter by field").click()
     page.get_by_label("Principal").fill("42")
     page.get_by_label("Target").fill("7")
     page.get_by_role("button", name="Last 7 days").click()  # which takes what was typed along
@@ -116,6 +117,18 @@ def test_a_root_user_filters_pages_looks_and_exports(page: Page, panel: str, tmp
     page.get_by_role("link", name="Remove principal 42").click()
     expect(page.locator(".about")).to_contain_text("120 entries")
 
+    page.get_by_label("Search").fill("type:credentials_* -principal:42")
+    page.get_by_label("Search").press("Enter")
+    expect(page.locator(".about")).to_contain_text("3 entries found")
+    page.get_by_label("Search").fill("principle:42")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.get_by_role("alert")).to_contain_text("did you mean principal")
+    page.get_by_role("link", name="Clear").click()
+    page.locator(".facet a", has_text="42").click()
+    expect(page.locator(".about")).to_contain_text("117 entries found")
+    page.get_by_role("link", name="Remove principal 42").click()
+    expect(page.locator(".about")).to_contain_text("120 entries")
+
 
 def test_without_javascript_everything_still_works(page: Page, panel: str) -> None:
     with page.context.browser.new_context(java_script_enabled=False) as context:  # type: ignore[union-attr]
@@ -128,6 +141,7 @@ def test_without_javascript_everything_still_works(page: Page, panel: str) -> No
         plain.get_by_role("link", name="Older entries").click()
         assert rows(plain) == 20
         expect(plain.locator("#paging")).to_have_text(re.compile("That is all."))
+        plain.get_by_text("Filter by field").click()
         plain.get_by_label("Organization name").fill("Acm*")
         plain.get_by_role("button", name="Apply").click()
         expect(plain.locator(".about")).to_contain_text("117 entries found")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
 import pytest
 
 from whodid.errors import QueryError
-from whodid.query import Filter
 from whodid.web.question import Question
 
 
@@ -18,7 +18,7 @@ def of(text: str) -> Question:
 def test_empty_and_repeated_values_do_not_count() -> None:
     question = of("type=&target=+6Yk2+&target=6Yk2&target=7&since=&until=")
     assert question.filters == {"target": ("6Yk2", "7")}
-    assert question.arguments() == {"target": ["6Yk2", "7"], "since": None, "until": None}
+    assert str(question.filter()) == "target:6Yk2,7"
 
 
 @pytest.mark.parametrize(
@@ -59,4 +59,18 @@ def test_a_time_input_shows_utc_or_nothing(text: str, picked: str) -> None:
 def test_a_name_that_no_field_has_is_refused(name: str) -> None:
     question = Question({name: ("x",)})
     with pytest.raises(QueryError, match="can't be searched by"):
-        Filter.of(**question.arguments())
+        question.filter()
+
+
+def test_a_text_and_fields_and_times_all_must_match() -> None:
+    question = of("q=a+or+b&principal=42&since=-7d")
+    assert str(question.filter()) == "(a or b) principal:42 since:-7d"
+    assert of(question.url()) == question
+    assert question.without("q", "a or b").url() == "?principal=42&since=-7d"
+
+
+def test_questions_near_it() -> None:
+    question = of("q=a&type=x&type=y")
+    assert question.also("type", "y").url() == "?q=a&type=y"
+    day = question.within(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC))
+    assert day.url() == "?q=a&type=x&type=y&since=2026-11-23T00%3A00%3A00Z&until=2026-11-24T00%3A00%3A00Z"

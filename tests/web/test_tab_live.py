@@ -247,9 +247,42 @@ def test_an_export_that_fails_on_the_way_is_no_finished_download(
         tab.get("/export.csv")
 
 
+def test_a_text_of_the_search_language_finds_what_it_says(place: Corner, tab: httpx.Client) -> None:
+    query = 'client_ip:203.0.113.0/24,2001:db8::/32 -status:aws "the key"'
+    answer = tab.get("/entries.json", params={"q": query, "principal": "43"}).json()
+    assert len(answer["entries"]) == 40
+    assert {entry["principal"] for entry in answer["entries"]} == {"43"}
+    page = tab.get("/", params={"q": query}).text
+    assert html.escape(query) in page.replace("&#34;", "&quot;")
+    assert "<strong>40</strong> entries found" in page
+    assert tab.get("/export.csv", params={"q": "principal:system"}).text.count("\r\n") == 21
+
+
+def test_the_bars_hold_every_entry_and_lead_to_them(place: Corner, tab: httpx.Client) -> None:
+    page = tab.get("/").text
+    bars = re.findall(r'<a href="/admin/audit-logs/(\?[^"]*)" aria-label="[^"]*: ([\d,]+) entr', page)
+    assert sum(int(count.replace(",", "")) for _, count in bars) in (0, 130)  # one bar is not shown: all in one second
+    for url, count in bars[:5]:
+        found = tab.get("/entries.json" + html.unescape(url)).json()
+        assert len(found["entries"]) == int(count)
+
+
+def test_the_most_frequent_values_lead_to_their_entries(place: Corner, tab: httpx.Client) -> None:
+    page = tab.get("/").text
+    facets = re.findall(
+        r'<li><a href="/admin/audit-logs/(\?principal=[^"]*)"><bdi class="code">(.*?)</bdi></a> <span>(\d+)', page
+    )
+    assert [(value, count) for _, value, count in facets] == [("42", "70"), ("43", "40"), ("system", "20")]
+    for url, value, count in facets:
+        found = tab.get("/entries.json" + html.unescape(url)).json()["entries"]
+        assert (len(found), {entry["principal"] for entry in found}) == (int(count), {value})
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [
+        ("q=principle:1", "principle can&#39;t be searched by; did you mean principal"),
+        ("q=%28a", "this ( is not closed (at character 1)"),
         ("typ=x", "typ can&#39;t be searched by; did you mean type"),
         ("client_ip=nonsense", "client_ip must be an address or a network"),
         ("since=yesterday-ish", "is no time; write"),

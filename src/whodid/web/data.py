@@ -25,7 +25,7 @@ def entries_json(request: Request) -> Response:
     """A page of entries, as journalled, and `next`: the value of `after` for the page of older ones, or null."""
     parameters = request.query_params.multi_items()
     question = Question.of((name, value) for name, value in parameters if name != "after")
-    found = visit_of(request).client.page(after=request.query_params.get("after"), size=_PAGE, **question.arguments())
+    found = visit_of(request).client.page(question.filter(), after=request.query_params.get("after"), size=_PAGE)
     return JSONResponse({"entries": found.entries, "next": found.next})
 
 
@@ -40,9 +40,10 @@ def export_csv(request: Request) -> Response:
     """What the question finds, as a file. A failure on the way breaks the download off: never a file cut short."""
     question = Question.of(request.query_params.multi_items())
     client = visit_of(request).client
-    client.note_export(form="csv", **question.arguments())
-    count = client.count(**question.arguments())
-    chunks = csv_chunks(client.search(limit=EXPORT_LIMIT, **question.arguments()))
+    asked = question.filter()
+    client.note_export(asked, form="csv")
+    count = client.count(asked)
+    chunks = csv_chunks(client.search(asked, limit=EXPORT_LIMIT))
     headers = {"Content-Disposition": f'attachment; filename="{_file_name(count)}"'}
     return StreamingResponse(_begun(chunks), media_type="text/csv; charset=utf-8", headers=headers)
 

@@ -12,6 +12,7 @@ from ..entry import FIELDS, why_unreadable
 from ..errors import QueryError, WhodidError
 from ..integrity import entry_hash
 from .data import EXPORT_LIMIT
+from .picture import FACETS, TOP, bars_of, facets_of, span_of
 from .question import ANY_TIME, RANGES, Question
 from .rendering import page, refusal
 from .visit import visit_of
@@ -51,16 +52,34 @@ def entries(request: Request) -> Response:
         "export_limit": EXPORT_LIMIT,
     }
     client = visit_of(request).client
+    nothing: dict[str, Any] = {
+        "found": None,
+        "rows": [],
+        "count": 0,
+        "bars": [],
+        "facets": [],
+        "span": "",
+        "retention": None,
+    }
     try:
-        found = client.page(after=after, size=PAGE, **question.arguments())
-        count = client.count(**question.arguments())
+        asked = question.filter()
+        found = client.page(asked, after=after, size=PAGE)
+        stats = client.stats(asked, by=FACETS, top=TOP)
     except QueryError as error:
-        return page(
-            request, "entries.html", 400, **values, found=None, rows=[], count=0, problem=str(error), retention=None
-        )
-    retention = request.app.state.kept.rule(client)
-    rows = [_complete(entry) for entry in found.entries]
-    return page(request, "entries.html", **values, found=found, rows=rows, count=count, problem="", retention=retention)
+        return page(request, "entries.html", 400, **values, **nothing, problem=str(error))
+    return page(
+        request,
+        "entries.html",
+        **values,
+        found=found,
+        rows=[_complete(entry) for entry in found.entries],
+        count=stats.total,
+        bars=bars_of(stats, question) if len(stats.histogram) > 1 else [],
+        facets=facets_of(stats, question),
+        span=span_of(stats),
+        problem="",
+        retention=request.app.state.kept.rule(client),
+    )
 
 
 def entry(request: Request) -> Response:

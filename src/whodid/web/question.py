@@ -1,18 +1,19 @@
 """The question: what a URL of the tab asks for, and the URLs of questions near it.
 
-Parameters are the filters of the query client, each any number of times, with `since` and `until`; what is empty was
-not asked. The same text always means the same question, so a URL can be passed on.
+`q` is a text of the search language. The other parameters are fields, each any number of times, with `since` and
+`until`; all of it must match, and what is empty was not asked. The same URL always means the same question, so it can
+be passed on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from datetime import datetime
 from urllib.parse import urlencode
 
 from ..errors import QueryError
-from ..query import moment
+from ..query import Filter, moment
 from ..query.filter import unknown_field
 from ..query.grammar import kind_of
 
@@ -34,32 +35,37 @@ class Question:
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     since: str = ""
     until: str = ""
+    text: str = ""
 
     @classmethod
     def of(cls, parameters: Iterable[tuple[str, str]]) -> Question:
         """The question in a URL's parameters, of which a later `since` or `until` wins. Checked when it is asked."""
         filters: dict[str, tuple[str, ...]] = {}
+        text = ""
         times = dict.fromkeys(_TIMES, "")
-        for name, text in parameters:
-            value = text.strip()
+        for name, given in parameters:
+            value = given.strip()
             if name == "since" and value == ANY_TIME:
                 times = dict.fromkeys(_TIMES, "")
             elif name in _TIMES:
                 times[name] = value or times[name]
+            elif name == "q":
+                text = value or text
             elif value and value not in filters.get(name, ()):
                 filters[name] = (*filters.get(name, ()), value)
-        return cls(filters, times["since"], times["until"])
+        return cls(filters, times["since"], times["until"], text)
 
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for the methods of `AuditClient`. Raises `QueryError` for a name that no field has."""
+    def filter(self) -> Filter:
+        """What entries must be. Raises `QueryError`."""
         for name in self.filters:
             if kind_of(name) is None:
                 raise unknown_field(name)
-        times = {"since": self.since or None, "until": self.until or None}
-        return {**{name: list(values) for name, values in self.filters.items()}, **times}
+        fields = {name: list(values) for name, values in self.filters.items()}
+        return Filter.parse(self.text) & Filter.of(self.since or None, self.until or None, **fields)
 
     def parameters(self) -> list[tuple[str, str]]:
-        pairs = [(name, value) for name, values in self.filters.items() for value in values]
+        pairs = [("q", self.text)] if self.text else []
+        pairs += [(name, value) for name, values in self.filters.items() for value in values]
         return pairs + [(name, value) for name in _TIMES if (value := getattr(self, name))]
 
     def url(self, **more: str) -> str:
@@ -73,9 +79,19 @@ class Question:
             return replace(self, since="")
         if name == "until":
             return replace(self, until="")
+        if name == "q":
+            return replace(self, text="")
         values = tuple(kept for kept in self.filters.get(name, ()) if kept != value)
         filters = {key: given for key, given in {**self.filters, name: values}.items() if given}
         return replace(self, filters=filters)
+
+    def also(self, name: str, value: str) -> Question:
+        """The same, and only entries with that value of a field."""
+        return replace(self, filters={**self.filters, name: (value,)})
+
+    def within(self, start: datetime, end: datetime) -> Question:
+        """The same within that time, as it was cut from the time asked for."""
+        return replace(self, since=_stamp(start), until=_stamp(end))
 
     def picked(self, name: str) -> str:
         """A time as a date-and-time input shows it (UTC); empty for a span back from now, and for what is no time."""
@@ -87,3 +103,7 @@ class Question:
         except QueryError:
             return ""
         return time.strftime("%Y-%m-%dT%H:%M:%S") if time else ""
+
+
+def _stamp(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
