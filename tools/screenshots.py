@@ -73,8 +73,12 @@ def _record(settings: Settings) -> None:
             "workspace_id": "11",
             "workspace_name": "Genomics",
         }
+        change = {
+            "before": {"name": "s3-prod-key", "region": "eu-west-1", "tags": {"team": "genomics"}},
+            "after": {"name": "s3-prod-key", "region": "eu-central-1", "tags": {"team": "genomics", "tier": "gold"}},
+        }
         what = {"target": "6Yk2", "target_name": "s3-prod-key", "status": "aws", "outcome": outcome}
-        recorder.record("credentials_updated", {**who, **ACME, **what, "details": {"changed": "access key"}})
+        recorder.record("credentials_updated", {**who, **ACME, **what, **change, "correlation_id": "deploy-88"})
     recorder.journal.close()
 
 

@@ -58,6 +58,14 @@ def test_what_is_correlated_shares_an_id_and_is_another_entry(client: AuditClien
     assert seqs(client.correlated({"journal": "x", "seq": 1})) == []
 
 
+def test_the_neighbours_of_an_entry_are_of_the_same_target(client: AuditClient) -> None:
+    first, _, third, fourth, _ = client.search(sort="oldest")
+    assert client.around(first) == (None, third)
+    assert client.around(third) == (first, None)
+    assert client.around(fourth) == (None, None)
+    assert client.around({"target": "a"}) == (None, None)
+
+
 @pytest.mark.parametrize("where", [7, ["type:a"], {"type": "a"}])
 def test_what_is_no_query_is_named(client: AuditClient, where: object) -> None:
     with pytest.raises(QueryError, match="where must be a text of the search language or a Filter"):

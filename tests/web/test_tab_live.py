@@ -258,6 +258,30 @@ def test_a_text_of_the_search_language_finds_what_it_says(place: Corner, tab: ht
     assert tab.get("/export.csv", params={"q": "principal:system"}).text.count("\r\n") == 21
 
 
+def test_an_entry_leads_to_its_neighbours_and_to_what_belongs_together(opensearch_url: str, tmp_path: Path) -> None:
+    with corner(opensearch_url, tmp_path) as made:
+        made.set_up()
+        images = {"before": {"name": "old <b>", "size": 1}, "after": {"name": "new <i>", "size": 1}}
+        made.record(1, correlation_id="c1")
+        made.record(1, correlation_id="c1", **images)
+        made.record(2)
+        made.ship()
+        names = [id_of(entry) for entry in made.journalled()]
+        app = create_app(is_root_user=everyone, audit_reads=False, settings=made.settings)
+        with served(app) as url, httpx.Client(base_url=url, timeout=30) as client:
+            page = client.get(f"/entries/{names[1]}").text
+            last = client.get(f"/entries/{names[3]}").text
+    neighbours = re.findall(r'class="neighbour" href="/entries/([^"]+)"', page)
+    assert neighbours == [names[0], names[2]]
+    assert re.findall(r'class="neighbour"', last) == []
+    related = page[page.index("Belongs together") :]
+    assert f'href="/entries/{names[0]}"' in related[: related.index("</section>")]
+    assert "Belongs together" not in last
+    assert "<del><bdi>old &lt;b&gt;</bdi></del>" in page
+    assert "<ins><bdi>new &lt;i&gt;</bdi></ins>" in page
+    assert page.count('<tr class="changed">') == page.count('<tr class="same">') == 1
+
+
 def test_the_bars_hold_every_entry_and_lead_to_them(place: Corner, tab: httpx.Client) -> None:
     page = tab.get("/").text
     bars = re.findall(r'<a href="/admin/audit-logs/(\?[^"]*)" aria-label="[^"]*: ([\d,]+) entr', page)

@@ -27,7 +27,7 @@ from . import asking, stats
 from .asking import Asking
 from .expiry import Expiry
 from .follow import follow as following
-from .order import NEWEST, OLDEST, cursor_of, sort_of, sort_values
+from .order import NEWEST, OLDEST, cursor_of, nanoseconds_of, sort_of, sort_values
 from .reach import indices_of
 from .stats import Stats
 
@@ -274,8 +274,21 @@ class AuditClient:
         together = belongs[0]
         for one in belongs[1:]:
             together |= one
-        others = ~(Filter.of(journal=str(entry["journal"])) & Filter.of(seq=int(entry["seq"])))
-        return self.search(together & others, sort=sort, limit=limit)
+        if entry.get("hash"):
+            together &= ~Filter.of(hash=[_literal(str(entry["hash"]))])
+        return self.search(together, sort=sort, limit=limit)
+
+    def around(self, entry: Mapping[str, Any]) -> tuple[Entry | None, Entry | None]:
+        """The entries of the same target right before and right after one; `None` where there is none."""
+        if not (entry.get("target") and entry.get("@timestamp") and entry.get("journal")):
+            return None, None  # something else wrote it
+        same = Filter.of(target=[_literal(str(entry["target"]))])
+        place = [nanoseconds_of(str(entry["@timestamp"])), entry["journal"], entry.get("seq")]
+        before, after = (
+            next((hit["_source"] for hit in self.hits(same, sort_of(order), limit=1, after=place)), None)
+            for order in (NEWEST, OLDEST)
+        )
+        return before, after
 
     def get(self, entry_id: str, *, expired: bool = False) -> Entry | None:
         """The entry of that ID (a receipt's `entry_id`), or `None`."""

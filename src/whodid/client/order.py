@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..entry import FIELDS
@@ -18,7 +19,7 @@ from ..errors import QueryError
 from ..query.grammar import FILTERS
 from ..spelling import did_you_mean
 
-__all__ = ["NEWEST", "OLDEST", "Sort", "cursor_of", "sort_of", "sort_values"]
+__all__ = ["NEWEST", "OLDEST", "Sort", "cursor_of", "nanoseconds_of", "sort_of", "sort_values"]
 
 Sort = list[dict[str, Any]]
 """As OpenSearch's `sort`."""
@@ -43,6 +44,11 @@ def sort_of(order: str) -> Sort:
         raise QueryError(f"entries can't be sorted by {name}{meant}; write newest, oldest or a field")
     direction = "desc" if order.startswith("-") else "asc"
     return [{name: {"order": direction, "missing": "_last"}}, *sort_of(NEWEST)]
+
+
+def nanoseconds_of(timestamp: str) -> int:
+    """The sort value of an entry's `@timestamp`."""
+    return (datetime.fromisoformat(timestamp) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
 
 
 def cursor_of(sort: list[Any], question: str) -> str:

@@ -12,6 +12,7 @@ from ..entry import FIELDS, why_unreadable
 from ..errors import QueryError, WhodidError
 from ..integrity import entry_hash
 from .data import EXPORT_LIMIT
+from .difference import difference
 from .picture import FACETS, TOP, bars_of, facets_of, span_of
 from .question import ANY_TIME, RANGES, Question
 from .rendering import page, refusal
@@ -20,6 +21,8 @@ from .visit import visit_of
 __all__ = ["COLUMNS", "entries", "entry"]
 
 PAGE = 50
+RELATED = 20
+"""Entries of the same cascade, operation, request or trace that are shown."""
 
 COLUMNS = (
     ("type", "Type"),
@@ -101,7 +104,14 @@ def entry(request: Request) -> Response:
         partition=hit["_index"],
         badge=_badge(found),
         kept=request.app.state.kept.until(client, found, hit["_index"]),
+        around=client.around(found),
+        related=list(client.correlated(found, limit=RELATED)),
+        changes=difference(found["before"], found["after"]) if _has_both(found) else [],
     )
+
+
+def _has_both(entry: dict[str, Any]) -> bool:
+    return isinstance(entry.get("before"), dict) and isinstance(entry.get("after"), dict)
 
 
 def _complete(entry: dict[str, Any]) -> dict[str, Any]:

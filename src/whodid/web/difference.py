@@ -1,0 +1,41 @@
+"""The difference: what changed between `before` and `after`, key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple
+
+from ..display import json_text, printable
+
+__all__ = ["Line", "difference"]
+
+
+class Line(NamedTuple):
+    """One key, with dots between those of objects in objects; values as text, `None` where there is none."""
+
+    key: str
+    before: str | None
+    after: str | None
+
+    @property
+    def kind(self) -> Literal["same", "added", "removed", "changed"]:
+        if self.before == self.after:
+            return "same"
+        if self.before is None:
+            return "added"
+        return "removed" if self.after is None else "changed"
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Line]:
+    """Every key of either, what differs first."""
+    old, new = dict(_flat(before)), dict(_flat(after))
+    lines = [Line(key, old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new])]
+    return sorted(lines, key=lambda line: line.kind == "same")
+
+
+def _flat(image: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in image.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{path}{printable(key)}.")
+        else:
+            yield f"{path}{printable(key)}", value if isinstance(value, str) else json_text(value)

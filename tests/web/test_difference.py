@@ -1,0 +1,24 @@
+"""The difference between two states, as the tab shows it."""
+
+from __future__ import annotations
+
+from whodid.web.difference import Line, difference
+
+
+def test_what_differs_comes_first_and_says_how() -> None:
+    before = {"name": "a", "size": 1, "tags": {"x": True, "y": None}, "gone": [1, 2]}
+    after = {"name": "a", "size": 2, "tags": {"x": True, "z": {}}, "new": "1"}
+    found = [(line.key, line.before, line.after, line.kind) for line in difference(before, after)]
+    assert found == [
+        ("size", "1", "2", "changed"),
+        ("tags.y", "null", None, "removed"),
+        ("gone", "[1, 2]", None, "removed"),
+        ("tags.z", None, "{}", "added"),
+        ("new", None, "1", "added"),
+        ("name", "a", "a", "same"),
+        ("tags.x", "true", "true", "same"),
+    ]
+
+
+def test_control_characters_can_not_steer_anything() -> None:
+    assert difference({"a\x1b": [1, "\x1b"]}, {}) == [Line("a\ufffd", '[1, "\\u001b"]', None)]
