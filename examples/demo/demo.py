@@ -168,7 +168,7 @@ class Tab:
         environment = {**os.environ, "WHODID_CONFIG": str(self._home / "whodid.toml")}
         with self._output.open("w") as output:
             process = subprocess.Popen(
-                [WHODID, "web", "--port", "0", "--idle-exit", "1h"],
+                [WHODID, "web", "--port", "0", "--idle-exit", "1h", "--no-audit-reads"],  # so that the counts add up
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -44,7 +44,9 @@ def url(place: Corner) -> Iterator[str]:
         finally:
             process.send_signal(2)
             _, errors = process.communicate(timeout=20)
-    assert (process.returncode, errors) == (0, "")
+    assert process.returncode == 0
+    assert errors.startswith("who reads what is recorded in ")
+    assert errors.count("\n") == 1
 
 
 def test_a_person_signs_in_looks_and_signs_out(page: Page, url: str, place: Corner) -> None:

@@ -112,10 +112,12 @@ def test_the_right_password_is_in_no_log(secured_node: SecuredNode, caplog: pyte
 
 
 def test_the_program_takes_no_password_where_others_would_see_it(secured_node: SecuredNode) -> None:
-    command = [sys.executable, "-m", "whodid", "count", "--opensearch-password", WRONG]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 2
-    assert "No such option" in result.stderr
+    for option in (["--opensearch-password", WRONG], [f"--opensearch-password={WRONG}"]):
+        command = [sys.executable, "-m", "whodid", "count", *option]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == 2
+        assert "No such option: --opensearch-password" in result.stderr
+        assert WRONG not in result.stderr
 
 
 def test_the_program_takes_the_password_from_a_file(secured_node: SecuredNode, tmp_path: Path) -> None:

@@ -58,7 +58,8 @@ def asked(query: tuple[str, ...], since: str | None, until: str | None, given: d
     for word in query:
         if word.startswith("--"):
             known = [f"--{name.replace('_', '-')}" for name in FILTERS]
-            raise click.UsageError(f"there is no option {word}{did_you_mean(word, known)}")
+            name = word.partition("=")[0]  # what follows may be a secret
+            raise click.UsageError(f"No such option: {name}{did_you_mean(name, known)}")
     options = Filter.of(since, until, **{name: list(values) for name, values in given.items() if values})
     return Filter.parse(" ".join(query)) & options
 
