@@ -49,6 +49,16 @@ def test_the_client_page_s_python_runs(opensearch_url: str) -> None:
     exec(snippet.replace("http://127.0.0.1:9200", opensearch_url), {})  # noqa: S102 (our own page)
 
 
+@pytest.mark.live
+def test_the_export_page_s_python_runs(
+    opensearch_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.S)
+    exec(snippet.replace("http://127.0.0.1:9200", opensearch_url), {})  # noqa: S102 (our own page)
+    assert capsys.readouterr().out.endswith(" []\n")
+
+
 def test_the_tab_page_s_python_runs() -> None:
     [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tab.md").read_text(), re.S)
     made: dict[str, Any] = {}
@@ -84,10 +94,11 @@ def test_the_client_page_names_every_method_that_asks() -> None:
     assert named == asking - {"close", "hit", "hits", "retention"}
 
 
-def test_every_command_of_the_command_line_page_can_be_asked() -> None:
-    page = (ROOT / "docs" / "command-line.md").read_text()
+@pytest.mark.parametrize("name", ["command-line.md", "export.md"])
+def test_every_command_of_a_page_can_be_asked(name: str) -> None:
+    page = (ROOT / "docs" / name).read_text()
     lines = [shlex.split(line, comments=True) for line in re.findall(r"^whodid .*", page, re.M)]
-    assert len(lines) > 8
+    assert len(lines) > 4
     for _, name, *arguments in lines:
         command = program.get_command(click.Context(program), name)
         assert command

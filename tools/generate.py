@@ -15,6 +15,9 @@ from tests.live.rights import table
 from whodid.catalog import Catalog
 from whodid.cli import program
 from whodid.entry import FIELDS
+from whodid.export import FORMS as EXPORTS
+from whodid.export.ecs import ecs_event
+from whodid.export.ocsf import type_uid_of
 from whodid.opensearch.dashboards import ndjson, saved_objects
 from whodid.opensearch.ism import policy_body
 from whodid.opensearch.security import roles
@@ -22,6 +25,7 @@ from whodid.opensearch.template import index_template
 from whodid.query.grammar import FILTERS, FORMS, KEYED
 from whodid.settings import Settings
 
+FORMS_OF = "src/whodid/export/forms.py"
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -39,17 +43,38 @@ def generated() -> dict[str, str]:
         "docs/cli.md": _cli_reference(),
         "docs/events.md": Catalog.load().page(),
         "docs/own-events.md": Catalog.own().page(),
+        "docs/export.md": _filled(
+            "export.md", "src/whodid/export/ocsf.py and ecs.py", standards(), _filled("export.md", FORMS_OF, forms())
+        ),
         "docs/language.md": _filled("language.md", "src/whodid/query/grammar.py", language()),
         "docs/security.md": _filled("security.md", "tests/live/rights.py", table()),
     }
 
 
-def _filled(page: str, source: str, lines: Iterable[str]) -> str:
-    """The page with what is made from the source between its two marks."""
+def _filled(page: str, source: str, lines: Iterable[str], text: str = "") -> str:
+    """The page, or a text of it, with what is made from the source between its two marks."""
     mark = f"<!-- made from {source} by `make generated` -->"
-    before, _, rest = (ROOT / "docs" / page).read_text(encoding="utf-8").partition(mark)
+    before, _, rest = (text or (ROOT / "docs" / page).read_text(encoding="utf-8")).partition(mark)
     _, _, after = rest.partition(mark)
     return f"{before}{mark}\n{chr(10).join(lines)}\n{mark}{after}"
+
+
+def forms() -> Iterator[str]:
+    """What an export can be."""
+    yield "| end of the name | `--format` | what it is |"
+    yield "| --- | --- | --- |"
+    for form in EXPORTS.values():
+        ends = ", ".join(f"`{suffix}`" for suffix in form.suffixes)
+        yield f"| {ends} | `{form.name}` | {form.about} |"
+
+
+def standards() -> Iterator[str]:
+    """What each event type becomes."""
+    yield "| event type | OCSF `type_uid` | ECS `event.category` | ECS `event.type` |"
+    yield "| --- | --- | --- | --- |"
+    for name, kind in sorted({**Catalog.load().types, **Catalog.own().types}.items()):
+        category, types = ecs_event(name, kind.resource)
+        yield f"| `{name}` | {type_uid_of(name, kind.resource)} | {category} | {', '.join(types)} |"
 
 
 def language() -> Iterator[str]:

@@ -37,6 +37,7 @@ from .integrations.stdlib import AuditHandler, AuditLogger, get_logger
 from .integrations.structlog import AuditProcessor, audited
 from .receipt import Receipt
 from .runtime import configure
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .client import AuditClient
@@ -71,9 +72,6 @@ __all__ = [
     "get_logger",
     "system",
 ]
-
-__version__ = "0.1.0"
-
 
 _AT_FIRST_USE = {
     "AuditClient": ".client",

@@ -16,6 +16,7 @@ WhodidError
 │   ├── NotAuthenticated     user or password not accepted (401)
 │   └── NotAuthorized        the user lacks the right (403)
 ├── QueryError               a search that can't be asked as it was written
+├── ExportError              an export's file can't be written, gone on with, or trusted
 └── DevServerError           the development OpenSearch could not be made, started or stopped
 """
 
@@ -25,6 +26,7 @@ __all__ = [
     "CatalogError",
     "DevServerError",
     "EntryTooLarge",
+    "ExportError",
     "InvalidEntry",
     "JournalDamaged",
     "JournalFull",
@@ -104,6 +106,10 @@ class NotAuthorized(OpenSearchError):
 
 class QueryError(WhodidError):
     """A search that can't be asked as it was written."""
+
+
+class ExportError(WhodidError):
+    """An export's file can't be written, gone on with, or trusted."""
 
 
 class DevServerError(WhodidError):

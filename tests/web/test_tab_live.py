@@ -234,7 +234,7 @@ def test_an_export_that_fails_on_the_way_is_no_finished_download(
     from whodid.client.asking import Asking
 
     monkeypatch.setattr("whodid.client.asking.PAGE", 50)
-    monkeypatch.setattr("whodid.export._ROWS", 10)
+    monkeypatch.setattr("whodid.export.forms._BATCH", 10)
     ask = Asking.ask
 
     def page(self: Asking, body: Any, indices: str | None) -> Any:

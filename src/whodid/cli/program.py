@@ -24,6 +24,7 @@ _COMMANDS = {
     "dev": "dev",
     "doctor": "doctor",
     "events": "events",
+    "export": "export",
     "get": "search",
     "history": "search",
     "hold": "hold",
@@ -52,6 +53,7 @@ Examples:
   whodid ship                            send journalled entries, until stopped
   whodid search principal:42 since:-7d
   whodid stats since:-24h               how many, when, and of what
+  whodid export october.csv time:2026-10
   whodid verify                          check that nothing was changed or removed
   whodid retention show                  how long entries are kept, and who sees to it
   whodid doctor                          what is wrong, and what to do

@@ -326,10 +326,16 @@ class AuditClient:
         return retention_in_force(self._client, self.settings)
 
     def hits(
-        self, asked: Filter, sort: list[dict[str, Any]], *, limit: int | None = None, after: list[Any] | None = None
+        self,
+        asked: Filter,
+        sort: list[dict[str, Any]],
+        *,
+        limit: int | None = None,
+        after: list[Any] | None = None,
+        expired: bool = True,
     ) -> Iterator[dict[str, Any]]:
-        """Search hits (`_id`, `_index`, `_source`, `sort`) in order, expired ones too, from behind `after` on."""
-        question = self._question(asked, {}, None, None, expired=True, noted=False)
+        """Search hits (`_id`, `_index`, `_source`, `sort`) in order, from behind `after` on; not recorded as a read."""
+        question = self._question(asked, {}, None, None, expired=expired, noted=False)
         return self._asking.hits(question.body, question.indices, sort, limit=limit, after=after)
 
     def _question(

@@ -1,7 +1,7 @@
 """The query: what is asked of the stored entries, as a text, as Python, and as OpenSearch wants it.
 
 `grammar` is the table of the language, `parser` reads a text, `filter` is what it means, `times` the moments and
-periods in it, `body` what goes to OpenSearch, `completion` what may come next.
+periods in it, `pinned` the same for later, `body` what goes to OpenSearch, `completion` what may come next.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from .body import query_body, window_of
 from .filter import Filter
 from .grammar import FILTERS
+from .pinned import pinned
 from .times import Window, moment
 
-__all__ = ["FILTERS", "Filter", "Window", "moment", "query_body", "window_of"]
+__all__ = ["FILTERS", "Filter", "Window", "moment", "pinned", "query_body", "window_of"]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from ..export import csv_chunks
+from ..export import FORMS, pieces
 from .question import Question
 from .rendering import refusal
 from .visit import visit_of
@@ -43,16 +43,16 @@ def export_csv(request: Request) -> Response:
     asked = question.filter()
     client.note_export(asked, form="csv")
     count = client.count(asked)
-    chunks = csv_chunks(client.search(asked, limit=EXPORT_LIMIT))
+    chunks = pieces(FORMS["csv"], client.search(asked, limit=EXPORT_LIMIT))
     headers = {"Content-Disposition": f'attachment; filename="{_file_name(count)}"'}
     return StreamingResponse(_begun(chunks), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _begun(chunks: Iterator[str]) -> Iterator[str]:
+def _begun(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """The same, after the first entries were read: what fails until there becomes an error page."""
     first = [chunk for _, chunk in zip(range(2), chunks, strict=False)]
 
-    def all_of_it() -> Iterator[str]:
+    def all_of_it() -> Iterator[bytes]:
         yield from first
         yield from chunks
 

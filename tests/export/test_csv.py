@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from whodid.entry import FIELDS, SEED_FIELDS
-from whodid.export import CSV_COLUMNS, csv_chunks
+from whodid.export import FORMS, pieces
+from whodid.export.csv import COLUMNS
 
 ENTRY = {
     "type": "credentials_accessed",
@@ -24,13 +25,13 @@ ENTRY = {
 
 
 def read(*entries: dict[str, Any]) -> list[dict[str, str]]:
-    text = "".join(csv_chunks(entries)).encode()
+    text = b"".join(pieces(FORMS["csv"], entries))
     return list(csv.DictReader(io.StringIO(text.decode("utf-8-sig"), newline="")))
 
 
 def test_the_seed_s_fields_come_first_and_every_other_searchable_one_follows() -> None:
-    assert CSV_COLUMNS[:10] == SEED_FIELDS
-    assert set(CSV_COLUMNS) == {name for name, field in FIELDS.items() if field.kind != "stored"} | {"entry_id"}
+    assert COLUMNS[:10] == SEED_FIELDS
+    assert set(COLUMNS) == {name for name, field in FIELDS.items() if field.kind != "stored"} | {"entry_id"}
 
 
 def test_values_are_read_back_as_they_were_and_objects_as_json() -> None:
@@ -60,6 +61,6 @@ def test_an_entry_that_whodid_did_not_write_has_no_id() -> None:
 
 
 def test_many_entries_come_in_pieces_with_one_header() -> None:
-    chunks = list(csv_chunks(dict(ENTRY, seq=n) for n in range(1201)))
+    chunks = list(pieces(FORMS["csv"], (dict(ENTRY, seq=n) for n in range(1201))))
     assert len(chunks) == 4
     assert [row["seq"] for row in read(*(dict(ENTRY, seq=n) for n in range(1201)))] == [str(n) for n in range(1201)]

@@ -1,0 +1,310 @@
+"""The file: an export on disk that is whole or not there, and that goes on where it stopped.
+
+Entries go into `NAME.part`; after each block, synced, `NAME.part.json` says how far that part can be trusted and behind
+which entry to go on. Whoever gives the same command again cuts the part there and goes on, and gets the bytes that an
+undisturbed export would have given. At the end the manifest is written and the part gets its name.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from ..client.order import OLDEST, sort_of
+from ..errors import ExportError
+from ..query import Filter, pinned
+from ..version import __version__
+from .forms import Form, Lines, form_of
+from .manifest import Manifest, manifest_path
+
+if TYPE_CHECKING:
+    from ..client import AuditClient
+
+__all__ = ["BLOCK", "Export", "export"]
+
+BLOCK = 5000
+"""Entries after which the part is synced; with gzip, of one member."""
+
+_STATE_VERSION = 1
+_CHUNK = 1 << 20
+
+Progress = Callable[[int, int], None]
+"""Told how many entries are in the file, and how many there will be."""
+
+
+def export(
+    client: AuditClient,
+    where: Filter | str | None,
+    path: str | Path,
+    *,
+    form: str | None = None,
+    expired: bool = False,
+    on_progress: Progress | None = None,
+) -> Manifest:
+    """Writes the entries that match into a new file, oldest first, and its manifest beside it.
+
+    `form` is a name of `FORMS`; by default the file's name says it, and `.gz` behind it compresses. What `-7d` and the
+    like mean is fixed at the start, and nothing later than the start is in it.
+    Raises `QueryError`, `OpenSearchError`, and `ExportError` where the file is there already or can't be written; an
+    export that was stopped goes on when it is asked for again.
+    """
+    asked = Filter.parse(where) if isinstance(where, str) else where if where is not None else Filter.of()
+    chosen, compressed = form_of(path, form)
+    one = Export(Path(path), chosen, compressed, asked, expired)
+    return one.run(client, on_progress or (lambda _done, _total: None))
+
+
+@dataclass(slots=True)
+class _State:
+    """How far the part can be trusted. As JSON in `NAME.part.json`."""
+
+    key: dict[str, Any]
+    """What makes it this export and no other."""
+    asked: str
+    started: str
+    resumed: int = 0
+    count: int = 0
+    bytes: int = 0
+    after: list[Any] | None = None
+    first: dict[str, str] | None = None
+    last: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What is to be exported, and where to."""
+
+    path: Path
+    form: Form
+    compressed: bool
+    asked: Filter
+    expired: bool
+
+    def run(self, client: AuditClient, on_progress: Progress) -> Manifest:
+        """Begins, or goes on, to the end."""
+        with _plain_errors(self.path), self._part() as part:
+            state = self._state(client)
+            client.note_export(self.asked, form=self.form.name)
+            asked = Filter.parse(state.asked)
+            total = client.count(asked, expired=self.expired)
+            on_progress(state.count, total)
+            digest = self._cut(part, state)
+            if self.form.lines is None:
+                self._columns(client, asked, part, state, lambda count: on_progress(count, total))
+                digest = _digest_of(part)
+            else:
+                self._blocks(
+                    client, asked, self.form.lines, part, state, digest, lambda count: on_progress(count, total)
+                )
+            manifest = self._manifest(state, digest.hexdigest(), client.count(asked, expired=self.expired))
+            self._finish(part, manifest)
+        return manifest
+
+    def _blocks(
+        self,
+        client: AuditClient,
+        asked: Filter,
+        lines: Lines,
+        part: IO[bytes],
+        state: _State,
+        digest: Any,
+        on_progress: Callable[[int], None],
+    ) -> None:
+        if not state.bytes and self.form.head:
+            self._write(part, self.form.head, digest, state)
+        hits = client.hits(asked, sort_of(OLDEST), after=state.after, expired=self.expired)
+        while block := list(islice(hits, BLOCK)):
+            self._write(part, lines([hit["_source"] for hit in block]), digest, state)
+            _note(state, block)
+            self._save(part, state)
+            on_progress(state.count)
+
+    def _columns(
+        self, client: AuditClient, asked: Filter, part: IO[bytes], state: _State, on_progress: Callable[[int], None]
+    ) -> None:
+        from .parquet import Columns
+
+        hits = client.hits(asked, sort_of(OLDEST), expired=self.expired)
+        with Columns(part) as columns:
+            while block := list(islice(hits, BLOCK)):
+                columns.add([hit["_source"] for hit in block])
+                _note(state, block)
+                on_progress(state.count)
+        state.bytes = part.tell()
+
+    def _write(self, part: IO[bytes], data: bytes, digest: Any, state: _State) -> None:
+        data = gzip.compress(data, compresslevel=6, mtime=0) if self.compressed else data
+        part.write(data)
+        digest.update(data)
+        state.bytes += len(data)
+
+    @property
+    def _key(self) -> dict[str, Any]:
+        return {
+            "version": _STATE_VERSION,
+            "form": self.form.name,
+            "compressed": self.compressed,
+            "query": str(self.asked),
+            "expired": self.expired,
+        }
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name + suffix)
+
+    @contextmanager
+    def _part(self) -> Iterator[IO[bytes]]:
+        """The part, opened by nobody else."""
+        if os.path.lexists(self.path):
+            raise ExportError(f"{self.path} is there already; choose another name, or move it away")
+        name = self._beside(".part")
+        with os.fdopen(os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+b") as part:
+            try:
+                fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ExportError(f"another export is writing {self.path} at this moment") from None
+            yield part
+
+    def _state(self, client: AuditClient) -> _State:
+        """Where an export of the same was stopped; the beginning where there was none."""
+        key = {**self._key, "index_prefix": client.settings.index_prefix}
+        before = self._saved()
+        if before is None:
+            if os.path.lexists(manifest_path(self.path)):
+                raise ExportError(f"{manifest_path(self.path)} is there already, of another file; move it away")
+            now = datetime.now(UTC)
+            asked = pinned(self.asked, now) & Filter.of(until=now.isoformat().replace("+00:00", "Z"))
+            return _State(key, str(asked), _now(now))
+        if before.key != key:
+            raise ExportError(
+                f"{self._beside('.part')} was begun with another question or form ({before.key.get('query')}, "
+                f"{before.key.get('form')}); ask for that again to go on, or remove it and {self._beside('.part.json')}"
+            )
+        before.resumed += 1
+        return before
+
+    def _saved(self) -> _State | None:
+        try:
+            return _State(**json.loads(self._beside(".part.json").read_bytes()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def _cut(self, part: IO[bytes], state: _State) -> Any:
+        """Leaves of the part what can be trusted, and returns its digest so far."""
+        part.seek(0, os.SEEK_END)
+        if part.tell() < state.bytes:
+            raise ExportError(
+                f"{self._beside('.part')} is shorter than it was; remove it, and {self._beside('.part.json')}, "
+                "to begin anew"
+            )
+        part.truncate(state.bytes)
+        digest = _digest_of(part)
+        part.seek(state.bytes)
+        return digest
+
+    def _save(self, part: IO[bytes], state: _State) -> None:
+        part.flush()
+        os.fsync(part.fileno())
+        text = json.dumps({name: getattr(state, name) for name in _State.__slots__})
+        _replace(self._beside(".part.json"), text.encode())
+
+    def _manifest(self, state: _State, digest: str, matching: int) -> Manifest:
+        return Manifest(
+            file=self.path.name,
+            form=self.form.name,
+            compressed=self.compressed,
+            count=state.count,
+            matching_at_end=matching,
+            asked=state.key["query"],
+            query=state.asked,
+            expired=self.expired,
+            index_prefix=state.key["index_prefix"],
+            started=state.started,
+            finished=_now(datetime.now(UTC)),
+            resumed=state.resumed,
+            first=state.first,
+            last=state.last,
+            bytes=state.bytes,
+            sha256=digest,
+            whodid=__version__,
+        )
+
+    def _finish(self, part: IO[bytes], manifest: Manifest) -> None:
+        part.flush()
+        os.fsync(part.fileno())
+        _replace(manifest_path(self.path), manifest.to_json().encode())
+        try:
+            os.link(self._beside(".part"), self.path)  # unlike a rename, refuses to replace a file
+            self._beside(".part").unlink()
+        except FileExistsError:
+            raise ExportError(
+                f"{self.path} has come into being meanwhile; move it away and give the same command again"
+            ) from None
+        except OSError:  # a file system without links
+            self._beside(".part").rename(self.path)
+        self._beside(".part.json").unlink(missing_ok=True)
+        _sync_folder(self.path)
+
+
+def _note(state: _State, block: list[dict[str, Any]]) -> None:
+    """What the state has to know of a block that is in the file."""
+    state.count += len(block)
+    state.after = block[-1]["sort"]
+    state.first = state.first or _named(block[0])
+    state.last = _named(block[-1])
+
+
+def _named(hit: dict[str, Any]) -> dict[str, str]:
+    return {"entry_id": hit["_id"], "timestamp": str(hit["_source"].get("@timestamp", ""))}
+
+
+def _digest_of(part: IO[bytes]) -> Any:
+    part.flush()
+    part.seek(0)
+    digest = hashlib.sha256()
+    while chunk := part.read(_CHUNK):
+        digest.update(chunk)
+    return digest
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Puts a small file there, whole or not at all."""
+    beside = path.with_name(path.name + ".new")
+    with suppress(FileNotFoundError):
+        beside.unlink()
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _now(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@contextmanager
+def _plain_errors(path: Path) -> Iterator[None]:
+    """Errors of the disk in words, with how to go on."""
+    try:
+        yield
+    except OSError as error:
+        what = f"{error.strerror}: {error.filename}" if error.filename else error.strerror or str(error)
+        raise ExportError(f"{path} can't be written ({what}); mend that and give the same command to go on") from error

@@ -1,0 +1,1 @@
+"""Exports: forms without a server, and files with a real one."""
