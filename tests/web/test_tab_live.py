@@ -98,7 +98,7 @@ def test_the_columns_are_the_seed_s_in_its_order(tab: httpx.Client, place: Corne
         "Organization ID and name",
         "Workspace ID and name",
         "Client IP",
-        "Creation date",
+        "Creation date UTC",
     ]
     newest = next(entry for entry in newest_first(place) if entry["principal"] == "42")
     assert rows(page)[0] == [

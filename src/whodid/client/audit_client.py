@@ -19,7 +19,7 @@ from ..opensearch.connection import connect
 from ..opensearch.retention import RetentionView, retention_in_force
 from ..opensearch.template import index_pattern
 from ..query import Filter, Window, query_body, window_of
-from ..query.filter import Value
+from ..query.filter import literal
 from ..query.names import OtherNames
 from ..reads import Reads
 from ..settings import Settings, load_settings
@@ -70,6 +70,9 @@ class AuditClient:
     `yesterday`), or spans such as `-24h`. Entries past their promised time that are not deleted yet are left out unless
     `expired` is true.
 
+    `within` is what entries must be in any case: of one organization, say. Whatever is asked, no other entry is found,
+    counted or shown.
+
     With the setting `audit_reads`, each question is recorded in the audit log before it is answered, and raises
     `NotRecorded` or `JournalDamaged` where that can't be done.
 
@@ -77,8 +80,16 @@ class AuditClient:
     answer. Where nothing was shipped yet, nothing is found.
     """
 
-    def __init__(self, settings: Settings | None = None, *, client: OpenSearch | None = None, **keywords: Any) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        client: OpenSearch | None = None,
+        within: Filter | None = None,
+        **keywords: Any,
+    ) -> None:
         self.settings = settings or load_settings(**keywords)
+        self._within = within
         self._client = client or connect(self.settings)
         self._asking = Asking(self._client)
         self._expiry = Expiry(self.retention)
@@ -248,24 +259,24 @@ class AuditClient:
 
     def _without_outcome(self, intents: Sequence[Entry]) -> list[Entry]:
         operations = [entry["operation"] for entry in intents]
-        outcomes = Filter.of(phase="outcome", operation=[_literal(operation) for operation in operations])
+        outcomes = Filter.of(phase="outcome", operation=[literal(operation) for operation in operations])
         question = self._question(outcomes, {}, None, None, expired=True, noted=False)
         ended = self._counts_by("operation", question, len(operations))
         return [entry for entry in intents if entry["operation"] not in ended]
 
     def history(self, target: str, *, sort: str = OLDEST, limit: int | None = None, **more: Any) -> Iterator[Entry]:
         """What happened to a target, oldest first. `more` as for `search`."""
-        return self.search(**{**more, "target": [_literal(target)]}, sort=sort, limit=limit)
+        return self.search(**{**more, "target": [literal(target)]}, sort=sort, limit=limit)
 
     def trail(self, principal: str, *, sort: str = OLDEST, limit: int | None = None, **more: Any) -> Iterator[Entry]:
         """What a principal did, or had done in their name, oldest first. `more` as for `search`."""
-        theirs = Filter.of(principal=[_literal(principal)]) | Filter.of(on_behalf_of=[_literal(principal)])
+        theirs = Filter.of(principal=[literal(principal)]) | Filter.of(on_behalf_of=[literal(principal)])
         return self.search(theirs, **more, sort=sort, limit=limit)
 
     def correlated(self, entry: Mapping[str, Any], *, sort: str = OLDEST, limit: int | None = None) -> Iterator[Entry]:
         """The other entries of the same cascade, operation, request or trace, oldest first."""
         belongs = [
-            Filter.of(**{name: [_literal(str(entry[name]))]})
+            Filter.of(**{name: [literal(str(entry[name]))]})
             for name in ("correlation_id", "operation", "request_id", "trace_id")
             if entry.get(name)
         ]
@@ -275,14 +286,14 @@ class AuditClient:
         for one in belongs[1:]:
             together |= one
         if entry.get("hash"):
-            together &= ~Filter.of(hash=[_literal(str(entry["hash"]))])
+            together &= ~Filter.of(hash=[literal(str(entry["hash"]))])
         return self.search(together, sort=sort, limit=limit)
 
     def around(self, entry: Mapping[str, Any]) -> tuple[Entry | None, Entry | None]:
         """The entries of the same target right before and right after one; `None` where there is none."""
         if not (entry.get("target") and entry.get("@timestamp") and entry.get("journal")):
             return None, None  # something else wrote it
-        same = Filter.of(target=[_literal(str(entry["target"]))])
+        same = Filter.of(target=[literal(str(entry["target"]))])
         place = [nanoseconds_of(str(entry["@timestamp"])), entry["journal"], entry.get("seq")]
         before, after = (
             next((hit["_source"] for hit in self.hits(same, sort_of(order), limit=1, after=place)), None)
@@ -299,7 +310,8 @@ class AuditClient:
         """The search hit of that entry: with `_index`, its partition."""
         if self._reads:
             self._reads.viewed(entry_id)
-        query = self._unexpired({"ids": {"values": [entry_id]}}, expired=expired)
+        question = self._question(None, {}, None, None, expired=expired, noted=False)
+        query = {"bool": {"filter": [{"ids": {"values": [entry_id]}}, question.body]}}
         answer = self._asking.ask({"size": 1, "query": query}, index_pattern(self.settings))
         return next(iter(answer["hits"]["hits"]), None)
 
@@ -358,6 +370,8 @@ class AuditClient:
 
     def _asked(self, where: Where, filters: Mapping[str, object], since: object, until: object) -> Filter:
         more = Filter.of(since, until, **filters)
+        if self._within is not None:
+            more &= self._within
         if where is None:
             return more
         if not isinstance(where, str | Filter):
@@ -371,10 +385,6 @@ class AuditClient:
     @cached_property
     def _names(self) -> OtherNames:
         return OtherNames.of(self.settings)
-
-
-def _literal(text: str) -> Value:
-    return Value(text, "literal")
 
 
 def _check_limit(limit: int | None) -> None:

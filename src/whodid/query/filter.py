@@ -240,6 +240,11 @@ def words(text: str) -> Filter:
     return Words(text)
 
 
+def literal(text: str) -> Value:
+    """Exactly this value: neither a beginning nor another name."""
+    return Value(text, "literal")
+
+
 def quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

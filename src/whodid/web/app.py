@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -30,15 +30,22 @@ from ..errors import (
     SettingsError,
     WhodidError,
 )
+from ..opensearch.connection import connect
+from ..query import Filter
+from ..query.filter import literal
 from ..settings import Settings, load_settings
 from . import data, pages
 from .everyone import Everyone
 from .hardening import Hardened
+from .host import IsRootUser, OrganizationsOf, UserOf
+from .host_gate import HostGate, Organizations
 from .kept import Kept
-from .reader import Reader, UserOf
+from .reader import Reader
 from .rendering import Frame, refusal
-from .root_users import IsRootUser, RootUsersOnly
 from .sign_in import SignedInOnly, SignIn
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
 
 __all__ = ["create_app", "create_standalone_app"]
 
@@ -52,6 +59,9 @@ _STATUS = {
 }
 """Kind of error → status, the more particular first."""
 
+_SCOPES = 256
+"""Sets of organizations whose clients are kept ready."""
+
 _ENTRY = "/entries/{entry_id:str}"
 
 
@@ -62,6 +72,7 @@ def create_app(
     title: str = "Admin panel",
     tabs: Sequence[tuple[str, str]] = (),
     user_of: UserOf | None = None,
+    organizations_of: OrganizationsOf | None = None,
     audit_reads: bool = True,
     **keywords: Any,
 ) -> Starlette:
@@ -71,6 +82,9 @@ def create_app(
     async; anyone else is refused with 403, whatever they ask for. `title` and `tabs` (label and link of each) show the
     panel around it. Settings as for `AuditClient`; the tab reads with their user, for whom `whodid_auditor` is enough.
 
+    `organizations_of` opens the tab to administrators of organizations as well: for a request that is not a root user's
+    it gives the IDs of the organizations whose entries, and no others, this user may see; an empty list for none.
+
     Who searches, looks at and exports entries is recorded in the journal of the settings unless `audit_reads` is false:
     what can't be recorded is not shown. `user_of` gets the request and gives the user's ID; without it, the principal
     counts that your middleware has put into the context, else `anonymous`.
@@ -78,14 +92,22 @@ def create_app(
     """
     if not callable(is_root_user):
         raise SettingsError("is_root_user must be a function that says whether a request is a root user's")
+    if organizations_of is not None and not callable(organizations_of):
+        raise SettingsError("organizations_of must be a function that gives the organizations of a request's user")
     settings = replace(settings or load_settings(**keywords), audit_reads=audit_reads)
 
     @lru_cache(maxsize=1)
-    def client() -> AuditClient:
-        return AuditClient(settings)
+    def connection() -> OpenSearch:
+        return connect(settings)
+
+    @lru_cache(maxsize=_SCOPES)
+    def client(organizations: Organizations) -> AuditClient:
+        within = None if organizations is None else Filter.of(organization_id=[literal(one) for one in organizations])
+        return AuditClient(settings, client=connection(), within=within)
 
     def gate(app: ASGIApp) -> ASGIApp:
-        return RootUsersOnly(app, is_root_user=is_root_user, reader=Reader(settings, user_of), client=client)
+        reader = Reader(settings, user_of)
+        return HostGate(app, is_root_user=is_root_user, organizations_of=organizations_of, reader=reader, client=client)
 
     return _application(settings, gate, Frame(title, tuple(tabs)))
 
@@ -128,7 +150,10 @@ def _application(
         [
             Route("/", pages.entries),
             Route("/entries.json", data.entries_json),
+            Route("/newest", pages.newest),
+            Route("/complete.json", data.complete_json),
             Route("/export.csv", data.export_csv),
+            Route("/export.ndjson", data.export_ndjson),
             Route(_ENTRY + ".json", data.entry_json),
             Route(_ENTRY, pages.entry),
         ],

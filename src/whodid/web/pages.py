@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -18,9 +19,11 @@ from .question import ANY_TIME, RANGES, Question
 from .rendering import page, refusal
 from .visit import visit_of
 
-__all__ = ["COLUMNS", "entries", "entry"]
+__all__ = ["COLUMNS", "entries", "entry", "newest"]
 
 PAGE = 50
+NEWEST = 200
+"""Entries that are looked at for new ones by a page that is live."""
 RELATED = 20
 """Entries of the same cascade, operation, request or trace that are shown."""
 
@@ -75,7 +78,7 @@ def entries(request: Request) -> Response:
         "entries.html",
         **values,
         found=found,
-        rows=[_complete(entry) for entry in found.entries],
+        rows=_rows(found.entries),
         count=stats.total,
         bars=bars_of(stats, question) if len(stats.histogram) > 1 else [],
         facets=facets_of(stats, question),
@@ -83,6 +86,13 @@ def entries(request: Request) -> Response:
         problem="",
         retention=request.app.state.kept.rule(client),
     )
+
+
+def newest(request: Request) -> Response:
+    """The rows of the newest entries that answer the question, for a page that is live."""
+    question = Question.of(request.query_params.multi_items())
+    found = visit_of(request).client.page(question.filter(), size=NEWEST)
+    return page(request, "newest.html", rows=_rows(found.entries))
 
 
 def entry(request: Request) -> Response:
@@ -117,6 +127,16 @@ def _has_both(entry: dict[str, Any]) -> bool:
 def _complete(entry: dict[str, Any]) -> dict[str, Any]:
     """The entry with `None` for each field that it lacks."""
     return dict.fromkeys(FIELDS) | entry
+
+
+def _rows(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Complete entries, each with `problem`: what is wrong with it, or nothing."""
+    return [_complete(entry) | {"problem": _problem(entry)} for entry in entries]
+
+
+def _problem(entry: dict[str, Any]) -> str:
+    kind, words = _badge(entry)
+    return words if kind == "bad" else ""
 
 
 def _badge(entry: dict[str, Any]) -> tuple[str, str]:

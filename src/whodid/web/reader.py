@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from ..client_ip import Proxies, client_ip
 from ..context import context, current_fields
 from ..operator import operator
 from ..settings import Settings
+from .host import UserOf, told
 
-__all__ = ["Reader", "UserOf"]
-
-UserOf = Callable[[Request], "str | Awaitable[str]"]
-"""The ID of the user of a request, as the host knows it; a plain function runs in a thread."""
+__all__ = ["Reader"]
 
 NOBODY = "anonymous"
 
@@ -40,10 +35,7 @@ class Reader:
         """For the user that the host names, or whoever its own middleware has put into the context."""
         if self._user_of is None:
             return self.named(request, str(current_fields().get("principal", NOBODY)))
-        if inspect.iscoroutinefunction(self._user_of):
-            return self.named(request, str(await self._user_of(request)))
-        answer = await run_in_threadpool(self._user_of, request)
-        return self.named(request, str(await answer if inspect.isawaitable(answer) else answer))
+        return self.named(request, str(await told(self._user_of, request)))
 
     def named(self, request: Request, user: str) -> AbstractContextManager[None]:
         """For a user of that name."""

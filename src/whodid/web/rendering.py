@@ -42,6 +42,7 @@ def page(request: Request, template: str, code: int = 200, /, **values: Any) -> 
         root=request.scope.get("root_path", ""),
         viewer=visit.viewer if visit else "",
         token=visit.token if visit else "",
+        organizations=visit.organizations if visit else (),
         entry_id=entry_id,
         **values,
     )
@@ -50,7 +51,7 @@ def page(request: Request, template: str, code: int = 200, /, **values: Any) -> 
 
 def wants_page(request: Request) -> bool:
     """Whether a person looks at the answer, rather than a program or a spreadsheet."""
-    return not request.url.path.endswith((".json", ".csv"))
+    return not request.url.path.endswith((".json", ".ndjson", ".csv"))
 
 
 def refusal(request: Request, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -16,11 +16,15 @@ _KEY = "whodid.visit"
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """`client` reads with the rights of whoever asks; `viewer` and `token` are of who signed in here, else empty."""
+    """`client` reads with the rights of whoever asks; `viewer` and `token` are of who signed in here, else empty.
+
+    `organizations` are the only ones whose entries are shown, where there is such a bound.
+    """
 
     client: AuditClient
     viewer: str = ""
     token: str = ""
+    organizations: tuple[str, ...] = ()
 
 
 def let_in(scope: Scope, visit: Visit) -> None:
