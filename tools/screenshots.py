@@ -1,4 +1,6 @@
-"""Takes docs/tab.png and docs/tab-entry.png: the Audit logs tab with a month of made-up entries, in a real browser.
+"""Takes the pictures of docs/: the Audit logs tab in a real browser, and commands as a terminal shows them.
+
+The entries are a month of made-up ones.
 
     python -m tools.screenshots
 
@@ -7,15 +9,27 @@ Starts an OpenSearch of its own, and needs Chromium (`make browser`).
 
 from __future__ import annotations
 
+import fcntl
+import io
+import os
+import pty
 import random
+import shlex
 import shutil
+import struct
+import subprocess
+import sys
 import tempfile
+import termios
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from examples.demo.platform_app import ACME, events
 from playwright.sync_api import sync_playwright
+from rich.console import Console
+from rich.text import Text
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from tests.browser.conftest import FLAGS
@@ -30,6 +44,13 @@ from whodid.shipper.service import connected_shipper
 from whodid.web import create_app
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+COLUMNS = 108
+LOOK = "margin:0;padding:16px 20px;width:fit-content;background:#fff;font:13px/1.4 'DejaVu Sans Mono',monospace"
+TERMINAL = {
+    "command-line-search": "whodid search type:credentials_* since:-14d --limit 12",
+    "command-line-stats": "whodid stats since:-14d --top 5",
+}
+"""Picture → the command that it shows."""
 NAMES = {"6Yk2": "s3-prod-key", "2uJ4": "rnaseq: nightly", "3fT0": "aws-batch-eu", "71": "GITHUB_TOKEN"}
 
 
@@ -52,7 +73,7 @@ def main() -> None:
             tabs=[("Users", "#"), ("Settings", "#")],
         )
         with served(Starlette(routes=[Mount("/admin/audit-logs", tab)])) as url:
-            _take(f"{url}/admin/audit-logs/")
+            _take(f"{url}/admin/audit-logs/", settings)
 
 
 def _record(settings: Settings) -> None:
@@ -90,7 +111,7 @@ def _clock(chosen: random.Random) -> Callable[[], int]:
     return lambda: next(remaining)
 
 
-def _take(url: str) -> None:
+def _take(url: str, settings: Settings) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 900}, device_scale_factor=1)
@@ -99,7 +120,34 @@ def _take(url: str) -> None:
         page.goto(f"{url}?target=6Yk2&type=credentials_updated&since=-7d")
         page.locator("#rows a.type").first.click()
         page.screenshot(path=DOCS / "tab-entry.png", full_page=True)
+        page = browser.new_page(viewport={"width": 960, "height": 400})  # free of the tab's policy for styles
+        for name, command in TERMINAL.items():
+            page.set_content(_shown(command, settings))
+            page.locator("pre").screenshot(path=DOCS / f"{name}.png")
         browser.close()
+
+
+def _shown(command: str, settings: Settings) -> str:
+    """What a terminal shows of a command and its output, as HTML."""
+    words = shlex.split(command)
+    given = [f"--opensearch-hosts={settings.opensearch_hosts[0]}", f"--journal-dir={settings.journal_dir}"]
+    outside, inside = pty.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 60, COLUMNS, 0, 0))
+    program = [sys.executable, "-m", *words[:2], *given, *words[2:]]
+    environment = {**os.environ, "TERM": "xterm-256color", "PAGER": "cat"}
+    with subprocess.Popen(program, stdout=inside, stderr=inside, stdin=inside, env=environment) as running:
+        os.close(inside)
+        output = bytearray()
+        with suppress(OSError):  # how the other end is closed
+            while piece := os.read(outside, 65536):
+                output += piece
+    assert running.returncode == 0, output  # noqa: S101 (a picture of an error is of no use)
+    os.close(outside)
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
+    console.print(Text(f"$ {command}", style="bold"))
+    console.print(Text.from_ansi(output.decode().replace("\r\n", "\n").rstrip()))
+    code = console.export_html(inline_styles=True, code_format="{code}")
+    return f'<body style="margin:0"><pre style="{LOOK}">{code}</pre></body>'
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ import pytest
 from tests.catalog.test_event_types import CATALOG, TYPES, valid
 from tests.live.corner import Corner
 from tests.opensearch.dashboards_requests import INTERVAL_MS, Browser
-from whodid.entry import SEED_FIELDS, document_id
+from whodid.client import AuditClient
+from whodid.entry import SEED_FIELDS, document_id, entry_id
 from whodid.opensearch.dashboards import SavedObject, saved_objects
 from whodid.opensearch.template import index_pattern
 
@@ -188,3 +191,15 @@ def test_each_column_is_a_field_that_opensearch_can_show_and_count(place: Corner
     for field in answer["fields"].values():
         assert all(about["searchable"] and about["aggregatable"] for about in field.values())
     assert answer["fields"]["@timestamp"].keys() == {"date_nanos"}
+
+
+def test_the_page_s_questions_find_the_same_in_both_languages(place: Corner, shipped: list[Entry]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "dashboards.md").read_text()
+    questions = re.findall(r"^\| `([^`|]+)` \| `([^`|]+)` \|$", page, re.M)
+    assert len(questions) > 5
+    for ours, lucene in questions:
+        asked = {"size": 1000, "query": {"query_string": {"query": lucene}}}
+        theirs = place.client.search(index=index_pattern(place.settings), body=asked)["hits"]["hits"]
+        found = AuditClient(place.settings, client=place.client).search(ours)
+        assert sorted(entry_id(entry) for entry in found) == sorted(hit["_id"] for hit in theirs), ours
+        assert 0 < len(theirs) < len(shipped), ours
