@@ -10,6 +10,7 @@ import io
 import itertools
 import json
 import os
+import pty
 import random
 import shutil
 import signal
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -456,3 +458,19 @@ def test_taking_entries_away_is_recorded(opensearch_url: str, tmp_path: Path) ->
         export(AuditClient(place.settings, client=place.client), "target:1", tmp_path / "a.csv")
         taken = [one for one in place.journalled() if one["type"] == "audit_log_exported"]
     assert [one["details"] for one in taken] == [{"query": "target:1", "format": "csv"}]
+
+
+def test_a_terminal_shows_a_bar(years: tuple[Corner, list[Entry]], tmp_path: Path) -> None:
+    place, _ = years
+    outside, inside = pty.openpty()
+    command = [sys.executable, "-m", "whodid", *place.arguments("export", str(tmp_path / "a.ndjson"), "--expired")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=inside) as running:
+        os.close(inside)
+        shown = bytearray()
+        with suppress(OSError):  # how the other end is closed
+            while piece := os.read(outside, 65536):
+                shown += piece
+        assert running.communicate(timeout=60)[0].decode().startswith(f"{COUNT:,} entries")
+    os.close(outside)
+    assert b"exporting" in shown
+    assert f"{COUNT}/{COUNT}".encode() in shown
