@@ -60,10 +60,17 @@ def test_the_export_page_s_python_runs(
 
 
 def test_the_tab_page_s_python_runs() -> None:
-    [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tab.md").read_text(), re.S)
+    snippet, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tab.md").read_text(), re.S)
     made: dict[str, Any] = {}
     exec(snippet, made)  # noqa: S102 (our own page)
     assert [route.path for route in made["app"].routes if route.path.startswith("/admin")] == ["/admin/audit-logs"]
+
+
+def test_the_tab_page_s_panels_are_those_of_the_examples() -> None:
+    """Which `tests/web/test_mounts.py` serves."""
+    _, *snippets = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tab.md").read_text(), re.S)
+    for name, snippet in zip(("flask_panel", "django_panel"), snippets, strict=True):
+        assert snippet in (ROOT / "examples" / name / "app.py").read_text()
 
 
 def test_the_integrations_page_s_python_runs(tmp_path: Path) -> None:
