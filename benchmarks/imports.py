@@ -17,7 +17,7 @@ _BARE = "import sys; sys.modules['rich'] = None; "
 _PROGRAMS = {
     "nothing": "pass",
     "import structlog": _BARE + "import structlog",
-    "import whodid": _BARE + "import whodid",
+    "import whodid": _BARE + "import whodid; whodid.configure",  # which imports what records
 }
 
 

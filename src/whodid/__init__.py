@@ -7,7 +7,7 @@
     with whodid.context(principal="42", client_ip="203.0.113.9"):
         receipt = log.audit("credentials_created", target="6Yk2", status="aws")
 
-What needs the network, or what few applications use, is imported at its first use, so that `import whodid` stays light.
+Most is imported at its first use, so that `import whodid`, and with it the command line, stays light.
 
 PYTEST_DONT_REWRITE: else pytest warns that it can't rewrite whodid's assertions where whodid is imported before it, as
 in a `manage.py` that runs pytest.
@@ -33,15 +33,15 @@ from .errors import (
     SettingsError,
     WhodidError,
 )
-from .integrations.stdlib import AuditHandler, AuditLogger, get_logger
-from .integrations.structlog import AuditProcessor, audited
 from .receipt import Receipt
-from .runtime import configure
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .client import AuditClient
     from .integrations.json_formatter import AuditJsonFormatter
+    from .integrations.stdlib import AuditHandler, AuditLogger, get_logger
+    from .integrations.structlog import AuditProcessor, audited
+    from .runtime import configure
     from .settings import Settings
 
 __all__ = [
@@ -75,9 +75,16 @@ __all__ = [
 
 _AT_FIRST_USE = {
     "AuditClient": ".client",
+    "AuditHandler": ".integrations.stdlib",
     "AuditJsonFormatter": ".integrations.json_formatter",
+    "AuditLogger": ".integrations.stdlib",
+    "AuditProcessor": ".integrations.structlog",
     "Settings": ".settings",
+    "audited": ".integrations.structlog",
+    "configure": ".runtime",
+    "get_logger": ".integrations.stdlib",
 }
+"""Name → its module. What records is imported by `configure` or `get_logger`, before anything can be recorded."""
 
 
 def __getattr__(name: str) -> Any:
