@@ -10,9 +10,10 @@ audited, so the first entries are yours. The tab is an ASGI application; a2wsgi 
 
 from __future__ import annotations
 
+import asyncio
 import html
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from functools import cached_property
 from typing import Any
 
@@ -43,8 +44,8 @@ class Mounted:
     """An ASGI application as a WSGI one.
 
     Its event loop runs in a thread, which no fork takes along, so it starts at the first request: `gunicorn --preload`
-    would hang otherwise. And what the application raises is raised here, too: a2wsgi alone sometimes ends an answer
-    that broke off as if it were whole, and tells nobody why.
+    would hang otherwise. What the application raises is raised here, too: a2wsgi alone sometimes ends an answer that
+    broke off as if it were whole, and tells nobody why. When a client leaves, the application is told to end.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -54,16 +55,22 @@ class Mounted:
     def _bridge(self) -> Any:
         return ASGIMiddleware(self._run)  # type: ignore[arg-type] # its types are narrower than Starlette's
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
-        yield from self._bridge(environ, start_response)
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Generator[bytes, None, None]:
+        try:
+            yield from self._bridge(environ, start_response)
+        except GeneratorExit:
+            self._bridge.loop.call_soon_threadsafe(environ["mounted.task"].cancel)
+            raise
         if "mounted.error" in environ:
             raise environ["mounted.error"]
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        environ = scope["wsgi_environ"]
+        environ["mounted.task"] = asyncio.current_task()
         try:
             await self._app(scope, receive, send)
         except Exception as error:
-            scope["wsgi_environ"]["mounted.error"] = error
+            environ["mounted.error"] = error
             raise
 
 

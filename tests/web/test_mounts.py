@@ -10,7 +10,8 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.live.corner import Corner, corner, eventually
 from whodid.entry import document_id
@@ -40,6 +41,9 @@ SERVERS = {
     ],
     "django_panel": ["uvicorn", "--app-dir", "{folder}", "--port", "{port}", "app:application"],
 }
+
+
+Mount = Callable[[ASGIApp], Callable[[], Generator[bytes, None, None]]]
 
 
 @dataclass(frozen=True)
@@ -173,9 +177,9 @@ def test_an_export_that_opensearch_breaks_off_is_no_finished_download(panel: Pan
 
     panel.proxy.inject(second_page_fails, path="_search")
     with panel.visitor("root") as client:
-        for _ in range(5):
+        for form in ("csv", "ndjson") * 3:
             with pytest.raises(httpx.RemoteProtocolError):
-                client.get(f"{TAB}export.csv")
+                client.get(f"{TAB}export.{form}")
         panel.proxy.clear()
         assert client.get(f"{TAB}export.csv").text.count("\r\n") == ENTRIES + 1
 
@@ -189,7 +193,8 @@ def test_others_get_403_for_everything(panel: Panel, place: Corner, user: str) -
             for name in ("session", "sessionid", "panel"):
                 client.cookies.set(name, "eyJ1c2VyIjoicm9vdCJ9.aAAAAA.forged")
         assert TAB not in links(client.get("/admin", follow_redirects=True).text)
-        for path in ("", "entries.json", "export.csv", "?principal=42", f"entries/{newest_first(place)[0]}"):
+        data = ("entries.json", "newest", "complete.json?q=type:", "export.csv", "export.ndjson")
+        for path in ("", *data, "?principal=42", f"entries/{newest_first(place)[0]}"):
             answer = client.get(TAB + path)
             assert answer.status_code == 403
             assert "credentials_created" not in answer.text
@@ -215,25 +220,46 @@ def test_what_is_read_is_recorded_as_of_who_signed_in(panel: Panel) -> None:
         assert entry["details"]["query"] == "target:7"
 
 
-def test_flask_s_server_hears_of_every_answer_that_broke_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def mount(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Mount:
+    """Mounts an ASGI application as Flask's panel does; each call of what it gives is a request, without a server."""
     monkeypatch.setenv("WHODID_JOURNAL_DIR", str(tmp_path))
     from examples.flask_panel.app import Mounted
 
+    def mounted(app: ASGIApp) -> Callable[[], Generator[bytes, None, None]]:
+        asked = {"REQUEST_METHOD": "GET", "SERVER_NAME": "localhost", "SERVER_PORT": "80", "wsgi.input": io.BytesIO()}
+        made = Mounted(app)
+        return lambda: made(dict(asked), lambda *_: None)
+
+    return mounted
+
+
+def test_flask_s_server_hears_of_every_answer_that_broke_off(mount: Mount) -> None:
     async def breaks_off(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"half", "more_body": True})
         raise ConnectionError("the other half is lost")
 
-    mounted = Mounted(breaks_off)
-    start: Callable[..., None] = lambda *_: None  # noqa: E731
-    for _ in range(100):
-        environ = {
-            "REQUEST_METHOD": "GET",
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": "80",
-            "wsgi.input": io.BytesIO(),
-        }
-        answer = mounted(environ, start)
+    ask = mount(breaks_off)
+    for _ in range(50):
+        answer = ask()
         assert next(answer) == b"half"
         with pytest.raises(ConnectionError, match="the other half"):
             list(answer)
+
+
+def test_flask_s_panel_ends_an_export_whose_client_has_left(mount: Mount) -> None:
+    ended = threading.Event()
+
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": b"more", "more_body": True})
+        finally:
+            ended.set()
+
+    answer = mount(endless)()
+    assert [next(answer), next(answer)] == [b"more", b"more"]
+    answer.close()
+    assert ended.wait(10)
