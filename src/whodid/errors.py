@@ -17,6 +17,7 @@ WhodidError
 │   └── NotAuthorized        the user lacks the right (403)
 ├── QueryError               a search that can't be asked as it was written
 ├── ExportError              an export's file can't be written, gone on with, or trusted
+├── ProofError               something can't be signed, or is not signed by whom it should be
 └── DevServerError           the development OpenSearch could not be made, started or stopped
 """
 
@@ -37,6 +38,7 @@ __all__ = [
     "NotTrusted",
     "OpenSearchError",
     "OpenSearchUnavailable",
+    "ProofError",
     "QueryError",
     "SettingsError",
     "ShippingError",
@@ -110,6 +112,10 @@ class QueryError(WhodidError):
 
 class ExportError(WhodidError):
     """An export's file can't be written, gone on with, or trusted."""
+
+
+class ProofError(WhodidError):
+    """Something can't be signed, or is not signed by whom it should be."""
 
 
 class DevServerError(WhodidError):

@@ -73,6 +73,11 @@ class Settings:
     opensearch_client_key: str = ""
     opensearch_timeout: float = 30.0
 
+    signing_key: str = field(default="", repr=False)
+    signing_key_file: str = ""
+    signing_command: str = ""
+    signing_public_key: str = ""
+
     index_prefix: str = "whodid-audit"
     partition: Partitioning = "month"
     retention: str = "365d"
@@ -246,7 +251,16 @@ def _check_values(settings: Settings) -> None:
         raise SettingsError(f"{' and '.join(given)} are two ways to sign in; set one of them")
     if 0 < len(settings.hash_key) < MIN_HASH_KEY:
         raise SettingsError(f"hash_key has fewer than {MIN_HASH_KEY} characters; make one with `openssl rand -hex 32`")
+    _check_signing(settings)
     _check_ranges(settings)
+
+
+def _check_signing(settings: Settings) -> None:
+    ways = ("signing_key", "signing_key_file", "signing_command")
+    if len(given := [name for name in ways if getattr(settings, name)]) > 1:
+        raise SettingsError(f"{' and '.join(given)} are two ways to sign; set one of them")
+    if settings.signing_command and not settings.signing_public_key:
+        raise SettingsError("signing_command needs signing_public_key, the file with its public key, to check it by")
 
 
 def _check_ranges(settings: Settings) -> None:

@@ -33,8 +33,10 @@ from tests.faults.test_journal_full_disk import mounted
 from tests.live.corner import Corner, corner
 from whodid.client import AuditClient
 from whodid.entry import FIELDS, entry_id
-from whodid.errors import ExportError, OpenSearchUnavailable, QueryError
+from whodid.errors import ExportError, OpenSearchUnavailable, QueryError, SettingsError
 from whodid.export import FORMS, check, export, file
+from whodid.proof.keys import new_key
+from whodid.proof.merkle import Tree
 from whodid.testing.faults import FaultProxy, reset
 
 pytestmark = pytest.mark.live
@@ -474,3 +476,50 @@ def test_a_terminal_shows_a_bar(years: tuple[Corner, list[Entry]], tmp_path: Pat
     os.close(outside)
     assert b"exporting" in shown
     assert f"{COUNT}/{COUNT}".encode() in shown
+
+
+def test_a_manifest_is_signed_where_there_is_a_key(client: AuditClient, entries: list[Entry], tmp_path: Path) -> None:
+    key, another = new_key(tmp_path / "key.pem"), new_key(tmp_path / "another.pem")
+    signing = AuditClient(replace(client.settings, signing_key_file=str(tmp_path / "key.pem")), client=client._client)
+    path = tmp_path / "a.ndjson"
+    manifest = export(signing, None, path, expired=True)
+    assert check(path, [key]) == check(path, [another, key]) == (manifest, [])
+    assert "not signed by the key given" in check(path, [another])[1][0]
+    tree = Tree()
+    for entry in entries:
+        tree.add(entry["hash"].encode())
+    assert manifest.root == tree.root().hex()
+    written = path.with_name("a.ndjson.manifest.json")
+    written.write_text(written.read_text().replace('"resumed": 0', '"resumed": 1'))
+    assert check(path)[1] == []
+    assert "another than the one that was signed" in check(path, [key])[1][0]
+    path.with_name("a.ndjson.manifest.dsse").unlink()
+    assert check(path, [key])[1] == ["its manifest is not signed"]
+
+
+def test_the_root_of_an_export_that_was_stopped_is_that_of_one_that_was_not(
+    client: AuditClient, tmp_path: Path
+) -> None:
+    whole = export(client, None, tmp_path / "whole.ndjson", expired=True)
+    with pytest.raises(Stopped):
+        export(stopping(client, 1333, Stopped()), None, tmp_path / "broken.ndjson", expired=True)
+    assert export(client, None, tmp_path / "broken.ndjson", expired=True).root == whole.root
+
+
+def test_a_key_that_can_not_be_read_is_told_before_anything_is_written(client: AuditClient, tmp_path: Path) -> None:
+    broken = AuditClient(replace(client.settings, signing_key_file=str(tmp_path / "nowhere")), client=client._client)
+    with pytest.raises(SettingsError, match="can't be read"):
+        export(broken, None, tmp_path / "a.csv")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_checks_who_signed(years: tuple[Corner, list[Entry]], tmp_path: Path) -> None:
+    place, _ = years
+    new_key(tmp_path / "key.pem")
+    new_key(tmp_path / "another.pem")
+    path = str(tmp_path / "a.csv")
+    run(place, "export", path, "principal:7", "--expired", f"--signing-key-file={tmp_path / 'key.pem'}")
+    run(place, "export", path, "--check", f"--public-key={tmp_path / 'key.pem.pub'}")
+    said = run(place, "export", path, "--check", f"--public-key={tmp_path / 'another.pem.pub'}", code=1)[1]
+    assert "not signed by the key given" in said
+    assert "goes with --check" in run(place, "export", path, f"--public-key={tmp_path / 'key.pem.pub'}", code=2)[1]

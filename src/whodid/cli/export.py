@@ -33,6 +33,7 @@ Examples:
   whodid export siem.ocsf.ndjson since:yesterday
   whodid export --format ecs - since:-1h | gzip > last-hour.gz
   whodid export october.csv --check
+  whodid export october.csv --check --public-key signing.pem.pub
 
 Forms, chosen by the end of FILE or by --format:
   .ndjson .jsonl      entries as they were journalled
@@ -44,14 +45,16 @@ Forms, chosen by the end of FILE or by --format:
   .otlp.ndjson        OpenTelemetry logs, OTLP/JSON    --format otlp
   .gz behind it       compressed
 
-FILE.manifest.json says the question, the count, the times and the SHA-256. A file that is there already is never
-replaced. An export that was stopped goes on when the same command is given again.
+FILE.manifest.json says the question, the count, the times and the SHA-256; where the settings name a key (see
+`whodid key`), FILE.manifest.dsse is the same, signed. A file that is there already is never replaced. An export that
+was stopped goes on when the same command is given again.
 
 {TIMES}""",
 )
 @click.argument("file", metavar="FILE")
 @click.option("--format", "form", metavar="NAME", help="The form. [default: as the end of FILE says]")
 @click.option("--check", is_flag=True, help="Write nothing; check FILE against its manifest, exit 1 on a difference.")
+@click.option("--public-key", "keys", multiple=True, metavar="PEM", help="With --check: who must have signed it.")
 @filters
 @expired_option
 @json_option
@@ -62,6 +65,7 @@ def export(
     file: str,
     form: str | None,
     check: bool,
+    keys: tuple[str, ...],
     query: tuple[str, ...],
     expired: bool,
     as_json: bool,
@@ -75,7 +79,9 @@ def export(
         if check:
             if file == "-" or str(where) != "*":
                 raise click.UsageError("--check takes a file and no question")
-            _check(file, as_json)
+            _check(file, keys, as_json)
+        elif keys:
+            raise click.UsageError("--public-key goes with --check")
         elif file == "-":
             _stream(settings, where, form, expired)
         else:
@@ -125,10 +131,11 @@ def _stream(settings: Settings, where: Filter, form: str | None, expired: bool) 
         sys.stdout.buffer.flush()
 
 
-def _check(file: str, as_json: bool) -> None:
+def _check(file: str, keys: tuple[str, ...], as_json: bool) -> None:
     from ..export import check
+    from ..proof.keys import read_public_key
 
-    manifest, findings = check(file)
+    manifest, findings = check(file, [read_public_key(key) for key in keys])
     if as_json:
         print_json({"file": file, "manifest": dataclasses.asdict(manifest), "findings": findings})
     elif findings:

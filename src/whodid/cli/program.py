@@ -29,6 +29,7 @@ _COMMANDS = {
     "history": "search",
     "hold": "hold",
     "journal": "journal",
+    "key": "key",
     "retention": "retention",
     "search": "search",
     "setup": "setup",

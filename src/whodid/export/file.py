@@ -14,7 +14,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -22,10 +22,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..client.order import OLDEST, sort_of
 from ..errors import ExportError
+from ..proof.envelope import sealed
+from ..proof.keys import Signer, signer_of
+from ..proof.merkle import Tree
 from ..query import Filter, pinned
 from ..version import __version__
 from .forms import Form, Lines, form_of
-from .manifest import Manifest, manifest_path
+from .manifest import EXPORT, Manifest, envelope_path, manifest_path
 
 if TYPE_CHECKING:
     from ..client import AuditClient
@@ -78,6 +81,8 @@ class _State:
     after: list[Any] | None = None
     first: dict[str, str] | None = None
     last: dict[str, str] | None = None
+    edge: list[str] = field(default_factory=list)
+    """Of the Merkle tree over the hashes of the entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,7 @@ class Export:
 
     def run(self, client: AuditClient, on_progress: Progress) -> Manifest:
         """Begins, or goes on, to the end."""
+        signer = signer_of(client.settings)
         with _plain_errors(self.path), self._part() as part:
             state = self._state(client)
             client.note_export(self.asked, form=self.form.name)
@@ -107,7 +113,7 @@ class Export:
                     client, asked, self.form.lines, part, state, digest, lambda count: on_progress(count, total)
                 )
             manifest = self._manifest(state, digest.hexdigest(), client.count(asked, expired=self.expired))
-            self._finish(part, manifest)
+            self._finish(part, manifest, signer)
         return manifest
 
     def _blocks(
@@ -179,8 +185,9 @@ class Export:
         key = {**self._key, "index_prefix": client.settings.index_prefix}
         before = self._saved()
         if before is None:
-            if os.path.lexists(manifest_path(self.path)):
-                raise ExportError(f"{manifest_path(self.path)} is there already, of another file; move it away")
+            for beside in (manifest_path(self.path), envelope_path(self.path)):
+                if os.path.lexists(beside):
+                    raise ExportError(f"{beside} is there already, of another file; move it away")
             now = datetime.now(UTC)
             asked = pinned(self.asked, now) & Filter.of(until=now.isoformat().replace("+00:00", "Z"))
             return _State(key, str(asked), _now(now))
@@ -235,13 +242,18 @@ class Export:
             last=state.last,
             bytes=state.bytes,
             sha256=digest,
+            root=_tree(state).root().hex(),
             whodid=__version__,
         )
 
-    def _finish(self, part: IO[bytes], manifest: Manifest) -> None:
+    def _finish(self, part: IO[bytes], manifest: Manifest, signer: Signer | None) -> None:
         part.flush()
         os.fsync(part.fileno())
-        _replace(manifest_path(self.path), manifest.to_json().encode())
+        content = manifest.to_json().encode()
+        if signer:
+            envelope = json.dumps(sealed(content, EXPORT, signer))
+            _replace(envelope_path(self.path), envelope.encode())
+        _replace(manifest_path(self.path), content)
         try:
             os.link(self._beside(".part"), self.path)  # unlike a rename, refuses to replace a file
             self._beside(".part").unlink()
@@ -255,8 +267,16 @@ class Export:
         _sync_folder(self.path)
 
 
+def _tree(state: _State) -> Tree:
+    return Tree(state.count, map(bytes.fromhex, state.edge))
+
+
 def _note(state: _State, block: list[dict[str, Any]]) -> None:
     """What the state has to know of a block that is in the file."""
+    tree = _tree(state)
+    for hit in block:
+        tree.add(str(hit["_source"].get("hash", "")).encode())
+    state.edge = [node.hex() for node in tree.edge]
     state.count += len(block)
     state.after = block[-1]["sort"]
     state.first = state.first or _named(block[0])

@@ -1,19 +1,25 @@
 """The manifest: what is in an export, of which question, and its SHA-256, as `NAME.manifest.json` beside it.
 
-It shows that a file is the one that was written, whole, and what was asked for. It is not signed: who can replace the
-file can replace the manifest, so keep its SHA-256 elsewhere where that matters.
+It shows that a file is the one that was written, whole, and what was asked for. Where the settings name a key, it is
+signed as well (`NAME.manifest.dsse`); else who can replace the file can replace the manifest.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from ..errors import ExportError
+from ..errors import ExportError, ProofError
+from ..proof.envelope import opened
+from ..proof.keys import PublicKey
 
-__all__ = ["Manifest", "check", "manifest_path"]
+__all__ = ["EXPORT", "Manifest", "check", "envelope_path", "manifest_path"]
+
+EXPORT = "application/vnd.whodid.export+json"
+"""What an envelope around a manifest says that it holds."""
 
 _CHUNK = 1 << 20
 
@@ -44,6 +50,8 @@ class Manifest:
     last: dict[str, str] | None
     bytes: int
     sha256: str
+    root: str
+    """The Merkle root (RFC 6962) over the `hash`es of the entries, in their order; docs/format.md."""
     whodid: str
     """The version that wrote it."""
 
@@ -56,12 +64,17 @@ def manifest_path(path: Path) -> Path:
     return path.with_name(path.name + ".manifest.json")
 
 
-def check(path: str | Path) -> tuple[Manifest, list[str]]:
+def envelope_path(path: Path) -> Path:
+    """The signed manifest of a file."""
+    return path.with_name(path.name + ".manifest.dsse")
+
+
+def check(path: str | Path, keys: Collection[PublicKey] = ()) -> tuple[Manifest, list[str]]:
     """The manifest of a file, and in which ways the file is another than it says.
 
-    Raises `ExportError` where either can't be read.
+    With `keys`, one of them must have signed the manifest. Raises `ExportError` where either can't be read.
     """
-    manifest = _read(manifest_path(Path(path)))
+    manifest, content = _read(manifest_path(Path(path)))
     digest, size = hashlib.sha256(), 0
     try:
         with Path(path).open("rb") as file:
@@ -75,13 +88,28 @@ def check(path: str | Path) -> tuple[Manifest, list[str]]:
         findings.append(f"it has {size:,} bytes, and had {manifest.bytes:,}")
     if digest.hexdigest() != manifest.sha256:
         findings.append(f"its SHA-256 is {digest.hexdigest()}, and was {manifest.sha256}")
-    return manifest, findings
+    return manifest, findings + (_unsigned(Path(path), content, keys) if keys else [])
 
 
-def _read(path: Path) -> Manifest:
+def _unsigned(path: Path, content: bytes, keys: Collection[PublicKey]) -> list[str]:
+    """Why the manifest is not signed by one of the keys."""
     try:
-        content = json.loads(path.read_bytes())
-        return Manifest(**{field.name: content[field.name] for field in fields(Manifest)})
+        envelope = json.loads(envelope_path(path).read_bytes())
+        signed, _ = opened(envelope, EXPORT, keys)
+    except FileNotFoundError:
+        return ["its manifest is not signed"]
+    except OSError as error:
+        raise ExportError(f"{envelope_path(path)} can't be read ({error.strerror})") from error
+    except (ValueError, ProofError) as error:
+        return [f"its manifest is not signed by the key given: {error}"]
+    return [] if signed == content else ["its manifest is another than the one that was signed"]
+
+
+def _read(path: Path) -> tuple[Manifest, bytes]:
+    try:
+        data = path.read_bytes()
+        content = json.loads(data)
+        return Manifest(**{field.name: content[field.name] for field in fields(Manifest)}), data
     except OSError as error:
         raise ExportError(f"the manifest {path} can't be read ({error.strerror})") from error
     except (ValueError, TypeError, KeyError):

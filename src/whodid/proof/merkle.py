@@ -1,0 +1,96 @@
+"""The Merkle tree: one hash over many entries, which each of them can be shown to be under without the others.
+
+As in RFC 6962, section 2.1: a leaf is SHA-256(0x00 ‖ data), a node SHA-256(0x01 ‖ left ‖ right), the tree of no leaf
+SHA-256 of nothing. What is put under a leaf is the entry's `hash` as it is written: 64 hex digits.
+
+Invariant: a tree that grows keeps only the roots of its whole subtrees, one for each bit of its size, so it takes the
+memory of some dozen hashes however many entries are in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+
+__all__ = ["Tree", "inclusion_path", "leaf_hash", "root_by_path"]
+
+_LEAF, _NODE = b"\x00", b"\x01"
+
+
+def leaf_hash(data: bytes) -> bytes:
+    return sha256(_LEAF + data).digest()
+
+
+def _node_hash(left: bytes, right: bytes) -> bytes:
+    return sha256(_NODE + left + right).digest()
+
+
+class Tree:
+    """A tree that grows to the right. `edge` are the roots of its whole subtrees, the largest first."""
+
+    __slots__ = ("edge", "size")
+
+    def __init__(self, size: int = 0, edge: Iterable[bytes] = ()) -> None:
+        self.size = size
+        self.edge = list(edge)
+        if len(self.edge) != size.bit_count():
+            raise ValueError(f"a tree of {size} leaves has {size.bit_count()} whole subtrees, not {len(self.edge)}")
+
+    def add(self, data: bytes) -> None:
+        """Puts a leaf behind the others."""
+        node, above = leaf_hash(data), self.size
+        while above & 1:
+            node = _node_hash(self.edge.pop(), node)
+            above >>= 1
+        self.edge.append(node)
+        self.size += 1
+
+    def root(self) -> bytes:
+        if not self.edge:
+            return sha256().digest()
+        *others, node = self.edge
+        for left in reversed(others):
+            node = _node_hash(left, node)
+        return node
+
+
+def inclusion_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
+    """The hashes by which leaf `index` leads to the root, from below upwards. `leaves` are leaf hashes.
+
+    Raises `IndexError`.
+    """
+    if not 0 <= index < len(leaves):
+        raise IndexError(f"there is no leaf {index} among {len(leaves)}")
+    path = []
+    level = list(leaves)
+    while len(level) > 1:
+        beside = index ^ 1
+        if beside < len(level):
+            path.append(level[beside])
+        pairs = [_node_hash(level[n], level[n + 1]) for n in range(0, len(level) - 1, 2)]
+        level = pairs + level[len(pairs) * 2 :]
+        index //= 2
+    return path
+
+
+def root_by_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
+    """The root to which a leaf hash leads as number `index` of `size`, by RFC 9162, section 2.1.3.2.
+
+    Raises `ValueError` for a path that is too long or too short.
+    """
+    if not 0 <= index < size:
+        raise ValueError(f"there is no leaf {index} among {size}")
+    last, node = size - 1, leaf
+    for beside in path:
+        if last == 0:
+            raise ValueError("the path is too long")
+        if index & 1 or index == last:
+            node = _node_hash(beside, node)
+            while not index & 1 and index:
+                index, last = index >> 1, last >> 1
+        else:
+            node = _node_hash(node, beside)
+        index, last = index >> 1, last >> 1
+    if last:
+        raise ValueError("the path is too short")
+    return node

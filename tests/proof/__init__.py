@@ -1,0 +1,1 @@
+"""Proofs: trees, keys, envelopes."""
