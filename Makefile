@@ -60,10 +60,11 @@ format: $(READY) ## Mend style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## Measure the cost of a call, the speed of shipping and the disk it takes, beside others
+bench: $(READY) ## Measure the cost of a call, the speed of shipping, the disk it takes and reading, beside others
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks shipping
 	$(BIN)/python -m benchmarks disk
+	$(BIN)/python -m benchmarks reading
 
 generated: $(READY) ## Write the files that are made from code or catalog (tests compare them)
 	$(BIN)/python -m tools.generate

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: the cost of a call, the speed of shipping, the disk it takes, or what is lost by kills."""
+"""`python -m benchmarks`: the cost of a call, of shipping and of reading, disk space, or what is lost by kills."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .carriers import CARRIERS
 from .disk import disk_table, measure_disk
 from .losses import CANDIDATES, losses_table, measure_losses
 from .node import Node, OwnNode
+from .reading import measure_reading, reading_tables
 from .recording import measure_recording, recording_tables
 from .shipping import measure_shipping, shipping_table
 
@@ -25,8 +26,9 @@ examples:
   python -m benchmarks shipping --entries 5000000 --rounds 1 --only whodid    is the memory flat? needs 15 GB of disk
   python -m benchmarks losses      what kills lose and double: a quarter of an hour
   python -m benchmarks disk        bytes that an entry takes in OpenSearch, beside dynamic mapping: ten minutes
+  python -m benchmarks reading     finding entries, and the command line's start, beside the bare client: three minutes
 
-Shipping, losses and disk start an OpenSearch of their own, on 127.0.0.1, and end it.
+Shipping, losses, disk and reading start an OpenSearch of their own, on 127.0.0.1, and end it.
 """
 
 
@@ -51,6 +53,9 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> tuple[Any, str]:
         if arguments.what == "disk":
             disk = measure_disk(node, folder, entries or 200_000, rounds or 3, _progress)
             return disk, disk_table(disk)
+        if arguments.what == "reading":
+            reading = measure_reading(node, folder, entries or 100_000, rounds or 7, _progress)
+            return reading, reading_tables(reading)
         losses = measure_losses(node, folder, entries or 20_000, rounds or 3, only, _progress)
         return losses, losses_table(losses)
 
@@ -79,10 +84,11 @@ def _arguments() -> argparse.Namespace:
         "what",
         nargs="?",
         default="recording",
-        choices=("recording", "shipping", "losses", "disk"),
-        help="the cost of a call (the default), the speed of shipping, what kills lose and double, or disk space",
+        choices=("recording", "shipping", "losses", "disk", "reading"),
+        help="the cost of a call (the default), the speed of shipping, what kills lose and double, disk space, or the "
+        "cost of reading",
     )
-    parser.add_argument("--rounds", type=_positive, help="times that everything is measured (7; 5; 3; 3)")
+    parser.add_argument("--rounds", type=_positive, help="times that everything is measured (7; 5; 3; 3; 7)")
     parser.add_argument(
         "--calls",
         type=_positive,
@@ -90,7 +96,9 @@ def _arguments() -> argparse.Namespace:
         help="recording: calls a round; a tenth where each waits for the disk (%(default)s)",
     )
     parser.add_argument(
-        "--entries", type=_positive, help="entries a round (shipping 100000, losses 20000, disk 200000)"
+        "--entries",
+        type=_positive,
+        help="entries a round (shipping 100000, losses 20000, disk 200000), or stored for reading (100000)",
     )
     names = sorted({*CARRIERS, *CANDIDATES})
     parser.add_argument(

@@ -10,11 +10,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
+
 import whodid
+from whodid.entry import entry_id, partition_name
 
 from .case import EVENT, IN_CALL, REQUEST
 
-__all__ = ["lines", "make_backlog", "rewind"]
+__all__ = ["lines", "make_backlog", "requests", "rewind"]
+
+_BATCH = 500
 
 
 def make_backlog(folder: Path, entries: int) -> None:
@@ -34,6 +39,20 @@ def lines(folder: Path) -> Iterator[bytes]:
     for path in sorted(folder.rglob("*.ndjson")):
         with path.open("rb") as file:
             yield from file
+
+
+def requests(folder: Path, prefix: str = "") -> Iterator[bytes]:
+    """Bulk requests with all of them, each for its monthly partition of `prefix`, or for the index of the request."""
+    request: list[bytes] = []
+    for line in lines(folder):
+        entry = orjson.loads(line)
+        place = {"_index": partition_name(prefix, "month", entry["creation_date"])} if prefix else {}
+        request += [orjson.dumps({"create": {**place, "_id": entry_id(entry)}}), b"\n", line]
+        if len(request) == 3 * _BATCH:
+            yield b"".join(request)
+            request = []
+    if request:
+        yield b"".join(request)
 
 
 def _record(folder: str, entries: int) -> None:

@@ -8,21 +8,16 @@ forced merge into one segment. Ratios are taken within each round.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import orjson
-from opensearchpy.exceptions import TransportError
-
 from whodid import Settings
-from whodid.entry import entry_id
 from whodid.opensearch.features import codec, restores_sorted
 from whodid.opensearch.template import index_template
 
-from .backlog import lines
+from .backlog import lines, requests
 from .node import Node, until
 from .table import table
 from .variety import make_variety
@@ -38,9 +33,7 @@ _ABOUT = {
     "dynamic-compressed": "dynamic mapping, `best_compression`",
     "whodid": "whodid's template",
 }
-_BATCH = 500
 _LONGEST = 300.0
-_TOO_MUCH = 429
 
 
 def measure_disk(
@@ -82,12 +75,9 @@ def _measure(node: Node, index: str, body: Mapping[str, Any], journal: Path, ent
     client = node.client
     client.indices.create(index=index, body=body)
     try:
-        for request in _requests(journal):
-            stored_all = until(partial(_taken, node, index, request), _LONGEST)
-            assert stored_all, "the node has too much to do"
-        client.indices.flush(index=index, params={"force": "true", "wait_if_ongoing": "true"})
-        settled = until(lambda: not _stats(node, index)["merges"]["current"], _LONGEST)
-        assert settled, "the node goes on merging"
+        for request in requests(journal):
+            node.store(request, index)
+        node.settle(index)
         as_they_come = _bytes(node, index)
         client.indices.forcemerge(index=index, params={"max_num_segments": "1"}, request_timeout=_LONGEST)
         client.indices.flush(index=index, params={"force": "true", "wait_if_ongoing": "true"})
@@ -100,32 +90,9 @@ def _measure(node: Node, index: str, body: Mapping[str, Any], journal: Path, ent
         client.indices.delete(index=index)
 
 
-def _taken(node: Node, index: str, request: bytes) -> bool:
-    """Whether the node took the request; it may have no memory for it just now."""
-    try:
-        answer = node.client.bulk(index=index, body=request, params={"filter_path": "errors,items.*.error"})
-    except TransportError as error:
-        if error.status_code != _TOO_MUCH:
-            raise
-        return False
-    assert not answer["errors"], answer
-    return True
-
-
-def _requests(journal: Path) -> Iterator[bytes]:
-    request: list[bytes] = []
-    for line in lines(journal):
-        request += [orjson.dumps({"create": {"_id": entry_id(orjson.loads(line))}}), b"\n", line]
-        if len(request) == 3 * _BATCH:
-            yield b"".join(request)
-            request = []
-    if request:
-        yield b"".join(request)
-
-
 def _stats(node: Node, index: str) -> dict[str, Any]:
     node.client.indices.refresh(index=index)
-    answer = node.client.indices.stats(index=index, metric="store,merge,segments")
+    answer = node.client.indices.stats(index=index, metric="store,segments")
     primaries: dict[str, Any] = answer["indices"][index]["primaries"]
     return primaries
 

@@ -9,9 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opensearchpy.exceptions import TransportError
 from opensearchpy.helpers import scan
 
 from whodid import Settings, devserver
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Node", "OwnNode", "until"]
 
 _HEAP_MB = 1024
+_LONGEST = 300.0
+_TOO_MUCH = 429
 
 
 def until(condition: Callable[[], bool], timeout: float) -> bool:
@@ -60,6 +64,32 @@ class Node:
             for name in list(self.client.indices.get(index=f"*{prefix}-*")):
                 self.client.indices.delete(index=name)
             self.client.indices.delete_index_template(name=template_name(settings))
+
+    def store(self, request: bytes, index: str | None = None) -> None:
+        """Sends a bulk request, and again while the node has no memory for it; into `index` unless its lines say."""
+        taken = until(partial(self._taken, request, index), _LONGEST)
+        assert taken, "the node has too much to do"
+
+    def _taken(self, request: bytes, index: str | None) -> bool:
+        try:
+            answer = self.client.bulk(index=index, body=request, params={"filter_path": "errors,items.*.error"})
+        except TransportError as error:
+            if error.status_code != _TOO_MUCH:
+                raise
+            return False
+        assert not answer["errors"], answer
+        return True
+
+    def settle(self, index: str) -> None:
+        """Everything is written and found, and the node has done its merges."""
+        self.client.indices.flush(index=index, params={"force": "true", "wait_if_ongoing": "true"})
+        self.client.indices.refresh(index=index)
+        settled = until(lambda: not self._merging(index), _LONGEST)
+        assert settled, "the node goes on merging"
+
+    def _merging(self, index: str) -> int:
+        answer = self.client.indices.stats(index=index, metric="merge")
+        return int(answer["_all"]["primaries"]["merges"]["current"])
 
     def stored(self, prefix: str) -> int:
         """Documents taken in so far, without a refresh, which would cost the node something."""

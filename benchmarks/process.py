@@ -1,4 +1,4 @@
-"""What a process took: its time, the kernel's account of its CPU, and the peak of its memory.
+"""A process: what it is given, and what it took: its time, the kernel's account of its CPU, and its peak of memory.
 
 The kernel's own account of the peak (`ru_maxrss`) would begin with the memory of whoever started the process, so the
 peak is read from `/proc` while it runs.
@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Spent", "peak_mb", "wait"]
+__all__ = ["Spent", "environment", "peak_mb", "wait"]
 
 _LOOK = 0.02
 
@@ -24,6 +24,12 @@ class Spent:
     seconds: float
     cpu: float
     peak_mb: float
+
+
+def environment() -> dict[str, str]:
+    """This one, without whodid's settings, and such that modules compiled once are kept, as installed ones are."""
+    left_out = ("WHODID_", "PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
 
 
 def wait(process: subprocess.Popen[bytes], timeout: float) -> Spent:

@@ -1,7 +1,8 @@
-"""The variety: a month of a platform's entries, as different from each other as real ones, in a journal.
+"""The variety: a month of a platform's entries, or more, as different from each other as real ones, in a journal.
 
-`python -m benchmarks.variety FOLDER ENTRIES SEED` records them: every event type of the catalog, 2,000 users of 40
-organizations, changing addresses, browsers and targets. The same seed gives the same calls; hashes and salts differ.
+`python -m benchmarks.variety FOLDER ENTRIES SEED FIRST_SECOND DAYS` records them: every event type of the catalog,
+2,000 users of 40 organizations, changing addresses, browsers and targets. The same seed gives the same calls; hashes
+and salts differ.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from whodid.recorder import Recorder
 __all__ = ["FIRST_SECOND", "calls", "make_variety"]
 
 FIRST_SECOND = 1_793_491_200
-"""2026-11-01T00:00:00Z: all entries are of the month, and so of the partition, that begins here."""
+"""2026-11-01T00:00:00Z: unless others are asked for, all entries are of the month, and so the partition, begun here."""
 
-_MONTH = 30 * 86_400
+_MONTH = 30
 _USERS, _ORGANIZATIONS, _HOSTS = 2_000, 40, 400
 _LETTERS = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _OFTEN = {"workflow_status_changed": 30, "credentials_accessed": 30, "user_sign_in": 12, "data_link_file_download": 12}
@@ -32,23 +33,26 @@ _WORDS = ("rnaseq", "sarek", "nightly", "batch", "imaging", "proteome", "panel",
 _ROLES = ("owner", "admin", "maintain", "launch", "view")
 
 
-def make_variety(folder: Path, entries: int, seed: int) -> None:
+def make_variety(folder: Path, entries: int, seed: int, first_second: int = FIRST_SECOND, days: int = _MONTH) -> None:
     """Records that many entries into a new journal directory, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.variety", str(folder), str(entries), str(seed)]
+    numbers = (str(number) for number in (entries, seed, first_second, days))
+    command = [sys.executable, "-m", "benchmarks.variety", str(folder), *numbers]
     subprocess.run(command, cwd=Path(__file__).parents[1], check=True)
 
 
-def calls(entries: int, seed: int) -> Iterator[tuple[int, str, dict[str, Any]]]:
+def calls(
+    entries: int, seed: int, first_second: int = FIRST_SECOND, days: int = _MONTH
+) -> Iterator[tuple[int, str, dict[str, Any]]]:
     """The moment (nanoseconds), event type and arguments of each call, in the order of time."""
     chance = random.Random(seed)
     types = list(Catalog.load().types.values())
     weights = [_OFTEN.get(known.name, 1 + number % 4) for number, known in enumerate(types)]
-    moments = sorted(chance.randrange(_MONTH * 1_000_000) for _ in range(entries))
+    moments = sorted(chance.randrange(days * 86_400_000_000) for _ in range(entries))
     platform = _Platform(chance)
     every = [*types, *chance.choices(types, weights, k=max(0, entries - len(types)))][:entries]
     chance.shuffle(every)
     for moment, known in zip(moments, every, strict=True):
-        yield FIRST_SECOND * 1_000_000_000 + moment * 1000, known.name, platform.call(known)
+        yield first_second * 1_000_000_000 + moment * 1000, known.name, platform.call(known)
 
 
 class _Platform:
@@ -141,13 +145,13 @@ def _browser(chance: random.Random) -> str:
     return f"Mozilla/5.0 ({system}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0 Safari/537.36"
 
 
-def _record(folder: str, entries: int, seed: int) -> None:
+def _record(folder: str, *numbers: int) -> None:
     settings = whodid.Settings(journal_dir=folder, service="platform", host="web-1.example.org", durability="process")
     moment = 0
     recorder = Recorder(settings, clock_ns=lambda: moment)
-    for moment, event_type, fields in calls(entries, seed):  # noqa: B007 (the clock reads it)
+    for moment, event_type, fields in calls(*numbers):  # noqa: B007 (the clock reads it)
         recorder.record(event_type, fields)
 
 
 if __name__ == "__main__":
-    _record(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    _record(sys.argv[1], *map(int, sys.argv[2:]))

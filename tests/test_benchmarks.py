@@ -85,11 +85,33 @@ def test_the_disk_of_the_template_stands_beside_dynamic_mapping(opensearch_url: 
     assert all(f"| {row['about']} " in page for row in report["rows"])
 
 
-def test_the_entries_that_disk_is_measured_by_are_of_every_type_and_the_same_again() -> None:
+@pytest.mark.live
+def test_reading_stands_beside_the_bare_client_and_the_start_beside_nothing(opensearch_url: str) -> None:
+    report = _measured("reading", "--entries", "200", "--url", opensearch_url)
+    ways = {row["way"]: row for row in report["iteration"]["rows"]}
+    assert ways.keys() == {"bare", "whodid"}
+    assert (ways["bare"]["to_bare"], report["iteration"]["few"]) == (1, 20)
+    assert all(row["per_second"] > 0 and row["peak_mb_of_few"] > 0 < row["peak_mb"] for row in ways.values())
+    pages = {row["question"]: row for row in report["pages"]["rows"]}
+    assert all(row["found"] <= 200 for row in pages.values())
+    assert 0 < pages["since:-7d"]["found"] < 100
+    assert all(row["aim_more_ms"] >= 3 and min(row["bare_ms"], row["whodid_ms"]) > 0 for row in pages.values())
+    nothing, ours = report["starts"]["rows"]
+    assert nothing["to_nothing"] == 1
+    assert 0 < ours["ms_lowest"] <= ours["ms"] <= ours["ms_highest"]
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    assert all(f"| {row['about']} " in page for row in ways.values())
+    assert all(f"| `{question}` " in page for question in pages)
+    assert all(f"| `{row['program']}` " in page for row in (nothing, ours))
+
+
+def test_the_entries_that_disk_and_reading_are_measured_by_are_of_every_type_and_the_same_again() -> None:
     made = list(calls(200, seed=1))
     assert {event_type for _, event_type, _ in made} == set(Catalog.load().types)
     assert [moment for moment, _, _ in made] == sorted(moment for moment, _, _ in made)
     assert made == list(calls(200, seed=1)) != list(calls(200, seed=2))
+    days = {moment // 86_400_000_000_000 for moment, _, _ in calls(200, seed=1, first_second=86_400, days=3)}
+    assert days == {1, 2, 3}
 
 
 @pytest.mark.live
