@@ -15,9 +15,11 @@ from .carriers import CARRIERS
 from .disk import disk_table, measure_disk
 from .losses import CANDIDATES, losses_table, measure_losses
 from .node import Node, OwnNode
+from .process import lasting
 from .reading import measure_reading, reading_tables
 from .recording import measure_recording, recording_tables
 from .shipping import measure_shipping, shipping_table
+from .tab import measure_tab, tab_table
 
 _EXAMPLES = """\
 examples:
@@ -26,9 +28,10 @@ examples:
   python -m benchmarks shipping --entries 5000000 --rounds 1 --only whodid    is the memory flat? needs 15 GB of disk
   python -m benchmarks losses      what kills lose and double: a quarter of an hour
   python -m benchmarks disk        bytes that an entry takes in OpenSearch, beside dynamic mapping: ten minutes
-  python -m benchmarks reading     finding entries, and the command line's start, beside the bare client: three minutes
+  python -m benchmarks reading     finding entries, and the command line's start, beside the bare client: ten minutes
+  python -m benchmarks tab         the tab's pages in a browser, over 1,000 entries and 1,000,000: ten minutes
 
-Shipping, losses, disk and reading start an OpenSearch of their own, on 127.0.0.1, and end it.
+Shipping, losses, disk, reading and tab start an OpenSearch of their own, on 127.0.0.1, and end it.
 """
 
 
@@ -56,6 +59,9 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> tuple[Any, str]:
         if arguments.what == "reading":
             reading = measure_reading(node, folder, entries or 100_000, rounds or 7, _progress)
             return reading, reading_tables(reading)
+        if arguments.what == "tab":
+            tab = measure_tab(node, folder, entries or 1_000_000, rounds or 3, _progress)
+            return tab, tab_table(tab)
         losses = measure_losses(node, folder, entries or 20_000, rounds or 3, only, _progress)
         return losses, losses_table(losses)
 
@@ -84,11 +90,11 @@ def _arguments() -> argparse.Namespace:
         "what",
         nargs="?",
         default="recording",
-        choices=("recording", "shipping", "losses", "disk", "reading"),
-        help="the cost of a call (the default), the speed of shipping, what kills lose and double, disk space, or the "
-        "cost of reading",
+        choices=("recording", "shipping", "losses", "disk", "reading", "tab"),
+        help="the cost of a call (the default), the speed of shipping, what kills lose and double, disk space, the "
+        "cost of reading, or of the tab",
     )
-    parser.add_argument("--rounds", type=_positive, help="times that everything is measured (7; 5; 3; 3; 7)")
+    parser.add_argument("--rounds", type=_positive, help="times that everything is measured (7; 5; 3; 3; 7; 3)")
     parser.add_argument(
         "--calls",
         type=_positive,
@@ -98,7 +104,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--entries",
         type=_positive,
-        help="entries a round (shipping 100000, losses 20000, disk 200000), or stored for reading (100000)",
+        help="entries a round (shipping 100000, losses 20000, disk 200000), or stored "
+        "for reading (100000) and the tab (1000000)",
     )
     names = sorted({*CARRIERS, *CANDIDATES})
     parser.add_argument(
@@ -113,7 +120,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--url", help="an OpenSearch that runs already; it is not killed, so losses leave that out")
     parser.add_argument(
-        "--dir", type=Path, default=_disk(), help="where to write: on a real disk, not tmpfs (%(default)s)"
+        "--dir", type=Path, default=lasting(), help="where to write: on a real disk, not tmpfs (%(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     return parser.parse_args()
@@ -124,12 +131,6 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
-
-
-def _disk() -> Path:
-    """Temporary files that survive a reboot lie on a disk; the usual ones often in memory."""
-    lasting = Path("/var/tmp")  # noqa: S108 (only as the parent of a fresh directory)
-    return lasting if lasting.is_dir() else Path(tempfile.gettempdir())
 
 
 def _progress(what: str) -> None:

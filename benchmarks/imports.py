@@ -10,6 +10,8 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
+from .process import environment
+
 __all__ = ["measure_imports"]
 
 _BARE = "import sys; sys.modules['rich'] = None; "
@@ -41,5 +43,5 @@ def measure_imports(rounds: int, progress: Callable[[str], None]) -> list[dict[s
 
 def _time(program: str) -> float:
     begin = time.perf_counter_ns()
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-c", program], env=environment(), check=True)
     return (time.perf_counter_ns() - begin) / 1e6

@@ -17,14 +17,14 @@ from .corpus import Corpus, Progress
 from .process import environment
 from .table import table
 
-__all__ = ["AIM", "iteration_table", "measure_iteration"]
+__all__ = ["AIM", "BARE", "Run", "iteration_table", "measure_iteration", "read"]
 
 AIM = 0.8
 """Of the entries a second that the bare loop reads: at least this much."""
 
-_BARE = "bare"
+BARE = "bare"
 _ABOUT = {
-    _BARE: "opensearch-py: a point in time and `search_after`",
+    BARE: "opensearch-py: a point in time and `search_after`",
     "whodid": "`AuditClient.search(limit=None)`",
 }
 _SHARE = 10
@@ -41,13 +41,14 @@ def measure_iteration(corpus: Corpus, rounds: int, progress: Progress) -> dict[s
         measured: dict[tuple[str, int], Run] = {}
         for way, entries in random.sample(cases, len(cases)):
             progress(f"round {number} of {rounds}: {_ABOUT[way]}, {entries} entries")
-            measured[way, entries] = _read(corpus, way, entries)
+            measured[way, entries] = read(corpus, way, entries)
         results.append(measured)
     rows = [_row(way, corpus.entries, few, results) for way in _ABOUT]
     return {"aim": AIM, "entries": corpus.entries, "few": few, "rows": rows}
 
 
-def _read(corpus: Corpus, way: str, entries: int) -> Run:
+def read(corpus: Corpus, way: str, entries: int) -> Run:
+    """Seconds, entries and peak of memory of a reader that takes that way."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.reader", way, corpus.url, corpus.prefix, str(entries)],
         cwd=Path(__file__).parents[1],
@@ -61,7 +62,7 @@ def _read(corpus: Corpus, way: str, entries: int) -> Run:
 
 
 def _row(way: str, many: int, few: int, results: list[dict[tuple[str, int], Run]]) -> dict[str, Any]:
-    ratios = [measured[_BARE, many]["seconds"] / measured[way, many]["seconds"] for measured in results]
+    ratios = [measured[BARE, many]["seconds"] / measured[way, many]["seconds"] for measured in results]
     return {
         "way": way,
         "about": _ABOUT[way],

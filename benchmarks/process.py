@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Spent", "environment", "peak_mb", "wait"]
+__all__ = ["Spent", "environment", "lasting", "peak_mb", "wait"]
 
 _LOOK = 0.02
 
@@ -30,6 +31,12 @@ def environment() -> dict[str, str]:
     """This one, without whodid's settings, and such that modules compiled once are kept, as installed ones are."""
     left_out = ("WHODID_", "PYTHONDONTWRITEBYTECODE")
     return {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+
+
+def lasting() -> Path:
+    """A folder on a disk: temporary files that survive a reboot lie there, the usual ones often in memory."""
+    found = Path("/var/tmp")  # noqa: S108 (only as the parent of a fresh directory)
+    return found if found.is_dir() else Path(tempfile.gettempdir())
 
 
 def wait(process: subprocess.Popen[bytes], timeout: float) -> Spent:

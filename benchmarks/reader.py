@@ -1,7 +1,8 @@
-"""The reader: a process that reads stored entries, newest first, by one of two ways, and counts them.
+"""The reader: a process that reads stored entries by one way, and counts them.
 
-`python -m benchmarks.reader WAY URL PREFIX ENTRIES` stops after so many and prints how long that took and the peak of
-its memory. Each way imports what it needs and no more, so that the memory of the bare one is that of opensearch-py.
+`python -m benchmarks.reader WAY URL PREFIX ENTRIES` stops after so many (an export takes all) and prints how long
+that took and the peak of its memory. Each way imports what it needs and no more, so that the memory of the bare one is
+that of opensearch-py.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from itertools import islice
 from typing import Any
 
-from .process import peak_mb
+from .process import lasting, peak_mb
 
 __all__ = ["PAGE", "bare", "whodid"]
 
@@ -54,7 +56,22 @@ def bare(url: str, prefix: str, entries: int) -> tuple[int, float]:
     return count, time.perf_counter() - begin
 
 
+def exported(url: str, prefix: str, suffix: str) -> tuple[int, float]:
+    """How many were written into a file whose name ends so, in how many seconds."""
+    from whodid import AuditClient, Settings
+    from whodid.export import export
+
+    with (
+        tempfile.TemporaryDirectory(dir=lasting()) as folder,
+        AuditClient(Settings(opensearch_hosts=(url,), index_prefix=prefix)) as client,
+    ):
+        begin = time.perf_counter()
+        manifest = export(client, None, f"{folder}/all.{suffix}")
+        return manifest.count, time.perf_counter() - begin
+
+
 if __name__ == "__main__":
     way, url, prefix, entries = sys.argv[1:]
-    count, seconds = {"whodid": whodid, "bare": bare}[way](url, prefix, int(entries))
+    readers = {"whodid": whodid, "bare": bare}
+    count, seconds = readers[way](url, prefix, int(entries)) if way in readers else exported(url, prefix, way)
     print(json.dumps({"entries": count, "seconds": seconds, "peak_mb": peak_mb(os.getpid())}))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .corpus import Corpus, Progress, corpus
+from .exports import exports_table, measure_exports
 from .iteration import iteration_table, measure_iteration
 from .node import Node
 from .pages import measure_pages, pages_table
@@ -22,6 +23,7 @@ class _Kind(NamedTuple):
 
 _KINDS = {
     "iteration": _Kind(measure_iteration, iteration_table),
+    "exports": _Kind(measure_exports, exports_table),
     "pages": _Kind(measure_pages, pages_table),
     "starts": _Kind(measure_starts, starts_table),
 }

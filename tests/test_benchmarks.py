@@ -92,6 +92,9 @@ def test_reading_stands_beside_the_bare_client_and_the_start_beside_nothing(open
     assert ways.keys() == {"bare", "whodid"}
     assert (ways["bare"]["to_bare"], report["iteration"]["few"]) == (1, 20)
     assert all(row["per_second"] > 0 and row["peak_mb_of_few"] > 0 < row["peak_mb"] for row in ways.values())
+    forms = {row["way"]: row for row in report["exports"]["rows"]}
+    assert {"bare", "ndjson", "csv", "parquet"} < forms.keys()
+    assert all(row["per_second"] > 0 < row["peak_mb"] for row in forms.values())
     pages = {row["question"]: row for row in report["pages"]["rows"]}
     assert all(row["found"] <= 200 for row in pages.values())
     assert 0 < pages["since:-7d"]["found"] < 100
@@ -100,7 +103,7 @@ def test_reading_stands_beside_the_bare_client_and_the_start_beside_nothing(open
     assert nothing["to_nothing"] == 1
     assert 0 < ours["ms_lowest"] <= ours["ms"] <= ours["ms_highest"]
     page = (ROOT / "docs" / "benchmarks.md").read_text()
-    assert all(f"| {row['about']} " in page for row in ways.values())
+    assert all(f"| {row['about']} " in page for row in (*ways.values(), *forms.values()))
     assert all(f"| `{question}` " in page for question in pages)
     assert all(f"| `{row['program']}` " in page for row in (nothing, ours))
 

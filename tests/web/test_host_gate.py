@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -97,4 +98,12 @@ def test_every_answer_carries_the_headers_that_keep_a_browser_in_check(visitor: 
     assert "unsafe" not in policy
     assert (headers["x-content-type-options"], headers["x-frame-options"]) == ("nosniff", "DENY")
     assert headers["referrer-policy"] == "same-origin"
-    assert ("no-store" in headers.get("cache-control", "")) == (not path.startswith("/static"))
+    assert ("no-store" in headers["cache-control"]) == (not path.startswith("/static"))
+
+
+def test_a_file_of_the_tab_s_own_is_kept_by_browsers_under_the_name_of_its_content(visitor: Visitor) -> None:
+    client = visitor(lambda request: False)
+    for found in re.findall(r"/static/[^\"]+", client.get("/").text):
+        assert "immutable" in client.get(found).headers["cache-control"]
+        assert client.get(found.partition("?")[0]).headers["cache-control"] == "no-cache"
+    assert client.get("/?v=1").headers["cache-control"] == "no-store"

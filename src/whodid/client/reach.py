@@ -10,6 +10,7 @@ from __future__ import annotations
 from calendar import monthrange
 from collections.abc import Collection, Iterator
 from datetime import date, timedelta
+from functools import lru_cache
 
 from ..query import Window
 
@@ -31,25 +32,28 @@ def indices_of(prefix: str, window: Window) -> str:
     last = min((window.end - timedelta(microseconds=1)).date(), _LAST) if window.end else _LAST
     if (window.start and window.end and window.end <= window.start) or last < first:
         return f"{prefix}-nothing"
-    if (first, last) == (_FIRST, _LAST):
-        return f"{prefix}-*"
-    whole = [
+    return f"{prefix}-*" if (first, last) == (_FIRST, _LAST) else _of_days(prefix, first, last)
+
+
+@lru_cache(maxsize=1024)
+def _of_days(prefix: str, first: date, last: date) -> str:
+    whole = {
         year for year in range(first.year, last.year + 1) if first <= date(year, 1, 1) and last >= date(year, 12, 31)
-    ]
+    }
     found = (*_years(whole), *_months(first, last, whole), *_weeks(first, last, whole))
     names = ",".join(f"{prefix}-{name}" for name in found)
     return names if len(names) <= _LONGEST else f"{prefix}-*"
 
 
-def _years(whole: Collection[int]) -> Iterator[str]:
+def _years(whole: set[int]) -> Iterator[str]:
     """Their months, days and weeks, all in one."""
     for digits in _patterns([f"{year:04d}" for year in whole]):
         yield digits if digits.endswith("*") else f"{digits}.*"
 
 
-def _months(first: date, last: date, whole: Collection[int]) -> Iterator[str]:
+def _months(first: date, last: date, whole: set[int]) -> Iterator[str]:
     """Months and days of the years that the window has a part of."""
-    for year in sorted({first.year, last.year} - set(whole)):
+    for year in sorted({first.year, last.year} - whole):
         months = [month for month in range(1, 13) if first <= date(year, month, 1) and last >= _end(year, month)]
         for digits in _patterns([f"{month:02d}" for month in months], [f"{month:02d}" for month in range(1, 13)]):
             yield f"{year:04d}.{digits}" if digits.endswith("*") else f"{year:04d}.{digits}*"

@@ -24,6 +24,8 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 
+_FOR_GOOD = "public, max-age=31536000, immutable"
+
 
 class Hardened:
     """Adds the headers; what the application set itself stays."""
@@ -38,8 +40,9 @@ class Hardened:
         fixed = dict(_HEADERS)
         if scope["scheme"] == "https":
             fixed["Strict-Transport-Security"] = "max-age=31536000"
-        if not scope["path"].startswith(scope.get("root_path", "") + "/static/"):
-            fixed["Cache-Control"] = "no-store"
+        ours = scope["path"].startswith(scope.get("root_path", "") + "/static/")
+        named = scope["query_string"].startswith(b"v=")  # by its content: another content has another name
+        fixed["Cache-Control"] = "no-store" if not ours else _FOR_GOOD if named else "no-cache"
 
         async def send_hardened(message: Message) -> None:
             if message["type"] == "http.response.start":

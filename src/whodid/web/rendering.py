@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from http import HTTPStatus
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -20,6 +22,10 @@ __all__ = ["Frame", "page", "refusal", "wants_page"]
 _ENVIRONMENT = Environment(
     loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
+_STATIC = files(__package__) / "static"
+_ENVIRONMENT.globals["version"] = {
+    file.name: sha256(file.read_bytes()).hexdigest()[:16] for file in _STATIC.iterdir() if file.is_file()
+}
 _ENVIRONMENT.filters["printable"] = printable
 _ENVIRONMENT.filters["json"] = lambda value: json_text(value, indent=2)
 
