@@ -28,7 +28,7 @@ examples:
   python -m benchmarks shipping --entries 5000000 --rounds 1 --only whodid    is the memory flat? needs 15 GB of disk
   python -m benchmarks losses      what kills lose and double: a quarter of an hour
   python -m benchmarks disk        bytes that an entry takes in OpenSearch, beside dynamic mapping: ten minutes
-  python -m benchmarks reading     finding entries, and the command line's start, beside the bare client: ten minutes
+  python -m benchmarks reading     finding entries, and the command line's start, beside the bare client: five minutes
   python -m benchmarks tab         the tab's pages in a browser, over 1,000 entries and 1,000,000: ten minutes
 
 Shipping, losses, disk, reading and tab start an OpenSearch of their own, on 127.0.0.1, and end it.

@@ -57,9 +57,12 @@ def bare(url: str, prefix: str, entries: int) -> tuple[int, float]:
 
 
 def exported(url: str, prefix: str, suffix: str) -> tuple[int, float]:
-    """How many were written into a file whose name ends so, in how many seconds."""
+    """How many were written into a file whose name ends so, in how many seconds, as `whodid export` does it."""
     from whodid import AuditClient, Settings
+    from whodid.cli.export import SWITCH_INTERVAL
     from whodid.export import export
+
+    sys.setswitchinterval(SWITCH_INTERVAL)
 
     with (
         tempfile.TemporaryDirectory(dir=lasting()) as folder,

@@ -5,28 +5,23 @@
     whodid ship                                       # in another terminal
 
 Sign in at http://127.0.0.1:8000/ as `root` or as `ada` (any password: this is an example). What happens in the panel is
-audited, so the first entries are yours. The tab is an ASGI application; a2wsgi (`pip install a2wsgi`) runs it in Flask.
+audited, so the first entries are yours. The tab is an ASGI application, which `whodid[web,wsgi]` runs in Flask.
 """
 
 from __future__ import annotations
 
-import asyncio
 import html
 import secrets
-from collections.abc import Callable, Generator
-from functools import cached_property
-from typing import Any
 
-from a2wsgi import ASGIMiddleware
 from flask import Flask, redirect, request, session
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.wrappers import Response
 
 import whodid
 from whodid.integrations.flask import init_app
 from whodid.web import create_app
+from whodid.web.wsgi import WSGIApplication
 
 USERS = {"root": True, "ada": False}
 """User → whether it is a root user. A real panel asks its database."""
@@ -40,40 +35,6 @@ app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
 init_app(app, principal=lambda: session.get("user"))
 
 
-class Mounted:
-    """An ASGI application as a WSGI one.
-
-    Its event loop runs in a thread, which no fork takes along, so it starts at the first request: `gunicorn --preload`
-    would hang otherwise. What the application raises is raised here, too: a2wsgi alone sometimes ends an answer that
-    broke off as if it were whole, and tells nobody why. When a client leaves, the application is told to end.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    @cached_property
-    def _bridge(self) -> Any:
-        return ASGIMiddleware(self._run)  # type: ignore[arg-type] # its types are narrower than Starlette's
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Generator[bytes, None, None]:
-        try:
-            yield from self._bridge(environ, start_response)
-        except GeneratorExit:
-            self._bridge.loop.call_soon_threadsafe(environ["mounted.task"].cancel)
-            raise
-        if "mounted.error" in environ:
-            raise environ["mounted.error"]
-
-    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
-        environ = scope["wsgi_environ"]
-        environ["mounted.task"] = asyncio.current_task()
-        try:
-            await self._app(scope, receive, send)
-        except Exception as error:
-            environ["mounted.error"] = error
-            raise
-
-
 def user_of(request: Request) -> str:
     """Who is signed in, as Flask itself reads its signed session cookie; empty for nobody."""
     with app.request_context(request.scope["wsgi_environ"]):
@@ -85,7 +46,7 @@ def is_root_user(request: Request) -> bool:
 
 
 tab = create_app(is_root_user=is_root_user, user_of=user_of, tabs=[("Users", "/admin")])
-app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/admin/audit-logs": Mounted(tab)})  # type: ignore[method-assign]
+app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/admin/audit-logs": WSGIApplication(tab)})  # type: ignore[method-assign]
 
 
 @app.get("/")

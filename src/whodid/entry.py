@@ -215,9 +215,9 @@ def document_id(journal: str, seq: int, hash_: str) -> str:
 
 def entry_id(entry: Mapping[str, object]) -> str:
     """The document ID of an entry; empty for one that whodid did not write."""
-    match entry:
-        case {"journal": str(journal), "seq": int(seq), "hash": str(hash_)}:
-            return document_id(journal, seq, hash_)
+    journal, seq, hash_ = entry.get("journal"), entry.get("seq"), entry.get("hash")
+    if isinstance(journal, str) and isinstance(seq, int) and isinstance(hash_, str):
+        return document_id(journal, seq, hash_)
     return ""
 
 

@@ -224,11 +224,11 @@ def test_what_is_read_is_recorded_as_of_who_signed_in(panel: Panel) -> None:
 def mount(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Mount:
     """Mounts an ASGI application as Flask's panel does; each call of what it gives is a request, without a server."""
     monkeypatch.setenv("WHODID_JOURNAL_DIR", str(tmp_path))
-    from examples.flask_panel.app import Mounted
+    from whodid.web.wsgi import WSGIApplication
 
     def mounted(app: ASGIApp) -> Callable[[], Generator[bytes, None, None]]:
         asked = {"REQUEST_METHOD": "GET", "SERVER_NAME": "localhost", "SERVER_PORT": "80", "wsgi.input": io.BytesIO()}
-        made = Mounted(app)
+        made = WSGIApplication(app)
         return lambda: made(dict(asked), lambda *_: None)
 
     return mounted

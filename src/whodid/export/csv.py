@@ -23,12 +23,26 @@ COLUMNS = (
     "entry_id",
 )
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+_SUSPECT = frozenset((*_FORMULA, " "))
+_FIELDS = COLUMNS[:-1]
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
 def lines(entries: Sequence[Mapping[str, Any]]) -> bytes:
     """A line for each entry."""
-    return _written([*(_cell(entry.get(name)) for name in COLUMNS[:-1]), entry_id(entry)] for entry in entries)
+    return _written(_row(entry) for entry in entries)
+
+
+def _row(entry: Mapping[str, Any]) -> list[str]:
+    get = entry.get
+    cells = [
+        # Most are text that no spreadsheet would run; a call for each would cost more than all the rest.
+        ("" if value is None else value if type(value) is str and value[:1] not in _SUSPECT else _cell(value))
+        for name in _FIELDS
+        for value in (get(name),)
+    ]
+    cells.append(entry_id(entry))
+    return cells
 
 
 def _written(rows: Iterable[Iterable[str]]) -> bytes:
@@ -38,8 +52,8 @@ def _written(rows: Iterable[Iterable[str]]) -> bytes:
 
 
 def _cell(value: object) -> str:
-    if value is None:
-        return ""
+    if type(value) is int:
+        return str(value)
     text = value if isinstance(value, str) else json_text(value)
     return "'" + text if text.lstrip(" ").startswith(_FORMULA) else text
 

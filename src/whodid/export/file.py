@@ -13,10 +13,9 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from ..proof.keys import Signer, signer_of
 from ..proof.merkle import Tree
 from ..query import Filter, pinned
 from ..version import __version__
+from .ahead import read_ahead
 from .forms import Form, Lines, form_of
 from .manifest import EXPORT, Manifest, envelope_path, manifest_path
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOCK", "Export", "export"]
 
-BLOCK = 5000
+BLOCK = 2000
 """Entries after which the part is synced; with gzip, of one member."""
 
 _STATE_VERSION = 1
@@ -129,11 +129,12 @@ class Export:
         if not state.bytes and self.form.head:
             self._write(part, self.form.head, digest, state)
         hits = client.hits(asked, sort_of(OLDEST), after=state.after, expired=self.expired)
-        while block := list(islice(hits, BLOCK)):
-            self._write(part, lines([hit["_source"] for hit in block]), digest, state)
-            _note(state, block)
-            self._save(part, state)
-            on_progress(state.count)
+        with closing(read_ahead(hits, BLOCK)) as blocks:
+            for block in blocks:
+                self._write(part, lines([hit["_source"] for hit in block]), digest, state)
+                _note(state, block)
+                self._save(part, state)
+                on_progress(state.count)
 
     def _columns(
         self, client: AuditClient, asked: Filter, part: IO[bytes], state: _State, on_progress: Callable[[int], None]
@@ -141,8 +142,8 @@ class Export:
         from .parquet import Columns
 
         hits = client.hits(asked, sort_of(OLDEST), expired=self.expired)
-        with Columns(part) as columns:
-            while block := list(islice(hits, BLOCK)):
+        with Columns(part) as columns, closing(read_ahead(hits, BLOCK)) as blocks:
+            for block in blocks:
                 columns.add([hit["_source"] for hit in block])
                 _note(state, block)
                 on_progress(state.count)

@@ -1,0 +1,30 @@
+"""Reading ahead: the next block is fetched while the one before it is written, as that is mostly waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+__all__ = ["read_ahead"]
+
+T = TypeVar("T")
+
+
+def read_ahead(hits: Iterator[T], size: int) -> Generator[list[T], None, None]:
+    """The hits in lists of `size`, fetched in a thread, one list ahead; ended, and what they hold closed, with this."""
+    blocks = _blocks(hits, size)
+    with ThreadPoolExecutor(1, "whodid-export") as thread:
+        try:
+            coming = thread.submit(next, blocks, None)
+            while (block := coming.result()) is not None:
+                coming = thread.submit(next, blocks, None)
+                yield block
+        finally:
+            thread.submit(blocks.close)
+
+
+def _blocks(hits: Iterator[T], size: int) -> Generator[list[T], None, None]:
+    while block := list(islice(hits, size)):
+        yield block
