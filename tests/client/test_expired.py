@@ -120,3 +120,21 @@ def test_the_retention_is_asked_for_once_a_minute() -> None:
     assert expiry.kept(NOW) == expiry.kept(NOW) is not None
     assert expiry.kept(NOW) is None
     assert len(asked) == 2
+
+
+def test_the_clause_is_the_same_for_a_minute_so_that_opensearch_can_remember_its_answer(place: Corner) -> None:
+    client = AuditClient(place.settings, client=place.client)
+    expiry = Expiry(client.retention)
+    begin = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
+    clauses = [expiry.kept(begin + timedelta(seconds=seconds)) for seconds in (0, 0.5, 59.9, 60)]
+    assert clauses[0] == clauses[1] == clauses[2] != clauses[3]
+    client.stats()
+    before = _remembered(place)
+    for _ in range(2):  # between which a minute may begin
+        client.stats()
+    assert _remembered(place) > before
+
+
+def _remembered(place: Corner) -> int:
+    answer = place.client.indices.stats(index=f"{place.settings.index_prefix}-*", metric="request_cache")
+    return int(answer["_all"]["total"]["request_cache"]["hit_count"])

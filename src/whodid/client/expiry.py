@@ -40,12 +40,15 @@ class Expiry:
         return self._known[1]
 
     def kept(self, now: datetime | None = None) -> dict[str, Any] | None:
-        """The clause that only kept entries match; `None` where all are."""
+        """The clause that only kept entries match; `None` where all are.
+
+        It is the same for a minute, so that OpenSearch remembers what it has counted.
+        """
         view = self.view()
         if view is None or view.floor_days is None or view.enforced_by == "nothing":
             return None
         floor = (now or datetime.now(UTC)) - timedelta(days=view.floor_days)
-        young = {"range": {"@timestamp": {"gte": floor.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}}}
+        young = {"range": {"@timestamp": {"gte": floor.strftime("%Y-%m-%dT%H:%M:00Z")}}}
         held = [partition.name for partition in view.partitions if partition.holds]
         if not held:
             return young
