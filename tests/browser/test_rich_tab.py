@@ -39,8 +39,9 @@ def tab_of(settings: Settings, **keywords: Any) -> Starlette:
 
 
 @pytest.fixture
-def tab(place: Corner) -> Iterator[str]:
-    """The tab of a root user, with entries of the last 40 hours, one each."""
+def tab(place: Corner, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The tab of a root user, with entries of the last 40 hours, one each. The test's page has left it when it ends."""
+    page: Page | None = request.getfixturevalue("page") if "page" in request.fixturenames else None
     hours = iter(range(40, 0, -1))
     now = datetime.now(UTC)
     recorder = place.recorder(clock_ns=lambda: int((now - timedelta(hours=next(hours))).timestamp() * 1e9))
@@ -50,6 +51,8 @@ def tab(place: Corner) -> Iterator[str]:
     place.ship()
     with served(tab_of(place.settings)) as url:
         yield f"{url}/logs/"
+        if page:
+            page.goto(NOWHERE)
 
 
 def targets(page: Page) -> list[str]:
@@ -145,7 +148,6 @@ def test_a_live_page_shows_new_and_late_entries_where_they_belong_and_none_twice
     place.ship()
     page.wait_for_timeout(3500)
     assert len(targets(page)) == len(before) + 2
-    page.goto(NOWHERE)
 
 
 def test_a_live_page_without_an_entry_shows_the_first_one(page: Page, tab: str, place: Corner) -> None:
@@ -155,7 +157,6 @@ def test_a_live_page_without_an_entry_shows_the_first_one(page: Page, tab: str, 
     place.record(1, principal="nobody")
     place.ship()
     expect(page.locator("#rows > tr")).to_have_count(1)
-    page.goto(NOWHERE)
 
 
 def test_a_live_page_says_when_it_can_not_look_and_goes_on(page: Page, place: Corner) -> None:
