@@ -91,6 +91,7 @@ class Settings:
     bulks_in_flight: int = 2
     ship_rate: int = 0
     drain_timeout: float = 10.0
+    checkpoint_interval: float = 3600.0
     metrics_address: str = ""
     poll_interval: float = 1.0
 
@@ -264,7 +265,7 @@ def _check_signing(settings: Settings) -> None:
 
 
 def _check_ranges(settings: Settings) -> None:
-    for name in ("lock_timeout", "opensearch_timeout", "poll_interval", "segment_age"):
+    for name in ("lock_timeout", "opensearch_timeout", "poll_interval", "segment_age", "checkpoint_interval"):
         if not 0 < getattr(settings, name) < float("inf"):
             raise SettingsError(f"{name} must be more than 0 seconds")
     for name in ("segment_bytes", "bulk_bytes", "bulk_entries", "bulks_in_flight", "number_of_shards"):

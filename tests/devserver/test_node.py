@@ -290,8 +290,13 @@ def test_unreachable_repository_stops_a_start_before_java(
     assert not (tmp_path / "node" / "opensearch.log").exists()
 
 
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
 def test_port_given_is_the_port_used(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
+    """One below those that the system hands out, so that no other test gets it meanwhile."""
+    port = next(port for port in range(29_000 + os.getpid() % 1000, 32_000) if is_free(port))
     with devserver.start(port=port, data_dir=tmp_path / "node", detached=False) as running:
         assert running.url == f"http://127.0.0.1:{port}"

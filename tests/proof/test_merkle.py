@@ -108,3 +108,15 @@ def test_the_root_of_the_format_page_is_that_of_its_entries() -> None:
         tree.add(hash_.encode())
     assert tree.size == 3
     assert f"`{tree.root().hex()}`" in page
+
+
+@given(parts=st.lists(st.integers(0, 40), max_size=6))
+def test_leaves_put_in_together_are_as_one_by_one(parts: list[int]) -> None:
+    together, single, number = Tree(), Tree(), 0
+    for part in parts:
+        leaves = [str(number + n).encode() for n in range(part)]
+        number += part
+        together.extend(leaves)
+        for leaf in leaves:
+            single.add(leaf)
+        assert (together.size, together.edge, together.root()) == (single.size, single.edge, single.root())

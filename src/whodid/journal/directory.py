@@ -10,12 +10,14 @@
       damaged.ndjson                    journal lines whose hash did not fit
       dead-letters.ndjson               entries OpenSearch refused for good
       dead-letters.lock                 held while letters are added or taken out
+      checkpoints.ndjson                what the log says of itself, signed: how far each journal had come when
       not-recorded                      how many calls could not be recorded, under on_failure = "warn"
       <journal ID>/
         journal.json                    the marker: ID, format, and which file it is
         <first seq, 20 digits>.ndjson   a segment; mode 0400 once it is closed
         <first seq>.ndjson.torn         half a line that a crash left, kept aside
-        acknowledged                    everything up to an entry is stored or a dead letter; two slots
+        acknowledged                    everything up to an entry is stored or a dead letter, and what the open
+                                        checkpoint has come to; two slots
         partitioning                    which length of partition its entries are shipped under
         ended                           why no more entries go here
 
@@ -84,6 +86,10 @@ class JournalDirectory:
     @property
     def dead_letters(self) -> Path:
         return self.path / "dead-letters.ndjson"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints.ndjson"
 
     @property
     def damaged(self) -> Path:

@@ -2,8 +2,9 @@
 
 The file `acknowledged` is made with its journal, and has two slots of 4096 bytes. Each holds a JSON object, with spaces
 up to its end: `seq`; `hash`, that of the entry, so that a rolled-back or copied journal is noticed; and `check`, the
-beginning of the SHA-256 of both. Whichever is further counts. The other is overwritten in place, and synced: that needs
-no space, since on a full disk it is this position that lets segments be deleted.
+beginning of the SHA-256 of both. Beside a `note` of the shipper's own stand `turn`, which counts the writes, and
+`note_check`, that of all of it. Whichever is further counts, and of two the later. The other is overwritten in place,
+and synced: that needs no space, since on a full disk it is this position that lets segments be deleted.
 
 Crash behaviour: a slot that was torn doesn't fit its check, and the other one stands. So the position is at most a
 little behind the truth, never ahead of it: what is shipped again meets its own `_id` and changes nothing.
@@ -14,27 +15,35 @@ from __future__ import annotations
 import errno
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 from ..entry import ZERO_HASH
 from .file import read_file, write_file
 
-__all__ = ["Acknowledged"]
+__all__ = ["NOTE_BYTES", "Acknowledged"]
 
 _NAME = "acknowledged"
 _SLOT = 4096
 """A page, and a block of most file systems: what tears one slot leaves the other alone."""
 _BOTH = 2 * _SLOT
+NOTE_BYTES = 3600
+"""What of a slot a note may take, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """`hash` is that of entry number `seq`; 0 and 64 zeros before the first."""
+    """`hash` is that of entry number `seq`; 0 and 64 zeros before the first.
+
+    `note` is what the shipper wants to find again together with the position; printable ASCII, `NOTE_BYTES` as JSON.
+    """
 
     seq: int = 0
     hash: str = ZERO_HASH
+    note: str = ""
+    turn: int = field(default=0, compare=False)
+    """How many times a position with a note was written; `write` counts it."""
 
     @classmethod
     def read(cls, journal: Path) -> Acknowledged:
@@ -46,7 +55,7 @@ class Acknowledged:
             content = read_file(journal / _NAME)
         except FileNotFoundError:
             return cls()
-        return max(_slots(content), key=lambda slot: slot.seq)
+        return max(_slots(content), key=_order)
 
     def write(self, journal: Path) -> None:
         """Durable on return, also on a full disk. The position never goes back. Raises `OSError`."""
@@ -59,7 +68,8 @@ class Acknowledged:
             content = os.pread(fd, _BOTH, 0)
             if len(content) == _BOTH:
                 first, second = _slots(content)
-                if os.pwrite(fd, self._slot(), _SLOT if first.seq > second.seq else 0) != _SLOT:
+                turn = max(first.turn, second.turn) + 1
+                if os.pwrite(fd, self._slot(turn), _SLOT if _order(first) > _order(second) else 0) != _SLOT:
                     raise OSError(errno.EIO, f"{path} was written in part", str(path))
                 return os.fsync(fd)
         finally:
@@ -68,11 +78,21 @@ class Acknowledged:
 
     def reserve(self, journal: Path) -> None:
         """Makes the file anew, with all the space that it will ever need. Raises `OSError`."""
-        write_file(journal / _NAME, self._slot() * 2)
+        write_file(journal / _NAME, self._slot(self.turn) * 2)
 
-    def _slot(self) -> bytes:
-        content = {"seq": self.seq, "hash": self.hash, "check": _check(self.seq, self.hash)}
-        return json.dumps(content).ljust(_SLOT - 1).encode() + b"\n"
+    def _slot(self, turn: int) -> bytes:
+        content: dict[str, object] = {"seq": self.seq, "hash": self.hash, "check": _check(self.seq, self.hash)}
+        if self.note:
+            noted = _check(self.seq, self.hash, str(turn), self.note)
+            content |= {"note": self.note, "turn": turn, "note_check": noted}
+        slot = json.dumps(content).encode()
+        if len(slot) >= _SLOT:
+            raise ValueError(f"the note beside a position has more than {NOTE_BYTES} bytes")
+        return slot.ljust(_SLOT - 1) + b"\n"
+
+
+def _order(slot: Acknowledged) -> tuple[int, int]:
+    return slot.seq, slot.turn
 
 
 def _slots(content: bytes) -> tuple[Acknowledged, Acknowledged]:
@@ -85,12 +105,17 @@ def _slots(content: bytes) -> tuple[Acknowledged, Acknowledged]:
 def _parsed(content: bytes, *, checked: bool = True) -> Acknowledged:
     try:
         slot = json.loads(content)
-        position = Acknowledged(int(slot["seq"]), str(slot["hash"]))
+        position = Acknowledged(
+            int(slot["seq"]), str(slot["hash"]), str(slot.get("note", "")), int(slot.get("turn", 0))
+        )
         fits = not checked or slot["check"] == _check(position.seq, position.hash)
+        if position.note:
+            noted = _check(position.seq, position.hash, str(position.turn), position.note)
+            fits = fits and slot["note_check"] == noted
     except (ValueError, KeyError, TypeError):
         return Acknowledged()
     return position if fits else Acknowledged()
 
 
-def _check(seq: int, hash_: str) -> str:
-    return sha256(f"{seq} {hash_}".encode()).hexdigest()[:16]
+def _check(seq: int, hash_: str, *noted: str) -> str:
+    return sha256(" ".join((str(seq), hash_, *noted)).encode()).hexdigest()[:16]

@@ -14,17 +14,23 @@ from typing import Any
 from ..errors import ProofError
 from .keys import PublicKey, Signer
 
-__all__ = ["opened", "sealed", "signed_by"]
+__all__ = ["opened", "payload_of", "sealed", "signed_by", "unsigned"]
 
 
 def sealed(payload: bytes, kind: str, signer: Signer) -> dict[str, Any]:
     """The envelope of a payload of the type `kind`. Raises `ProofError`."""
-    signature = signer.sign(_signed(payload, kind))
-    return {
-        "payload": base64.b64encode(payload).decode(),
-        "payloadType": kind,
-        "signatures": [{"keyid": signer.key.id, "sig": base64.b64encode(signature).decode()}],
-    }
+    signature = base64.b64encode(signer.sign(_signed(payload, kind))).decode()
+    return {**unsigned(payload, kind), "signatures": [{"keyid": signer.key.id, "sig": signature}]}
+
+
+def unsigned(payload: bytes, kind: str) -> dict[str, Any]:
+    """The envelope of a payload that nobody signs."""
+    return {"payload": base64.b64encode(payload).decode(), "payloadType": kind, "signatures": []}
+
+
+def payload_of(envelope: Mapping[str, Any], kind: str) -> bytes:
+    """The payload, whoever signed it or didn't. Raises `ProofError` where it is no envelope of that type."""
+    return _parts(envelope, kind)[0]
 
 
 def opened(envelope: Mapping[str, Any], kind: str, keys: Iterable[PublicKey]) -> tuple[bytes, PublicKey]:

