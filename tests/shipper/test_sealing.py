@@ -47,8 +47,10 @@ def ship(settings: Settings, cluster: Cluster | None = None) -> Cluster:
     return cluster
 
 
-def kept(settings: Settings) -> list[Checkpoint]:
-    return [one.checkpoint for one in kept_checkpoints(JournalDirectory(settings.journal_dir))]
+def kept(settings: Settings, *, begun: bool = False) -> list[Checkpoint]:
+    """Those of `checkpoints.ndjson`; the first one of each journal, over nothing, only on request."""
+    found = [one.checkpoint for one in kept_checkpoints(JournalDirectory(settings.journal_dir))]
+    return [one for one in found if begun or one.why != "begun"]
 
 
 def hashes(cluster: Cluster) -> dict[int, str]:
@@ -85,11 +87,13 @@ def test_a_clean_end_closes_a_checkpoint_over_all_that_was_shipped(settings: Set
     positions = record(settings, *numbered(5))
     stored = hashes(ship(settings))
     [one] = kept(settings)
-    assert (one.number, one.first_seq, one.last_seq, one.entries, one.why) == (1, 1, 5, 5, "stop")
-    assert (one.journal, one.last_hash, one.previous) == (positions[0].journal, stored[5], ZERO_HASH)
+    assert (one.number, one.first_seq, one.last_seq, one.entries, one.why) == (2, 1, 5, 5, "stop")
+    assert (one.journal, one.last_hash) == (positions[0].journal, stored[5])
     assert one.root == root(*(stored[seq] for seq in range(1, 6)))
     assert (dict(one.partitions), one.holes, one.dead_letters) == ({"whodid-audit-2026.11": 5}, (), 0)
     assert (one.host, one.service) == ("web-1", "shop")
+    begun = kept(settings, begun=True)[0]
+    assert (begun.number, begun.entries, begun.last_seq, begun.previous) == (1, 0, 0, ZERO_HASH)
 
 
 def test_the_next_one_goes_on_where_the_last_one_ended_and_names_it(settings: Settings) -> None:
@@ -97,8 +101,8 @@ def test_the_next_one_goes_on_where_the_last_one_ended_and_names_it(settings: Se
         record(settings, *targets)
         ship(settings)
     sealed = list(kept_checkpoints(JournalDirectory(settings.journal_dir)))
-    assert [(one.checkpoint.first_seq, one.checkpoint.last_seq) for one in sealed] == [(1, 2), (3, 3), (4, 6)]
-    assert [one.checkpoint.number for one in sealed] == [1, 2, 3]
+    assert [(one.checkpoint.first_seq, one.checkpoint.last_seq) for one in sealed] == [(1, 0), (1, 2), (3, 3), (4, 6)]
+    assert [one.checkpoint.number for one in sealed] == [1, 2, 3, 4]
     assert all(after.checkpoint.previous == before.hash for before, after in pairwise(sealed))
 
 
@@ -167,9 +171,9 @@ def test_hours_without_entries_have_checkpoints_too(settings: Settings) -> None:
         clock.now += timedelta(minutes=10 if minutes else 0)
         state.close_what_is_due()
     assert [(one.number, one.entries, one.why) for one in kept(settings)[1:]] == [
-        (2, 0, "time"),
         (3, 0, "time"),
         (4, 0, "time"),
+        (5, 0, "time"),
     ]
     empty = kept(settings)[-1]
     assert (empty.first_seq, empty.last_seq, empty.root) == (2, 1, root())
@@ -235,7 +239,7 @@ def test_it_is_signed_by_whom_the_settings_name(settings: Settings, tmp_path: Pa
     key = new_key(tmp_path / "key.pem")
     record(settings, "a")
     ship(replace(settings, signing_key_file=str(tmp_path / "key.pem")))
-    [sealed] = kept_checkpoints(JournalDirectory(settings.journal_dir))
+    *_, sealed = kept_checkpoints(JournalDirectory(settings.journal_dir))
     payload, by = opened(sealed.envelope, CHECKPOINT, [key])
     assert (payload, by) == (sealed.checkpoint.payload(), key)
 
@@ -266,6 +270,7 @@ def test_a_key_that_is_away_stops_nothing_and_is_told_once(settings: Settings) -
     state = Sealing(
         JournalDirectory(settings.journal_dir), settings, signer, now=clock, tell=told.append, monotonic=_no_pause()
     )
+    state.begin(position.journal)
     state.acknowledge(position.journal, [Line(position.journal, 1, position.hash, "", b"")], [], 0)
     clock.now += timedelta(hours=2)
     for _ in range(3):
@@ -304,7 +309,7 @@ def test_the_running_shipper_closes_them_by_itself(settings: Settings) -> None:
     finally:
         stop.set()
         thread.join(10)
-    assert [one.checkpoint for one in closed] == kept(settings)
+    assert [one.checkpoint for one in closed] == kept(settings, begun=True)
     assert kept(settings)[-1].why == "stop"
 
 

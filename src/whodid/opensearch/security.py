@@ -2,9 +2,9 @@
 
 | role | may |
 | --- | --- |
-| writer | store entries (the shipper) |
+| writer | store entries and checkpoints (the shipper) |
 | reader | read the entries of the organization in their user attribute `organization_id` |
-| auditor | read all entries, holds and destruction records |
+| auditor | read all entries, checkpoints, holds and destruction records |
 | admin | run `whodid setup`, `retention` and `hold`, delete whole partitions, read all entries |
 
 Facts, each tried on a real cluster: a role that may create documents may also overwrite those whose ID it knows
@@ -17,12 +17,14 @@ aggregations, which give out whole entries of others, nor to suggesters (docs/se
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotAuthorized, OpenSearchError
 from ..settings import Settings
 from .change import Change, compared
+from .checkpoints import checkpoint_index_name
 from .connection import is_missing_plugin, translated
 from .drift import OWNER, changed_by_hand, signed
 from .ledger import ledger_name
@@ -39,6 +41,8 @@ _OF_ONE_ORGANIZATION = json.dumps(
 _READ = ["read", "indices:monitor/settings/get", "indices:admin/opensearch/ism/managedindex"]
 """The last one changes nothing by itself: ISM's `explain` leaves out, without a word, the indices of whoever lacks it
 (`TransportExplainAction` of opensearch-project/index-management)."""
+_KEEP = ["indices:admin/create", "indices:admin/get", "indices:data/write/index", "indices:data/write/bulk*"]
+"""To make an index and create documents in it."""
 _SEE_RETENTION = [
     "cluster:admin/opendistro/ism/policy/get",
     "cluster:admin/opendistro/ism/policy/search",
@@ -54,10 +58,10 @@ def role_name(settings: Settings, kind: str) -> str:
 
 def roles(settings: Settings) -> dict[str, dict[str, Any]]:
     """Each role's name and the body of `PUT _plugins/_security/api/roles/<name>`."""
-    pattern = index_pattern(settings)
+    pattern, ledger, checkpoints = index_pattern(settings), ledger_name(settings), checkpoint_index_name(settings)
     bodies = {
         "writer": _role(
-            "stores audit entries, and reads none",
+            "stores audit entries and checkpoints, and reads none",
             ["indices:data/write/bulk", "indices:admin/index_template/get", "cluster:monitor/health"],
             pattern,
             [
@@ -66,6 +70,7 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
                 "indices:admin/auto_create",
                 "indices:admin/create",
             ],
+            others={checkpoints: _KEEP},
         ),
         "reader": _role(
             "reads the audit entries of the organization in the user's attribute organization_id; OpenSearch's filter "
@@ -76,11 +81,11 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
             _OF_ONE_ORGANIZATION,
         ),
         "auditor": _role(
-            "reads all audit entries, holds and destruction records",
+            "reads all audit entries, checkpoints, holds and destruction records",
             _SEE_RETENTION,
             pattern,
             [*_READ, "indices:admin/mappings/get"],
-            ledger=(ledger_name(settings), ["read"]),
+            others={ledger: ["read"], checkpoints: ["read"]},
         ),
         "admin": _role(
             "runs whodid setup, retention and hold, deletes whole partitions, reads all audit entries",
@@ -106,17 +111,7 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
                 "indices:admin/refresh*",
                 "indices:admin/delete",
             ],
-            ledger=(
-                ledger_name(settings),
-                [
-                    "read",
-                    "indices:admin/create",
-                    "indices:admin/get",
-                    "indices:data/write/index",
-                    "indices:data/write/bulk*",
-                    "indices:admin/refresh*",
-                ],
-            ),
+            others={ledger: ["read", *_KEEP, "indices:admin/refresh*"], checkpoints: ["read", *_KEEP]},
         ),
     }
     return {role_name(settings, kind): signed(body, "description") for kind, body in bodies.items()}
@@ -191,16 +186,16 @@ def _role(
     allowed: list[str],
     only: str | None = None,
     *,
-    ledger: tuple[str, list[str]] | None = None,
+    others: Mapping[str, list[str]] = {},
 ) -> dict[str, Any]:
-    """A role in the form in which the plugin gives it back; `ledger` is its name and what is allowed there."""
+    """A role in the form in which the plugin gives it back; `others` are indices and what is allowed there."""
     of_index = _of_index(pattern, allowed)
     if only:
         of_index["dls"] = only
     return {
         "description": f"{OWNER}{description}",
         "cluster_permissions": cluster,
-        "index_permissions": [of_index, *([_of_index(*ledger)] if ledger else [])],
+        "index_permissions": [of_index, *(_of_index(*other) for other in others.items())],
         "tenant_permissions": [],
     }
 

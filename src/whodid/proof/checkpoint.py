@@ -30,9 +30,9 @@ CHECKPOINT = "application/vnd.whodid.checkpoint+json"
 
 FORMAT = 1
 
-Why = Literal["time", "size", "stop", "ended"]
-"""An hour was over, a million entries were together, the shipper was stopped with all of it shipped, or the journal has
-ended, and another goes on in its place."""
+Why = Literal["begun", "time", "size", "stop", "ended"]
+"""The first one, before anything was shipped under checkpoints; an hour was over; a million entries were together; the
+shipper was stopped with all of it shipped; the journal has ended, and another goes on in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,8 @@ class Checkpoint:
     time: str
     """When it was closed, by the clock of its host: `YYYY-MM-DDTHH:MM:SSZ`."""
     why: Why
+    interval: int
+    """Seconds after which the next one is due, unless this is the last, or one at a stop."""
     host: str
     service: str
     index_prefix: str
@@ -123,7 +125,8 @@ def _checkpoint(payload: bytes) -> Checkpoint:
             raise ProofError(f"a checkpoint of format {version} can't be read here; upgrade whodid")
         one = Checkpoint(**{field.name: content[field.name] for field in fields(Checkpoint)})
         plain = (one.journal, one.last_hash, one.root, one.previous, one.time)
-        numbers = (one.number, one.first_seq, one.last_seq, one.entries, one.dead_letters, *one.partitions.values())
+        numbers = (one.number, one.first_seq, one.last_seq, one.entries, one.dead_letters, one.interval)
+        numbers += tuple(one.partitions.values())
         if not all(type(text) is str for text in plain) or not all(type(n) is int and n >= 0 for n in numbers):
             raise ProofError("it is no checkpoint, or a damaged one")
         holes = tuple((int(first), int(last)) for first, last in one.holes)

@@ -300,6 +300,7 @@ class Shipper:
     def _reader(self, journal: str) -> JournalReader:
         if journal not in self._readers:
             path = self.directory.journal(journal)
+            self._sealing.begin(journal)
             self._partitionings[journal] = Partitioning.of(path, self._settings.partition)
             acknowledged = Acknowledged.read(path)
             self._readers[journal] = JournalReader(

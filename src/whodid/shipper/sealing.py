@@ -154,6 +154,12 @@ class Sealing:
         """What is known is read again: another shipper may have been active."""
         self._open.clear()
 
+    def begin(self, journal: str) -> None:
+        """Closes the first checkpoint of a journal, over nothing: from now on it is known, and what came before sealed."""
+        open_ = self._of(journal)
+        if not (open_.number or open_.tree.size):
+            self._try_to_close(journal, open_, "begun")
+
     def acknowledge(
         self, journal: str, lines: Sequence[Line], partitions: Iterable[tuple[str, int]], letters: int
     ) -> None:
@@ -171,7 +177,7 @@ class Sealing:
         self._close_ended()
         if current := self._current():
             journal, open_ = current
-            if (open_.last or open_.number) and self._is_due(open_):
+            if (open_.number or open_.tree.size) and self._is_due(open_):
                 self._try_to_close(journal, open_, "time")
 
     def close_all(self) -> None:
@@ -179,7 +185,7 @@ class Sealing:
         self._close_ended()
         if current := self._current():
             journal, open_ = current
-            if open_.tree.size or (open_.number and open_.why != "stop"):
+            if open_.tree.size or open_.why not in ("stop", "begun", ""):
                 self._try_to_close(journal, open_, "stop")
 
     def _current(self) -> tuple[str, _Open] | None:
@@ -252,6 +258,7 @@ class Sealing:
             previous=open_.previous,
             time=self._now(),
             why=why,
+            interval=round(settings.checkpoint_interval),
             host=settings.host,
             service=settings.service,
             index_prefix=settings.index_prefix,
