@@ -487,7 +487,7 @@ def test_a_full_disk_at_the_acknowledgement_costs_no_second_request(
 ) -> None:
     [first, *_] = record(settings, *numbered(5))
     cluster = Cluster()
-    write, failures = Acknowledged.write, iter(range(3))
+    write, failures = Acknowledged.write, iter(range(4))  # the first is that of the checkpoint
 
     def full(position: Acknowledged, journal: Path) -> None:
         if next(failures, None) is not None:

@@ -155,7 +155,7 @@ class Sealing:
         self._open.clear()
 
     def begin(self, journal: str) -> None:
-        """Closes the first checkpoint of a journal, over nothing: from now on it is known, and what came before sealed."""
+        """Closes the first checkpoint of a journal, over nothing: from now on it is known."""
         open_ = self._of(journal)
         if not (open_.number or open_.tree.size):
             self._try_to_close(journal, open_, "begun")
