@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +13,7 @@ from ..errors import QueryError, WhodidError
 from ..query import Filter
 from ..settings import Settings
 from .asking import QUERYING, TIMES, asked, expired_option, filters, json_option, question
-from .output import print_json
+from .output import print_json, progress
 
 if TYPE_CHECKING:
     from ..export import Manifest
@@ -98,7 +96,7 @@ def _write(settings: Settings, where: Filter, file: str, form: str | None, expir
 
     form_of(file, form)  # before anything is asked
     sys.setswitchinterval(SWITCH_INTERVAL)  # nothing else runs in this process
-    with AuditClient(settings) as client, _progress() as on_progress:
+    with AuditClient(settings) as client, progress("exporting") as on_progress:
         try:
             manifest = write(client, where, file, form=form, expired=expired, on_progress=on_progress)
         except (KeyboardInterrupt, WhodidError):
@@ -150,18 +148,3 @@ def _check(file: str, keys: tuple[str, ...], as_json: bool) -> None:
             f"{file} is what was exported at {manifest.finished}: {manifest.count:,} entries of {manifest.query}"
         )
     sys.exit(1 if findings else 0)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda _done, _total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("exporting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("exporting", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

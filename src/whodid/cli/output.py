@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +19,16 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["COLUMNS", "columns_of", "print_counts", "print_entries", "print_entry", "print_json", "print_table"]
+__all__ = [
+    "COLUMNS",
+    "columns_of",
+    "print_counts",
+    "print_entries",
+    "print_entry",
+    "print_json",
+    "print_table",
+    "progress",
+]
 
 COLUMNS = {
     "when": "creation_date",
@@ -135,3 +146,18 @@ def print_counts(field: str, counts: Mapping[str, int]) -> None:
         (printable(value), f"{count:,}", "█" * max(1, round(20 * count / largest))) for value, count in counts.items()
     ]
     print_table((field, "entries", ""), rows)
+
+
+@contextmanager
+def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, told how much is done and how much there is; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

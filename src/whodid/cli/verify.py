@@ -1,65 +1,151 @@
-"""`whodid verify`: checks the chains as they are stored in OpenSearch."""
+"""`whodid verify`: checks the chains as they are stored in OpenSearch, and what checkpoints say of them."""
 
 from __future__ import annotations
 
-import json
+import os
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from ..display import printable
 from ..settings import Settings
+from .asking import json_option, question
+from .output import print_json, progress
 
 if TYPE_CHECKING:
-    from ..verify import Verification
+    from ..verify import Completeness, JournalVerdict, Verification
 
 __all__ = ["verify"]
+
+_SHOWN = 40
+"""Stretches of a journal, and findings, that a person is shown."""
 
 
 @click.command(
     epilog="""\b
 Examples:
-  whodid verify                     every journal
-  whodid verify --journal 9945c185e61a3281
-  whodid verify --json              verdict and findings, as one JSON object
+  whodid verify                                       every journal
+  whodid verify --since -30d                          the entries of a month
+  whodid verify --against /mnt/worm/whodid --public-key signing.pem.pub
+  whodid verify --journal 9945c185e61a3281 --json     verdict and findings, as one JSON object
 
-Exit 1 when anything was altered, removed, inserted or stored under another ID. Needs read rights only, but to all
-entries: to a reader of one organization those of the others look removed."""
+Checkpoints are read from the cluster, from this host's journal_dir, from the witnesses in the settings, and from where
+--against says. What only the cluster holds, its administrator can replace: keep a witness, and check by a public key.
+
+Exit 1 when something does not hold. Needs read rights only, but to all entries: to a reader of one organization those
+of the others look removed. What each word means, and what is shown by what: docs/integrity.md."""
 )
 @click.option("--journal", metavar="ID", help="Only this journal.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--since", metavar="TIME", help="Only entries since then: ISO 8601, -30d, 2026-11, yesterday.")
+@click.option("--until", metavar="TIME", help="Only entries before then.")
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="DIR|FILE",
+    help="Checkpoints that a witness kept, or a copy of checkpoints.ndjson. May be given several times.",
+)
+@click.option(
+    "--public-key",
+    "public_keys",
+    multiple=True,
+    metavar="FILE",
+    help="Trust only checkpoints signed by this key (PEM). May be given several times. [default: signing_public_key]",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=min(os.cpu_count() or 1, 4), show_default=True, help="Processes."
+)
+@json_option
 @click.pass_obj
-def verify(settings: Settings, journal: str | None, as_json: bool) -> None:
-    """Check that no stored entry was changed, removed or inserted."""
+def verify(
+    settings: Settings,
+    journal: str | None,
+    since: str | None,
+    until: str | None,
+    against: tuple[str, ...],
+    public_keys: tuple[str, ...],
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Check that no stored entry was changed, removed, inserted or moved."""
     from ..client import AuditClient
+    from ..testimony import local_journals, sources, trusted_keys
     from ..verify import verify_stored
 
-    with AuditClient(settings) as client:
-        found = verify_stored(client, journal=journal, on_progress=_progress)
+    keys = trusted_keys(settings, public_keys)
+    with question(), AuditClient(settings) as client, progress("verifying") as on_progress:
+        found = verify_stored(
+            client,
+            journal=journal,
+            since=since,
+            until=until,
+            sources=sources(client, against),
+            keys=keys,
+            local=local_journals(settings),
+            workers=workers,
+            on_progress=on_progress,
+        )
     if as_json:
-        click.echo(json.dumps({**asdict(found), "entries": found.entries, "intact": found.intact}))
+        print_json(found.as_json())
     else:
         _print(found)
     sys.exit(0 if found.intact else 1)
 
 
-def _progress(done: int) -> None:
-    if sys.stderr.isatty():
-        click.echo(f"\r{done:,} entries checked ", err=True, nl=False)
-
-
 def _print(found: Verification) -> None:
-    if sys.stderr.isatty():
-        click.echo(err=True)
     for verdict in found.journals:
-        expired = f", {verdict.expired:,} before them expired by policy" if verdict.expired else ""
-        click.echo(printable(f"journal {verdict.journal}: entries {verdict.first:,} to {verdict.last:,}{expired}"))
-    for finding in found.findings:
-        click.echo(printable(f"{finding.kind}: journal {finding.journal}, entry {finding.seq}: {finding.about}"))
+        _print_journal(verdict)
+    for finding in found.findings[:_SHOWN]:
+        proven = f" (proven by a checkpoint of {finding.proven})" if finding.proven else ""
+        click.echo(printable(f"{finding.kind}: {finding.place}: {finding.about}{proven}"))
+        if finding.entries:
+            click.echo(printable(f"    {', '.join(finding.entries[:3])}"))
+    if len(found.findings) > _SHOWN:
+        click.echo(f"… and {len(found.findings) - _SHOWN:,} findings more; --json has them all")
+    for note in found.notes:
+        click.echo(printable(f"note: {note}"), err=True)
     if not found.journals and found.intact:
         click.echo("nothing is stored, so there is nothing to verify")
         return
-    conclusion = "intact" if found.intact else f"{len(found.findings)} findings"
-    click.echo(f"{found.entries:,} entries in {len(found.journals)} journals: {conclusion}")
+    conclusion = "intact" if found.intact else f"{len(found.findings):,} findings"
+    click.echo(f"{found.entries:,} entries in {len(found.journals):,} journals: {conclusion}")
+    click.echo(_trust(found))
+
+
+def _trust(found: Verification) -> str:
+    """What the verdict rests on."""
+    if not any(verdict.checkpoints for verdict in found.journals):
+        return "no checkpoint was found: who may write to the cluster could have rebuilt all of it (docs/integrity.md)"
+    where = ", ".join(found.sources)
+    if not found.keys:
+        return f"checkpoints from {where}; their signatures were not checked: give --public-key"
+    return f"checkpoints from {where}, signed by {', '.join(found.keys)}"
+
+
+def _print_journal(verdict: JournalVerdict) -> None:
+    host = f" of {verdict.host}" if verdict.host else ""
+    click.echo(printable(f"journal {verdict.journal}{host}: {_numbers(verdict.completeness)}"))
+    for stretch in verdict.stretches[:_SHOWN]:
+        about = f" ({stretch.about})" if stretch.about else ""
+        last = f" to {stretch.last:,}" if stretch.last > stretch.first else ""
+        click.echo(printable(f"  {stretch.verdict}: {stretch.first:,}{last}{about}"))
+    if len(verdict.stretches) > _SHOWN:
+        click.echo(f"  … and {len(verdict.stretches) - _SHOWN:,} stretches more")
+    if verdict.checkpoints:
+        entries = f"up to entry {verdict.sealed:,}" if verdict.sealed else "of no entry yet"
+        click.echo(printable(f"  {verdict.checkpoints:,} checkpoints {entries}, the last of {verdict.sealed_at}"))
+
+
+def _numbers(found: Completeness) -> str:
+    """`12 recorded = 10 stored + 2 expired`, without what is nought."""
+    parts = {
+        "stored": found.stored,
+        "expired": found.expired,
+        "dead letters": found.dead_letters,
+        "given up": found.dropped,
+        "damaged": found.damaged,
+        "in the backlog": found.backlog,
+        "missing": found.missing,
+    }
+    sum_ = " + ".join(f"{count:,} {what}" for what, count in parts.items() if count or what == "stored")
+    return f"{found.recorded:,} recorded = {sum_}"

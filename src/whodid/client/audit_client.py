@@ -101,6 +101,11 @@ class AuditClient:
     def __exit__(self, _type: type[BaseException] | None, _error: object, _traceback: TracebackType | None) -> None:
         self.close()
 
+    @property
+    def connection(self) -> OpenSearch:
+        """The client of OpenSearch behind this one; what is asked by it is not recorded, nor kept `within` anything."""
+        return self._client
+
     def close(self) -> None:
         """Closes the connections."""
         self._client.close()
@@ -349,6 +354,10 @@ class AuditClient:
         """Search hits (`_id`, `_index`, `_source`, `sort`) in order, from behind `after` on; not recorded as a read."""
         question = self._question(asked, {}, None, None, expired=expired, noted=False)
         return self._asking.hits(question.body, question.indices, sort, limit=limit, after=after)
+
+    def query_of(self, where: Where = None, /, *, since: object = None, until: object = None) -> dict[str, Any]:
+        """The question as OpenSearch takes it, expired entries included; it is not recorded as a read."""
+        return self._question(where, {}, since, until, expired=True, noted=False).body
 
     def _question(
         self,

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from ..client.ahead import read_ahead
 from ..client.order import OLDEST, sort_of
 from ..errors import ExportError
 from ..proof.envelope import sealed
@@ -26,7 +27,6 @@ from ..proof.keys import Signer, signer_of
 from ..proof.merkle import Tree
 from ..query import Filter, pinned
 from ..version import __version__
-from .ahead import read_ahead
 from .forms import Form, Lines, form_of
 from .manifest import EXPORT, Manifest, envelope_path, manifest_path
 

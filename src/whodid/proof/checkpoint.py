@@ -125,8 +125,8 @@ def _checkpoint(payload: bytes) -> Checkpoint:
             raise ProofError(f"a checkpoint of format {version} can't be read here; upgrade whodid")
         one = Checkpoint(**{field.name: content[field.name] for field in fields(Checkpoint)})
         plain = (one.journal, one.last_hash, one.root, one.previous, one.time)
-        numbers = (one.number, one.first_seq, one.last_seq, one.entries, one.dead_letters, one.interval)
-        numbers += tuple(one.partitions.values())
+        numbers = [one.number, one.first_seq, one.last_seq, one.entries, one.dead_letters, one.interval]
+        numbers += one.partitions.values()
         if not all(type(text) is str for text in plain) or not all(type(n) is int and n >= 0 for n in numbers):
             raise ProofError("it is no checkpoint, or a damaged one")
         holes = tuple((int(first), int(last)) for first, last in one.holes)

@@ -15,7 +15,7 @@ T = TypeVar("T")
 def read_ahead(hits: Iterator[T], size: int) -> Generator[list[T], None, None]:
     """The hits in lists of `size`, fetched in a thread, one list ahead; ended, and what they hold closed, with this."""
     blocks = _blocks(hits, size)
-    with ThreadPoolExecutor(1, "whodid-export") as thread:
+    with ThreadPoolExecutor(1, "whodid-read-ahead") as thread:
         try:
             coming = thread.submit(next, blocks, None)
             while (block := coming.result()) is not None:

@@ -1,0 +1,75 @@
+"""The testimony: checkpoints from wherever this host can read them, and what it knows of its own journals.
+
+Verification itself knows nothing of journal directories and witnesses; this is what it is told of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .client import AuditClient
+from .dead_letters import each_dead_letter
+from .errors import NotAuthorized, ProofError, SettingsError
+from .journal import Acknowledged, JournalDirectory
+from .journal.file import read_lines
+from .opensearch.checkpoints import CheckpointIndex
+from .proof.checkpoint import Sealed
+from .proof.keys import PublicKey, read_public_key, signer_of
+from .settings import Settings
+from .status import last_seq
+from .verify import LocalJournal, Source
+
+__all__ = ["local_journals", "sources", "trusted_keys"]
+
+
+def trusted_keys(settings: Settings, files: Sequence[str]) -> list[PublicKey]:
+    """The keys in these files, or else that of the settings; none where nobody signs. Raises `SettingsError`."""
+    if files:
+        return [read_public_key(file) for file in files]
+    if settings.signing_public_key:
+        return [read_public_key(settings.signing_public_key)]
+    try:
+        signer = signer_of(settings)
+    except SettingsError:  # whoever verifies need not be able to sign
+        return []
+    return [signer.key] if signer else []
+
+
+def sources(client: AuditClient, against: Sequence[str]) -> list[Source]:
+    """Where checkpoints are: the cluster, this host, and what `against` names. Raises `WhodidError`."""
+    index = CheckpointIndex(client.connection, client.settings)
+    try:
+        found = [Source(index.name, list(index.each()))]
+    except NotAuthorized:
+        found = []
+    directory = JournalDirectory(client.settings.journal_dir)
+    if directory.checkpoints.exists():
+        found.append(Source(str(directory.checkpoints), list(_statements(read_lines(directory.checkpoints)))))
+    return found
+
+
+def local_journals(settings: Settings) -> list[LocalJournal]:
+    """What this host knows of the journals in its `journal_dir`. Raises `JournalDamaged`."""
+    directory = JournalDirectory(settings.journal_dir)
+    letters: dict[str, set[int]] = {}
+    for letter in each_dead_letter(directory):
+        journal, _, rest = letter.id.partition("-")
+        letters.setdefault(journal, set()).add(int(rest.partition("-")[0]))
+    return [
+        LocalJournal(
+            journal,
+            max(last_seq(directory.journal(journal)), shipped),
+            shipped,
+            frozenset(letters.get(journal, ())),
+        )
+        for journal in directory.journals()
+        for shipped in [Acknowledged.read(directory.journal(journal)).seq]
+    ]
+
+
+def _statements(lines: Iterator[bytes]) -> Iterator[Sealed | ProofError]:
+    for line in lines:
+        try:
+            yield Sealed.read(line)
+        except ProofError as error:
+            yield error

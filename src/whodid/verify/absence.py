@@ -1,0 +1,214 @@
+"""The absence: why entries are not stored, where something explains it; what is left over is a gap.
+
+An entry may be gone because it became a dead letter, because its line was damaged before it was sent, because it waits
+on its host, or because retention deleted its partition. The last is believed only where retention can have done so: the
+partition is past its time by its own name, and is gone. A record of destruction that says otherwise explains nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from ..entry import partition_end, partition_start
+from ..opensearch.destruction import Destruction, JournalPart
+from ..proof.checkpoint import Checkpoint
+from .verdict import Finding, Stretch
+from .walk import Missing
+
+__all__ = ["Absence", "Knowledge", "explained"]
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What may explain an absence in one journal.
+
+    `present`: partitions that are there. `shortest`: the shortest retention that was in force, in days; `None` where
+    nothing was ever to be deleted. `letters`: numbers of dead letters, and `dropped` of those given up, as ranges.
+    `shipped` is how far the journal's own host says it has come, and `recorded` what it holds; `None` on other hosts.
+    """
+
+    journal: str
+    prefix: str
+    now: datetime
+    present: Collection[str]
+    shortest: int | None
+    destructions: Sequence[Destruction] = ()
+    checkpoints: Sequence[Checkpoint] = ()
+    letters: Collection[int] = frozenset()
+    dropped: Sequence[tuple[int, int]] = ()
+    shipped: int | None = None
+    recorded: int | None = None
+
+    def over(self, partition: str) -> bool:
+        """Whether retention may have deleted that partition by now."""
+        end = partition_end(self.prefix, partition)
+        if end is None or self.shortest is None:
+            return False
+        return end + timedelta(days=self.shortest) <= self.now
+
+    def gone(self, partition: str) -> bool:
+        """Whether it did: its time is over, and it is not there, or one of that name was made anew."""
+        if not self.over(partition):
+            return False
+        return partition not in self.present or any(one.partition == partition for one in self.destructions)
+
+
+@dataclass(slots=True)
+class Absence:
+    """What became of the entries that are not stored, in stretches, and what nothing explains."""
+
+    stretches: list[Stretch] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+_Left = dict[int, int]
+"""By the number of a checkpoint: how many of its entries retention may have deleted, and are not accounted for yet."""
+
+
+def explained(missing: Sequence[Missing], known: Knowledge) -> Absence:
+    """Takes each range apart by what explains it."""
+    result = Absence()
+    left: _Left = {}
+    for one in missing:
+        for first, last in _without_letters(one, known, result):
+            _explain(Missing(first, last, one.before, one.after), known, left, result)
+    return result
+
+
+def _without_letters(one: Missing, known: Knowledge, result: Absence) -> Iterator[tuple[int, int]]:
+    """The parts of a range that are no dead letters, and wait on no host."""
+    first, last = one.first, one.last
+    if known.shipped is not None and known.recorded is not None and last > known.shipped:
+        begin = max(first, known.shipped + 1)
+        end = min(last, known.recorded)
+        if begin <= end:
+            result.stretches.append(Stretch("not yet shipped", begin, end, end - begin + 1))
+        if end < last:
+            yield max(end + 1, begin), last
+        last = begin - 1
+    letters = sorted(seq for seq in known.letters if first <= seq <= last)
+    spans = [(seq, seq) for seq in letters]
+    spans += [(max(first, begin), min(last, end)) for begin, end in known.dropped if begin <= last and end >= first]
+    at = first
+    for begin, end in sorted(spans):
+        if end < at:
+            continue
+        begin = max(begin, at)
+        if begin > at:
+            yield at, begin - 1
+        before = result.stretches[-1] if result.stretches else None
+        if before and before.verdict == "dead letter" and before.last == begin - 1:
+            result.stretches[-1] = Stretch("dead letter", before.first, end, before.entries + end - begin + 1)
+        else:
+            result.stretches.append(Stretch("dead letter", begin, end, end - begin + 1))
+        at = end + 1
+    if at <= last:
+        yield at, last
+
+
+def _explain(one: Missing, known: Knowledge, left: _Left, result: Absence) -> None:
+    """A range without dead letters: what retention explains of it, checkpoint by checkpoint, and what it doesn't."""
+    for part in _by_checkpoint(one, known.checkpoints):
+        first, last, checkpoint = part
+        count = last - first + 1
+        if hole := _hole(first, last, checkpoint):
+            about = (
+                "the lines were damaged, or changed, in the journal before they were sent; its host keeps them aside"
+            )
+            proven = checkpoint.time if checkpoint else ""
+            result.findings.append(Finding("altered", known.journal, hole[0], about, hole[1], (), proven))
+            continue
+        if why := _expiry(one, first, last, checkpoint, known, left):
+            result.stretches.append(Stretch("expired by policy", first, last, count, why))
+            continue
+        about = f"{count:,} entries are missing" if count > 1 else "the entry is missing"
+        claims = [record for record in known.destructions if _claims(record, known.journal, first, last)]
+        if claims:
+            record = claims[0]
+            about += (
+                f"; a record of destruction says that {record.partition} held them, but the time of that partition is "
+                "not over"
+                if not known.over(record.partition)
+                else f"; a record of destruction says that {record.partition} held them, and it is still there"
+            )
+        proven = ""
+        if checkpoint:
+            about += f"; checkpoint {checkpoint.number} has them"
+            proven = checkpoint.time
+        result.findings.append(Finding("gap", known.journal, first, about, last, (), proven))
+
+
+def _by_checkpoint(one: Missing, checkpoints: Sequence[Checkpoint]) -> Iterator[tuple[int, int, Checkpoint | None]]:
+    """The range, cut where checkpoints end."""
+    at = one.first
+    for checkpoint in checkpoints:
+        if checkpoint.entries == 0 or checkpoint.last_seq < at or checkpoint.first_seq > one.last:
+            continue
+        if checkpoint.first_seq > at:
+            yield at, checkpoint.first_seq - 1, None
+            at = checkpoint.first_seq
+        end = min(one.last, checkpoint.last_seq)
+        yield at, end, checkpoint
+        at = end + 1
+    if at <= one.last:
+        yield at, one.last, None
+
+
+def _hole(first: int, last: int, checkpoint: Checkpoint | None) -> tuple[int, int] | None:
+    """The range, if the checkpoint says that exactly there lines were damaged."""
+    for begin, end in checkpoint.holes if checkpoint else ():
+        if begin <= first and last <= end:
+            return first, last
+    return None
+
+
+def _expiry(one: Missing, first: int, last: int, checkpoint: Checkpoint | None, known: Knowledge, left: _Left) -> str:
+    """By what the entries may have expired, in words; empty where retention does not explain it."""
+    count = last - first + 1
+    if checkpoint and checkpoint.partitions:
+        gone = {name: held for name, held in checkpoint.partitions.items() if known.gone(name)}
+        may_be_gone = left.setdefault(checkpoint.number, sum(gone.values()))
+        if count <= may_be_gone:
+            left[checkpoint.number] -= count
+            return _by(gone, known)
+        return ""
+    records = [
+        record
+        for record in known.destructions
+        if known.gone(record.partition)
+        and any(part.journal == known.journal and _covers(part, one) for part in record.account.journals)
+    ]
+    if records:
+        return _by([record.partition for record in records], known)
+    return _by_the_rule(one, known)
+
+
+def _by_the_rule(one: Missing, known: Knowledge) -> str:
+    """Where nothing says in which partitions they were: the entries around them say between which these lay."""
+    begin = partition_start(known.prefix, one.after)
+    if begin is None or known.shortest is None or begin + timedelta(days=known.shortest) > known.now:
+        return ""
+    end = partition_end(known.prefix, one.before)
+    if end is not None and end >= begin:
+        return ""
+    return "the partitions before the next entry's went by the retention rule"
+
+
+def _covers(part: JournalPart, one: Missing) -> bool:
+    return part.first_seq <= one.first and one.last <= part.last_seq
+
+
+def _claims(record: Destruction, journal: str, first: int, last: int) -> bool:
+    return any(
+        part.journal == journal and part.first_seq <= last and part.last_seq >= first
+        for part in record.account.journals
+    )
+
+
+def _by(partitions: Collection[str] | Mapping[str, int], known: Knowledge) -> str:
+    recorded = {one.partition for one in known.destructions}
+    names = ", ".join(sorted(partitions))
+    word = "a record of destruction" if set(partitions) <= recorded else "the retention rule"
+    return f"{names} went by {word}"

@@ -1,0 +1,108 @@
+"""The evidence: what the cluster says besides the entries themselves: retention, holds, destructions, letters dropped.
+
+Retention that somebody changed, letters that were given up and journals that retired are read from the audit log
+itself, so whoever forges them has to forge the chain.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..client import AuditClient
+from ..client.order import OLDEST, sort_of
+from ..errors import NotAuthorized, SettingsError
+from ..opensearch.destruction import Destruction, destructions
+from ..opensearch.partitions import creation_dates, marks
+from ..opensearch.retention import retention_in_force
+from ..query import Filter
+from ..settings import retention_days
+
+__all__ = ["Evidence", "LocalJournal", "gathered"]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalJournal:
+    """What the journal's own host knows: the last `recorded` and `shipped` numbers, those that are dead letters."""
+
+    journal: str
+    recorded: int
+    shipped: int
+    letters: frozenset[int] = frozenset()
+
+
+@dataclass(slots=True)
+class Evidence:
+    """`dropped`: ranges of dead letters given up, by journal. `quiet`: journals whose silence was announced."""
+
+    present: frozenset[str]
+    held: frozenset[str]
+    shortest: int | None
+    destructions: Sequence[Destruction]
+    dropped: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    quiet: frozenset[str] = frozenset()
+    notes: list[str] = field(default_factory=list)
+
+
+def gathered(client: AuditClient) -> Evidence:
+    """Asks the cluster. Raises `OpenSearchError`; what this user may not see is noted."""
+    connection, settings = client.connection, client.settings
+    notes = []
+    try:
+        records: Sequence[Destruction] = destructions(connection, settings)
+    except NotAuthorized:
+        records = ()
+        notes.append("records of destruction were not looked at: this user may not read the ledger")
+    try:
+        held = frozenset(marks(connection, settings))
+    except NotAuthorized:
+        held = frozenset()
+        notes.append("holds were not looked at: this user may not read mappings")
+    view = retention_in_force(connection, settings)
+    retentions = [view.floor_days, view.asked_days, *_retentions(client)]
+    known = [days for days in retentions if days is not None]
+    dropped: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for entry in _own(client, "audit_log_dead_letters_dropped"):
+        for journal, ranges in _details(entry).get("entries", {}).items():
+            dropped[str(journal)] += _ranges(str(ranges))
+    retired = frozenset(str(entry.get("target")) for entry in _own(client, "audit_log_journal_retired"))
+    return Evidence(
+        present=frozenset(creation_dates(connection, settings)),
+        held=held,
+        shortest=min(known, default=None),
+        destructions=records,
+        dropped=dict(dropped),
+        quiet=retired,
+        notes=notes,
+    )
+
+
+def _retentions(client: AuditClient) -> Iterator[int | None]:
+    """Those that somebody set, ever."""
+    for entry in _own(client, "audit_log_retention_set"):
+        try:
+            yield retention_days(str(_details(entry).get("retention")))
+        except SettingsError:
+            continue
+
+
+def _own(client: AuditClient, event_type: str) -> Iterator[dict[str, Any]]:
+    for hit in client.hits(Filter.of(type=event_type), sort_of(OLDEST)):
+        yield hit["_source"]
+
+
+def _details(entry: dict[str, Any]) -> dict[str, Any]:
+    details = entry.get("details")
+    return details if isinstance(details, dict) else {}
+
+
+def _ranges(text: str) -> list[tuple[int, int]]:
+    """`3-5,9` as numbers; what was cut off in between is left out."""
+    found = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit() and (last or first).isdigit():
+            found.append((int(first), int(last or first)))
+    return found

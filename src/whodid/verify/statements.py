@@ -1,0 +1,163 @@
+"""The statements: checkpoints from wherever they are kept, which of them are trusted, and what they vouch for.
+
+They come from several places, the outermost first: witnesses, the journal's own host, the index in OpenSearch. Where
+two places say different things, the outer one counts, and the contradiction is a finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from ..entry import ZERO_HASH
+from ..errors import ProofError
+from ..proof.checkpoint import CHECKPOINT, Checkpoint, Sealed
+from ..proof.envelope import opened, signed_by
+from ..proof.keys import PublicKey
+from .verdict import Finding
+from .walk import Anchor
+
+__all__ = ["Source", "Statements", "judged", "letters_of"]
+
+_LATE = timedelta(hours=1)
+"""So much later than it was due a checkpoint may come: the shipper was busy, or is just being restarted."""
+_CLOCK = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A place where checkpoints are kept: `outside` where neither the host nor the cluster can change it."""
+
+    name: str
+    statements: Sequence[Sealed | ProofError]
+    outside: bool = False
+
+
+@dataclass(slots=True)
+class Statements:
+    """What is trusted: for each journal its checkpoints, by number."""
+
+    by_journal: dict[str, list[Sealed]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    sources: dict[str, str] = field(default_factory=dict)
+    """Which source each checkpoint is from, by its key."""
+
+    @property
+    def first_time(self) -> str:
+        """When the first checkpoint of all was closed; empty where there is none."""
+        return min((one.checkpoint.time for found in self.by_journal.values() for one in found), default="")
+
+    def of(self, journal: str) -> list[Checkpoint]:
+        return [one.checkpoint for one in self.by_journal.get(journal, ())]
+
+    def anchors(self, journal: str) -> dict[int, Anchor]:
+        """What they say of single entries, by `seq`."""
+        found: dict[int, Anchor] = {}
+        for sealed in self.by_journal.get(journal, ()):
+            one = sealed.checkpoint
+            who = f"checkpoint {one.number} in {self.sources[sealed.key]}"
+            if one.last_seq and one.last_seq not in found:
+                found[one.last_seq] = Anchor(one.last_hash, who, one.time)
+        return found
+
+
+def judged(sources: Iterable[Source], keys: Collection[PublicKey], now: datetime, quiet: Collection[str]) -> Statements:
+    """Puts the statements of all places together. With `keys`, only what one of them signed counts.
+
+    `quiet` are journals whose silence was announced.
+    """
+    result = Statements()
+    places: dict[tuple[str, int], dict[str, tuple[Sealed, Source]]] = {}
+    for source in sorted(sources, key=lambda source: not source.outside):
+        for statement in source.statements:
+            if isinstance(statement, ProofError):
+                result.findings.append(Finding("untrusted", "", 0, f"{source.name}: {statement}"))
+            elif why := _why_untrusted(statement, keys):
+                one = statement.checkpoint
+                about = f"checkpoint {one.number} in {source.name}, said to be of {one.time}: {why}"
+                result.findings.append(Finding("untrusted", one.journal, one.first_seq, about, one.last_seq))
+            else:
+                one = statement.checkpoint
+                places.setdefault((one.journal, one.number), {}).setdefault(statement.hash, (statement, source))
+    for (journal, _), found in sorted(places.items()):
+        (chosen, source), *others = found.values()
+        result.by_journal.setdefault(journal, []).append(chosen)
+        result.sources[chosen.key] = source.name
+        for other, elsewhere in others:
+            result.findings.append(_contradiction(chosen, source, other, elsewhere))
+    for journal, chain in result.by_journal.items():
+        result.findings += _chain_findings(chain)
+        if journal not in quiet:
+            result.findings += _silence(chain[-1].checkpoint, now)
+    return result
+
+
+def _why_untrusted(sealed: Sealed, keys: Collection[PublicKey]) -> str:
+    if not keys:
+        return ""
+    try:
+        opened(sealed.envelope, CHECKPOINT, keys)
+    except ProofError as error:
+        return "it is not signed" if not signed_by(sealed.envelope, CHECKPOINT) else str(error)
+    return ""
+
+
+def _contradiction(chosen: Sealed, source: Source, other: Sealed, elsewhere: Source) -> Finding:
+    one = chosen.checkpoint
+    if source is elsewhere or source.outside == elsewhere.outside:
+        about = (
+            f"there are two checkpoints {one.number}, in {source.name} and in {elsewhere.name}: the journal was "
+            "copied, or rolled back and written again"
+        )
+        return Finding("forked", one.journal, one.first_seq, about, one.last_seq, (), one.time)
+    about = f"checkpoint {one.number} in {elsewhere.name} is another than the one in {source.name}"
+    last = max(one.last_seq, other.checkpoint.last_seq)
+    return Finding("rebuilt", one.journal, one.first_seq, about, last, (), one.time)
+
+
+def _chain_findings(chain: Sequence[Sealed]) -> Iterable[Finding]:
+    """Whether each goes on from the one before."""
+    first = chain[0].checkpoint
+    if first.number > 1:
+        about = f"checkpoints 1 to {first.number - 1} are missing"
+        yield Finding("gap", first.journal, 0, about)
+    elif first.previous != ZERO_HASH:
+        yield Finding("rebuilt", first.journal, 0, "checkpoint 1 names one before it")
+    for before, after in pairwise(chain):
+        one, two = before.checkpoint, after.checkpoint
+        if two.number > one.number + 1:
+            about = f"checkpoints {one.number + 1} to {two.number - 1} are missing"
+            yield Finding("gap", one.journal, 0, about)
+        elif two.previous != before.hash or two.first_seq != one.last_seq + 1:
+            about = f"checkpoint {two.number} does not go on from checkpoint {one.number}"
+            yield Finding("rebuilt", one.journal, two.first_seq, about, two.last_seq, (), one.time)
+        elif _moment(one.time) - _moment(two.time) > _CLOCK:
+            about = f"checkpoint {two.number} is of {two.time}, and the one before it of {one.time}"
+            yield Finding("clock set back", one.journal, two.first_seq, about, two.last_seq)
+
+
+def _silence(last: Checkpoint, now: datetime) -> Iterable[Finding]:
+    """Whether the next one is overdue."""
+    if last.why in ("stop", "ended"):
+        return
+    due = _moment(last.time) + timedelta(seconds=last.interval)
+    if now > due + max(_LATE, timedelta(seconds=last.interval)):
+        about = (
+            f"its shipper on {last.host} has said nothing since {last.time}, and was not stopped: a checkpoint was due "
+            f"at {due:%Y-%m-%dT%H:%M:%SZ}. If that host is gone for good, say so by `whodid journal retire`"
+        )
+        yield Finding("silent", last.journal, 0, about)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.fromisoformat("1970-01-01T00:00:00Z")
+
+
+def letters_of(checkpoints: Iterable[Checkpoint]) -> Mapping[int, str]:
+    """Hashes of the entries that were dead letters when their checkpoint was closed, by `seq`."""
+    return {seq: hash_ for one in checkpoints for seq, hash_ in one.letters}

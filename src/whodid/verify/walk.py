@@ -1,0 +1,391 @@
+"""The walk: one slice of a journal, entry by entry: is each as it was recorded, and does it follow the one before?
+
+An entry vouches for those before it by the chain, and a checkpoint for the entry it names. So a chain that is whole up
+to a checkpoint that is trusted is as it was when that was closed.
+
+A slice is judged with the entries right before and behind it in view, so that slices may be walked apart.
+"""
+
+from __future__ import annotations
+
+from binascii import unhexlify
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from types import NoneType
+from typing import Any, NamedTuple, get_args
+
+import orjson
+
+from ..canonical import canonical
+from ..entry import ZERO_HASH, Partitioning, document_id, partition_name, why_unreadable
+from ..integrity import entry_hash
+from .verdict import Finding, Kind
+
+__all__ = ["Anchor", "Missing", "Run", "Slice", "Walked", "walk"]
+
+_BACK = timedelta(seconds=60)
+"""So far back time may go from one entry to the next: whoever waited for the lock had looked at the clock before."""
+_MOST_RUNS = 10_000
+
+
+class Anchor(NamedTuple):
+    """What a checkpoint says of one entry: its hash, and in words who says so; `time` is when it was closed."""
+
+    hash: str
+    who: str
+    time: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Entries `first` to `last` of a journal, and what is known of them.
+
+    `anchors` by `seq`, in it and right before it; `letters`: hashes of those that became dead letters; `erased`: ranges
+    in which values were removed on record; `held`: partitions that a hold keeps.
+    """
+
+    journal: str
+    first: int
+    last: int
+    anchors: Mapping[int, Anchor] = field(default_factory=dict)
+    letters: Mapping[int, str] = field(default_factory=dict)
+    erased: tuple[tuple[int, int], ...] = ()
+    held: frozenset[str] = frozenset()
+    prefix: str = ""
+    """The partitions'; empty where it does not matter which an entry is in."""
+
+
+class Missing(NamedTuple):
+    """Entries `first` to `last` are not stored. The partitions of those around them are empty where there is none."""
+
+    first: int
+    last: int
+    before: str
+    after: str
+
+
+class Run(NamedTuple):
+    """Entries in a row that are alike: `mark` is empty, `erased` or `held`."""
+
+    mark: str
+    first: int
+    last: int
+
+
+@dataclass(slots=True)
+class Walked:
+    """What was seen of a slice. `good` and `bad` are the numbers of the anchors that held and that didn't."""
+
+    journal: str
+    first: int
+    last: int
+    entries: int = 0
+    """Documents in it, copies and forks included."""
+    present: int = 0
+    """Numbers for which there is an entry."""
+    partition: str = ""
+    """Of the first entry in it."""
+    findings: list[Finding] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    good: list[int] = field(default_factory=list)
+    bad: list[int] = field(default_factory=list)
+
+
+class _Doc(NamedTuple):
+    """One document: `wrong` says why its content does not fit its hash."""
+
+    id: str
+    partition: str
+    hash: str
+    prev: str
+    wrong: str
+    unreadable: str
+    time: str
+    erased: bool
+    date: str
+
+
+@dataclass(slots=True)
+class _Group:
+    """The documents that have one number; `spoilt` once one was found to be altered, so that it is not told twice."""
+
+    seq: int
+    docs: list[_Doc]
+    spoilt: bool = False
+
+    @property
+    def hashes(self) -> set[str]:
+        return {doc.hash for doc in self.docs}
+
+
+def walk(job: Slice, hits: Iterable[Mapping[str, Any]]) -> Walked:
+    """Judges a slice; `hits` are those of `job.first` - 1 to `job.last` + 1, in order. They are taken apart."""
+    return _Walk(job).through(hits)
+
+
+class _Walk:
+    def __init__(self, job: Slice) -> None:
+        self._job = job
+        self._walked = Walked(job.journal, job.first, job.last)
+        self._before: _Group | None = None
+        """The group judged last."""
+        self._places: dict[tuple[str, str], bool] = {}
+        self._at = job.first - 1
+        """Up to where all is judged or known to be missing."""
+
+    def through(self, hits: Iterable[Mapping[str, Any]]) -> Walked:
+        job = self._job
+        pending: _Group | None = None
+        for group in self._groups(hits):
+            if pending is not None:
+                self._judge(pending, group)
+            pending = group
+        if pending is not None:
+            self._judge(pending, None)
+        if self._at < job.last:
+            self._miss(self._at + 1, job.last, "")
+        return self._walked
+
+    @staticmethod
+    def _groups(hits: Iterable[Mapping[str, Any]]) -> Iterator[_Group]:
+        group: _Group | None = None
+        for hit in hits:
+            seq, doc = hit["sort"][0], _examined(hit, hit["_source"])
+            if group is not None and group.seq == seq:
+                group.docs.append(doc)
+                continue
+            if group is not None:
+                yield group
+            group = _Group(seq, [doc])
+        if group is not None:
+            yield group
+
+    def _judge(self, group: _Group, after: _Group | None) -> None:
+        """Judges one number, `after` being the next there is."""
+        job, seq, before = self._job, group.seq, self._before
+        if seq < job.first:  # only in view
+            group.spoilt = self._content(group, told=False)
+            self._before, self._at = group, seq
+            return
+        if seq > job.last:
+            return
+        if seq > self._at + 1:
+            self._miss(self._at + 1, seq - 1, group.docs[0].partition)
+            before = None
+        previous = self._previous(seq, before)
+        first = group.docs[0]
+        self._walked.entries += len(group.docs)
+        self._walked.present += 1
+        self._walked.partition = self._walked.partition or first.partition
+        anchor = job.anchors.get(seq)
+        plain = (
+            len(group.docs) == 1
+            and not first.wrong
+            and not first.unreadable
+            and first.id == f"{job.journal}-{seq:012d}-{first.hash[:16]}"
+        )
+        if not plain:
+            group.spoilt = self._content(group, told=True)
+            self._choose(group, previous, after, anchor)
+        if previous is not None and not group.spoilt and not any(doc.prev in previous for doc in group.docs):
+            self._broken(group, before, after)
+        if anchor:
+            self._anchored(group, anchor)
+        self._in_its_partition(group)
+        self._clock(group, before)
+        self._mark(seq, first)
+        self._before, self._at = group, seq
+
+    def _previous(self, seq: int, before: _Group | None) -> set[str] | None:
+        """The hashes that `prev` may name; `None` where that isn't known."""
+        if seq == 1:
+            return {ZERO_HASH}
+        if before is not None and before.seq == seq - 1:
+            return before.hashes
+        letter = self._job.letters.get(seq - 1)
+        if letter:
+            return {letter}
+        anchor = self._job.anchors.get(seq - 1)
+        return {anchor.hash} if anchor else None
+
+    def _content(self, group: _Group, *, told: bool) -> bool:
+        """Whether a document of that number was altered; says so, and where it stands under another ID."""
+        seq, altered = group.seq, False
+        counts: dict[str, int] = {}
+        for doc in group.docs:
+            counts[doc.hash] = counts.get(doc.hash, 0) + 1
+            if doc.unreadable:
+                self._tell("unknown format", seq, doc, f"whether it was altered can't be told: {doc.unreadable}", told)
+            elif doc.wrong:
+                altered = True
+                self._tell("altered", seq, doc, doc.wrong, told)
+        for doc in group.docs:
+            right = document_id(self._job.journal, seq, doc.hash)
+            if doc.id == right or doc.wrong or doc.unreadable:
+                continue
+            if counts[doc.hash] > 1:
+                self._tell("inserted", seq, doc, "a copy of this entry is stored under another ID", told)
+            elif doc.id.rpartition("-")[0] == right.rpartition("-")[0]:
+                altered = True
+                about = f"the entry of this ID was replaced by another, whose hash is {doc.hash[:16]}…"
+                self._tell("altered", seq, doc, about, told)
+            else:
+                self._tell("reordered", seq, doc, "it is stored in the place of another entry", told)
+        if told:
+            for hash_, count in counts.items():
+                same = [doc for doc in group.docs if doc.hash == hash_]
+                if count > 1 and all(doc.id == same[0].id for doc in same):
+                    self._tell("inserted", seq, same[1], "a copy of this entry is stored in another partition", told)
+        return altered
+
+    def _choose(self, group: _Group, previous: set[str] | None, after: _Group | None, anchor: Anchor | None) -> None:
+        """Of several entries with one number, which is the one that was recorded; what the others are."""
+        hashes = group.hashes
+        if len(hashes) < 2:
+            return
+        chosen: set[str] = set()
+        if anchor:
+            chosen = hashes & {anchor.hash}
+        elif after is not None and after.seq == group.seq + 1:
+            chosen = hashes & {doc.prev for doc in after.docs}
+        if not chosen and previous is not None:
+            chosen = {doc.hash for doc in group.docs if doc.prev in previous}
+        chosen = chosen or hashes
+        if len(chosen) > 1:
+            about = "two entries have this place: the journal was copied, or rolled back and written again"
+            self._tell("forked", group.seq, group.docs[0], about)
+        for doc in group.docs:
+            if doc.hash in chosen or doc.wrong:
+                continue
+            if previous is not None and doc.prev in previous:
+                about = "another entry has this place: the journal was copied, or rolled back and written again"
+                self._tell("forked", group.seq, doc, about)
+            else:
+                self._tell("inserted", group.seq, doc, "another entry has this place, and no entry goes on from this")
+        group.docs = [doc for doc in group.docs if doc.hash in chosen]
+
+    def _broken(self, group: _Group, before: _Group | None, after: _Group | None) -> None:
+        """The entry does not follow the one before it: that one was altered if this one is vouched for, else this."""
+        seq, doc = group.seq, group.docs[0]
+        named = doc.prev[:16]
+        if before is None or before.seq != seq - 1:
+            about = "it is the first, but names an entry before it" if seq == 1 else f"it names {named}… before it"
+            self._tell("altered", seq, doc, about)
+        elif before.spoilt:
+            return
+        elif seq - 1 in self._job.anchors and self._job.anchors[seq - 1].hash in before.hashes:
+            self._tell("altered", seq, doc, f"it names {named}… before it, and a checkpoint vouches for another")
+            group.spoilt = True
+        elif self._vouched(group, after):
+            about = f"the entry behind it names {named}… before it, which this is not: its hash was made to fit"
+            self._tell("altered", before.seq, before.docs[0], about)
+        else:
+            self._tell("inserted", seq, doc, "it does not go on from the entry before it, and none goes on from it")
+            group.spoilt = True
+
+    def _vouched(self, group: _Group, after: _Group | None) -> bool:
+        """Whether the entry behind it, or a checkpoint, names this one."""
+        anchor = self._job.anchors.get(group.seq)
+        named = {doc.prev for doc in after.docs} if after is not None and after.seq == group.seq + 1 else set()
+        return bool(group.hashes & (named | ({anchor.hash} if anchor else set())))
+
+    def _anchored(self, group: _Group, anchor: Anchor) -> None:
+        if anchor.hash in group.hashes:
+            self._walked.good.append(group.seq)
+        elif not group.spoilt:
+            self._walked.bad.append(group.seq)
+
+    def _in_its_partition(self, group: _Group) -> None:
+        """An entry elsewhere would be deleted with what is there."""
+        doc = group.docs[0]
+        place = doc.date[:10], doc.partition
+        known = self._places.get(place)
+        if known is None:
+            known = self._places[place] = _belongs(self._job.prefix, doc)
+        if not known and not group.spoilt:
+            about = f"it is stored in {doc.partition}, which is not the partition of {doc.date}"
+            self._tell("reordered", group.seq, doc, about)
+
+    def _clock(self, group: _Group, before: _Group | None) -> None:
+        if before is None or before.seq != group.seq - 1:
+            return
+        earlier, later = before.docs[0].time, group.docs[0].time
+        if later >= earlier or group.spoilt or before.spoilt:
+            return
+        try:
+            back = datetime.fromisoformat(earlier) - datetime.fromisoformat(later)
+        except (ValueError, TypeError):
+            return
+        if back > _BACK:
+            about = f"it is dated {later}, and the one before it {earlier}: the clock of its host was set back"
+            self._tell("clock set back", group.seq, group.docs[0], about)
+
+    def _mark(self, seq: int, doc: _Doc) -> None:
+        mark = ""
+        if doc.erased:
+            mark = "erased"
+            if not doc.wrong and not any(first <= seq <= last for first, last in self._job.erased):
+                self._tell("altered", seq, doc, "values were removed from it, and no record says that they should be")
+        elif doc.partition in self._job.held:
+            mark = "held"
+        runs = self._walked.runs
+        if runs and runs[-1].last == seq - 1 and (runs[-1].mark == mark or len(runs) > _MOST_RUNS):
+            runs[-1] = Run(runs[-1].mark, runs[-1].first, seq)
+        else:
+            runs.append(Run(mark, seq, seq))
+
+    def _miss(self, first: int, last: int, after: str) -> None:
+        first = max(first, self._job.first)
+        if first <= last:
+            before = self._before.docs[0].partition if self._before else ""
+            self._walked.missing.append(Missing(first, last, before, after))
+
+    def _tell(self, kind: Kind, seq: int, doc: _Doc, about: str, told: bool = True) -> None:
+        if told:
+            self._walked.findings.append(Finding(kind, self._job.journal, seq, about, seq, (doc.id,)))
+
+
+def _belongs(prefix: str, doc: _Doc) -> bool:
+    """Whether an index is the partition of that date, of whatever length partitions had."""
+    lengths: tuple[Partitioning, ...] = get_args(Partitioning)
+    try:
+        return not prefix or doc.partition in {partition_name(prefix, length, doc.date) for length in lengths}
+    except ValueError:
+        return False
+
+
+def _examined(hit: Mapping[str, Any], entry: dict[str, Any]) -> _Doc:
+    """What one document is; its entry is taken apart."""
+    unreadable = why_unreadable(entry) or ""
+    stored, erased = str(entry.get("hash")), bool(entry.get("erased"))
+    prev, time, date = str(entry.get("prev")), str(entry.get("@timestamp")), str(entry.get("creation_date"))
+    wrong = ""
+    if not unreadable:
+        try:
+            actual = _hash(entry)
+            if actual != stored:
+                wrong = f"hash {stored[:16]}… was recorded, the content has {actual[:16]}…"
+        except (ValueError, TypeError, RecursionError) as error:
+            wrong = f"its content can't be hashed: {error}"
+    return _Doc(hit["_id"], hit["_index"], stored, prev, wrong, unreadable, time, erased, date)
+
+
+def _hash(entry: dict[str, Any]) -> str:
+    """`entry_hash`, at half its cost for an entry as writers make it; takes it apart."""
+    salts = entry.get("salts")
+    if "erased" in entry or type(salts) not in (dict, NoneType):
+        return entry_hash(entry)
+    hidden = {}
+    for name, salt in (salts or {}).items():
+        value = entry.get(name)
+        if type(value) is not str or type(salt) is not str:
+            return entry_hash(entry)
+        hidden[name] = f"sha256:{sha256(unhexlify(salt) + orjson.dumps(value)).hexdigest()}"
+    entry.pop("hash", None)
+    entry.pop("salts", None)
+    entry.update(hidden)
+    free = "details" in entry or "after" in entry or "before" in entry
+    return sha256(canonical(entry) if free else orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)).hexdigest()
