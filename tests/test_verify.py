@@ -144,13 +144,13 @@ def test_a_young_beginning_that_is_missing_is_no_expiry(
         assert findings(place) == [("gap", 1)]
 
 
-def test_an_entry_made_up_beside_a_real_one_that_follows_the_one_before_is_a_fork(place: Corner) -> None:
+def test_an_entry_made_up_beside_a_real_one_is_inserted_though_it_follows_the_one_before(place: Corner) -> None:
     hit = hits(place)[5]
     made_up = {**hit["_source"], "target": "made up"}
     made_up["hash"] = entry_hash(made_up)
     id_ = document_id(made_up["journal"], 5, made_up["hash"])
     place.client.index(index=hit["_index"], id=id_, body=made_up)
-    assert findings(place) == [("forked", 5)]
+    assert findings(place) == [("inserted", 5)]
 
 
 def test_a_copy_under_another_id_is_named(place: Corner) -> None:

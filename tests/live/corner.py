@@ -16,6 +16,7 @@ from opensearchpy import OpenSearch
 
 from whodid.journal import read_entries
 from whodid.opensearch.bulk import Document, Verdict, send_bulk
+from whodid.opensearch.checkpoints import checkpoint_index_name
 from whodid.opensearch.connection import connect
 from whodid.opensearch.ism import policy_name
 from whodid.opensearch.ledger import ledger_name
@@ -100,7 +101,8 @@ class Corner:
         """Deletes exactly what a test may have made."""
         for name in self.client.indices.get(index=index_pattern(self.settings), params={"expand_wildcards": "all"}):
             self.client.indices.delete(index=name)
-        self.client.indices.delete(index=ledger_name(self.settings), params={"ignore_unavailable": "true"})
+        for name in (ledger_name(self.settings), checkpoint_index_name(self.settings)):
+            self.client.indices.delete(index=name, params={"ignore_unavailable": "true"})
         if self.client.indices.exists_index_template(name=template_name(self.settings)):
             self.client.indices.delete_index_template(name=template_name(self.settings))
         path = f"/_plugins/_ism/policies/{policy_name(self.settings)}"

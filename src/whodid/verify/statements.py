@@ -41,6 +41,8 @@ class Statements:
 
     by_journal: dict[str, list[Sealed]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    forks: dict[str, list[Sealed]] = field(default_factory=dict)
+    """Others of the same place and standing, by journal: nobody knows which of them is right."""
     sources: dict[str, str] = field(default_factory=dict)
     """Which source each checkpoint is from, by its key."""
 
@@ -59,7 +61,11 @@ class Statements:
             one = sealed.checkpoint
             who = f"checkpoint {one.number} in {self.sources[sealed.key]}"
             if one.last_seq and one.last_seq not in found:
-                found[one.last_seq] = Anchor(one.last_hash, who, one.time)
+                found[one.last_seq] = Anchor(frozenset({one.last_hash}), who, one.time)
+        for sealed in self.forks.get(journal, ()):
+            one = sealed.checkpoint
+            known = found.get(one.last_seq, Anchor(frozenset(), f"checkpoint {one.number}", one.time))
+            found[one.last_seq] = known._replace(hashes=known.hashes | {one.last_hash})
         return found
 
 
@@ -86,6 +92,8 @@ def judged(sources: Iterable[Source], keys: Collection[PublicKey], now: datetime
         result.by_journal.setdefault(journal, []).append(chosen)
         result.sources[chosen.key] = source.name
         for other, elsewhere in others:
+            if source.outside == elsewhere.outside:
+                result.forks.setdefault(journal, []).append(other)
             result.findings.append(_contradiction(chosen, source, other, elsewhere))
     for journal, chain in result.by_journal.items():
         result.findings += _chain_findings(chain)
@@ -106,14 +114,14 @@ def _why_untrusted(sealed: Sealed, keys: Collection[PublicKey]) -> str:
 
 def _contradiction(chosen: Sealed, source: Source, other: Sealed, elsewhere: Source) -> Finding:
     one = chosen.checkpoint
-    if source is elsewhere or source.outside == elsewhere.outside:
+    last = max(one.last_seq, other.checkpoint.last_seq)
+    if source.outside == elsewhere.outside:
         about = (
             f"there are two checkpoints {one.number}, in {source.name} and in {elsewhere.name}: the journal was "
             "copied, or rolled back and written again"
         )
-        return Finding("forked", one.journal, one.first_seq, about, one.last_seq, (), one.time)
+        return Finding("forked", one.journal, one.first_seq, about, last, (), one.time)
     about = f"checkpoint {one.number} in {elsewhere.name} is another than the one in {source.name}"
-    last = max(one.last_seq, other.checkpoint.last_seq)
     return Finding("rebuilt", one.journal, one.first_seq, about, last, (), one.time)
 
 

@@ -172,7 +172,7 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
         if (
             before
             and one.seq
-            and (before.journal, before.kind, before.proven) == (one.journal, one.kind, one.proven)
+            and (before.journal, before.kind) == (one.journal, one.kind)
             and before.seq
             and one.seq <= max(before.seq, before.last) + 1
         ):
@@ -182,8 +182,8 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
                 before.seq,
                 before.about if _same_saying(before, one) else f"{before.about}; and more of that kind",
                 max(last, before.last),
-                (*before.entries, *one.entries)[:_EXAMPLES],
-                one.proven,
+                tuple(dict.fromkeys((*before.entries, *one.entries)))[:_EXAMPLES],
+                min(filter(None, (before.proven, one.proven)), default=""),
             )
         else:
             found.append(Finding(one.kind, one.journal, one.seq, one.about, last, one.entries[:_EXAMPLES], one.proven))

@@ -215,7 +215,7 @@ class _Case:
             begin = max((one for one in good if one < seq), default=0) + 1
             about = (
                 f"the chain is consistent, but entry {seq:,} has another hash than {anchor.who} names "
-                f"({anchor.hash[:16]}…)"
+                f"({', '.join(sorted(hash_[:16] for hash_ in anchor.hashes))}…)"
             )
             yield Finding("rebuilt", plan.journal, begin, about, seq, (), anchor.time)
 

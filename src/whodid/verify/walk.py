@@ -31,9 +31,12 @@ _MOST_RUNS = 10_000
 
 
 class Anchor(NamedTuple):
-    """What a checkpoint says of one entry: its hash, and in words who says so; `time` is when it was closed."""
+    """What a checkpoint says of one entry: its hash, and in words who says so; `time` is when it was closed.
 
-    hash: str
+    Several hashes where there are several checkpoints of one place, none of which is known to be the right one.
+    """
+
+    hashes: frozenset[str]
     who: str
     time: str
 
@@ -133,6 +136,8 @@ class _Walk:
         self._before: _Group | None = None
         """The group judged last."""
         self._places: dict[tuple[str, str], bool] = {}
+        self._branch: set[str] = set()
+        """Hashes of entries from which two ways may go on."""
         self._at = job.first - 1
         """Up to where all is judged or known to be missing."""
 
@@ -209,7 +214,7 @@ class _Walk:
         if letter:
             return {letter}
         anchor = self._job.anchors.get(seq - 1)
-        return {anchor.hash} if anchor else None
+        return set(anchor.hashes) if anchor else None
 
     def _content(self, group: _Group, *, told: bool) -> bool:
         """Whether a document of that number was altered; says so, and where it stands under another ID."""
@@ -246,11 +251,8 @@ class _Walk:
         hashes = group.hashes
         if len(hashes) < 2:
             return
-        chosen: set[str] = set()
-        if anchor:
-            chosen = hashes & {anchor.hash}
-        elif after is not None and after.seq == group.seq + 1:
-            chosen = hashes & {doc.prev for doc in after.docs}
+        named = {doc.prev for doc in after.docs} if after is not None and after.seq == group.seq + 1 else set()
+        chosen = hashes & (named | (anchor.hashes if anchor else set()))
         if not chosen and previous is not None:
             chosen = {doc.hash for doc in group.docs if doc.prev in previous}
         chosen = chosen or hashes
@@ -260,11 +262,14 @@ class _Walk:
         for doc in group.docs:
             if doc.hash in chosen or doc.wrong:
                 continue
-            if previous is not None and doc.prev in previous:
+            if doc.hash in named or doc.prev in self._branch:
                 about = "another entry has this place: the journal was copied, or rolled back and written again"
                 self._tell("forked", group.seq, doc, about)
+                self._branch.add(doc.hash)
             else:
                 self._tell("inserted", group.seq, doc, "another entry has this place, and no entry goes on from this")
+        if len(chosen) > 1:
+            self._branch |= chosen
         group.docs = [doc for doc in group.docs if doc.hash in chosen]
 
     def _broken(self, group: _Group, before: _Group | None, after: _Group | None) -> None:
@@ -276,7 +281,7 @@ class _Walk:
             self._tell("altered", seq, doc, about)
         elif before.spoilt:
             return
-        elif seq - 1 in self._job.anchors and self._job.anchors[seq - 1].hash in before.hashes:
+        elif seq - 1 in self._job.anchors and self._job.anchors[seq - 1].hashes & before.hashes:
             self._tell("altered", seq, doc, f"it names {named}… before it, and a checkpoint vouches for another")
             group.spoilt = True
         elif self._vouched(group, after):
@@ -290,10 +295,10 @@ class _Walk:
         """Whether the entry behind it, or a checkpoint, names this one."""
         anchor = self._job.anchors.get(group.seq)
         named = {doc.prev for doc in after.docs} if after is not None and after.seq == group.seq + 1 else set()
-        return bool(group.hashes & (named | ({anchor.hash} if anchor else set())))
+        return bool(group.hashes & (named | (anchor.hashes if anchor else set())))
 
     def _anchored(self, group: _Group, anchor: Anchor) -> None:
-        if anchor.hash in group.hashes:
+        if anchor.hashes & group.hashes:
             self._walked.good.append(group.seq)
         elif not group.spoilt:
             self._walked.bad.append(group.seq)

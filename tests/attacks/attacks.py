@@ -1,0 +1,297 @@
+"""The attacks: what somebody does to the log, and by what it is found: the table of docs/integrity.md.
+
+Each names what verification must say, and of which entries, with the chain only, with checkpoints of one's own, and
+with an outside witness. `tests/attacks/test_attacks.py` tries each of them on a real OpenSearch.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from whodid.entry import ZERO_HASH, Stamp
+from whodid.integrity import commitment
+from whodid.journal.directory import segments
+from whodid.opensearch.checkpoints import CheckpointIndex
+from whodid.opensearch.destruction import Destruction, take_account, write_destruction
+from whodid.proof.checkpoint import Sealed
+from whodid.proof.keys import new_key, signer_of
+from whodid.settings import Settings
+
+from .scene import Scene
+
+__all__ = ["ATTACKS", "Attack", "Found"]
+
+Found = tuple[str, int, int]
+"""The kind of a finding, and the first and last entry that it is about."""
+
+
+Do = Callable[[Scene], None]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """`does` in words; `who` could do it; the findings by what there is to verify by; empty: not found."""
+
+    name: str
+    who: str
+    do: Do
+    chain: tuple[Found, ...]
+    own: tuple[Found, ...]
+    outside: tuple[Found, ...]
+    note: str = ""
+
+
+CLUSTER = "administrator of the cluster"
+HOST = "administrator of the host"
+BOTH = "administrator of both"
+WRITER = "whoever stole the shipper's password"
+
+
+def change_one_field(scene: Scene) -> None:
+    hit = scene.hits()[15]
+    scene.put(hit, {**hit["_source"], "target": hit["_source"]["target"] + "x"})
+
+
+def delete_a_partition(scene: Scene) -> None:
+    scene.corner.client.indices.delete(index=scene.hits()[15]["_index"])
+
+
+def insert(scene: Scene) -> None:
+    scene.store(scene.made_up(15, target="made up"), scene.hits()[15]["_index"])
+
+
+def append(scene: Scene) -> None:
+    last = scene.hits()[30]
+    made_up = scene.made_up(30, seq=31, prev=last["_source"]["hash"], target="made up")
+    scene.store(made_up, last["_index"])
+    scene.record(3, 0)
+    scene.seal()
+
+
+def swap(scene: Scene) -> None:
+    one, two = scene.hits()[22], scene.hits()[27]
+    scene.put(one, two["_source"])
+    scene.put(two, one["_source"])
+
+
+def replay(scene: Scene) -> None:
+    old, place = scene.hits()[5], scene.hits()[25]
+    scene.put(place, old["_source"])
+
+
+def rebuild(scene: Scene) -> None:
+    scene.rebuild(15)
+
+
+def rebuild_and_forget(scene: Scene) -> None:
+    scene.rebuild(15)
+    scene.forget_checkpoints(2, host=False)
+
+
+def rebuild_and_forget_everywhere(scene: Scene) -> None:
+    scene.rebuild(15)
+    scene.forget_checkpoints(2, host=True)
+
+
+def roll_back(scene: Scene) -> None:
+    scene.delete(*range(21, 31))
+    scene.forget_checkpoints(3, host=True)
+
+
+def truncate(scene: Scene) -> None:
+    scene.delete(*range(21, 31))
+
+
+def truncate_and_forget(scene: Scene) -> None:
+    truncate(scene)
+    scene.forget_checkpoints(3, host=False)
+
+
+def forge_destruction(scene: Scene) -> None:
+    partition = scene.hits()[15]["_index"]
+    account = take_account(scene.corner.client, partition)
+    rule = {"retention_days": 365}
+    record = Destruction(partition, "AbCdEfGhIjKlMnOpQrStUv", "deleted", Stamp.now().creation_date, rule, account)
+    write_destruction(scene.corner.client, scene.settings, record)
+    scene.corner.client.indices.delete(index=partition)
+
+
+def sign_with_an_own_key(scene: Scene) -> None:
+    """Rebuilds the chain, and closes the checkpoints over it anew, in the cluster and on the host."""
+    scene.rebuild(15)
+    with tempfile.TemporaryDirectory() as folder:
+        new_key(Path(folder) / "own.pem")
+        signer = signer_of(Settings(signing_key_file=f"{folder}/own.pem"))
+    kept = [sealed for sealed in scene.witness if sealed.checkpoint.number <= 2]
+    hits, previous = scene.hits(), kept[-1].hash
+    for sealed in scene.witness[2:]:
+        one = sealed.checkpoint
+        content = {name: getattr(one, name) for name in type(one).__slots__}
+        content |= {"last_hash": hits[one.last_seq]["_source"]["hash"], "previous": previous, "root": ZERO_HASH}
+        forged = type(one)(**content).sealed(signer)
+        previous = forged.hash
+        kept.append(forged)
+    scene.forget_checkpoints(2, host=True)
+    _replace_checkpoints(scene, kept)
+
+
+def _replace_checkpoints(scene: Scene, kept: list[Sealed]) -> None:
+    index = CheckpointIndex(scene.corner.client, scene.settings)
+    for sealed in kept:
+        index.keep(sealed)
+    scene.directory.checkpoints.write_bytes(b"".join(sealed.line() + b"\n" for sealed in kept))
+
+
+def clone(scene: Scene) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        copy = scene.clone(Path(folder) / "copy")
+        copy.record(3, 0)
+        copy.seal()
+        scene.record(5, 0)
+        scene.seal()
+
+
+def edit_the_journal(scene: Scene) -> None:
+    """One byte of an entry that was not sent yet."""
+    scene.record(3, 0)
+    segment = segments(scene.directory.journal(scene.journal))[-1]
+    lines = segment.read_bytes().splitlines(keepends=True)
+    lines[-2] = lines[-2].replace(b'"principal":"42"', b'"principal":"43"')
+    with segment.open("r+b") as file:
+        file.write(b"".join(lines))
+    scene.seal()
+
+
+def set_the_clock_back(scene: Scene) -> None:
+    scene.record(2, 2)
+    scene.seal()
+
+
+def overwrite(scene: Scene) -> None:
+    """Under an `_id` that it knows, which OpenSearch lets who may write do; with a hash that fits."""
+    hit = scene.hits()[15]
+    scene.put(hit, scene.made_up(15, target="another"))
+
+
+def forge_a_journal(scene: Scene) -> None:
+    place = scene.hits()[30]
+    prev = ZERO_HASH
+    for seq in (1, 2, 3):
+        entry = scene.made_up(30, journal="00ff00ff00ff00ff", seq=seq, prev=prev, **_later())
+        scene.store(entry, place["_index"])
+        prev = entry["hash"]
+
+
+def _later() -> dict[str, str]:
+    """A time that is two hours after the checkpoints."""
+    stamp = Stamp.from_ns(time.time_ns() + 2 * 3600 * 10**9)
+    return {"creation_date": stamp.creation_date, "@timestamp": stamp.timestamp}
+
+
+def take_a_name_out(scene: Scene) -> None:
+    hit = scene.hits()[15]
+    entry = dict(hit["_source"])
+    salts = dict(entry.pop("salts"))
+    address = entry.pop("client_ip")
+    entry["erased"] = {"client_ip": commitment(bytes.fromhex(salts.pop("client_ip")), address)}
+    scene.put(hit, entry | ({"salts": salts} if salts else {}))
+
+
+def move(scene: Scene) -> None:
+    """Into an older partition, which retention deletes sooner."""
+    hits = scene.hits()
+    scene.delete(25)
+    scene.store(hits[25]["_source"], hits[5]["_index"])
+
+
+def _everywhere(name: str, who: str, do: Do, *found: Found, note: str = "") -> Attack:
+    return Attack(name, who, do, found, found, found, note)
+
+
+def _sealed(name: str, who: str, do: Do, *found: Found, note: str = "") -> Attack:
+    """Found by checkpoints, and not without."""
+    return Attack(name, who, do, (), found, found, note)
+
+
+_ELSEWHERE = "found on the journal's own host, or by a witness: elsewhere the checkpoints are gone as well"
+
+ATTACKS = (
+    _everywhere("change one byte of one field", CLUSTER, change_one_field, ("altered", 15, 15)),
+    _everywhere("overwrite an entry under its known ID", WRITER, overwrite, ("altered", 15, 15)),
+    _everywhere("take a personal value out, without a record", CLUSTER, take_a_name_out, ("altered", 15, 15)),
+    _everywhere("delete one entry", CLUSTER, lambda scene: scene.delete(15), ("gap", 15, 15)),
+    _everywhere("delete the first entry", CLUSTER, lambda scene: scene.delete(1), ("gap", 1, 1)),
+    _everywhere("delete a range of entries", CLUSTER, lambda scene: scene.delete(*range(12, 18)), ("gap", 12, 17)),
+    _everywhere("delete a partition before its time", CLUSTER, delete_a_partition, ("gap", 11, 20)),
+    _everywhere(
+        "delete a partition and forge a record of its destruction", CLUSTER, forge_destruction, ("gap", 11, 20)
+    ),
+    _sealed("delete the last entry", CLUSTER, lambda scene: scene.delete(30), ("gap", 30, 30)),
+    _sealed("delete the newest hour", CLUSTER, truncate, ("gap", 21, 30)),
+    _sealed(
+        "delete the newest hour, and its checkpoint in the cluster",
+        CLUSTER,
+        truncate_and_forget,
+        ("gap", 21, 30),
+        note=_ELSEWHERE,
+    ),
+    _everywhere("insert an entry beside another", CLUSTER, insert, ("inserted", 15, 15)),
+    _everywhere(
+        "append an entry that fits",
+        CLUSTER,
+        append,
+        ("inserted", 31, 31),
+        note="found once the journal goes on; until then it is `not yet sealed`",
+    ),
+    _everywhere("swap two entries", CLUSTER, swap, ("reordered", 22, 22), ("reordered", 27, 27)),
+    _everywhere("put an old entry in the place of another", CLUSTER, replay, ("inserted", 5, 5), ("gap", 25, 25)),
+    _everywhere("move an entry into an older partition", CLUSTER, move, ("reordered", 25, 25)),
+    _sealed("rebuild the chain from an entry on, with hashes that fit", CLUSTER, rebuild, ("rebuilt", 11, 30)),
+    _sealed(
+        "rebuild the chain, and delete its checkpoints in the cluster",
+        CLUSTER,
+        rebuild_and_forget,
+        ("rebuilt", 11, 30),
+        note=_ELSEWHERE,
+    ),
+    Attack(
+        "rebuild the chain, and delete all checkpoints of it",
+        BOTH,
+        rebuild_and_forget_everywhere,
+        (),
+        (),
+        (("rebuilt", 11, 30),),
+        "without a witness the entries are `not yet sealed`, for as long as no checkpoint is closed",
+    ),
+    Attack("roll cluster and host back to an earlier state", BOTH, roll_back, (), (), (("gap", 21, 30),)),
+    Attack(
+        "rebuild the chain, and sign checkpoints over it with another key",
+        BOTH,
+        sign_with_an_own_key,
+        (),
+        (("untrusted", 11, 30),),
+        (("untrusted", 11, 30), ("rebuilt", 11, 30)),
+    ),
+    Attack(
+        "clone a journal, and let both go on",
+        HOST,
+        clone,
+        (("forked", 31, 33),),
+        (("forked", 31, 35),),
+        (("forked", 31, 35),),
+    ),
+    Attack(
+        "change an entry in the journal before it is sent",
+        HOST,
+        edit_the_journal,
+        (("gap", 32, 32),),
+        (("altered", 32, 32),),
+        (("altered", 32, 32),),
+    ),
+    _everywhere("set the clock back", HOST, set_the_clock_back, ("clock set back", 31, 31)),
+    _sealed("make up a journal", CLUSTER, forge_a_journal, ("unknown journal", 1, 3)),
+)

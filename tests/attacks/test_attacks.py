@@ -1,0 +1,59 @@
+"""Each attack is found, by its name and at its place, by what docs/integrity.md says that it is found by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from whodid.proof.keys import signer_of
+
+from .attacks import ATTACKS, Attack
+from .scene import NOW, Evidence, Scene, scene
+
+pytestmark = pytest.mark.live
+
+LEVELS: tuple[Evidence, ...] = ("chain", "own", "outside")
+
+
+@pytest.fixture
+def ready(opensearch_url: str, tmp_path: Path) -> Iterator[Scene]:
+    with scene(opensearch_url, tmp_path) as made:
+        yield made
+
+
+def found(ready: Scene, level: Evidence) -> set[tuple[str, int, int]]:
+    return {(one.kind, one.seq, one.last) for one in ready.verify(level).findings}
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name.replace(" ", "-"))
+def test_it_is_found(attack: Attack, ready: Scene) -> None:
+    attack.do(ready)
+    shown = {level: found(ready, level) for level in LEVELS}
+    assert shown == {"chain": set(attack.chain), "own": set(attack.own), "outside": set(attack.outside)}
+
+
+def test_nothing_is_found_where_nothing_was_done(ready: Scene) -> None:
+    for level in LEVELS:
+        verification = ready.verify(level)
+        assert verification.findings == []
+        [verdict] = verification.journals
+        assert {one.verdict for one in verdict.stretches} == {"not yet sealed" if level == "chain" else "intact"}
+        assert verdict.completeness.complete
+
+
+def test_a_shipper_that_was_silenced_is_found(ready: Scene) -> None:
+    """After a stop nobody waits for the next checkpoint; after anything else it is overdue."""
+    assert ready.verify("own", now=NOW + timedelta(days=30)).findings == []
+    last = ready.witness[-1]
+    hourly = replace(
+        last.checkpoint, number=last.checkpoint.number + 1, why="time", previous=last.hash, first_seq=31, entries=0
+    )
+    ready.witness.append(hourly.sealed(signer_of(ready.settings)))
+    [finding] = ready.verify("outside", now=NOW + timedelta(hours=5)).findings
+    assert finding.kind == "silent"
+    assert "web-1 has said nothing since" in finding.about
+    assert ready.verify("outside", now=NOW + timedelta(minutes=100)).findings == []
