@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
+from tests.attacks.attacks import table as attacks
 from tests.live.rights import table
 
 from whodid.catalog import Catalog
@@ -46,6 +47,7 @@ def generated() -> dict[str, str]:
         "docs/export.md": _filled(
             "export.md", "src/whodid/export/ocsf.py and ecs.py", standards(), _filled("export.md", FORMS_OF, forms())
         ),
+        "docs/integrity.md": _filled("integrity.md", "tests/attacks/attacks.py", attacks()),
         "docs/language.md": _filled("language.md", "src/whodid/query/grammar.py", language()),
         "docs/security.md": _filled("security.md", "tests/live/rights.py", table()),
     }

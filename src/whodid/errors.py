@@ -18,6 +18,7 @@ WhodidError
 ├── QueryError               a search that can't be asked as it was written
 ├── ExportError              an export's file can't be written, gone on with, or trusted
 ├── ProofError               something can't be signed, or is not signed by whom it should be
+├── WitnessError             a witness can't keep something, or keeps something else
 └── DevServerError           the development OpenSearch could not be made, started or stopped
 """
 
@@ -43,6 +44,7 @@ __all__ = [
     "SettingsError",
     "ShippingError",
     "WhodidError",
+    "WitnessError",
 ]
 
 
@@ -116,6 +118,10 @@ class ExportError(WhodidError):
 
 class ProofError(WhodidError):
     """Something can't be signed, or is not signed by whom it should be."""
+
+
+class WitnessError(WhodidError):
+    """A witness can't keep something, can't be read, or keeps something else."""
 
 
 class DevServerError(WhodidError):

@@ -77,6 +77,7 @@ class Settings:
     signing_key_file: str = ""
     signing_command: str = ""
     signing_public_key: str = ""
+    witnesses: tuple[str, ...] = ()
 
     index_prefix: str = "whodid-audit"
     partition: Partitioning = "month"

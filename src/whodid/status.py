@@ -13,6 +13,7 @@ from .journal.counter import not_recorded
 from .journal.damage import count_damaged
 from .journal.directory import read_lines, segment_size, segments
 from .journal.segment import Broken, last_link
+from .witness.deliveries import Deliveries
 
 __all__ = ["DirectoryStatus", "JournalStatus", "directory_status", "last_seq"]
 
@@ -42,6 +43,8 @@ class DirectoryStatus:
     not_recorded: int
     alarms: tuple[dict[str, Any], ...]
     too_open: tuple[str, ...] = ()
+    witnesses: tuple[str, ...] = ()
+    """Which of them can't be told of checkpoints, in words."""
 
     @property
     def backlog(self) -> int:
@@ -57,7 +60,7 @@ class DirectoryStatus:
         }
         alarms = tuple(f"{alarm['time']} {alarm['alarm']}: {alarm['about']}" for alarm in self.alarms)
         open_to = (f"others than their owner may get at {path}; run `chmod go= {path}`" for path in self.too_open)
-        return (*(f"{count} {what}" for what, count in counts.items() if count), *open_to, *alarms)
+        return (*(f"{count} {what}" for what, count in counts.items() if count), *open_to, *self.witnesses, *alarms)
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "backlog": self.backlog, "problems": list(self.problems)}
@@ -75,6 +78,7 @@ def directory_status(journal_dir: str) -> DirectoryStatus:
         not_recorded=not_recorded(directory.path),
         alarms=tuple(directory.alarms()),
         too_open=tuple(map(str, directory.too_open())) if directory.path.is_dir() else (),
+        witnesses=tuple(Deliveries(directory.path).problems()),
     )
 
 

@@ -5,11 +5,13 @@ Verification itself knows nothing of journal directories and witnesses; this is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
 
 from .client import AuditClient
 from .dead_letters import each_dead_letter
-from .errors import NotAuthorized, ProofError, SettingsError
+from .errors import NotAuthorized, ProofError, SettingsError, WitnessError
 from .journal import Acknowledged, JournalDirectory
 from .journal.file import read_lines
 from .opensearch.checkpoints import CheckpointIndex
@@ -18,6 +20,8 @@ from .proof.keys import PublicKey, read_public_key, signer_of
 from .settings import Settings
 from .status import last_seq
 from .verify import LocalJournal, Source
+from .witness import Witness, witnesses_of
+from .witness.directory import DirectoryWitness
 
 __all__ = ["local_journals", "sources", "trusted_keys"]
 
@@ -44,8 +48,28 @@ def sources(client: AuditClient, against: Sequence[str]) -> list[Source]:
         found = []
     directory = JournalDirectory(client.settings.journal_dir)
     if directory.checkpoints.exists():
-        found.append(Source(str(directory.checkpoints), list(_statements(read_lines(directory.checkpoints)))))
+        found.append(Source("this host", list(_statements(read_lines(directory.checkpoints)))))
+    found += [_of_witness(witness) for witness in witnesses_of(client.settings)]
+    found += [_of_path(path) for path in against]
     return found
+
+
+def _of_witness(witness: Witness) -> Source:
+    return Source(witness.name, list(_statements(data for _, data in witness.each())), outside=True)
+
+
+def _of_path(path: str) -> Source:
+    """A directory as a witness keeps it, or that holds copies of `checkpoints.ndjson`; or one such copy."""
+    place = Path(path)
+    if not place.is_dir():
+        if not place.exists():
+            raise WitnessError(
+                f"{path} is not there; --against takes what a witness kept, or a copy of checkpoints.ndjson"
+            )
+        return Source(path, list(_statements(read_lines(place))), outside=True)
+    lines = (line for file in sorted(place.rglob("*.ndjson")) for line in read_lines(file))
+    kept = (data for _, data in DirectoryWitness(place).each())
+    return Source(path, list(_statements(chain(kept, lines))), outside=True)
 
 
 def local_journals(settings: Settings) -> list[LocalJournal]:
@@ -67,7 +91,7 @@ def local_journals(settings: Settings) -> list[LocalJournal]:
     ]
 
 
-def _statements(lines: Iterator[bytes]) -> Iterator[Sealed | ProofError]:
+def _statements(lines: Iterable[bytes]) -> Iterator[Sealed | ProofError]:
     for line in lines:
         try:
             yield Sealed.read(line)

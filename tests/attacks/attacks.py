@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from whodid.settings import Settings
 
 from .scene import Scene
 
-__all__ = ["ATTACKS", "Attack", "Found"]
+__all__ = ["ATTACKS", "Attack", "Found", "table"]
 
 Found = tuple[str, int, int]
 """The kind of a finding, and the first and last entry that it is about."""
@@ -295,3 +295,21 @@ ATTACKS = (
     _everywhere("set the clock back", HOST, set_the_clock_back, ("clock set back", 31, 31)),
     _sealed("make up a journal", CLUSTER, forge_a_journal, ("unknown journal", 1, 3)),
 )
+
+
+def table() -> Iterator[str]:
+    """What docs/integrity.md shows."""
+    yield "| what is done | by whom | found by the chain only | with own checkpoints | with a witness |"
+    yield "| --- | --- | --- | --- | --- |"
+    notes = list(dict.fromkeys(attack.note for attack in ATTACKS if attack.note))
+    for attack in ATTACKS:
+        mark = f" ({notes.index(attack.note) + 1})" if attack.note else ""
+        words = (_words(found) for found in (attack.chain, attack.own, attack.outside))
+        yield f"| {attack.name}{mark} | {attack.who} | {' | '.join(words)} |"
+    yield ""
+    for number, note in enumerate(notes, 1):
+        yield f"({number}) {note[0].upper()}{note[1:]}.{'' if number == len(notes) else '  '}"
+
+
+def _words(found: tuple[Found, ...]) -> str:
+    return ", ".join(dict.fromkeys(kind for kind, _, _ in found)) or "no"

@@ -29,6 +29,7 @@ from whodid.proof.keys import PublicKey, new_key
 from whodid.proof.merkle import Tree
 from whodid.settings import Settings
 from whodid.shipper import Shipper
+from whodid.shipper.courier import Courier, Destination
 from whodid.shipper.sealing import Sealing, kept_checkpoints
 
 from .test_loop import REFUSED, STORED, Cluster, damage, numbered, record, target
@@ -300,16 +301,17 @@ def test_a_full_disk_leaves_it_open(settings: Settings, monkeypatch: pytest.Monk
 def test_the_running_shipper_closes_them_by_itself(settings: Settings) -> None:
     record(settings, "a")
     stop = threading.Event()
-    closed: list[Sealed] = []
-    shipper = Shipper(replace(settings, checkpoint_interval=0.5), Cluster().send, stop=stop, on_closed=closed.append)
+    brought: list[Sealed] = []
+    courier = Courier(JournalDirectory(settings.journal_dir, create=True), [Destination("w", brought.append)], print)
+    shipper = Shipper(replace(settings, checkpoint_interval=0.5), Cluster().send, stop=stop, courier=courier)
     thread = threading.Thread(target=shipper.run)
     thread.start()
     try:
-        eventually(lambda: len(closed) >= 2)
+        eventually(lambda: len(brought) >= 2)
     finally:
         stop.set()
         thread.join(10)
-    assert [one.checkpoint for one in closed] == kept(settings, begun=True)
+    assert [one.checkpoint for one in brought] == kept(settings, begun=True)
     assert kept(settings)[-1].why == "stop"
 
 

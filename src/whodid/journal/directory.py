@@ -11,6 +11,7 @@
       dead-letters.ndjson               entries OpenSearch refused for good
       dead-letters.lock                 held while letters are added or taken out
       checkpoints.ndjson                what the log says of itself, signed: how far each journal had come when
+      witnessed.json                    how far each witness was told of them
       not-recorded                      how many calls could not be recorded, under on_failure = "warn"
       <journal ID>/
         journal.json                    the marker: ID, format, and which file it is

@@ -30,9 +30,9 @@ from ..journal import Acknowledged, Damaged, JournalDirectory, JournalReader, Li
 from ..journal.damage import keep_damaged
 from ..journal.lock import FileLock
 from ..opensearch.bulk import Document
-from ..proof.checkpoint import Sealed
 from ..proof.keys import signer_of
 from ..settings import Settings
+from .courier import Courier
 from .dates import Dates
 from .delivery import Delivery, Send
 from .flow import Flow
@@ -77,8 +77,8 @@ class Shipper:
     """Ships one journal directory. `send` and `dates` are how it meets the cluster; `stop` ends it.
 
     `observe` is told of each step. `chores` are done between batches. `farewell` is called when all was shipped after a
-    stop, and says whether it recorded an entry that should be shipped as well. `on_closed` gets each checkpoint, `tell`
-    why one could not be closed. Raises `SettingsError` where the key that signs them can't be used.
+    stop, and says whether it recorded an entry that should be shipped as well. `courier` brings the checkpoints away,
+    `tell` gets why one can't be closed. Raises `SettingsError` where the key that signs them can't be used.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Shipper:
         observe: Observe = lambda observation: None,
         chores: Callable[[], None] = lambda: None,
         farewell: Callable[[], bool] = lambda: False,
-        on_closed: Callable[[Sealed], None] = lambda closed: None,
+        courier: Courier | None = None,
         tell: Callable[[str], None] = lambda text: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -103,6 +103,7 @@ class Shipper:
         self._observer = observe
         self._chores = chores
         self._farewell = farewell
+        self._courier = courier
         self._monotonic = monotonic
         self._reporting = threading.Lock()
         self._flow = Flow(settings.bulk_bytes, settings.ship_rate, monotonic=monotonic)
@@ -115,7 +116,12 @@ class Shipper:
         self._readers: dict[str, JournalReader] = {}
         self._partitionings: dict[str, Partitioning] = {}
         self._sealing = Sealing(
-            self.directory, settings, signer_of(settings), on_closed=on_closed, tell=tell, monotonic=monotonic
+            self.directory,
+            settings,
+            signer_of(settings),
+            on_closed=courier.wake if courier else lambda closed: None,
+            tell=tell,
+            monotonic=monotonic,
         )
         self._drain_timeout = 0.0
         self._drained_by: float | None = None
@@ -164,6 +170,8 @@ class Shipper:
 
     def _begin(self, drain_timeout: float, patience: float = float("inf")) -> None:
         self._flow.begin(patience)
+        if self._courier:
+            self._courier.start()
         self._drain_timeout, self._drained_by = drain_timeout, None
 
     def _end(self, lock: FileLock) -> None:
@@ -171,6 +179,8 @@ class Shipper:
         self._flow.end()
         self._senders.close()
         self._forget()
+        if self._courier:
+            self._courier.finish(_LAST_WORD)
         lock.close()
 
     def _forget(self) -> None:

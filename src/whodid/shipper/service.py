@@ -14,12 +14,16 @@ from ..errors import (
     SettingsError,
     WhodidError,
 )
+from ..journal import JournalDirectory
 from ..opensearch.bulk import Document, Verdict, send_bulk
+from ..opensearch.checkpoints import CheckpointIndex
 from ..opensearch.clock import ClusterClock
 from ..opensearch.connection import connect, translated
 from ..opensearch.template import template_name
 from ..settings import Settings, retention_days
+from ..witness import Witness, witnesses_of
 from .closing import close_journal
+from .courier import Courier, Destination
 from .dates import Dates
 from .enforcer import Enforcer
 from .loop import Shipper
@@ -98,6 +102,14 @@ def connected_shipper(
     """
     cluster = Cluster(settings)
     enforcer = Enforcer(lambda: cluster.client, settings, tell or _warn)
+    courier = Courier(
+        JournalDirectory(settings.journal_dir, create=True),
+        [
+            Destination("the cluster", lambda sealed: CheckpointIndex(cluster.client, settings).keep(sealed)),
+            *(_destination(witness) for witness in witnesses_of(settings)),
+        ],
+        tell or _warn,
+    )
     return Shipper(
         settings,
         cluster.send,
@@ -106,7 +118,13 @@ def connected_shipper(
         observe=observe,
         chores=enforcer,
         farewell=(lambda: close_journal(settings)) if closing else lambda: False,
+        courier=courier,
+        tell=tell or _warn,
     )
+
+
+def _destination(witness: Witness) -> Destination:
+    return Destination(witness.name, lambda sealed: witness.put(f"{sealed.key}.dsse.json", sealed.line()))
 
 
 def _warn(message: str) -> None:
