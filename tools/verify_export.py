@@ -5,13 +5,12 @@
 The file is NDJSON, as it is or compressed (.gz), with its manifest beside it. Needs Python, the `rfc8785` library and,
 for a signature, `cryptography`. Prints what does not hold, and exits with 1 if there is anything.
 
-What it can't know: whether the log has entries that the export leaves out. Where two entries follow each other in a
-journal, it checks that nothing came between them.
+What it can't know: whether the log has entries that the export leaves out; verify_log.py looks for them. Where two
+entries follow each other in a journal, it checks that nothing came between them.
 """
 
 from __future__ import annotations
 
-import base64
 import gzip
 import hashlib
 import json
@@ -21,26 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import rfc8785
+from verify_proof import entry_hash, opened, read_key, root
 
 KIND = "application/vnd.whodid.export+json"
-
-
-def entry_hash(entry: dict[str, Any]) -> str:
-    body = {name: value for name, value in entry.items() if name not in ("hash", "salts", "erased")}
-    for name, salt in entry.get("salts", {}).items():
-        digest = hashlib.sha256(bytes.fromhex(salt) + rfc8785.dumps(body[name])).hexdigest()
-        body[name] = f"sha256:{digest}"
-    body.update(entry.get("erased", {}))
-    return hashlib.sha256(rfc8785.dumps(body)).hexdigest()
-
-
-def root(leaves: list[bytes]) -> str:
-    """RFC 6962, section 2.1, level by level: what has no neighbour goes up as it is."""
-    level = [hashlib.sha256(b"\0" + leaf).digest() for leaf in leaves]
-    while len(level) > 1:
-        pairs = [hashlib.sha256(b"\1" + level[n] + level[n + 1]).digest() for n in range(0, len(level) - 1, 2)]
-        level = pairs + level[len(pairs) * 2 :]
-    return (level[0] if level else hashlib.sha256().digest()).hex()
 
 
 def problems(file: Path, key: Path | None) -> Iterator[str]:
@@ -57,12 +39,12 @@ def problems(file: Path, key: Path | None) -> Iterator[str]:
     lines = (gzip.decompress(data) if manifest["compressed"] else data).splitlines()
     if len(lines) != manifest["count"]:
         yield f"{len(lines)} entries are there, {manifest['count']} were exported"
-    leaves: list[bytes] = []
+    leaves: list[str] = []
     places: dict[tuple[str, int], dict[str, Any]] = {}
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
-            leaves.append(str(entry.get("hash", "")).encode())
+            leaves.append(str(entry.get("hash", "")))
             if entry_hash(entry) != entry["hash"]:
                 yield f"line {number}: altered"
             place = entry["journal"], entry["seq"]
@@ -81,30 +63,13 @@ def problems(file: Path, key: Path | None) -> Iterator[str]:
 
 
 def unsigned(path: Path, manifest: bytes, key: Path) -> Iterator[str]:
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
     if not path.exists():
         yield "the manifest is not signed"
         return
-    envelope = json.loads(path.read_bytes())
-    payload = base64.b64decode(envelope["payload"])
-    kind = envelope["payloadType"].encode()
-    public = load_pem_public_key(key.read_bytes())
-    if not isinstance(public, Ed25519PublicKey):
-        yield f"{key} is no key of Ed25519"
-        return
-    for signature in envelope["signatures"]:
-        try:
-            signed = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
-            public.verify(base64.b64decode(signature["sig"]), signed)
-            break
-        except InvalidSignature:
-            continue
-    else:
+    payload, trusted = opened(json.loads(path.read_bytes()), KIND, read_key(key))
+    if not trusted:
         yield "the manifest is not signed by this key"
-    if kind.decode() != KIND or payload != manifest:
+    if payload != manifest:
         yield "the manifest is another than the signed one"
 
 

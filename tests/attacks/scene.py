@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
+from unittest.mock import patch
 
 import orjson
 
@@ -66,9 +67,11 @@ class Scene:
             )
         recorder.journal.close()
 
-    def seal(self) -> None:
+    def seal(self, *, hours_ago: float = 0.0) -> None:
         """Ships all, which closes a checkpoint, and brings that to where checkpoints are kept."""
-        self.corner.ship()
+        then = (NOW - timedelta(hours=hours_ago)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        with patch("whodid.shipper.sealing._now", lambda: then):
+            self.corner.ship()
         index = CheckpointIndex(self.corner.client, self.settings)
         known = {sealed.key for sealed in self.witness}
         for sealed in kept_checkpoints(self.directory):
@@ -152,7 +155,7 @@ def scene(url: str, path: Path) -> Iterator[Scene]:
     with corner(url, path, signing_key_file=str(path / "signing.pem"), host="web-1", service="shop") as made:
         made.set_up()
         ready = Scene(made, key)
-        for days_ago in (70, 35, 0):
+        for days_ago, hours_ago in ((70, 5), (35, 4), (0.1, 3)):
             ready.record(10, days_ago)
-            ready.seal()
+            ready.seal(hours_ago=hours_ago)
         yield ready

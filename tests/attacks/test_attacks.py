@@ -50,7 +50,13 @@ def test_a_shipper_that_was_silenced_is_found(ready: Scene) -> None:
     assert ready.verify("own", now=NOW + timedelta(days=30)).findings == []
     last = ready.witness[-1]
     hourly = replace(
-        last.checkpoint, number=last.checkpoint.number + 1, why="time", previous=last.hash, first_seq=31, entries=0
+        last.checkpoint,
+        number=last.checkpoint.number + 1,
+        why="time",
+        previous=last.hash,
+        first_seq=31,
+        entries=0,
+        time=f"{NOW:%Y-%m-%dT%H:%M:%SZ}",
     )
     ready.witness.append(hourly.sealed(signer_of(ready.settings)))
     [finding] = ready.verify("outside", now=NOW + timedelta(hours=5)).findings

@@ -41,7 +41,7 @@ def client(place: Corner, tmp_path: Path) -> AuditClient:
 
 
 def said(file: Path, key: Path | None = None) -> list[str]:
-    command = [sys.executable, "-I", str(VERIFIER), str(file), *([str(key)] if key else [])]
+    command = [sys.executable, "-E", "-s", str(VERIFIER), str(file), *([str(key)] if key else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     lines = done.stdout.splitlines()

@@ -16,7 +16,9 @@ from .asking import QUERYING, TIMES, asked, expired_option, filters, json_option
 from .output import print_json, progress
 
 if TYPE_CHECKING:
+    from ..client import AuditClient
     from ..export import Manifest
+    from ..verify.statements import Statements
 
 __all__ = ["SWITCH_INTERVAL", "export"]
 
@@ -54,6 +56,7 @@ was stopped goes on when the same command is given again.
 )
 @click.argument("file", metavar="FILE")
 @click.option("--format", "form", metavar="NAME", help="The form. [default: as the end of FILE says]")
+@click.option("--proofs", is_flag=True, help="Write checkpoints and proofs beside it: FILE.evidence.ndjson.")
 @click.option("--check", is_flag=True, help="Write nothing; check FILE against its manifest, exit 1 on a difference.")
 @click.option("--public-key", "keys", multiple=True, metavar="PEM", help="With --check: who must have signed it.")
 @filters
@@ -65,6 +68,7 @@ def export(
     /,
     file: str,
     form: str | None,
+    proofs: bool,
     check: bool,
     keys: tuple[str, ...],
     query: tuple[str, ...],
@@ -84,12 +88,16 @@ def export(
         elif keys:
             raise click.UsageError("--public-key goes with --check")
         elif file == "-":
+            if proofs:
+                raise click.UsageError("--proofs needs a file to stand beside")
             _stream(settings, where, form, expired)
         else:
-            _write(settings, where, file, form, expired, as_json)
+            _write(settings, where, file, form, expired, proofs, as_json)
 
 
-def _write(settings: Settings, where: Filter, file: str, form: str | None, expired: bool, as_json: bool) -> None:
+def _write(
+    settings: Settings, where: Filter, file: str, form: str | None, expired: bool, proofs: bool, as_json: bool
+) -> None:
     from ..client import AuditClient
     from ..export import export as write
     from ..export import form_of
@@ -98,7 +106,10 @@ def _write(settings: Settings, where: Filter, file: str, form: str | None, expir
     sys.setswitchinterval(SWITCH_INTERVAL)  # nothing else runs in this process
     with AuditClient(settings) as client, progress("exporting") as on_progress:
         try:
-            manifest = write(client, where, file, form=form, expired=expired, on_progress=on_progress)
+            statements = _statements(client) if proofs else None
+            manifest = write(
+                client, where, file, form=form, expired=expired, statements=statements, on_progress=on_progress
+            )
         except (KeyboardInterrupt, WhodidError):
             if os.path.lexists(f"{file}.part.json"):
                 click.echo(f"what is done is in {file}.part; the same command goes on there", err=True)
@@ -107,6 +118,16 @@ def _write(settings: Settings, where: Filter, file: str, form: str | None, expir
         print_json(dataclasses.asdict(manifest))
         return
     _say(file, manifest)
+
+
+def _statements(client: AuditClient) -> Statements:
+    """The checkpoints that are trusted here."""
+    from datetime import UTC, datetime
+
+    from ..testimony import sources, trusted_keys
+    from ..verify.statements import judged
+
+    return judged(sources(client, ()), trusted_keys(client.settings, ()), datetime.now(UTC), ())
 
 
 def _say(file: str, manifest: Manifest) -> None:

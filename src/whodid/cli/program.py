@@ -30,6 +30,7 @@ _COMMANDS = {
     "hold": "hold",
     "journal": "journal",
     "key": "key",
+    "prove": "prove",
     "retention": "retention",
     "search": "search",
     "setup": "setup",

@@ -14,7 +14,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -27,11 +27,13 @@ from ..proof.keys import Signer, signer_of
 from ..proof.merkle import Tree
 from ..query import Filter, pinned
 from ..version import __version__
+from .evidence import write_evidence
 from .forms import Form, Lines, form_of
-from .manifest import EXPORT, Manifest, envelope_path, manifest_path
+from .manifest import EXPORT, Manifest, envelope_path, evidence_path, manifest_path
 
 if TYPE_CHECKING:
     from ..client import AuditClient
+    from ..verify.statements import Statements
 
 __all__ = ["BLOCK", "Export", "export"]
 
@@ -52,18 +54,20 @@ def export(
     *,
     form: str | None = None,
     expired: bool = False,
+    statements: Statements | None = None,
     on_progress: Progress | None = None,
 ) -> Manifest:
     """Writes the entries that match into a new file, oldest first, and its manifest beside it.
 
     `form` is a name of `FORMS`; by default the file's name says it, and `.gz` behind it compresses. What `-7d` and the
-    like mean is fixed at the start, and nothing later than the start is in it.
+    like mean is fixed at the start, and nothing later than the start is in it. With `statements`, checkpoints and
+    proofs are written beside it, by which each entry can be shown to have been in the log.
     Raises `QueryError`, `OpenSearchError`, and `ExportError` where the file is there already or can't be written; an
     export that was stopped goes on when it is asked for again.
     """
     asked = Filter.parse(where) if isinstance(where, str) else where if where is not None else Filter.of()
     chosen, compressed = form_of(path, form)
-    one = Export(Path(path), chosen, compressed, asked, expired)
+    one = Export(Path(path), chosen, compressed, asked, expired, statements)
     return one.run(client, on_progress or (lambda _done, _total: None))
 
 
@@ -94,6 +98,7 @@ class Export:
     compressed: bool
     asked: Filter
     expired: bool
+    statements: Statements | None = None
 
     def run(self, client: AuditClient, on_progress: Progress) -> Manifest:
         """Begins, or goes on, to the end."""
@@ -112,7 +117,13 @@ class Export:
                 self._blocks(
                     client, asked, self.form.lines, part, state, digest, lambda count: on_progress(count, total)
                 )
-            manifest = self._manifest(state, digest.hexdigest(), client.count(asked, expired=self.expired))
+            evidence = ""
+            if self.statements:
+                evidence = write_evidence(
+                    evidence_path(self.path), client, asked, self.statements, expired=self.expired
+                )
+            matching = client.count(asked, expired=self.expired)
+            manifest = replace(self._manifest(state, digest.hexdigest(), matching), evidence=evidence)
             self._finish(part, manifest, signer)
         return manifest
 

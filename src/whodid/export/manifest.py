@@ -16,7 +16,7 @@ from ..errors import ExportError, ProofError
 from ..proof.envelope import opened
 from ..proof.keys import PublicKey
 
-__all__ = ["EXPORT", "Manifest", "check", "envelope_path", "manifest_path"]
+__all__ = ["EXPORT", "Manifest", "check", "envelope_path", "evidence_path", "manifest_path"]
 
 EXPORT = "application/vnd.whodid.export+json"
 """What an envelope around a manifest says that it holds."""
@@ -54,6 +54,8 @@ class Manifest:
     """The Merkle root (RFC 6962) over the `hash`es of the entries, in their order; docs/format.md."""
     whodid: str
     """The version that wrote it."""
+    evidence: str = ""
+    """The SHA-256 of `NAME.evidence.ndjson`; empty where there is none."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
@@ -62,6 +64,11 @@ class Manifest:
 def manifest_path(path: Path) -> Path:
     """The manifest of a file."""
     return path.with_name(path.name + ".manifest.json")
+
+
+def evidence_path(path: Path) -> Path:
+    """The checkpoints and proofs that go with a file."""
+    return path.with_name(path.name + ".evidence.ndjson")
 
 
 def envelope_path(path: Path) -> Path:
@@ -109,7 +116,8 @@ def _read(path: Path) -> tuple[Manifest, bytes]:
     try:
         data = path.read_bytes()
         content = json.loads(data)
-        return Manifest(**{field.name: content[field.name] for field in fields(Manifest)}), data
+        known = {"evidence": "", **content}
+        return Manifest(**{field.name: known[field.name] for field in fields(Manifest)}), data
     except OSError as error:
         raise ExportError(f"the manifest {path} can't be read ({error.strerror})") from error
     except (ValueError, TypeError, KeyError):

@@ -270,6 +270,7 @@ class Shipper:
         if batch is None:
             for journal in self.directory.journals():
                 if lines := self._reader(journal).read(self._settings.bulk_bytes):
+                    self._sealing.begin(journal)
                     self._batches = self._cut(journal, lines)
                     return next(self._batches)
         return batch
@@ -310,7 +311,6 @@ class Shipper:
     def _reader(self, journal: str) -> JournalReader:
         if journal not in self._readers:
             path = self.directory.journal(journal)
-            self._sealing.begin(journal)
             self._partitionings[journal] = Partitioning.of(path, self._settings.partition)
             acknowledged = Acknowledged.read(path)
             self._readers[journal] = JournalReader(

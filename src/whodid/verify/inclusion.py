@@ -1,0 +1,154 @@
+"""The inclusion: shows that one entry was in the log when a checkpoint was closed, without showing any other.
+
+The proof is the entry, the checkpoint over it in its envelope, and the hashes by which the entry's own leads to the
+root that the checkpoint names. Whoever trusts the key needs nothing else: not the cluster, not the host.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from ..client import AuditClient
+from ..client.asking import Asking
+from ..entry import why_unreadable
+from ..errors import ProofError
+from ..integrity import entry_hash
+from ..opensearch.template import index_pattern
+from ..proof.checkpoint import CHECKPOINT, Checkpoint, Sealed
+from ..proof.envelope import opened
+from ..proof.keys import PublicKey
+from ..proof.merkle import inclusion_path, leaf_hash, root_by_path
+from .scan import hits_of
+from .statements import Statements
+from .survey import Part, survey
+
+__all__ = ["Inclusion", "Prover", "check_inclusion"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """`index` is the place of the entry among the `size` of its checkpoint, from 0 on; `path` are hashes, hex."""
+
+    entry: Mapping[str, Any]
+    index: int
+    size: int
+    path: tuple[str, ...]
+    checkpoint: Mapping[str, Any]
+
+    def to_json(self) -> str:
+        content = {
+            "format": FORMAT,
+            "entry": dict(self.entry),
+            "index": self.index,
+            "size": self.size,
+            "path": list(self.path),
+            "checkpoint": dict(self.checkpoint),
+        }
+        return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Inclusion:
+        """Raises `ProofError`."""
+        try:
+            content = json.loads(text)
+            if content["format"] != FORMAT:
+                raise ProofError(f"a proof of format {content['format']} can't be read here; upgrade whodid")
+            path = tuple(map(str, content["path"]))
+            return cls(content["entry"], int(content["index"]), int(content["size"]), path, content["checkpoint"])
+        except (ValueError, KeyError, TypeError):
+            raise ProofError("it is no proof of an entry") from None
+
+
+class Prover:
+    """Makes proofs of entries, by the checkpoints in `statements`."""
+
+    def __init__(self, client: AuditClient, statements: Statements) -> None:
+        self._asking = Asking(client.connection)
+        self._pattern = index_pattern(client.settings)
+        self._statements = statements
+        self._parts: dict[str, list[Part]] = {}
+        self._leaves_of = lru_cache(maxsize=4)(self._leaves)
+
+    def covering(self, journal: str, seq: int) -> Sealed | None:
+        """The checkpoint over an entry; `None` for one that is not sealed yet."""
+        found = self._statements.by_journal.get(journal, ())
+        return next((one for one in found if one.checkpoint.first_seq <= seq <= one.checkpoint.last_seq), None)
+
+    def prove(self, entry: Mapping[str, Any]) -> Inclusion:
+        """Raises `ProofError` where that can't be shown, and `OpenSearchError`."""
+        journal, seq = str(entry.get("journal")), entry.get("seq")
+        sealed = self.covering(journal, seq) if type(seq) is int else None
+        if sealed is None:
+            raise ProofError(
+                f"no checkpoint covers entry {seq} of journal {journal} yet; the shipper closes one within the hour"
+            )
+        index, size, path = self.path(sealed, str(entry.get("hash")), int(str(seq)))
+        return Inclusion(entry, index, size, path, sealed.envelope)
+
+    def path(self, sealed: Sealed, hash_: str, seq: int) -> tuple[int, int, tuple[str, ...]]:
+        """Index, size and path of an entry under a checkpoint. Raises `ProofError` and `OpenSearchError`."""
+        one = sealed.checkpoint
+        seqs, leaves = self._leaves_of(sealed.key)
+        if len(leaves) != one.entries:
+            raise ProofError(
+                f"checkpoint {one.number} of journal {one.journal} covers {one.entries:,} entries, and {len(leaves):,} "
+                "are stored: the others expired, or were removed (`whodid verify` says which), and without their "
+                "hashes nothing can be proven any more"
+            )
+        try:
+            index = seqs.index(seq)
+        except ValueError:
+            raise ProofError(f"entry {seq} of journal {one.journal} is not stored") from None
+        path = inclusion_path(leaves, index)
+        leaf = leaf_hash(hash_.encode())
+        if leaves[index] != leaf or root_by_path(leaf, index, len(leaves), path).hex() != one.root:
+            raise ProofError(
+                f"what is stored is not what checkpoint {one.number} of journal {one.journal} was closed over; "
+                "`whodid verify` says more"
+            )
+        return index, len(leaves), tuple(node.hex() for node in path)
+
+    def _leaves(self, key: str) -> tuple[list[int], list[bytes]]:
+        """Numbers and leaf hashes of what a checkpoint covers, as far as they are known."""
+        one = self._checkpoint(key)
+        if one.journal not in self._parts:
+            self._parts[one.journal] = [part for part in survey(self._asking, self._pattern, one.journal) if part.last]
+        hashes = dict(one.letters)
+        parts = self._parts[one.journal]
+        for hit in hits_of(self._asking, parts, one.first_seq, one.last_seq) if parts else ():
+            hashes[hit["sort"][0]] = str(hit["_source"].get("hash"))
+        seqs = sorted(hashes)
+        return seqs, [leaf_hash(hashes[seq].encode()) for seq in seqs]
+
+    def _checkpoint(self, key: str) -> Checkpoint:
+        journal = key.partition("/")[0]
+        return next(one.checkpoint for one in self._statements.by_journal[journal] if one.key == key)
+
+
+def check_inclusion(proof: Inclusion, keys: Collection[PublicKey]) -> tuple[Checkpoint, PublicKey | None]:
+    """The checkpoint under which the entry was, and the key that signed it; `None` where none was asked for.
+
+    Raises `ProofError` where the proof does not hold.
+    """
+    sealed = Sealed.read(proof.checkpoint)
+    signed_by = opened(sealed.envelope, CHECKPOINT, keys)[1] if keys else None
+    one = sealed.checkpoint
+    if why := why_unreadable(proof.entry):
+        raise ProofError(why)
+    try:
+        fits = entry_hash(proof.entry) == proof.entry.get("hash")
+        nodes: Sequence[bytes] = [bytes.fromhex(node) for node in proof.path]
+        root = root_by_path(leaf_hash(str(proof.entry.get("hash")).encode()), proof.index, proof.size, nodes)
+    except (ValueError, TypeError) as error:
+        raise ProofError(f"it does not hold: {error}") from error
+    if not fits:
+        raise ProofError("the entry's content does not fit its hash: it was changed")
+    if (root.hex(), proof.size, proof.entry.get("journal")) != (one.root, one.entries, one.journal):
+        raise ProofError("the entry does not lead to the root of the checkpoint")
+    return one, signed_by

@@ -1,0 +1,105 @@
+"""Checks the proof of one entry (`whodid prove`) without whodid, by docs/format.md alone.
+
+    python verify_proof.py proof.json [signing.pem.pub]
+
+Needs Python, `rfc8785` and `cryptography`. Prints what does not hold, and exits with 1 if there is anything. What the
+other verifiers beside it share is here, too.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+CHECKPOINT = "application/vnd.whodid.checkpoint+json"
+
+
+def entry_hash(entry: dict[str, Any]) -> str:
+    body = {name: value for name, value in entry.items() if name not in ("hash", "salts", "erased")}
+    for name, salt in entry.get("salts", {}).items():
+        digest = hashlib.sha256(bytes.fromhex(salt) + rfc8785.dumps(body[name])).hexdigest()
+        body[name] = f"sha256:{digest}"
+    body.update(entry.get("erased", {}))
+    return hashlib.sha256(rfc8785.dumps(body)).hexdigest()
+
+
+def leaf(hash_: str) -> bytes:
+    return hashlib.sha256(b"\0" + hash_.encode()).digest()
+
+
+def node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\1" + left + right).digest()
+
+
+def root(hashes: list[str]) -> str:
+    """RFC 6962, section 2.1, level by level: what has no neighbour goes up as it is."""
+    level = [leaf(hash_) for hash_ in hashes]
+    while len(level) > 1:
+        pairs = [node(level[n], level[n + 1]) for n in range(0, len(level) - 1, 2)]
+        level = pairs + level[len(pairs) * 2 :]
+    return (level[0] if level else hashlib.sha256().digest()).hex()
+
+
+def root_by_path(hash_: str, index: int, size: int, path: list[str]) -> str:
+    """RFC 9162, section 2.1.3.2; empty for a path of another length."""
+    at, last = leaf(hash_), size - 1
+    for beside in map(bytes.fromhex, path):
+        if last and (index & 1 or index == last):
+            at = node(beside, at)
+            while not index & 1 and index:
+                index, last = index >> 1, last >> 1
+        else:
+            at = node(at, beside)
+        index, last = index >> 1, last >> 1
+    return at.hex() if not last else ""
+
+
+def read_key(path: Path | None) -> Ed25519PublicKey | None:
+    key = load_pem_public_key(path.read_bytes()) if path else None
+    if key is not None and not isinstance(key, Ed25519PublicKey):
+        raise SystemExit(f"{path} is no key of Ed25519")
+    return key
+
+
+def opened(envelope: dict[str, Any], kind: str, key: Ed25519PublicKey | None) -> tuple[bytes, bool]:
+    """The payload of a DSSE envelope, and whether it is of that kind and, where a key is given, signed by it."""
+    payload, name = base64.b64decode(envelope["payload"]), envelope["payloadType"].encode()
+    data, signed = b"DSSEv1 %d %b %d %b" % (len(name), name, len(payload), payload), key is None
+    for signature in envelope["signatures"] if key else ():
+        try:
+            key.verify(base64.b64decode(signature["sig"]), data)
+            signed = True
+        except InvalidSignature:
+            continue
+    return payload, signed and name.decode() == kind
+
+
+def problems(proof: dict[str, Any], key: Ed25519PublicKey | None) -> Iterator[str]:
+    payload, trusted = opened(proof["checkpoint"], CHECKPOINT, key)
+    one, entry = json.loads(payload), proof["entry"]
+    if not trusted:
+        yield "the checkpoint is not signed by this key"
+    if entry_hash(entry) != entry["hash"]:
+        yield "the entry was changed: its content does not fit its hash"
+    place = proof["index"], proof["size"], proof["path"]
+    if (entry["journal"], proof["size"]) != (one["journal"], one["entries"]):
+        yield "the checkpoint is of other entries"
+    if root_by_path(entry["hash"], *place) != one["root"]:
+        yield "the entry does not lead to the root of the checkpoint"
+
+
+if __name__ == "__main__":
+    proof = json.loads(Path(sys.argv[1]).read_bytes())
+    found = list(problems(proof, read_key(Path(sys.argv[2]) if len(sys.argv) > 2 else None)))
+    print("\n".join(found) or f"entry {proof['entry']['seq']} was in journal {proof['entry']['journal']}")
+    sys.exit(1 if found else 0)
