@@ -59,14 +59,14 @@ def test_one_that_fails_is_shown_by_status_and_told_later(settings: Settings) ->
 
     ship(settings, refuse, said)
     [problem] = directory_status(settings.journal_dir).problems
-    assert "the witness w has not been told of checkpoints since" in problem
+    assert "w has not been told of checkpoints since" in problem
     assert "Read-only file system" in problem
     assert len(said) == 1
     told: list[Sealed] = []
     ship(settings, told.append, said)
     assert len(told) == 2
     assert directory_status(settings.journal_dir).problems == ()
-    assert said[-1] == "the witness w is told of checkpoints again"
+    assert said[-1] == "w is told of checkpoints again"
 
 
 def test_one_that_hangs_keeps_nobody_waiting_for_long(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

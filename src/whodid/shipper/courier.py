@@ -25,10 +25,11 @@ _PAUSES = (1.0, 5.0, 30.0, 120.0, 600.0)
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """`name` as `status` shows it; `keep` raises `WhodidError`."""
+    """`name` as `status` shows it; `keep` raises `WhodidError`. Of a `quiet` one somebody else says that it is away."""
 
     name: str
     keep: Callable[[Sealed], None]
+    quiet: bool = False
 
 
 class Courier:
@@ -118,12 +119,12 @@ class _Round:
                     told[one.journal] = one.number
         except (WhodidError, OSError) as error:
             since = self._told.failing or Stamp.now().creation_date
-            if not self._told.failing:
-                self._courier._tell(f"the witness {name} can't be told of checkpoints: {error}")
+            if not (self._told.failing or self._destination.quiet):
+                self._courier._tell(f"{name} can't be told of checkpoints: {error}")
             self._became(Told(told, since, str(error)))
             return False
-        if self._told.failing:
-            self._courier._tell(f"the witness {name} is told of checkpoints again")
+        if self._told.failing and not self._destination.quiet:
+            self._courier._tell(f"{name} is told of checkpoints again")
         self._became(Told(told))
         return True
 

@@ -105,7 +105,9 @@ def connected_shipper(
     courier = Courier(
         JournalDirectory(settings.journal_dir, create=True),
         [
-            Destination("the cluster", lambda sealed: CheckpointIndex(cluster.client, settings).keep(sealed)),
+            Destination(
+                "the cluster", lambda sealed: CheckpointIndex(cluster.client, settings).keep(sealed), quiet=True
+            ),
             *(_destination(witness) for witness in witnesses_of(settings)),
         ],
         tell or _warn,
@@ -124,7 +126,9 @@ def connected_shipper(
 
 
 def _destination(witness: Witness) -> Destination:
-    return Destination(witness.name, lambda sealed: witness.put(f"{sealed.key}.dsse.json", sealed.line()))
+    return Destination(
+        f"the witness {witness.name}", lambda sealed: witness.put(f"{sealed.key}.dsse.json", sealed.line())
+    )
 
 
 def _warn(message: str) -> None:

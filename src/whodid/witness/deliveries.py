@@ -55,7 +55,7 @@ class Deliveries:
         """In words, for `status`."""
         for name, about in sorted(self.read().items()):
             if about.failing:
-                yield f"the witness {name} has not been told of checkpoints since {about.failing}: {about.error}"
+                yield f"{name} has not been told of checkpoints since {about.failing}: {about.error}"
 
 
 def _told(content: Mapping[str, Any]) -> Told:
