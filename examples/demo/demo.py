@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 from rich.console import Console
+from tampering import PREFIX, remove, tamper
 
 ROOT = Path(__file__).resolve().parents[2]
 WHODID = str(Path(sys.executable).with_name("whodid"))
@@ -73,14 +74,18 @@ class Demo:
         self._wait_until_searchable(recorded)
         self._look()
         self._prove(recorded)
+        self._convict()
 
     def _start_opensearch(self) -> None:
         data = self._home / "opensearch"
         url = json.loads(self._run("dev", "up", "--port", "0", "--data-dir", str(data), "--json"))["url"]
-        journal_dir = self._home / "journal"
+        journal_dir, key = self._home / "journal", self._home / "signing.pem"
         self._config.write_text(
             f'journal_dir = "{journal_dir}"\nopensearch_hosts = ["{url}"]\nindex_prefix = "whodid-demo"\n'
+            f'signing_key_file = "{key}"\n'
         )
+        if not key.exists():
+            self._run("key", "new", str(key))
         console.print(f"OpenSearch answers at {url}")
 
     def _record(self) -> int:
@@ -134,6 +139,24 @@ class Demo:
         check(set(deleted) == DELETION and len(set(deleted.values())) == 1, "the deleted run lacks one of its entries")
         organizations = {entry["organization_id"] for entry in found if "organization_id" in entry}
         check(organizations == {"1", "2"}, f"entries of {len(organizations)} organizations were found, not of two")
+
+    def _convict(self) -> None:
+        step("A tampered copy: one entry changed, and every hash behind it made to fit")
+        console.print(tamper(str(self._config)), highlight=False)
+        try:
+            key = f"{self._home / 'signing.pem'}.pub"
+            command = ["verify", "--index-prefix", PREFIX, "--public-key", key]
+            console.print(f"[dim]$ whodid {' '.join(command)}[/]", soft_wrap=True)
+            done = subprocess.run([WHODID, *command], env=self._environment(), check=False)
+            check(done.returncode == 1, f"`whodid verify` ended with {done.returncode} on a log that was tampered with")
+            found = subprocess.run(
+                [WHODID, *command, "--json"], env=self._environment(), stdout=subprocess.PIPE, text=True, check=False
+            )
+            kinds = {finding["kind"] for finding in json.loads(found.stdout)["findings"]}
+            check(kinds == {"rebuilt"}, f"it was found to be {kinds or 'intact'}, and it was rebuilt")
+        finally:
+            remove(str(self._config))
+        console.print("Convicted: the signed checkpoints say otherwise.")
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "WHODID_CONFIG": str(self._config)}

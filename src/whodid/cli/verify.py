@@ -107,9 +107,13 @@ def _print(found: Verification) -> None:
     if not found.journals and found.intact:
         click.echo("nothing is stored, so there is nothing to verify")
         return
-    conclusion = "intact" if found.intact else f"{len(found.findings):,} findings"
-    click.echo(f"{found.entries:,} entries in {len(found.journals):,} journals: {conclusion}")
+    conclusion = "intact" if found.intact else _count(len(found.findings), "finding")
+    click.echo(f"{_count(found.entries, 'entry', 'entries')} in {_count(len(found.journals), 'journal')}: {conclusion}")
     click.echo(_trust(found))
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def _trust(found: Verification) -> str:

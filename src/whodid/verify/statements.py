@@ -59,7 +59,7 @@ class Statements:
         found: dict[int, Anchor] = {}
         for sealed in self.by_journal.get(journal, ()):
             one = sealed.checkpoint
-            who = f"checkpoint {one.number} in {self.sources[sealed.key]}"
+            who = f"checkpoint {one.number} ({self.sources[sealed.key]})"
             if one.last_seq and one.last_seq not in found:
                 found[one.last_seq] = Anchor(frozenset({one.last_hash}), who, one.time)
         for sealed in self.forks.get(journal, ()):
