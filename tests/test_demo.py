@@ -29,7 +29,7 @@ def test_the_demo_holds_at_the_first_run_and_at_the_second(tmp_path: Path) -> No
     assert second.returncode == 0, second.stdout + second.stderr
     for output, entries in ((first.stdout, 54), (second.stdout, 108)):
         assert f"54 entries recorded, {entries} since the first run" in output
-        assert f"{entries} entries in 1 journals: intact" in output
+        assert f"{entries} entries in 1 journal: intact" in output
         assert "deleted by `whodid ship`, as this cluster has no Index State Management" in output
         assert "All of it held." in output
     assert "whodid dev down --data-dir" in first.stdout
