@@ -73,8 +73,32 @@ def exported(url: str, prefix: str, suffix: str) -> tuple[int, float]:
         return manifest.count, time.perf_counter() - begin
 
 
+def verified(url: str, prefix: str, workers: int) -> tuple[int, float]:
+    """How many were checked by so many processes, in how many seconds."""
+    from whodid import AuditClient, Settings
+    from whodid.verify import verify_stored
+    from whodid.verify.crew import SWITCH_INTERVAL
+
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    with AuditClient(Settings(opensearch_hosts=(url,), index_prefix=prefix)) as client:
+        begin = time.perf_counter()
+        found = verify_stored(client, workers=workers)
+        seconds = time.perf_counter() - begin
+    assert found.intact, found.findings[:3]
+    return found.entries, seconds
+
+
+def _by(way: str, url: str, prefix: str, entries: int) -> tuple[int, float]:
+    if way in _READERS:
+        return _READERS[way](url, prefix, entries)
+    if way.startswith("verify-"):
+        return verified(url, prefix, int(way.partition("-")[2]))
+    return exported(url, prefix, way)
+
+
+_READERS = {"whodid": whodid, "bare": bare}
+
 if __name__ == "__main__":
     way, url, prefix, entries = sys.argv[1:]
-    readers = {"whodid": whodid, "bare": bare}
-    count, seconds = readers[way](url, prefix, int(entries)) if way in readers else exported(url, prefix, way)
+    count, seconds = _by(way, url, prefix, int(entries))
     print(json.dumps({"entries": count, "seconds": seconds, "peak_mb": peak_mb(os.getpid())}))

@@ -12,6 +12,7 @@ from .iteration import iteration_table, measure_iteration
 from .node import Node
 from .pages import measure_pages, pages_table
 from .starts import measure_starts, starts_table
+from .verification import measure_verification, verification_table
 
 __all__ = ["measure_reading", "reading_tables"]
 
@@ -24,6 +25,7 @@ class _Kind(NamedTuple):
 _KINDS = {
     "iteration": _Kind(measure_iteration, iteration_table),
     "exports": _Kind(measure_exports, exports_table),
+    "verification": _Kind(measure_verification, verification_table),
     "pages": _Kind(measure_pages, pages_table),
     "starts": _Kind(measure_starts, starts_table),
 }

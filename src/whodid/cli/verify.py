@@ -71,8 +71,10 @@ def verify(
     from ..client import AuditClient
     from ..testimony import local_journals, sources, trusted_keys
     from ..verify import verify_stored
+    from ..verify.crew import SWITCH_INTERVAL
 
     keys = trusted_keys(settings, public_keys)
+    sys.setswitchinterval(SWITCH_INTERVAL)  # nothing else runs in this process
     with question(), AuditClient(settings) as client, progress("verifying") as on_progress:
         found = verify_stored(
             client,

@@ -1,7 +1,7 @@
 """The scan: the stored entries of one journal in the order of their `seq`, those of one number together.
 
 A window of numbers is asked for at a time, of the partitions that the survey says hold some of them: OpenSearch then
-touches only what it gives out, however much is stored.
+touches only what it gives out, however much is stored. Sorting by more than the number would take a third of the time.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from .survey import Part
 __all__ = ["WINDOW", "hits_of", "unnumbered"]
 
 WINDOW = 1000
-_ORDER = [{"seq": "asc"}, {"hash": "asc"}, {"_index": "asc"}, {"_doc": "asc"}]
-"""The last two make a copy of an entry under another `_id` a hit of its own, at the end of a page as well."""
+_ORDER = [{"seq": "asc"}]
+_MOST = 10_000
+"""Hits that OpenSearch gives at once."""
 
 
 def hits_of(asking: Asking, parts: Sequence[Part], first: int, last: int) -> Iterator[dict[str, Any]]:
@@ -34,18 +35,22 @@ def hits_of(asking: Asking, parts: Sequence[Part], first: int, last: int) -> Ite
 
 
 def _window(asking: Asking, journal: str, indices: str, first: int, last: int) -> Iterator[dict[str, Any]]:
+    """Those of a window, which is halved where there are more than there can be without copies and forks."""
     wanted = [{"term": {"journal": journal}}, {"range": {"seq": {"gte": first, "lte": last}}}]
+    size = _MOST if first == last else 2 * (last - first + 1)
     body: dict[str, Any] = {
         "query": {"bool": {"filter": wanted}},
         "sort": _ORDER,
-        "size": WINDOW + 1,
+        "size": size,
         "track_total_hits": False,
     }
-    while hits := asking.ask(body, indices)["hits"]["hits"]:
+    hits = asking.ask(body, indices)["hits"]["hits"]
+    if len(hits) < size or first == last:
         yield from hits
-        if len(hits) <= WINDOW:
-            return
-        body["search_after"] = hits[-1]["sort"]
+        return
+    middle = (first + last) // 2
+    yield from _window(asking, journal, indices, first, middle)
+    yield from _window(asking, journal, indices, middle + 1, last)
 
 
 def unnumbered(asking: Asking, parts: Sequence[Part], limit: int = 1000) -> list[dict[str, Any]]:

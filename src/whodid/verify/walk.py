@@ -28,6 +28,7 @@ __all__ = ["Anchor", "Missing", "Run", "Slice", "Walked", "walk"]
 _BACK = timedelta(seconds=60)
 """So far back time may go from one entry to the next: whoever waited for the lock had looked at the clock before."""
 _MOST_RUNS = 10_000
+_new = tuple.__new__
 
 
 class Anchor(NamedTuple):
@@ -171,6 +172,8 @@ class _Walk:
     def _judge(self, group: _Group, after: _Group | None) -> None:
         """Judges one number, `after` being the next there is."""
         job, seq, before = self._job, group.seq, self._before
+        if self._goes_on(group):
+            return
         if seq < job.first:  # only in view
             group.spoilt = self._content(group, told=False)
             self._before, self._at = group, seq
@@ -193,6 +196,7 @@ class _Walk:
             and first.id == f"{job.journal}-{seq:012d}-{first.hash[:16]}"
         )
         if not plain:
+            group.docs.sort()
             group.spoilt = self._content(group, told=True)
             self._choose(group, previous, after, anchor)
         if previous is not None and not group.spoilt and not any(doc.prev in previous for doc in group.docs):
@@ -203,6 +207,27 @@ class _Walk:
         self._clock(group, before)
         self._mark(seq, first)
         self._before, self._at = group, seq
+
+    def _goes_on(self, group: _Group) -> bool:
+        """Whether it is what nearly all are: one document, as recorded, behind the one before and like it."""
+        job, seq, before, docs = self._job, group.seq, self._before, group.docs
+        if before is None or len(docs) > 1 or len(before.docs) > 1 or before.seq + 1 != seq or before.spoilt:
+            return False
+        doc, other = docs[0], before.docs[0]
+        if doc.prev != other.hash or doc.wrong or doc.unreadable or doc.erased or seq in job.anchors:
+            return False
+        if doc.partition != other.partition or doc.date[:10] != other.date[:10] or doc.time < other.time:
+            return False
+        runs = self._walked.runs
+        if not runs or runs[-1].mark == "erased" or not job.first <= seq <= job.last:
+            return False
+        if doc.id != f"{job.journal}-{seq:012d}-{doc.hash[:16]}":
+            return False
+        self._walked.entries += 1
+        self._walked.present += 1
+        runs[-1] = _new(Run, (runs[-1].mark, runs[-1].first, seq))
+        self._before, self._at = group, seq
+        return True
 
     def _previous(self, seq: int, before: _Group | None) -> set[str] | None:
         """The hashes that `prev` may name; `None` where that isn't known."""
@@ -375,7 +400,7 @@ def _examined(hit: Mapping[str, Any], entry: dict[str, Any]) -> _Doc:
                 wrong = f"hash {stored[:16]}… was recorded, the content has {actual[:16]}…"
         except (ValueError, TypeError, RecursionError) as error:
             wrong = f"its content can't be hashed: {error}"
-    return _Doc(hit["_id"], hit["_index"], stored, prev, wrong, unreadable, time, erased, date)
+    return _new(_Doc, (hit["_id"], hit["_index"], stored, prev, wrong, unreadable, time, erased, date))
 
 
 def _hash(entry: dict[str, Any]) -> str:
