@@ -17,8 +17,8 @@ Outcome = Literal["no", "yes", "all", "own", "none"]
 
 OURS, THEIRS = "acme-canary", "globex-canary"
 
-KINDS = ("writer", "reader", "reader", "auditor", "admin")
-ROLES = ("writer", "reader", "reader without organization", "auditor", "admin")
+KINDS = ("writer", "reader", "reader", "auditor", "admin", "eraser")
+ROLES = ("writer", "reader", "reader without organization", "auditor", "admin", "eraser")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Attempt:
 def _reading(
     what: str, method: str, path: str, body: Any = None, reader: Outcome = "own", counted: tuple[str, ...] = ()
 ) -> Attempt:
-    return Attempt(what, method, path, body, ("no", reader, "no", "all", "all"), counted)
+    return Attempt(what, method, path, body, ("no", reader, "no", "all", "all", "all"), counted)
 
 
 def _by(allowed: tuple[str, ...], what: str, method: str, path: str, body: Any = None) -> Attempt:
@@ -70,14 +70,15 @@ _LIKE_THEIRS = {"more_like_this": {"fields": ["target_name"], "like": [{"_index"
 _ENTRY = {"type": "team_created", "target": "1", "principal": "mallory", "organization_id": "2"}
 _ALL = {"query": {"match_all": {}}, "size": 100}
 _NEW = {"_index": "{index}", "_id": "{new}"}
-_NEW_ELSEWHERE = {"_index": "{prefix}-2020.01", "_id": "{new}"}
+_NEW_ELSEWHERE = {"_index": "{prefix}-begun-{new}", "_id": "{new}"}
 _COPY = {"source": {"index": "{index}"}, "dest": {"index": "{prefix}-x"}}
 _TEMPLATE = {"index_patterns": ["{prefix}-x-*"]}
 _ALIAS = {"actions": [{"add": {"index": "{index}", "alias": "{prefix}-alias"}}]}
 _MORE_RIGHTS = {"cluster_permissions": ["*"]}
 _OTHER_ORGANIZATION = [{"op": "add", "path": "/{user}/attributes/organization_id", "value": "2"}]
 _USERS = "/_plugins/_security/api/internalusers"
-_READERS = ("reader", "auditor", "admin")
+_READERS = ("reader", "auditor", "admin", "eraser")
+_STORING = ("writer", "eraser")
 
 _READING = (
     _search("search", body=_ALL),
@@ -116,7 +117,7 @@ _READING = (
         "POST",
         "/{index}/_explain/{theirs}",
         {"query": {"match_all": {}}},
-        ("no", "none", "no", "yes", "yes"),
+        ("no", "none", "no", "yes", "yes", "yes"),
     ),
     _by(_READERS, "names of the fields", "GET", "/{index}/_field_caps?fields=*"),
     _by(_READERS, "open a point in time", "POST", "/{index}/_search/point_in_time?keep_alive=1s"),
@@ -124,7 +125,13 @@ _READING = (
     _by((), "close everybody's points in time", "DELETE", "/_search/point_in_time/_all"),
     _by((), "go on with somebody else's scroll", "POST", "/_search/scroll", {"scroll_id": "{scroll}"}),
     _by((), "search like an entry of theirs", "POST", "/{index}/_search", {"query": _LIKE_THEIRS}),
-    _by((), "several entries by ID", "POST", "/{index}/_mget", {"ids": ["{theirs}"]}),
+    Attempt(
+        "several entries by ID",
+        "POST",
+        "/{index}/_mget",
+        {"ids": ["{theirs}"]},
+        ("no", "no", "no", "no", "no", "all"),
+    ),
     _by((), "several term vectors by ID", "POST", "/{index}/_mtermvectors", {"ids": ["{theirs}"]}),
     _by((), "several searches at once", "POST", "/{index}/_msearch", _bulk({}, _ALL)),
     _by((), "validate a query", "GET", "/{index}/_validate/query?rewrite=true&q=organization_name:*"),
@@ -135,11 +142,11 @@ _READING = (
 )
 
 _CHANGING = (
-    _by(("writer",), "store an entry", "PUT", "/{index}/_create/{new}", _ENTRY),
-    _by(("writer",), "store entries in bulk", "POST", "/_bulk", _bulk({"create": _NEW}, _ENTRY)),
+    _by(_STORING, "store an entry", "PUT", "/{index}/_create/{new}", _ENTRY),
+    _by(_STORING, "store entries in bulk", "POST", "/_bulk", _bulk({"create": _NEW}, _ENTRY)),
     _by(("writer",), "begin a partition", "POST", "/_bulk", _bulk({"create": _NEW_ELSEWHERE}, _ENTRY)),
     _by(("writer",), "make an index whose name is a partition's", "PUT", "/{prefix}-{new}"),
-    _by(("writer",), "overwrite an entry whose ID is known ²", "PUT", "/{index}/_doc/{victim}", _ENTRY),
+    _by(_STORING, "overwrite an entry whose ID is known ²", "PUT", "/{index}/_doc/{victim}", _ENTRY),
     _by((), "update an entry", "POST", "/{index}/_update/{theirs}", {"doc": {"principal": "43"}}),
     _by((), "delete an entry", "DELETE", "/{index}/_doc/{theirs}"),
     _by((), "delete an entry in bulk", "POST", "/_bulk", _bulk({"delete": {"_index": "{index}", "_id": "{theirs}"}})),

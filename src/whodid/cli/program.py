@@ -23,6 +23,7 @@ _COMMANDS = {
     "dead-letters": "dead_letters",
     "dev": "dev",
     "doctor": "doctor",
+    "erase": "erase",
     "events": "events",
     "export": "export",
     "get": "search",

@@ -18,7 +18,7 @@ from ..opensearch.connection import translated
 from ..opensearch.enforcement import AHEAD, record_ahead
 from ..opensearch.holds import make_step, new_hold, set_hold
 from ..opensearch.ism import Ism, policy_body, policy_name
-from ..opensearch.partitions import creation_dates
+from ..opensearch.partitions import creation_dates, is_immutable
 from ..opensearch.retention_change import Move, make_move, moves
 from ..opensearch.survey import Survey, Surveyed, deletion_days, survey
 from ..operator import operator
@@ -239,19 +239,9 @@ _IMMUTABLE = (
 
 
 def _immutable(client: OpenSearch, found: Survey) -> Iterator[Finding]:
-    """Asked by an update of a document that isn't there, which makes nothing: of what is immutable it is refused."""
-    from opensearchpy import NotFoundError, OpenSearchException
-
     one = next((one for one in reversed(found.partitions) if one.ours and one.open and one.health != "red"), None)
-    if one is None:
-        return
-    try:
-        client.update(index=one.name, id="whodid-doctor-asks", body={"doc": {}})
-    except NotFoundError:
-        return
-    except OpenSearchException as error:
-        if "immutable" in str(error).lower():
-            yield problem(one.name, "is immutable: retention can't delete it", _IMMUTABLE)
+    if one is not None and is_immutable(client, one.name):
+        yield problem(one.name, "is immutable: retention can't delete it", _IMMUTABLE)
 
 
 def _in_order(one: Surveyed) -> str:

@@ -1,4 +1,4 @@
-"""The ledger: an index of its own for what must outlive the entries: holds, and records of what was destroyed.
+"""The ledger: an index of its own for what must outlive the entries: holds, records of what was destroyed or erased.
 
 It is `whodid-ledger`, or `<index_prefix>.ledger` beside a prefix of one's own: no pattern of partitions matches these
 names, so no retention reaches it. A page is written once, and replaced only by who read it as it stands.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Kind", "Ledger", "Page", "ledger_name"]
 
-Kind = Literal["hold", "destruction"]
+Kind = Literal["hold", "destruction", "erasure"]
 
 _DEFAULT_PREFIX = "whodid-audit"
 _AT_ONCE = 1000

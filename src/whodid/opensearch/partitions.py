@@ -18,7 +18,7 @@ from .template import MARK, index_pattern
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["bytes_per_entry", "creation_dates", "entry_count", "marks", "metas"]
+__all__ = ["bytes_per_entry", "creation_dates", "entry_count", "is_immutable", "marks", "metas"]
 
 
 _ENOUGH = 1000
@@ -61,6 +61,20 @@ def entry_count(client: OpenSearch, partition: str) -> int:
     """How many entries a partition holds; 0 for one that is closed. Raises `OpenSearchError`."""
     with translated(f"counting {partition}"):
         return int(client.count(index=partition, params={"ignore_unavailable": "true"})["count"])
+
+
+def is_immutable(client: OpenSearch, partition: str) -> bool:
+    """Whether the Security plugin keeps anybody from changing it (`plugins.security.compliance.immutable_indices`).
+
+    Asked by an update of a document that isn't there, which makes nothing: of what is immutable it is refused.
+    """
+    from opensearchpy import OpenSearchException
+
+    try:
+        client.update(index=partition, id="whodid-asks", body={"doc": {}})
+    except OpenSearchException as error:
+        return "immutable" in str(error).lower()
+    return False
 
 
 def bytes_per_entry(client: OpenSearch, settings: Settings) -> int:

@@ -6,6 +6,7 @@
 | reader | read the entries of the organization in their user attribute `organization_id` |
 | auditor | read all entries, checkpoints, holds and destruction records |
 | admin | run `whodid setup`, `retention` and `hold`, delete whole partitions, read all entries |
+| eraser | run `whodid erase`: read all entries, and overwrite them |
 
 Facts, each tried on a real cluster: a role that may create documents may also overwrite those whose ID it knows
 (OpenSearch has no right for creating alone); a bulk request needs a right of the cluster besides that of the index, and
@@ -112,6 +113,19 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
                 "indices:admin/delete",
             ],
             others={ledger: ["read", *_KEEP, "indices:admin/refresh*"], checkpoints: ["read", *_KEEP]},
+        ),
+        "eraser": _role(
+            "runs whodid erase: reads all audit entries, and may overwrite each of them",
+            ["indices:data/write/bulk", "indices:data/read/mget", "cluster:admin/snapshot/get", *_SEE_RETENTION],
+            pattern,
+            [
+                *_READ,
+                "indices:admin/mappings/get",
+                "indices:data/write/index",
+                "indices:data/write/bulk*",
+                "indices:admin/refresh*",
+            ],
+            others={ledger: ["read", *_KEEP, "indices:admin/refresh*"]},
         ),
     }
     return {role_name(settings, kind): signed(body, "description") for kind, body in bodies.items()}

@@ -15,6 +15,7 @@ from ..client import AuditClient
 from ..client.order import OLDEST, sort_of
 from ..errors import NotAuthorized, SettingsError
 from ..opensearch.destruction import Destruction, destructions
+from ..opensearch.erasures import ERASED, erased_places, erasures
 from ..opensearch.partitions import creation_dates, marks
 from ..opensearch.retention import retention_in_force
 from ..query import Filter
@@ -43,6 +44,8 @@ class Evidence:
     destructions: Sequence[Destruction]
     dropped: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     quiet: frozenset[str] = frozenset()
+    erased: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    """Ranges of entries of which values were removed on record, by journal."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -60,6 +63,13 @@ def gathered(client: AuditClient) -> Evidence:
     except NotAuthorized:
         held = frozenset()
         notes.append("holds were not looked at: this user may not read mappings")
+    try:
+        erased = erased_places(
+            erasures(connection, settings),
+            [str(_details(entry).get("digest")) for entry in _own(client, ERASED)],
+        )
+    except NotAuthorized:
+        erased = {}
     view = retention_in_force(connection, settings)
     retentions = [view.floor_days, view.asked_days, *_retentions(client)]
     known = [days for days in retentions if days is not None]
@@ -75,6 +85,7 @@ def gathered(client: AuditClient) -> Evidence:
         destructions=records,
         dropped=dict(dropped),
         quiet=retired,
+        erased=erased,
         notes=notes,
     )
 

@@ -53,8 +53,9 @@ def verify_stored(
     """Checks every chain stored in OpenSearch, or one, by itself and by the checkpoints in `sources`.
 
     `keys` are those of whom checkpoints are trusted; without any, all of them are. `local` is what this host knows of
-    its own journals. `erased` are the places of which a record says that values were removed. With `since` and `until`
-    only the entries of that time are checked, and what is missing between them. `workers` is the number of processes.
+    its own journals. `erased` are places of which values were removed, besides those in the ledger. With `since` and
+    `until` only the entries of that time are checked, and what is missing between them. `workers` is the number of
+    processes.
 
     Raises `OpenSearchError`, and `QueryError` for times that can't be read. Memory stays flat.
     """
@@ -63,7 +64,9 @@ def verify_stored(
     evidence = gathered(client)
     statements = judged(sources, keys, now, evidence.quiet)
     parts = survey(asking, index_pattern(client.settings), journal)
-    case = _Case(client.settings.index_prefix, asking, evidence, statements, local, erased or {}, now)
+    given = erased or {}
+    on_record = {name: [*evidence.erased.get(name, ()), *given.get(name, ())] for name in {*evidence.erased, *given}}
+    case = _Case(client.settings.index_prefix, asking, evidence, statements, local, on_record, now)
     names = {part.journal for part in parts if part.journal}
     names |= {*statements.by_journal, *(one.journal for one in local)}
     names &= {journal} if journal else names

@@ -1,0 +1,186 @@
+"""The erasure in OpenSearch: each document replaced by the same without personal values, if nobody changed it since."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from ..client import AuditClient
+from ..client.order import OLDEST, sort_of
+from ..errors import NotAuthorized, OpenSearchError
+from ..opensearch.connection import translated
+from ..query import Filter
+from ..query.filter import literal
+from .entry import erased_entry
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+__all__ = ["IMMUTABLE", "Erased", "Left", "erase_stored", "exported_since", "snapshots_with"]
+
+IMMUTABLE = (
+    "the cluster keeps it immutable (plugins.security.compliance.immutable_indices in opensearch.yml): nobody can "
+    "change an entry there; take it out of that setting, or its entries stay until they are deleted"
+)
+
+_AT_ONCE = 500
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Entries of a partition that could not be erased, and why."""
+
+    partition: str
+    entries: int
+    why: str
+
+
+@dataclass(slots=True)
+class Erased:
+    """IDs of entries by partition, the fields that went, and what could not be done."""
+
+    entries: dict[str, list[str]] = field(default_factory=dict)
+    fields: set[str] = field(default_factory=set)
+    first: str = ""
+    """`creation_date` of the person's first entry."""
+    left: list[Left] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.entries.values()))
+
+
+def erase_stored(
+    client: AuditClient,
+    principal: str,
+    *,
+    spare: Mapping[str, str],
+    dry_run: bool = False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Erased:
+    """Erases a person's entries, but for those in the partitions of `spare`, which says why not.
+
+    Raises `OpenSearchError` where nothing can be asked; what can't be written is in the answer's `left`.
+    """
+    who = [literal(principal)]
+    asked = Filter.of(principal=who) | Filter.of(on_behalf_of=who)
+    total, seen = client.count(asked, expired=True), 0
+    result = Erased()
+    hits = client.hits(asked, sort_of(OLDEST))
+    left: dict[tuple[str, str], int] = {}
+    while block := list(islice(hits, _AT_ONCE)):
+        result.first = result.first or str(block[0]["_source"].get("creation_date"))
+        pending = {}
+        for hit in block:
+            if erased_entry(hit["_source"]) is None:
+                continue
+            if hit["_index"] in spare:
+                key = hit["_index"], spare[hit["_index"]]
+                left[key] = left.get(key, 0) + 1
+                continue
+            result.fields |= set(hit["_source"]["salts"])
+            pending[hit["_index"], hit["_id"]] = hit
+        refused = {} if dry_run else _erase(client.connection, pending)
+        for place in pending:
+            if place in refused:
+                key = place[0], refused[place]
+                left[key] = left.get(key, 0) + 1
+            else:
+                result.entries.setdefault(place[0], []).append(place[1])
+        seen += len(block)
+        on_progress(seen, total)
+    result.left = [Left(partition, count, why) for (partition, why), count in sorted(left.items())]
+    return result
+
+
+_Place = tuple[str, str]
+
+
+def _erase(connection: OpenSearch, pending: Mapping[_Place, Any]) -> dict[_Place, str]:
+    """Writes the documents without their personal values; those that could not be written, and why."""
+    waiting, refused = dict(pending), dict[_Place, str]()
+    for _ in range(_TRIES):
+        if not waiting:
+            return refused
+        again = {}
+        for place, (status, why) in _write(connection, _as_they_are(connection, list(waiting))).items():
+            if status == 409:  # somebody changed it in between
+                again[place] = waiting[place]
+            elif status >= 300:
+                refused[place] = why
+        waiting = again
+    return refused | dict.fromkeys(waiting, "it was changed again and again meanwhile; give the same command again")
+
+
+def _as_they_are(connection: OpenSearch, places: list[_Place]) -> Iterator[tuple[_Place, dict[str, Any], int, int]]:
+    body = {"docs": [{"_index": index, "_id": name} for index, name in places]}
+    with translated("the entries"):
+        found = connection.mget(body=body)["docs"]
+    for place, one in zip(places, found, strict=True):
+        if one.get("found") and (entry := erased_entry(one["_source"])) is not None:
+            yield place, entry, one["_seq_no"], one["_primary_term"]
+
+
+def _write(
+    connection: OpenSearch, documents: Iterator[tuple[_Place, dict[str, Any], int, int]]
+) -> dict[_Place, tuple[int, str]]:
+    lines: list[str] = []
+    places: list[_Place] = []
+    for (index, name), entry, seq_no, term in documents:
+        places.append((index, name))
+        lines += (
+            json.dumps({"index": {"_index": index, "_id": name, "if_seq_no": seq_no, "if_primary_term": term}}),
+            json.dumps(entry, ensure_ascii=False),
+        )
+    if not lines:
+        return {}
+    with translated("erasing entries"):
+        answer = connection.bulk(body="\n".join(lines) + "\n", params={"refresh": "true"})
+    return {place: _outcome(item) for place, item in zip(places, answer["items"], strict=True)}
+
+
+def _outcome(item: Mapping[str, Any]) -> tuple[int, str]:
+    """Status, and why. What was asked for is `index`; of what is immutable the Security plugin makes it `create`."""
+    [(action, told)] = item.items()
+    return (told["status"], _why(told.get("error"))) if action == "index" else (403, IMMUTABLE)
+
+
+def _why(error: Any) -> str:
+    """Why an entry can't be written, and what to do."""
+    text = f"{error.get('type')}: {error.get('reason')}" if isinstance(error, Mapping) else str(error)
+    if "cluster_block" in text:
+        return "writing into this partition is blocked; take index.blocks.write away, and give the same command again"
+    if "index_closed" in text:
+        return "this partition is closed; open it, and give the same command again"
+    return text
+
+
+def snapshots_with(connection: OpenSearch, partitions: set[str]) -> list[str]:
+    """`repository/snapshot` of each snapshot that holds one of them, as far as this user may see."""
+    found = []
+    try:
+        with translated("the snapshots"):
+            repositories = connection.snapshot.get_repository()
+            for repository in repositories:
+                for snapshot in connection.snapshot.get(repository=repository, snapshot="_all")["snapshots"]:
+                    if partitions & set(snapshot["indices"]):
+                        found.append(f"{repository}/{snapshot['snapshot']}")
+    except NotAuthorized:
+        return ["(this user may not look at snapshots)"]
+    except OpenSearchError as error:
+        return [f"(snapshots can't be looked at: {error})"]
+    return found
+
+
+def exported_since(client: AuditClient, first: str) -> list[dict[str, Any]]:
+    """The recorded exports since the person's first entry: what they took away still holds the values."""
+    asked = Filter.of(first or None, None, type="audit_log_exported")
+    found = (hit["_source"] for hit in client.hits(asked, sort_of(OLDEST)))
+    return [
+        {"time": entry.get("creation_date"), "by": entry.get("principal"), **(entry.get("details") or {})}
+        for entry in found
+    ]

@@ -1,0 +1,107 @@
+"""The erasure on this host: in the journal's segments and in the dead letters.
+
+The caller holds the lock of the one active shipper, so that no reader has a place in a segment, and has closed the
+segment that is being written to: closed ones are replaced whole, and writers only look at the last line of those.
+
+Crash behaviour: a segment is as it was, or erased. Doing it again does the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import orjson
+
+from ..dead_letters import DeadLetter, each_dead_letter, replace_dead_letters
+from ..entry import document_id
+from ..journal import JournalDirectory
+from ..journal.directory import segments
+from ..journal.file import sync_directory
+from ..journal.segment import is_closed
+from .entry import erased_line, is_of
+
+__all__ = ["HostErased", "erase_on_host", "what_else_holds"]
+
+
+@dataclass(frozen=True, slots=True)
+class HostErased:
+    """IDs of the entries that were erased, and how many dead letters; `open` are segments that are still written to."""
+
+    entries: tuple[str, ...]
+    letters: int
+    open: tuple[str, ...]
+
+
+def erase_on_host(directory: JournalDirectory, principal: str) -> HostErased:
+    """Raises `OSError`; what was done by then stays done."""
+    done: list[str] = []
+    still_open: list[str] = []
+    for journal in directory.journals():
+        for path in segments(directory.journal(journal)):
+            lines = path.read_bytes().splitlines(keepends=True)
+            changed = dict(_erased(lines, principal))
+            if not changed:
+                continue
+            if not is_closed(path.stat()):
+                still_open.append(str(path))
+                continue
+            _replace(path, [changed.get(number, line) for number, line in enumerate(lines)])
+            done += (_id(lines[number]) for number in changed)
+    return HostErased(tuple(done), _erase_letters(directory, principal), tuple(still_open))
+
+
+def _erased(lines: list[bytes], principal: str) -> Iterator[tuple[int, bytes]]:
+    name = orjson.dumps(principal)
+    for number, line in enumerate(lines):
+        if name not in line or not line.endswith(b"\n"):
+            continue
+        try:
+            entry = orjson.loads(line)
+            if isinstance(entry, dict) and is_of(entry, principal) and (erased := erased_line(line[:-1])):
+                yield number, erased + b"\n"
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue  # damaged: `what_else_holds` names the file
+
+
+def _id(line: bytes) -> str:
+    entry = orjson.loads(line)
+    return document_id(entry["journal"], entry["seq"], entry["hash"])
+
+
+def _replace(path: Path, lines: list[bytes]) -> None:
+    """Puts other lines in the place of a closed segment, which stays closed and as old as it was."""
+    before = path.stat()
+    new = path.with_name(f"{path.name}.erasing")
+    new.unlink(missing_ok=True)
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.writelines(lines)
+        file.flush()
+        os.fchmod(file.fileno(), 0o400)
+        os.utime(file.fileno(), ns=(before.st_atime_ns, before.st_mtime_ns))
+        os.fsync(file.fileno())
+    new.replace(path)
+    sync_directory(path.parent)
+
+
+def _erase_letters(directory: JournalDirectory, principal: str) -> int:
+    def meant(letter: DeadLetter) -> bool:
+        return is_of(orjson.loads(letter.line), principal)
+
+    changed = {}
+    for letter in each_dead_letter(directory, meant):
+        erased = erased_line(letter.line.encode())
+        if erased is not None:
+            changed[letter.id] = replace(letter, line=erased.decode(), reason="erased: the reason may quote the entry")
+    replace_dead_letters(directory, (), changed)
+    return len(changed)
+
+
+def what_else_holds(directory: JournalDirectory, principal: str) -> list[str]:
+    """Other files of the directory in which the ID stands, and so perhaps what belongs to it: nothing rewrites them."""
+    name = orjson.dumps(principal)
+    files = [directory.rejected, directory.damaged, *sorted(directory.path.glob("*/*.torn"))]
+    return [str(path) for path in files if path.exists() and (name in path.read_bytes() or path == directory.damaged)]

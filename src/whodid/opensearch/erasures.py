@@ -1,0 +1,82 @@
+"""The records of erasures: a page in the ledger says which entries, and an entry of the log vouches for the page.
+
+Who only has rights on the cluster could write such a page, but not the entry: its hash of the page is in the chain.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from ..canonical import canonical
+from ..entry import Stamp
+from ..settings import Settings
+from .ledger import Ledger
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+__all__ = ["ERASED", "Erasure", "erased_places", "erasures", "write_erasure"]
+
+ERASED = "audit_log_person_erased"
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """`places` are ranges of `seq` by journal: `{"8f14e45fceea167a": "3-5,9"}`."""
+
+    id: str
+    principal: str
+    reason: str
+    by: str
+    time: str
+    fields: tuple[str, ...]
+    places: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of it, which the entry that records it names."""
+        return sha256(canonical({**asdict(self), "fields": list(self.fields), "places": dict(self.places)})).hexdigest()
+
+
+def write_erasure(
+    client: OpenSearch,
+    settings: Settings,
+    principal: str,
+    reason: str,
+    by: str,
+    fields: Iterable[str],
+    places: Mapping[str, str],
+) -> Erasure:
+    """Writes the page. Raises `OpenSearchError`."""
+    time = Stamp.now().creation_date
+    one = Erasure(f"e-{secrets.token_hex(6)}", principal, reason, by, time, tuple(sorted(fields)), places)
+    body = {**asdict(one), "fields": list(one.fields), "places": dict(one.places)}
+    Ledger(client, settings).write(f"erasure-{one.id}", "erasure", body, known=None)
+    return one
+
+
+def erasures(client: OpenSearch, settings: Settings) -> list[Erasure]:
+    """All pages, by time. Raises `OpenSearchError`."""
+    found = [
+        Erasure(**{**page.body, "fields": tuple(page.body["fields"])})
+        for page in Ledger(client, settings).pages("erasure")
+    ]
+    return sorted(found, key=lambda one: one.time)
+
+
+def erased_places(found: Iterable[Erasure], vouched: Iterable[str]) -> dict[str, list[tuple[int, int]]]:
+    """Ranges of `seq` by journal, of those pages whose digest is among `vouched`."""
+    known, result = set(vouched), defaultdict[str, list[tuple[int, int]]](list)
+    for one in found:
+        if one.digest not in known:
+            continue
+        for journal, ranges in one.places.items():
+            for part in ranges.split(","):
+                first, _, last = part.partition("-")
+                result[journal].append((int(first), int(last or first)))
+    return dict(result)
