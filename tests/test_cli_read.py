@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.live.corner import Corner, corner
+from whodid.cli.program import program
 from whodid.entry import document_id
 
 pytestmark = pytest.mark.live
@@ -109,6 +110,18 @@ def test_stats_are_a_picture_or_json(place: Corner) -> None:
     assert (found["total"], found["top"]["type"]) == (3, {"credentials_created": 3})
     assert sum(bar["count"] for bar in found["histogram"]) == 3
     assert run(place, "stats", "target:none") == ("", "no entry matches\n")
+
+
+def test_what_is_left_out_of_counts_is_said(
+    place: Corner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("whodid.cli.search._COUNTED", 2)
+    program.main(place.arguments("count", "--by", "target"), standalone_mode=False)
+    monkeypatch.setattr("whodid.client.stats.counts_of", lambda _found: ({"0": 1}, False))
+    program.main(place.arguments("stats", "--by", "target"), standalone_mode=False)
+    counted, doubtful = capsys.readouterr().err.splitlines()
+    assert counted == "the 2 most frequent; a narrower question counts the others"
+    assert doubtful == "target has so many values that these may not be the right ones; count --by target is"
 
 
 def test_history_and_trail_are_oldest_first(place: Corner) -> None:

@@ -153,6 +153,34 @@ def test_stats_are_those_of_counting(stored: Stored, asked: Filter) -> None:
         assert all(counts[value] == number for value, number in stats.top[field].items())
 
 
+@pytest.mark.parametrize("field", ["target", "principal", "client_ip"])
+def test_the_most_frequent_values_are_those_of_all_partitions_together(stored: Stored, field: str) -> None:
+    """1,500 targets, each as frequent as the others: none is among the most frequent of every month."""
+    counts = Counter(entry[field] for entry in stored.truth.entries if field in entry)
+    stats = stored.client.stats(by=[field], top=6)
+    assert stats.approximate == ()
+    assert list(stats.top[field].values()) == [number for _, number in counts.most_common(6)]
+    assert stats.top[field].items() <= counts.items()
+    assert stored.client.counts_by(field, limit=2000) == counts
+
+
+def test_where_partitions_have_too_many_values_that_is_told_and_counts_are_right_all_the_same(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whodid.client.stats._MANY", 20)
+    monkeypatch.setattr("whodid.client.asking._VALUES", 100)
+    stats = stored.client.stats(by=["type", "target"], top=6)
+    assert stats.approximate == ("target",)
+    assert stats.as_json()["approximate"] == ("target",)
+    counts = Counter(entry["target"] for entry in stored.truth.entries)
+    found = stored.client.counts_by("target", limit=10)
+    assert list(found.values()) == [number for _, number in counts.most_common(10)]
+    assert found.items() <= counts.items()
+    inside = "time:2026-02 principal:7"
+    few = Counter(entry["target"] for entry in stored.truth.find(Filter.parse(inside), datetime.now(UTC), NAMES))
+    assert stored.client.counts_by("target", inside, limit=1500) == few
+
+
 @pytest.mark.parametrize("interval", ["hour", "day", "week", "month"])
 def test_each_bar_of_a_histogram_is_counted_right(stored: Stored, interval: str) -> None:
     stats = stored.client.stats("time:2026-02", interval=interval)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
@@ -49,6 +50,11 @@ def test_values_are_shown_where_there_is_a_choice() -> None:
     [facet] = facets_of(stats("day", 10, top=top), Question(since="-7d"))
     assert (facet.field, facet.label) == ("type", "type")
     assert facet.values == [("a", 8, 100, "?type=a&since=-7d"), ("b", 2, 25, "?type=b&since=-7d")]
+
+
+def test_a_field_with_too_many_values_to_be_sure_says_so() -> None:
+    many = replace(stats("day", 10, top={"type": {"a": 8, "b": 2}}), approximate=("type",))
+    assert [facet.approximate for facet in facets_of(many, Question())] == [True]
 
 
 def test_the_span_is_in_words_or_nothing() -> None:

@@ -19,6 +19,8 @@ __all__ = ["count", "get", "history", "search", "trail"]
 
 _SHOWN = 50
 """Entries of a table when no limit is given."""
+_COUNTED = 1000
+"""Values of a field that are counted."""
 
 limit_option = click.option("--limit", type=click.IntRange(1), help="At most so many. [default: 50, with --json all]")
 columns_option = click.option(
@@ -200,8 +202,10 @@ def count(
     with question(), AuditClient(settings) as client:
         where = asked(query, since, until, given)
         if by:
-            counts = client.counts_by(by, where, expired=expired)
+            counts = client.counts_by(by, where, limit=_COUNTED, expired=expired)
             print_json(counts) if as_json else print_counts(by, counts)
+            if len(counts) == _COUNTED:
+                click.echo(f"the {_COUNTED:,} most frequent; a narrower question counts the others", err=True)
         else:
             number = client.count(where, expired=expired)
             print_json({"count": number}) if as_json else click.echo(f"{number:,}")

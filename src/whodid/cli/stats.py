@@ -74,6 +74,8 @@ def _print(found: Stats) -> None:
     for field, counts in found.top.items():
         click.echo()
         print_counts(field, counts)
+    for field in found.approximate:
+        click.echo(f"{field} has so many values that these may not be the right ones; count --by {field} is", err=True)
 
 
 def _bars(interval: str, bars: tuple[Bar, ...]) -> list[tuple[str, str, str]]:

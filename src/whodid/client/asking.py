@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OpenSearchError, OpenSearchUnavailable
@@ -17,6 +17,9 @@ __all__ = ["PAGE", "Asking"]
 
 PAGE = 1000
 """Hits of one request, and the most of one page."""
+
+_VALUES = 10_000
+"""Values of a field that one request counts."""
 
 _KEEP_ALIVE = "10m"
 """How long whoever iterates may stop between two pages (`whodid search --json | less`)."""
@@ -53,15 +56,13 @@ class Asking:
         source: bool = True,
     ) -> Iterator[dict[str, Any]]:
         """Search hits in order over one point in time, from behind the sort values `after`."""
-        pit = self._open_point_in_time(indices)
-        if pit is None:
-            return
-        body: dict[str, Any] = {"query": query, "sort": sort, "track_total_hits": False}
-        body["pit"] = {"id": pit, "keep_alive": _KEEP_ALIVE}
-        if not source:
-            body["_source"] = False
-        remaining = limit
-        try:
+        with self._point_in_time(indices) as pit:
+            if pit is None:
+                return
+            body: dict[str, Any] = {"query": query, "sort": sort, "track_total_hits": False, "pit": pit}
+            if not source:
+                body["_source"] = False
+            remaining = limit
             while remaining is None or remaining > 0:
                 size = PAGE if remaining is None else min(PAGE, remaining)
                 more = {} if after is None else {"search_after": after}
@@ -71,9 +72,31 @@ class Asking:
                     return
                 after = page[-1]["sort"]
                 remaining = None if remaining is None else remaining - len(page)
+
+    def values(self, query: Mapping[str, Any], indices: str, field: str) -> Iterator[tuple[str, int]]:
+        """Every value of a field, in order, with how many hits have it, over one point in time."""
+        with self._point_in_time(indices) as pit:
+            if pit is None:
+                return
+            pages: dict[str, Any] = {"size": _VALUES, "sources": [{"value": {"terms": {"field": field}}}]}
+            body = {"size": 0, "query": query, "track_total_hits": False, "pit": pit}
+            while True:
+                found = self.ask({**body, "aggs": {"values": {"composite": pages}}}, None)["aggregations"]["values"]
+                yield from ((bucket["key"]["value"], bucket["doc_count"]) for bucket in found["buckets"])
+                if "after_key" not in found:
+                    return
+                pages["after"] = found["after_key"]
+
+    @contextmanager
+    def _point_in_time(self, indices: str) -> Iterator[dict[str, str] | None]:
+        """As a search names it, closed at the end; `None` when there is no partition yet."""
+        pit = self._open_point_in_time(indices)
+        try:
+            yield {"id": pit, "keep_alive": _KEEP_ALIVE} if pit else None
         finally:
-            with suppress(OpenSearchError), translated("closing a point in time"):
-                self._client.delete_pit(body={"pit_id": [pit]})
+            if pit:
+                with suppress(OpenSearchError), translated("closing a point in time"):
+                    self._client.delete_pit(body={"pit_id": [pit]})
 
     def _open_point_in_time(self, indices: str) -> str | None:
         """`None` when there is no partition yet."""

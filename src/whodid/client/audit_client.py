@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from heapq import nlargest
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -192,9 +193,15 @@ class AuditClient:
         return self._counts_by(field, self._question(where, filters, since, until, expired=expired), limit)
 
     def _counts_by(self, field: str, question: _Question, limit: int) -> dict[str, int]:
-        body = {"size": 0, "query": question.body, "aggs": {"by": {"terms": {"field": field, "size": limit}}}}
-        found = self._asking.ask(body, question.indices).get("aggregations") or {"by": {"buckets": []}}
-        return {bucket["key"]: bucket["doc_count"] for bucket in found["by"]["buckets"]}
+        body = {"size": 0, "query": question.body, "aggs": {"by": stats.most_frequent(field, limit)}}
+        found = self._asking.ask(body, question.indices).get("aggregations")
+        if not found:
+            return {}
+        counts, sure = stats.counts_of(found["by"])
+        if sure:
+            return counts
+        every = self._asking.values(question.body, question.indices, field)
+        return dict(nlargest(limit, every, key=lambda one: one[1]))
 
     def stats(
         self,

@@ -12,12 +12,15 @@ from ..errors import QueryError
 from ..query import FILTERS, Window
 from ..spelling import did_you_mean
 
-__all__ = ["BARS", "Bar", "Stats", "aggregations", "interval_of", "stats_of"]
+__all__ = ["BARS", "Bar", "Stats", "aggregations", "counts_of", "interval_of", "most_frequent", "stats_of"]
 
 BARS = 60
 """About as many bars as a histogram has when no interval is asked for."""
 
 _MOST_BARS = 2000
+_MANY = 10_000
+"""Values that each partition tells of, for the most frequent of all to be the right ones."""
+
 _INTERVALS = {
     "second": timedelta(seconds=1),
     "minute": timedelta(minutes=1),
@@ -40,7 +43,9 @@ class Bar:
 class Stats:
     """`total` entries match; `first` and `last` are when (`None` for none). `top`: field → value → count, most first.
 
-    `principals` is how many different principals there are, exact up to 40,000 and about right above.
+    `principals` is how many different principals there are, exact up to 40,000 and about right above. `approximate` are
+    the fields of `top` whose counts may be too low, or a value missing: a partition has more than 10,000 values of it,
+    too much alike in number. `AuditClient.counts_by` is exact for those, and slower.
     """
 
     total: int
@@ -50,6 +55,7 @@ class Stats:
     interval: str
     histogram: tuple[Bar, ...]
     top: Mapping[str, Mapping[str, int]]
+    approximate: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Times as ISO 8601."""
@@ -83,8 +89,30 @@ def aggregations(by: Sequence[str], top: int) -> dict[str, Any]:
         "first": {"min": {"field": "@timestamp"}},
         "last": {"max": {"field": "@timestamp"}},
         "principals": {"cardinality": {"field": "principal", "precision_threshold": 40_000}},
-        **{f"top {field}": {"terms": {"field": field, "size": top}} for field in by},
+        **{f"top {field}": most_frequent(field, top) for field in by},
     }
+
+
+def most_frequent(field: str, top: int) -> dict[str, Any]:
+    """The aggregation of the most frequent values of a field.
+
+    Each partition tells its own most frequent ones only, and by default few more than are asked for: what is frequent
+    in all of them together would be missing where it is not among those. So many are asked for.
+    """
+    many = max(_MANY, top)
+    return {"terms": {"field": field, "size": top, "shard_size": many, "show_term_doc_count_error": True}}
+
+
+def counts_of(found: Mapping[str, Any]) -> tuple[dict[str, int], bool]:
+    """Value → count of an answer to `most_frequent`, most first; and whether it is sure to be right.
+
+    It is where every partition told of each value, and no value that some didn't tell of can have more.
+    """
+    buckets = found["buckets"]
+    told = not any(bucket["doc_count_error_upper_bound"] for bucket in buckets)
+    least = min((bucket["doc_count"] for bucket in buckets), default=0)
+    sure = told and least >= found["doc_count_error_upper_bound"]
+    return {bucket["key"]: bucket["doc_count"] for bucket in buckets}, sure
 
 
 def check_countable(field: str) -> None:
@@ -102,11 +130,7 @@ def histogram(interval: str) -> dict[str, Any]:
 
 def stats_of(total: int, found: Mapping[str, Any], interval: str, bars: Sequence[Mapping[str, Any]]) -> Stats:
     """From the answers' aggregations."""
-    top = {
-        name.removeprefix("top "): {bucket["key"]: bucket["doc_count"] for bucket in part["buckets"]}
-        for name, part in found.items()
-        if name.startswith("top ")
-    }
+    tops = {name.removeprefix("top "): counts_of(part) for name, part in found.items() if name.startswith("top ")}
     return Stats(
         total,
         time_of(found["first"]["value"]),
@@ -114,7 +138,8 @@ def stats_of(total: int, found: Mapping[str, Any], interval: str, bars: Sequence
         int(found["principals"]["value"]),
         interval,
         tuple(Bar(datetime.fromtimestamp(bar["key"] / 1000, UTC), bar["doc_count"]) for bar in bars),
-        top,
+        {field: counts for field, (counts, _) in tops.items()},
+        tuple(field for field, (_, sure) in tops.items() if not sure),
     )
 
 

@@ -37,11 +37,15 @@ class BarLink(NamedTuple):
 
 
 class Facet(NamedTuple):
-    """The values of one field: text, count, share of the most frequent in percent, and the question of that value."""
+    """The values of one field: text, count, share of the most frequent in percent, and the question of that value.
+
+    `approximate` where there are too many values to be sure of their counts.
+    """
 
     field: str
     label: str
     values: list[tuple[str, int, int, str]]
+    approximate: bool = False
 
 
 def bars_of(stats: Stats, question: Question) -> list[BarLink]:
@@ -62,7 +66,7 @@ def bars_of(stats: Stats, question: Question) -> list[BarLink]:
 def facets_of(stats: Stats, question: Question) -> list[Facet]:
     """Fields with more than one value among what was found."""
     return [
-        Facet(name, name.removesuffix("_id"), _values(name, counts, question))
+        Facet(name, name.removesuffix("_id"), _values(name, counts, question), name in stats.approximate)
         for name, counts in stats.top.items()
         if len(counts) > 1 and name in FIELDS
     ]
