@@ -33,9 +33,9 @@ class Partitions:
         for seq in seqs:
             date = DATES[month]
             hash_ = f"{seq:064x}"
-            entry = {"journal": journal, "seq": seq, "hash": hash_, "target": f"{journal[0]}{seq}"}
+            entry: dict[str, Any] = {"journal": journal, "seq": seq, "hash": hash_, "target": f"{journal[0]}{seq}"}
             entry |= {"creation_date": f"{date}Z", "@timestamp": f"{date}.{seq:06d}Z", **changes}
-            id_ = document_id(journal, seq, hash_)
+            id_ = document_id(journal, seq, entry["hash"])
             documents.append(Document(id_, index, json.dumps(entry).encode()))
         assert {verdict.kind for verdict in self.place.send(documents)} == {"stored"}
 
@@ -150,6 +150,32 @@ def test_only_what_matches_is_shown_and_what_does_not_holds_nothing_up(partition
     partitions.show("2026.11")
     partitions.show("2026.10")
     assert [next(following), next(following)] == [["a4", "a6", "b1"], []]
+
+
+def test_a_renamed_type_is_followed_under_both_names(partitions: Partitions) -> None:
+    partitions.store("2026.11", 1, type="compute_profile_created")
+    partitions.show("2026.11")
+    following = partitions.follow(10, "type:compute_environment_created")
+    assert next(following) == ["a1"]
+    partitions.store("2026.11", 2, type="compute_profile_created")
+    partitions.store("2026.11", 3, type="compute_environment_created")
+    partitions.store("2026.11", 4, type="team_created")
+    partitions.show("2026.11")
+    assert next(following) == ["a2", "a3"]
+
+
+def test_both_entries_of_a_copied_journal_with_one_place_are_shown(partitions: Partitions) -> None:
+    partitions.store("2026.11", 1)
+    partitions.show("2026.11")
+    following = partitions.follow(10)
+    assert next(following) == ["a1"]
+    partitions.store("2026.11", 2)
+    partitions.store("2026.11", 2, hash="f" * 64, target="copy")
+    partitions.show("2026.11")
+    assert sorted(next(following)) == ["a2", "copy"]
+    partitions.store("2026.11", 3)
+    partitions.show("2026.11")
+    assert next(following) == ["a3"]
 
 
 def test_many_gaps_hold_up_no_longer_than_one_as_a_reader_sees_a_journal(partitions: Partitions) -> None:

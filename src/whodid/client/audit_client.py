@@ -248,7 +248,8 @@ class AuditClient:
         asked = self._asked(where, filters, None, None)
         if self._reads:
             self._reads.searched(str(asked))
-        return following(self._asking, index_pattern(self.settings), asked, self.search, last, pause)
+        pattern = index_pattern(self.settings)
+        return following(self._asking, pattern, asked, self.search, last, pause, lambda name: self._names(name))
 
     def orphans(
         self,

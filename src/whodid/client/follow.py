@@ -16,6 +16,7 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..query import Filter, query_body
+from ..query.body import Also
 from ..query.filter import EVERYTHING
 from .asking import PAGE, Asking
 
@@ -40,10 +41,19 @@ class Newest(Protocol):
 
 
 def follow(
-    asking: Asking, indices: str, asked: Filter, newest: Newest, last: int, pause: Callable[[], None] | None
+    asking: Asking,
+    indices: str,
+    asked: Filter,
+    newest: Newest,
+    last: int,
+    pause: Callable[[], None] | None,
+    also: Also,
 ) -> Iterator[list[Entry]]:
-    """The `last` entries, oldest first; then, if there is a `pause` to make, each time the new ones."""
-    following = _Following(asking, indices, asked)
+    """The `last` entries, oldest first; then, if there is a `pause` to make, each time the new ones.
+
+    `also` gives the other names of an event type.
+    """
+    following = _Following(asking, indices, asked, also)
     yield following.begin(list(newest(asked, limit=last))[::-1] if last else [])
     while pause is not None:
         pause()
@@ -53,10 +63,11 @@ def follow(
 class _Following:
     """What was seen of each journal: entries up to `_seen`; `_looks` has how far each went at the last looks."""
 
-    def __init__(self, asking: Asking, indices: str, asked: Filter) -> None:
+    def __init__(self, asking: Asking, indices: str, asked: Filter, also: Also) -> None:
         self._asking = asking
         self._indices = indices
         self._asked = asked
+        self._also = also
         self._seen, self._counts = self._journals()
         self._looks: deque[dict[str, int]] = deque(maxlen=_PATIENCE)
         self._gaps: dict[str, deque[tuple[int, int]]] = {}
@@ -90,7 +101,7 @@ class _Following:
         """All new entries in order, for their places; those asked for are marked."""
         if self._asked == EVERYTHING:
             return self._asking.hits(positions, self._indices, _ORDER)
-        marked = {"bool": {"filter": [query_body(self._asked)], "_name": _WANTED}}
+        marked = {"bool": {"filter": [query_body(self._asked, also=self._also)], "_name": _WANTED}}
         query = {"bool": {"filter": [positions], "should": [marked], "minimum_should_match": 0}}
         return self._asking.hits(query, self._indices, _ORDER, source=False)
 
@@ -118,9 +129,9 @@ class _Following:
             yield hit
 
     def _fill(self, journal: str, seq: int) -> None:
-        """Takes a place out of the gap that it was in."""
+        """Takes a place out of the gap that it was in; in none, it is the second entry with that place (a copy)."""
         parts: list[tuple[int, int]] = []
-        for low, high in self._gaps[journal]:
+        for low, high in self._gaps.get(journal, ()):
             parts += [(low, seq - 1), (seq + 1, high)] if low <= seq <= high else [(low, high)]
         self._gaps[journal] = deque([(low, high) for low, high in parts if low <= high], maxlen=_GAPS)
 

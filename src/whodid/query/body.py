@@ -16,7 +16,7 @@ from .filter import All, AnyOf, Everything, Filter, Has, Match, Not, Range, Time
 from .grammar import WORD_FIELDS
 from .times import Window, moment, period
 
-__all__ = ["query_body", "window_of"]
+__all__ = ["Also", "query_body", "window_of"]
 
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
 """What OpenSearch can hold in nanoseconds; it refuses to compare with anything beyond."""
