@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +65,15 @@ def test_the_neighbours_of_an_entry_are_of_the_same_target(client: AuditClient) 
     assert client.around(third) == (first, None)
     assert client.around(fourth) == (None, None)
     assert client.around({"target": "a"}) == (None, None)
+    assert client.around({**first, "@timestamp": "2026"}) == client.around({**first, "target": ["a"]}) == (None, None)
+
+
+def test_an_intent_whose_operation_is_gone_is_an_orphan(opensearch_url: str, tmp_path: Path) -> None:
+    with corner(opensearch_url, tmp_path) as place:
+        place.set_up()
+        altered = {"phase": "intent", "target": "altered", "@timestamp": "2026-11-01T00:00:00Z"}
+        place.client.index(index=f"{place.settings.index_prefix}-2026.11", body=altered, params={"refresh": "true"})
+        assert list(AuditClient(place.settings, client=place.client).orphans()) == [altered]
 
 
 @pytest.mark.parametrize("where", [7, ["type:a"], {"type": "a"}])

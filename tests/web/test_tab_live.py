@@ -178,10 +178,17 @@ def test_one_entry_shows_every_field_and_that_it_fits_its_hash(tab: httpx.Client
 
 @pytest.mark.parametrize(
     ("field", "value", "says"),
-    [("principal", "43", "does not fit its hash"), ("schema_version", "2.0", "its format is 2.x")],
+    [
+        ("principal", "43", "does not fit its hash"),
+        ("schema_version", "2.0", "its format is 2.x"),
+        ("@timestamp", "2026", "does not fit its hash"),
+        ("type", ["a", "b"], "does not fit its hash"),
+        ("target", ["a", "b"], "does not fit its hash"),
+        ("creation_date", None, "not known: its creation date is none"),
+    ],
 )
 def test_an_entry_that_was_changed_does_not_fit_its_hash_and_one_to_come_is_not_judged(
-    opensearch_url: str, tmp_path: Path, field: str, value: str, says: str
+    opensearch_url: str, tmp_path: Path, field: str, value: object, says: str
 ) -> None:
     with corner(opensearch_url, tmp_path) as made:
         made.set_up()
@@ -196,6 +203,7 @@ def test_an_entry_that_was_changed_does_not_fit_its_hash_and_one_to_come_is_not_
         app = create_app(is_root_user=everyone, audit_reads=False, settings=made.settings)
         with served(app) as url:
             page = httpx.get(f"{url}/entries/{id_of(entry)}").text
+            assert httpx.get(url).status_code == 200
         assert says in page
         assert ">fits its hash<" not in page
 

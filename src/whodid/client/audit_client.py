@@ -271,11 +271,13 @@ class AuditClient:
         return islice(found, limit)
 
     def _without_outcome(self, intents: Sequence[Entry]) -> list[Entry]:
-        operations = [entry["operation"] for entry in intents]
+        operations = [one for entry in intents if isinstance(one := entry.get("operation"), str)]
+        if not operations:  # what something else wrote or altered may have none
+            return list(intents)
         outcomes = Filter.of(phase="outcome", operation=[literal(operation) for operation in operations])
         question = self._question(outcomes, {}, None, None, expired=True, noted=False)
         ended = self._counts_by("operation", question, len(operations))
-        return [entry for entry in intents if entry["operation"] not in ended]
+        return [entry for entry in intents if str(entry.get("operation")) not in ended]
 
     def history(self, target: str, *, sort: str = OLDEST, limit: int | None = None, **more: Any) -> Iterator[Entry]:
         """What happened to a target, oldest first. `more` as for `search`."""
@@ -304,10 +306,12 @@ class AuditClient:
 
     def around(self, entry: Mapping[str, Any]) -> tuple[Entry | None, Entry | None]:
         """The entries of the same target right before and right after one; `None` where there is none."""
-        if not (entry.get("target") and entry.get("@timestamp") and entry.get("journal")):
-            return None, None  # something else wrote it
-        same = Filter.of(target=[literal(str(entry["target"]))])
-        place = [nanoseconds_of(str(entry["@timestamp"])), entry["journal"], entry.get("seq")]
+        target, journal, seq = entry.get("target"), entry.get("journal"), entry.get("seq")
+        at = nanoseconds_of(str(entry.get("@timestamp")))
+        if not (isinstance(target, str) and target and isinstance(journal, str) and type(seq) is int) or at is None:
+            return None, None  # something else wrote it, or altered it
+        same = Filter.of(target=[literal(target)])
+        place = [at, journal, seq]
         before, after = (
             next((hit["_source"] for hit in self.hits(same, sort_of(order), limit=1, after=place)), None)
             for order in (NEWEST, OLDEST)

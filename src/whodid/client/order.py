@@ -25,6 +25,7 @@ Sort = list[dict[str, Any]]
 """As OpenSearch's `sort`."""
 
 NEWEST, OLDEST = "newest", "oldest"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIE_BREAKERS = ("@timestamp", "journal", "seq")
 """No two entries agree in all of them, unless a journal was forked."""
 
@@ -46,9 +47,12 @@ def sort_of(order: str) -> Sort:
     return [{name: {"order": direction, "missing": "_last"}}, *sort_of(NEWEST)]
 
 
-def nanoseconds_of(timestamp: str) -> int:
-    """The sort value of an entry's `@timestamp`."""
-    return (datetime.fromisoformat(timestamp) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
+def nanoseconds_of(timestamp: str) -> int | None:
+    """The sort value of an entry's `@timestamp`; `None` for one that whodid does not write."""
+    try:
+        return (datetime.fromisoformat(timestamp) - _EPOCH) // timedelta(microseconds=1) * 1000
+    except (ValueError, TypeError):
+        return None
 
 
 def cursor_of(sort: list[Any], question: str) -> str:

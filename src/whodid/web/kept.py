@@ -38,7 +38,10 @@ class Kept:
             return "not shown to this user"
         if holds := view.holds_on(partition):
             return f"as long as it is held ({', '.join(holds)})"
-        dates = view.kept_until(str(entry.get("creation_date")), partition)
+        try:
+            dates = view.kept_until(str(entry.get("creation_date")), partition)
+        except (ValueError, OverflowError):
+            return "not known: its creation date is none"
         if dates is None:
             return "for ever" if view.enforced_by != "nothing" else "for ever: there is no retention policy yet"
         floor, ceiling = dates

@@ -103,7 +103,7 @@ def entry(request: Request) -> Response:
     if hit is None:
         return refusal(request, 404, f"There is no entry {name}: it is not shipped yet, was deleted, or never was.")
     found = hit["_source"]
-    known = request.app.state.known.get(found.get("type"))
+    known = request.app.state.known.get(str(found.get("type")))
     return page(
         request,
         "entry.html",
