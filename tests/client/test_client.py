@@ -124,6 +124,7 @@ def test_an_entry_is_got_by_its_id(place: Corner, client: AuditClient) -> None:
     entry = place.journalled()[41]
     assert client.get(document_id(entry["journal"], entry["seq"], entry["hash"])) == entry
     assert client.get("nothing") is None
+    assert client.get("") is None
 
 
 def test_questions_that_can_not_be_asked_are_named(client: AuditClient) -> None:
@@ -134,6 +135,18 @@ def test_questions_that_can_not_be_asked_are_named(client: AuditClient) -> None:
     ):
         with pytest.raises(QueryError):
             ask()
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("seq:" + ",".join(str(2 * number) for number in range(1000)), "more parts than this OpenSearch takes"),
+        ("x" * 9900, "a text to look for is too long"),
+    ],
+)
+def test_a_query_that_is_too_much_for_the_cluster_says_what_to_do(client: AuditClient, query: str, says: str) -> None:
+    with pytest.raises(QueryError, match=says):
+        client.count(query)
 
 
 def test_where_nothing_was_shipped_nothing_is_found(opensearch_url: str, tmp_path: Path) -> None:

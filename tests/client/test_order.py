@@ -34,6 +34,8 @@ def test_a_cursor_is_of_one_question_in_one_order() -> None:
         sort_values(cursor, "type:b", NEWEST)
     with pytest.raises(QueryError, match="this is no cursor"):
         sort_values(cursor, "type:a", "principal")
+    with pytest.raises(QueryError, match="this is no cursor"):
+        sort_values(cursor_of([2**63, TIME, "a", 1], "type:a"), "type:a", "-seq")
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,7 @@ def test_a_cursor_is_of_one_question_in_one_order() -> None:
         "ä",
         "AAAA",
         *(base64.urlsafe_b64encode(raw).decode() for raw in (b"[1]", b"{}", b'["q","a","b",1]', b"[" * 9999)),
+        *(cursor_of(values, "q") for values in ([True, "a", 1], [TIME, "a", True], [2**63, "a", 1], [TIME, "a", 1.0])),
     ],
 )
 def test_anything_else_is_refused_with_what_to_do(text: str) -> None:

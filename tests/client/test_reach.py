@@ -73,6 +73,9 @@ def test_without_an_end_nothing_older_and_without_a_start_nothing_newer_is_reach
     [
         (Window(), "whodid-audit-*"),
         (Window(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC)), "whodid-audit-nothing"),
+        (Window(None, datetime.min.replace(tzinfo=UTC)), "whodid-audit-nothing"),
+        (Window(datetime.max.replace(tzinfo=UTC), None), "whodid-audit-nothing"),
+        (Window(datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)), "whodid-audit-*"),
         (
             Window(datetime(2026, 11, 19, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC)),
             "whodid-audit-2026.11,whodid-audit-2026.11.19,whodid-audit-2026.11.20,whodid-audit-2026.11.21,"

@@ -10,7 +10,7 @@ from whodid.query.grammar import KEYED, PERIODS, kind_of
 
 __all__ = ["filters"]
 
-_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
+_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12) | st.sampled_from(
     ["a*", "or", "-x", 'say "so"', "a\\b", "a,b", "(x)", "type:x", "*", "x y", ":", "&", "http://a/b?c=1"]
 )
 _NAMES = st.sampled_from([*FILTERS, *KEYED, *(f"{name}.rows" for name in KEYED), "details.a.b"])

@@ -319,6 +319,7 @@ def test_the_most_frequent_values_lead_to_their_entries(place: Corner, tab: http
         ("client_ip=nonsense", "client_ip must be an address or a network"),
         ("since=yesterday-ish", "is no time; write"),
         ("after=xyz", "this is no cursor"),
+        ("q=type:%00", "type contains a NUL character, which no entry holds"),
     ],
 )
 def test_a_question_that_can_t_be_asked_says_what_to_change(tab: httpx.Client, query: str, said: str) -> None:
@@ -335,6 +336,14 @@ def test_a_form_leads_to_the_url_of_its_question(tab: httpx.Client) -> None:
     answer = tab.get("/?type=&principal=42&since=-7d&since=&until=")
     assert (answer.status_code, answer.headers["location"]) == (303, "/admin/audit-logs/?principal=42&since=-7d")
     assert tab.get("/?since=any&principal=").headers["location"] == "/admin/audit-logs/?"
+
+
+@pytest.mark.parametrize(
+    "query", ["until=0001-01-01", "q=until:0001-01-01T00:00:00%2B01:00", "since=9999-12-31T23:59:59"]
+)
+def test_times_at_the_ends_of_the_calendar_find_nothing(tab: httpx.Client, query: str) -> None:
+    answer = tab.get(f"/?{query}")
+    assert (answer.status_code, "No entry matches" in answer.text) == (200, True)
 
 
 def test_nothing_found_offers_the_way_back(tab: httpx.Client) -> None:

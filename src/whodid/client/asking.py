@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from ..errors import OpenSearchError, OpenSearchUnavailable
+from ..errors import OpenSearchError, OpenSearchUnavailable, QueryError
 from ..opensearch.connection import translated
 from .order import Sort
 
@@ -28,6 +28,24 @@ _MISSING_ALLOWED = {"allow_no_indices": "true", "ignore_unavailable": "true"}
 """Partitions that are named, but not there: nothing was shipped, or retention has deleted them."""
 
 
+_TOO_MUCH = {
+    "maxClauseCount": "the query has more parts than this OpenSearch takes at once; ask for less at a time",
+    "too complex to determinize": "a text to look for is too long for this OpenSearch; look for a part of it",
+}
+"""What OpenSearch says of a query that is too large for it → what to do."""
+
+
+@contextmanager
+def _too_much_named() -> Iterator[None]:
+    try:
+        yield
+    except OpenSearchError as error:
+        for said, what in _TOO_MUCH.items():
+            if said in str(error):
+                raise QueryError(what) from error
+        raise
+
+
 class Asking:
     """Searches over an index expression. An answer that some shard is missing from is an error, never a shorter one."""
 
@@ -37,7 +55,7 @@ class Asking:
     def ask(self, body: Mapping[str, Any], indices: str | None) -> Any:
         """The answer of a search, all of it; without `indices`, over the point in time that `body` names."""
         params = {"allow_partial_search_results": "false"} | (_MISSING_ALLOWED if indices else {})
-        with translated("the search"):
+        with _too_much_named(), translated("the search"):
             answer = self._client.search(index=indices, body=dict(body), params=params)
         if answer.get("timed_out") or answer["_shards"].get("failed"):
             raise OpenSearchUnavailable(

@@ -325,6 +325,8 @@ class AuditClient:
 
     def hit(self, entry_id: str, *, expired: bool = False) -> dict[str, Any] | None:
         """The search hit of that entry: with `_index`, its partition."""
+        if not entry_id:
+            return None
         if self._reads:
             self._reads.viewed(entry_id)
         question = self._question(None, {}, None, None, expired=expired, noted=False)

@@ -77,14 +77,19 @@ def sort_values(cursor: str, question: str, order: str) -> list[Any]:
 
 def _fits(sort: list[Any], order: str) -> bool:
     match sort[-3:]:
-        case [int(time), str() | None, int(seq)] if max(abs(time), abs(seq)) <= 2**63:
+        case [time, str() | None, seq] if _is_long(time) and _is_long(seq):
             first = sort[:-3]
         case _:
             return False
     if order in (NEWEST, OLDEST):
         return not first
-    kind = int if FIELDS[order.removeprefix("-")].kind == "long" else str
-    return len(first) == 1 and (first[0] is None or isinstance(first[0], kind))
+    if len(first) != 1 or first[0] is None:
+        return len(first) == 1
+    return _is_long(first[0]) if FIELDS[order.removeprefix("-")].kind == "long" else isinstance(first[0], str)
+
+
+def _is_long(value: object) -> bool:
+    return type(value) is int and -(2**63) <= value < 2**63
 
 
 def _fingerprint(question: str) -> str:

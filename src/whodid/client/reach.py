@@ -29,8 +29,10 @@ def indices_of(prefix: str, window: Window) -> str:
     An empty window gives one that matches nothing.
     """
     first = max(window.start.date(), _FIRST) if window.start else _FIRST
+    if window.end and (window.end.date() < _FIRST or (window.start and window.end <= window.start)):
+        return f"{prefix}-nothing"
     last = min((window.end - timedelta(microseconds=1)).date(), _LAST) if window.end else _LAST
-    if (window.start and window.end and window.end <= window.start) or last < first:
+    if last < first:
         return f"{prefix}-nothing"
     return f"{prefix}-*" if (first, last) == (_FIRST, _LAST) else _of_days(prefix, first, last)
 

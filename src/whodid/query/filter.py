@@ -219,6 +219,8 @@ def matching(name: str, values: Iterable[Value]) -> Filter:
     kind = kind_of(name)
     if kind is None:
         raise unknown_field(name)
+    if not (name.isascii() and name.isprintable()):
+        raise QueryError(f"{name.partition('.')[0]} has no such key: keys are printable ASCII")
     given = tuple(dict.fromkeys(values))
     if len(given) > _MOST:
         raise QueryError(f"{name} has {len(given)} values to look for; ask for {_MOST} at most")
@@ -236,7 +238,7 @@ def words(text: str) -> Filter:
     """Text somewhere in names, e-mail address, status or details. Raises `QueryError` for no text."""
     if not text.strip():
         raise QueryError("there is nothing to look for between the quotes")
-    _refuse_surrogates("the text", text)
+    _refuse_what_no_entry_holds("the text", text)
     return Words(text)
 
 
@@ -287,7 +289,7 @@ def _time(name: str, value: object) -> str:
 
 
 def _checked(name: str, kind: str, value: Value) -> Value:
-    _refuse_surrogates(name, value.text)
+    _refuse_what_no_entry_holds(name, value.text)
     if kind == "ip":
         if value.kind == "prefix":
             raise QueryError(f"{name} has no beginnings; write a network such as 10.0.0.0/8 for 10.*")
@@ -297,7 +299,9 @@ def _checked(name: str, kind: str, value: Value) -> Value:
     return value
 
 
-def _refuse_surrogates(name: str, text: str) -> None:
+def _refuse_what_no_entry_holds(name: str, text: str) -> None:
+    if "\0" in text:
+        raise QueryError(f"{name} contains a NUL character, which no entry holds")
     try:
         text.encode()
     except UnicodeEncodeError:
