@@ -102,7 +102,7 @@ def test_columns_are_those_asked_for(place: Corner) -> None:
 
 def test_stats_are_a_picture_or_json(place: Corner) -> None:
     out, err = run(place, "stats", "--by", "type", "target:1,2")
-    assert out.startswith("2 entries by 1 principals")
+    assert out.startswith("2 entries by 1 principal,")
     assert "█" in out
     assert "credentials_created" in out
     assert err == ""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..display import json_text, printable
-from ..entry import FIELDS
+from ..entry import FIELDS, entry_id
 from ..errors import QueryError
+from ..query.grammar import kind_of
 from ..spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMNS",
     "columns_of",
+    "print_bars",
     "print_counts",
     "print_entries",
     "print_entry",
@@ -42,7 +44,17 @@ COLUMNS = {
 }
 """Heading → field of the table that people see, the least important last; `--json` has them all."""
 
+_ENTRY_ID = "entry_id"
+_WIDEST = (40, 24, 16)
+"""Characters of a cell beyond which it folds, so that long values leave room for who and what; the least of it."""
+_NEEDED = tuple(COLUMNS)[:4]
+_WHOLE = tuple(COLUMNS)[:2]
+"""Columns that are never folded."""
+
 _WIDTH_IN_A_PIPE = 200
+_UNFOLDED = 1_000_000
+_SHORTEST = 5
+"""Characters of the longest bar, however narrow the terminal."""
 
 
 def print_json(value: object) -> None:
@@ -51,27 +63,31 @@ def print_json(value: object) -> None:
 
 
 def columns_of(text: str | None) -> dict[str, str] | None:
-    """The columns that somebody asked for: heading → field. Raises `QueryError` for a field that there isn't."""
+    """The columns that somebody asked for: heading → field. Raises `QueryError` for a field that there isn't.
+
+    `entry_id` is one, too: what `whodid get` takes.
+    """
     if not text:
         return None
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
-        if name.partition(".")[0] not in FIELDS:
-            raise QueryError(f"there is no field {name}{did_you_mean(name, FIELDS)} to show")
+        if name != _ENTRY_ID and name not in FIELDS and kind_of(name) is None:
+            raise QueryError(f"there is no field {name}{did_you_mean(name, (*FIELDS, _ENTRY_ID))} to show")
     return {name: name for name in names}
 
 
 def print_entries(entries: Iterable[Mapping[str, Any]], columns: Mapping[str, str] | None = None) -> int:
     """A table of those columns, or of as many as fit; returns how many entries there were.
 
-    What is longer than the screen goes through a pager.
+    What is longer than the screen goes through a pager. In a pipe, an entry is a line, whatever its length.
     """
     wanted = columns or COLUMNS
     rows = [{heading: _cell(entry, field) for heading, field in wanted.items()} for entry in entries]
     if rows:
-        console = _console()
-        shown = list(wanted) if columns else _fitting(rows, console.width)
-        table = _table(shown, [[row[heading] for heading in shown] for row in rows])
+        console = _console(_UNFOLDED)
+        fitted = console.is_terminal and not columns
+        shown, widest = _fitting(rows, console.width) if fitted else (list(wanted), None)
+        table = _table(shown, [[row[heading] for heading in shown] for row in rows], widest)
         if console.is_terminal and len(rows) >= console.height:
             with console.pager(styles=True):
                 console.print(table)
@@ -87,31 +103,39 @@ def print_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     _console().print(_table(headings, rows))
 
 
-def _console() -> Console:
+def _console(in_a_pipe: int = _WIDTH_IN_A_PIPE) -> Console:
+    """Of the terminal's width; in a pipe there is none to fit."""
     from rich.console import Console
 
     console = Console(highlight=False)
-    # In a pipe there is no width to fit, and a folded line would be of no use.
-    return console if console.is_terminal else Console(highlight=False, width=_WIDTH_IN_A_PIPE)
+    return console if console.is_terminal else Console(highlight=False, width=in_a_pipe)
 
 
-def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+def _table(headings: Iterable[str], rows: Iterable[Iterable[str]], widest: int | None = None) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", max_width=None if heading in _WHOLE else widest)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table
 
 
-def _fitting(rows: list[dict[str, str]], width: int) -> list[str]:
-    """The headings, from the most important on, whose columns fit side by side."""
+def _fitting(rows: list[dict[str, str]], width: int) -> tuple[list[str], int]:
+    """The headings, from the most important on, whose columns fit side by side, and how wide the widest may be."""
+    found = [(_fitted(rows, width, widest), widest) for widest in _WIDEST]
+    return max(found, key=lambda one: len(set(one[0]) & set(_NEEDED)))
+
+
+def _fitted(rows: list[dict[str, str]], width: int, widest: int) -> list[str]:
+    from rich.cells import cell_len
+
     shown: list[str] = []
     for heading in COLUMNS:
-        width -= max(len(heading), *(len(row[heading]) for row in rows)) + 2
+        natural = max(cell_len(heading), *(cell_len(row[heading]) for row in rows))
+        width -= (natural if heading in _WHOLE else min(natural, widest)) + 2
         if width < -2 and shown:
             break
         shown.append(heading)
@@ -120,7 +144,7 @@ def _fitting(rows: list[dict[str, str]], width: int) -> list[str]:
 
 def _cell(entry: Mapping[str, Any], field: str) -> str:
     name, *keys = field.split(".")
-    value = entry.get(name)
+    value = entry_id(entry) if field == _ENTRY_ID else entry.get(name)
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     if isinstance(value, dict | list):
@@ -141,11 +165,26 @@ def print_entry(entry: Mapping[str, Any]) -> None:
 
 def print_counts(field: str, counts: Mapping[str, int]) -> None:
     """Counts with a bar each, so that a look is enough."""
-    largest = max(counts.values(), default=1)
-    rows = [
-        (printable(value), f"{count:,}", "█" * max(1, round(20 * count / largest))) for value, count in counts.items()
-    ]
-    print_table((field, "entries", ""), rows)
+    print_bars(field, [(printable(value), count) for value, count in counts.items()], 20)
+
+
+def print_bars(heading: str, counts: Sequence[tuple[str, int]], widest: int) -> None:
+    """Counts with a bar each, as wide as the terminal allows and `widest` characters at most."""
+    from rich.cells import cell_len
+
+    console = _console(_UNFOLDED)
+    names = max(map(cell_len, (heading, *(name for name, _ in counts))))
+    longest = _WIDEST[0] if console.is_terminal else None
+    room = console.width - min(names, longest or names) - len("1,000,000") - 4
+    widest, largest = max(min(widest, room), _SHORTEST), max((count for _, count in counts), default=0)
+    rows = [(name, f"{count:,}", _bar(count, largest, widest)) for name, count in counts]
+    console.print(_table((heading, "entries", ""), rows, longest))
+
+
+def _bar(count: int, largest: int, width: int) -> str:
+    """In eighths of a character; what is there at all shows."""
+    eighths = max(round(width * 8 * count / largest), 1) if count else 0
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 @contextmanager

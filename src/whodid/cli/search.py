@@ -26,7 +26,7 @@ limit_option = click.option("--limit", type=click.IntRange(1), help="At most so 
 columns_option = click.option(
     "--columns",
     metavar="FIELD,…",
-    help=f"The fields to show. [default: as many as fit of {', '.join(COLUMNS.values())}]",
+    help=f"The fields to show, entry_id among them. [default: as many as fit of {', '.join(COLUMNS.values())}]",
 )
 
 
@@ -40,6 +40,7 @@ Examples:
   whodid search --type 'credentials_*' --target 6Yk2
   whodid search Lovelace --columns creation_date,type,target_name,details.region
   whodid search --client-ip 10.0.0.0/8 --json | jq .user_agent
+  whodid search --columns creation_date,type,entry_id target:6Yk2
   whodid search --orphans --until -1h
 
 {TIMES}""",

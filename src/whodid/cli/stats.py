@@ -10,7 +10,7 @@ from ..client.stats import Bar, Stats
 from ..display import printable
 from ..settings import Settings
 from .asking import QUERYING, TIMES, asked, expired_option, filters, json_option, question
-from .output import print_counts, print_json, print_table
+from .output import print_bars, print_counts, print_json
 
 __all__ = ["stats"]
 
@@ -66,11 +66,15 @@ def _print(found: Stats) -> None:
     if not found.total:
         click.echo("no entry matches", err=True)
         return
+    entries = "entry" if found.total == 1 else "entries"
+    principals = "principal" if found.principals == 1 else "principals"
     click.echo(
-        f"{found.total:,} entries by {found.principals:,} principals, {found.first:%Y-%m-%d} to {found.last:%Y-%m-%d}"
+        f"{found.total:,} {entries} by {found.principals:,} {principals}, "
+        f"{found.first:%Y-%m-%d} to {found.last:%Y-%m-%d}"
     )
     click.echo()
-    print_table((f"{found.interval} (UTC)", "entries", ""), _bars(found.interval, found.histogram))
+    bars = [(_named(found.interval, bar), bar.count) for bar in found.histogram]
+    print_bars(f"{found.interval} (UTC)", bars, _WIDTH)
     for field, counts in found.top.items():
         click.echo()
         print_counts(field, counts)
@@ -78,13 +82,5 @@ def _print(found: Stats) -> None:
         click.echo(f"{field} has so many values that these may not be the right ones; count --by {field} is", err=True)
 
 
-def _bars(interval: str, bars: tuple[Bar, ...]) -> list[tuple[str, str, str]]:
-    largest = max(bar.count for bar in bars)
-    shape = _FORMATS.get(interval, "%Y-%m-%d")
-    return [(printable(bar.start.strftime(shape)), f"{bar.count:,}", _bar(bar.count, largest)) for bar in bars]
-
-
-def _bar(count: int, largest: int) -> str:
-    """In eighths of a character; what is there at all shows."""
-    eighths = max(round(_WIDTH * 8 * count / largest), 1) if count else 0
-    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+def _named(interval: str, bar: Bar) -> str:
+    return printable(bar.start.strftime(_FORMATS.get(interval, "%Y-%m-%d")))
