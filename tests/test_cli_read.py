@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -84,6 +83,8 @@ def test_a_query_means_the_same_as_the_options(place: Corner) -> None:
     ):
         assert [entry["target"] for entry in lines(run(place, "search", "--json", *asked)[0])] == ["1"]
     assert [entry["target"] for entry in lines(run(place, "tail", "--json", "target:1,2")[0])] == ["1", "2"]
+    for negated in (["-target:0"], ["target:*", '-"nothing"', "-target:0"], ["-(target:0 or target:7)", "-n", "2"]):
+        assert [entry["target"] for entry in lines(run(place, "tail", "--json", *negated)[0])] == ["1", "2"]
     assert lines(run(place, "count", "--json", "target:1", "--target", "2")[0]) == [{"count": 0}]
     assert [entry["target"] for entry in lines(run(place, "search", "--json", "--sort", "oldest")[0])] == [
         "0",
@@ -130,18 +131,6 @@ def test_history_and_trail_are_oldest_first(place: Corner) -> None:
     assert run(place, "history", "nobody") == ("", "no entry matches\n")
 
 
-def test_a_shell_completes_a_query(place: Corner) -> None:
-    environ = {
-        **os.environ,
-        "_WHODID_COMPLETE": "bash_complete",
-        "COMP_WORDS": "whodid search type:cred",
-        "COMP_CWORD": "2",
-    }
-    program = [str(Path(sys.executable).with_name("whodid"))]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False, env=environ)
-    assert "type:credentials_created" in done.stdout
-
-
 def test_usage_is_2_and_no_answer_is_1(place: Corner, tmp_path: Path) -> None:
     out, err = run(place, "search", "--principle", "1", code=2)
     assert (out, "No such option: --principle (did you mean '--principal'?)" in err) == ("", True)
@@ -153,6 +142,7 @@ def test_usage_is_2_and_no_answer_is_1(place: Corner, tmp_path: Path) -> None:
     assert run(place, "search", "--sort", "nothing", code=2)[0] == ""
     assert run(place, "search", "--orphans", "--sort", "oldest", code=2)[0] == ""
     assert run(place, "tail", "--local", "type:x", code=2)[0] == ""
+    assert "No such option '-x'" in run(place, "tail", "-x", code=2)[1]
     away = ["--opensearch-hosts=http://127.0.0.1:1", f"--journal-dir={tmp_path}"]
     for command in ("search", "count", "verify", "setup", "status"):
         done = subprocess.run(

@@ -7,14 +7,26 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from ..entry import FIELDS
 from ..errors import QueryError
 from ..query import FILTERS, Filter
+from ..query.grammar import MOMENTS
 from ..spelling import did_you_mean
+from . import completion
 
-__all__ = ["QUERYING", "TIMES", "asked", "expired_option", "filters", "json_option", "question"]
+__all__ = [
+    "QUERYING",
+    "TIMES",
+    "asked",
+    "expired_option",
+    "filters",
+    "json_option",
+    "query_argument",
+    "question",
+    "since_option",
+    "until_option",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -34,23 +46,23 @@ expired_option = click.option(
 )
 
 
-def _completed(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from ..catalog import Catalog
-    from ..query.completion import complete
-
-    types = sorted({**Catalog.own().types, **Catalog.load().types})
-    found = complete(incomplete, {"type": types})
-    return [CompletionItem(incomplete[: one.start] + one.text, help=one.about) for one in found]
+since_option = click.option(
+    "--since", metavar="TIME", help="From this time on.", shell_complete=completion.offered(MOMENTS)
+)
+until_option = click.option(
+    "--until", metavar="TIME", help="Before this time.", shell_complete=completion.offered(MOMENTS)
+)
+query_argument = click.argument("query", nargs=-1, metavar="[QUERY]...", shell_complete=completion.query)
 
 
 def filters(command: Command) -> Command:
     """The argument QUERY, the options --since and --until, and one for each field that can be searched by."""
     for name in reversed(FILTERS):
         option = f"--{name.replace('_', '-')}"
-        command = click.option(option, name, multiple=True, metavar="VALUE", help=FIELDS[name].about)(command)
-    command = click.option("--until", metavar="TIME", help="Before this time.")(command)
-    command = click.option("--since", metavar="TIME", help="From this time on.")(command)
-    return click.argument("query", nargs=-1, metavar="[QUERY]...", shell_complete=_completed)(command)
+        known = completion.values_of(name)
+        about = FIELDS[name].about
+        command = click.option(option, name, multiple=True, metavar="VALUE", help=about, shell_complete=known)(command)
+    return query_argument(since_option(until_option(command)))
 
 
 def asked(query: tuple[str, ...], since: str | None, until: str | None, given: dict[str, Any]) -> Filter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ import click
 from ..errors import QueryError, WhodidError
 from ..query import Filter
 from ..settings import Settings
+from . import completion
 from .asking import QUERYING, TIMES, asked, expired_option, filters, json_option, question
 from .output import print_json, progress
 
@@ -24,6 +26,12 @@ __all__ = ["SWITCH_INTERVAL", "export"]
 
 SWITCH_INTERVAL = 0.0005
 """Seconds after which Python changes threads: by default, who fetches waits up to 5 ms whenever something comes."""
+
+
+def _forms() -> Iterable[str]:
+    from ..export import FORMS
+
+    return FORMS
 
 
 @click.command(
@@ -54,8 +62,14 @@ was stopped goes on when the same command is given again.
 
 {TIMES}""",
 )
-@click.argument("file", metavar="FILE")
-@click.option("--format", "form", metavar="NAME", help="The form. [default: as the end of FILE says]")
+@click.argument("file", metavar="FILE", shell_complete=completion.files)
+@click.option(
+    "--format",
+    "form",
+    metavar="NAME",
+    help="The form. [default: as the end of FILE says]",
+    shell_complete=completion.offered(_forms),
+)
 @click.option("--proofs", is_flag=True, help="Write checkpoints and proofs beside it: FILE.evidence.ndjson.")
 @click.option("--check", is_flag=True, help="Write nothing; check FILE against its manifest, exit 1 on a difference.")
 @click.option("--public-key", "keys", multiple=True, metavar="PEM", help="With --check: who must have signed it.")

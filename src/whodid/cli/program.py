@@ -6,6 +6,7 @@ Each setting is also an option, before or after the command's name: `whodid sear
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -151,6 +152,10 @@ def program(ctx: click.Context) -> None:
 
 def run(args: list[str] | None = None) -> None:
     """Runs the program and ends the process; what goes wrong becomes one message on stderr."""
+    if "_WHODID_COMPLETE" in os.environ:
+        from .completion import teach_bash
+
+        teach_bash()
     try:
         program.main(args, prog_name="whodid", standalone_mode=False)
     except click.ClickException as error:

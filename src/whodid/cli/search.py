@@ -7,9 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..query import Filter
+from ..entry import FIELDS
+from ..query import FILTERS, Filter
 from ..settings import Settings
-from .asking import QUERYING, TIMES, asked, expired_option, filters, json_option, question
+from . import completion
+from .asking import (
+    QUERYING,
+    TIMES,
+    asked,
+    expired_option,
+    filters,
+    json_option,
+    question,
+    since_option,
+    until_option,
+)
 from .output import COLUMNS, columns_of, print_counts, print_entries, print_entry, print_json
 
 if TYPE_CHECKING:
@@ -26,6 +38,7 @@ limit_option = click.option("--limit", type=click.IntRange(1), help="At most so 
 columns_option = click.option(
     "--columns",
     metavar="FIELD,…",
+    shell_complete=completion.listed((*FIELDS, "entry_id")),
     help=f"The fields to show, entry_id among them. [default: as many as fit of {', '.join(COLUMNS.values())}]",
 )
 
@@ -47,7 +60,13 @@ Examples:
 )
 @filters
 @click.option("--orphans", is_flag=True, help="Only intents without an outcome: actions cut off, or still under way.")
-@click.option("--sort", default="newest", show_default=True, help="newest, oldest, a field, or -field.")
+@click.option(
+    "--sort",
+    default="newest",
+    show_default=True,
+    help="newest, oldest, a field, or -field.",
+    shell_complete=completion.offered(("newest", "oldest", *FILTERS, *(f"-{name}" for name in FILTERS))),
+)
 @limit_option
 @columns_option
 @expired_option
@@ -139,8 +158,8 @@ Examples:
   whodid trail 42 --since last-week --json"""
 )
 @click.argument("principal")
-@click.option("--since", metavar="TIME", help="From this time on.")
-@click.option("--until", metavar="TIME", help="Before this time.")
+@since_option
+@until_option
 @limit_option
 @columns_option
 @expired_option
@@ -182,7 +201,9 @@ Examples:
 {TIMES}""",
 )
 @filters
-@click.option("--by", metavar="FIELD", help="Count for each value of a field.")
+@click.option(
+    "--by", metavar="FIELD", help="Count for each value of a field.", shell_complete=completion.offered(FILTERS)
+)
 @expired_option
 @json_option
 @click.pass_obj

@@ -8,7 +8,9 @@ import click
 
 from ..client.stats import Bar, Stats
 from ..display import printable
+from ..query import FILTERS
 from ..settings import Settings
+from . import completion
 from .asking import QUERYING, TIMES, asked, expired_option, filters, json_option, question
 from .output import print_bars, print_counts, print_json
 
@@ -30,10 +32,20 @@ Examples:
 )
 @filters
 @click.option(
-    "--by", multiple=True, metavar="FIELD", help="Most frequent values of a field. [default: type, principal]"
+    "--by",
+    multiple=True,
+    metavar="FIELD",
+    help="Most frequent values of a field. [default: type, principal]",
+    shell_complete=completion.offered(FILTERS),
 )
 @click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many of them.")
-@click.option("--interval", default="auto", show_default=True, help="second, minute, hour, day, week or month.")
+@click.option(
+    "--interval",
+    default="auto",
+    show_default=True,
+    help="second, minute, hour, day, week or month.",
+    shell_complete=completion.offered(("second", "minute", "hour", "day", "week", "month")),
+)
 @expired_option
 @json_option
 @click.pass_obj

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from typing import Any
@@ -11,21 +12,31 @@ import click
 from ..display import printable
 from ..query import Filter
 from ..settings import Settings
-from .asking import json_option, question
+from .asking import json_option, query_argument, question
 from .output import print_json
 
 __all__ = ["tail"]
 
+_NEGATED = re.compile(r'-[A-Za-z_.]+:|-[("]')
+
+
+class _Tail(click.Command):
+    """Takes `-status:ok` as a part of the query, which click would read as `-s -t -a …`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [f"not {word[1:]}" if _NEGATED.match(word) else word for word in args])
+
 
 @click.command(
+    cls=_Tail,
     epilog="""\b
 Examples:
   whodid tail                       the last ten entries
   whodid tail -f                    and new ones as they are stored; Ctrl-C ends it
   whodid tail -f outcome:failure    those that match, in the search language
-  whodid tail -f --local            from the journal of this host, before they are shipped"""
+  whodid tail -f --local            from the journal of this host, before they are shipped""",
 )
-@click.argument("query", nargs=-1, metavar="[QUERY]...")
+@query_argument
 @click.option("-f", "--follow", is_flag=True, help="Go on with new entries as they come.")
 @click.option("-n", "number", type=click.IntRange(0), default=10, show_default=True, help="How many to begin with.")
 @click.option("--local", is_flag=True, help="Read this host's journal instead of OpenSearch.")

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..entry import FIELDS
-from .grammar import AND, FILTERS, KEYED, NOT, OR, PERIODS, TIMES
+from .grammar import AND, FILTERS, KEYED, MOMENTS, NOT, OR, TIMES
 
 __all__ = ["Suggestion", "complete"]
 
 _TOKEN = re.compile(r"[^\s(]*$")
-_SPANS = ("-1h", "-24h", "-7d", "-30d", "-90d")
 _MOST = 100
 
 
@@ -49,7 +48,7 @@ def _fields() -> Iterable[tuple[str, str]]:
 
 def _values(field: str, values: Mapping[str, Sequence[str]]) -> Iterable[tuple[str, str]]:
     if field in TIMES:
-        return [(word, "") for word in (*PERIODS, *_SPANS)]
+        return [(word, "") for word in MOMENTS]
     known = values.get(field) or (FIELDS[field].values if field in FIELDS else ())
     return [(value, "") for value in known]
 

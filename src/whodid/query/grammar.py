@@ -15,6 +15,7 @@ __all__ = [
     "FILTERS",
     "FORMS",
     "KEYED",
+    "MOMENTS",
     "NOT",
     "OR",
     "PERIODS",
@@ -43,6 +44,9 @@ UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"
 
 PERIODS = ("today", "yesterday", "this-week", "last-week", "this-month", "last-month", "this-year", "last-year")
 """Words for periods, which begin and end at midnight UTC, weeks on Monday."""
+
+MOMENTS = (*PERIODS, "-1h", "-24h", "-7d", "-30d", "-90d")
+"""Times that are offered to who writes one."""
 
 FILTERS = tuple(name for name, field in FIELDS.items() if field.kind in {"keyword", "ip", "long"})
 """Fields with one value, which can be searched by."""
