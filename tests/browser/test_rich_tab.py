@@ -122,6 +122,41 @@ def test_dragging_over_bars_asks_for_their_time_and_a_click_for_one(page: Page, 
     expect(page.locator(".about")).to_contain_text("1 entry found")
 
 
+def test_bars_are_reached_and_brushed_by_keyboard(page: Page, tab: str) -> None:
+    page.goto(tab)
+    bars, caption = page.locator(".histogram a"), page.locator(".histogram figcaption")
+    span = caption.inner_text()
+    page.get_by_role("button", name="Last year").focus()
+    page.keyboard.press("Tab")
+    expect(bars.last).to_be_focused()  # one stop of the tabulator for all of them
+    expect(caption).to_have_text(bars.last.get_attribute("aria-label") or "")
+    assert serious(page) == []
+    for key in ("Home", "ArrowLeft", "ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+    expect(bars.nth(2)).to_be_focused()
+    for _ in range(4):
+        page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator("rect.brush")).to_have_attribute("width", "50")
+    page.keyboard.press("Escape")
+    expect(page.locator("rect.brush")).to_have_count(0)
+    for _ in range(2):
+        page.keyboard.press("Shift+ArrowLeft")
+    first, last = (parse_qs(urlsplit(bars.nth(n).get_attribute("href") or "").query) for n in (4, 6))
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("since="))
+    asked = parse_qs(urlsplit(page.url).query)
+    assert (asked["since"], asked["until"]) == (first["since"], last["until"])
+    expect(page.locator(".about")).to_contain_text("3 entries found")
+    page.goto(tab)
+    bars.last.focus()
+    page.get_by_role("link", name="Clear").focus()
+    expect(caption).to_have_text(span)
+    bars.last.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("since="))
+    expect(page.locator(".about")).to_contain_text("1 entry found")
+
+
 def test_a_live_page_shows_new_and_late_entries_where_they_belong_and_none_twice(
     page: Page, tab: str, place: Corner, tmp_path: Path
 ) -> None:

@@ -179,43 +179,72 @@ function completion(input) {
   });
 }
 
-// Brushing: dragging over the bars asks for their time.
+// Brushing: dragging over the bars asks for their time; so do arrow keys with Shift, and Enter.
 
 function brush(svg) {
   const bars = [...svg.querySelectorAll("a")];
+  const figure = svg.parentElement; // what listens to the keyboard; an SVG that does is a stop of its own
+  const caption = figure.querySelector("figcaption");
+  const span = caption.textContent;
   const mark = document.createElementNS("http://www.w3.org/2000/svg", "rect");
   mark.setAttribute("class", "brush");
   mark.setAttribute("height", "100");
   let from = -1;
   let dragged = false;
+  let anchor = -1;
+  const within = (place) => Math.min(Math.max(place, 0), bars.length - 1);
   const at = (event) => {
     const box = svg.getBoundingClientRect();
-    const place = Math.floor(((event.clientX - box.left) / box.width) * bars.length);
-    return Math.min(Math.max(place, 0), bars.length - 1);
+    return within(Math.floor(((event.clientX - box.left) / box.width) * bars.length));
   };
-  const ends = (event) => [Math.min(from, at(event)), Math.max(from, at(event))];
+  const ends = (one, other) => [Math.min(one, other), Math.max(one, other)];
+  function show(first, last) {
+    mark.setAttribute("x", String(first * 10));
+    mark.setAttribute("width", String((last - first + 1) * 10));
+    svg.append(mark);
+  }
+  function ask(first, last) {
+    const [asked, end] = [first, last].map((place) => new URL(bars[place].getAttribute("href"), location));
+    asked.searchParams.set("until", end.searchParams.get("until"));
+    location.assign(asked);
+  }
   svg.addEventListener("dragstart", (event) => event.preventDefault());
   svg.addEventListener("pointerdown", (event) => { if (event.button === 0) { from = at(event); dragged = false; } });
   addEventListener("pointermove", (event) => {
     if (from < 0) return;
-    const [first, last] = ends(event);
+    const [first, last] = ends(from, at(event));
     if (first === last && !dragged) return;
     dragged = true;
-    mark.setAttribute("x", String(first * 10));
-    mark.setAttribute("width", String((last - first + 1) * 10));
-    svg.append(mark);
+    show(first, last);
   });
   addEventListener("pointerup", (event) => {
     if (from < 0) return;
-    const [first, last] = ends(event);
+    const [first, last] = ends(from, at(event));
     from = -1;
-    if (!dragged) return;
-    const [asked, end] = [first, last].map((place) => new URL(bars[place].getAttribute("href"), location));
-    asked.searchParams.set("until", end.searchParams.get("until"));
-    location.assign(asked);
+    if (dragged) ask(first, last);
   });
   addEventListener("pointercancel", () => { from = -1; mark.remove(); });
   svg.addEventListener("click", (event) => { if (dragged) event.preventDefault(); }, true);
+
+  bars.at(-1).setAttribute("tabindex", "0");
+  figure.addEventListener("focusin", (event) => {
+    if (bars.includes(event.target)) caption.textContent = event.target.getAttribute("aria-label");
+  });
+  figure.addEventListener("focusout", () => { caption.textContent = span; });
+  figure.addEventListener("keydown", (event) => {
+    const place = bars.indexOf(event.target);
+    const next = { ArrowLeft: place - 1, ArrowRight: place + 1, Home: 0, End: bars.length - 1 }[event.key];
+    if (place < 0) return;
+    if (next !== undefined) {
+      if (!event.shiftKey) { anchor = -1; mark.remove(); } else if (anchor < 0) anchor = place;
+      bars[place].setAttribute("tabindex", "-1");
+      bars[within(next)].setAttribute("tabindex", "0");
+      bars[within(next)].focus();
+      if (anchor >= 0) show(...ends(anchor, within(next)));
+    } else if (event.key === "Enter" && anchor >= 0) ask(...ends(anchor, place));
+    else if (event.key === "Escape" && anchor >= 0) { anchor = -1; mark.remove(); } else return;
+    event.preventDefault();
+  });
 }
 
 // Export: how far it is, a way to stop it, and no file that is not whole.
