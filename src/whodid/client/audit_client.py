@@ -46,10 +46,14 @@ Where = Filter | str | None
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some entries in order; `next` is the cursor of the page behind it, `None` at the end."""
+    """Some entries in order; `next` is the cursor of the page behind it, `None` at the end.
+
+    `ids` are those under which they are stored, which `get` takes. An entry that was altered may say another of itself.
+    """
 
     entries: list[Entry]
     next: str | None
+    ids: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,9 @@ class AuditClient:
             body["search_after"] = sort_values(after, asked, sort)
         hits = self._asking.ask(body, question.indices)["hits"]["hits"]
         more = len(hits) > size
-        return Page([hit["_source"] for hit in hits[:size]], cursor_of(hits[size - 1]["sort"], asked) if more else None)
+        shown = hits[:size]
+        following_page = cursor_of(shown[-1]["sort"], asked) if more else None
+        return Page([hit["_source"] for hit in shown], following_page, [hit["_id"] for hit in shown])
 
     def count(
         self,

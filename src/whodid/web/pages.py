@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from ..client import Page
 from ..entry import FIELDS, why_unreadable
 from ..errors import QueryError, WhodidError
 from ..integrity import entry_hash
@@ -78,7 +78,7 @@ def entries(request: Request) -> Response:
         "entries.html",
         **values,
         found=found,
-        rows=_rows(found.entries),
+        rows=_rows(found),
         count=stats.total,
         bars=bars_of(stats, question) if len(stats.histogram) > 1 else [],
         facets=facets_of(stats, question),
@@ -92,7 +92,7 @@ def newest(request: Request) -> Response:
     """The rows of the newest entries that answer the question, for a page that is live."""
     question = Question.of(request.query_params.multi_items())
     found = visit_of(request).client.page(question.filter(), size=NEWEST)
-    return page(request, "newest.html", rows=_rows(found.entries))
+    return page(request, "newest.html", rows=_rows(found))
 
 
 def entry(request: Request) -> Response:
@@ -129,9 +129,12 @@ def _complete(entry: dict[str, Any]) -> dict[str, Any]:
     return dict.fromkeys(FIELDS) | entry
 
 
-def _rows(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Complete entries, each with `problem`: what is wrong with it, or nothing."""
-    return [_complete(entry) | {"problem": _problem(entry)} for entry in entries]
+def _rows(found: Page) -> list[dict[str, Any]]:
+    """Complete entries, each with `stored_as`, its ID, and `problem`: what is wrong with it, or nothing."""
+    return [
+        _complete(entry) | {"stored_as": name, "problem": _problem(entry)}
+        for entry, name in zip(found.entries, found.ids, strict=True)
+    ]
 
 
 def _problem(entry: dict[str, Any]) -> str:
