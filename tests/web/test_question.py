@@ -72,5 +72,9 @@ def test_a_text_and_fields_and_times_all_must_match() -> None:
 def test_questions_near_it() -> None:
     question = of("q=a&type=x&type=y")
     assert question.also("type", "y").url() == "?q=a&type=y"
+    starred = question.also("type", "z*")
+    assert starred.url() == "?q=%28a%29+type%3A%22z%2A%22"
+    assert str(starred.filter()) == 'a type:"z*"'
+    assert str(of("").also("target", ' "*').filter()) == 'target:" \\"*"'
     day = question.within(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC))
     assert day.url() == "?q=a&type=x&type=y&since=2026-11-23T00%3A00%3A00Z&until=2026-11-24T00%3A00%3A00Z"

@@ -311,6 +311,21 @@ def test_the_most_frequent_values_lead_to_their_entries(place: Corner, tab: http
         assert (len(found), {entry["principal"] for entry in found}) == (int(count), {value})
 
 
+def test_a_link_to_everything_about_a_target_is_about_that_target(opensearch_url: str, tmp_path: Path) -> None:
+    with corner(opensearch_url, tmp_path) as made:
+        made.set_up()
+        recorder = made.recorder()
+        for target in ("*", "a*", "ab", " a"):
+            recorder.record("team_created", {"target": target, "principal": "42"})
+        recorder.journal.close()
+        made.ship()
+        app = create_app(is_root_user=everyone, audit_reads=False, settings=made.settings)
+        with served(app) as url:
+            links = re.findall(r'<a class="code" href="(/\?[^"]*)" title="Everything about', httpx.get(url).text)
+            found = [httpx.get(f"{url}/entries.json{html.unescape(link)[1:]}").json()["entries"] for link in links]
+        assert [[entry["target"] for entry in entries] for entries in found] == [[" a"], ["ab"], ["a*"], ["*"]]
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from ..errors import QueryError
 from ..query import Filter, moment
-from ..query.filter import unknown_field
+from ..query.filter import quoted, unknown_field
 from ..query.grammar import kind_of
 
 __all__ = ["ANY_TIME", "RANGES", "Question"]
@@ -86,8 +86,12 @@ class Question:
         return replace(self, filters=filters)
 
     def also(self, name: str, value: str) -> Question:
-        """The same, and only entries with that value of a field."""
-        return replace(self, filters={**self.filters, name: (value,)})
+        """The same, and only entries with exactly that value of a field: a `*` at its end would be a beginning."""
+        if value == value.strip() and not value.endswith("*"):
+            return replace(self, filters={**self.filters, name: (value,)})
+        others = {key: given for key, given in self.filters.items() if key != name}
+        term = f"{name}:{quoted(value)}"
+        return replace(self, filters=others, text=f"({self.text}) {term}" if self.text else term)
 
     def within(self, start: datetime, end: datetime) -> Question:
         """The same within that time, as it was cut from the time asked for."""

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from ..display import json_text, printable
 from ..entry import entry_id
+from .question import Question
 from .visit import visit_if_any
 
 __all__ = ["Frame", "page", "refusal", "wants_page"]
@@ -26,6 +27,7 @@ _STATIC = files(__package__) / "static"
 _ENVIRONMENT.globals["version"] = {
     file.name: sha256(file.read_bytes()).hexdigest()[:16] for file in _STATIC.iterdir() if file.is_file()
 }
+_ENVIRONMENT.globals["asking"] = lambda field, value: Question().also(field, str(value)).url()
 _ENVIRONMENT.filters["printable"] = printable
 _ENVIRONMENT.filters["json"] = lambda value: json_text(value, indent=2)
 
