@@ -179,6 +179,8 @@ def test_where_partitions_have_too_many_values_that_is_told_and_counts_are_right
     inside = "time:2026-02 principal:7"
     few = Counter(entry["target"] for entry in stored.truth.find(Filter.parse(inside), datetime.now(UTC), NAMES))
     assert stored.client.counts_by("target", inside, limit=1500) == few
+    searches = stored.place.client.indices.stats(index=f"{stored.place.settings.index_prefix}-*", metric="search")
+    assert searches["_all"]["total"]["search"]["point_in_time_current"] == 0
 
 
 @pytest.mark.parametrize("interval", ["hour", "day", "week", "month"])

@@ -102,6 +102,13 @@ def test_the_first_released_mapping_with_entries_in_it_is_brought_up_to_date(pla
     assert len(found) == 5
 
 
+def test_sorting_by_a_new_field_finds_the_entries_of_older_partitions_too(place: Corner) -> None:
+    released_first(place)
+    for order in ("forwarded_for", "-forwarded_for"):
+        found = run(place, "search", "--json", "--sort", order)
+        assert [json.loads(line)["target"] for line in found.stdout.splitlines()] == ["c", "b", "a"], found.stderr
+
+
 def test_an_entry_with_a_new_field_waits_for_the_setup_in_the_dead_letters_at_worst(place: Corner) -> None:
     """Nothing is lost by shipping before `whodid setup`: it is retried once the old partition knows the field."""
     released_first(place)

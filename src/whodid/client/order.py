@@ -44,7 +44,9 @@ def sort_of(order: str) -> Sort:
         meant = did_you_mean(name, known)
         raise QueryError(f"entries can't be sorted by {name}{meant}; write newest, oldest or a field")
     direction = "desc" if order.startswith("-") else "asc"
-    return [{name: {"order": direction, "missing": "_last"}}, *sort_of(NEWEST)]
+    # A partition that an older whodid made may not have the field yet.
+    how = {"order": direction, "missing": "_last", "unmapped_type": FIELDS[name].kind}
+    return [{name: how}, *sort_of(NEWEST)]
 
 
 def nanoseconds_of(timestamp: str) -> int | None:
