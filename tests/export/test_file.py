@@ -506,6 +506,14 @@ def test_the_root_of_an_export_that_was_stopped_is_that_of_one_that_was_not(
     assert export(client, None, tmp_path / "broken.ndjson", expired=True).root == whole.root
 
 
+def test_an_export_that_never_began_leaves_nothing(tmp_path: Path) -> None:
+    away = AuditClient(opensearch_hosts="http://127.0.0.1:1", journal_dir=str(tmp_path / "journal"))
+    for name in ("a.csv", "a.parquet"):
+        with away as client, pytest.raises(OpenSearchUnavailable):
+            export(client, None, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_key_that_can_not_be_read_is_told_before_anything_is_written(client: AuditClient, tmp_path: Path) -> None:
     broken = AuditClient(replace(client.settings, signing_key_file=str(tmp_path / "nowhere")), client=client._client)
     with pytest.raises(SettingsError, match="can't be read"):

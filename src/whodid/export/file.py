@@ -190,7 +190,12 @@ class Export:
                 fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ExportError(f"another export is writing {self.path} at this moment") from None
-            yield part
+            try:
+                yield part
+            except BaseException:
+                if not os.path.lexists(self._beside(".part.json")):  # nothing in it can be gone on with
+                    name.unlink(missing_ok=True)
+                raise
 
     def _state(self, client: AuditClient) -> _State:
         """Where an export of the same was stopped; the beginning where there was none."""
