@@ -185,6 +185,24 @@ def test_a_live_page_shows_new_and_late_entries_where_they_belong_and_none_twice
     assert len(targets(page)) == len(before) + 2
 
 
+def test_a_live_page_takes_no_older_entry_for_a_new_one(page: Page, tab: str, place: Corner) -> None:
+    place.record(60)
+    place.ship()
+    page.goto(tab)
+    before = targets(page)
+    assert len(before) == 50  # the newest, of 100
+    page.get_by_role("button", name="Live").click()
+    expect(page.locator("#status")).to_have_text("live")
+    place.record(1, principal="new")
+    place.ship()
+    expect(page.locator("#status")).to_have_text("1 new since the page is live")
+    assert targets(page) == ["0", *before]
+    page.locator("#older").scroll_into_view_if_needed()
+    expect(page.locator("#rows > tr")).to_have_count(101)
+    places = page.locator("#rows > tr").evaluate_all("rows => rows.map((row) => row.dataset.place)")
+    assert places == sorted(set(places), reverse=True)
+
+
 def test_a_live_page_without_an_entry_shows_the_first_one(page: Page, tab: str, place: Corner) -> None:
     page.goto(f"{tab}?principal=nobody")
     page.get_by_role("button", name="Live").click()

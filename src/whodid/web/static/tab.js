@@ -43,7 +43,8 @@ async function addOlder(link, observer) {
   link.setAttribute("aria-busy", "true");
   try {
     const older = await rowsOf(link.href);
-    get("rows").append(...older.rows);
+    const known = new Set([...get("rows").children].map((row) => row.dataset.place));
+    get("rows").append(...older.rows.filter((row) => !known.has(row.dataset.place)));
     link.replaceWith(older.next || "That is all.");
     watchOlder();
   } catch {
@@ -61,16 +62,17 @@ function watchOlder() {
   observer.observe(link);
 }
 
-// Live: new entries come in where their time puts them, late ones too.
+// Live: new entries come in where their time puts them, late ones too; what belongs behind the rows shown comes with them.
 
 const EVERY = 3000;
 
 function merge(rows) {
   const shown = get("rows");
   const known = new Set([...shown.children].map((row) => row.dataset.place));
+  const oldest = get("older") ? shown.lastElementChild.dataset.place : "";
   let added = 0;
   for (const row of rows) {
-    if (!row.dataset.place || known.has(row.dataset.place)) continue;
+    if (known.has(row.dataset.place) || row.dataset.place < oldest) continue;
     const behind = [...shown.children].find((other) => other.dataset.place < row.dataset.place);
     row.classList.add("new");
     shown.insertBefore(row, behind || null);
@@ -254,8 +256,9 @@ async function download(link) {
   const bar = panel.querySelector("progress");
   const text = panel.querySelector("span");
   const stop = new AbortController();
-  panel.querySelector("button").onclick = () => stop.abort();
-  panel.hidden = false;
+  const button = panel.querySelector("button");
+  button.onclick = () => stop.abort();
+  panel.hidden = button.hidden = false;
   link.setAttribute("aria-busy", "true");
   text.textContent = "Exporting…";
   bar.removeAttribute("value");
@@ -283,6 +286,7 @@ async function download(link) {
     text.textContent = error.name === "AbortError" ? "Stopped; nothing was saved"
       : `The export failed, and nothing was saved: ${error.message}`;
   } finally {
+    button.hidden = true;
     link.removeAttribute("aria-busy");
   }
 }
