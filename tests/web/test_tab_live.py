@@ -75,7 +75,9 @@ def rows(page: str) -> list[list[str]]:
     found = []
     for row in body.split("<tr")[1:]:
         cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)
-        found.append([" ".join(html.unescape(re.sub(r"<[^>]+>", " ", cell)).split()) for cell in cells])
+        found.append(
+            [" ".join(html.unescape(re.sub(r"<[^>]+>", " ", cell.replace("<wbr>", ""))).split()) for cell in cells]
+        )
     return found
 
 

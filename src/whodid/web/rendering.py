@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
@@ -29,6 +30,7 @@ _ENVIRONMENT.globals["version"] = {
 }
 _ENVIRONMENT.globals["asking"] = lambda field, value: Question().also(field, str(value)).url()
 _ENVIRONMENT.filters["printable"] = printable
+_ENVIRONMENT.filters["breakable"] = lambda text: escape(text).replace("_", Markup("_<wbr>"))
 _ENVIRONMENT.filters["json"] = lambda value: json_text(value, indent=2)
 
 
