@@ -9,10 +9,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from tests.live.corner import Corner, eventually
+from whodid.testing.faults import FaultProxy
 
 pytestmark = pytest.mark.live
 
@@ -47,6 +49,24 @@ def test_new_entries_come_once_and_ctrl_c_ends_it_well(place: Corner, options: l
         assert process.stderr
         assert process.stderr.read() == ""
     assert [json.loads(line) for line in lines] == recorded
+
+
+def test_a_cluster_that_goes_away_is_told_once_and_its_news_are_shown_when_it_is_back(place: Corner) -> None:
+    place.record(1)
+    place.ship()
+    with FaultProxy(place.settings.opensearch_hosts[0]) as proxy:
+        behind = replace(place, settings=replace(place.settings, opensearch_hosts=(proxy.url,)))
+        with following(behind, "--json") as (process, lines):
+            eventually(lambda: len(lines) == 1)
+            proxy.refuse()
+            proxy.drop()
+            assert process.stderr
+            assert "can't be reached" in process.stderr.readline()
+            place.record(2)
+            place.ship()
+            proxy.accept()
+            eventually(lambda: len(lines) == 3)
+            assert process.stderr.readline() == "OpenSearch answers again\n"
 
 
 def test_a_reader_that_goes_away_ends_it_without_a_traceback(place: Corner) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import pytest
 from tests.live.corner import Corner, corner
 from whodid.client import AuditClient
 from whodid.entry import document_id
+from whodid.errors import OpenSearchUnavailable
 from whodid.opensearch.bulk import Document
+from whodid.testing.faults import FaultProxy
 
 pytestmark = pytest.mark.live
 
@@ -176,6 +178,55 @@ def test_both_entries_of_a_copied_journal_with_one_place_are_shown(partitions: P
     partitions.store("2026.11", 3)
     partitions.show("2026.11")
     assert next(following) == ["a3"]
+
+
+def test_a_cluster_that_goes_away_for_a_while_ends_nothing_and_loses_nothing(partitions: Partitions) -> None:
+    settings = partitions.place.settings
+    with FaultProxy(settings.opensearch_hosts[0]) as proxy:
+        behind = replace(settings, opensearch_hosts=(proxy.url,), opensearch_timeout=1.0)
+        told: list[OpenSearchUnavailable] = []
+
+        def back(error: OpenSearchUnavailable) -> None:
+            told.append(error)
+            proxy.accept()
+
+        following = AuditClient(behind).follow("", last=5, pause=lambda: None, on_away=back)
+        assert next(following) == []
+        partitions.store("2026.11", 1, 2)
+        partitions.show("2026.11")
+        proxy.refuse()
+        proxy.drop()
+        assert [entry["target"] for entry in next(following)] == ["a1", "a2"]
+        assert len(told) == 1
+        assert "can't be reached" in str(told[0])
+        following = AuditClient(behind).follow("", last=5, pause=lambda: None)
+        next(following)
+        proxy.refuse()
+        proxy.drop()
+        with pytest.raises(OpenSearchUnavailable):
+            next(following)
+
+
+def test_what_was_read_before_a_look_broke_off_is_in_the_next_one(
+    partitions: Partitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whodid.client.asking.PAGE", 2)
+    client = AuditClient(partitions.place.settings)
+    told: list[OpenSearchUnavailable] = []
+    following = client.follow("", last=0, pause=lambda: None, on_away=told.append)
+    assert next(following) == []
+    partitions.store("2026.11", *range(1, 6))
+    partitions.show("2026.11")
+    ask, asked = client._asking.ask, iter(range(99))
+
+    def ask_until_the_second_page(body: Any, indices: Any) -> Any:
+        if "search_after" in body and next(asked) == 0:
+            raise OpenSearchUnavailable("gone")
+        return ask(body, indices)
+
+    monkeypatch.setattr(client._asking, "ask", ask_until_the_second_page)
+    assert [entry["target"] for entry in next(following)] == ["a1", "a2", "a3", "a4", "a5"]
+    assert len(told) == 1
 
 
 def test_many_gaps_hold_up_no_longer_than_one_as_a_reader_sees_a_journal(partitions: Partitions) -> None:

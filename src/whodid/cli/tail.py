@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..display import printable
+from ..errors import OpenSearchUnavailable
 from ..query import Filter
 from ..settings import Settings
 from .asking import json_option, query_argument, question
@@ -57,10 +58,30 @@ def tail(settings: Settings, query: tuple[str, ...], follow: bool, number: int, 
         from ..client import AuditClient
 
         with question(), AuditClient(settings) as client:
-            for batch in client.follow(Filter.parse(" ".join(query)), last=number, pause=pause):
+            asked = Filter.parse(" ".join(query))
+            away = _Away()
+            for batch in client.follow(asked, last=number, pause=pause, on_away=away.told):
+                away.over()
                 _show(batch, as_json)
     except KeyboardInterrupt:
         return
+
+
+class _Away:
+    """A cluster that can't be asked: said once, and when it is back."""
+
+    def __init__(self) -> None:
+        self._now = False
+
+    def told(self, error: OpenSearchUnavailable) -> None:
+        if not self._now:
+            click.echo(f"{error}; it is asked again", err=True)
+        self._now = True
+
+    def over(self) -> None:
+        if self._now:
+            click.echo("OpenSearch answers again", err=True)
+        self._now = False
 
 
 def _show(batch: list[dict[str, Any]], as_json: bool) -> None:

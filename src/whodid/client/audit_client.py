@@ -15,7 +15,7 @@ from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import QueryError
+from ..errors import OpenSearchUnavailable, QueryError
 from ..opensearch.connection import connect
 from ..opensearch.retention import RetentionView, retention_in_force
 from ..opensearch.template import index_pattern
@@ -242,12 +242,20 @@ class AuditClient:
         return stats.stats_of(total, found, chosen, bars)
 
     def follow(
-        self, where: Where = None, /, *, last: int = 10, pause: Callable[[], None] | None = None, **filters: object
+        self,
+        where: Where = None,
+        /,
+        *,
+        last: int = 10,
+        pause: Callable[[], None] | None = None,
+        on_away: Callable[[OpenSearchUnavailable], None] | None = None,
+        **filters: object,
     ) -> Iterator[list[Entry]]:
         """The `last` entries that match, oldest first; then, if there is a `pause` to make, each time the new ones.
 
         New is what comes after the last seen `seq` of its journal, whatever its time: entries that another host shipped
-        late are there, and none twice. Without a `pause` it ends after the first list.
+        late are there, and none twice. Without a `pause` it ends after the first list. With `on_away`, which is told,
+        a cluster that can't be asked for a while doesn't end it, and what came meanwhile is in the next list.
         """
         if last < 0:
             raise QueryError("last must not be negative")
@@ -255,7 +263,7 @@ class AuditClient:
         if self._reads:
             self._reads.searched(str(asked))
         pattern = index_pattern(self.settings)
-        return following(self._asking, pattern, asked, self.search, last, pause, lambda name: self._names(name))
+        return following(self._asking, pattern, asked, self.search, last, pause, self._also, on_away)
 
     def orphans(
         self,
@@ -394,7 +402,7 @@ class AuditClient:
             self._reads.searched(str(asked))
         now = datetime.now(UTC)
         window = window_of(asked, now)
-        body = self._unexpired(query_body(asked, now, lambda name: self._names(name)), expired=expired)
+        body = self._unexpired(query_body(asked, now, self._also), expired=expired)
         return _Question(body, indices_of(self.settings.index_prefix, window), window, f"{asked}\n{expired}")
 
     def _asked(self, where: Where, filters: Mapping[str, object], since: object, until: object) -> Filter:
@@ -410,6 +418,10 @@ class AuditClient:
     def _unexpired(self, body: dict[str, Any], *, expired: bool) -> dict[str, Any]:
         kept = None if expired else self._expiry.kept()
         return body if kept is None else {"bool": {"filter": [body, kept]}}
+
+    def _also(self, name: str) -> tuple[str, ...]:
+        """Other names of an event type; the catalog is read where a question names one."""
+        return self._names(name)
 
     @cached_property
     def _names(self) -> OtherNames:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..errors import OpenSearchUnavailable
 from ..query import Filter, query_body
 from ..query.body import Also
 from ..query.filter import EVERYTHING
@@ -48,16 +49,25 @@ def follow(
     last: int,
     pause: Callable[[], None] | None,
     also: Also,
+    on_away: Callable[[OpenSearchUnavailable], None] | None,
 ) -> Iterator[list[Entry]]:
     """The `last` entries, oldest first; then, if there is a `pause` to make, each time the new ones.
 
-    `also` gives the other names of an event type.
+    `also` gives the other names of an event type. `on_away` is told when OpenSearch can't be asked; it is asked again
+    after the next pause.
     """
     following = _Following(asking, indices, asked, also)
     yield following.begin(list(newest(asked, limit=last))[::-1] if last else [])
     while pause is not None:
         pause()
-        yield list(following.news())
+        try:
+            found = following.look()
+        except OpenSearchUnavailable as error:
+            if on_away is None:
+                raise
+            on_away(error)
+            continue
+        yield found
 
 
 class _Following:
@@ -79,7 +89,16 @@ class _Following:
                 self._seen[journal] = max(seq, self._seen.get(journal, 0))
         return entries
 
-    def news(self) -> Iterator[Entry]:
+    def look(self) -> list[Entry]:
+        """What is new; after an error, the next look finds it."""
+        before = dict(self._seen), dict(self._counts), self._looks.copy(), {k: v.copy() for k, v in self._gaps.items()}
+        try:
+            return list(self._news())
+        except OpenSearchUnavailable:
+            self._seen, self._counts, self._looks, self._gaps = before
+            raise
+
+    def _news(self) -> Iterator[Entry]:
         settled = self._looks[0] if len(self._looks) == _PATIENCE else {}
         last_seqs, counts = self._journals()
         self._looks.append(last_seqs)
