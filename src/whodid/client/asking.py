@@ -29,10 +29,10 @@ _MISSING_ALLOWED = {"allow_no_indices": "true", "ignore_unavailable": "true"}
 
 
 _TOO_MUCH = {
-    "maxClauseCount": "the query has more parts than this OpenSearch takes at once; ask for less at a time",
-    "too complex to determinize": "a text to look for is too long for this OpenSearch; look for a part of it",
+    "maxclausecount": "the query has more parts than this OpenSearch takes at once; ask for less at a time",
+    "determiniz": "a text to look for is too long for this OpenSearch; look for a part of it",
 }
-"""What OpenSearch says of a query that is too large for it → what to do."""
+"""What OpenSearch says of a query that is too large for it, in one release or another → what to do."""
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def _too_much_named() -> Iterator[None]:
         yield
     except OpenSearchError as error:
         for said, what in _TOO_MUCH.items():
-            if said in str(error):
+            if said in str(error).lower():
                 raise QueryError(what) from error
         raise
 
