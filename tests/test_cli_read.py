@@ -129,6 +129,22 @@ def test_history_and_trail_are_oldest_first(place: Corner) -> None:
     assert [entry["target"] for entry in lines(run(place, "trail", "42", "--json")[0])] == ["0", "1", "2"]
     assert [entry["seq"] for entry in lines(run(place, "history", "1", "--json")[0])] == [2]
     assert run(place, "history", "nobody") == ("", "no entry matches\n")
+    assert run(place, "history", "1", "--columns", "nothing", code=2)[0] == ""
+
+
+def test_a_long_trail_is_cut_for_people_and_whole_for_programs(opensearch_url: str, tmp_path: Path) -> None:
+    with corner(opensearch_url, tmp_path) as long:
+        long.set_up()
+        long.record(60)
+        long.ship()
+        out, err = run(long, "trail", "42")
+        assert (len(out.splitlines()), err) == (51, "the first 50; --limit shows more\n")
+        out, err = run(long, "trail", "42", "--limit", "60", "--columns", "target")
+        assert ([line.strip() for line in out.splitlines()[1:]], err) == (
+            [str(number) for number in range(60)],
+            "",
+        )
+        assert len(run(long, "trail", "42", "--json")[0].splitlines()) == 60
 
 
 def test_usage_is_2_and_no_answer_is_1(place: Corner, tmp_path: Path) -> None:

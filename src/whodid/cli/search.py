@@ -148,7 +148,9 @@ def history(
     from ..client import AuditClient
 
     with question(), AuditClient(settings) as client:
-        _show(client.history(target, limit=limit, expired=expired), columns, as_json)
+        most = limit or _SHOWN
+        found = client.history(target, limit=limit if as_json else most + 1, expired=expired)
+        _show(found, columns, as_json, most)
 
 
 @click.command(
@@ -179,15 +181,23 @@ def trail(
     from ..client import AuditClient
 
     with question(), AuditClient(settings) as client:
-        _show(client.trail(principal, since=since, until=until, limit=limit, expired=expired), columns, as_json)
+        most = limit or _SHOWN
+        at_most = limit if as_json else most + 1
+        found = client.trail(principal, since=since, until=until, limit=at_most, expired=expired)
+        _show(found, columns, as_json, most)
 
 
-def _show(found: Any, columns: str | None, as_json: bool) -> None:
+def _show(found: Any, columns: str | None, as_json: bool, most: int | None = None) -> None:
+    shown = columns_of(columns)
     if as_json:
         for entry in found:
             print_json(entry)
-    elif not print_entries(found, columns_of(columns)):
+        return
+    entries = list(found)
+    if not print_entries(entries[:most], shown):
         click.echo("no entry matches", err=True)
+    elif most and len(entries) > most:
+        click.echo(f"the first {most}; --limit shows more", err=True)
 
 
 @click.command(
