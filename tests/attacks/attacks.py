@@ -19,6 +19,7 @@ from whodid.opensearch.destruction import Destruction, take_account, write_destr
 from whodid.proof.checkpoint import Sealed
 from whodid.proof.keys import new_key, signer_of
 from whodid.settings import Settings
+from whodid.shipper.sealing import Sealing
 
 from .scene import Scene
 
@@ -136,6 +137,19 @@ def sign_with_an_own_key(scene: Scene) -> None:
         kept.append(forged)
     scene.forget_checkpoints(2, host=True)
     _replace_checkpoints(scene, kept)
+
+
+def use_a_rotated_key(scene: Scene) -> None:
+    """The key was changed; whoever kept the old one goes on by it, on the host."""
+    with tempfile.TemporaryDirectory() as folder:
+        new_key(Path(folder) / "new.pem")
+        old = signer_of(scene.settings)
+        new = signer_of(Settings(signing_key_file=f"{folder}/new.pem"))
+    assert old
+    assert new
+    Sealing(scene.directory, scene.settings, old).change_key(new)
+    scene.record(3, 0)
+    scene.seal()
 
 
 def _replace_checkpoints(scene: Scene, kept: list[Sealed]) -> None:
@@ -275,6 +289,7 @@ ATTACKS = (
         (("untrusted", 11, 30),),
         (("untrusted", 11, 30), ("rebuilt", 11, 30)),
     ),
+    _sealed("go on by a key that was rotated", HOST, use_a_rotated_key, ("untrusted", 31, 33)),
     Attack(
         "clone a journal, and let both go on",
         HOST,

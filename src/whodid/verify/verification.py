@@ -86,7 +86,7 @@ def verify_stored(
     verification = Verification(
         findings=[one for one in statements.findings if journal in (None, one.journal)],
         notes=[*evidence.notes],
-        keys=tuple(sorted(key.id for key in keys)),
+        keys=tuple(sorted(key.id for key in statements.keys)),
         sources=tuple(source.name for source in sources),
     )
     for plan in plans:
