@@ -48,6 +48,11 @@ class Scene:
         return self.corner.settings
 
     @property
+    def public_key(self) -> str:
+        """The file of the public key of who signs."""
+        return f"{self.settings.signing_key_file}.pub"
+
+    @property
     def directory(self) -> JournalDirectory:
         return JournalDirectory(self.settings.journal_dir)
 

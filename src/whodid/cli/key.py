@@ -96,8 +96,14 @@ def rotate(settings: Settings, to: str, to_command: str, to_public_key: str, rea
         raise SettingsError("say which key is to sign from now on: --to FILE, or --to-command with --to-public-key")
     if not reason.strip():
         raise WhodidError("--reason is empty; say why, for those who read the log later")
-    named = {"signing_key_file": to, "signing_command": to_command, "signing_public_key": to_public_key}
-    old, new = signer_of(settings), signer_of(replace(settings, signing_key="", **named))
+    later = replace(
+        settings,
+        signing_key="",
+        signing_key_file=to,
+        signing_command=to_command,
+        signing_public_key=to_public_key,
+    )
+    old, new = signer_of(settings), signer_of(later)
     if old is None or new is None:
         raise SettingsError("nobody signs here yet: name the key in signing_key_file, and there is nothing to rotate")
     if old.key == new.key:
