@@ -14,10 +14,12 @@ from ..proof.checkpoint import Checkpoint
 from ..proof.keys import PublicKey
 from ..proof.merkle import Tree
 from ..query import Filter, Window, window_of
+from ..settings import Settings
 from .absence import Absence, Knowledge, explained
 from .crew import Task, walked
 from .evidence import Evidence, LocalJournal, gathered
 from .layout import laid_out
+from .notebook import Notebook
 from .scan import hits_of, unnumbered
 from .statements import Source, Statements, judged, letters_of
 from .survey import Part, survey
@@ -47,6 +49,7 @@ def verify_stored(
     local: Sequence[LocalJournal] = (),
     erased: Mapping[str, Sequence[tuple[int, int]]] | None = None,
     workers: int = 1,
+    notebook: Notebook | None = None,
     now: datetime | None = None,
     on_progress: Progress = lambda done, total: None,
 ) -> Verification:
@@ -55,7 +58,7 @@ def verify_stored(
     `keys` are those of whom checkpoints are trusted; without any, all of them are. `local` is what this host knows of
     its own journals. `erased` are places of which values were removed, besides those in the ledger. With `since` and
     `until` only the entries of that time are checked, and what is missing between them. `workers` is the number of
-    processes.
+    processes. What is done is kept in a `notebook`, and what stands there is not looked at again.
 
     Raises `OpenSearchError`, and `QueryError` for times that can't be read. Memory stays flat.
     """
@@ -79,13 +82,13 @@ def verify_stored(
     tasks = [task for plan in plans for task in plan.tasks]
     total, done = sum(task.job.last - task.job.first + 1 for task in tasks), 0
     results: dict[str, list[Walked]] = defaultdict(list)
-    for result in walked(tasks, asking, client.settings, workers):
+    for result in _walked(tasks, asking, client.settings, workers, notebook):
         results[result.journal].append(result)
         done += result.last - result.first + 1
         on_progress(done, total)
     verification = Verification(
         findings=[one for one in statements.findings if journal in (None, one.journal)],
-        notes=[*evidence.notes],
+        notes=[*evidence.notes, *([notebook.about] if notebook and notebook.about else [])],
         keys=tuple(sorted(key.id for key in statements.keys)),
         sources=tuple(source.name for source in sources),
     )
@@ -100,6 +103,20 @@ def verify_stored(
         verification.findings.append(Finding("gap", journal, 1, about))
     verification.findings = merged(verification.findings)
     return verification
+
+
+def _walked(
+    tasks: Sequence[Task], asking: Asking, settings: Settings, workers: int, notebook: Notebook | None
+) -> Iterator[Walked]:
+    """The tasks' results, in their order; but for those that the notebook has, which it gets."""
+    known = [notebook.get(task) if notebook else None for task in tasks]
+    rest = walked([task for task, one in zip(tasks, known, strict=True) if one is None], asking, settings, workers)
+    for task, one in zip(tasks, known, strict=True):
+        if one is None:
+            one = next(rest)
+            if notebook:
+                notebook.put(task, one)
+        yield one
 
 
 @dataclass(frozen=True, slots=True)
