@@ -113,7 +113,7 @@ def test_the_client_page_names_every_method_that_asks() -> None:
 
 @pytest.mark.parametrize(
     ("name", "where", "least"),
-    [("command-line.md", "^", 5), ("export.md", "^", 5), ("report.md", "^", 3)],
+    [("command-line.md", "^", 5), ("export.md", "^", 5), ("report.md", "^", 3), ("compliance.md", "(?:^|`)", 60)],
 )
 def test_every_command_of_a_page_can_be_asked(name: str, where: str, least: int) -> None:
     """With its options, its query, and the fields that it counts by; on some pages also those within a sentence."""
@@ -131,6 +131,12 @@ def test_every_command_of_a_page_can_be_asked(name: str, where: str, least: int)
         by = given.get("by") or ()
         for field in [by] if isinstance(by, str) else by:
             check_countable(field)
+
+
+def test_the_compliance_page_tells_the_margins_that_are_in_force() -> None:
+    month, day = (margin_days(Settings(partition=length)) for length in ("month", "day"))
+    said = f'lives {month} days longer at most, or {day} with `partition = "day"`'
+    assert said in (ROOT / "docs" / "compliance.md").read_text()
 
 
 PRODUCTION = ROOT / "opensearch" / "README.md"
