@@ -11,6 +11,7 @@ it is blocked before they are counted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -114,8 +115,12 @@ def write_destruction(client: OpenSearch, settings: Settings, record: Destructio
 
 
 def destructions(client: OpenSearch, settings: Settings) -> list[Destruction]:
-    """All records, in the order of their partitions' names. Raises `OpenSearchError`."""
-    return [_record(page) for page in Ledger(client, settings).pages("destruction")]
+    """All records, in the order of their partitions' names; what is none is left out. Raises `OpenSearchError`."""
+    found = []
+    for page in Ledger(client, settings).pages("destruction"):
+        with suppress(TypeError, KeyError, ValueError):  # it explains nothing
+            found.append(_record(page))
+    return found
 
 
 def moment_text(moment: datetime) -> str:
@@ -162,4 +167,7 @@ def _record(page: Page) -> Destruction:
     body = dict(page.body)
     account = dict(body["account"])
     parts = tuple(JournalPart(**part) for part in account["journals"])
+    numbers = [number for part in parts for number in (part.entries, part.first_seq, part.last_seq)]
+    if type(body["partition"]) is not str or not all(type(number) is int for number in numbers):
+        raise ValueError(f"{page.key} is no record of destruction")
     return Destruction(**{**body, "account": Account(**{**account, "journals": parts})})
