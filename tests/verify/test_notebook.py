@@ -107,7 +107,7 @@ def test_a_place_that_can_not_be_written_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
-    with corner(opensearch_url, tmp_path) as made, patch("whodid.verify.verification.SLICE", 10):
+    with corner(opensearch_url, tmp_path) as made, patch("whodid.verify.plan.SLICE", 10):
         made.set_up()
         made.record(100)
         made.ship()
@@ -148,9 +148,9 @@ def test_the_command_goes_on_after_a_kill_and_removes_it_at_the_end(place: Corne
     command = [*place.arguments("verify", "--resume", str(path), "--workers", "1", "--json")]
     script = """
 import os, signal, sys
-import whodid.verify.verification as verification
+import whodid.verify.plan as plan
 from whodid.verify import Notebook
-verification.SLICE = 10
+plan.SLICE = 10
 put = Notebook.put
 def killed(self, task, walked):
     put(self, task, walked)

@@ -51,6 +51,9 @@ def erase(
     from ..client import AuditClient
     from ..erasure import erase_stored
 
+    for name, given in (("--principal", principal), ("--reason", reason)):
+        if not given.strip():
+            raise WhodidError(f"{name} is empty; say whose values are to go, and why, for those who read the log later")
     quiet = replace(settings, audit_reads=False)  # what is done is recorded anyway
     with AuditClient(quiet) as client:
         spare = {} if despite_holds else _held(client, settings)
