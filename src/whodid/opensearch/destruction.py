@@ -11,7 +11,6 @@ it is blocked before they are counted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -107,8 +106,9 @@ def write_destruction(client: OpenSearch, settings: Settings, record: Destructio
     """Writes the record, or what is new of it, and returns it as it then stands. Raises `OpenSearchError`."""
     ledger = Ledger(client, settings)
     known = ledger.page(record.key)
-    if known and replace(_record(known), time="") == replace(record, time=""):
-        return _record(known)
+    before = _record(known) if known else None
+    if before and replace(before, time="") == replace(record, time=""):
+        return before
     record = replace(record, time=Stamp.now().creation_date)
     ledger.write(record.key, "destruction", asdict(record), known=known, partition=record.partition)
     return record
@@ -116,11 +116,8 @@ def write_destruction(client: OpenSearch, settings: Settings, record: Destructio
 
 def destructions(client: OpenSearch, settings: Settings) -> list[Destruction]:
     """All records, in the order of their partitions' names; what is none is left out. Raises `OpenSearchError`."""
-    found = []
-    for page in Ledger(client, settings).pages("destruction"):
-        with suppress(TypeError, KeyError, ValueError):  # it explains nothing
-            found.append(_record(page))
-    return found
+    found = (_record(page) for page in Ledger(client, settings).pages("destruction"))
+    return [record for record in found if record]
 
 
 def moment_text(moment: datetime) -> str:
@@ -163,7 +160,15 @@ def _search(client: OpenSearch, partition: str, body: dict[str, Any]) -> dict[st
     return answer
 
 
-def _record(page: Page) -> Destruction:
+def _record(page: Page) -> Destruction | None:
+    """`None` for what is none: somebody else wrote it, and it explains nothing."""
+    try:
+        return _read(page)
+    except (TypeError, KeyError, ValueError):
+        return None
+
+
+def _read(page: Page) -> Destruction:
     body = dict(page.body)
     account = dict(body["account"])
     parts = tuple(JournalPart(**part) for part in account["journals"])
