@@ -65,6 +65,7 @@ bench: $(READY) ## Measure the cost of a call, the speed of shipping, the disk i
 	$(BIN)/python -m benchmarks shipping
 	$(BIN)/python -m benchmarks disk
 	$(BIN)/python -m benchmarks reading
+	$(BIN)/python -m benchmarks proof
 
 generated: $(READY) ## Write the files that are made from code or catalog (tests compare them)
 	$(BIN)/python -m tools.generate

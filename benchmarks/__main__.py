@@ -16,6 +16,7 @@ from .disk import disk_table, measure_disk
 from .losses import CANDIDATES, losses_table, measure_losses
 from .node import Node, OwnNode
 from .process import lasting
+from .proof import measure_proof, proof_tables
 from .reading import measure_reading, reading_tables
 from .recording import measure_recording, recording_tables
 from .shipping import measure_shipping, shipping_table
@@ -29,9 +30,10 @@ examples:
   python -m benchmarks losses      what kills lose and double: a quarter of an hour
   python -m benchmarks disk        bytes that an entry takes in OpenSearch, beside dynamic mapping: ten minutes
   python -m benchmarks reading     finding entries, and the command line's start, beside the bare client: five minutes
+  python -m benchmarks proof       what commitments and checkpoints cost: two minutes
   python -m benchmarks tab         the tab's pages in a browser, over 1,000 entries and 1,000,000: ten minutes
 
-Shipping, losses, disk, reading and tab start an OpenSearch of their own, on 127.0.0.1, and end it.
+Shipping, losses, disk, reading, proof and tab start an OpenSearch of their own, on 127.0.0.1, and end it.
 """
 
 
@@ -59,6 +61,9 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> tuple[Any, str]:
         if arguments.what == "reading":
             reading = measure_reading(node, folder, entries or 100_000, rounds or 7, _progress)
             return reading, reading_tables(reading)
+        if arguments.what == "proof":
+            proof = measure_proof(node, folder, entries or 100_000, arguments.calls, rounds or 9, _progress)
+            return proof, proof_tables(proof)
         if arguments.what == "tab":
             tab = measure_tab(node, folder, entries or 1_000_000, rounds or 3, _progress)
             return tab, tab_table(tab)
@@ -90,11 +95,11 @@ def _arguments() -> argparse.Namespace:
         "what",
         nargs="?",
         default="recording",
-        choices=("recording", "shipping", "losses", "disk", "reading", "tab"),
+        choices=("recording", "shipping", "losses", "disk", "reading", "proof", "tab"),
         help="the cost of a call (the default), the speed of shipping, what kills lose and double, disk space, the "
-        "cost of reading, or of the tab",
+        "cost of reading, of proof, or of the tab",
     )
-    parser.add_argument("--rounds", type=_positive, help="times that everything is measured (7; 5; 3; 3; 7; 3)")
+    parser.add_argument("--rounds", type=_positive, help="times that everything is measured (7; 5; 3; 3; 7; 9; 3)")
     parser.add_argument(
         "--calls",
         type=_positive,
@@ -104,7 +109,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--entries",
         type=_positive,
-        help="entries a round (shipping 100000, losses 20000, disk 200000), or stored "
+        help="entries a round (shipping and proof 100000, losses 20000, disk 200000), or stored "
         "for reading (100000) and the tab (1000000)",
     )
     names = sorted({*CARRIERS, *CANDIDATES})

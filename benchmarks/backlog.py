@@ -30,8 +30,9 @@ def make_backlog(folder: Path, entries: int) -> None:
 
 def rewind(folder: Path) -> None:
     """Nothing was shipped."""
-    for position in folder.rglob("acknowledged"):
-        position.unlink()
+    for name in ("acknowledged", "checkpoints.ndjson", "witnessed.json"):
+        for file in folder.rglob(name):
+            file.unlink()
 
 
 def lines(folder: Path) -> Iterator[bytes]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ import structlog
 from pythonjsonlogger.orjson import OrjsonFormatter
 
 import whodid
+from whodid.resources import resource_text
 
 from .case import EVENT, FIXED, IN_CALL, REQUEST
 
-__all__ = ["VARIANTS", "Variant"]
+__all__ = ["COMMITTING", "EVERY", "VARIANTS", "Variant"]
 
 Call = Callable[[], object]
 
@@ -66,6 +68,21 @@ def _whodid_structlog(folder: Path, *, durability: str, echo: bool) -> Iterator[
     with Path(os.devnull).open("wb") as nothing, whodid.context(**REQUEST):
         _configure_structlog(nothing, whodid.AuditProcessor(), wrap=whodid.audited)
         log = structlog.get_logger()
+        yield lambda: log.audit(EVENT, **IN_CALL)
+
+
+def _committing(folder: Path, *, fields: dict[str, str], personal: bool) -> Iterator[Call]:
+    """With `fields` more in the context. If they are not `personal`, nothing is committed to by a salt."""
+    catalog = resource_text("config/events.toml")
+    if not personal:
+        catalog, found = re.subn(r"(?m)^personal = .*$", "personal = []", catalog)
+        assert found == 1, "the catalog says no more what is personal"
+    (folder / "events.toml").write_text(catalog)
+    (folder / "journal").mkdir(mode=0o700)
+    settings = replace(_settings(folder / "journal", "process", echo=False), catalog=str(folder / "events.toml"))
+    whodid.configure(settings=replace(settings, catalog_mode="replace"))
+    with whodid.context(**REQUEST, **fields):
+        log = whodid.get_logger()
         yield lambda: log.audit(EVENT, **IN_CALL)
 
 
@@ -142,3 +159,22 @@ VARIANTS = {
     **_whodid("stdlib", _whodid_stdlib),
 }
 """By name. The first and the third are what the others are compared with."""
+
+_MORE = {
+    "principal_name": "Ada Lovelace",
+    "principal_email": "ada@example.org",
+    "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+}
+
+
+def _pair(name: str, about: str, fields: dict[str, str]) -> dict[str, Variant]:
+    return {
+        f"{name}-plain": Variant(f"{about}, as plain values", partial(_committing, fields=fields, personal=False)),
+        name: Variant(f"{about}, committed to", partial(_committing, fields=fields, personal=True)),
+    }
+
+
+COMMITTING = {**_pair("one", "one personal value", {}), **_pair("four", "four personal values", _MORE)}
+"""By name, in pairs: without commitments and with them."""
+
+EVERY = {**VARIANTS, **COMMITTING}

@@ -16,14 +16,14 @@ from pathlib import Path
 import orjson
 
 from .case import FIELDS
-from .variants import VARIANTS
+from .variants import EVERY
 
 _WARM_UP = 500
 
 
 def measure(name: str, calls: int, folder: Path) -> float:
     """Microseconds a call: the mean of `calls` calls after a warm-up, each seen to be written."""
-    variant = VARIANTS[name]
+    variant = EVERY[name]
     warm_up = min(calls, _WARM_UP // 10 if variant.waits_for_disk else _WARM_UP)
     with ExitStack() as stack:
         call = variant.open(folder, stack)

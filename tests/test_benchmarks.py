@@ -102,10 +102,27 @@ def test_reading_stands_beside_the_bare_client_and_the_start_beside_nothing(open
     nothing, ours = report["starts"]["rows"]
     assert nothing["to_nothing"] == 1
     assert 0 < ours["ms_lowest"] <= ours["ms"] <= ours["ms_highest"]
+    checked = {row["way"]: row for row in report["verification"]["rows"]}
+    assert checked.keys() == {"ndjson", "verify-1", "verify-2"}
+    assert checked["ndjson"]["to_export"] == checked["verify-1"]["to_one"] == 1
     page = (ROOT / "docs" / "benchmarks.md").read_text()
-    assert all(f"| {row['about']} " in page for row in (*ways.values(), *forms.values()))
+    assert all(f"| {row['about']} " in page for row in (*ways.values(), *forms.values(), *checked.values()))
     assert all(f"| `{question}` " in page for question in pages)
     assert all(f"| `{row['program']}` " in page for row in (nothing, ours))
+
+
+@pytest.mark.live
+def test_what_proof_costs_stands_beside_calls_and_shipping_without_it(opensearch_url: str) -> None:
+    report = _measured("proof", "--entries", "2000", "--calls", "20", "--url", opensearch_url)
+    assert [row["about"] for row in report["commitments"]] == [
+        "one personal value, committed to",
+        "four personal values, committed to",
+    ]
+    assert all(0 < row["ratio_lowest"] <= row["ratio"] <= row["ratio_highest"] for row in report["commitments"])
+    assert 0 < report["checkpoints"]["share_lowest"] <= report["checkpoints"]["share_highest"] < 1
+    assert report["checkpoints"]["closed"] == 2
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    assert all(f"| {row['about']} " in page for row in report["commitments"])
 
 
 def test_the_entries_that_disk_and_reading_are_measured_by_are_of_every_type_and_the_same_again() -> None:

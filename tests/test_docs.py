@@ -13,6 +13,7 @@ import pytest
 import whodid
 from tests.recording import WHO, configured, recorded
 from whodid.cli import program
+from whodid.client.stats import check_countable
 from whodid.entry import Partitioning
 from whodid.opensearch.ism import margin_days
 from whodid.opensearch.security import roles
@@ -28,6 +29,15 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_into_a_page_leads_to_a_heading(page: Path) -> None:
+    for target, heading in re.findall(r"\]\(((?!\w+://)[^)#]*)#([^)]+)\)", page.read_text()):
+        there = (page.parent / target if target else page).read_text()
+        headings = re.findall(r"^#+ (.*)", re.sub(r"^```.*?^```", "", there, flags=re.M | re.S), re.M)
+        slugs = {re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-") for words in headings}
+        assert heading in slugs, (target, heading)
 
 
 def test_every_test_that_the_reliability_page_names_exists() -> None:
@@ -101,16 +111,32 @@ def test_the_client_page_names_every_method_that_asks() -> None:
     assert named == asking - {"close", "connection", "hit", "hits", "query_of", "retention"}
 
 
-@pytest.mark.parametrize("name", ["command-line.md", "export.md"])
-def test_every_command_of_a_page_can_be_asked(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "where", "least"),
+    [("command-line.md", "^", 5), ("export.md", "^", 5), ("report.md", "^", 3), ("compliance.md", "(?:^|`)", 60)],
+)
+def test_every_command_of_a_page_can_be_asked(name: str, where: str, least: int) -> None:
+    """With its options, its query, and the fields that it counts by; on some pages also those within a sentence."""
     page = (ROOT / "docs" / name).read_text()
-    lines = [shlex.split(line, comments=True) for line in re.findall(r"^whodid .*", page, re.M)]
-    assert len(lines) > 4
-    for _, name, *arguments in lines:
-        command = program.get_command(click.Context(program), name)
-        assert command
-        given = command.make_context(name, arguments, obj=Settings()).params
-        Filter.parse(" ".join(given.get("query", ())))
+    lines = [shlex.split(line, comments=True) for line in re.findall(rf"{where}(whodid [a-z][^`\n]*)", page, re.M)]
+    assert len(lines) >= least
+    for _, *words in lines:
+        command: click.Command | None = program
+        while isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), words[0])
+            words = words[1:]
+        assert command, (name, words)
+        given = command.make_context(str(command.name), words, obj=Settings()).params
+        Filter.parse(" ".join(given.get("query") or ()))
+        by = given.get("by") or ()
+        for field in [by] if isinstance(by, str) else by:
+            check_countable(field)
+
+
+def test_the_compliance_page_tells_the_margins_that_are_in_force() -> None:
+    month, day = (margin_days(Settings(partition=length)) for length in ("month", "day"))
+    said = f'lives {month} days longer at most, or {day} with `partition = "day"`'
+    assert said in (ROOT / "docs" / "compliance.md").read_text()
 
 
 PRODUCTION = ROOT / "opensearch" / "README.md"

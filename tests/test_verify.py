@@ -70,7 +70,7 @@ def test_an_untouched_journal_is_intact(place: Corner) -> None:
 
 def test_it_needs_no_more_memory_than_a_page(place: Corner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("whodid.verify.scan.WINDOW", 2)
-    monkeypatch.setattr("whodid.verify.verification.SLICE", 5)
+    monkeypatch.setattr("whodid.verify.plan.SLICE", 5)
     assert (verify(place).intact, verify(place).entries) == (True, 12)
 
 

@@ -1,6 +1,6 @@
 """Checks an export without whodid: by docs/format.md and docs/export.md alone, in a few lines that an auditor can read.
 
-    python verify_export.py october.ndjson [signing.pem.pub]
+    python verify_export.py october.ndjson [signing.pem.pub …]
 
 The file is NDJSON, as it is or compressed (.gz), with its manifest beside it. Needs Python, the `rfc8785` library and,
 for a signature, `cryptography`. Prints what does not hold, and exits with 1 if there is anything.
@@ -20,31 +20,47 @@ from pathlib import Path
 from typing import Any
 
 import rfc8785
-from verify_proof import entry_hash, opened, read_key, root
+from verify_proof import entry_hash, opened, read_keys, root
 
 KIND = "application/vnd.whodid.export+json"
 
 
-def problems(file: Path, key: Path | None) -> Iterator[str]:
-    written = Path(f"{file}.manifest.json").read_bytes()
+def lines(path: str | Path) -> list[bytes]:
+    data = Path(path).read_bytes()
+    return (gzip.decompress(data) if str(path).endswith(".gz") else data).splitlines()
+
+
+def unlike_the_manifest(file: str, keys: set[str]) -> Iterator[str]:
+    """Whether the file is the one that the manifest is of, and the manifest signed by one of the keys, if there are."""
+    written, data = Path(f"{file}.manifest.json").read_bytes(), Path(file).read_bytes()
     manifest = json.loads(written)
-    if key:
-        yield from unsigned(Path(f"{file}.manifest.dsse"), written, key)
+    if keys:
+        yield from unsigned(Path(f"{file}.manifest.dsse"), written, keys)
+    if len(data) != manifest["bytes"] or hashlib.sha256(data).hexdigest() != manifest["sha256"]:
+        yield "the file is not the one that the manifest is of"
+    evidence = Path(f"{file}.evidence.ndjson")
+    if manifest["evidence"] and hashlib.sha256(evidence.read_bytes()).hexdigest() != manifest["evidence"]:
+        yield "the evidence beside it is not the one that the manifest is of"
     if manifest["form"] != "ndjson":
         yield f"only the entries of an NDJSON export can be checked, and this is {manifest['form']}"
         return
-    data = file.read_bytes()
-    if len(data) != manifest["bytes"] or hashlib.sha256(data).hexdigest() != manifest["sha256"]:
-        yield "the file is not the one that the manifest is of"
-    lines = (gzip.decompress(data) if manifest["compressed"] else data).splitlines()
-    if len(lines) != manifest["count"]:
-        yield f"{len(lines)} entries are there, {manifest['count']} were exported"
-    leaves: list[str] = []
+    found = lines(file)
+    if len(found) != manifest["count"]:
+        yield f"{len(found)} entries are there, {manifest['count']} were exported"
+    try:
+        same = root([str(json.loads(line).get("hash", "")) for line in found]) == manifest["root"]
+    except (AttributeError, ValueError):
+        same = False
+    if not same:
+        yield "the entries are not those of the manifest's root"
+
+
+def altered_entries(file: str) -> Iterator[str]:
+    """Of the entries, each by itself, and how they follow each other."""
     places: dict[tuple[str, int], dict[str, Any]] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines(file), 1):
         try:
             entry = json.loads(line)
-            leaves.append(str(entry.get("hash", "")))
             if entry_hash(entry) != entry["hash"]:
                 yield f"line {number}: altered"
             place = entry["journal"], entry["seq"]
@@ -58,22 +74,22 @@ def problems(file: Path, key: Path | None) -> Iterator[str]:
         before = places.get((journal, seq - 1))
         if before and before["hash"] != entry["prev"]:
             yield f"entry {seq} of journal {journal} does not follow the one before it"
-    if root(leaves) != manifest["root"]:
-        yield "the entries are not those of the manifest's root"
 
 
-def unsigned(path: Path, manifest: bytes, key: Path) -> Iterator[str]:
+def unsigned(path: Path, manifest: bytes, keys: set[str]) -> Iterator[str]:
     if not path.exists():
         yield "the manifest is not signed"
         return
-    payload, trusted = opened(json.loads(path.read_bytes()), KIND, read_key(key))
-    if not trusted:
+    payload, signers = opened(json.loads(path.read_bytes()), KIND, keys)
+    if not signers:
         yield "the manifest is not signed by this key"
     if payload != manifest:
         yield "the manifest is another than the signed one"
 
 
 if __name__ == "__main__":
-    found = list(problems(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None))
+    file = sys.argv[1]
+    found = [*unlike_the_manifest(file, read_keys(*sys.argv[2:]))]
+    found += altered_entries(file) if json.loads(Path(f"{file}.manifest.json").read_bytes())["form"] == "ndjson" else []
     print("\n".join(found) or "nothing is wrong with it")
     sys.exit(1 if found else 0)

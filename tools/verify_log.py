@@ -1,4 +1,4 @@
-"""Checks a whole log without whodid, by docs/format.md alone: an export of it, with its checkpoints.
+"""Checks a whole log without whodid, by docs/format.md alone: an export of it, with its manifest and checkpoints.
 
     whodid export all.ndjson --expired --proofs
     python verify_log.py all.ndjson [--key signing.pem.pub] [--against checkpoints.ndjson] [--retention 365]
@@ -7,180 +7,142 @@ Of an export that is only a part, each entry is checked by itself. Needs Python,
 what does not hold, and exits with 1 if there is anything. What the words mean: docs/integrity.md.
 """
 
-from __future__ import annotations
-
 import argparse
-import hashlib
 import json
 import sys
 from collections import Counter, defaultdict
 from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from verify_proof import CHECKPOINT, entry_hash, opened, read_key, root_by_path
+from verify_export import lines, unlike_the_manifest
+from verify_proof import entry_hash, read_keys, root_by_path
+from verify_records import Checkpoints, excused, joined, journal_of
 
-Doc = dict[str, Any]
-Finding = tuple[str, str, int, int]
+BEGIN = {"hash": "0" * 64, "@timestamp": "0001-01-01T00:00:00Z"}
 
 
-class Log:
-    """Entries by journal and number, and checkpoints by journal and number; a witness is heard before the others."""
+class Journal(Checkpoints):
+    """One journal: its documents by number, those of each number that count, and what checkpoints name."""
 
-    def __init__(self, days: int, *, whole: bool) -> None:
-        self.docs: dict[str, dict[int, list[Doc]]] = defaultdict(lambda: defaultdict(list))
-        self.points: dict[str, dict[int, dict[str, Doc]]] = defaultdict(lambda: defaultdict(dict))
-        self.found: set[Finding] = set()
-        self.days, self.whole = days, whole
+    def __init__(self):
+        super().__init__()
+        self.docs, self.kept, self.anchors, self.branch = defaultdict(list), {0: [BEGIN]}, defaultdict(set), set()
 
-    def tell(self, kind: str, journal: str, first: int, last: int = 0) -> None:
-        self.found.add((kind, journal, first, max(first, last)))
+    def add(self, entry, place, erased):
+        if entry_hash(entry) != entry["hash"] or (entry.get("erased") and not erased):
+            self.tell("altered", entry["seq"])
+        roots = {point["root"] for point in self.points.get(place.get("number"), {}).values()}
+        if roots and root_by_path(entry["hash"], place["leaf"], place["size"], place["path"]) not in roots:
+            self.tell("rebuilt", entry["seq"])
+        day, begin = date.fromisoformat(entry["creation_date"][:10]), f"{entry['journal']}-{entry['seq']:012d}-"
+        here = place["index"].rpartition("-")[2] in (f"{day:%Y.%m}", f"{day:%Y.%m.%d}", f"{day:%G.w%V}")
+        misplaced = "" if here else "reordered"
+        if place["id"] != begin + entry["hash"][:16]:
+            misplaced = "altered" if place["id"].startswith(begin) else "reordered"
+        self.docs[entry["seq"]].append(entry | {"misplaced": misplaced})
 
-    def is_altered(self, journal: str, seq: int) -> bool:
-        return ("altered", journal, seq, seq) in self.found
-
-    def hear(self, envelope: Doc, key: Ed25519PublicKey | None, outside: bool) -> None:
-        payload, trusted = opened(envelope, CHECKPOINT, key)
-        one, hash_ = {**json.loads(payload), "outside": outside}, hashlib.sha256(payload).hexdigest()
-        known = self.points[one["journal"]][one["number"]]
-        if not trusted:
-            self.tell("untrusted", one["journal"], one["first_seq"], one["last_seq"])
-        elif known and hash_ not in known:
-            worse = not outside and all(other["outside"] for other in known.values())
-            last = max(other["last_seq"] for other in [one, *known.values()])
-            self.tell("rebuilt" if worse else "forked", one["journal"], one["first_seq"], last)
-            known |= {} if worse else {hash_: one}
-        else:
-            known.setdefault(hash_, one)
-
-    def add(self, entry: Doc, place: Doc) -> None:
-        journal, seq, hash_ = str(entry["journal"]), int(entry["seq"]), str(entry["hash"])
-        if entry_hash(entry) != hash_ or entry.get("erased"):  # no record is known here that says it should be
-            self.tell("altered", journal, seq)
-        for point in self.points[journal].get(place.get("number", 0), {}).values():
-            if root_by_path(hash_, place["leaf"], place["size"], place["path"]) != point["root"]:
-                self.tell("rebuilt", journal, seq)
-        self.docs[journal][seq].append({**entry, "_id": place["id"], "_index": place["index"]})
-
-    def check(self) -> None:
-        chains = {name: [p for n in sorted(of) for p in of[n].values()] for name, of in self.points.items()}
-        begun = min((p["time"] for chain in chains.values() for p in chain), default="9999-01-01T00:00:00Z")
-        for journal in {*self.docs, *chains}:
-            docs, chain = self.docs[journal], chains.get(journal, [])
-            newest = max(
-                (doc["creation_date"] for group in docs.values() for doc in group), default="1970-01-01T00:00:00Z"
-            )
-            if not chain and datetime.fromisoformat(newest) >= datetime.fromisoformat(begun) + timedelta(hours=1):
-                self.tell("unknown journal", journal, min(docs), max(docs))
-            self.walk(journal, docs, chain)
-
-    def walk(self, name: str, docs: dict[int, list[Doc]], chain: list[Doc]) -> None:
-        anchors: dict[int, set[str]] = defaultdict(set)
+    def walk(self, chain, days, whole):
         for point in chain:
-            anchors[point["last_seq"]].add(point["last_hash"])
+            self.anchors[point["last_seq"]].add(point["last_hash"])
         letters = {seq: hash_ for point in chain for seq, hash_ in point["letters"]}
         holes = {seq for point in chain for first, last in point["holes"] for seq in range(first, last + 1)}
-        over = Counter({p["number"]: sum(n for part, n in p["partitions"].items() if self.over(part)) for p in chain})
-        good, last, before, branch = 0, 0, [], set[str]()
-        for seq in range(1, max([*docs, *anchors], default=0) + 1) if self.whole else sorted(docs):
-            before = before if last == seq - 1 else []
-            follows = {"0" * 64} if seq == 1 else {doc["hash"] for doc in before} or anchors.get(seq - 1, set())
-            last, vouching = seq, {doc["prev"] for doc in docs.get(seq + 1, [])} | anchors.get(seq, set())
-            if seq in docs:
-                before = self.judge(name, seq, docs[seq], follows, vouching, branch, before)
-                if seq in anchors and {doc["hash"] for doc in before} & anchors[seq]:
+        gone = {p["number"]: sum(n for name, n in p["partitions"].items() if over(name, days)) for p in chain}
+        good = 0
+        for seq in range(1, max([*self.docs, *self.anchors], default=0) + 1) if whole else sorted(self.docs):
+            if seq in self.docs:
+                self.judge(seq, self.docs[seq], self.kept.get(seq - 1, []), self.anchors.get(seq, set()))
+                if self.anchors.get(seq, set()) & {doc["hash"] for doc in self.kept[seq]}:
                     good = seq
-                elif seq in anchors and not self.is_altered(name, seq):
-                    self.tell("rebuilt", name, good + 1 if self.whole else seq, seq)
-                continue
-            number = next((p["number"] for p in chain if p["first_seq"] <= seq <= p["last_seq"]), 0)
-            if seq not in letters and over[number] <= 0:
-                self.tell("altered" if seq in holes else "gap", name, seq)
-            over[number] -= seq not in letters
-            before = [{"hash": letters[seq]}] if seq in letters else []
+                elif seq in self.anchors and seq not in self.found["altered"]:
+                    self.tell("rebuilt", good + 1 if whole else seq, seq)
+            elif seq in letters:
+                self.kept[seq] = [BEGIN | {"hash": letters[seq]}]
+            else:
+                number = next((p["number"] for p in chain if p["first_seq"] <= seq <= p["last_seq"]), 0)
+                gone[number] = gone.get(number, 0) - 1
+                if gone[number] < 0:
+                    self.tell("altered" if seq in holes else "gap", seq)
 
-    def judge(
-        self,
-        name: str,
-        seq: int,
-        group: list[Doc],
-        follows: set[str],
-        vouching: set[str],
-        branch: set[str],
-        before: list[Doc],
-    ) -> list[Doc]:
-        """Looks at the documents of one number, and returns those that count."""
+    def judge(self, seq, group, before, anchor):
+        """Which documents of a number count, what the others are, and whether they follow the one before."""
+        follows = {doc["hash"] for doc in before} or self.anchors.get(seq - 1, set())
+        vouching = {doc["prev"] for doc in self.docs.get(seq + 1, [])} | anchor
         hashes = Counter(doc["hash"] for doc in group)
-        for doc in group:
-            self.look_at_its_place(doc, name, seq, hashes[doc["hash"]])
         chosen = hashes.keys() & vouching or {doc["hash"] for doc in group if doc["prev"] in follows} or {*hashes}
+        self.kept[seq] = [doc for doc in group if doc["hash"] in chosen]
         if len(chosen) > 1:
-            self.tell("forked", name, seq)
-            branch |= chosen
-        for doc in (doc for doc in group if doc["hash"] not in chosen):
-            split = doc["hash"] in vouching or doc["prev"] in branch
-            branch |= {doc["hash"]} if split else set()
-            self.tell("forked" if split else "inserted", name, seq)
-        group = [doc for doc in group if doc["hash"] in chosen]
-        if self.is_altered(name, seq):
-            return group
-        broken = follows and not any(doc["prev"] in follows for doc in group)
-        if broken and not self.is_altered(name, seq - 1):
-            self.tell(*(("altered", name, seq - 1) if chosen & vouching else ("inserted", name, seq)))
-        if before and before[0].get("@timestamp", "") > group[0]["@timestamp"]:
-            back = datetime.fromisoformat(before[0]["@timestamp"]) - datetime.fromisoformat(group[0]["@timestamp"])
-            if back > timedelta(seconds=60):
-                self.tell("clock set back", name, seq)
-        return group
-
-    def look_at_its_place(self, doc: Doc, name: str, seq: int, copies: int) -> None:
-        right, day = f"{name}-{seq:012d}-{doc['hash'][:16]}", date.fromisoformat(doc["creation_date"][:10])
-        if self.is_altered(name, seq):
+            self.tell("forked", seq)
+            self.branch |= chosen
+        for doc in group:
+            if doc["misplaced"] and seq not in self.found["altered"]:
+                self.tell("inserted" if hashes[doc["hash"]] > 1 else doc["misplaced"], seq)
+            if doc["hash"] not in chosen:
+                self.tell("forked" if doc["prev"] in self.branch else "inserted", seq)
+                self.branch |= {doc["hash"]} if doc["prev"] in self.branch else set()
+        if {seq, seq - 1} & self.found["altered"]:
             return
-        if doc["_id"] != right:
-            same = doc["_id"].rpartition("-")[0] == right.rpartition("-")[0]
-            self.tell("inserted" if copies > 1 else "altered" if same else "reordered", name, seq)
-        elif doc["_index"].rpartition("-")[2] not in (f"{day:%Y.%m}", f"{day:%Y.%m.%d}", f"{day:%G.w%V}"):
-            self.tell("reordered", name, seq)
-
-    def over(self, partition: str) -> bool:
-        """Whether a partition is past its time; one of a week or a day counts as its month."""
-        year, _, part = partition.rpartition("-")[2].partition(".")
-        begin = datetime.strptime(f"{year} {part} 1", "%G w%V %u" if part[0] == "w" else "%Y %m 1").replace(tzinfo=UTC)
-        return (begin + timedelta(days=31)).replace(day=1) + timedelta(days=self.days) <= datetime.now(UTC)
+        if follows and not any(doc["prev"] in follows for doc in self.kept[seq]):
+            self.tell(*(("altered", seq - 1) if chosen & vouching else ("inserted", seq)))
+        if at((before or [BEGIN])[0]["@timestamp"]) - at(self.kept[seq][0]["@timestamp"]) > timedelta(seconds=60):
+            self.tell("clock set back", seq)
 
 
-def joined(found: set[Finding]) -> list[Finding]:
-    """Those of one kind that touch or overlap as one."""
-    result: list[Finding] = []
-    for kind, journal, first, last in sorted(found):
-        if result and result[-1][:2] == (kind, journal) and first <= result[-1][3] + 1:
-            first, last = result[-1][2], max(last, result.pop()[3])
-        result.append((kind, journal, first, last))
-    return result
+def at(text):
+    return datetime.fromisoformat(text)
+
+
+def read(path):
+    return [json.loads(line) for line in lines(path)]
+
+
+def over(partition, days):
+    """Whether a partition of a month, a week or a day is past its time."""
+    name = partition.rpartition("-")[2].replace(".", "-").upper()
+    if name == "*":  # what a checkpoint counts together
+        return False
+    begin = date.fromisoformat(name + {7: "-01", 8: "-1"}.get(len(name), ""))
+    end = (begin + timedelta(31)).replace(day=1) if len(name) == 7 else begin + timedelta(7 if "W" in name else 1)
+    return end + timedelta(days) <= datetime.now(UTC).date()
+
+
+def findings(file, keys, against, days):
+    entries, evidence = read(file), read(f"{file}.evidence.ndjson")
+    manifest = json.loads(Path(f"{file}.manifest.json").read_bytes())
+    whole = manifest["asked"] in ("", "*") and manifest["expired"]
+    journals, places = defaultdict(Journal), [one for one in evidence if "id" in one]
+    entries += [place["entry"] for place in places if "entry" in place]
+    heard = [(one, True) for one in against] + [(one["checkpoint"], False) for one in evidence if "checkpoint" in one]
+    trusted = joined(keys, [envelope for envelope, _ in heard])
+    for envelope, outside in heard:
+        journals[journal_of(envelope)].hear(envelope, trusted, outside)
+    erased = {*excused([one["erasure"] for one in evidence if "erasure" in one], entries)}
+    for entry, place in zip(entries, places, strict=True):
+        try:
+            journals[entry["journal"]].add(entry, place, (entry["journal"], entry["seq"]) in erased)
+        except (KeyError, TypeError, ValueError):
+            yield f"inserted: {place['id']} in {place['index']} is no entry"
+    chains = {name: [*journal.chain()] for name, journal in journals.items()}
+    begun = min((point["time"] for chain in chains.values() for point in chain), default="9999-01-01T00:00:00Z")
+    for name, journal in sorted(journals.items()):
+        newest = max((doc["creation_date"] for docs in journal.docs.values() for doc in docs), default=begun)
+        if not chains[name] and at(newest) >= at(begun) + timedelta(hours=1):
+            journal.tell("unknown journal", min(journal.docs), max(journal.docs))
+        journal.walk(chains[name], days, whole)
+        for kind, seqs in sorted(journal.found.items()):
+            for _, run in groupby(enumerate(sorted(seqs)), key=lambda one: one[1] - one[0]):
+                row = [seq for _, seq in run]
+                yield f"{kind}: journal {name}, {row[0]} to {row[-1]}"
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("file", "--key", "--against"):
-        parser.add_argument(name, type=Path)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file")
+    parser.add_argument("--key", action="append", default=[], help="a public key that is trusted; may be repeated")
+    parser.add_argument("--against", action="append", default=[], help="checkpoints of a witness; may be repeated")
     parser.add_argument("--retention", type=int, default=365, help="days")
     given = parser.parse_args()
-    key = read_key(given.key)
-    manifest = json.loads(Path(f"{given.file}.manifest.json").read_bytes())
-    evidence = [json.loads(line) for line in Path(f"{given.file}.evidence.ndjson").read_bytes().splitlines()]
-    log = Log(given.retention, whole=manifest["asked"] in ("", "*") and manifest["expired"])
-    for line in given.against.read_bytes().splitlines() if given.against else ():
-        log.hear(json.loads(line), key, True)
-    for one in evidence:
-        if "checkpoint" in one:
-            log.hear(one["checkpoint"], key, False)
-    places = (one for one in evidence if "id" in one)
-    for line in given.file.read_bytes().splitlines():
-        log.add(json.loads(line), next(places))
-    log.check()
-    for kind, journal, first, last in joined(log.found):
-        print(f"{kind}: journal {journal}, {first} to {last}")
-    print("" if log.found else "nothing found", end="" if log.found else "\n")
-    sys.exit(1 if log.found else 0)
+    keys, against = read_keys(*given.key), [one for path in given.against for one in read(path)]
+    found = [*unlike_the_manifest(given.file, keys), *findings(given.file, keys, against, given.retention)]
+    print("\n".join(found) or "nothing found")
+    sys.exit(1 if found else 0)

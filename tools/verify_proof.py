@@ -13,6 +13,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,30 +65,27 @@ def root_by_path(hash_: str, index: int, size: int, path: list[str]) -> str:
     return at.hex() if not last else ""
 
 
-def read_key(path: Path | None) -> Ed25519PublicKey | None:
-    key = load_pem_public_key(path.read_bytes()) if path else None
-    if key is not None and not isinstance(key, Ed25519PublicKey):
-        raise SystemExit(f"{path} is no key of Ed25519")
-    return key
+def read_keys(*paths: str | Path) -> set[str]:
+    """The 32 bytes of each public key, in hex."""
+    return {load_pem_public_key(Path(path).read_bytes()).public_bytes_raw().hex() for path in paths}
 
 
-def opened(envelope: dict[str, Any], kind: str, key: Ed25519PublicKey | None) -> tuple[bytes, bool]:
-    """The payload of a DSSE envelope, and whether it is of that kind and, where a key is given, signed by it."""
-    payload, name = base64.b64decode(envelope["payload"]), envelope["payloadType"].encode()
-    data, signed = b"DSSEv1 %d %b %d %b" % (len(name), name, len(payload), payload), key is None
-    for signature in envelope["signatures"] if key else ():
-        try:
-            key.verify(base64.b64decode(signature["sig"]), data)
-            signed = True
-        except InvalidSignature:
-            continue
-    return payload, signed and name.decode() == kind
+def opened(envelope: dict[str, Any], kind: str, keys: set[str]) -> tuple[bytes, set[str]]:
+    """The payload of a DSSE envelope, and which of the keys signed it, as being of that kind."""
+    payload, name = base64.b64decode(envelope["payload"]), kind.encode()
+    data, signers = b"DSSEv1 %d %b %d %b" % (len(name), name, len(payload), payload), set()
+    for key in keys:
+        for signature in envelope["signatures"]:
+            with suppress(InvalidSignature):
+                Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(base64.b64decode(signature["sig"]), data)
+                signers.add(key)
+    return payload, signers
 
 
-def problems(proof: dict[str, Any], key: Ed25519PublicKey | None) -> Iterator[str]:
-    payload, trusted = opened(proof["checkpoint"], CHECKPOINT, key)
+def problems(proof: dict[str, Any], keys: set[str]) -> Iterator[str]:
+    payload, signers = opened(proof["checkpoint"], CHECKPOINT, keys)
     one, entry = json.loads(payload), proof["entry"]
-    if not trusted:
+    if keys and not signers:
         yield "the checkpoint is not signed by this key"
     if entry_hash(entry) != entry["hash"]:
         yield "the entry was changed: its content does not fit its hash"
@@ -100,6 +98,6 @@ def problems(proof: dict[str, Any], key: Ed25519PublicKey | None) -> Iterator[st
 
 if __name__ == "__main__":
     proof = json.loads(Path(sys.argv[1]).read_bytes())
-    found = list(problems(proof, read_key(Path(sys.argv[2]) if len(sys.argv) > 2 else None)))
+    found = list(problems(proof, read_keys(*sys.argv[2:])))
     print("\n".join(found) or f"entry {proof['entry']['seq']} was in journal {proof['entry']['journal']}")
     sys.exit(1 if found else 0)

@@ -17,6 +17,7 @@ WhodidError
 │   └── NotAuthorized        the user lacks the right (403)
 ├── QueryError               a search that can't be asked as it was written
 ├── ExportError              an export's file can't be written, gone on with, or trusted
+├── ReportError              a report's files can't be written, or are no report
 ├── ProofError               something can't be signed, or is not signed by whom it should be
 ├── WitnessError             a witness can't keep something, or keeps something else
 └── DevServerError           the development OpenSearch could not be made, started or stopped
@@ -41,6 +42,7 @@ __all__ = [
     "OpenSearchUnavailable",
     "ProofError",
     "QueryError",
+    "ReportError",
     "SettingsError",
     "ShippingError",
     "WhodidError",
@@ -114,6 +116,10 @@ class QueryError(WhodidError):
 
 class ExportError(WhodidError):
     """An export's file can't be written, gone on with, or trusted."""
+
+
+class ReportError(WhodidError):
+    """A report's files can't be written, or are no report."""
 
 
 class ProofError(WhodidError):

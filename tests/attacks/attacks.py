@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whodid.entry import ZERO_HASH, Stamp
@@ -17,10 +17,11 @@ from whodid.journal.directory import segments
 from whodid.opensearch.checkpoints import CheckpointIndex
 from whodid.opensearch.destruction import Destruction, take_account, write_destruction
 from whodid.proof.checkpoint import Sealed
-from whodid.proof.keys import new_key, signer_of
+from whodid.proof.keys import PublicKey, Signer, new_key, signer_of
 from whodid.settings import Settings
+from whodid.shipper.sealing import Sealing
 
-from .scene import Scene
+from .scene import NOW, Scene
 
 __all__ = ["ATTACKS", "Attack", "Found", "table"]
 
@@ -125,6 +126,7 @@ def sign_with_an_own_key(scene: Scene) -> None:
     with tempfile.TemporaryDirectory() as folder:
         new_key(Path(folder) / "own.pem")
         signer = signer_of(Settings(signing_key_file=f"{folder}/own.pem"))
+    assert signer
     kept = [sealed for sealed in scene.witness if sealed.checkpoint.number <= 2]
     hits, previous = scene.hits(), kept[-1].hash
     for sealed in scene.witness[2:]:
@@ -136,6 +138,44 @@ def sign_with_an_own_key(scene: Scene) -> None:
         kept.append(forged)
     scene.forget_checkpoints(2, host=True)
     _replace_checkpoints(scene, kept)
+
+
+def use_a_rotated_key(scene: Scene) -> None:
+    """The key was changed; whoever kept the old one goes on by it, on the host."""
+    with tempfile.TemporaryDirectory() as folder:
+        new_key(Path(folder) / "new.pem")
+        old = signer_of(scene.settings)
+        new = signer_of(Settings(signing_key_file=f"{folder}/new.pem"))
+    assert old
+    assert new
+    Sealing(scene.directory, scene.settings, old, now=lambda: f"{NOW:%Y-%m-%dT%H:%M:%SZ}").change_key(new)
+    scene.record(3, 0)
+    scene.seal()
+
+
+@dataclass(frozen=True)
+class _Pretender:
+    """Signs under the name of a key that it doesn't have."""
+
+    key: PublicKey
+    own: Signer
+
+    def sign(self, data: bytes) -> bytes:
+        return self.own.sign(data)
+
+
+def forge_a_rotation(scene: Scene) -> None:
+    """To a key of one's own, without the key until then."""
+    file = f"{scene.settings.journal_dir}-thief.pem"
+    new_key(file)
+    there = replace(scene.settings, signing_key_file=file)
+    thief = signer_of(there)
+    assert thief
+    pretender = _Pretender(scene.key, thief)
+    Sealing(scene.directory, there, pretender, now=lambda: f"{NOW:%Y-%m-%dT%H:%M:%SZ}").change_key(thief)
+    scene.corner = replace(scene.corner, settings=there)
+    scene.record(3, 0)
+    scene.seal()
 
 
 def _replace_checkpoints(scene: Scene, kept: list[Sealed]) -> None:
@@ -275,6 +315,8 @@ ATTACKS = (
         (("untrusted", 11, 30),),
         (("untrusted", 11, 30), ("rebuilt", 11, 30)),
     ),
+    _sealed("go on by a key that was rotated", HOST, use_a_rotated_key, ("untrusted", 31, 33)),
+    _sealed("forge a rotation to a key of one's own", HOST, forge_a_rotation, ("untrusted", 31, 33)),
     Attack(
         "clone a journal, and let both go on",
         HOST,

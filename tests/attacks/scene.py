@@ -48,6 +48,11 @@ class Scene:
         return self.corner.settings
 
     @property
+    def public_key(self) -> str:
+        """The file of the public key of who signs."""
+        return f"{self.settings.signing_key_file}.pub"
+
+    @property
     def directory(self) -> JournalDirectory:
         return JournalDirectory(self.settings.journal_dir)
 
@@ -88,7 +93,8 @@ class Scene:
         outside = Source("a witness", list(self.witness), outside=True)
         shown = {"chain": [], "own": sources, "outside": [*sources, outside]}[evidence]
         client = AuditClient(self.settings, client=self.corner.client)
-        return verify_stored(client, sources=shown, keys=[self.key] if shown else [], now=now)
+        keys = [self.key] if shown else []
+        return verify_stored(client, sources=shown, keys=keys, now=now, pause=lambda seconds: None)
 
     # What an administrator of the cluster can do.
 

@@ -58,7 +58,9 @@ def test_a_shipper_that_was_silenced_is_found(ready: Scene) -> None:
         entries=0,
         time=f"{NOW:%Y-%m-%dT%H:%M:%SZ}",
     )
-    ready.witness.append(hourly.sealed(signer_of(ready.settings)))
+    signer = signer_of(ready.settings)
+    assert signer
+    ready.witness.append(hourly.sealed(signer))
     [finding] = ready.verify("outside", now=NOW + timedelta(hours=5)).findings
     assert finding.kind == "silent"
     assert "web-1 has said nothing since" in finding.about

@@ -80,6 +80,13 @@ def erase(place: Corner, *options: str, principal: str = "42") -> Result:
     return CliRunner().invoke(program, command)
 
 
+@pytest.mark.parametrize("given", [("--principal", "", "--reason", "r"), ("--principal", "42", "--reason", " ")])
+def test_it_needs_somebody_and_a_reason(given: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(program, ["erase", *given])
+    assert isinstance(done.exception, WhodidError)
+    assert "is empty" in str(done.exception)
+
+
 def everything_of(place: Corner) -> str:
     files = [path for path in Path(place.settings.journal_dir).rglob("*") if path.is_file()]
     return json.dumps(place.stored()) + "".join(path.read_text(errors="replace") for path in files)

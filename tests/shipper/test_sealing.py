@@ -157,7 +157,7 @@ def test_a_crash_right_after_a_checkpoint_closes_it_once(settings: Settings, los
     ship(settings)
     last = kept(settings)[-1]
     assert (last.number, last.first_seq, last.last_seq, last.entries) == (2, 2, 2, 1)
-    assert last.previous == first.sealed(None).hash
+    assert last.previous == first.sealed().hash
     told = [alarm["about"] for alarm in JournalDirectory(settings.journal_dir).alarms()]
     assert any("checkpoints" in about for about in told) == (lost == "the file")
 

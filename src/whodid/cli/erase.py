@@ -13,6 +13,7 @@ from ..errors import OpenSearchError, WhodidError
 from ..settings import Settings
 from .confirmation import confirm, yes_option
 from .output import print_json, progress
+from .standstill import standstill
 
 if TYPE_CHECKING:
     from ..client import AuditClient
@@ -50,6 +51,9 @@ def erase(
     from ..client import AuditClient
     from ..erasure import erase_stored
 
+    for name, given in (("--principal", principal), ("--reason", reason)):
+        if not given.strip():
+            raise WhodidError(f"{name} is empty; say whose values are to go, and why, for those who read the log later")
     quiet = replace(settings, audit_reads=False)  # what is done is recorded anyway
     with AuditClient(quiet) as client:
         spare = {} if despite_holds else _held(client, settings)
@@ -61,7 +65,7 @@ def erase(
             _say(_report(client, planned, None, settings, principal), as_json, "would be erased")
             return
         confirm(f"personal values of {planned.count:,} stored entries of {principal} would be gone for good", yes)
-        with _no_shipper(settings) as directory:
+        with standstill(settings, "or it would send what is being erased") as directory:
             here, done = _erase(client, directory, settings, principal, reason, spare)
         report = _report(client, done, here, settings, principal)
     _say(report, as_json, "erased")
@@ -115,29 +119,6 @@ def _erase(
         details |= {"ledger": f"erasure-{page.id}", "digest": page.digest}
     record_operation(settings, ERASED, principal, details | {"letters": here.letters, "left": len(done.left)})
     return here, done
-
-
-class _no_shipper:  # noqa: N801 (reads as what it grants)
-    """The journal directory, and the lock of its one active shipper."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def __enter__(self) -> JournalDirectory:
-        from ..journal import JournalDirectory
-        from ..journal.lock import FileLock
-
-        directory = JournalDirectory(self._settings.journal_dir, create=True)
-        self._lock = FileLock(directory.ship_lock)
-        if not self._lock.try_acquire():
-            raise WhodidError(
-                f"{directory.path} is being shipped by {self._lock.holder()}: stop that until this is done, or it "
-                "would send what is being erased"
-            )
-        return directory
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.close()
 
 
 def _report(

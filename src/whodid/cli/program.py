@@ -33,6 +33,7 @@ _COMMANDS = {
     "journal": "journal",
     "key": "key",
     "prove": "prove",
+    "report": "report",
     "retention": "retention",
     "search": "search",
     "setup": "setup",
@@ -59,6 +60,7 @@ Examples:
   whodid stats since:-24h               how many, when, and of what
   whodid export october.csv time:2026-10
   whodid verify                          check that nothing was changed or removed
+  whodid report october --since 2026-10-01 --until 2026-11-01
   whodid retention show                  how long entries are kept, and who sees to it
   whodid doctor                          what is wrong, and what to do
   whodid web                             the Audit logs tab, in a browser

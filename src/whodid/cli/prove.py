@@ -28,7 +28,7 @@ Examples:
   whodid prove --check proof.json --public-key signing.pem.pub
 
 The file holds the entry, with its personal values, and hashes of others, from which nothing can be read. It can be
-checked without the cluster, and without whodid (tools/verify_log.py). An entry can be proven once a checkpoint covers
+checked without the cluster, and without whodid (tools/verify_proof.py). An entry can be proven once a checkpoint covers
 it, which is within the hour, and as long as the entries around it are stored."""
 )
 @click.argument("what", metavar="ENTRY_ID|FILE")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import click
 
 from ..display import printable
+from ..errors import WhodidError
 from ..settings import Settings
 from .asking import json_option, question
 from .output import print_json, progress
 
 if TYPE_CHECKING:
-    from ..verify import Completeness, JournalVerdict, Verification
+    from ..verify import Completeness, JournalVerdict, Notebook, Verification
 
 __all__ = ["verify"]
 
@@ -29,6 +32,7 @@ Examples:
   whodid verify --since -30d                          the entries of a month
   whodid verify --against /mnt/worm/whodid --public-key signing.pem.pub
   whodid verify --journal 9945c185e61a3281 --json     verdict and findings, as one JSON object
+  whodid verify --resume ~/verify.part                goes on there when it was stopped
 
 Checkpoints are read from the cluster, from this host's journal_dir, from the witnesses in the settings, and from where
 --against says. What only the cluster holds, its administrator can replace: keep a witness, and check by a public key.
@@ -55,6 +59,7 @@ of the others look removed. What each word means, and what is shown by what: doc
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=min(os.cpu_count() or 1, 4), show_default=True, help="Processes."
 )
+@click.option("--resume", metavar="FILE", help="Keep what is done there, and go on from it; removed at the end.")
 @json_option
 @click.pass_obj
 def verify(
@@ -65,17 +70,20 @@ def verify(
     against: tuple[str, ...],
     public_keys: tuple[str, ...],
     workers: int,
+    resume: str | None,
     as_json: bool,
 ) -> None:
     """Check that no stored entry was changed, removed, inserted or moved."""
     from ..client import AuditClient
     from ..testimony import local_journals, sources, trusted_keys
-    from ..verify import verify_stored
+    from ..verify import Notebook, verify_stored
     from ..verify.crew import SWITCH_INTERVAL
 
     keys = trusted_keys(settings, public_keys)
     sys.setswitchinterval(SWITCH_INTERVAL)  # nothing else runs in this process
-    with question(), AuditClient(settings) as client, progress("verifying") as on_progress:
+    notebook = Notebook(resume, settings.index_prefix) if resume else None
+    kept = _kept(notebook) if notebook else nullcontext()
+    with question(), AuditClient(settings) as client, kept, progress("verifying") as on_progress:
         found = verify_stored(
             client,
             journal=journal,
@@ -85,6 +93,7 @@ def verify(
             keys=keys,
             local=local_journals(settings),
             workers=workers,
+            notebook=notebook,
             on_progress=on_progress,
         )
     if as_json:
@@ -92,6 +101,18 @@ def verify(
     else:
         _print(found)
     sys.exit(0 if found.intact else 1)
+
+
+@contextmanager
+def _kept(notebook: Notebook) -> Iterator[None]:
+    """Removes it after a verification that came to its end."""
+    try:
+        with notebook:
+            yield
+    except (KeyboardInterrupt, WhodidError):
+        click.echo(f"what is done is in {notebook.path}; the same command goes on there", err=True)
+        raise
+    notebook.remove()
 
 
 def _print(found: Verification) -> None:

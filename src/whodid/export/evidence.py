@@ -1,9 +1,10 @@
 """The evidence beside an export: checkpoints, the places of the entries, and proofs of those that stand alone.
 
-`NAME.evidence.ndjson`: a line `{"checkpoint": envelope}` for each checkpoint of the journals in the export, then one
-for each entry, in their order: `{"id": …, "index": …}`, how its document is called and in which partition it is. Where
-the export has not all entries of the checkpoint over it, `"number"`, `"leaf"`, `"size"` and `"path"` show that it is
-under that checkpoint, without the others.
+`NAME.evidence.ndjson`: a line `{"checkpoint": envelope}` for each checkpoint of the journals in the export, a line
+`{"erasure": page}` for each record of values that were removed from their entries, then one for each entry, in their
+order: `{"id": …, "index": …}`, how its document is called and in which partition it is. Where the export has not all
+entries of the checkpoint over it, `"number"`, `"leaf"`, `"size"` and `"path"` show that it is under that checkpoint,
+without the others. Entries that vouch for an erasure and are not in the export come last, with `"entry"`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from ..client.order import OLDEST, sort_of
-from ..errors import ProofError
+from ..errors import NotAuthorized, ProofError
+from ..opensearch.erasures import ERASED, Erasure, erasures
 from ..query import Filter
 
 if TYPE_CHECKING:
@@ -36,16 +39,24 @@ def write_evidence(path: Path, client: AuditClient, asked: Filter, statements: S
     counts: Counter[str] = Counter()
     prover = Prover(client, statements)
     journals: set[str] = set()
+    vouching: set[str] = set()
     for hit in client.hits(asked, sort_of(OLDEST), expired=expired):
         entry = hit["_source"]
         journals.add(str(entry.get("journal")))
+        if entry.get("type") == ERASED:
+            vouching.add(hit["_id"])
         if sealed := _over(prover, entry):
             counts[sealed.key] += 1
+    lines = chain(
+        _records(client, statements, journals),
+        _places(client, asked, prover, counts, expired=expired),
+        _vouching(client, prover, journals, vouching),
+    )
     digest = sha256()
     new = path.with_name(path.name + ".part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
-        for line in _lines(client, asked, statements, prover, journals, counts, expired=expired):
+        for line in map(orjson.dumps, lines):
             file.write(line + b"\n")
             digest.update(line + b"\n")
         file.flush()
@@ -54,25 +65,45 @@ def write_evidence(path: Path, client: AuditClient, asked: Filter, statements: S
     return digest.hexdigest()
 
 
-def _lines(
-    client: AuditClient,
-    asked: Filter,
-    statements: Statements,
-    prover: Prover,
-    journals: set[str],
-    counts: Counter[str],
-    *,
-    expired: bool,
-) -> Iterator[bytes]:
+Line = dict[str, Any]
+
+
+def _records(client: AuditClient, statements: Statements, journals: set[str]) -> Iterator[Line]:
     for journal in sorted(journals):
         for sealed in statements.by_journal.get(journal, ()):
-            yield orjson.dumps({"checkpoint": sealed.envelope})
+            yield {"checkpoint": sealed.envelope}
+    for one in _erasures(client, journals):
+        yield {"erasure": one.body}
+
+
+def _erasures(client: AuditClient, journals: set[str]) -> list[Erasure]:
+    """Those of entries of these journals; none for who may not read the ledger."""
+    try:
+        return [one for one in erasures(client.connection, client.settings) if journals & one.places.keys()]
+    except NotAuthorized:
+        return []
+
+
+def _places(
+    client: AuditClient, asked: Filter, prover: Prover, counts: Counter[str], *, expired: bool
+) -> Iterator[Line]:
     for hit in client.hits(asked, sort_of(OLDEST), expired=expired):
         entry, line = hit["_source"], {"id": hit["_id"], "index": hit["_index"]}
         sealed = _over(prover, entry)
-        if sealed and counts[sealed.key] != sealed.checkpoint.entries:
-            line |= _proof(prover, sealed, entry)
-        yield orjson.dumps(line)
+        yield line | (
+            _proof(prover, sealed, entry) if sealed and counts[sealed.key] != sealed.checkpoint.entries else {}
+        )
+
+
+def _vouching(client: AuditClient, prover: Prover, journals: set[str], exported: set[str]) -> Iterator[Line]:
+    """The entries that vouch for erasures and are not in the export themselves."""
+    digests = {one.digest for one in _erasures(client, journals)}
+    for hit in client.hits(Filter.of(type=ERASED), sort_of(OLDEST)) if digests else ():
+        entry = hit["_source"]
+        if hit["_id"] not in exported and (entry.get("details") or {}).get("digest") in digests:
+            sealed = _over(prover, entry)
+            proof = _proof(prover, sealed, entry) if sealed else {}
+            yield {"entry": entry, "id": hit["_id"], "index": hit["_index"], **proof}
 
 
 def _over(prover: Prover, entry: dict[str, Any]) -> Any:

@@ -106,16 +106,18 @@ def write_destruction(client: OpenSearch, settings: Settings, record: Destructio
     """Writes the record, or what is new of it, and returns it as it then stands. Raises `OpenSearchError`."""
     ledger = Ledger(client, settings)
     known = ledger.page(record.key)
-    if known and replace(_record(known), time="") == replace(record, time=""):
-        return _record(known)
+    before = _record(known) if known else None
+    if before and replace(before, time="") == replace(record, time=""):
+        return before
     record = replace(record, time=Stamp.now().creation_date)
     ledger.write(record.key, "destruction", asdict(record), known=known, partition=record.partition)
     return record
 
 
 def destructions(client: OpenSearch, settings: Settings) -> list[Destruction]:
-    """All records, in the order of their partitions' names. Raises `OpenSearchError`."""
-    return [_record(page) for page in Ledger(client, settings).pages("destruction")]
+    """All records, in the order of their partitions' names; what is none is left out. Raises `OpenSearchError`."""
+    found = (_record(page) for page in Ledger(client, settings).pages("destruction"))
+    return [record for record in found if record]
 
 
 def moment_text(moment: datetime) -> str:
@@ -158,8 +160,19 @@ def _search(client: OpenSearch, partition: str, body: dict[str, Any]) -> dict[st
     return answer
 
 
-def _record(page: Page) -> Destruction:
+def _record(page: Page) -> Destruction | None:
+    """`None` for what is none: somebody else wrote it, and it explains nothing."""
+    try:
+        return _read(page)
+    except (TypeError, KeyError, ValueError):
+        return None
+
+
+def _read(page: Page) -> Destruction:
     body = dict(page.body)
     account = dict(body["account"])
     parts = tuple(JournalPart(**part) for part in account["journals"])
+    numbers = [number for part in parts for number in (part.entries, part.first_seq, part.last_seq)]
+    if type(body["partition"]) is not str or not all(type(number) is int for number in numbers):
+        raise ValueError(f"{page.key} is no record of destruction")
     return Destruction(**{**body, "account": Account(**{**account, "journals": parts})})

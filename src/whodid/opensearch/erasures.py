@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..canonical import canonical
 from ..entry import Stamp
@@ -38,9 +38,14 @@ class Erasure:
     places: Mapping[str, str]
 
     @property
+    def body(self) -> dict[str, Any]:
+        """As it is kept."""
+        return {**asdict(self), "fields": list(self.fields), "places": dict(self.places)}
+
+    @property
     def digest(self) -> str:
-        """SHA-256 of it, which the entry that records it names."""
-        return sha256(canonical({**asdict(self), "fields": list(self.fields), "places": dict(self.places)})).hexdigest()
+        """SHA-256 of its RFC 8785 bytes, which the entry that records it names."""
+        return sha256(canonical(self.body)).hexdigest()
 
 
 def write_erasure(
@@ -55,18 +60,21 @@ def write_erasure(
     """Writes the page. Raises `OpenSearchError`."""
     time = Stamp.now().creation_date
     one = Erasure(f"e-{secrets.token_hex(6)}", principal, reason, by, time, tuple(sorted(fields)), places)
-    body = {**asdict(one), "fields": list(one.fields), "places": dict(one.places)}
-    Ledger(client, settings).write(f"erasure-{one.id}", "erasure", body, known=None)
+    Ledger(client, settings).write(f"erasure-{one.id}", "erasure", one.body, known=None)
     return one
 
 
 def erasures(client: OpenSearch, settings: Settings) -> list[Erasure]:
-    """All pages, by time. Raises `OpenSearchError`."""
-    found = [
-        Erasure(**{**page.body, "fields": tuple(page.body["fields"])})
-        for page in Ledger(client, settings).pages("erasure")
-    ]
-    return sorted(found, key=lambda one: one.time)
+    """All pages, by time; what somebody else wrote there is left out. Raises `OpenSearchError`."""
+    found = []
+    for page in Ledger(client, settings).pages("erasure"):
+        try:
+            one = Erasure(**{**page.body, "fields": tuple(page.body["fields"])})
+            one.digest  # noqa: B018 (raises where it is of other values)
+        except (TypeError, KeyError, ValueError):
+            continue
+        found.append(one)
+    return sorted(found, key=lambda one: str(one.time))
 
 
 def erased_places(found: Iterable[Erasure], vouched: Iterable[str]) -> dict[str, list[tuple[int, int]]]:

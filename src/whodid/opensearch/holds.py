@@ -285,5 +285,12 @@ def _set_auto_manage(client: OpenSearch, name: str, value: str | None) -> None:
 
 
 def _hold(page: Page) -> Hold:
-    body = dict(page.body)
-    return Hold(**{**body, "partitions": tuple(body.get("partitions", ()))})
+    """Raises `OpenSearchError` for what is none: nothing may be deleted by a hold that can't be read."""
+    try:
+        body = dict(page.body)
+        return Hold(**{**body, "partitions": tuple(body.get("partitions", ()))})
+    except (TypeError, ValueError) as error:
+        raise OpenSearchError(
+            f"the page {page.key} of the ledger is no hold that can be read here: a newer whodid wrote it (upgrade "
+            "this one), or somebody else (delete the page)"
+        ) from error

@@ -20,8 +20,8 @@ import orjson
 
 from ..canonical import canonical
 from ..errors import ProofError
-from .envelope import payload_of, sealed, unsigned
-from .keys import Signer
+from .envelope import payload_of, sealed
+from .keys import PublicKey, Signer
 
 __all__ = ["CHECKPOINT", "Checkpoint", "Sealed", "Why"]
 
@@ -30,9 +30,10 @@ CHECKPOINT = "application/vnd.whodid.checkpoint+json"
 
 FORMAT = 1
 
-Why = Literal["begun", "time", "size", "stop", "ended"]
+Why = Literal["begun", "time", "size", "stop", "ended", "key"]
 """The first one, before anything was shipped under checkpoints; an hour was over; a million entries were together; the
-shipper was stopped with all of it shipped; the journal has ended, and another goes on in its place."""
+shipper was stopped with all of it shipped; the journal has ended, and another goes on in its place; another key signs
+from now on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +71,34 @@ class Checkpoint:
     index_prefix: str
     whodid: str
     """The version that closed it."""
+    keys: tuple[str, ...] = ()
+    """Where the key is changed: the public key until now and that from now on, 32 bytes in hex; both sign it."""
 
     def payload(self) -> bytes:
         """The bytes that are signed."""
         content = {field.name: getattr(self, field.name) for field in fields(self)}
         content |= {"format": FORMAT, "holes": [*map(list, self.holes)], "letters": [*map(list, self.letters)]}
-        return canonical({**content, "partitions": dict(self.partitions)})
+        content |= {"partitions": dict(self.partitions), "keys": [*self.keys]}
+        if not self.keys:
+            del content["keys"]
+        return canonical(content)
 
     @property
     def hash(self) -> str:
         return sha256(self.payload()).hexdigest()
 
-    def sealed(self, signer: Signer | None) -> Sealed:
+    def sealed(self, *signers: Signer) -> Sealed:
         """The checkpoint in its envelope. Raises `ProofError` where it can't be signed."""
         payload = self.payload()
-        envelope = sealed(payload, CHECKPOINT, signer) if signer else unsigned(payload, CHECKPOINT)
-        return Sealed(self, sha256(payload).hexdigest(), envelope)
+        return Sealed(self, sha256(payload).hexdigest(), sealed(payload, CHECKPOINT, *signers))
+
+    @property
+    def change(self) -> tuple[PublicKey, PublicKey] | None:
+        """The key until now and that from now on, where it says that the key is changed."""
+        if len(self.keys) != 2:
+            return None
+        old, new = (PublicKey(bytes.fromhex(key)) for key in self.keys)
+        return old, new
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +132,7 @@ class Sealed:
 
 def _checkpoint(payload: bytes) -> Checkpoint:
     try:
-        content = orjson.loads(payload)
+        content = {"keys": [], **orjson.loads(payload)}
         version = content["format"]
         if version != FORMAT:
             raise ProofError(f"a checkpoint of format {version} can't be read here; upgrade whodid")
@@ -131,6 +144,9 @@ def _checkpoint(payload: bytes) -> Checkpoint:
             raise ProofError("it is no checkpoint, or a damaged one")
         holes = tuple((int(first), int(last)) for first, last in one.holes)
         letters = tuple((int(seq), str(hash_)) for seq, hash_ in one.letters)
+        keys = tuple(bytes.fromhex(key).hex() for key in one.keys)
+        if len(keys) not in (0, 2) or any(len(key) != 64 for key in keys):
+            raise ProofError("it is no checkpoint, or a damaged one")
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ProofError("it is no checkpoint, or a damaged one") from None
-    return replace(one, holes=holes, letters=letters)
+    return replace(one, holes=holes, letters=letters, keys=keys)

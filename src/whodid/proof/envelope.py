@@ -14,18 +14,14 @@ from typing import Any
 from ..errors import ProofError
 from .keys import PublicKey, Signer
 
-__all__ = ["opened", "payload_of", "sealed", "signed_by", "unsigned"]
+__all__ = ["opened", "payload_of", "sealed", "signed_by", "signers_of"]
 
 
-def sealed(payload: bytes, kind: str, signer: Signer) -> dict[str, Any]:
-    """The envelope of a payload of the type `kind`. Raises `ProofError`."""
-    signature = base64.b64encode(signer.sign(_signed(payload, kind))).decode()
-    return {**unsigned(payload, kind), "signatures": [{"keyid": signer.key.id, "sig": signature}]}
-
-
-def unsigned(payload: bytes, kind: str) -> dict[str, Any]:
-    """The envelope of a payload that nobody signs."""
-    return {"payload": base64.b64encode(payload).decode(), "payloadType": kind, "signatures": []}
+def sealed(payload: bytes, kind: str, *signers: Signer) -> dict[str, Any]:
+    """The envelope of a payload of the type `kind`, signed by each of them, or by nobody. Raises `ProofError`."""
+    data = _signed(payload, kind)
+    signatures = [{"keyid": one.key.id, "sig": base64.b64encode(one.sign(data)).decode()} for one in signers]
+    return {"payload": base64.b64encode(payload).decode(), "payloadType": kind, "signatures": signatures}
 
 
 def payload_of(envelope: Mapping[str, Any], kind: str) -> bytes:
@@ -43,6 +39,13 @@ def opened(envelope: Mapping[str, Any], kind: str, keys: Iterable[PublicKey]) ->
     raise ProofError(
         f"no key that is trusted here has signed it; it names {', '.join(name for name, _ in signatures) or 'none'}"
     )
+
+
+def signers_of(envelope: Mapping[str, Any], kind: str, keys: Iterable[PublicKey]) -> frozenset[PublicKey]:
+    """Which of the keys signed it. Raises `ProofError` where it is no envelope of that type."""
+    payload, signatures = _parts(envelope, kind)
+    data = _signed(payload, kind)
+    return frozenset(key for key in keys if any(key.verifies(signature, data) for _, signature in signatures))
 
 
 def signed_by(envelope: Mapping[str, Any], kind: str) -> tuple[str, ...]:

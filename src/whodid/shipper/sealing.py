@@ -185,8 +185,18 @@ class Sealing:
         self._close_ended()
         if current := self._current():
             journal, open_ = current
-            if open_.tree.size or open_.why not in ("stop", "begun", ""):
+            if open_.tree.size or open_.why not in ("stop", "begun", "key", ""):
                 self._try_to_close(journal, open_, "stop")
+
+    def change_key(self, new: Signer) -> Sealed:
+        """Closes a checkpoint over what is open, signed by the key until now and by the new one; it names both.
+
+        Raises `OSError`, and `ProofError` where it can't be signed, or no checkpoint was closed here yet.
+        """
+        current = self._current()
+        if current is None or not current[1].number:
+            raise ProofError("no checkpoint was closed here yet: name the new key in the settings, and that is all")
+        return self._close(*current, "key", new)
 
     def _current(self) -> tuple[str, _Open] | None:
         journal = self._directory.current()
@@ -240,8 +250,9 @@ class Sealing:
                 self._tell(text)
             self._told = text
 
-    def _close(self, journal: str, open_: _Open, why: Why) -> None:
+    def _close(self, journal: str, open_: _Open, why: Why, new: Signer | None = None) -> Sealed:
         settings = self._settings
+        signers = [signer for signer in (self._signer, new) if signer]
         letters = list(self._letters(journal, open_)) if open_.letters else []
         closed = Checkpoint(
             journal=journal,
@@ -263,11 +274,13 @@ class Sealing:
             service=settings.service,
             index_prefix=settings.index_prefix,
             whodid=__version__,
-        ).sealed(self._signer)
+            keys=tuple(signer.key.raw.hex() for signer in signers) if new else (),
+        ).sealed(*signers)
         append_line(self._directory.checkpoints, closed.line())
         open_.begin_after(closed, why, closed.checkpoint.time)
         self._write(journal, open_)
         self._on_closed(closed)
+        return closed
 
     def _letters(self, journal: str, open_: _Open) -> Iterator[tuple[int, str]]:
         for letter in each_dead_letter(self._directory, lambda letter: letter.id.startswith(f"{journal}-")):

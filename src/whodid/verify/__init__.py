@@ -8,6 +8,7 @@ has the words. Nothing here writes, and nothing needs more than read rights.
 from __future__ import annotations
 
 from .evidence import LocalJournal
+from .notebook import Notebook
 from .statements import Source
 from .verdict import Completeness, Finding, JournalVerdict, Stretch, Verification
 from .verification import verify_stored
@@ -17,6 +18,7 @@ __all__ = [
     "Finding",
     "JournalVerdict",
     "LocalJournal",
+    "Notebook",
     "Source",
     "Stretch",
     "Verification",

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..client import AuditClient
 from ..client.order import OLDEST, sort_of
-from ..errors import NotAuthorized, SettingsError
+from ..errors import NotAuthorized, OpenSearchError, SettingsError
 from ..opensearch.destruction import Destruction, destructions
 from ..opensearch.erasures import ERASED, erased_places, erasures
 from ..opensearch.partitions import creation_dates, marks
@@ -70,24 +70,40 @@ def gathered(client: AuditClient) -> Evidence:
         )
     except NotAuthorized:
         erased = {}
-    view = retention_in_force(connection, settings)
-    retentions = [view.floor_days, view.asked_days, *_retentions(client)]
-    known = [days for days in retentions if days is not None]
+    retentions = [retention_days(settings.retention), *_retentions(client)]
+    shortest = min((days for days in retentions if days is not None), default=None)
+    notes += _policy_note(client, shortest)
     dropped: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for entry in _own(client, "audit_log_dead_letters_dropped"):
-        for journal, ranges in _details(entry).get("entries", {}).items():
+        places = _details(entry).get("entries")
+        for journal, ranges in places.items() if isinstance(places, dict) else ():
             dropped[str(journal)] += _ranges(str(ranges))
     retired = frozenset(str(entry.get("target")) for entry in _own(client, "audit_log_journal_retired"))
     return Evidence(
         present=frozenset(creation_dates(connection, settings)),
         held=held,
-        shortest=min(known, default=None),
+        shortest=shortest,
         destructions=records,
         dropped=dict(dropped),
         quiet=retired,
         erased=erased,
         notes=notes,
     )
+
+
+def _policy_note(client: AuditClient, shortest: int | None) -> Iterator[str]:
+    """What the cluster keeps is no evidence: who wants entries gone could have changed it for a day."""
+    try:
+        kept = retention_in_force(client.connection, client.settings).floor_days
+    except OpenSearchError as error:
+        yield f"the cluster's own retention was not looked at: {error}"
+        return
+    if kept is not None and (shortest is None or kept < shortest):
+        wanted = "for ever" if shortest is None else f"{shortest} days"
+        yield (
+            f"the cluster keeps entries {kept} days, and by the settings here and the log's own records they are kept "
+            f"{wanted}: what went before that is missing. If it was meant, verify with --retention {kept}d"
+        )
 
 
 def _retentions(client: AuditClient) -> Iterator[int | None]:

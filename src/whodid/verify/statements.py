@@ -2,6 +2,9 @@
 
 They come from several places, the outermost first: witnesses, the journal's own host, the index in OpenSearch. Where
 two places say different things, the outer one counts, and the contradiction is a finding.
+
+A change of keys is a checkpoint that the key until then and the new one have signed: who trusts one of them trusts
+both. Behind it in the same journal the old one signs nothing any more.
 """
 
 from __future__ import annotations
@@ -9,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from ..entry import ZERO_HASH
 from ..errors import ProofError
 from ..proof.checkpoint import CHECKPOINT, Checkpoint, Sealed
-from ..proof.envelope import opened, signed_by
+from ..proof.envelope import signed_by, signers_of
 from ..proof.keys import PublicKey
 from .verdict import Finding
 from .walk import Anchor
@@ -45,6 +48,8 @@ class Statements:
     """Others of the same place and standing, by journal: nobody knows which of them is right."""
     sources: dict[str, str] = field(default_factory=dict)
     """Which source each checkpoint is from, by its key."""
+    keys: frozenset[PublicKey] = frozenset()
+    """Whose checkpoints are trusted: the keys given, and those that changes of keys join with them."""
 
     @property
     def first_time(self) -> str:
@@ -74,13 +79,14 @@ def judged(sources: Iterable[Source], keys: Collection[PublicKey], now: datetime
 
     `quiet` are journals whose silence was announced.
     """
-    result = Statements()
+    sources = sorted(sources, key=lambda source: not source.outside)
+    result = Statements(keys=_joined(chain.from_iterable(source.statements for source in sources), keys))
     places: dict[tuple[str, int], dict[str, tuple[Sealed, Source]]] = {}
-    for source in sorted(sources, key=lambda source: not source.outside):
+    for source in sources:
         for statement in source.statements:
             if isinstance(statement, ProofError):
                 result.findings.append(Finding("untrusted", "", 0, f"{source.name}: {statement}"))
-            elif why := _why_untrusted(statement, keys):
+            elif why := _why_untrusted(statement, result.keys):
                 one = statement.checkpoint
                 about = f"checkpoint {one.number} in {source.name}, said to be of {one.time}: {why}"
                 result.findings.append(Finding("untrusted", one.journal, one.first_seq, about, one.last_seq))
@@ -95,21 +101,61 @@ def judged(sources: Iterable[Source], keys: Collection[PublicKey], now: datetime
             if source.outside == elsewhere.outside:
                 result.forks.setdefault(journal, []).append(other)
             result.findings.append(_contradiction(chosen, source, other, elsewhere))
-    for journal, chain in result.by_journal.items():
-        result.findings += _chain_findings(chain)
+    for journal, signed in result.by_journal.items():
+        result.by_journal[journal] = kept = list(_without_changed_keys(signed, result))
+        result.findings += _chain_findings(kept)
         if journal not in quiet:
-            result.findings += _silence(chain[-1].checkpoint, now)
+            result.findings += _silence(kept[-1].checkpoint, now)
     return result
+
+
+def _joined(statements: Iterable[Sealed | ProofError], keys: Collection[PublicKey]) -> frozenset[PublicKey]:
+    """The keys, and those that changes of keys join with one of them."""
+    trusted = frozenset(keys)
+    changes = [one for one in statements if isinstance(one, Sealed) and one.checkpoint.change] if trusted else []
+    while changes:
+        both = next((pair for one in changes for pair in _change(one) if trusted & pair and not pair <= trusted), None)
+        if both is None:
+            break
+        trusted |= both
+    return trusted
+
+
+def _change(sealed: Sealed) -> Iterable[frozenset[PublicKey]]:
+    """The key until then and the new one, if both have signed it."""
+    pair = frozenset(sealed.checkpoint.change or ())
+    if signers_of(sealed.envelope, CHECKPOINT, pair) == pair:
+        yield pair
+
+
+def _without_changed_keys(signed: Sequence[Sealed], result: Statements) -> Iterable[Sealed]:
+    """The checkpoints of a journal but for those whose key was changed before: what it signs since proves nothing."""
+    changed: set[PublicKey] = set()
+    before: frozenset[PublicKey] = frozenset()
+    for sealed in signed:
+        one = sealed.checkpoint
+        signers = signers_of(sealed.envelope, CHECKPOINT, result.keys)
+        if signers and signers <= changed:
+            ids = ", ".join(sorted(key.id for key in signers))
+            about = (
+                f"checkpoint {one.number} in {result.sources[sealed.key]} is signed by {ids}, which was changed before"
+            )
+            result.findings.append(Finding("untrusted", one.journal, one.first_seq, about, one.last_seq))
+            continue
+        changed |= before - signers
+        if one.change:
+            changed.add(one.change[0])
+        before = signers
+        yield sealed
 
 
 def _why_untrusted(sealed: Sealed, keys: Collection[PublicKey]) -> str:
     if not keys:
         return ""
-    try:
-        opened(sealed.envelope, CHECKPOINT, keys)
-    except ProofError as error:
-        return "it is not signed" if not signed_by(sealed.envelope, CHECKPOINT) else str(error)
-    return ""
+    if signers_of(sealed.envelope, CHECKPOINT, keys):
+        return ""
+    named = ", ".join(signed_by(sealed.envelope, CHECKPOINT))
+    return f"no key that is trusted here has signed it; it names {named}" if named else "it is not signed"
 
 
 def _contradiction(chosen: Sealed, source: Source, other: Sealed, elsewhere: Source) -> Finding:
@@ -125,15 +171,15 @@ def _contradiction(chosen: Sealed, source: Source, other: Sealed, elsewhere: Sou
     return Finding("rebuilt", one.journal, one.first_seq, about, last, (), one.time)
 
 
-def _chain_findings(chain: Sequence[Sealed]) -> Iterable[Finding]:
+def _chain_findings(signed: Sequence[Sealed]) -> Iterable[Finding]:
     """Whether each goes on from the one before."""
-    first = chain[0].checkpoint
+    first = signed[0].checkpoint
     if first.number > 1:
         about = f"checkpoints 1 to {first.number - 1} are missing"
         yield Finding("gap", first.journal, 0, about)
     elif first.previous != ZERO_HASH:
         yield Finding("rebuilt", first.journal, 0, "checkpoint 1 names one before it")
-    for before, after in pairwise(chain):
+    for before, after in pairwise(signed):
         one, two = before.checkpoint, after.checkpoint
         if two.number > one.number + 1:
             about = f"checkpoints {one.number + 1} to {two.number - 1} are missing"
@@ -148,7 +194,7 @@ def _chain_findings(chain: Sequence[Sealed]) -> Iterable[Finding]:
 
 def _silence(last: Checkpoint, now: datetime) -> Iterable[Finding]:
     """Whether the next one is overdue."""
-    if last.why in ("stop", "ended"):
+    if last.why in ("stop", "ended", "key"):
         return
     due = _moment(last.time) + timedelta(seconds=last.interval)
     if now > due + max(_LATE, timedelta(seconds=last.interval)):

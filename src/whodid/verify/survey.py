@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..client.asking import Asking
 
-__all__ = ["Part", "survey"]
+__all__ = ["Part", "settled_survey", "survey"]
 
 _AT_ONCE = 1000
+_REFRESH = (0.5, 1.0, 1.5)
+"""Seconds to wait for what was just stored: OpenSearch shows it to searches after a second, unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,21 @@ class Part:
     last: int
     latest: float
     """When the latest of them was recorded, in milliseconds since 1970."""
+
+
+def settled_survey(
+    asking: Asking, indices: str, journal: str | None, expected: Mapping[str, int], pause: Callable[[float], None]
+) -> list[Part]:
+    """The survey, once searches see up to the entries of each journal that are expected; after some tries as it is."""
+    for seconds in _REFRESH:
+        parts = survey(asking, indices, journal)
+        seen: dict[str, int] = {}
+        for part in parts:
+            seen[part.journal] = max(seen.get(part.journal, 0), part.last)
+        if all(seen.get(name, 0) >= last for name, last in expected.items() if journal in (None, name)):
+            return parts
+        pause(seconds)
+    return survey(asking, indices, journal)
 
 
 def survey(asking: Asking, indices: str, journal: str | None = None) -> list[Part]:

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ..client import AuditClient
 from ..client.asking import Asking
 from ..opensearch.template import index_pattern
-from ..proof.checkpoint import Checkpoint
 from ..proof.keys import PublicKey
 from ..proof.merkle import Tree
-from ..query import Filter, Window, window_of
+from ..settings import Settings
 from .absence import Absence, Knowledge, explained
 from .crew import Task, walked
 from .evidence import Evidence, LocalJournal, gathered
 from .layout import laid_out
+from .notebook import Notebook
+from .plan import Plan, planned, windows
 from .scan import hits_of, unnumbered
-from .statements import Source, Statements, judged, letters_of
-from .survey import Part, survey
+from .statements import Source, Statements, judged
+from .survey import Part, settled_survey
 from .verdict import Completeness, Finding, JournalVerdict, Verification, merged
-from .walk import Anchor, Missing, Slice, Walked
+from .walk import Missing, Walked
 
-__all__ = ["SLICE", "verify_stored"]
+__all__ = ["verify_stored"]
 
-SLICE = 20_000
-"""Entries that are walked in one go."""
+_A_MOMENT = timedelta(minutes=1)
+"""For so long what was shipped may not be visible to searches yet."""
 
 _NEW = timedelta(hours=1)
 """So long after the first checkpoint of all a journal without one may be of a host that has none yet."""
@@ -47,7 +49,9 @@ def verify_stored(
     local: Sequence[LocalJournal] = (),
     erased: Mapping[str, Sequence[tuple[int, int]]] | None = None,
     workers: int = 1,
+    notebook: Notebook | None = None,
     now: datetime | None = None,
+    pause: Callable[[float], None] = time.sleep,
     on_progress: Progress = lambda done, total: None,
 ) -> Verification:
     """Checks every chain stored in OpenSearch, or one, by itself and by the checkpoints in `sources`.
@@ -55,7 +59,7 @@ def verify_stored(
     `keys` are those of whom checkpoints are trusted; without any, all of them are. `local` is what this host knows of
     its own journals. `erased` are places of which values were removed, besides those in the ledger. With `since` and
     `until` only the entries of that time are checked, and what is missing between them. `workers` is the number of
-    processes.
+    processes. What is done is kept in a `notebook`, and what stands there is not looked at again.
 
     Raises `OpenSearchError`, and `QueryError` for times that can't be read. Memory stays flat.
     """
@@ -63,30 +67,40 @@ def verify_stored(
     asking = Asking(client.connection)
     evidence = gathered(client)
     statements = judged(sources, keys, now, evidence.quiet)
-    parts = survey(asking, index_pattern(client.settings), journal)
+    expected = _just_shipped(statements, local, now)
+    parts = settled_survey(asking, index_pattern(client.settings), journal, expected, pause)
     given = erased or {}
     on_record = {name: [*evidence.erased.get(name, ()), *given.get(name, ())] for name in {*evidence.erased, *given}}
-    case = _Case(client.settings.index_prefix, asking, evidence, statements, local, on_record, now)
+    case = _Case(client.settings.index_prefix, asking, evidence, statements, local, now)
     names = {part.journal for part in parts if part.journal}
     names |= {*statements.by_journal, *(one.journal for one in local)}
     names &= {journal} if journal else names
-    windows = _windows(asking, client, names, statements, since, until)
+    chosen = windows(asking, client, names, statements, since, until)
     plans = [
-        case.plan(name, [part for part in parts if part.journal == name], windows[name])
+        planned(
+            name,
+            [part for part in parts if part.journal == name],
+            chosen[name],
+            statements,
+            recorded=max((one.recorded for one in local if one.journal == name), default=0),
+            erased=on_record.get(name, ()),
+            held=evidence.held,
+            prefix=client.settings.index_prefix,
+        )
         for name in sorted(names)
-        if name in windows
+        if name in chosen
     ]
     tasks = [task for plan in plans for task in plan.tasks]
     total, done = sum(task.job.last - task.job.first + 1 for task in tasks), 0
     results: dict[str, list[Walked]] = defaultdict(list)
-    for result in walked(tasks, asking, client.settings, workers):
+    for result in _walked(tasks, asking, client.settings, workers, notebook):
         results[result.journal].append(result)
         done += result.last - result.first + 1
         on_progress(done, total)
     verification = Verification(
         findings=[one for one in statements.findings if journal in (None, one.journal)],
-        notes=[*evidence.notes],
-        keys=tuple(sorted(key.id for key in keys)),
+        notes=[*evidence.notes, *([notebook.about] if notebook and notebook.about else [])],
+        keys=tuple(sorted(key.id for key in statements.keys)),
         sources=tuple(source.name for source in sources),
     )
     for plan in plans:
@@ -102,24 +116,29 @@ def verify_stored(
     return verification
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is to be looked at of one journal: entries `first` to `last`, of which `lowest` to `highest` are stored."""
+def _just_shipped(statements: Statements, local: Sequence[LocalJournal], now: datetime) -> dict[str, int]:
+    """Up to where journals were shipped, as far as that may have been a moment ago."""
+    found = {one.journal: one.shipped for one in local if one.shipped not in one.letters}
+    for name in statements.by_journal:
+        for one in statements.of(name):
+            late = now - datetime.fromisoformat(one.time) < _A_MOMENT
+            if late and one.last_seq not in dict(one.letters):
+                found[name] = max(found.get(name, 0), one.last_seq)
+    return found
 
-    journal: str
-    first: int
-    last: int
-    lowest: int
-    highest: int
-    parts: tuple[Part, ...]
-    tasks: tuple[Task, ...]
-    checkpoints: tuple[Checkpoint, ...]
-    anchors: Mapping[int, Anchor]
-    letters: Mapping[int, str]
 
-    @property
-    def sealed(self) -> int:
-        return max((one.last_seq for one in self.checkpoints), default=0)
+def _walked(
+    tasks: Sequence[Task], asking: Asking, settings: Settings, workers: int, notebook: Notebook | None
+) -> Iterator[Walked]:
+    """The tasks' results, in their order; but for those that the notebook has, which it gets."""
+    known = [notebook.get(task) if notebook else None for task in tasks]
+    rest = walked([task for task, one in zip(tasks, known, strict=True) if one is None], asking, settings, workers)
+    for task, one in zip(tasks, known, strict=True):
+        if one is None:
+            one = next(rest)
+            if notebook:
+                notebook.put(task, one)
+        yield one
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,37 +150,9 @@ class _Case:
     evidence: Evidence
     statements: Statements
     local: Sequence[LocalJournal]
-    erased: Mapping[str, Sequence[tuple[int, int]]]
     now: datetime
 
-    def plan(self, journal: str, parts: Sequence[Part], window: tuple[int, int] | None) -> _Plan:
-        """Cuts a journal into slices."""
-        checkpoints = tuple(self.statements.of(journal))
-        anchors, letters = self.statements.anchors(journal), letters_of(checkpoints)
-        numbered = tuple(part for part in parts if part.last >= 1)
-        lowest = min((max(part.first, 1) for part in numbered), default=0)
-        highest = max((part.last for part in numbered), default=0)
-        here = self._here(journal)
-        known = (highest, *(one.last_seq for one in checkpoints), here.recorded if here else 0)
-        first, last = window or (1, max(known))
-        erased = tuple(self.erased.get(journal, ()))
-        tasks = []
-        for at in range(max(first, lowest), min(last, highest) + 1 if numbered else 0, SLICE):
-            end = min(at + SLICE - 1, last, highest)
-            job = Slice(
-                journal,
-                at,
-                end,
-                {seq: anchor for seq, anchor in anchors.items() if at - 1 <= seq <= end},
-                {seq: hash_ for seq, hash_ in letters.items() if at - 1 <= seq <= end},
-                tuple((begin, until) for begin, until in erased if begin <= end and until >= at),
-                self.evidence.held,
-                self.prefix,
-            )
-            tasks.append(Task(job, numbered))
-        return _Plan(journal, first, last, lowest, highest, tuple(parts), tuple(tasks), checkpoints, anchors, letters)
-
-    def judge(self, plan: _Plan, results: Sequence[Walked]) -> tuple[JournalVerdict, list[Finding]]:
+    def judge(self, plan: Plan, results: Sequence[Walked]) -> tuple[JournalVerdict, list[Finding]]:
         """The verdict of a journal whose slices were walked."""
         here = self._here(plan.journal)
         absence = explained(_missing(plan, results), self._knowledge(plan, here))
@@ -193,7 +184,7 @@ class _Case:
     def _here(self, journal: str) -> LocalJournal | None:
         return next((one for one in self.local if one.journal == journal), None)
 
-    def _knowledge(self, plan: _Plan, here: LocalJournal | None) -> Knowledge:
+    def _knowledge(self, plan: Plan, here: LocalJournal | None) -> Knowledge:
         letters = {*plan.letters, *(here.letters if here else ())}
         return Knowledge(
             journal=plan.journal,
@@ -209,7 +200,7 @@ class _Case:
             recorded=here.recorded if here else None,
         )
 
-    def _rebuilt(self, plan: _Plan, results: Sequence[Walked]) -> Iterator[Finding]:
+    def _rebuilt(self, plan: Plan, results: Sequence[Walked]) -> Iterator[Finding]:
         """Where the chain contradicts checkpoints, from the last one that it agrees with on."""
         good = sorted(seq for result in results for seq in result.good)
         bad = sorted(seq for result in results for seq in result.bad)
@@ -222,7 +213,7 @@ class _Case:
             )
             yield Finding("rebuilt", plan.journal, begin, about, seq, (), anchor.time)
 
-    def _unrooted(self, plan: _Plan, findings: Sequence[Finding]) -> Iterator[Finding]:
+    def _unrooted(self, plan: Plan, findings: Sequence[Finding]) -> Iterator[Finding]:
         """Where the chain is interrupted for a good reason, the tree of the checkpoint must vouch for its entries."""
         for one in plan.checkpoints:
             if not (one.letters or one.holes) or not one.entries or not plan.first <= one.first_seq <= plan.last:
@@ -243,7 +234,7 @@ class _Case:
                 about = f"the entries are others than those that checkpoint {one.number} was closed over"
                 yield Finding("rebuilt", plan.journal, one.first_seq, about, one.last_seq, (), one.time)
 
-    def _unknown(self, plan: _Plan) -> Finding | None:
+    def _unknown(self, plan: Plan) -> Finding | None:
         """A journal that no checkpoint names, though there are some of others since before its last entry."""
         first = self.statements.first_time
         if plan.checkpoints or not plan.parts or not first:
@@ -255,7 +246,7 @@ class _Case:
         return Finding("unknown journal", plan.journal, plan.lowest, about, plan.highest)
 
     def _completeness(
-        self, plan: _Plan, results: Sequence[Walked], absence: Absence, here: LocalJournal | None
+        self, plan: Plan, results: Sequence[Walked], absence: Absence, here: LocalJournal | None
     ) -> Completeness:
         def counted(verdict: str) -> int:
             return sum(one.entries for one in absence.stretches if one.verdict == verdict)
@@ -279,7 +270,7 @@ class _Case:
         )
 
 
-def _missing(plan: _Plan, results: Sequence[Walked]) -> list[Missing]:
+def _missing(plan: Plan, results: Sequence[Walked]) -> list[Missing]:
     """The ranges without an entry, across slices, from the first to the last number that is known."""
     found: list[Missing] = []
     if not results:
@@ -299,7 +290,7 @@ def _missing(plan: _Plan, results: Sequence[Walked]) -> list[Missing]:
     return found
 
 
-def _index_of(plan: _Plan, seq: int) -> str:
+def _index_of(plan: Plan, seq: int) -> str:
     return next((part.index for part in plan.parts if part.first <= seq <= part.last), "")
 
 
@@ -308,34 +299,3 @@ def _strangers(asking: Asking, parts: Sequence[Part]) -> Iterator[Finding]:
     for hit in unnumbered(asking, parts) if parts else ():
         about = "it has no place in a journal: something else than a shipper of ours stored it"
         yield Finding("inserted", parts[0].journal, 0, about, 0, (str(hit["_id"]),))
-
-
-def _windows(
-    asking: Asking, client: AuditClient, names: Iterable[str], statements: Statements, since: object, until: object
-) -> dict[str, tuple[int, int] | None]:
-    """By journal, which entries are of that time; `None` for all of them, and journals without any are left out.
-
-    The checkpoints of that time say of which there should be some.
-    """
-    if since is None and until is None:
-        return dict.fromkeys(names)
-    asked = Filter.of(since, until)
-    window = window_of(asked, datetime.now(UTC))
-    body = client.query_of(asked)
-    ends = {"first": {"min": {"field": "seq"}}, "last": {"max": {"field": "seq"}}}
-    found: dict[str, tuple[int, int] | None] = {}
-    for name in names:
-        wanted = {"bool": {"filter": [body, {"term": {"journal": name}}]}}
-        answer = asking.ask({"size": 0, "query": wanted, "aggs": ends}, index_pattern(client.settings))
-        values = [bucket["value"] for bucket in answer.get("aggregations", {}).values()]
-        seqs = [max(1, int(value)) for value in values if value is not None]
-        for one in statements.of(name):
-            if one.entries and _within(window, datetime.fromisoformat(one.time)):
-                seqs += [one.first_seq, one.last_seq]
-        if seqs:
-            found[name] = min(seqs), max(seqs)
-    return found
-
-
-def _within(window: Window, moment: datetime) -> bool:
-    return (window.start is None or moment >= window.start) and (window.end is None or moment < window.end)

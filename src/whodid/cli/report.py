@@ -1,0 +1,187 @@
+"""`whodid report`: what an auditor asks of a period of the log, as one signed pack of HTML and JSON."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from ..display import printable
+from ..settings import Settings
+from .asking import json_option, question
+from .export import SWITCH_INTERVAL
+from .output import print_json, progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..report import Checked, Pack, Report
+
+__all__ = ["report"]
+
+_SHOWN = 20
+"""Findings that a person is shown; the pack has all of them."""
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  whodid report october --since 2026-10-01 --until 2026-11-01
+  whodid report october --since 2026-10-01 --until 2026-11-01 --against /mnt/worm/whodid --public-key signing.pem.pub
+  whodid report week --since last-week --until this-week --json
+  whodid report october --check --public-key signing.pem.pub
+
+NAME.html is for people: one file, without scripts, that also prints well. NAME.json is the same for programs
+(docs/report.md). Where the settings name a key (see `whodid key`), NAME.dsse signs both. A file that is there already
+is never replaced.
+
+In it: completeness and integrity as `whodid verify` finds them, and what that rests on; retention and its changes,
+holds, destructions, erasures; what was done to the log itself, and who read it; findings.
+
+Exit 1 when there are findings; the pack is written all the same. Needs read rights only, but to all entries:
+whodid_auditor."""
+)
+@click.argument("name", metavar="NAME")
+@click.option("--since", metavar="TIME", help="From this time on: ISO 8601, 2026-10, -30d, last-month.")
+@click.option("--until", metavar="TIME", help="Before this time. [default: now]")
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="DIR|FILE",
+    help="Checkpoints that a witness kept, or a copy of checkpoints.ndjson. May be given several times.",
+)
+@click.option(
+    "--public-key",
+    "public_keys",
+    multiple=True,
+    metavar="FILE",
+    help="Trust only checkpoints signed by this key (PEM); with --check, who must have signed the pack. May be given "
+    "several times. [default: signing_public_key; with --check, none]",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=min(os.cpu_count() or 1, 4), show_default=True, help="Processes."
+)
+@click.option("--check", is_flag=True, help="Write nothing; check the pack NAME, exit 1 where it was changed.")
+@json_option
+@click.pass_obj
+def report(
+    settings: Settings,
+    name: str,
+    since: str | None,
+    until: str | None,
+    against: tuple[str, ...],
+    public_keys: tuple[str, ...],
+    workers: int,
+    check: bool,
+    as_json: bool,
+) -> None:
+    """Write a report of a period for an auditor: NAME.html, NAME.json, and NAME.dsse, which signs them."""
+    from ..report import Pack
+
+    pack = Pack.named(name)
+    if check:
+        if since or until or against:
+            raise click.UsageError("--check takes a pack and no period")
+        _check(pack, public_keys, as_json)
+    else:
+        _write(settings, pack, since, until, against, public_keys, workers, as_json)
+
+
+def _write(
+    settings: Settings,
+    pack: Pack,
+    since: str | None,
+    until: str | None,
+    against: tuple[str, ...],
+    public_keys: tuple[str, ...],
+    workers: int,
+    as_json: bool,
+) -> None:
+    from ..client import AuditClient
+    from ..proof.keys import signer_of
+    from ..report import make_report, period_of, write_pack
+    from ..testimony import local_journals, sources, trusted_keys
+
+    with question():
+        period = period_of(since, until, datetime.now(UTC))
+    pack.check_free()  # before anything is asked
+    signer, keys = signer_of(settings), trusted_keys(settings, public_keys)
+    sys.setswitchinterval(SWITCH_INTERVAL)  # nothing else runs in this process
+    with AuditClient(settings) as client, progress("verifying") as on_progress:
+        made = make_report(
+            client,
+            period,
+            sources=sources(client, against),
+            keys=keys,
+            local=local_journals(settings),
+            workers=workers,
+            signed_by=signer.key.id if signer else "",
+            on_progress=on_progress,
+        )
+    files = write_pack(pack, made, signer)
+    _say(made, files, as_json)
+    sys.exit(1 if made.findings else 0)
+
+
+def _say(made: Report, files: tuple[Path, ...], as_json: bool) -> None:
+    if as_json:
+        whole = made.as_json()
+        told = {name: whole[name] for name in ("period", "summary", "findings", "notes")}
+        print_json({"files": [str(path) for path in files], "signed_by": made.made.signed_by, **told})
+        return
+    for one in made.findings[:_SHOWN]:
+        click.echo(printable(f"{one.kind}: {_place(one.journal, one.first, one.last)}{one.about}"))
+    if len(made.findings) > _SHOWN:
+        click.echo(f"… and {len(made.findings) - _SHOWN:,} findings more; the report has them all")
+    for note in made.notes:
+        click.echo(printable(f"note: {note}"), err=True)
+    entries = f"{made.numbers.total:,} {'entry' if made.numbers.total == 1 else 'entries'}"
+    journals = f"{len(made.journals):,} {'journal' if len(made.journals) == 1 else 'journals'}"
+    click.echo(f"{entries} in {journals}: {made.verdict}")
+    click.echo(f"written: {', '.join(map(str, files))}")
+    if not made.made.signed_by:
+        click.echo("not signed: who can replace one file can replace all; `whodid key new` makes a key", err=True)
+
+
+def _place(journal: str, first: int, last: int) -> str:
+    if not journal:
+        return ""
+    entries = f", entries {first:,} to {last:,}" if last > first else f", entry {first:,}" if first else ""
+    return f"journal {journal}{entries}: "
+
+
+def _check(pack: Pack, public_keys: tuple[str, ...], as_json: bool) -> None:
+    from ..proof.keys import read_public_key
+    from ..report import check_pack
+
+    checked = check_pack(pack, [read_public_key(key) for key in public_keys])
+    if as_json:
+        told = {name: checked.content[name] for name in ("period", "summary")}
+        signed = {"signed_by": checked.signed_by, "trusted": checked.trusted}
+        print_json({"report": str(pack.path), **signed, "differences": list(checked.findings), **told})
+    elif checked.findings:
+        for finding in checked.findings:
+            click.echo(f"{pack.path} is not the report that was made: {finding}", err=True)
+    else:
+        _say_checked(pack, checked)
+    sys.exit(1 if checked.findings else 0)
+
+
+def _say_checked(pack: Pack, checked: Checked) -> None:
+    content = checked.content
+    period, made, count = content["period"], content["made"], content["summary"]["findings"]
+    findings = f"{count:,} {'finding' if count == 1 else 'findings'}" if count else "no findings"
+    click.echo(
+        printable(
+            f"{pack.path} is what was made at {made['at']}, of {period['since']} to {period['until']}: {findings}"
+        )
+    )
+    if checked.trusted:
+        click.echo(f"signed by {checked.signed_by}")
+    elif checked.signed_by:
+        click.echo(printable(f"it names the key {checked.signed_by}; that was not checked: give --public-key"))
+    else:
+        click.echo("not signed: who can replace one file can replace all")

@@ -1,0 +1,207 @@
+"""The pack: a report on disk, as `NAME.html` for people, `NAME.json` for programs, and `NAME.dsse`, which signs both.
+
+The JSON names the SHA-256 of the HTML, and the envelope holds the JSON, byte for byte: whoever changes one byte of
+either is noticed. Without a key there is no envelope, and who can replace one file can replace both.
+
+Invariants:
+- No file that is there is replaced; each is whole when it gets its name, on disk, and readable by its owner alone.
+- The JSON gets its name last: where it is, the others are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ..errors import ProofError, ReportError
+from ..proof.envelope import opened, payload_of, sealed, signed_by
+from ..proof.keys import PublicKey, Signer
+from .page import page
+from .report import Report
+from .statement import digest_of, made_plain, read_statement, statement
+
+__all__ = ["REPORT", "Checked", "Pack", "check_pack", "write_pack"]
+
+REPORT = "application/vnd.whodid.report+json"
+"""What an envelope around a report says that it holds."""
+
+_ENDS = (".html", ".json", ".dsse")
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """The paths of the files; `path` is what they have in common, in the order in which they get their names."""
+
+    path: Path
+
+    @classmethod
+    def named(cls, name: str | Path) -> Pack:
+        """The name of any file of it will do. Raises `ReportError` for a directory."""
+        path = Path(name)
+        if path.suffix in _ENDS:
+            path = path.with_suffix("")
+        if path.is_dir() or not path.name:
+            raise ReportError(
+                f"{name} is a directory; say what the report in it is to be called, such as {path / 'report'}"
+            )
+        return cls(path)
+
+    @property
+    def html(self) -> Path:
+        return self._ending(".html")
+
+    @property
+    def dsse(self) -> Path:
+        return self._ending(".dsse")
+
+    @property
+    def json(self) -> Path:
+        return self._ending(".json")
+
+    def _ending(self, end: str) -> Path:
+        return self.path.with_name(self.path.name + end)
+
+    def check_free(self) -> None:
+        """Raises `ReportError` where one of the files is there, or their directory isn't."""
+        for path in (self.html, self.dsse, self.json):
+            if os.path.lexists(path):
+                raise ReportError(f"{path} is there already; choose another name, or move it away")
+        if not self.path.parent.is_dir():
+            raise ReportError(f"{self.path.parent} is no directory; make it first")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a pack says (its JSON), in which ways it is another than was written, and by which key it is signed.
+
+    `signed_by` is the ID that was checked, or else that the envelope names, which proves nothing; empty for none.
+    """
+
+    content: Mapping[str, Any]
+    findings: tuple[str, ...]
+    signed_by: str
+    trusted: bool
+
+
+def write_pack(pack: Pack, report: Report, signer: Signer | None) -> tuple[Path, ...]:
+    """Writes the files, and returns their paths. Raises `ReportError`, and `ProofError` where it can't be signed."""
+    content = made_plain(report.as_json())
+    html = page(report, pack.path.name, digest_of(content)).encode()
+    data = statement(content, html, pack.html.name)
+    files = {pack.html: html}
+    if signer:
+        files[pack.dsse] = json.dumps(sealed(data, REPORT, signer)).encode() + b"\n"
+    files[pack.json] = data
+    with _plain_errors(pack.path):
+        _write(files)
+    return tuple(files)
+
+
+def check_pack(pack: Pack, keys: Collection[PublicKey] = ()) -> Checked:
+    """Compares the files with each other, and with `keys`, of whom one must have signed. Raises `ReportError`."""
+    data = _read(pack.json)
+    content, findings = read_statement(data, pack.json.name)
+    html = _read(pack.html)
+    if sha256(html).hexdigest() != content["html"]["sha256"]:
+        findings.append("its HTML is another than was written")
+    signature, key, trusted = _signature(pack, data, keys)
+    named = content["made"]["signed_by"]
+    if not pack.dsse.exists() and (keys or named):
+        findings.append(f"it is not signed: {pack.dsse.name} is missing")
+    return Checked(content, (*findings, *signature), key, trusted)
+
+
+def _signature(pack: Pack, data: bytes, keys: Collection[PublicKey]) -> tuple[list[str], str, bool]:
+    """What is wrong with the envelope, which key it is of, and whether that was checked."""
+    if not pack.dsse.exists():
+        return [], "", False
+    try:
+        envelope = json.loads(_read(pack.dsse))
+        signed, names = payload_of(envelope, REPORT), signed_by(envelope, REPORT)
+        key = opened(envelope, REPORT, keys)[1].id if keys else next(iter(names), "")
+    except (ValueError, RecursionError, ProofError) as error:
+        why = error if isinstance(error, ProofError) else "it is no DSSE envelope"
+        return [f"{pack.dsse.name} does not vouch for it: {why}"], "", False
+    other = [] if signed == data else ["its JSON is another than the one that was signed"]
+    return other, key, bool(keys) and not other
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ReportError(f"{path} can't be read ({error.strerror})") from error
+
+
+def _write(files: Mapping[Path, bytes]) -> None:
+    """All of them, or none: what got its name before something failed is taken away again."""
+    written: list[tuple[Path, Path]] = []
+    named: list[Path] = []
+    try:
+        for path, data in files.items():
+            written.append((_beside(path, data), path))
+        for new, path in written:
+            _name(new, path)
+            named.append(path)
+    except BaseException:
+        for path in named:
+            path.unlink(missing_ok=True)
+        raise
+    finally:
+        for new, _ in written:
+            new.unlink(missing_ok=True)
+    _sync_folder(next(iter(files)).parent)
+
+
+def _beside(path: Path, data: bytes) -> Path:
+    """A new file in the same directory, on disk; 0600."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return Path(name)
+
+
+def _name(new: Path, path: Path) -> None:
+    """Raises `ReportError` where something of that name has come into being."""
+    taken = ReportError(f"{path} has come into being meanwhile; choose another name, or move it away")
+    try:
+        os.link(new, path)  # unlike a rename, refuses to replace a file
+    except FileExistsError:
+        raise taken from None
+    except OSError:  # a file system without links
+        if os.path.lexists(path):
+            raise taken from None
+        new.rename(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems can't
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _plain_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        what = error.strerror or str(error)
+        raise ReportError(
+            f"the report {path} can't be written ({what}); mend that and give the command again"
+        ) from error

@@ -1,0 +1,263 @@
+"""The report: everything an auditor asks of a period of the log, as one value, and as JSON that programs rely on.
+
+docs/report.md describes the JSON, format 1. A later version only adds to it, or has another number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from ..client import AuditClient, Stats
+from ..client.stats import interval_of
+from ..operator import operator
+from ..proof.keys import PublicKey
+from ..settings import Settings
+from ..verify import Finding, LocalJournal, Source, Verification, verify_stored
+from ..version import __version__
+from .deeds import RETENTION_SET, Deeds, done
+from .journals import JournalPart, parts_of
+from .keeping import Keeping, kept
+from .period import Period, moment_text
+from .statement import FORMAT
+
+__all__ = ["TYPES", "Made", "Report", "ReportFinding", "make_report"]
+
+TYPES = 1000
+"""Event types that are counted by name."""
+
+Progress = Callable[[int, int], None]
+"""Told how many entries were verified, and how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """By whom it was made (user of the operating system), when, on which host, by which version, of which log.
+
+    `user` is the cluster's user, empty where there is none. `signed_by` is the ID of the key, empty for nobody.
+    """
+
+    at: str
+    by: str
+    host: str
+    whodid: str
+    index_prefix: str
+    hosts: tuple[str, ...]
+    user: str
+    reads_recorded: bool
+    signed_by: str = ""
+
+    @classmethod
+    def now(cls, settings: Settings, at: datetime, signed_by: str) -> Made:
+        return cls(
+            at=moment_text(at),
+            by=operator(),
+            host=settings.host,
+            whodid=__version__,
+            index_prefix=settings.index_prefix,
+            hosts=settings.opensearch_hosts,
+            user=settings.opensearch_user,
+            reads_recorded=settings.audit_reads,
+            signed_by=signed_by,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFinding:
+    """Something that is not as it should be. `area`: `integrity` or `retention`; the rest as verification says it."""
+
+    area: str
+    kind: str
+    about: str
+    journal: str = ""
+    first: int = 0
+    last: int = 0
+    entries: tuple[str, ...] = ()
+    proven: str = ""
+
+    @classmethod
+    def of(cls, found: Finding) -> ReportFinding:
+        return cls(
+            "integrity", found.kind, found.about, found.journal, found.seq, found.last, found.entries, found.proven
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`outside`: names of those sources of checkpoints that neither host nor cluster can change.
+
+    Entries up to `verified_until` were verified, so that the checkpoint over the period's last ones is among what
+    vouches for them.
+    """
+
+    period: Period
+    verified_until: datetime
+    made: Made
+    verification: Verification
+    outside: tuple[str, ...]
+    keeping: Keeping
+    deeds: Deeds
+    numbers: Stats
+    journals: tuple[JournalPart, ...]
+
+    @property
+    def findings(self) -> tuple[ReportFinding, ...]:
+        found = [ReportFinding.of(one) for one in self.verification.findings]
+        return (*found, *(ReportFinding("retention", "retention", text) for text in self.keeping.retention.problems))
+
+    @property
+    def checkpoints(self) -> int:
+        return sum(part.checkpoints for part in self.journals)
+
+    @property
+    def complete(self) -> bool:
+        return all(part.complete for part in self.journals)
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if count := len(self.findings):
+            return f"{count:,} {'finding' if count == 1 else 'findings'}"
+        if not any(part.recorded for part in self.journals):
+            return "nothing was recorded"
+        if not self.checkpoints:
+            return "consistent, but no checkpoint vouches for it"
+        return (
+            "intact and complete" if self.proven else "intact and complete, by checkpoints of which no key was checked"
+        )
+
+    @property
+    def proven(self) -> bool:
+        """Whether nothing was found, and a key that is trusted vouches for that."""
+        found = not self.findings and any(part.recorded for part in self.journals)
+        return found and bool(self.checkpoints and self.verification.keys)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What it does not say, and why."""
+        return (*self._notes(), *dict.fromkeys((*self.verification.notes, *self.keeping.notes)))
+
+    def _notes(self) -> Iterator[str]:
+        if not self.period.over:
+            yield f"the period was not over when this was made: what was recorded since {self.made.at} is not in it"
+        if not self.checkpoints:
+            yield "no checkpoint was found: who may write to the cluster could have rebuilt all of it"
+        elif not self.verification.keys:
+            yield "signatures of checkpoints were not checked: no public key was given"
+        if not self.made.reads_recorded:
+            yield (
+                "the setting audit_reads was off where this was made: reads by the command line and by programs with "
+                "such settings are not recorded"
+            )
+
+    def summary(self) -> dict[str, Any]:
+        """The few numbers that answer most questions."""
+        keeping = self.keeping
+        return {
+            "intact": self.verification.intact,
+            "complete": self.complete,
+            "findings": len(self.findings),
+            "entries": self.numbers.total,
+            "journals": len(self.journals),
+            "recorded": sum(part.recorded for part in self.journals),
+            "stored": sum(part.stored for part in self.journals),
+            "missing": sum(part.missing for part in self.journals),
+            "checkpoints": self.checkpoints,
+            "keys": list(self.verification.keys),
+            "holds": None if keeping.holds is None else len(keeping.holds),
+            "destructions": None if keeping.destroyed is None else len(keeping.destroyed),
+            "erasures": None if keeping.erased is None else len(keeping.erased),
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Format 1 of docs/report.md, without `digest` and `html`, which the pack adds."""
+        made, keeping = self.made, self.keeping
+        return {
+            "format": FORMAT,
+            "period": self.period.as_json(),
+            "made": {**asdict(made), "hosts": list(made.hosts)},
+            "summary": self.summary(),
+            "findings": [{**asdict(one), "entries": list(one.entries)} for one in self.findings],
+            "notes": list(self.notes),
+            "basis": {
+                "sources": list(self.verification.sources),
+                "outside": list(self.outside),
+                "checkpoints": self.checkpoints,
+                "keys": list(self.verification.keys),
+                "verified_until": moment_text(self.verified_until),
+            },
+            "completeness": [part.numbers() for part in self.journals],
+            "integrity": [
+                {"journal": part.journal, "stretches": [asdict(one) for one in part.stretches]}
+                for part in self.journals
+            ],
+            "retention": {
+                **keeping.retention.as_json(),
+                "changes": [asdict(deed) for deed in self.deeds.of(RETENTION_SET)],
+            },
+            "holds": None if keeping.holds is None else [one.as_json() for one in keeping.holds],
+            "destructions": None if keeping.destroyed is None else [one.as_json() for one in keeping.destroyed],
+            "erasures": None if keeping.erased is None else [one.as_json() for one in keeping.erased],
+            "done": self.deeds.as_json(),
+            "readers": [asdict(one) for one in self.deeds.readers],
+            "numbers": _numbers(self.numbers),
+        }
+
+
+def make_report(
+    client: AuditClient,
+    period: Period,
+    *,
+    sources: Sequence[Source] = (),
+    keys: Collection[PublicKey] = (),
+    local: Sequence[LocalJournal] = (),
+    workers: int = 1,
+    signed_by: str = "",
+    on_progress: Progress = lambda done, total: None,
+) -> Report:
+    """Verifies the period and gathers the rest; `sources`, `keys`, `local` and `workers` as for `verify_stored`.
+
+    It is recorded as an export, in the form `report`, where the client's settings say that reads are. Read rights are
+    enough. Raises `OpenSearchError`, and `NotRecorded` where that can't be recorded.
+    """
+    made = Made.now(client.settings, period.made, signed_by)
+    client.note_export(period.of(), form="report")
+    quiet = AuditClient(replace(client.settings, audit_reads=False), client=client.connection)
+    until = period.sealed_by(client.settings.checkpoint_interval)
+    verification = verify_stored(
+        quiet,
+        since=period.since,
+        until=until,
+        sources=sources,
+        keys=keys,
+        local=local,
+        workers=workers,
+        on_progress=on_progress,
+    )
+    interval = interval_of("auto", period.window)
+    return Report(
+        period=period,
+        verified_until=until,
+        made=made,
+        verification=verification,
+        outside=tuple(source.name for source in sources if source.outside),
+        keeping=kept(quiet, period),
+        deeds=done(quiet, period),
+        numbers=quiet.stats(period.of(), by=("type",), top=TYPES, interval=interval, expired=True),
+        journals=parts_of(verification.journals),
+    )
+
+
+def _numbers(stats: Stats) -> dict[str, Any]:
+    found = stats.as_json()
+    return {
+        "entries": found["total"],
+        "first": found["first"],
+        "last": found["last"],
+        "principals": found["principals"],
+        "interval": found["interval"],
+        "histogram": found["histogram"],
+        "types": dict(stats.top["type"]),
+    }

@@ -1,0 +1,98 @@
+"""The statement: a report's JSON as it stands in a file, and what ties it to its HTML.
+
+`NAME.json` is the report's JSON with two more members at its end:
+
+- `digest`: the SHA-256, hex, of the RFC 8785 form of all the rest; the HTML shows it.
+- `html`: name, SHA-256 and bytes of the HTML.
+
+It is written in one form only (two spaces, UTF-8, characters that can't be printed escaped, one newline at the end), so
+that any other byte shows. What came from the cluster is made plain first: whatever somebody stored there, the result is
+JSON that RFC 8785 has a form for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+import rfc8785
+
+from ..display import json_text
+from ..errors import ReportError
+
+__all__ = ["FORMAT", "Content", "digest_of", "made_plain", "read_statement", "statement"]
+
+Content = dict[str, Any]
+"""A report's JSON, without `digest` and `html`."""
+
+FORMAT = 1
+
+_SAFE_NUMBER = 2**53 - 1
+_DEEPEST = 20
+_TIES = ("digest", "html")
+
+
+def made_plain(value: object, depth: int = 0) -> Any:
+    """The value as JSON that has an RFC 8785 form; what JSON has no place for becomes text."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return value if abs(value) <= _SAFE_NUMBER else str(value)  # not a number is not below it, either
+    if depth > _DEEPEST:
+        return "…"
+    if isinstance(value, Mapping):
+        return {_text(key): made_plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [made_plain(item, depth + 1) for item in value]
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    """Without lone surrogates, which no encoding has bytes for."""
+    return str(value).encode("utf-8", "replace").decode()
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """What `digest` is of a report."""
+    return sha256(rfc8785.dumps({key: value for key, value in content.items() if key not in _TIES})).hexdigest()
+
+
+def statement(content: Content, html: bytes, name: str) -> bytes:
+    """The bytes of the JSON file; `name` is that of the HTML."""
+    tied = {
+        "digest": digest_of(content),
+        "html": {"file": name, "sha256": sha256(html).hexdigest(), "bytes": len(html)},
+    }
+    return _written({**content, **tied})
+
+
+def read_statement(data: bytes, name: str) -> tuple[Content, list[str]]:
+    """What a JSON file says, and in which ways it is another than was written. Raises `ReportError` for no report."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        found = None
+    match found:
+        case {
+            "format": int(number),
+            "period": {"since": str(), "until": str()},
+            "made": {"at": str(), "signed_by": str()},
+            "summary": {"findings": int()},
+            "html": {"sha256": str()},
+        }:
+            whole: Content = {**found}
+        case _:
+            raise ReportError(f"{name} is no report of whodid, or a damaged one")
+    if number != FORMAT:
+        raise ReportError(f"{name} is of format {number}, and this whodid reads format {FORMAT}; upgrade it")
+    try:
+        fits = digest_of(whole) == whole.get("digest") and _written(whole) == data
+    except (ValueError, RecursionError):
+        fits = False
+    return whole, [] if fits else ["its JSON is another than was written"]
+
+
+def _written(whole: Content) -> bytes:
+    return (json_text(whole, indent=2) + "\n").encode()

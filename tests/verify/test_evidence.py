@@ -1,0 +1,65 @@
+"""The evidence: nothing that somebody puts into cluster or ledger stops a verification, or excuses what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.attacks.scene import Scene, scene
+from whodid.errors import OpenSearchError
+from whodid.opensearch.holds import holds
+from whodid.opensearch.ledger import Ledger
+from whodid.opensearch.retention import RetentionView
+
+pytestmark = pytest.mark.live
+
+JUNK: list[Any] = [
+    {},
+    {"id": 1},
+    {"partition": 7, "account": {"journals": []}},
+    {"account": {"journals": [{"journal": "x"}]}},
+    {"account": 3, "partition": "p"},
+]
+
+
+@pytest.fixture
+def ready(opensearch_url: str, tmp_path: Path) -> Iterator[Scene]:
+    with scene(opensearch_url, tmp_path) as made:
+        yield made
+
+
+@pytest.mark.parametrize("kind", ["hold", "destruction", "erasure"])
+def test_junk_in_the_ledger_stops_no_verification(ready: Scene, kind: Any) -> None:
+    ledger = Ledger(ready.corner.client, ready.settings)
+    for number, body in enumerate(JUNK):
+        ledger.write(f"{kind}-{number}", kind, body, known=None)
+    assert ready.verify("outside").findings == []
+
+
+def test_a_hold_that_can_not_be_read_lets_nothing_go(ready: Scene) -> None:
+    Ledger(ready.corner.client, ready.settings).write("hold-x", "hold", {"id": "x", "until_when": 1}, known=None)
+    with pytest.raises(OpenSearchError, match="the page hold-x of the ledger is no hold that can be read here"):
+        holds(ready.corner.client, ready.settings)
+
+
+@pytest.mark.parametrize("details", [{"entries": "1-30"}, {"entries": {"x": 3}}, {"retention": []}, {"digest": {}}])
+@pytest.mark.parametrize(
+    "type_", ["audit_log_dead_letters_dropped", "audit_log_retention_set", "audit_log_person_erased"]
+)
+def test_an_own_entry_that_somebody_inserts_is_found_and_stops_nothing(
+    ready: Scene, type_: str, details: dict[str, Any]
+) -> None:
+    ready.store(ready.made_up(15, type=type_, details=details), ready.hits()[15]["_index"])
+    assert [(one.kind, one.seq) for one in ready.verify("outside").findings] == [("inserted", 15)]
+
+
+def test_a_policy_that_was_shortened_by_hand_excuses_nothing(ready: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = RetentionView(asked_days=365, floor_days=1, ceiling_days=33, enforced_by="ism")
+    monkeypatch.setattr("whodid.verify.evidence.retention_in_force", lambda *_: view)
+    ready.corner.client.indices.delete(index=ready.hits()[5]["_index"])
+    found = ready.verify("outside")
+    assert [(one.kind, one.seq, one.last) for one in found.findings] == [("gap", 1, 10)]
+    assert any("the cluster keeps entries 1 days" in note and "--retention 1d" in note for note in found.notes)
