@@ -68,15 +68,12 @@ class Draft:
 
     def __init__(self, entry: dict[str, Any], personal: Collection[str] = ()) -> None:
         entry["journal"] = entry["prev"] = entry["seq"] = "\0"
-        self._opened: list[tuple[bytes, bytes]] = []
+        self._opened = _NONE
         self._salts = b""
         self.size = 0
         """Bytes of its line without its place in the chain, at most."""
-        for name in personal:
-            if name in entry:
-                self._commit(entry, name)
-        if self._opened:
-            self._salts = b'"salts":{%b},' % self._salts[:-1]
+        if personal:
+            self._commit(entry, personal)
         free = "details" in entry or "after" in entry or "before" in entry
         body = canonical(entry) if free else orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)  # only those hold floats
         self.size += len(body) + len(self._salts)
@@ -86,19 +83,30 @@ class Draft:
             start, before_prev, before_seq, end = _split_with_care(body)
         self._parts = start, before_prev, before_seq[:-1], end[1:]
 
-    def _commit(self, entry: dict[str, Any], name: str) -> None:
-        value = entry[name]
-        data = orjson.dumps(value) if type(value) is str else canonical(value)
-        if _NUL in data and _REAL_NUL.search(data):
-            raise ValueError(f"{name} contains NUL")
-        try:
-            salt = _spare_salts.pop()
-        except IndexError:
-            salt = _salt()
-        self.size += len(data)
-        entry[name] = hidden = f"sha256:{sha256(salt + data).hexdigest()}"
-        self._opened.append((f'"{hidden}"'.encode(), data))
-        self._salts += b'"%b":"%b",' % (name.encode(), salt.hex().encode())
+    def _commit(self, entry: dict[str, Any], personal: Collection[str]) -> None:
+        opened, salts = [], ""
+        for name in personal:
+            if name not in entry:
+                continue
+            value = entry[name]
+            if type(value) is str:
+                data, nul = orjson.dumps(value), "\0" in value
+            else:
+                data = canonical(value)
+                nul = _REAL_NUL.search(data) is not None
+            if nul:
+                raise ValueError(f"{name} contains NUL")
+            try:
+                salt, digits = _spare_salts.pop()
+            except IndexError:
+                salt, digits = _salt()
+            self.size += len(data)
+            entry[name] = hidden = "sha256:" + sha256(salt + data).hexdigest()
+            opened.append((hidden.encode(), data))
+            salts = f'{salts},"{name}":"{digits}"' if salts else f'"{name}":"{digits}"'
+        if opened:
+            self._opened = opened
+            self._salts = f'"salts":{{{salts}}},'.encode()
 
     def seal(self, journal: str, seq: int, prev: str) -> tuple[str, bytes]:
         """Hash and journal line (without a newline) as number `seq` of `journal`, after the entry with hash `prev`."""
@@ -107,7 +115,8 @@ class Draft:
         hash_ = sha256(body).hexdigest()
         line = b'{"hash":"%b",%b%b' % (hash_.encode(), self._salts, body[1:])
         for hidden, value in self._opened:
-            line = line.replace(hidden, value, 1)
+            at = line.find(hidden) - 1
+            line = b"%b%b%b" % (line[:at], value, line[at + _COMMITMENT_BYTES :])
         return hash_, line
 
 
@@ -126,15 +135,21 @@ def _split_with_care(body: bytes) -> list[bytes]:
     return body.replace(b'"' + _NUL + b'"', b'"\0"').split(b"\0")
 
 
-_spare_salts: deque[bytes] = deque()
+_COMMITMENT_BYTES = len('"sha256:"') + 64
+_NONE: list[tuple[bytes, bytes]] = []
+
+_spare_salts: deque[tuple[bytes, str]] = deque()
+"""Salts, each with its hex digits."""
 _SALTS_AT_ONCE = 64
 
 
-def _salt() -> bytes:
+def _salt() -> tuple[bytes, str]:
     """16 bytes that no other value gets, in this process or a forked one; more of them are then to spare."""
     random = os.urandom(16 * _SALTS_AT_ONCE)
-    _spare_salts.extend([random[n : n + 16] for n in range(16, len(random), 16)])
-    return random[:16]
+    digits = random.hex()
+    first, *others = [(random[n : n + 16], digits[2 * n : 2 * n + 32]) for n in range(0, len(random), 16)]
+    _spare_salts.extend(others)
+    return first
 
 
 if hasattr(os, "register_at_fork"):
