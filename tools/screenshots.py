@@ -1,4 +1,4 @@
-"""Takes the pictures of docs/: the Audit logs tab in a real browser, and commands as a terminal shows them.
+"""Takes the pictures of docs/: tab and report in a real browser, commands and Python as a terminal shows them.
 
 The entries are a month of made-up ones.
 
@@ -38,6 +38,7 @@ from tests.web.served import served
 from whodid import devserver
 from whodid.opensearch.connection import connect
 from whodid.opensearch.setup import apply, plan
+from whodid.proof.keys import new_key
 from whodid.recorder import Recorder
 from whodid.settings import Settings
 from whodid.shipper.service import connected_shipper
@@ -51,6 +52,15 @@ TERMINAL = {
     "command-line-stats": "whodid stats since:-14d --top 5",
 }
 """Picture → the command that it shows."""
+SESSION = (
+    "from whodid import AuditClient",
+    "client = AuditClient()",
+    "client.count('type:credentials_* since:-14d')",
+    "print(*(f\"{one['creation_date']}  {one['type']}\" for one in client.history('6Yk2', limit=5)), sep='\\n')",
+    "client.stats('since:-14d', by=['principal'], top=3).top",
+    "client.close()",
+)
+"""What the picture of the client shows, line by line."""
 NAMES = {"6Yk2": "s3-prod-key", "2uJ4": "rnaseq: nightly", "3fT0": "aws-batch-eu", "71": "GITHUB_TOKEN"}
 
 
@@ -60,7 +70,16 @@ def main() -> None:
         devserver.start(port=0, data_dir=Path(folder) / "node", detached=False) as node,
     ):
         journal = str(Path(folder) / "journal")
-        settings = Settings(host="web-1", service="platform", opensearch_hosts=(node.url,), journal_dir=journal)
+        key = str(Path(folder) / "signing.pem")
+        new_key(key)
+        settings = Settings(
+            host="web-1",
+            service="platform",
+            opensearch_hosts=(node.url,),
+            journal_dir=journal,
+            signing_key_file=key,
+            audit_reads=True,
+        )
         client = connect(settings)
         apply(plan(client, settings))
         _record(settings)
@@ -120,11 +139,41 @@ def _take(url: str, settings: Settings) -> None:
         page.goto(f"{url}?target=6Yk2&type=credentials_updated&since=-7d")
         page.locator("#rows a.type").first.click()
         page.screenshot(path=DOCS / "tab-entry.png", full_page=True)
+        page.goto(url)
+        page.locator("#q").fill("type:credentials_* -status:aws ")
+        page.locator("#q").press_sequentially("princ")
+        page.get_by_role("option").first.wait_for()
+        page.screenshot(path=DOCS / "language.png", clip={"x": 0, "y": 0, "width": 1440, "height": 420})
+        page.goto(_report(settings).as_uri())
+        page.screenshot(path=DOCS / "report.png", clip={"x": 0, "y": 0, "width": 1440, "height": 760})
         page = browser.new_page(viewport={"width": 960, "height": 400})  # free of the tab's policy for styles
         for name, command in TERMINAL.items():
             page.set_content(_shown(command, settings))
             page.locator("pre").screenshot(path=DOCS / f"{name}.png")
+        page.set_content(_as_html(_session(settings)))
+        page.locator("pre").screenshot(path=DOCS / "client.png")
         browser.close()
+
+
+def _report(settings: Settings) -> Path:
+    """The page of `whodid report` over the last two weeks."""
+    name = Path(settings.journal_dir).with_name("report")
+    command = ["report", str(name), "--since=-14d"]
+    given = [f"--opensearch-hosts={settings.opensearch_hosts[0]}", f"--journal-dir={settings.journal_dir}"]
+    given += ["--audit-reads=true", f"--signing-key-file={settings.signing_key_file}"]
+    subprocess.run([sys.executable, "-m", "whodid", *command, *given], check=True, stdout=subprocess.DEVNULL)
+    return name.with_suffix(".html")
+
+
+def _session(settings: Settings) -> Text:
+    """What Python's own console prints when these lines are typed in."""
+    lines = "".join(f"{line}\n" for line in SESSION)
+    console = f"import code, sys; console = code.InteractiveConsole(); lines = {lines!r}.splitlines()\n"
+    console += "for line in lines:\n    print('>>> ' + line, flush=True)\n    console.push(line)\n"
+    environment = {**os.environ, "WHODID_OPENSEARCH_HOSTS": settings.opensearch_hosts[0]}
+    done = subprocess.run([sys.executable, "-c", console], env=environment, capture_output=True, text=True, check=True)
+    assert not done.stderr, done.stderr  # noqa: S101 (a picture of an error is of no use)
+    return Text(done.stdout.rstrip())
 
 
 def _shown(command: str, settings: Settings) -> str:
@@ -143,9 +192,14 @@ def _shown(command: str, settings: Settings) -> str:
                 output += piece
     assert running.returncode == 0, output  # noqa: S101 (a picture of an error is of no use)
     os.close(outside)
+    said = Text.from_ansi(output.decode().replace("\r\n", "\n").rstrip())
+    return _as_html(Text(f"$ {command}", style="bold"), said)
+
+
+def _as_html(*texts: Text) -> str:
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
-    console.print(Text(f"$ {command}", style="bold"))
-    console.print(Text.from_ansi(output.decode().replace("\r\n", "\n").rstrip()))
+    for text in texts:
+        console.print(text)
     code = console.export_html(inline_styles=True, code_format="{code}")
     return f'<body style="margin:0"><pre style="{LOOK}">{code}</pre></body>'
 

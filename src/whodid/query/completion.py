@@ -56,5 +56,9 @@ def _values(field: str, values: Mapping[str, Sequence[str]]) -> Iterable[tuple[s
 def _matching(start: int, begun: str, candidates: Iterable[tuple[str, str]]) -> list[Suggestion]:
     """Those that begin so, then those that hold it."""
     low = begun.lower()
-    found = [Suggestion(start, text, about) for text, about in candidates if low in text.lower() and text != begun]
+    found = [
+        Suggestion(start, text, about.replace("`", ""))
+        for text, about in candidates
+        if low in text.lower() and text != begun
+    ]
     return sorted(found, key=lambda one: not one.text.lower().startswith(low))[:_MOST]
