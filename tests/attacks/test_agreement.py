@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest.mock import patch
 
@@ -120,7 +120,7 @@ def rotate(ready: Scene) -> None:
     assert done.exit_code == 0, done.output
     there = replace(ready.settings, signing_key_file=new)
     ready.corner = replace(ready.corner, settings=there)
-    ready.record(3, 0)
+    ready.record(3, (NOW - datetime.now(UTC)) / timedelta(days=1))  # now, behind what the command recorded
     ready.seal()
 
 

@@ -252,8 +252,10 @@ def test_a_terminated_process_loses_no_entry_whose_receipt_was_returned(
             command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
             assert process.stdout
+            assert process.stderr
             first = [process.stdout.readline() for _ in range(60)]
             process.terminate()
-            rest, errors = process.communicate(timeout=60)
+            rest = process.stdout.read()  # `communicate` would leave out what is buffered, and begin amid a line
+            errors = process.stderr.read()
         assert process.returncode == status, errors
         check(journal_dir, "".join(first) + rest, 60)

@@ -201,6 +201,18 @@ def test_a_journal_that_has_ended_gets_a_last_one(settings: Settings) -> None:
     assert [(one.journal, one.why) for one in kept(settings)] == [(first.journal, "ended"), (second.journal, "stop")]
 
 
+def test_a_journal_that_is_being_begun_has_not_ended(settings: Settings) -> None:
+    """Its directory is there before it is the current one."""
+    record(settings, "a")
+    directory = JournalDirectory(settings.journal_dir)
+    [old] = directory.journals()
+    begun = directory.journal("00ff00ff00ff00ff")
+    shutil.copytree(directory.journal(old), begun, ignore=shutil.ignore_patterns("*.ndjson", "acknowledged"))
+    ship(settings)
+    assert {one.journal for one in kept(settings, begun=True)} == {old}
+    assert not (begun / "acknowledged").exists()
+
+
 def test_a_journal_that_has_ended_waits_for_its_last_entry(settings: Settings) -> None:
     first = record(settings, "a", "b")[0]
     directory = JournalDirectory(settings.journal_dir)

@@ -203,11 +203,13 @@ class Sealing:
         return (journal, self._of(journal)) if journal else None
 
     def _close_ended(self) -> None:
+        """One without an entry and a checkpoint is being begun just now, or was never used."""
         current = self._directory.current()
         for journal in self._directory.journals():
             if journal == current or (open_ := self._of(journal)).why == "ended":
                 continue
-            if last_seq(self._directory.journal(journal)) <= open_.last:
+            last = last_seq(self._directory.journal(journal))
+            if last <= open_.last and (last or open_.number):
                 self._try_to_close(journal, open_, "ended")
 
     def _is_due(self, open_: _Open) -> bool:
