@@ -12,6 +12,7 @@ from ..errors import ProofError, WhodidError
 from ..settings import Settings
 from .asking import json_option
 from .output import print_json
+from .proving import against_option
 
 if TYPE_CHECKING:
     from ..proof.keys import PublicKey
@@ -33,7 +34,7 @@ it, which is within the hour, and as long as the entries around it are stored.""
 )
 @click.argument("what", metavar="ENTRY_ID|FILE")
 @click.option("--check", is_flag=True, help="Check a proof: FILE, and no ENTRY_ID.")
-@click.option("--against", multiple=True, metavar="DIR|FILE", help="Checkpoints that a witness kept.")
+@against_option
 @click.option(
     "--public-key", "public_keys", multiple=True, metavar="FILE", help="Who must have signed the checkpoint (PEM)."
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from ..settings import Settings
 from .asking import json_option, question
 from .export import SWITCH_INTERVAL
 from .output import print_json, progress
+from .proving import against_option, workers_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,12 +47,7 @@ whodid_auditor."""
 @click.argument("name", metavar="NAME")
 @click.option("--since", metavar="TIME", help="From this time on: ISO 8601, 2026-10, -30d, last-month.")
 @click.option("--until", metavar="TIME", help="Before this time. [default: now]")
-@click.option(
-    "--against",
-    multiple=True,
-    metavar="DIR|FILE",
-    help="Checkpoints that a witness kept, or a copy of checkpoints.ndjson. May be given several times.",
-)
+@against_option
 @click.option(
     "--public-key",
     "public_keys",
@@ -61,9 +56,7 @@ whodid_auditor."""
     help="Trust only checkpoints signed by this key (PEM); with --check, who must have signed the pack. May be given "
     "several times. [default: signing_public_key; with --check, none]",
 )
-@click.option(
-    "--workers", type=click.IntRange(1, 64), default=min(os.cpu_count() or 1, 4), show_default=True, help="Processes."
-)
+@workers_option
 @click.option("--check", is_flag=True, help="Write nothing; check the pack NAME, exit 1 where it was changed.")
 @json_option
 @click.pass_obj

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -15,6 +14,7 @@ from ..errors import WhodidError
 from ..settings import Settings
 from .asking import json_option, question
 from .output import print_json, progress
+from .proving import against_option, workers_option
 
 if TYPE_CHECKING:
     from ..verify import Completeness, JournalVerdict, Notebook, Verification
@@ -43,12 +43,7 @@ of the others look removed. What each word means, and what is shown by what: doc
 @click.option("--journal", metavar="ID", help="Only this journal.")
 @click.option("--since", metavar="TIME", help="Only entries since then: ISO 8601, -30d, 2026-11, yesterday.")
 @click.option("--until", metavar="TIME", help="Only entries before then.")
-@click.option(
-    "--against",
-    multiple=True,
-    metavar="DIR|FILE",
-    help="Checkpoints that a witness kept, or a copy of checkpoints.ndjson. May be given several times.",
-)
+@against_option
 @click.option(
     "--public-key",
     "public_keys",
@@ -56,9 +51,7 @@ of the others look removed. What each word means, and what is shown by what: doc
     metavar="FILE",
     help="Trust only checkpoints signed by this key (PEM). May be given several times. [default: signing_public_key]",
 )
-@click.option(
-    "--workers", type=click.IntRange(1, 64), default=min(os.cpu_count() or 1, 4), show_default=True, help="Processes."
-)
+@workers_option
 @click.option("--resume", metavar="FILE", help="Keep what is done there, and go on from it; removed at the end.")
 @json_option
 @click.pass_obj
