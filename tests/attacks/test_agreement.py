@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from pathlib import Path
 from unittest.mock import patch
 
@@ -93,6 +96,24 @@ def test_it_agrees(attack: Attack, ready: Scene, tmp_path: Path) -> None:
     assert said(file, *key, "--against", str(witness)) == set(attack.outside) | unsigned
     without_checkpoints(file)
     assert said(file) == set(attack.chain)
+
+
+PAIRS = random.Random(7).sample([*permutations(ATTACKS, 2)], 24)
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: " and ".join(one.name for one in pair).replace(" ", "-"))
+def test_it_agrees_on_two_attacks_at_once(pair: tuple[Attack, Attack], ready: Scene, tmp_path: Path) -> None:
+    key = ("--key", str(ready.settings.signing_key_file) + ".pub")
+    pair[0].do(ready)
+    with suppress(KeyError):  # what the first one removed, the second one can't change
+        pair[1].do(ready)
+    exported(ready, tmp_path / "all.ndjson")
+    witness = tmp_path / "witness.ndjson"
+    witness.write_bytes(b"".join(sealed.line() + b"\n" for sealed in ready.witness))
+    found = {(one.kind, one.seq, one.last) for one in ready.verify("outside").findings}
+    told = said(tmp_path / "all.ndjson", *key, "--against", str(witness))
+    assert found
+    assert {one for one in told if one[1]} == found
 
 
 def without_checkpoints(file: Path) -> None:
