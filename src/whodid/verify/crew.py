@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from ..client.ahead import read_ahead
 from ..client.asking import Asking
@@ -58,15 +58,18 @@ _there: list[Asking] = []
 
 
 def _begin(settings: Settings) -> None:
-    sys.setswitchinterval(SWITCH_INTERVAL)
     _there[:] = [Asking(connect(settings))]
 
 
 def _walk_there(task: Task) -> Walked:
-    return _walk(task, _there[0])
+    """Without reading ahead: while one process waits, another works."""
+    return walk(task.job, _hits(task, _there[0]))
 
 
 def _walk(task: Task, asking: Asking) -> Walked:
-    hits = hits_of(asking, task.parts, max(1, task.job.first - 1), task.job.last + 1)
-    with closing(read_ahead(hits, WINDOW)) as blocks:
+    with closing(read_ahead(_hits(task, asking), WINDOW)) as blocks:
         return walk(task.job, chain.from_iterable(blocks))
+
+
+def _hits(task: Task, asking: Asking) -> Iterator[dict[str, Any]]:
+    return hits_of(asking, task.parts, max(1, task.job.first - 1), task.job.last + 1)
