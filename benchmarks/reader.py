@@ -59,7 +59,7 @@ def bare(url: str, prefix: str, entries: int) -> tuple[int, float]:
 def exported(url: str, prefix: str, suffix: str) -> tuple[int, float]:
     """How many were written into a file whose name ends so, in how many seconds, as `whodid export` does it."""
     from whodid import AuditClient, Settings
-    from whodid.cli.export import SWITCH_INTERVAL
+    from whodid.client.ahead import SWITCH_INTERVAL
     from whodid.export import export
 
     sys.setswitchinterval(SWITCH_INTERVAL)
@@ -76,8 +76,8 @@ def exported(url: str, prefix: str, suffix: str) -> tuple[int, float]:
 def verified(url: str, prefix: str, workers: int) -> tuple[int, float]:
     """How many were checked by so many processes, in how many seconds."""
     from whodid import AuditClient, Settings
+    from whodid.client.ahead import SWITCH_INTERVAL
     from whodid.verify import verify_stored
-    from whodid.verify.crew import SWITCH_INTERVAL
 
     sys.setswitchinterval(SWITCH_INTERVAL)
     with AuditClient(Settings(opensearch_hosts=(url,), index_prefix=prefix)) as client:

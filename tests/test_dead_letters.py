@@ -18,7 +18,6 @@ from whodid.dead_letters import (
     count_dead_letters,
     grouped,
     keep_dead_letters,
-    places,
     read_dead_letters,
     replace_dead_letters,
     without_values,
@@ -155,11 +154,6 @@ def test_letters_that_come_while_others_go_are_kept(directory: JournalDirectory)
     left = set(read_dead_letters(directory))
     assert left & gone == set()
     assert left | gone == {letter(1000 * name + n).id for name in (1, 2) for n in range(40)}
-
-
-def test_places_are_ranges_by_journal() -> None:
-    ids = [letter(n).id for n in (5, 3, 4, 9)]
-    assert places([*ids, "abc-000000000001-x"]) == {"00ff00ff00ff00ff": "3-5,9", "abc": "1"}
 
 
 def retry(place: Corner) -> int:

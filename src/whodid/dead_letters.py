@@ -17,7 +17,7 @@ import errno
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -34,7 +34,6 @@ __all__ = [
     "each_dead_letter",
     "grouped",
     "keep_dead_letters",
-    "places",
     "read_dead_letters",
     "replace_dead_letters",
     "without_values",
@@ -143,25 +142,6 @@ def without_values(reason: str) -> str:
     for pattern, instead in _VALUES:
         reason = pattern.sub(instead, reason)
     return reason[:300]
-
-
-def places(ids: Iterable[str]) -> dict[str, str]:
-    """The entries of these document IDs as ranges of `seq`, by journal: `{"8f14e45fceea167a": "3-5,9"}`."""
-    found: dict[str, list[int]] = {}
-    for name in ids:
-        journal, _, rest = name.partition("-")
-        found.setdefault(journal, []).append(int(rest.partition("-")[0]))
-    return {journal: _ranges(sorted(numbers)) for journal, numbers in found.items()}
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][1] + 1:
-            parts[-1][1] = number
-        else:
-            parts.append([number, number])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
 
 
 def _line(letter: DeadLetter, time: str) -> bytes:

@@ -12,7 +12,7 @@ import os
 import re
 from binascii import unhexlify
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -68,7 +68,7 @@ class Draft:
 
     def __init__(self, entry: dict[str, Any], personal: Collection[str] = ()) -> None:
         entry["journal"] = entry["prev"] = entry["seq"] = "\0"
-        self._opened = _NONE
+        self._opened: Sequence[tuple[bytes, bytes]] = ()
         self._salts = b""
         self.size = 0
         """Bytes of its line without its place in the chain, at most."""
@@ -136,7 +136,6 @@ def _split_with_care(body: bytes) -> list[bytes]:
 
 
 _COMMITMENT_BYTES = len('"sha256:"') + 64
-_NONE: list[tuple[bytes, bytes]] = []
 
 _spare_salts: deque[tuple[bytes, str]] = deque()
 """Salts, each with its hex digits."""

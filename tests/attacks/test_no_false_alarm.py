@@ -14,7 +14,7 @@ import pytest
 
 from tests.live.corner import Corner, corner
 from whodid.client import AuditClient
-from whodid.dead_letters import each_dead_letter, places, replace_dead_letters
+from whodid.dead_letters import each_dead_letter, replace_dead_letters
 from whodid.entry import partition_end
 from whodid.integrity import commitment
 from whodid.journal import JournalDirectory
@@ -24,6 +24,7 @@ from whodid.opensearch.enforcement import Expired, destroy
 from whodid.opensearch.holds import held, new_hold, set_hold
 from whodid.opensearch.partitions import creation_dates
 from whodid.own import record_operation
+from whodid.ranges import places
 from whodid.shipper import Shipper
 from whodid.shipper.sealing import kept_checkpoints
 from whodid.testimony import local_journals

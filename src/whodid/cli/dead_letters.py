@@ -119,8 +119,9 @@ Exit 1 when letters are left, refused again or not yet judged."""
 @click.pass_obj
 def retry(settings: Settings, ids: tuple[str, ...], like: str | None, as_json: bool) -> None:
     """Send letters to OpenSearch again, with the same IDs: what is stored already is not stored twice."""
-    from ..dead_letters import places, replace_dead_letters
+    from ..dead_letters import replace_dead_letters
     from ..own import record_operation
+    from ..ranges import places
     from ..shipper.retry import retry as send_again
     from ..shipper.service import Cluster, dates_of
 
@@ -156,8 +157,9 @@ What was dropped, by whom and why, is recorded before the letters go. Export the
 @click.pass_obj
 def drop(settings: Settings, ids: tuple[str, ...], like: str | None, reason: str, yes: bool, as_json: bool) -> None:
     """Give letters up: their entries are then nowhere."""
-    from ..dead_letters import places, replace_dead_letters
+    from ..dead_letters import replace_dead_letters
     from ..own import record_operation
+    from ..ranges import places
 
     if not reason.strip():
         raise WhodidError("--reason is empty; say why the letters are given up, for those who read the log later")

@@ -97,11 +97,11 @@ def _erase(
     spare: dict[str, str],
 ) -> tuple[HostErased, Erased]:
     """Records the intent, which closes the segment that is written to; erases; and records what was erased."""
-    from ..dead_letters import places
     from ..erasure import erase_on_host, erase_stored
     from ..opensearch.erasures import ERASED, write_erasure
     from ..operator import operator
     from ..own import record_operation
+    from ..ranges import places
 
     about = {"reason": reason, "step": "begun"}
     record_operation(replace(settings, segment_bytes=1), ERASED, principal, about)

@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from ..export import Manifest
     from ..verify.statements import Statements
 
-__all__ = ["SWITCH_INTERVAL", "export"]
-
-SWITCH_INTERVAL = 0.0005
-"""Seconds after which Python changes threads: by default, who fetches waits up to 5 ms whenever something comes."""
+__all__ = ["export"]
 
 
 def _forms() -> Iterable[str]:
@@ -113,6 +110,7 @@ def _write(
     settings: Settings, where: Filter, file: str, form: str | None, expired: bool, proofs: bool, as_json: bool
 ) -> None:
     from ..client import AuditClient
+    from ..client.ahead import SWITCH_INTERVAL
     from ..export import export as write
     from ..export import form_of
 

@@ -11,7 +11,6 @@ import click
 from ..display import printable
 from ..settings import Settings
 from .asking import json_option, question
-from .export import SWITCH_INTERVAL
 from .output import print_json, progress
 from .proving import against_option, workers_option
 
@@ -94,6 +93,7 @@ def _write(
     as_json: bool,
 ) -> None:
     from ..client import AuditClient
+    from ..client.ahead import SWITCH_INTERVAL
     from ..proof.keys import signer_of
     from ..report import make_report, period_of, write_pack
     from ..testimony import local_journals, sources, trusted_keys

@@ -68,9 +68,9 @@ def verify(
 ) -> None:
     """Check that no stored entry was changed, removed, inserted or moved."""
     from ..client import AuditClient
+    from ..client.ahead import SWITCH_INTERVAL
     from ..testimony import local_journals, sources, trusted_keys
     from ..verify import Notebook, verify_stored
-    from ..verify.crew import SWITCH_INTERVAL
 
     keys = trusted_keys(settings, public_keys)
     sys.setswitchinterval(SWITCH_INTERVAL)  # nothing else runs in this process

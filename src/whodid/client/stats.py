@@ -12,7 +12,7 @@ from ..errors import QueryError
 from ..query import FILTERS, Window
 from ..spelling import did_you_mean
 
-__all__ = ["BARS", "Bar", "Stats", "aggregations", "counts_of", "interval_of", "most_frequent", "stats_of"]
+__all__ = ["BARS", "INTERVALS", "Bar", "Stats", "aggregations", "counts_of", "interval_of", "most_frequent", "stats_of"]
 
 BARS = 60
 """About as many bars as a histogram has when no interval is asked for."""
@@ -21,7 +21,7 @@ _MOST_BARS = 2000
 _MANY = 10_000
 """Values that each partition tells of, for the most frequent of all to be the right ones."""
 
-_INTERVALS = {
+INTERVALS = {
     "second": timedelta(seconds=1),
     "minute": timedelta(minutes=1),
     "hour": timedelta(hours=1),
@@ -29,6 +29,7 @@ _INTERVALS = {
     "week": timedelta(days=7),
     "month": timedelta(days=31),
 }
+"""What a bar may stand for, and how long that is at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +70,14 @@ class Stats:
 
 def interval_of(asked: str, window: Window) -> str:
     """The interval asked for, or the shortest that gives a window no more than `BARS` bars. Raises `QueryError`."""
-    if asked != "auto" and asked not in _INTERVALS:
-        raise QueryError(f"there is no interval {asked!r}{did_you_mean(asked, _INTERVALS)}; {', '.join(_INTERVALS)}")
+    if asked != "auto" and asked not in INTERVALS:
+        raise QueryError(f"there is no interval {asked!r}{did_you_mean(asked, INTERVALS)}; {', '.join(INTERVALS)}")
     if window.start is None or window.end is None:
         return "day" if asked == "auto" else asked
     length = window.end - window.start
     if asked == "auto":
-        return next((name for name, width in _INTERVALS.items() if length <= width * BARS), "month")
-    if length > _INTERVALS[asked] * _MOST_BARS:
+        return next((name for name, width in INTERVALS.items() if length <= width * BARS), "month")
+    if length > INTERVALS[asked] * _MOST_BARS:
         raise QueryError(f"a histogram by {asked} of that time has more than {_MOST_BARS} bars; take a longer interval")
     return asked
 

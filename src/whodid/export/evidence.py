@@ -47,10 +47,16 @@ def write_evidence(path: Path, client: AuditClient, asked: Filter, statements: S
             vouching.add(hit["_id"])
         if sealed := _over(prover, entry):
             counts[sealed.key] += 1
+    known = _erasures(client, journals)
     lines = chain(
-        _records(client, statements, journals),
+        (
+            {"checkpoint": sealed.envelope}
+            for name in sorted(journals)
+            for sealed in statements.by_journal.get(name, ())
+        ),
+        ({"erasure": one.body} for one in known),
         _places(client, asked, prover, counts, expired=expired),
-        _vouching(client, prover, journals, vouching),
+        _vouching(client, prover, known, vouching),
     )
     digest = sha256()
     new = path.with_name(path.name + ".part")
@@ -66,14 +72,6 @@ def write_evidence(path: Path, client: AuditClient, asked: Filter, statements: S
 
 
 Line = dict[str, Any]
-
-
-def _records(client: AuditClient, statements: Statements, journals: set[str]) -> Iterator[Line]:
-    for journal in sorted(journals):
-        for sealed in statements.by_journal.get(journal, ()):
-            yield {"checkpoint": sealed.envelope}
-    for one in _erasures(client, journals):
-        yield {"erasure": one.body}
 
 
 def _erasures(client: AuditClient, journals: set[str]) -> list[Erasure]:
@@ -95,9 +93,9 @@ def _places(
         )
 
 
-def _vouching(client: AuditClient, prover: Prover, journals: set[str], exported: set[str]) -> Iterator[Line]:
+def _vouching(client: AuditClient, prover: Prover, known: list[Erasure], exported: set[str]) -> Iterator[Line]:
     """The entries that vouch for erasures and are not in the export themselves."""
-    digests = {one.digest for one in _erasures(client, journals)}
+    digests = {one.digest for one in known}
     for hit in client.hits(Filter.of(type=ERASED), sort_of(OLDEST)) if digests else ():
         entry = hit["_source"]
         if hit["_id"] not in exported and (entry.get("details") or {}).get("digest") in digests:

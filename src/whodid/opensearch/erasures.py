@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..canonical import canonical
 from ..entry import Stamp
+from ..ranges import ranges
 from ..settings import Settings
 from .ledger import Ledger
 
@@ -83,8 +84,6 @@ def erased_places(found: Iterable[Erasure], vouched: Iterable[str]) -> dict[str,
     for one in found:
         if one.digest not in known:
             continue
-        for journal, ranges in one.places.items():
-            for part in ranges.split(","):
-                first, _, last = part.partition("-")
-                result[journal].append((int(first), int(last or first)))
+        for journal, text in one.places.items():
+            result[journal] += ranges(text)
     return dict(result)

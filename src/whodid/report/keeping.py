@@ -14,6 +14,7 @@ from ..opensearch.destruction import Destruction, destructions
 from ..opensearch.erasures import Erasure, erasures
 from ..opensearch.holds import Hold, holds
 from ..opensearch.retention import RetentionView, retention_in_force
+from ..ranges import ranges
 from ..settings import Settings
 from .period import Period
 
@@ -88,7 +89,7 @@ class Erased:
 
     @classmethod
     def of(cls, page: Erasure) -> Erased:
-        entries = sum(_spanned(ranges) for ranges in page.places.values())
+        entries = sum(last - first + 1 for text in page.places.values() for first, last in ranges(text))
         return cls(page.id, page.principal, page.reason, page.by, page.time, page.fields, entries, len(page.places))
 
     def as_json(self) -> dict[str, Any]:
@@ -169,13 +170,6 @@ def _destroyed(records: Sequence[Destruction], period: Period, present: set[str]
         if period.holds(at):
             found.append(Destroyed(record, state, at))
     return sorted(found, key=lambda one: one.at)
-
-
-def _spanned(ranges: str) -> int:
-    """How many numbers `3-5,9` means; what is no range, as somebody made the page up, counts for nothing."""
-    spans = [part.partition("-") for part in ranges.split(",")]
-    numbers = [(first, last or first) for first, _, last in spans]
-    return sum(int(last) - int(first) + 1 for first, last in numbers if first.isdecimal() and last.isdecimal())
 
 
 def _in_force(hold: Hold, period: Period) -> bool:

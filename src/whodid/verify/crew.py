@@ -19,7 +19,7 @@ from .scan import WINDOW, hits_of
 from .survey import Part
 from .walk import Slice, Walked, walk
 
-__all__ = ["SWITCH_INTERVAL", "Task", "walked"]
+__all__ = ["Task", "walked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,6 @@ def walked(tasks: Sequence[Task], asking: Asking, settings: Settings, workers: i
             for one in under_way:
                 one.cancel()
 
-
-SWITCH_INTERVAL = 0.0005
-"""Seconds after which Python changes threads: by default, who fetches waits up to ten times as long for who checks."""
 
 _there: list[Asking] = []
 

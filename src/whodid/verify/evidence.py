@@ -19,6 +19,7 @@ from ..opensearch.erasures import ERASED, erased_places, erasures
 from ..opensearch.partitions import creation_dates, marks
 from ..opensearch.retention import retention_in_force
 from ..query import Filter
+from ..ranges import ranges
 from ..settings import retention_days
 
 __all__ = ["Evidence", "LocalJournal", "gathered"]
@@ -76,8 +77,8 @@ def gathered(client: AuditClient) -> Evidence:
     dropped: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for entry in _own(client, "audit_log_dead_letters_dropped"):
         places = _details(entry).get("entries")
-        for journal, ranges in places.items() if isinstance(places, dict) else ():
-            dropped[str(journal)] += _ranges(str(ranges))
+        for journal, text in places.items() if isinstance(places, dict) else ():
+            dropped[str(journal)] += ranges(str(text))
     retired = frozenset(str(entry.get("target")) for entry in _own(client, "audit_log_journal_retired"))
     return Evidence(
         present=frozenset(creation_dates(connection, settings)),
@@ -123,13 +124,3 @@ def _own(client: AuditClient, event_type: str) -> Iterator[dict[str, Any]]:
 def _details(entry: dict[str, Any]) -> dict[str, Any]:
     details = entry.get("details")
     return details if isinstance(details, dict) else {}
-
-
-def _ranges(text: str) -> list[tuple[int, int]]:
-    """`3-5,9` as numbers; what was cut off in between is left out."""
-    found = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        if first.isdigit() and (last or first).isdigit():
-            found.append((int(first), int(last or first)))
-    return found

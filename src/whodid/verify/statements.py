@@ -82,17 +82,20 @@ def judged(sources: Iterable[Source], keys: Collection[PublicKey], now: datetime
     sources = sorted(sources, key=lambda source: not source.outside)
     result = Statements(keys=_joined(chain.from_iterable(source.statements for source in sources), keys))
     places: dict[tuple[str, int], dict[str, tuple[Sealed, Source]]] = {}
+    signers: dict[str, frozenset[PublicKey]] = {}
     for source in sources:
         for statement in source.statements:
             if isinstance(statement, ProofError):
                 result.findings.append(Finding("untrusted", "", 0, f"{source.name}: {statement}"))
-            elif why := _why_untrusted(statement, result.keys):
-                one = statement.checkpoint
-                about = f"checkpoint {one.number} in {source.name}, said to be of {one.time}: {why}"
+                continue
+            one = statement.checkpoint
+            by = signers_of(statement.envelope, CHECKPOINT, result.keys)
+            if keys and not by:
+                about = f"checkpoint {one.number} in {source.name}, said to be of {one.time}: {_unsigned(statement)}"
                 result.findings.append(Finding("untrusted", one.journal, one.first_seq, about, one.last_seq))
-            else:
-                one = statement.checkpoint
-                places.setdefault((one.journal, one.number), {}).setdefault(statement.hash, (statement, source))
+                continue
+            signers.setdefault(statement.key, by)
+            places.setdefault((one.journal, one.number), {}).setdefault(statement.hash, (statement, source))
     for (journal, _), found in sorted(places.items()):
         (chosen, source), *others = found.values()
         result.by_journal.setdefault(journal, []).append(chosen)
@@ -102,7 +105,7 @@ def judged(sources: Iterable[Source], keys: Collection[PublicKey], now: datetime
                 result.forks.setdefault(journal, []).append(other)
             result.findings.append(_contradiction(chosen, source, other, elsewhere))
     for journal, signed in result.by_journal.items():
-        result.by_journal[journal] = kept = list(_without_changed_keys(signed, result))
+        result.by_journal[journal] = kept = list(_without_changed_keys(signed, signers, result))
         result.findings += _chain_findings(kept)
         if journal not in quiet:
             result.findings += _silence(kept[-1].checkpoint, now)
@@ -128,32 +131,31 @@ def _change(sealed: Sealed) -> Iterable[frozenset[PublicKey]]:
         yield pair
 
 
-def _without_changed_keys(signed: Sequence[Sealed], result: Statements) -> Iterable[Sealed]:
+def _without_changed_keys(
+    signed: Sequence[Sealed], signers: Mapping[str, frozenset[PublicKey]], result: Statements
+) -> Iterable[Sealed]:
     """The checkpoints of a journal but for those whose key was changed before: what it signs since proves nothing."""
     changed: set[PublicKey] = set()
     before: frozenset[PublicKey] = frozenset()
     for sealed in signed:
         one = sealed.checkpoint
-        signers = signers_of(sealed.envelope, CHECKPOINT, result.keys)
-        if signers and signers <= changed:
-            ids = ", ".join(sorted(key.id for key in signers))
+        by = signers[sealed.key]
+        if by and by <= changed:
+            ids = ", ".join(sorted(key.id for key in by))
             about = (
                 f"checkpoint {one.number} in {result.sources[sealed.key]} is signed by {ids}, which was changed before"
             )
             result.findings.append(Finding("untrusted", one.journal, one.first_seq, about, one.last_seq))
             continue
-        changed |= before - signers
+        changed |= before - by
         if one.change:
             changed.add(one.change[0])
-        before = signers
+        before = by
         yield sealed
 
 
-def _why_untrusted(sealed: Sealed, keys: Collection[PublicKey]) -> str:
-    if not keys:
-        return ""
-    if signers_of(sealed.envelope, CHECKPOINT, keys):
-        return ""
+def _unsigned(sealed: Sealed) -> str:
+    """Why no key vouches for it, in words."""
     named = ", ".join(signed_by(sealed.envelope, CHECKPOINT))
     return f"no key that is trusted here has signed it; it names {named}" if named else "it is not signed"
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from ..client import Stats
+from ..client.stats import INTERVALS
 from ..entry import FIELDS
 from .question import Question
 
@@ -17,13 +18,6 @@ FACETS = ("type", "principal", "organization_id", "outcome")
 
 TOP = 6
 HEIGHT = 100
-_NEXT = {
-    "second": timedelta(seconds=1),
-    "minute": timedelta(minutes=1),
-    "hour": timedelta(hours=1),
-    "day": timedelta(days=1),
-    "week": timedelta(days=7),
-}
 _SHAPES = {"second": "%Y-%m-%d %H:%M:%S", "minute": "%Y-%m-%d %H:%M", "hour": "%Y-%m-%d %H:00", "month": "%Y-%m"}
 
 
@@ -89,5 +83,5 @@ def _values(name: str, counts: Mapping[str, int], question: Question) -> list[tu
 
 def _end(start: datetime, interval: str) -> datetime:
     if interval != "month":
-        return start + _NEXT[interval]
+        return start + INTERVALS[interval]
     return (start.replace(day=1) + timedelta(days=32)).replace(day=1)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from ...client import Stats
-from ...client.stats import Bar
+from ...client.stats import INTERVALS, Bar
 from ...verify import Stretch
 from ..period import Period
 from .markup import Html, tag
@@ -17,14 +17,6 @@ _WIDTH, _HEIGHT = 1000.0, 120.0
 _LEAST = 3.0
 """So wide a stretch, and so high a bar, is at least, in those units: otherwise the worst may be the least seen."""
 
-_LONGEST = {
-    "second": timedelta(seconds=1),
-    "minute": timedelta(minutes=1),
-    "hour": timedelta(hours=1),
-    "day": timedelta(days=1),
-    "week": timedelta(days=7),
-    "month": timedelta(days=31),
-}
 _LOOKS = {
     **dict.fromkeys(("intact", "held", "erased"), "intact"),
     **dict.fromkeys(("not yet sealed", "not yet shipped", "dead letter"), "open"),
@@ -68,7 +60,7 @@ def _svg(about: str, height: float, *content: object, class_: str | None = None)
 
 
 def _bar(bar: Bar, interval: str, largest: int, period: Period) -> Html:
-    start, end = (_place(at, period) for at in (bar.start, bar.start + _LONGEST[interval]))
+    start, end = (_place(at, period) for at in (bar.start, bar.start + INTERVALS[interval]))
     height = max(_LEAST, (_HEIGHT - 10) * bar.count / largest)
     title = tag("title", f"{bar.start:%Y-%m-%d %H:%M}: {bar.count:,}")
     width = max(1.0, (end - start) * 0.88)
