@@ -20,26 +20,26 @@ from pathlib import Path
 from typing import Any
 
 import rfc8785
-from verify_proof import entry_hash, opened, read_keys, root
+from verify_proof import content, entry_hash, opened, read_keys, root
 
 KIND = "application/vnd.whodid.export+json"
 
 
 def lines(path: str | Path) -> list[bytes]:
-    data = Path(path).read_bytes()
+    data = content(path)
     return (gzip.decompress(data) if str(path).endswith(".gz") else data).splitlines()
 
 
 def unlike_the_manifest(file: str, keys: set[str]) -> Iterator[str]:
     """Whether the file is the one that the manifest is of, and the manifest signed by one of the keys, if there are."""
-    written, data = Path(f"{file}.manifest.json").read_bytes(), Path(file).read_bytes()
+    written, data = content(f"{file}.manifest.json"), content(file)
     manifest = json.loads(written)
     if keys:
         yield from unsigned(Path(f"{file}.manifest.dsse"), written, keys)
     if len(data) != manifest["bytes"] or hashlib.sha256(data).hexdigest() != manifest["sha256"]:
         yield "the file is not the one that the manifest is of"
     evidence = Path(f"{file}.evidence.ndjson")
-    if manifest["evidence"] and hashlib.sha256(evidence.read_bytes()).hexdigest() != manifest["evidence"]:
+    if manifest["evidence"] and hashlib.sha256(content(evidence)).hexdigest() != manifest["evidence"]:
         yield "the evidence beside it is not the one that the manifest is of"
     if manifest["form"] != "ndjson":
         yield f"only the entries of an NDJSON export can be checked, and this is {manifest['form']}"
@@ -90,6 +90,6 @@ def unsigned(path: Path, manifest: bytes, keys: set[str]) -> Iterator[str]:
 if __name__ == "__main__":
     file = sys.argv[1]
     found = [*unlike_the_manifest(file, read_keys(*sys.argv[2:]))]
-    found += altered_entries(file) if json.loads(Path(f"{file}.manifest.json").read_bytes())["form"] == "ndjson" else []
+    found += altered_entries(file) if json.loads(content(f"{file}.manifest.json"))["form"] == "ndjson" else []
     print("\n".join(found) or "nothing is wrong with it")
     sys.exit(1 if found else 0)

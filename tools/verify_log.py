@@ -14,10 +14,9 @@ import sys
 from collections import Counter, defaultdict
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
-from pathlib import Path
 
 from verify_export import lines, unlike_the_manifest
-from verify_proof import entry_hash, read_keys, root_by_path
+from verify_proof import content, entry_hash, read_keys, root_by_path
 from verify_records import Checkpoints, excused, joined, journal_of
 
 BEGIN = {"hash": "0" * 64, "@timestamp": "0001-01-01T00:00:00Z"}
@@ -109,7 +108,7 @@ def over(partition, days):
 
 def findings(file, keys, against, days):
     entries, evidence = read(file), read(f"{file}.evidence.ndjson")
-    manifest = json.loads(Path(f"{file}.manifest.json").read_bytes())
+    manifest = json.loads(content(f"{file}.manifest.json"))
     whole = manifest["asked"] in ("", "*") and manifest["expired"]
     journals, places = defaultdict(Journal), [one for one in evidence if "id" in one]
     entries += [place["entry"] for place in places if "entry" in place]

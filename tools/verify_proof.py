@@ -25,6 +25,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 CHECKPOINT = "application/vnd.whodid.checkpoint+json"
 
 
+def content(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise SystemExit(f"{path} can't be read: {error.strerror}") from None
+
+
 def entry_hash(entry: dict[str, Any]) -> str:
     body = {name: value for name, value in entry.items() if name not in ("hash", "salts", "erased")}
     for name, salt in entry.get("salts", {}).items():
@@ -67,7 +74,7 @@ def root_by_path(hash_: str, index: int, size: int, path: list[str]) -> str:
 
 def read_keys(*paths: str | Path) -> set[str]:
     """The 32 bytes of each public key, in hex."""
-    return {load_pem_public_key(Path(path).read_bytes()).public_bytes_raw().hex() for path in paths}
+    return {load_pem_public_key(content(path)).public_bytes_raw().hex() for path in paths}
 
 
 def opened(envelope: dict[str, Any], kind: str, keys: set[str]) -> tuple[bytes, set[str]]:
@@ -97,7 +104,7 @@ def problems(proof: dict[str, Any], keys: set[str]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    proof = json.loads(Path(sys.argv[1]).read_bytes())
+    proof = json.loads(content(sys.argv[1]))
     found = list(problems(proof, read_keys(*sys.argv[2:])))
     print("\n".join(found) or f"entry {proof['entry']['seq']} was in journal {proof['entry']['journal']}")
     sys.exit(1 if found else 0)

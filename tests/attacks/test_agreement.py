@@ -98,6 +98,15 @@ def test_it_agrees(attack: Attack, ready: Scene, tmp_path: Path) -> None:
     assert said(file) == set(attack.chain)
 
 
+@pytest.mark.parametrize("tool", ["verify_log.py", "verify_export.py", "verify_proof.py"])
+def test_a_file_that_is_not_there_is_named(tool: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(VERIFIER.with_name(tool)), str(tmp_path / "nowhere")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "can't be read: No such file or directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 PAIRS = random.Random(7).sample([*permutations(ATTACKS, 2)], 24)
 
 

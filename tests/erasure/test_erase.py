@@ -59,6 +59,18 @@ def test_the_hash_stays_and_the_values_go(name: str, address: str, free: dict[st
     assert erased_entry(found) is None
 
 
+def test_what_was_erased_before_stays_so() -> None:
+    entry = {"type": "t", "principal": "42", "principal_name": NAME, "client_ip": ADDRESS}
+    hash_, line = Draft(entry, ("principal_name", "client_ip")).seal("ab" * 8, 1, "0" * 64)
+    whole = erased_entry(orjson.loads(line))
+    assert whole
+    half = orjson.loads(line)
+    del half["client_ip"], half["salts"]["client_ip"]
+    half["erased"] = {"client_ip": whole["erased"]["client_ip"]}
+    assert entry_hash(half) == hash_
+    assert erased_entry(half) == whole
+
+
 def test_of_whom_an_entry_is() -> None:
     assert is_of({"principal": "42"}, "42")
     assert is_of({"principal": "1", "on_behalf_of": "42"}, "42")
