@@ -96,7 +96,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
     return _OneWorkerForAccounts(config, log) if config.getoption("dist") == "loadfile" else None
 
 
-class _OneWorkerForAccounts(LoadFileScheduling):
+class _OneWorkerForAccounts(LoadFileScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
         return "accounts" if _uses_accounts(self.config.rootpath / file) else file

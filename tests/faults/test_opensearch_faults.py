@@ -61,7 +61,7 @@ FAULTS: dict[str, tuple[Fault, *tuple[Cause, ...]]] = {
     "latency": (latency(0.1),),
     "hang": (hang(), "time_out"),
     "lost answer": (lost_answer(), "time_out"),
-    "latency beyond the patience": (latency(1.2), "time_out"),
+    "latency beyond the patience": (latency(3.0), "time_out"),
     "reset": (reset(), "no_connection"),
     "reset in the request": (reset_request(), "no_connection"),
     "reset in the answer": (reset_answer(), "no_connection"),
@@ -99,7 +99,7 @@ def test_what_was_under_way_is_stored_exactly_once(behind: tuple[Corner, FaultPr
     place, proxy, settings = behind
     fault, *causes = FAULTS[name]
     if "time_out" in causes:
-        settings = replace(settings, opensearch_timeout=0.8)
+        settings = replace(settings, opensearch_timeout=1.5)
     entries = place.record(200)
     proxy.inject(fault, times=3, path="_bulk")
     with shipping(settings) as running:
