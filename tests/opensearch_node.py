@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fcntl import LOCK_EX, LOCK_SH, flock
+from fcntl import LOCK_EX, LOCK_SH, LOCK_UN, flock
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,7 +81,7 @@ def shared_by_workers(
             node = start(folder / "node")
             url.write(node.url)
             url.flush()
-        flock(url, LOCK_SH)
+        flock(url, LOCK_UN)
         try:
             yield known or node.url  # type: ignore[union-attr]
         finally:
