@@ -1,4 +1,10 @@
-"""The lock of a journal directory: an advisory file lock, waited for with a deadline, and what changed under it.
+"""The locks of a journal: one among threads that no exception leaves held, and an advisory one on a file.
+
+A signal handler that raises (Ctrl-C, the time limit of a task queue) does so between any two steps of a call, also
+between taking a lock and entering the `try` that would give it back. So a `ThreadLock` belongs to a frame, and only for
+as long as that frame runs: what has ended, by whatever exception and in whatever thread, holds nothing any more, and
+the next to come notices. A file lock can't know that. Whoever takes one does so inside two nested `try … finally`, as
+an exception may come amid one of them, and holds a `ThreadLock` around it.
 
 The size of the file is the generation: who closes a segment or ends a journal makes it a byte longer first. A writer
 that finds it and the size of its segment as it left them can go on without asking for the segment's status, which would
@@ -16,15 +22,127 @@ import time
 from collections.abc import Callable
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
+from sys import _getframe
+from threading import Lock, get_ident
+from types import FrameType
+from typing import Any
 
 from ..errors import JournalLocked
 
-__all__ = ["FileLock"]
+__all__ = ["LOOK_AGAIN", "FileLock", "Hold", "ThreadLock"]
+
+LOOK_AGAIN = 0.05
+"""Seconds after which a waiting thread looks whether the one it waits for has ended without waking it."""
 
 _EXCLUSIVE_OR_ERROR = LOCK_EX | LOCK_NB
 
 _WIDTH = 96
 """Bytes of the text in the file."""
+
+
+class ThreadLock:
+    """A lock among the threads of one process, taken by way of `Hold`.
+
+    Taking it is one `setdefault` in `state`, which nothing divides: a lock that is taken says by whom. Who finds it
+    taken by a frame that has ended goes on to the next state, on which all agree by another `setdefault`; a state left
+    behind stays taken, so that nobody who still looks at it gets in. The `gate` is where threads wait, as quick as the
+    system can; whether it is open decides nothing, and whoever gives the lock back opens it.
+    """
+
+    __slots__ = ("gate", "state")
+
+    def __init__(self) -> None:
+        self.gate = Lock()
+        self.state: dict[str, Any] = {}
+
+
+_HOLDER, _NEXT = "holder", "next"
+
+
+class Hold:
+    """A `ThreadLock`, held by the frame that made this: `with Hold(lock): …`, or `take` and `give_back`. Used once.
+
+    The frame must end when an exception comes: as long as it runs, it counts as inside.
+    """
+
+    __slots__ = ("_frame", "_lock", "_state", "_thread", "over")
+
+    def __init__(self, lock: ThreadLock) -> None:
+        self._lock = lock
+        self._thread = get_ident()
+        self._frame: FrameType | None = _getframe(1)
+        self._state = lock.state
+        self.over = False
+        """Whether it was given back, to the last step."""
+
+    def __enter__(self) -> Hold:
+        self.take()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+    def take(self, timeout: float = float("inf")) -> bool:
+        """Whether the lock was free within `timeout` seconds.
+
+        Raises `JournalLocked` at once when this very thread holds it, in a frame that it will go back to.
+        """
+        if self._lock.gate.acquire(False) and self._state.setdefault(_HOLDER, self) is self:
+            return True
+        return self._wait(timeout)
+
+    def _wait(self, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while True:
+            self._look_at(self._lock.state)
+            self._await_gate(min(deadline - time.monotonic(), LOOK_AGAIN))
+            self._state = self._lock.state
+            if self._state.setdefault(_HOLDER, self) is self:
+                return True
+            if time.monotonic() >= deadline:
+                return False
+
+    def _look_at(self, state: dict[str, Any]) -> None:
+        """Leaves the state behind if who took it has ended."""
+        other = state.get(_HOLDER)
+        if other is None:
+            return
+        if other._ended():
+            if state.get(_HOLDER) is other:  # else it gave the lock back before it ended
+                self._lock.state = state.setdefault(_NEXT, {})
+        elif other._thread == self._thread:
+            raise JournalLocked(
+                "audit() was called while this very thread was recording, from a signal handler or a finalizer; "
+                "the entry is not known to be recorded. Let the handler set a flag, and record from the main "
+                "line of the program"
+            )
+
+    def _await_gate(self, seconds: float) -> None:
+        if seconds > 0:
+            self._lock.gate.acquire(timeout=seconds)
+
+    def _ended(self) -> bool:
+        """Whether the frame is left, or the lock given back. A frame that still runs refuses to be cleared."""
+        try:
+            if self._frame is not None:
+                self._frame.clear()
+        except RuntimeError:
+            return False
+        return True
+
+    def give_back(self, first: Callable[[], object] | None = None) -> None:
+        """Gives the lock back if it is held, after `first`. To be done in any case, and may be done twice."""
+        state = self._state
+        if state.get(_HOLDER) is self:
+            if first is not None:
+                first()
+            del state[_HOLDER]
+            try:  # noqa: SIM105 (`suppress` would cost more than all the rest)
+                self._lock.gate.release()
+            except RuntimeError:  # it was open
+                pass
+        self._frame = None  # which refers to this: a cycle would keep what it holds until a collection
+        self.over = True
 
 
 class FileLock:
@@ -62,7 +180,9 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        flock(self._fd, LOCK_UN)
+        """May be done twice, and when it was not acquired."""
+        if self._fd >= 0:
+            flock(self._fd, LOCK_UN)
 
     def generation(self) -> int:
         """Changes whenever a segment was closed or a journal ended."""
