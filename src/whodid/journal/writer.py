@@ -30,7 +30,7 @@ import orjson
 from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
 from ..integrity import Draft
 from .append import Position, Written, append_at_once, append_one
-from .chain import Chain
+from .chain import LOOK_AGAIN, Chain, Known
 from .directory import JournalDirectory
 from .file import append_line, linked
 from .group import GroupCommit
@@ -73,6 +73,7 @@ class Journal:
         self._lock_timeout = lock_timeout
         self._monotonic = monotonic
         self._warned = False
+        self._known = Known()
         self._forget()
         _journals.add(self)
 
@@ -112,6 +113,7 @@ class Journal:
         written: list[Written | Exception] = []
         try:
             with _Exclusive(self) as chain:
+                chain.doubt()  # beside the sync, it costs nothing
                 if len(drafts) > 1:
                     with suppress(JournalFull):  # one by one, some may fit
                         written += append_at_once(chain, drafts)
@@ -182,6 +184,8 @@ class Journal:
             self._let_go()
 
     def _let_go(self) -> None:
+        if self._chain is not None:
+            self._known = self._chain.known()
         self._chain = None
         if self._file_lock is not None:
             self._file_lock.close()
@@ -204,22 +208,38 @@ class Journal:
         if not self._thread_lock.acquire(False):  # by name it would take three times as long
             self._wait_for_threads(again)
         try:
-            if self._chain is None or self._file_lock is None:
-                directory = JournalDirectory(self.path, create=True)
-                self._warn_once(directory)
-                self._file_lock = FileLock(directory.lock, monotonic=self._monotonic)
-                self._chain = Chain(directory, self._file_lock, **self._limits, monotonic=self._monotonic)  # type: ignore[arg-type]
-            if not self._file_lock.try_acquire():
-                self._file_lock.acquire(self._lock_timeout)
+            try:
+                chain = self._lock_files()
+            except FileNotFoundError:  # the directory was moved or removed
+                self._let_go()
+                chain = self._lock_files()
         except BaseException as error:
-            if self._chain is None:
+            if self._chain is None or isinstance(error, OSError):
                 self._let_go()
             self._inside.discard(thread)
             self._thread_lock.release()
             if isinstance(error, OSError):
                 raise _as_ours(self.path, error) from error
             raise
-        return self._chain
+        return chain
+
+    def _lock_files(self) -> Chain:
+        """Takes the lock of the directory, which is opened at the first use."""
+        chain, lock = self._chain, self._file_lock
+        if chain is None or lock is None:
+            directory = JournalDirectory(self.path, create=True)
+            self._warn_once(directory)
+            self._file_lock = lock = FileLock(directory.lock, monotonic=self._monotonic, look_again=LOOK_AGAIN)
+            self._chain = chain = Chain(
+                directory,
+                lock,
+                **self._limits,  # type: ignore[arg-type]
+                monotonic=self._monotonic,
+                known=self._known,
+            )
+        if not lock.try_acquire():
+            lock.acquire(self._lock_timeout)
+        return chain
 
     def _warn_once(self, directory: JournalDirectory) -> None:
         if not self._warned and (paths := directory.too_open()):
