@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,13 +24,12 @@ __all__ = ["Descriptor"]
 class Descriptor:
     """The file that `path` led to when it was opened. Closed with the last reference."""
 
-    __slots__ = ("_file", "_flags", "_identity", "_lock", "_named", "fd", "path")
+    __slots__ = ("_file", "_flags", "_identity", "_named", "fd", "path")
 
     def __init__(self, path: Path, flags: int) -> None:
         self.fd = -1
         self.path = path
         self._flags = flags & ~os.O_CREAT
-        self._lock = threading.Lock()
         self.fd = open_apart(path, flags)
         self._file = self._named = _numbers(os.fstat(self.fd))
         self._identity = identity(self.fd)
@@ -66,10 +64,6 @@ class Descriptor:
         status = self.status()
         if status is not None:
             return status
-        with self._lock:  # two threads at once would leave one descriptor open
-            return self.status() or self._open_again()
-
-    def _open_again(self) -> os.stat_result:
         fd = open_apart(self.path, self._flags)
         if identity(fd) != self._identity:
             os.close(fd)
@@ -83,10 +77,9 @@ class Descriptor:
 
     def close(self) -> None:
         """Closes the number, once, if it stands for the file; in a forked child that leaves the parent's alone."""
-        ours = self.fd >= 0 and self.is_ours()
-        fd, self.fd = self.fd, -1
-        if ours:
-            os.close(fd)
+        if self.fd >= 0 and self.is_ours():
+            os.close(self.fd)  # interrupted after it, and repeated, it finds a number that is not its own
+        self.fd = -1
 
 
 def _numbers(status: os.stat_result) -> tuple[int, int]:
