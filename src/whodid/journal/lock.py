@@ -152,14 +152,9 @@ class Hold:
 class FileLock:
     """An exclusive lock on `path`. Not re-entrant and not shared between threads."""
 
-    def __init__(
-        self, path: Path, *, monotonic: Callable[[], float] = time.monotonic, look_again: float = 0.0
-    ) -> None:
-        """`look_again`: seconds for which the file need not be compared with its path again."""
+    def __init__(self, path: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._monotonic = monotonic
-        self._look_again = look_again
-        self._looked_at = float("-inf")
         self.renewals = 0
         """How many times the file was found removed or replaced, or its descriptor given to another file."""
         self._file = self._open()
@@ -187,10 +182,12 @@ class FileLock:
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (spreads contenders, keeps no secret)
             pause = min(pause * 1.5, 1e-3)
 
-    def try_acquire(self) -> bool:
-        """Raises `OSError` when the file can't be opened."""
-        now = self._monotonic()
-        if now - self._looked_at < self._look_again:
+    def try_acquire(self, look: bool = True) -> bool:
+        """Whether the lock was free. Without a `look`, the file was compared with its path a moment ago.
+
+        Raises `OSError` when the file can't be opened.
+        """
+        if not look:
             return self._try_flock()
         if self._file.status() is None:
             self._renew()
@@ -198,7 +195,6 @@ class FileLock:
         while not self._file.is_named():
             self._renew()
             acquired = self._try_flock()
-        self._looked_at = now
         return acquired
 
     def _try_flock(self) -> bool:
@@ -213,15 +209,14 @@ class FileLock:
             return self._try_flock()
         return True
 
-    def release(self) -> None:
-        """May be done twice, and when it was not acquired. A lock of the application's on a file of its own stays."""
-        fresh = self._monotonic() - self._looked_at < self._look_again
-        if self._file.fd >= 0 and (fresh or self._file.status() is not None):
+    def release(self, look: bool = True) -> None:
+        """May be done twice, and when it was not acquired. `look` as above."""
+        if self._file.fd >= 0 and (not look or self._file.status() is not None):
             flock(self._file.fd, LOCK_UN)
 
     def generation(self) -> int:
-        """Changes whenever a segment was closed or a journal ended, or the file became another."""
-        return self.renewals << 48 | os.lseek(self._file.fd, 0, os.SEEK_END)
+        """Changes whenever a segment was closed or a journal ended."""
+        return os.lseek(self._file.fd, 0, os.SEEK_END)
 
     def is_new(self) -> bool:
         """Whether nobody has made the file a byte longer."""

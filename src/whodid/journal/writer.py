@@ -10,7 +10,8 @@ this process, and a power loss from about a second later on.
 A signal handler may raise at any point of this. The call that it interrupts gives back both locks, and the next call
 of whatever thread, process or journal object goes on as after a process that was killed there: it reads the chain anew.
 
-After `fork` the child forgets the parent's descriptors and opens its own at its first append.
+After `fork` the child forgets the parent's descriptors and opens its own at its first append. Each entrance compares
+the process ID as well, since not every `fork` runs Python's handlers.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from os import getpid
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, TypeVar
@@ -33,7 +35,7 @@ import orjson
 from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
 from ..integrity import Draft
 from .append import Position, Written, append_at_once, append_one
-from .chain import LOOK_AGAIN, Chain, Known
+from .chain import Chain, Known
 from .directory import JournalDirectory
 from .file import append_line, linked, of_system
 from .group import GroupCommit
@@ -80,6 +82,7 @@ class Journal:
         self._monotonic = monotonic
         self._warned = False
         self._known = Known()
+        self._guards: dict[int, ThreadLock] = {}
         self._forget()
         _journals.add(self)
 
@@ -96,6 +99,7 @@ class Journal:
         self._flush_due: SimpleQueue[None] = SimpleQueue()
         """Not empty while a flush is to come. No signal can leave it locked, other than an `Event`."""
         self._flusher: threading.Thread | None = None
+        self._pid = getpid()
 
     def append(self, draft: Draft, durability: Literal["disk", "process"] = "disk") -> Position:
         """Makes the entry the next of the chain, and as durable as asked for, before it returns.
@@ -103,6 +107,8 @@ class Journal:
         Raises `NotRecorded` (`JournalLocked`, `JournalFull`) when the entry is not known to be recorded, and
         `JournalDamaged` when the directory can't be used.
         """
+        if getpid() != self._pid:
+            self._notice_fork()
         if durability == "disk":
             position, segment, offset = self._group.submit(draft)
             self._sync(segment, offset)
@@ -121,7 +127,7 @@ class Journal:
         written: list[Written | Exception] = []
 
         def write(chain: Chain, drafts: Sequence[Draft]) -> None:
-            chain.doubt()  # beside the sync, it costs nothing
+            chain.due = True  # beside the sync, a look costs nothing
             if len(drafts) > 1:
                 with suppress(JournalFull):  # one by one, some may fit
                     written.extend(append_at_once(chain, drafts))
@@ -185,6 +191,8 @@ class Journal:
 
     def sync(self) -> None:
         """Puts on disk whatever this process appended. When that fails the journal ends, with an alarm."""
+        if getpid() != self._pid:
+            self._notice_fork()
         segment = self._unsynced
         if segment is not None:
             try:
@@ -226,6 +234,12 @@ class Journal:
         self._forget()
         if lock is not None:
             lock.close()
+
+    def _notice_fork(self) -> None:
+        """As after a fork that Python was told of: application servers written in C fork without its knowledge."""
+        with Hold(self._guards.setdefault(getpid(), ThreadLock())):  # no lock of the parent's is sure to be free
+            if self._pid != getpid():
+                self.after_fork_in_child()
 
     def _exclusively(self, work: Callable[[Chain, A], T], argument: A) -> T:
         """What `work` returns, done while no other thread or process is inside. Raises the system's errors as ours.
@@ -272,16 +286,16 @@ class Journal:
             directory = JournalDirectory(self.path, create=True)
             self._warn_once(directory)
             limits: dict[str, Any] = {**self._limits, "monotonic": self._monotonic, "known": self._known}
-            self._file_lock = lock = FileLock(directory.lock, monotonic=self._monotonic, look_again=LOOK_AGAIN)
+            self._file_lock = lock = FileLock(directory.lock, monotonic=self._monotonic)
             self._chain = chain = Chain(directory, lock, **limits)
-        if not lock.try_acquire():
+        if not lock.try_acquire(chain.is_due()):
             lock.acquire(self._lock_timeout)
         return chain
 
     def _leave(self, hold: Hold) -> None:
         """Gives back what `hold` held of both locks; may be done twice."""
         if hold.held and self._file_lock is not None:
-            self._file_lock.release()
+            self._file_lock.release(look=False)
         hold.give_back()
 
     def _warn_once(self, directory: JournalDirectory) -> None:
