@@ -1,8 +1,8 @@
 """The writer: appends entries to the journal, shared with every other thread and process of the host.
 
-Append, in order: the lock among threads; the file lock; if the segment isn't as this process left it, the chain is picked up
-where another process left it; one write; unlock; then, for `disk`, a sync outside the lock that is shared with all who
-wait (group commit). The append path never logs and never waits for the network.
+Append, in order: the lock among threads; the file lock; if the segment isn't as this process left it, the chain is
+picked up where another process left it; one write; unlock; then, for `disk`, a sync outside the lock that is shared
+with all who wait (group commit). The append path never logs and never waits for the network.
 
 What survives: after `append(…, "disk")` returned, a power loss; after `append(…, "process")` returned, `kill -9` of
 this process, and a power loss from about a second later on.
@@ -95,7 +95,7 @@ class Journal:
         self._chain: Chain | None = None
         self._group: GroupCommit[Draft, Written] = GroupCommit(self._write, self._try_sync)
         self._unsynced: Segment | None = None
-        """Where an entry of `process` durability was appended last."""
+        """Where `process` durability appended last; what was opened anew since doesn't know what is to be synced."""
         self._flush_due: SimpleQueue[None] = SimpleQueue()
         """Not empty while a flush is to come. No signal can leave it locked, other than an `Event`."""
         self._flusher: threading.Thread | None = None
@@ -113,13 +113,9 @@ class Journal:
             position, segment, offset = self._group.submit(draft)
             self._sync(segment, offset)
             return position
-        position = self._exclusively(self._append_unsynced, draft)
+        position, self._unsynced, _ = self._exclusively(append_one, draft)
         if self._flush_due.empty():
             self._sync_soon()
-        return position
-
-    def _append_unsynced(self, chain: Chain, draft: Draft) -> Position:
-        position, self._unsynced, _ = append_one(chain, draft)
         return position
 
     def _write(self, drafts: Sequence[Draft]) -> list[Written | Exception]:
@@ -193,10 +189,12 @@ class Journal:
         """Puts on disk whatever this process appended. When that fails the journal ends, with an alarm."""
         if getpid() != self._pid:
             self._notice_fork()
-        segment = self._unsynced
-        if segment is not None:
+        chain = self._chain
+        current = chain.segment if chain is not None else None
+        for segment in {self._unsynced, current}:
             try:
-                self._sync(segment, segment.size)
+                if segment is not None:
+                    self._sync(segment, segment.size)
             except (NotRecorded, JournalDamaged) as error:
                 JournalDirectory(self.path).alarm("sync failed", f"entries of durability=process may be lost: {error}")
 
@@ -259,9 +257,10 @@ class Journal:
                     raise _as_ours(self.path, error) from error
                 raise
             finally:
-                self._leave(hold)
+                hold.give_back(self._unlock)
         finally:
-            self._leave(hold)
+            if not hold.over:
+                hold.give_back(self._unlock)
         return done
 
     def _enter(self, hold: Hold) -> Chain:
@@ -292,11 +291,9 @@ class Journal:
             lock.acquire(self._lock_timeout)
         return chain
 
-    def _leave(self, hold: Hold) -> None:
-        """Gives back what `hold` held of both locks; may be done twice."""
-        if hold.held and self._file_lock is not None:
+    def _unlock(self) -> None:
+        if self._file_lock is not None:
             self._file_lock.release(look=False)
-        hold.give_back()
 
     def _warn_once(self, directory: JournalDirectory) -> None:
         if not self._warned and (paths := directory.too_open()):
