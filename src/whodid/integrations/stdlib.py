@@ -27,6 +27,25 @@ _FRAMES = 7
 """From `_record` up to whoever called `audit`: the place in the code that the ordinary log line names."""
 
 
+class _NoLock:
+    """Has what `logging` and its handlers ask of a lock. The journal has a lock of its own."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+    def __enter__(self) -> bool:
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def _at_fork_reinit(self) -> None:
+        pass
+
+
 class AuditHandler(logging.Handler):
     """Records the audit call that a log record carries, and leaves all other records alone.
 
@@ -34,8 +53,11 @@ class AuditHandler(logging.Handler):
     """
 
     def createLock(self) -> None:  # noqa: N802 (the name is logging's)
-        """No lock: the journal has its own, and callers must be able to wait for one disk sync together."""
-        self.lock = None
+        """A lock that locks nothing: callers must be able to wait for one disk sync together.
+
+        Not `None`: since Python 3.13 `Handler.handle` enters the lock without a look at what it is.
+        """
+        self.lock = _NoLock()  # type: ignore[assignment]
 
     def emit(self, record: logging.LogRecord) -> None:
         if isinstance(record.msg, AuditCall):
