@@ -32,14 +32,13 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from fcntl import ioctl
 from pathlib import Path
 from typing import Any
 
 from ..entry import Stamp
 from ..errors import JournalDamaged
-from .file import append_line, dump, linked, read_file, read_lines, sync_above
+from .file import append_line, best_effort, dump, linked, of_system, read_file, read_lines, sync_above
 
 __all__ = [
     "FORMAT",
@@ -65,6 +64,8 @@ class JournalDirectory:
             try:
                 _make(self.path)
             except OSError as error:
+                if not of_system(error):
+                    raise
                 raise JournalDamaged(
                     f"the journal directory {self.path} can't be made ({error.strerror}); "
                     "set journal_dir to a place this user may write to"
@@ -155,7 +156,7 @@ class JournalDirectory:
     def alarm(self, kind: str, about: str) -> None:
         """Notes what an operator must know. Never raises: an alarm must not stop recording."""
         now = Stamp.now().creation_date
-        with suppress(OSError):  # the disk is full or gone; the caller's own error says so
+        with best_effort():  # the disk is full or gone; the caller's own error says so
             append_line(self.path / "alarms.ndjson", dump({"time": now, "alarm": kind, "about": about}))
 
     def alarms(self) -> list[dict[str, Any]]:
@@ -168,7 +169,7 @@ def identity(fd: int) -> dict[str, int]:
     A number alone may be given again, as soon as to the copy that replaces a deleted file.
     """
     found = {"inode": os.fstat(fd).st_ino}
-    with suppress(OSError):  # not every file system has generations
+    with best_effort():  # not every file system has generations
         found["generation"] = int.from_bytes(ioctl(fd, _GENERATION, bytes(8))[:4], sys.byteorder)
     return found
 

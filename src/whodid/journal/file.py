@@ -108,7 +108,7 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
             os.fsync(fd)
         new.replace(path)
     except OSError:
-        with suppress(OSError):  # on a full disk each byte counts
+        with best_effort():  # on a full disk each byte counts
             new.unlink()
         raise
     sync_directory(path.parent)
