@@ -12,10 +12,14 @@ cost more than the write itself (on Linux each look at a file's times makes the 
 
 A lock lives in an open file description. It is never inherited over `fork` (the journal reopens its files in the
 child), and the kernel releases it when its process dies, however it dies.
+
+A lock on a file that was removed or replaced is no lock: another process would take that of the new file. So the path
+is compared with the file that was locked, after it was locked, and the file that the path leads to is taken instead.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import time
@@ -28,6 +32,7 @@ from types import FrameType
 from typing import Any
 
 from ..errors import JournalLocked
+from .descriptor import Descriptor
 
 __all__ = ["LOOK_AGAIN", "FileLock", "Hold", "ThreadLock"]
 
@@ -149,13 +154,19 @@ class FileLock:
     """An exclusive lock on `path`. Not re-entrant and not shared between threads."""
 
     def __init__(self, path: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._fd = -1
         self._path = path
         self._monotonic = monotonic
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self.renewals = 0
+        """How many times the file was found removed or replaced, or its descriptor given to another file."""
+        self._file = self._open()
 
-    def __del__(self) -> None:
-        self.close()
+    def _open(self) -> Descriptor:
+        return Descriptor(self._path, os.O_RDWR | os.O_CREAT)
+
+    def _renew(self) -> None:
+        self._file.close()
+        self._file = self._open()
+        self.renewals += 1
 
     def acquire(self, timeout: float) -> None:
         """Raises `JournalLocked`, naming the holder, when the lock isn't free within `timeout` seconds."""
@@ -172,43 +183,76 @@ class FileLock:
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (spreads contenders, keeps no secret)
             pause = min(pause * 1.5, 1e-3)
 
-    def try_acquire(self) -> bool:
+    def try_acquire(self, look: bool = True) -> bool:
+        """Whether the lock was free. Without a `look`, the file was compared with its path a moment ago.
+
+        Raises `OSError` when the file can't be opened.
+        """
+        if not look:
+            return self._try_flock()
+        if self._file.status() is None:
+            self._renew()
+        acquired = self._try_flock()
+        while not self._file.is_named():
+            self._renew()
+            acquired = self._try_flock()
+        return acquired
+
+    def _try_flock(self) -> bool:
         try:
-            flock(self._fd, _EXCLUSIVE_OR_ERROR)
+            flock(self._file.fd, _EXCLUSIVE_OR_ERROR)
         except BlockingIOError:
             return False
+        except OSError as error:
+            if error.errno != errno.EBADF:  # the application closed it a moment ago
+                raise
+            self._renew()
+            return self._try_flock()
         return True
 
-    def release(self) -> None:
-        """May be done twice, and when it was not acquired."""
-        if self._fd >= 0:
-            flock(self._fd, LOCK_UN)
+    def release(self, look: bool = True) -> None:
+        """May be done twice, and when it was not acquired. `look` as above."""
+        if self._file.fd >= 0 and (not look or self._file.status() is not None):
+            flock(self._file.fd, LOCK_UN)
 
     def generation(self) -> int:
         """Changes whenever a segment was closed or a journal ended."""
-        return os.lseek(self._fd, 0, os.SEEK_END)
+        return os.lseek(self._file.fd, 0, os.SEEK_END)
+
+    def is_new(self) -> bool:
+        """Whether nobody has made the file a byte longer."""
+        return self._checked().st_size == 0
 
     def next_generation(self) -> None:
         """Tells every writer of the directory to look again, full disk or not. The lock is held."""
-        os.ftruncate(self._fd, self.generation() + 1)
+        size = self._checked().st_size
+        os.ftruncate(self._file.fd, size + 1)
 
     def content(self) -> bytes:
         """The small text in the file, with spaces up to its width."""
-        return os.pread(self._fd, _WIDTH, 0)
+        self._checked()
+        return os.pread(self._file.fd, _WIDTH, 0)
 
     def replace(self, text: str) -> None:
         """Writes the text over the one before, of the same width, so that no reader sees half of each."""
-        os.pwrite(self._fd, text.ljust(_WIDTH - 1).encode() + b"\n", 0)
+        self._checked()
+        os.pwrite(self._file.fd, text.ljust(_WIDTH - 1).encode() + b"\n", 0)
+
+    def _checked(self) -> os.stat_result:
+        """The status of the file, opened again if its number was given to another."""
+        status = self._file.status()
+        if status is None:
+            self._renew()
+            status = os.fstat(self._file.fd)
+        return status
 
     def close(self) -> None:
         """Closes this process's descriptor, once; in a forked child that leaves the parent's lock alone."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        self._file.close()
 
     def holder(self) -> str:
         """Who holds the lock, in words, as far as the system tells (Linux does)."""
-        inode = os.fstat(self._fd).st_ino
+        inode = os.fstat(self._file.fd).st_ino
         try:
             for line in Path("/proc/locks").read_text().splitlines():
                 parts = line.split()

@@ -10,7 +10,8 @@ this process, and a power loss from about a second later on.
 A signal handler may raise at any point of this. The call that it interrupts gives back both locks, and the next call
 of whatever thread, process or journal object goes on as after a process that was killed there: it reads the chain anew.
 
-After `fork` the child forgets the parent's descriptors and opens its own at its first append.
+After `fork` the child forgets the parent's descriptors and opens its own at its first append. Each entrance compares
+the process ID as well, since not every `fork` runs Python's handlers.
 """
 
 from __future__ import annotations
@@ -24,16 +25,17 @@ import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from os import getpid
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import orjson
 
 from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
 from ..integrity import Draft
 from .append import Position, Written, append_at_once, append_one
-from .chain import Chain
+from .chain import Chain, Known
 from .directory import JournalDirectory
 from .file import append_line, linked, of_system
 from .group import GroupCommit
@@ -79,6 +81,8 @@ class Journal:
         self._lock_timeout = lock_timeout
         self._monotonic = monotonic
         self._warned = False
+        self._known = Known()
+        self._guards: dict[int, ThreadLock] = {}
         self._forget()
         _journals.add(self)
 
@@ -95,6 +99,7 @@ class Journal:
         self._flush_due: SimpleQueue[None] = SimpleQueue()
         """Not empty while a flush is to come. No signal can leave it locked, other than an `Event`."""
         self._flusher: threading.Thread | None = None
+        self._pid = getpid()
 
     def append(self, draft: Draft, durability: Literal["disk", "process"] = "disk") -> Position:
         """Makes the entry the next of the chain, and as durable as asked for, before it returns.
@@ -102,6 +107,8 @@ class Journal:
         Raises `NotRecorded` (`JournalLocked`, `JournalFull`) when the entry is not known to be recorded, and
         `JournalDamaged` when the directory can't be used.
         """
+        if getpid() != self._pid:
+            self._notice_fork()
         if durability == "disk":
             position, segment, offset = self._group.submit(draft)
             self._sync(segment, offset)
@@ -116,6 +123,7 @@ class Journal:
         written: list[Written | Exception] = []
 
         def write(chain: Chain, drafts: Sequence[Draft]) -> None:
+            chain.due = True  # beside the sync, a look costs nothing
             if len(drafts) > 1:
                 with suppress(JournalFull):  # one by one, some may fit
                     written.extend(append_at_once(chain, drafts))
@@ -179,6 +187,8 @@ class Journal:
 
     def sync(self) -> None:
         """Puts on disk whatever this process appended. When that fails the journal ends, with an alarm."""
+        if getpid() != self._pid:
+            self._notice_fork()
         chain = self._chain
         current = chain.segment if chain is not None else None
         for segment in {self._unsynced, current}:
@@ -209,6 +219,8 @@ class Journal:
             hold.give_back()
 
     def _let_go(self) -> None:
+        if self._chain is not None:
+            self._known = self._chain.known()
         self._chain = None
         lock, self._file_lock = self._file_lock, None
         if lock is not None:
@@ -222,6 +234,12 @@ class Journal:
         self._forget()
         if lock is not None:
             lock.close()
+
+    def _notice_fork(self) -> None:
+        """As after a fork that Python was told of: application servers written in C fork without its knowledge."""
+        with Hold(self._guards.setdefault(getpid(), ThreadLock())):  # no lock of the parent's is sure to be free
+            if self._pid != getpid():
+                self.after_fork_in_child()
 
     def _exclusively(self, work: Callable[[Chain, A], T], argument: A) -> T:
         """What `work` returns, done while no other thread or process is inside. Raises the system's errors as ours.
@@ -257,18 +275,27 @@ class Journal:
         if self._amid:
             self._let_go()
         self._amid = True
-        if self._chain is None or self._file_lock is None:
+        try:
+            return self._lock_files()
+        except FileNotFoundError:  # the directory was moved or removed
+            self._let_go()
+            return self._lock_files()
+
+    def _lock_files(self) -> Chain:
+        chain, lock = self._chain, self._file_lock
+        if chain is None or lock is None:
             directory = JournalDirectory(self.path, create=True)
             self._warn_once(directory)
-            self._file_lock = FileLock(directory.lock, monotonic=self._monotonic)
-            self._chain = Chain(directory, self._file_lock, **self._limits, monotonic=self._monotonic)  # type: ignore[arg-type]
-        if not self._file_lock.try_acquire():
-            self._file_lock.acquire(self._lock_timeout)
-        return self._chain
+            limits: dict[str, Any] = {**self._limits, "monotonic": self._monotonic, "known": self._known}
+            self._file_lock = lock = FileLock(directory.lock, monotonic=self._monotonic)
+            self._chain = chain = Chain(directory, lock, **limits)
+        if not lock.try_acquire(chain.is_due()):
+            lock.acquire(self._lock_timeout)
+        return chain
 
     def _unlock(self) -> None:
         if self._file_lock is not None:
-            self._file_lock.release()
+            self._file_lock.release(look=False)
 
     def _warn_once(self, directory: JournalDirectory) -> None:
         if not self._warned and (paths := directory.too_open()):
