@@ -7,7 +7,9 @@ swallowed it. So a call returns a receipt or raises: never neither.
 
 from __future__ import annotations
 
+import signal
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -37,13 +39,26 @@ class AuditCall:
         self._recorder = recorder
         self._fields = fields
         self._bound = bound
-        self._lock = threading.Lock()
+        self._cut_off: BaseException | None = None
+        self._lock = threading.RLock()
 
     def record(self) -> Receipt:
-        """Records the entry, once however often it is called. Raises `WhodidError`."""
+        """Records the entry, once however often it is called. Raises `WhodidError`.
+
+        An attempt that a signal handler cut off may have recorded the entry: there is no other one, and what the
+        handler raised is raised again.
+        """
         with self._lock:
+            if self._cut_off is not None:
+                raise self._cut_off
             if self.receipt is None:
-                self.receipt, self.line = self._recorder.record(self.event_type, self._fields, self._bound)
+                try:
+                    self.receipt, self.line = self._recorder.record(self.event_type, self._fields, self._bound)
+                except WhodidError:
+                    raise
+                except BaseException as error:
+                    self._cut_off = error
+                    raise
             return self.receipt
 
     def through(self, chain: Callable[[], object], *, records: bool, chain_name: str) -> Receipt:
@@ -65,7 +80,9 @@ class AuditCall:
             chain()
         except WhodidError:
             raise
-        except Exception as error:  # noqa: BLE001 (an application's processor may raise anything)
+        except Exception as error:  # (an application's processor may raise anything)
+            if error is self._cut_off or _from_signal_handler(error):
+                raise
             _warn_once(f"{chain_name} failed on an audit call with {type(error).__name__}")
             return False
         return True
@@ -84,6 +101,12 @@ class AuditCall:
 
     def __repr__(self) -> str:
         return f"AuditCall({self.event_type!r}, recorded={self.receipt is not None})"
+
+
+def _from_signal_handler(error: Exception) -> bool:
+    """Whether a signal handler raised it, as for the time limit of a task: it is not for a logging chain to swallow."""
+    handlers = {getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()} - {None}
+    return any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 _warned: set[str] = set()

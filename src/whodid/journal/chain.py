@@ -20,7 +20,7 @@ from ..errors import JournalFull, NotRecorded
 from .beginning import begin_journal
 from .directory import JournalDirectory, segment_name, segment_size, segments
 from .durable import DurableMark
-from .file import dump, sync_directory, write_file
+from .file import best_effort, dump, sync_directory, write_file
 from .lock import FileLock
 from .position import Acknowledged
 from .segment import Broken, Link, Segment, is_closed, last_link
@@ -260,8 +260,9 @@ class Chain:
     def end_if_possible(self, reason: str) -> None:
         """Ends the journal as far as a failing disk allows: what the caller sees is the error that led here."""
         try:
-            self.end(reason)
-        except (OSError, NotRecorded):
+            with best_effort(), suppress(NotRecorded):
+                self.end(reason)
+        finally:
             self.segment = None
 
 

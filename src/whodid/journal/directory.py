@@ -31,13 +31,12 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..entry import Stamp
 from ..errors import JournalDamaged
-from .file import append_line, dump, identity, linked, read_file, read_lines, sync_above
+from .file import append_line, best_effort, dump, identity, linked, of_system, read_file, read_lines, sync_above
 
 __all__ = [
     "FORMAT",
@@ -64,6 +63,8 @@ class JournalDirectory:
             try:
                 _make(self.path)
             except OSError as error:
+                if not of_system(error):
+                    raise
                 raise JournalDamaged(
                     f"the journal directory {self.path} can't be made ({error.strerror}); "
                     "set journal_dir to a place this user may write to"
@@ -162,7 +163,7 @@ class JournalDirectory:
     def alarm(self, kind: str, about: str) -> None:
         """Notes what an operator must know. Never raises: an alarm must not stop recording."""
         now = Stamp.now().creation_date
-        with suppress(OSError):  # the disk is full or gone; the caller's own error says so
+        with best_effort():  # the disk is full or gone; the caller's own error says so
             append_line(self.path / "alarms.ndjson", dump({"time": now, "alarm": kind, "about": about}))
 
     def alarms(self) -> list[dict[str, Any]]:

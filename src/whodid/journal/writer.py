@@ -203,7 +203,9 @@ class Journal:
         try:
             append_line(JournalDirectory(self.path, create=True).rejected, orjson.dumps(rejected))
         except OSError as error:
-            raise _as_ours(self.path, error) from error
+            if of_system(error):
+                raise _as_ours(self.path, error) from error
+            raise
 
     def close(self) -> None:
         """Syncs, and closes this process's files. A later append opens them again."""
