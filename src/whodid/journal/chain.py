@@ -133,13 +133,16 @@ class Chain:
         return self._open()
 
     def _is_current(self) -> bool:
-        """Whether no other journal became the current one; looks at the lock as well."""
+        """Whether no other journal became the current one."""
         if self._lock.renewals != self._renewals:
-            self._renewals = self._lock.renewals
-            if self._lock.is_new():
-                self.directory.alarm("lock replaced", f"{self.directory.lock} was removed or replaced while in use")
-                self._lock.next_generation()
+            self._report_new_lock()
         return self._current == self.directory.current_file()
+
+    def _report_new_lock(self) -> None:
+        self._renewals = self._lock.renewals
+        if self._lock.is_new() and self.directory.journal(self.journal).is_dir():  # else all of it is another
+            self.directory.alarm("lock replaced", f"{self.directory.lock} was removed or replaced while it was in use")
+            self._lock.next_generation()
 
     def _open(self) -> Segment:
         known = self.known()
