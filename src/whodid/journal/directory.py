@@ -39,6 +39,7 @@ from typing import Any
 
 from ..entry import Stamp
 from ..errors import JournalDamaged
+from ..settings import journal_place
 from .file import append_line, dump, linked, read_file, read_lines, sync_above
 
 __all__ = [
@@ -60,7 +61,7 @@ class JournalDirectory:
     """Paths and small files of one `journal_dir`. Makes it when `create` is true. Raises `JournalDamaged`."""
 
     def __init__(self, path: str | Path, *, create: bool = False) -> None:
-        self.path = Path(path)
+        self.path = journal_place(path)
         if create and not self.path.exists():
             try:
                 _make(self.path)
