@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -234,7 +233,7 @@ def _letters(settings: Settings, like: str | None, ids: tuple[str, ...] = ()) ->
         missing = set(ids) - {letter.id for letter in each_dead_letter(directory)}
         if missing:
             raise WhodidError(
-                f"there is no dead letter {min(missing)} in {Path(settings.journal_dir)}; "
+                f"there is no dead letter {min(missing)} in {settings.journal_dir}; "
                 "`whodid dead-letters list --each` has them all"
             )
     return each_dead_letter(directory, wanted)

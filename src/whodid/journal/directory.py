@@ -36,6 +36,7 @@ from typing import Any
 
 from ..entry import Stamp
 from ..errors import JournalDamaged
+from ..settings import journal_place
 from .file import append_line, best_effort, dump, identity, linked, of_system, read_file, read_lines, sync_above
 
 __all__ = [
@@ -57,7 +58,7 @@ class JournalDirectory:
     """Paths and small files of one `journal_dir`. Makes it when `create` is true. Raises `JournalDamaged`."""
 
     def __init__(self, path: str | Path, *, create: bool = False) -> None:
-        self.path = Path(path)
+        self.path = journal_place(path)
         self._current = str(self.path / "current")
         if create and not self.path.exists():
             try:

@@ -34,6 +34,7 @@ import orjson
 
 from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
 from ..integrity import Draft
+from ..settings import journal_place
 from .append import Position, Written, append_at_once, append_one
 from .chain import Chain, Known
 from .directory import JournalDirectory
@@ -76,7 +77,7 @@ class Journal:
         lock_timeout: float = 5.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.path = Path(journal_dir)
+        self.path = journal_place(journal_dir)
         self._limits = {"segment_bytes": segment_bytes, "segment_age": segment_age, "max_bytes": max_bytes}
         self._lock_timeout = lock_timeout
         self._monotonic = monotonic
