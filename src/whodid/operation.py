@@ -10,13 +10,13 @@ The intent is recorded before the action begins, so an action that can't be audi
 from __future__ import annotations
 
 import uuid
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
 from .call import off_loop
 from .errors import InvalidEntry, WhodidError
 from .receipt import Receipt
+from .warning import warn
 
 __all__ = ["Operation", "aauditing", "auditing"]
 
@@ -58,7 +58,7 @@ class Operation:
         try:
             self.fail(error)
         except WhodidError as missing:
-            warnings.warn(f"the outcome of {self._event_type} {self.id} is not recorded: {missing}", stacklevel=4)
+            warn(f"the outcome of {self._event_type} {self.id} is not recorded: {missing}", stacklevel=4)
 
     def _entry(self, **phase: object) -> Receipt:
         return self._record(self._event_type, **self._fields, operation=self.id, **phase)

@@ -17,7 +17,6 @@ import errno
 import os
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -29,6 +28,7 @@ import orjson
 
 from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
 from ..integrity import Draft
+from ..warning import warn
 from .append import Position, Written, append_at_once, append_one
 from .chain import Chain
 from .directory import JournalDirectory
@@ -70,9 +70,11 @@ class Journal:
     ) -> None:
         self.path = Path(journal_dir)
         self._limits = {"segment_bytes": segment_bytes, "segment_age": segment_age, "max_bytes": max_bytes}
+        self._max_bytes = max_bytes
         self._lock_timeout = lock_timeout
         self._monotonic = monotonic
         self._warned = False
+        self._too_open: tuple[Path, ...] = ()
         self._forget()
         _journals.add(self)
 
@@ -95,6 +97,7 @@ class Journal:
         if durability == "disk":
             position, segment, offset = self._group.submit(draft)
             self._sync(segment, offset)
+            self._warn_once()
             return position
         chain = self._enter()
         try:
@@ -105,6 +108,7 @@ class Journal:
         self._leave()
         if not self._unsynced.is_set():
             self._sync_soon()
+        self._warn_once()
         return position
 
     def _write(self, drafts: Sequence[Draft]) -> list[Written | Exception]:
@@ -168,12 +172,21 @@ class Journal:
             except (NotRecorded, JournalDamaged) as error:
                 chain.directory.alarm("sync failed", f"entries of durability=process may be lost: {error}")
 
-    def quarantine(self, rejected: Mapping[str, object]) -> None:
-        """Keeps a call that broke the catalog, durable on return. Raises `NotRecorded`."""
+    def quarantine(self, rejected: Mapping[str, object]) -> bool:
+        """Keeps a call that broke the catalog, durable on return; `False` where there is no more room for such calls.
+
+        They count towards `max_bytes`, and take an eighth of it at most: they must not keep entries out. Raises
+        `NotRecorded` and `JournalDamaged`.
+        """
+        line = orjson.dumps(rejected)
         try:
-            append_line(JournalDirectory(self.path, create=True).rejected, orjson.dumps(rejected))
+            directory = JournalDirectory(self.path, create=True)
+            if len(line) >= directory.room_for_rejected(self._max_bytes):
+                return False
+            append_line(directory.rejected, line)
         except OSError as error:
             raise _as_ours(self.path, error) from error
+        return True
 
     def close(self) -> None:
         """Syncs, and closes this process's files. A later append opens them again."""
@@ -206,7 +219,7 @@ class Journal:
         try:
             if self._chain is None or self._file_lock is None:
                 directory = JournalDirectory(self.path, create=True)
-                self._warn_once(directory)
+                self._too_open = () if self._warned else tuple(directory.too_open())
                 self._file_lock = FileLock(directory.lock, monotonic=self._monotonic)
                 self._chain = Chain(directory, self._file_lock, **self._limits, monotonic=self._monotonic)  # type: ignore[arg-type]
             if not self._file_lock.try_acquire():
@@ -221,11 +234,11 @@ class Journal:
             raise
         return self._chain
 
-    def _warn_once(self, directory: JournalDirectory) -> None:
-        if not self._warned and (paths := directory.too_open()):
-            self._warned = True
-            names = " ".join(map(str, paths))
-            warnings.warn(f"others than their owner may get at {names}; run `chmod go= {names}`", stacklevel=2)
+    def _warn_once(self) -> None:
+        """Once the entry is recorded and no lock is held: what hears the warning may audit in its turn."""
+        if self._too_open:
+            names, self._too_open, self._warned = " ".join(map(str, self._too_open)), (), True
+            warn(f"others than their owner may get at {names}; run `chmod go= {names}`", stacklevel=2)
 
     def _wait_for_threads(self, again: bool) -> None:
         """`again` says that this very thread has begun to take the lock before."""
