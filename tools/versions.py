@@ -20,7 +20,20 @@ OLDEST = 12
 """The lowest minor version that is tried here; the one that `make` itself runs on has the whole suite."""
 
 NOT_HERE = "not live and not ism and not soak"
-LEFT_OUT = ()
+LEFT_OUT = (
+    "tests/devserver",
+    "tests/faults/test_journal_bytes.py",
+    "tests/faults/test_journal_power.py",
+    "tests/integrations/test_celery_example.py",
+    "tests/integrations/test_origin.py",
+    "tests/integrations/test_web_examples.py",
+    "tests/opensearch",
+    "tests/report",
+    "tests/test_benchmarks.py",
+    "tests/test_packaging.py",
+    "tests/typing",
+)
+"""Slow, and about files, servers, clusters and type checkers rather than about Python."""
 
 PROBE = """
 import ensurepip, json, platform, sys, sysconfig, venv
