@@ -11,7 +11,6 @@ import os
 import re
 import socket
 import typing
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -23,6 +22,7 @@ from .client_ip import ForwardedHeader, Proxies
 from .entry import FIELDS, Partitioning
 from .errors import SettingsError
 from .spelling import did_you_mean
+from .warning import warn
 
 __all__ = [
     "Settings",
@@ -206,7 +206,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
         if variable.startswith("WHODID_") and name in _hints():
             values[name] = _parse(name, text)
     for variable, meant in unknown_variables(environ).items():
-        warnings.warn(f"{variable} names no setting of whodid and is ignored{meant}", stacklevel=4)
+        warn(f"{variable} names no setting of whodid and is ignored{meant}", stacklevel=4)
     return values
 
 

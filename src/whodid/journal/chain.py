@@ -18,7 +18,7 @@ from typing import NamedTuple
 from ..entry import ZERO_HASH
 from ..errors import JournalFull, NotRecorded
 from .beginning import begin_journal
-from .directory import JournalDirectory, segment_name, segment_size, segments
+from .directory import JournalDirectory, segment_name, segments
 from .durable import DurableMark
 from .file import best_effort, dump, sync_directory, write_file
 from .lock import FileLock
@@ -242,7 +242,7 @@ class Chain:
     def _bytes_beside(self, segment: Segment) -> int:
         if not self._max_bytes:
             return 0
-        return sum(segment_size(path) for path in self.directory.path.glob("*/*.ndjson") if path != segment.path)
+        return self.directory.bytes_beside(segment.path)
 
     def end(self, reason: str) -> None:
         """Ends the journal for good and begins the next, unless another process has done so."""

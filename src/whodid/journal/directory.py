@@ -53,6 +53,9 @@ __all__ = [
 FORMAT = 1
 """Of the directory. A newer one is refused, an older one is read."""
 
+MOST_REJECTED = 16 * 1024 * 1024
+"""Bytes of all rejected calls that are kept."""
+
 
 class JournalDirectory:
     """Paths and small files of one `journal_dir`. Makes it when `create` is true. Raises `JournalDamaged`."""
@@ -100,6 +103,16 @@ class JournalDirectory:
     @property
     def rejected(self) -> Path:
         return self.path / "rejected.ndjson"
+
+    def bytes_beside(self, segment: Path | None = None) -> int:
+        """What counts towards `max_bytes`, but for that one segment. Raises `OSError`."""
+        counted = [self.rejected, *self.path.glob("*/*.ndjson")]
+        return sum(segment_size(path) for path in counted if path != segment)
+
+    def room_for_rejected(self, max_bytes: int) -> int:
+        """Bytes that rejected calls may still take. Raises `OSError`."""
+        room = min(MOST_REJECTED, max_bytes // 8 if max_bytes else MOST_REJECTED) - segment_size(self.rejected)
+        return min(room, max_bytes - self.bytes_beside()) if max_bytes else room
 
     def journal(self, journal: str) -> Path:
         return self.path / journal
