@@ -168,6 +168,7 @@ def _loss(client: Any, settings: Settings, id_: str) -> str:
     """What would be deleted at once."""
     from ..opensearch.clock import cluster_now
     from ..opensearch.holds import freed_by
-    from ..opensearch.retention_change import in_words, overdue
+    from ..opensearch.retention_change import doomed_by_release, in_words
 
-    return in_words(overdue(client, settings, freed_by(client, settings, id_), cluster_now(client)))
+    freed = freed_by(client, settings, id_)
+    return in_words(doomed_by_release(client, settings, freed, cluster_now(client)))
