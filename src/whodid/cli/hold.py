@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..display import printable
-from ..errors import QueryError, WhodidError
+from ..errors import QueryError
 from ..query import moment
 from ..settings import Settings
-from .confirmation import confirm, yes_option
+from .confirmation import confirm, reason_option, yes_option
 from .output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ Examples:
 Days are in UTC, or times with a zone; --until is not included. A hold over days covers every partition that has one of
 them, those that are made later as well. Who set it and why is recorded in the audit log.""",
 )
-@click.option("--reason", required=True, help="Why; it is recorded.")
+@reason_option
 @click.option("--partition", "partitions", multiple=True, metavar="NAME", help="A partition; may be repeated.")
 @click.option("--since", metavar="TIME", help="All partitions with entries from this time on.")
 @click.option("--until", metavar="TIME", help="All partitions with entries before this time.")
@@ -143,7 +143,7 @@ Examples:
 Its partitions are under retention again, unless another hold covers them; those past their time are deleted soon."""
 )
 @click.argument("id_", metavar="ID")
-@click.option("--reason", required=True, help="Why; it is recorded.")
+@reason_option
 @yes_option
 @json_option
 @click.pass_obj
@@ -154,8 +154,6 @@ def release(settings: Settings, id_: str, reason: str, yes: bool, as_json: bool)
     from ..operator import operator
     from ..own import record_operation
 
-    if not reason.strip():
-        raise WhodidError("--reason is empty; say why the hold ends, for those who read the log later")
     client = connect(settings)
     find_hold(client, settings, id_)
     confirm(_loss(client, settings, id_), yes)

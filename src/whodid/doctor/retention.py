@@ -14,11 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..entry import partition_name
+from ..errors import OpenSearchError, OpenSearchUnavailable
 from ..opensearch.clock import cluster_now
 from ..opensearch.connection import translated
 from ..opensearch.enforcement import AHEAD, record_ahead
+from ..opensearch.features import check_repository
 from ..opensearch.holds import make_step, new_hold, set_hold
-from ..opensearch.ism import Ism, deletion_age, keeps_as_long, policy_body, policy_name
+from ..opensearch.ism import Ism, deletion_age, keeps_as_long, policy_body, policy_name, snapshot_repositories
 from ..opensearch.partitions import is_immutable
 from ..opensearch.retention import OVERDUE, floor_days
 from ..opensearch.retention_change import Move, make_move, moves
@@ -70,6 +72,7 @@ def _rule(settings: Settings, client: OpenSearch, found: Survey) -> Iterator[Fin
             "is red: while any index of it lacks a shard, ISM runs no job and deletes nothing",
             "see GET _cluster/allocation/explain; a snapshot may bring the index back, or delete it",
         )
+    yield from _repositories(settings, client, found)
     if found.policy is None:
         yield from _without_policy(settings, found)
         return
@@ -88,6 +91,19 @@ def _rule(settings: Settings, client: OpenSearch, found: Survey) -> Iterator[Fin
         early = not keeps_as_long(kept, wanted)
         yield (problem if early or promised is not None else warning)(name, what, advice)
     yield from _shadows(settings, client, kept)
+
+
+def _repositories(settings: Settings, client: OpenSearch, found: Survey) -> Iterator[Finding]:
+    """Those that the settings and the jobs' copies of policies name."""
+    jobs = [one.job.policy for one in found.partitions if one.job and one.job.policy]
+    names = {settings.snapshot_repository, *(name for policy in jobs for name in snapshot_repositories(policy))} - {""}
+    for name in sorted(names):
+        try:
+            check_repository(client, name)
+        except OpenSearchUnavailable:
+            raise
+        except OpenSearchError as error:
+            yield problem(name, str(error), "register the repository, or change snapshot_repository and run setup")
 
 
 def _without_policy(settings: Settings, found: Survey) -> Iterator[Finding]:

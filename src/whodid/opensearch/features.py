@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OpenSearchError, OpenSearchUnavailable
-from ..settings import Settings
 from .connection import translated
 
 if TYPE_CHECKING:
@@ -63,11 +62,10 @@ def restores_sorted(client: OpenSearch) -> bool:
     return bool(numbers) and not {(3, 3), (3, 4)}.intersection(numbers)
 
 
-def check_repository(client: OpenSearch, settings: Settings) -> None:
-    """Raises `OpenSearchError` where the repository in the settings is not there: ISM would never delete anything."""
+def check_repository(client: OpenSearch, name: str) -> None:
+    """Raises `OpenSearchError` where there is no such repository: what must be kept there would never be deleted."""
     from opensearchpy import NotFoundError
 
-    name = settings.snapshot_repository
     if not name:
         return
     with translated(f"the snapshot repository {name}"):

@@ -191,7 +191,12 @@ def find_hold(client: OpenSearch, settings: Settings, hold_id: str) -> Hold:
 
 
 def release_hold(client: OpenSearch, settings: Settings, hold_id: str, *, by: str, reason: str) -> Applied:
-    """Ends a hold: its partitions are under retention again, unless another one covers them. Raises as `find_hold`."""
+    """Ends a hold: its partitions are under retention again, unless another one covers them.
+
+    Raises as `find_hold`, and `ValueError` without a reason.
+    """
+    if not reason.strip():
+        raise ValueError("the release of a hold needs a reason, for those who read the log later")
     hold = find_hold(client, settings, hold_id)
     if hold.in_force:
         ledger, key = Ledger(client, settings), f"hold-{hold_id}"

@@ -183,7 +183,7 @@ def set_retention(
             "this cluster has no Index State Management, so there is no policy to set: `whodid ship` and `whodid "
             f'retention enforce` delete by the setting itself; set retention = "{settings.retention}" there'
         )
-    check_repository(client, settings)
+    check_repository(client, settings.snapshot_repository)
     wanted = policy_body(settings, creation_dates(client, settings))
     applied = apply_holds(client, settings)  # first: what is held must not be moved
     report = Report(problems={index: f"held, but {why}" for index, why in applied.problems.items()})

@@ -36,7 +36,7 @@ def plan(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
     """What is missing or differs. Raises `OpenSearchError`, also for an index that is not ours."""
     mappings = _mappings(client, settings)
     _refuse_foreign_indices(mappings, settings)
-    check_repository(client, settings)
+    check_repository(client, settings.snapshot_repository)
     return (
         _template(client, settings),
         *_partitions(client, mappings),
