@@ -123,6 +123,7 @@ class Settings:
     partition: Partitioning = "month"
     retention: str = "365d"
     snapshot_repository: str = ""
+    policy_priority: int = 500
     number_of_shards: int = 1
     audit_reads: bool = False
 
@@ -317,7 +318,7 @@ def _check_ranges(settings: Settings) -> None:
     for name in ("segment_bytes", "bulk_bytes", "bulk_entries", "bulks_in_flight", "number_of_shards"):
         if getattr(settings, name) < 1:
             raise SettingsError(f"{name} must be at least 1")
-    for name in ("keep_days", "max_bytes", "ship_rate", "drain_timeout"):
+    for name in ("keep_days", "max_bytes", "policy_priority", "ship_rate", "drain_timeout"):
         if not 0 <= getattr(settings, name) < float("inf"):
             raise SettingsError(f"{name} must not be negative")
 

@@ -103,7 +103,7 @@ def under_another_policy(ward: Ward, name: str) -> None:
 def of_an_old_version(ward: Ward, name: str) -> None:
     job = ward.partition(name).job
     assert job
-    job.version = (99, 1)
+    job.age("9000d")
 
 
 def given_up(ward: Ward, name: str) -> None:
