@@ -11,7 +11,7 @@ import time
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
-from .file import read_file
+from .file import open_apart, read_file
 
 __all__ = ["count_not_recorded", "not_recorded", "reserve_counter"]
 
@@ -55,7 +55,7 @@ def not_recorded(journal_dir: Path) -> int:
 
 
 def _open(journal_dir: Path) -> int:
-    return os.open(journal_dir / "not-recorded", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    return open_apart(journal_dir / "not-recorded", os.O_RDWR | os.O_CREAT)
 
 
 def _wait_for_turn(fd: int) -> None:

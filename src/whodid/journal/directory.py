@@ -30,16 +30,14 @@ from __future__ import annotations
 import json
 import os
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from fcntl import ioctl
 from pathlib import Path
 from typing import Any
 
 from ..entry import Stamp
 from ..errors import JournalDamaged
-from .file import append_line, dump, linked, read_file, read_lines, sync_above
+from .file import append_line, dump, identity, linked, read_file, read_lines, sync_above
 
 __all__ = [
     "FORMAT",
@@ -119,6 +117,14 @@ class JournalDirectory:
         self._check_format(self.path, version)
         return str(journal)
 
+    def current_file(self) -> tuple[int, int] | None:
+        """Changes whenever `current` is replaced; `None` while there is no such file."""
+        try:
+            status = (self.path / "current").lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status.st_ino, status.st_mtime_ns
+
     def journals(self) -> Iterator[str]:
         """IDs of all journals in the directory, the current one last."""
         current = self.current() if self.path.is_dir() else None
@@ -168,21 +174,6 @@ class JournalDirectory:
 
     def alarms(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in read_lines(self.path / "alarms.ndjson")]
-
-
-def identity(fd: int) -> dict[str, int]:
-    """What tells a file from a copy of it: its inode, and where the file system keeps one, the inode's generation.
-
-    A number alone may be given again, as soon as to the copy that replaces a deleted file.
-    """
-    found = {"inode": os.fstat(fd).st_ino}
-    with suppress(OSError):  # not every file system has generations
-        found["generation"] = int.from_bytes(ioctl(fd, _GENERATION, bytes(8))[:4], sys.byteorder)
-    return found
-
-
-_GENERATION = 0x80087601
-"""FS_IOC_GETVERSION of Linux; elsewhere an error."""
 
 
 def _fits(content: dict[str, object], marker: Path) -> bool:

@@ -1,4 +1,10 @@
-"""The lock of a journal directory: an advisory file lock, waited for with a deadline, and what changed under it.
+"""The locks of a journal: one among threads that no exception leaves held, and an advisory one on a file.
+
+A signal handler that raises (Ctrl-C, the time limit of a task queue) does so between any two steps of a call, also
+between taking a lock and entering the `try` that would give it back. So a `ThreadLock` belongs to a frame, and only for
+as long as that frame runs: what has ended, by whatever exception and in whatever thread, holds nothing any more, and
+the next to come notices. A file lock can't know that. Whoever takes one does so inside two nested `try … finally`, as
+an exception may come amid one of them, and holds a `ThreadLock` around it.
 
 The size of the file is the generation: who closes a segment or ends a journal makes it a byte longer first. A writer
 that finds it and the size of its segment as it left them can go on without asking for the segment's status, which would
@@ -6,20 +12,35 @@ cost more than the write itself (on Linux each look at a file's times makes the 
 
 A lock lives in an open file description. It is never inherited over `fork` (the journal reopens its files in the
 child), and the kernel releases it when its process dies, however it dies.
+
+A lock on a file that was removed or replaced is no lock: another process would take that of the new file. So the path
+is compared with the file that was locked, after it was locked, and the file that the path leads to is taken instead.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from sys import _getframe
+from threading import get_ident
+from types import FrameType
+from typing import Any
 
 from ..errors import JournalLocked
+from .descriptor import Descriptor
 
-__all__ = ["FileLock"]
+__all__ = ["LOOK_AGAIN", "FileLock", "Hold", "ThreadLock"]
+
+LOOK_AGAIN = 0.05
+"""Seconds after which a waiting thread looks whether the one it waits for has ended without waking it."""
 
 _EXCLUSIVE_OR_ERROR = LOCK_EX | LOCK_NB
 
@@ -27,17 +48,129 @@ _WIDTH = 96
 """Bytes of the text in the file."""
 
 
+class ThreadLock:
+    """A lock among the threads of one process, taken by way of `Hold`.
+
+    Taking it is one `setdefault` in `state`, which nothing divides: a lock that is taken says by whom. Who finds it taken
+    by a frame that has ended goes on to the next state, on which all agree by another `setdefault`; a state left behind
+    stays taken, so that nobody who still looks at it gets in.
+    """
+
+    __slots__ = ("state", "waiting")
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] = {}
+        self.waiting: deque[SimpleQueue[None]] = deque()
+
+
+_HOLDER, _NEXT = "holder", "next"
+
+
+class Hold:
+    """A `ThreadLock`, held by the frame that made this: `with Hold(lock): …`, or `take` and `give_back`. Used once.
+
+    The frame must end when an exception comes: as long as it runs, it counts as inside.
+    """
+
+    __slots__ = ("_frame", "_lock", "_state", "_thread")
+
+    def __init__(self, lock: ThreadLock) -> None:
+        self._lock = lock
+        self._thread = get_ident()
+        self._frame: FrameType | None = _getframe(1)
+        self._state: dict[str, Any] | None = None
+
+    def __enter__(self) -> Hold:
+        self.take()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+    @property
+    def held(self) -> bool:
+        return self._state is not None and self._state.get(_HOLDER) is self
+
+    def take(self, timeout: float = float("inf")) -> bool:
+        """Whether the lock was free within `timeout` seconds.
+
+        Raises `JournalLocked` at once when this very thread holds it, in a frame that it will go back to.
+        """
+        self._state = state = self._lock.state
+        return state.setdefault(_HOLDER, self) is self or self._wait(timeout)
+
+    def _wait(self, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while True:
+            self._state = state = self._lock.state
+            other = state.setdefault(_HOLDER, self)
+            if other is self:
+                return True
+            if other._ended():
+                if state.get(_HOLDER) is other:  # else it gave the lock back before it ended
+                    self._lock.state = state.setdefault(_NEXT, {})
+                continue
+            if other._thread == self._thread:
+                raise JournalLocked(
+                    "audit() was called while this very thread was recording, from a signal handler or a finalizer; "
+                    "the entry is not known to be recorded. Let the handler set a flag, and record from the main line of the program"
+                )
+            if (left := deadline - time.monotonic()) <= 0:
+                return False
+            self._await_bell(state, min(left, LOOK_AGAIN))
+
+    def _await_bell(self, state: dict[str, Any], seconds: float) -> None:
+        bell: SimpleQueue[None] = SimpleQueue()
+        self._lock.waiting.append(bell)
+        try:
+            if _HOLDER in state:  # else it was given back before the bell hung
+                with suppress(Empty):
+                    bell.get(timeout=seconds)
+        finally:
+            with suppress(ValueError):
+                self._lock.waiting.remove(bell)
+
+    def _ended(self) -> bool:
+        """Whether the frame is left, or the lock given back. A frame that still runs refuses to be cleared."""
+        try:
+            if self._frame is not None:
+                self._frame.clear()
+        except RuntimeError:
+            return False
+        return True
+
+    def give_back(self) -> None:
+        """Gives the lock back if it is held; may be done twice, and is to be done also when it was not taken."""
+        if self.held:
+            assert self._state is not None  # noqa: S101 (for mypy: it is held)
+            del self._state[_HOLDER]
+            with suppress(IndexError):
+                self._lock.waiting.popleft().put(None)
+        self._frame = None  # which refers to this: a cycle would keep what it holds until a collection
+
+
 class FileLock:
     """An exclusive lock on `path`. Not re-entrant and not shared between threads."""
 
-    def __init__(self, path: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._fd = -1
+    def __init__(
+        self, path: Path, *, monotonic: Callable[[], float] = time.monotonic, look_again: float = 0.0
+    ) -> None:
+        """`look_again`: seconds for which the file need not be compared with its path again."""
         self._path = path
         self._monotonic = monotonic
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._look_again = look_again
+        self._looked_at = float("-inf")
+        self.renewals = 0
+        """How many times the file was found removed or replaced, or its descriptor given to another file."""
+        self._file = self._open()
 
-    def __del__(self) -> None:
-        self.close()
+    def _open(self) -> Descriptor:
+        return Descriptor(self._path, os.O_RDWR | os.O_CREAT)
+
+    def _renew(self) -> None:
+        self._file.close()
+        self._file = self._open()
+        self.renewals += 1
 
     def acquire(self, timeout: float) -> None:
         """Raises `JournalLocked`, naming the holder, when the lock isn't free within `timeout` seconds."""
@@ -55,40 +188,75 @@ class FileLock:
             pause = min(pause * 1.5, 1e-3)
 
     def try_acquire(self) -> bool:
+        """Raises `OSError` when the file can't be opened."""
+        now = self._monotonic()
+        if now - self._looked_at < self._look_again:
+            return self._try_flock()
+        if self._file.status() is None:
+            self._renew()
+        acquired = self._try_flock()
+        while not self._file.is_named():
+            self._renew()
+            acquired = self._try_flock()
+        self._looked_at = now
+        return acquired
+
+    def _try_flock(self) -> bool:
         try:
-            flock(self._fd, _EXCLUSIVE_OR_ERROR)
+            flock(self._file.fd, _EXCLUSIVE_OR_ERROR)
         except BlockingIOError:
             return False
+        except OSError as error:
+            if error.errno != errno.EBADF:  # the application closed it a moment ago
+                raise
+            self._renew()
+            return self._try_flock()
         return True
 
     def release(self) -> None:
-        flock(self._fd, LOCK_UN)
+        """May be done twice, and when it was not acquired. A lock of the application's on a file of its own stays."""
+        fresh = self._monotonic() - self._looked_at < self._look_again
+        if self._file.fd >= 0 and (fresh or self._file.status() is not None):
+            flock(self._file.fd, LOCK_UN)
 
     def generation(self) -> int:
-        """Changes whenever a segment was closed or a journal ended."""
-        return os.lseek(self._fd, 0, os.SEEK_END)
+        """Changes whenever a segment was closed or a journal ended, or the file became another."""
+        return self.renewals << 48 | os.lseek(self._file.fd, 0, os.SEEK_END)
+
+    def is_new(self) -> bool:
+        """Whether nobody has made the file a byte longer."""
+        return self._checked().st_size == 0
 
     def next_generation(self) -> None:
         """Tells every writer of the directory to look again, full disk or not. The lock is held."""
-        os.ftruncate(self._fd, self.generation() + 1)
+        size = self._checked().st_size
+        os.ftruncate(self._file.fd, size + 1)
 
     def content(self) -> bytes:
         """The small text in the file, with spaces up to its width."""
-        return os.pread(self._fd, _WIDTH, 0)
+        self._checked()
+        return os.pread(self._file.fd, _WIDTH, 0)
 
     def replace(self, text: str) -> None:
         """Writes the text over the one before, of the same width, so that no reader sees half of each."""
-        os.pwrite(self._fd, text.ljust(_WIDTH - 1).encode() + b"\n", 0)
+        self._checked()
+        os.pwrite(self._file.fd, text.ljust(_WIDTH - 1).encode() + b"\n", 0)
+
+    def _checked(self) -> os.stat_result:
+        """The status of the file, opened again if its number was given to another."""
+        status = self._file.status()
+        if status is None:
+            self._renew()
+            status = os.fstat(self._file.fd)
+        return status
 
     def close(self) -> None:
         """Closes this process's descriptor, once; in a forked child that leaves the parent's lock alone."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        self._file.close()
 
     def holder(self) -> str:
         """Who holds the lock, in words, as far as the system tells (Linux does)."""
-        inode = os.fstat(self._fd).st_ino
+        inode = os.fstat(self._file.fd).st_ino
         try:
             for line in Path("/proc/locks").read_text().splitlines():
                 parts = line.split()
