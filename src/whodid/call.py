@@ -7,12 +7,10 @@ swallowed it. So a call returns a receipt or raises: never neither.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import warnings
 from collections.abc import Callable, Mapping
-from contextvars import copy_context
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from .errors import WhodidError
 from .receipt import Receipt
@@ -20,9 +18,7 @@ from .receipt import Receipt
 if TYPE_CHECKING:
     from .recorder import Recorder
 
-__all__ = ["AuditCall", "off_loop"]
-
-T = TypeVar("T")
+__all__ = ["AuditCall"]
 
 
 class AuditCall:
@@ -88,16 +84,6 @@ class AuditCall:
 
     def __repr__(self) -> str:
         return f"AuditCall({self.event_type!r}, recorded={self.receipt is not None})"
-
-
-async def off_loop(work: Callable[[], T]) -> T:
-    """The result of `work`, done in a thread of the event loop's executor, or here when that is shut down already."""
-    loop = asyncio.get_running_loop()
-    try:
-        done = loop.run_in_executor(None, copy_context().run, work)
-    except RuntimeError:
-        return work()
-    return await done
 
 
 _warned: set[str] = set()

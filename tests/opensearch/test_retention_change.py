@@ -118,7 +118,7 @@ def test_a_job_that_does_not_run_in_time_is_named(cluster: IsmStandIn, client: O
     late = {problem for name, problem in report.problems.items() if "another policy" not in problem}
     assert late == {
         "not within the time: runs an old version of the policy",
-        "not within the time: not under any policy: ISM will not delete it",
+        "not within the time: its job has not run yet",
     }
 
 

@@ -9,11 +9,13 @@ any `dictConfig`; without one the call records before the ordinary handlers see 
 from __future__ import annotations
 
 import logging
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from typing import Any
 
-from ..call import AuditCall, off_loop
+from ..call import AuditCall
+from ..executor import off_loop, to_be_awaited
 from ..operation import Operation, aauditing, auditing
 from ..receipt import Receipt
 from ..runtime import recorder
@@ -25,6 +27,25 @@ _FRAMES = 7
 """From `_record` up to whoever called `audit`: the place in the code that the ordinary log line names."""
 
 
+class _NoLock:
+    """Has what `logging` and its handlers ask of a lock. The journal has a lock of its own."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+    def __enter__(self) -> bool:
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def _at_fork_reinit(self) -> None:
+        pass
+
+
 class AuditHandler(logging.Handler):
     """Records the audit call that a log record carries, and leaves all other records alone.
 
@@ -32,8 +53,11 @@ class AuditHandler(logging.Handler):
     """
 
     def createLock(self) -> None:  # noqa: N802 (the name is logging's)
-        """No lock: the journal has its own, and callers must be able to wait for one disk sync together."""
-        self.lock = None
+        """A lock that locks nothing: callers must be able to wait for one disk sync together.
+
+        Not `None`: since Python 3.13 `Handler.handle` enters the lock without a look at what it is.
+        """
+        self.lock = _NoLock()  # type: ignore[assignment]
 
     def emit(self, record: logging.LogRecord) -> None:
         if isinstance(record.msg, AuditCall):
@@ -77,9 +101,10 @@ class AuditLogger:
         """Records an audit entry; returns its receipt once it is durable."""
         return audit(self._logger, event_type, **fields)
 
-    async def aaudit(self, event_type: str, /, **fields: object) -> Receipt:
-        """As `audit`, off the event loop: the form for async code."""
-        return await off_loop(partial(self.audit, event_type, **fields))
+    @to_be_awaited
+    def aaudit(self, event_type: str, /, **fields: object) -> Coroutine[Any, Any, Receipt]:
+        """As `audit`, off the event loop: the form for async code. Once called, it is recorded, awaited or not."""
+        return off_loop(partial(self.audit, event_type, **fields))
 
     def auditing(self, event_type: str, /, **fields: object) -> AbstractContextManager[Operation]:
         """Records the intent before the block and its outcome after it."""
@@ -95,8 +120,9 @@ def get_logger(name: str = "whodid") -> AuditLogger:
     return AuditLogger(logging.getLogger(name))
 
 
-async def _aaudit_method(self: logging.Logger, event_type: str, /, **fields: object) -> Receipt:
-    return await off_loop(partial(audit, self, event_type, **fields))
+@to_be_awaited
+def _aaudit_method(self: logging.Logger, event_type: str, /, **fields: object) -> Coroutine[Any, Any, Receipt]:
+    return off_loop(partial(audit, self, event_type, **fields))
 
 
 def _auditing_method(self: logging.Logger, event_type: str, /, **fields: object) -> AbstractContextManager[Operation]:

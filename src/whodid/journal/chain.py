@@ -27,7 +27,7 @@ from .segment import Broken, Link, Segment, is_closed, last_link
 
 __all__ = ["LOOK_AGAIN", "Chain", "Known"]
 
-LOOK_AGAIN = 250e-6
+LOOK_AGAIN = 500e-6
 """Seconds for which a look at the files holds under `process`: at whether they still are what their names lead to.
 
 A look costs as much as half a call, so a burst of calls makes one for several. Nobody can look at a name and write in
@@ -62,7 +62,8 @@ class Chain:
         self._generation = -1
         self._renewals = lock.renewals
         self._current: tuple[int, int] | None = None
-        self._looked_at = 0.0
+        self._looked_at = float("-inf")
+        self.due = True
         self._now = 0.0
         self._known = known or Known()
         self.journal = ""
@@ -83,16 +84,17 @@ class Chain:
             self._known = Known(self.journal, self.segment.link.seq)
         return self._known
 
-    def doubt(self) -> None:
-        """Lets the next use look at the files first."""
-        self._looked_at = float("-inf")
+    def is_due(self) -> bool:
+        """Whether the files are to be looked at. To be asked before the lock is taken, for each use."""
+        self._now = self._monotonic()
+        self.due = self._now - self._looked_at >= LOOK_AGAIN
+        return self.due
 
     def current(self) -> Segment:
         """The segment to append to, its `link` the end of the chain."""
         segment = self.segment
         generation = self._lock.generation()
-        self._now = self._monotonic()
-        fresh = generation == self._generation and self._now - self._looked_at < LOOK_AGAIN
+        fresh = generation == self._generation and not self.due
         if segment is not None and fresh and segment.failed is None and segment.end() == segment.size:
             return segment
         try:

@@ -24,11 +24,12 @@ __all__ = ["Descriptor"]
 class Descriptor:
     """The file that `path` led to when it was opened. Closed with the last reference."""
 
-    __slots__ = ("_file", "_flags", "_identity", "_named", "fd", "path")
+    __slots__ = ("_file", "_flags", "_identity", "_name", "_named", "fd", "path")
 
     def __init__(self, path: Path, flags: int) -> None:
         self.fd = -1
         self.path = path
+        self._name = str(path)
         self._flags = flags & ~os.O_CREAT
         self.fd = open_apart(path, flags)
         self._file = self._named = _numbers(os.fstat(self.fd))
@@ -52,7 +53,7 @@ class Descriptor:
     def is_named(self) -> bool:
         """Whether the path still leads to this file. Raises `OSError` when that can't be found out."""
         try:
-            return _numbers(os.lstat(self.path)) == self._named
+            return _numbers(os.lstat(self._name)) == self._named
         except (FileNotFoundError, NotADirectoryError):
             return False
 

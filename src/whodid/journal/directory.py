@@ -61,6 +61,7 @@ class JournalDirectory:
 
     def __init__(self, path: str | Path, *, create: bool = False) -> None:
         self.path = Path(path)
+        self._current = str(self.path / "current")
         if create and not self.path.exists():
             try:
                 _make(self.path)
@@ -126,7 +127,7 @@ class JournalDirectory:
     def current_file(self) -> tuple[int, int] | None:
         """Changes whenever `current` is replaced; `None` while there is no such file."""
         try:
-            status = (self.path / "current").lstat()
+            status = os.lstat(self._current)
         except (FileNotFoundError, NotADirectoryError):
             return None
         return status.st_ino, status.st_mtime_ns

@@ -137,9 +137,10 @@ class DurableMark:
             try:
                 return work() if hold.take(0) and self._try_acquire() else None
             finally:
-                self._release(hold)
+                hold.give_back(self._release)
         finally:
-            self._release(hold)
+            if not hold.over:
+                hold.give_back(self._release)
 
     def _try_acquire(self) -> bool:
         try:
@@ -150,11 +151,9 @@ class DurableMark:
     def _unusable(self, error: OSError) -> Exception:
         return _Unusable(error.strerror) if of_system(error) else error
 
-    def _release(self, hold: Hold) -> None:
-        if hold.held:
-            with best_effort():
-                self._file.release()
-        hold.give_back()
+    def _release(self) -> None:
+        with best_effort():
+            self._file.release()
 
 
 def first_marked(path: Path, journal: str) -> int:

@@ -23,14 +23,11 @@ import errno
 import os
 import random
 import time
-from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from sys import _getframe
-from threading import get_ident
+from threading import Lock, get_ident
 from types import FrameType
 from typing import Any
 
@@ -51,16 +48,17 @@ _WIDTH = 96
 class ThreadLock:
     """A lock among the threads of one process, taken by way of `Hold`.
 
-    Taking it is one `setdefault` in `state`, which nothing divides: a lock that is taken says by whom. Who finds it taken
-    by a frame that has ended goes on to the next state, on which all agree by another `setdefault`; a state left behind
-    stays taken, so that nobody who still looks at it gets in.
+    Taking it is one `setdefault` in `state`, which nothing divides: a lock that is taken says by whom. Who finds it
+    taken by a frame that has ended goes on to the next state, on which all agree by another `setdefault`; a state left
+    behind stays taken, so that nobody who still looks at it gets in. The `gate` is where threads wait, as quick as the
+    system can; whether it is open decides nothing, and whoever gives the lock back opens it.
     """
 
-    __slots__ = ("state", "waiting")
+    __slots__ = ("gate", "state")
 
     def __init__(self) -> None:
+        self.gate = Lock()
         self.state: dict[str, Any] = {}
-        self.waiting: deque[SimpleQueue[None]] = deque()
 
 
 _HOLDER, _NEXT = "holder", "next"
@@ -72,13 +70,15 @@ class Hold:
     The frame must end when an exception comes: as long as it runs, it counts as inside.
     """
 
-    __slots__ = ("_frame", "_lock", "_state", "_thread")
+    __slots__ = ("_frame", "_lock", "_state", "_thread", "over")
 
     def __init__(self, lock: ThreadLock) -> None:
         self._lock = lock
         self._thread = get_ident()
         self._frame: FrameType | None = _getframe(1)
-        self._state: dict[str, Any] | None = None
+        self._state = lock.state
+        self.over = False
+        """Whether it was given back, to the last step."""
 
     def __enter__(self) -> Hold:
         self.take()
@@ -87,48 +87,44 @@ class Hold:
     def __exit__(self, *_: object) -> None:
         self.give_back()
 
-    @property
-    def held(self) -> bool:
-        return self._state is not None and self._state.get(_HOLDER) is self
-
     def take(self, timeout: float = float("inf")) -> bool:
         """Whether the lock was free within `timeout` seconds.
 
         Raises `JournalLocked` at once when this very thread holds it, in a frame that it will go back to.
         """
-        self._state = state = self._lock.state
-        return state.setdefault(_HOLDER, self) is self or self._wait(timeout)
+        if self._lock.gate.acquire(False) and self._state.setdefault(_HOLDER, self) is self:
+            return True
+        return self._wait(timeout)
 
     def _wait(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
         while True:
-            self._state = state = self._lock.state
-            other = state.setdefault(_HOLDER, self)
-            if other is self:
+            self._look_at(self._lock.state)
+            self._await_gate(min(deadline - time.monotonic(), LOOK_AGAIN))
+            self._state = self._lock.state
+            if self._state.setdefault(_HOLDER, self) is self:
                 return True
-            if other._ended():
-                if state.get(_HOLDER) is other:  # else it gave the lock back before it ended
-                    self._lock.state = state.setdefault(_NEXT, {})
-                continue
-            if other._thread == self._thread:
-                raise JournalLocked(
-                    "audit() was called while this very thread was recording, from a signal handler or a finalizer; "
-                    "the entry is not known to be recorded. Let the handler set a flag, and record from the main line of the program"
-                )
-            if (left := deadline - time.monotonic()) <= 0:
+            if time.monotonic() >= deadline:
                 return False
-            self._await_bell(state, min(left, LOOK_AGAIN))
 
-    def _await_bell(self, state: dict[str, Any], seconds: float) -> None:
-        bell: SimpleQueue[None] = SimpleQueue()
-        self._lock.waiting.append(bell)
-        try:
-            if _HOLDER in state:  # else it was given back before the bell hung
-                with suppress(Empty):
-                    bell.get(timeout=seconds)
-        finally:
-            with suppress(ValueError):
-                self._lock.waiting.remove(bell)
+    def _look_at(self, state: dict[str, Any]) -> None:
+        """Leaves the state behind if who took it has ended."""
+        other = state.get(_HOLDER)
+        if other is None:
+            return
+        if other._ended():
+            if state.get(_HOLDER) is other:  # else it gave the lock back before it ended
+                self._lock.state = state.setdefault(_NEXT, {})
+        elif other._thread == self._thread:
+            raise JournalLocked(
+                "audit() was called while this very thread was recording, from a signal handler or a finalizer; "
+                "the entry is not known to be recorded. Let the handler set a flag, and record from the main "
+                "line of the program"
+            )
+
+    def _await_gate(self, seconds: float) -> None:
+        if seconds > 0:
+            self._lock.gate.acquire(timeout=seconds)
 
     def _ended(self) -> bool:
         """Whether the frame is left, or the lock given back. A frame that still runs refuses to be cleared."""
@@ -139,27 +135,27 @@ class Hold:
             return False
         return True
 
-    def give_back(self) -> None:
-        """Gives the lock back if it is held; may be done twice, and is to be done also when it was not taken."""
-        if self.held:
-            assert self._state is not None  # noqa: S101 (for mypy: it is held)
-            del self._state[_HOLDER]
-            with suppress(IndexError):
-                self._lock.waiting.popleft().put(None)
+    def give_back(self, first: Callable[[], object] | None = None) -> None:
+        """Gives the lock back if it is held, after `first`. To be done in any case, and may be done twice."""
+        state = self._state
+        if state.get(_HOLDER) is self:
+            if first is not None:
+                first()
+            del state[_HOLDER]
+            try:  # noqa: SIM105 (`suppress` would cost more than all the rest)
+                self._lock.gate.release()
+            except RuntimeError:  # it was open
+                pass
         self._frame = None  # which refers to this: a cycle would keep what it holds until a collection
+        self.over = True
 
 
 class FileLock:
     """An exclusive lock on `path`. Not re-entrant and not shared between threads."""
 
-    def __init__(
-        self, path: Path, *, monotonic: Callable[[], float] = time.monotonic, look_again: float = 0.0
-    ) -> None:
-        """`look_again`: seconds for which the file need not be compared with its path again."""
+    def __init__(self, path: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._monotonic = monotonic
-        self._look_again = look_again
-        self._looked_at = float("-inf")
         self.renewals = 0
         """How many times the file was found removed or replaced, or its descriptor given to another file."""
         self._file = self._open()
@@ -187,10 +183,12 @@ class FileLock:
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (spreads contenders, keeps no secret)
             pause = min(pause * 1.5, 1e-3)
 
-    def try_acquire(self) -> bool:
-        """Raises `OSError` when the file can't be opened."""
-        now = self._monotonic()
-        if now - self._looked_at < self._look_again:
+    def try_acquire(self, look: bool = True) -> bool:
+        """Whether the lock was free. Without a `look`, the file was compared with its path a moment ago.
+
+        Raises `OSError` when the file can't be opened.
+        """
+        if not look:
             return self._try_flock()
         if self._file.status() is None:
             self._renew()
@@ -198,7 +196,6 @@ class FileLock:
         while not self._file.is_named():
             self._renew()
             acquired = self._try_flock()
-        self._looked_at = now
         return acquired
 
     def _try_flock(self) -> bool:
@@ -213,15 +210,14 @@ class FileLock:
             return self._try_flock()
         return True
 
-    def release(self) -> None:
-        """May be done twice, and when it was not acquired. A lock of the application's on a file of its own stays."""
-        fresh = self._monotonic() - self._looked_at < self._look_again
-        if self._file.fd >= 0 and (fresh or self._file.status() is not None):
+    def release(self, look: bool = True) -> None:
+        """May be done twice, and when it was not acquired. `look` as above."""
+        if self._file.fd >= 0 and (not look or self._file.status() is not None):
             flock(self._file.fd, LOCK_UN)
 
     def generation(self) -> int:
-        """Changes whenever a segment was closed or a journal ended, or the file became another."""
-        return self.renewals << 48 | os.lseek(self._file.fd, 0, os.SEEK_END)
+        """Changes whenever a segment was closed or a journal ended."""
+        return os.lseek(self._file.fd, 0, os.SEEK_END)
 
     def is_new(self) -> bool:
         """Whether nobody has made the file a byte longer."""
