@@ -168,7 +168,7 @@ def _strays(place: Path, journal: str, *, below: bool = False) -> Iterator[_Stra
         if not below:
             folders.clear()
         for name in sorted(names):
-            if _LEFT_OUT.fullmatch(name) and folder == str(place):
+            if _LEFT_OUT.fullmatch(name) and Path(folder).name == journal:
                 continue
             looked_at += 1
             if looked_at > _MOST:

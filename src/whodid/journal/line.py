@@ -59,6 +59,9 @@ class Missing(NamedTuple):
     first: int
     last: int
 
+    def holds(self, seq: int) -> bool:
+        return self.first <= seq <= self.last
+
     @property
     def entries(self) -> int:
         """How many they are, or may be: at least one."""

@@ -283,13 +283,22 @@ class Shipper:
             self._looked_at.pop(batch.journal, None)
         if batch.lines:
             self._sealing.acknowledge(batch.journal, batch.lines, batch.partitions(refused), len(letters))
-        if batch.found:
-            remove_missing(self.directory, batch.found)
-            close_restored(self.directory.journal(batch.journal), batch.found)
-        missing = [one for one in read_missing(self.directory) if one.journal == batch.journal]
-        prune(self.directory.journal(batch.journal), self._settings.keep_days, missing=missing)
+        self._prune(batch)
         absent = sum(one.entries for one in batch.missing)
         self._report(len(batch.documents) - len(refused), len(letters), len(batch.damaged), absent)
+
+    def _prune(self, batch: _Batch) -> None:
+        """Deletes what may go, after it was noted what of the missing entries was found and stored."""
+        path = self.directory.journal(batch.journal)
+        noted = [one for one in read_missing(self.directory) if one.journal == batch.journal]
+        found = batch.found
+        if noted:
+            found = [*found, *_numbers(line for line in batch.lines if any(gap.holds(line.seq) for gap in noted))]
+        if found:
+            remove_missing(self.directory, found)
+            close_restored(path, found)
+            noted = [one for one in read_missing(self.directory) if one.journal == batch.journal]
+        prune(path, self._settings.keep_days, missing=noted)
 
     def _next_batch(self) -> _Batch | None:
         """The next lines that no batch holds yet, of the first journal that has some."""
@@ -300,14 +309,16 @@ class Shipper:
                     self._sealing.begin(journal)
                     self._batches = self._cut(journal, lines)
                     return next(self._batches)
+            if self._flights:
+                return None
             self._batches = self._odd_ones()
-            return next(self._batches, None)
+            batch = next(self._batches, None)
         return batch
 
     def _odd_ones(self) -> Iterator[_Batch]:
         """What no reader comes upon: entries missing at the end of a journal, and those that were and are there again.
 
-        Looked for when all others were read, and the files of a journal are others than at the last look.
+        Looked for when all others are acknowledged, and the files of a journal are others than at the last look.
         """
         for journal in self.directory.journals():
             path = self.directory.journal(journal)

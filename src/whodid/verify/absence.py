@@ -132,8 +132,8 @@ def _explain(one: Missing, known: Knowledge, left: _Left, result: Absence) -> No
         count = last - first + 1
         if hole := _hole(first, last, checkpoint):
             about = (
-                "the lines were damaged, changed or missing in the journal before they were sent; `whodid status` on its "
-                "host says which"
+                "the lines were damaged, changed or missing in the journal before they were sent; `whodid status` on "
+                "its host says which"
             )
             proven = checkpoint.time if checkpoint else ""
             result.findings.append(Finding("altered", known.journal, hole[0], about, hole[1], (), proven))
