@@ -250,6 +250,8 @@ class Chain:
             self.segment = None
             return
         ended = self.directory.journal(self.journal) / "ended"
+        known = self.known() if self.segment is None or self.segment.failed is None else Known()
+        last = known.seq if known.journal == self.journal else 0
         self._lock.next_generation()
         if self.segment is not None:
             self.segment.shut()
@@ -257,7 +259,7 @@ class Chain:
         if not ended.exists():  # else the alarm was given, before a crash or a full disk came between
             self.directory.alarm("new journal", f"journal {self.journal} ended ({reason}); a new one goes on")
             if ended.parent.is_dir():
-                write_file(ended, dump({"reason": reason}))
+                write_file(ended, dump({"reason": reason, "last": last}))
         begin_journal(self.directory)
 
     def end_if_possible(self, reason: str) -> None:
