@@ -204,7 +204,7 @@ def sweep(path: Path, durability: Durability, state: str, *, dense: bool = False
     assert not thread.is_alive(), f"hangs after an interruption at {swept.where}"
     if swept.failed is not None:
         raise AssertionError(f"after an interruption at {swept.where}") from swept.failed
-    assert [alarm for alarm in JournalDirectory(path).alarms()] == []
+    assert JournalDirectory(path).alarms() == []
     found = Counter(entry["target"] for entry in recorded(path))
     assert {target: found[target] for target in applications.returned if found[target] != 1} == {}
     assert max(found.values()) == 1
