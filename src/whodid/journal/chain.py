@@ -18,9 +18,9 @@ from typing import NamedTuple
 from ..entry import ZERO_HASH
 from ..errors import JournalFull, NotRecorded
 from .beginning import begin_journal
-from .directory import JournalDirectory, segment_name, segment_size, segments
+from .directory import JournalDirectory, segment_name, segments
 from .durable import DurableMark
-from .file import dump, sync_directory, write_file
+from .file import best_effort, dump, sync_directory, write_file
 from .lock import FileLock
 from .position import Acknowledged
 from .segment import Broken, Link, Segment, is_closed, last_link
@@ -242,7 +242,7 @@ class Chain:
     def _bytes_beside(self, segment: Segment) -> int:
         if not self._max_bytes:
             return 0
-        return sum(segment_size(path) for path in self.directory.path.glob("*/*.ndjson") if path != segment.path)
+        return self.directory.bytes_beside(segment.path)
 
     def end(self, reason: str) -> None:
         """Ends the journal for good and begins the next, unless another process has done so."""
@@ -250,6 +250,8 @@ class Chain:
             self.segment = None
             return
         ended = self.directory.journal(self.journal) / "ended"
+        known = self.known() if self.segment is None or self.segment.failed is None else Known()
+        last = known.seq if known.journal == self.journal else 0
         self._lock.next_generation()
         if self.segment is not None:
             self.segment.shut()
@@ -257,14 +259,15 @@ class Chain:
         if not ended.exists():  # else the alarm was given, before a crash or a full disk came between
             self.directory.alarm("new journal", f"journal {self.journal} ended ({reason}); a new one goes on")
             if ended.parent.is_dir():
-                write_file(ended, dump({"reason": reason}))
+                write_file(ended, dump({"reason": reason, "last": last}))
         begin_journal(self.directory)
 
     def end_if_possible(self, reason: str) -> None:
         """Ends the journal as far as a failing disk allows: what the caller sees is the error that led here."""
         try:
-            self.end(reason)
-        except (OSError, NotRecorded):
+            with best_effort(), suppress(NotRecorded):
+                self.end(reason)
+        finally:
             self.segment = None
 
 

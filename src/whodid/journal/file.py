@@ -153,7 +153,7 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
             os.fsync(fd)
         new.replace(path)
     except OSError:
-        with suppress(OSError):  # on a full disk each byte counts
+        with best_effort():  # on a full disk each byte counts
             new.unlink()
         raise
     sync_directory(path.parent)
@@ -216,7 +216,7 @@ def identity(fd: int) -> dict[str, int]:
     A number alone may be given again, as soon as to the copy that replaces a deleted file.
     """
     found = {"inode": os.fstat(fd).st_ino}
-    with suppress(OSError):  # not every file system has generations
+    with best_effort():  # not every file system has generations
         found["generation"] = int.from_bytes(ioctl(fd, _GENERATION, bytes(8))[:4], sys.byteorder)
     return found
 
