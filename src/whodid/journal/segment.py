@@ -77,7 +77,9 @@ class Segment:
         """Where the file ends now; -1 when its number stands for something that has no end."""
         try:
             return os.lseek(self._file.fd, 0, os.SEEK_END)
-        except OSError:
+        except OSError as error:
+            if not of_system(error):
+                raise
             return -1
 
     def has_only_grown(self) -> bool:
@@ -110,6 +112,8 @@ class Segment:
             try:
                 self._lower_mark(end)
             except OSError as error:
+                if not of_system(error):
+                    raise
                 raise Broken(f"half a line was cut from {self.path.name}, and {error.strerror}") from error
         self.size = end
         self.link = link or self.link
