@@ -18,7 +18,7 @@ from typing import NamedTuple
 from ..entry import ZERO_HASH
 from ..errors import JournalFull, NotRecorded
 from .beginning import begin_journal
-from .directory import JournalDirectory, segment_name, segment_size, segments
+from .directory import JournalDirectory, segment_name, segments
 from .durable import DurableMark
 from .file import best_effort, dump, sync_directory, write_file
 from .lock import FileLock
@@ -133,13 +133,16 @@ class Chain:
         return self._open()
 
     def _is_current(self) -> bool:
-        """Whether no other journal became the current one; looks at the lock as well."""
+        """Whether no other journal became the current one."""
         if self._lock.renewals != self._renewals:
-            self._renewals = self._lock.renewals
-            if self._lock.is_new():
-                self.directory.alarm("lock replaced", f"{self.directory.lock} was removed or replaced while in use")
-                self._lock.next_generation()
+            self._report_new_lock()
         return self._current == self.directory.current_file()
+
+    def _report_new_lock(self) -> None:
+        self._renewals = self._lock.renewals
+        if self._lock.is_new() and self.directory.journal(self.journal).is_dir():  # else all of it is another
+            self.directory.alarm("lock replaced", f"{self.directory.lock} was removed or replaced while it was in use")
+            self._lock.next_generation()
 
     def _open(self) -> Segment:
         known = self.known()
@@ -239,7 +242,7 @@ class Chain:
     def _bytes_beside(self, segment: Segment) -> int:
         if not self._max_bytes:
             return 0
-        return sum(segment_size(path) for path in self.directory.path.glob("*/*.ndjson") if path != segment.path)
+        return self.directory.bytes_beside(segment.path)
 
     def end(self, reason: str) -> None:
         """Ends the journal for good and begins the next, unless another process has done so."""
@@ -247,6 +250,8 @@ class Chain:
             self.segment = None
             return
         ended = self.directory.journal(self.journal) / "ended"
+        known = self.known() if self.segment is None or self.segment.failed is None else Known()
+        last = known.seq if known.journal == self.journal else 0
         self._lock.next_generation()
         if self.segment is not None:
             self.segment.shut()
@@ -254,7 +259,7 @@ class Chain:
         if not ended.exists():  # else the alarm was given, before a crash or a full disk came between
             self.directory.alarm("new journal", f"journal {self.journal} ended ({reason}); a new one goes on")
             if ended.parent.is_dir():
-                write_file(ended, dump({"reason": reason}))
+                write_file(ended, dump({"reason": reason, "last": last}))
         begin_journal(self.directory)
 
     def end_if_possible(self, reason: str) -> None:

@@ -80,6 +80,10 @@ class Descriptor:
         """As `status`, and for certain: a number may be reused for a file whose inode number is reused, too."""
         return self.status() is not None and identity(self.fd) == self._identity
 
+    def is_file_of(self, other: Descriptor) -> bool:
+        """Whether both were opened on one file."""
+        return (self._file, self._identity) == (other._file, other._identity)
+
     def close(self) -> None:
         """Closes the number, once, if it stands for the file; in a forked child that leaves the parent's alone."""
         ours = self.fd >= 0 and (self._identity is None or self.is_ours())

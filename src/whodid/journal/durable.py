@@ -24,10 +24,10 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import JournalLocked
-from .file import best_effort, of_system
+from .file import best_effort, of_system, read_file
 from .lock import FileLock, Hold, ThreadLock
 
-__all__ = ["DurableMark", "SyncFailed"]
+__all__ = ["DurableMark", "SyncFailed", "first_marked"]
 
 _FAILED = "failed"
 _PATIENCE = 0.02
@@ -120,8 +120,7 @@ class DurableMark:
 
     def first(self, journal: str) -> int:
         """With which entry the segment of `journal` begins that was synced last; 0 when there was none."""
-        name, _, segment = self._file.content().partition(b" ")[0].partition(b"/")
-        return int(segment) if name == journal.encode() and segment.isdigit() else 0
+        return _first(self._file.content(), journal)
 
     def _read(self, segment: str) -> int:
         try:
@@ -155,6 +154,19 @@ class DurableMark:
     def _release(self) -> None:
         with best_effort():
             self._file.release()
+
+
+def first_marked(path: Path, journal: str) -> int:
+    """As `DurableMark.first`, for who only reads; 0 also where there is no mark, or it can't be read."""
+    try:
+        return _first(read_file(path), journal)
+    except OSError:
+        return 0
+
+
+def _first(content: bytes, journal: str) -> int:
+    name, _, segment = content.partition(b" ")[0].partition(b"/")
+    return int(segment) if name == journal.encode() and segment.isdigit() else 0
 
 
 def _mark(segment: str, offset: int | str) -> str:

@@ -159,16 +159,17 @@ class FileLock:
         self._path = path
         self._monotonic = monotonic
         self.renewals = 0
-        """How many times the file was found removed or replaced, or its descriptor given to another file."""
+        """How many times the file was found removed or replaced."""
         self._file = self._open()
 
     def _open(self) -> Descriptor:
         return Descriptor(self._path, os.O_RDWR | os.O_CREAT)
 
     def _renew(self) -> None:
-        self._file.close()
+        old = self._file
+        old.close()
         self._file = self._open()
-        self.renewals += 1
+        self.renewals += not old.is_file_of(self._file)
 
     def acquire(self, timeout: float) -> None:
         """Raises `JournalLocked`, naming the holder, when the lock isn't free within `timeout` seconds."""
