@@ -24,6 +24,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
 from sys import _getframe
@@ -33,6 +34,7 @@ from typing import Any
 
 from ..errors import JournalLocked
 from .descriptor import Descriptor
+from .file import best_effort
 
 __all__ = ["LOOK_AGAIN", "FileLock", "Hold", "ThreadLock"]
 
@@ -254,18 +256,15 @@ class FileLock:
     def holder(self) -> str:
         """Who holds the lock, in words, as far as the system tells (Linux does)."""
         inode = os.fstat(self._file.fd).st_ino
-        try:
+        with best_effort(), suppress(IndexError):
             for line in Path("/proc/locks").read_text().splitlines():
                 parts = line.split()
                 if parts[1] == "FLOCK" and parts[5].endswith(f":{inode}"):
                     return f"process {parts[4]} ({_command(parts[4])})"
-        except (OSError, IndexError):
-            pass
         return "another process"
 
 
 def _command(pid: str) -> str:
-    try:
+    with best_effort():
         return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return "of another container"
+    return "of another container"
