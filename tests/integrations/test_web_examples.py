@@ -12,7 +12,6 @@ import pytest
 from tests.integrations.serving import SERVERS, served
 from whodid.journal import read_entries
 
-
 CLIENT = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=60)
 """One for all requests, as making one costs more than a request; each has a connection of its own."""
 
