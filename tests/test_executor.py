@@ -323,7 +323,7 @@ ENDS = {
     child.start(); child.join()
     assert child.exitcode == 0""",
     "without any thread": """
-    def refuse(*_): raise RuntimeError("can't start new thread")
+    def refuse(*_, **__): raise RuntimeError("can't start new thread")
     threading._start_new_thread = threading._start_joinable_thread = refuse
     asyncio.run(calls(0))""",
 }
