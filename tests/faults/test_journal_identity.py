@@ -108,6 +108,16 @@ def test_a_segment_that_was_removed_ends_its_journal(path: Path, clock: Clock, d
     assert "entries 1 to 1 were in it" in alarm
 
 
+def test_each_write_under_disk_is_preceded_by_a_look(path: Path, clock: Clock) -> None:
+    journal = Journal(path, monotonic=clock)
+    journal.append(draft("a"))
+    old = renamed(segment_of(path))
+    size = old.stat().st_size
+    journal.append(draft("b"))
+    assert old.stat().st_size == size
+    assert targets(path) == ["b"]
+
+
 def test_a_segment_renamed_between_the_write_and_the_sync_gives_no_receipt(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -437,9 +447,10 @@ from whodid.journal import Journal
 os.closerange(0, 3)
 journal = Journal(sys.argv[1])
 journal.append(Draft({"type": "t", "target": "a"}))
-with suppress(OSError):
-    print("not for the journal", flush=True)
 journal.append(Draft({"type": "t", "target": "b"}))
+for number in range(3):
+    with suppress(OSError):
+        os.write(number, b"not for the journal" * 1000)
 """
 
 
