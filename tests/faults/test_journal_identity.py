@@ -118,6 +118,17 @@ def test_each_write_under_disk_is_preceded_by_a_look(path: Path, clock: Clock) -
     assert targets(path) == ["b"]
 
 
+def test_half_a_line_is_not_cut_from_a_segment_that_was_renamed(path: Path, clock: Clock) -> None:
+    journal = Journal(path, monotonic=clock)
+    journal.append(draft("a"), "process")
+    old = renamed(segment_of(path))
+    with old.open("ab") as file:
+        file.write(b"half a line")
+    journal.append(draft("b"), "process")
+    assert old.read_bytes().endswith(b"half a line")
+    assert targets(path) == ["b"]
+
+
 def test_a_segment_renamed_between_the_write_and_the_sync_gives_no_receipt(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
