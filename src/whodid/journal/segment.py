@@ -109,9 +109,17 @@ class Segment:
 
     def _check_name(self) -> None:
         if not self._file.is_named():
-            first, last = int(self.path.stem), self.link.seq
+            first, last = int(self.path.stem), self._last_seq()
             held = f"entries {first} to {last} were in it" if last >= first else "it was empty"
             raise Broken(f"{self.path.name} was renamed, removed or replaced while it was in use; {held}")
+
+    def _last_seq(self) -> int:
+        """Number of the last entry, of whatever process."""
+        try:
+            link = _read_tail(self._file.fd, self.path, self.size)[2]
+        except Broken:
+            link = None
+        return (link or self.link).seq
 
     def catch_up(self) -> str | None:
         """Reads where the chain stands now, and cuts half a line away; returns what was cut, in words.
