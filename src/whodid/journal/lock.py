@@ -101,28 +101,30 @@ class Hold:
     def _wait(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
         while True:
-            self._look_at(self._lock.state)
-            self._await_gate(min(deadline - time.monotonic(), LOOK_AGAIN))
+            if not self._left_behind(self._lock.state):
+                self._await_gate(min(deadline - time.monotonic(), LOOK_AGAIN))
             self._state = self._lock.state
             if self._state.setdefault(_HOLDER, self) is self:
                 return True
             if time.monotonic() >= deadline:
                 return False
 
-    def _look_at(self, state: dict[str, Any]) -> None:
-        """Leaves the state behind if who took it has ended."""
+    def _left_behind(self, state: dict[str, Any]) -> bool:
+        """Leaves the state behind if who took it has ended; whether it has."""
         other = state.get(_HOLDER)
         if other is None:
-            return
+            return False
         if other._ended():
             if state.get(_HOLDER) is other:  # else it gave the lock back before it ended
                 self._lock.state = state.setdefault(_NEXT, {})
-        elif other._thread == self._thread:
+            return True
+        if other._thread == self._thread:
             raise JournalLocked(
                 "audit() was called while this very thread was recording, from a signal handler or a finalizer; "
                 "the entry is not known to be recorded. Let the handler set a flag, and record from the main "
                 "line of the program"
             )
+        return False
 
     def _await_gate(self, seconds: float) -> None:
         if seconds > 0:
