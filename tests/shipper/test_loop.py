@@ -548,7 +548,7 @@ def test_the_lock_is_free_after_whatever_end(settings: Settings) -> None:
     def fail(_documents: Sequence[Document]) -> Any:
         raise RuntimeError("a bug")
 
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ShippingError, match="unforeseen RuntimeError"):
         Shipper(settings, fail).run_once()
     assert Shipper(settings, Cluster().send).run_once().shipped == 1
 

@@ -14,12 +14,13 @@ import os
 import random
 import time
 from collections.abc import Callable
-from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock, lockf
 from pathlib import Path
+from typing import ClassVar
 
 from ..errors import JournalLocked
 
-__all__ = ["FileLock"]
+__all__ = ["FileLock", "ProcessLock"]
 
 _EXCLUSIVE_OR_ERROR = LOCK_EX | LOCK_NB
 
@@ -88,15 +89,104 @@ class FileLock:
 
     def holder(self) -> str:
         """Who holds the lock, in words, as far as the system tells (Linux does)."""
-        inode = os.fstat(self._fd).st_ino
+        return _holder("FLOCK", os.fstat(self._fd).st_ino)
+
+
+class ProcessLock:
+    """An exclusive lock on `path` that belongs to this process alone: no child that inherited the descriptor keeps it.
+
+    It is a POSIX lock: the kernel gives it to a process, not to an open file, and so it is free as soon as the process
+    has ended, whoever was forked from it. Such a lock is lost when the process closes any descriptor of the file;
+    `try_acquire` is therefore repeated while the lock is used, and takes it again or says that another process has it.
+    Within the process one object holds it at a time.
+    """
+
+    _held: ClassVar[dict[tuple[int, str], ProcessLock]] = {}
+    """By process and path: what a parent held is no lock of the child's."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+        self._file = (0, 0)
+        self._name = os.path.realpath(path)
+
+    def try_acquire(self) -> bool:
+        """Whether this process holds the lock now; may be asked again and again. Raises `OSError`."""
+        self.let_go_of_inherited()
+        if self._held.setdefault(self._key(), self) is not self:
+            return False
         try:
-            for line in Path("/proc/locks").read_text().splitlines():
-                parts = line.split()
-                if parts[1] == "FLOCK" and parts[5].endswith(f":{inode}"):
-                    return f"process {parts[4]} ({_command(parts[4])})"
-        except (OSError, IndexError):
-            pass
-        return "another process"
+            self._open()
+            lockf(self._fd, _EXCLUSIVE_OR_ERROR)
+        except (BlockingIOError, PermissionError) as error:  # POSIX lets a held lock be either
+            self.close()
+            if error.filename is not None:  # the file can't be opened
+                raise
+            return False
+        except BaseException:
+            self.close()
+            raise
+        return True
+
+    def close(self) -> None:
+        """Gives the lock back, if this object holds it."""
+        if self._held.get(self._key()) is self:
+            del self._held[self._key()]
+        if self._is_file(self._fd):
+            os.close(self._fd)
+        self._fd = -1
+
+    def holder(self) -> str:
+        """As `FileLock.holder`."""
+        if self._key() in self._held:
+            return f"another thread of this process ({os.getpid()})"
+        return _holder("POSIX", self._path.stat().st_ino)
+
+    @classmethod
+    def let_go_of_inherited(cls) -> None:
+        """Closes what a fork copied from the parent: closed later, it would take the child's own lock along."""
+        for key, lock in tuple(cls._held.items()):
+            if key[0] != os.getpid():
+                del cls._held[key]
+                lock.close()
+
+    def _open(self) -> None:
+        """Opens the file; again if another one is at the path by now, or the application closed the descriptor."""
+        if self._is_file(self._fd):
+            if self._is_file(self._path):
+                return
+            os.close(self._fd)
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        about = os.fstat(self._fd)
+        self._file = about.st_dev, about.st_ino
+
+    def _is_file(self, place: int | Path) -> bool:
+        """Whether a descriptor or path means the file that was opened here."""
+        if self._fd < 0:
+            return False
+        try:
+            about = os.fstat(place) if isinstance(place, int) else place.stat()
+        except OSError:
+            return False
+        return (about.st_dev, about.st_ino) == self._file
+
+    def _key(self) -> tuple[int, str]:
+        return os.getpid(), self._name
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=ProcessLock.let_go_of_inherited)
+
+
+def _holder(kind: str, inode: int) -> str:
+    try:
+        for line in Path("/proc/locks").read_text().splitlines():
+            parts = line.split()
+            if parts[1] == kind and parts[5].endswith(f":{inode}"):
+                return f"process {parts[4]} ({_command(parts[4])})"
+    except (OSError, IndexError):
+        pass
+    return "another process"
 
 
 def _command(pid: str) -> str:
