@@ -158,6 +158,14 @@ class JournalDirectory:
         with suppress(OSError):  # the disk is full or gone; the caller's own error says so
             append_line(self.path / "alarms.ndjson", dump({"time": now, "alarm": kind, "about": about}))
 
+    def alarm_once(self, kind: str, about: str) -> None:
+        """As `alarm`, unless it says the same as the last one of its kind on the same day."""
+        last: dict[str, Any] = {}
+        with suppress(OSError, JournalDamaged):
+            last = next((one for one in reversed(self.alarms()) if one.get("alarm") == kind), {})
+        if last.get("about") != about or str(last.get("time"))[:10] != Stamp.now().creation_date[:10]:
+            self.alarm(kind, about)
+
     def alarms(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in read_lines(self.path / "alarms.ndjson")]
 

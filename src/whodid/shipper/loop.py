@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from itertools import islice
 from operator import itemgetter
 
-from ..dead_letters import DeadLetter, keep_dead_letters
+from ..dead_letters import DeadLetter, keep_dead_letters, without_values
 from ..entry import document_id, partition_name
 from ..errors import ShippingError, WhodidError
 from ..journal import Acknowledged, Damaged, JournalDirectory, JournalReader, Line, prune
 from ..journal.damage import keep_damaged
 from ..journal.lock import ProcessLock
-from ..opensearch.bulk import Document
+from ..opensearch.bulk import Cause, Document
 from ..proof.keys import signer_of
 from ..settings import Settings
 from .courier import Courier
@@ -49,6 +49,9 @@ _LOOK_UP = 0.2
 """Seconds between looks whether to stop, while an answer is waited for."""
 _LAST_WORD = 5.0
 """Seconds that requests under way have to be answered, once it is time to end."""
+
+
+_ALARMING: set[Cause] = {"request", "configuration"}
 
 
 _new = tuple.__new__
@@ -111,6 +114,7 @@ class Shipper:
         self._courier = courier
         self._monotonic = monotonic
         self._reporting = threading.Lock()
+        self._alarmed = ""
         self._flow = Flow(settings.bulk_bytes, settings.ship_rate, monotonic=monotonic)
         deliver = Delivery(send, self._flow, self._observe, monotonic=monotonic)
         self._senders: Senders[_Batch, list[DeadLetter] | None] = Senders(
@@ -379,6 +383,14 @@ class Shipper:
         self._observer(observation)
         if isinstance(observation, Waiting):
             self._report(waiting=observation.reason)
+            if observation.cause in _ALARMING:
+                self._alarm(without_values(observation.reason))
+
+    def _alarm(self, reason: str) -> None:
+        """Of what stays until an operator changes the cluster; it is tried again all the while."""
+        if reason != self._alarmed:
+            self._alarmed = reason
+            self.directory.alarm_once("not stored", f"entries wait: {reason}")
 
     def _report(self, shipped: int = 0, dead_letters: int = 0, damaged: int = 0, waiting: str = "") -> None:
         with self._reporting:
