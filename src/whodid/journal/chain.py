@@ -70,13 +70,13 @@ class Chain:
         if segment is not None and fresh and segment.failed is None and segment.end() == segment.size:
             return segment
         try:
-            return self._follow(segment, fresh)
+            segment = self._follow(segment, fresh)
         except Broken as broken:
-            return self._begin_anew(str(broken))
-        finally:
-            if not fresh:
-                self._generation = generation
-                self._looked_at = self._now
+            segment = self._begin_anew(str(broken))
+        if not fresh:
+            self._generation = generation
+            self._looked_at = self._now
+        return segment
 
     def _begin_anew(self, reason: str) -> Segment:
         self.end(reason)
@@ -90,8 +90,10 @@ class Chain:
 
     def _follow(self, segment: Segment | None, fresh: bool) -> Segment:
         """Picks the chain up where other processes left it; `fresh` says that none of them closed the segment."""
-        if segment is None or segment.failed is not None:
+        if segment is None:
             return self._open()
+        if segment.failed is not None:  # and whoever learned of it had no time to end the journal
+            raise Broken(f"a write or sync of {segment.path.name} failed: {segment.failed.strerror}")
         size = segment.size
         if (fresh and segment.end() > size) or segment.has_only_grown():
             if segment.end() > size:
@@ -138,9 +140,9 @@ class Chain:
         return Segment(path / segment_name(end.seq + 1), self._mark, before=end, create=True)
 
     def _adopt(self, segment: Segment) -> None:
-        self.segment = segment
         self._opened_at = self._monotonic()
         self._other_bytes = self._bytes_beside(segment)
+        self.segment = segment
 
     def make_room(self, segment: Segment, needed: int) -> Segment:
         """The segment that takes `needed` bytes more: this one, or its successor. Raises `JournalFull`."""

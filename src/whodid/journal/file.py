@@ -19,8 +19,10 @@ from ..errors import JournalDamaged
 
 __all__ = [
     "append_line",
+    "best_effort",
     "dump",
     "linked",
+    "of_system",
     "open_file",
     "open_new",
     "read_file",
@@ -46,6 +48,21 @@ class open_new:  # noqa: N801 (reads as the verb it is)
 
     def __exit__(self, *_: object) -> None:
         os.close(self._fd)
+
+
+def of_system(error: BaseException) -> bool:
+    """Whether the operating system raised it. A signal handler may raise `TimeoutError`, too, which has no number."""
+    return isinstance(error, OSError) and error.errno is not None
+
+
+class best_effort:  # noqa: N801 (reads as the manner it is)
+    """A block in which an error of the operating system is let pass."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
+        return error is not None and of_system(error)
 
 
 def read_file(path: Path) -> bytes:

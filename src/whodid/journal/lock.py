@@ -1,4 +1,10 @@
-"""The lock of a journal directory: an advisory file lock, waited for with a deadline, and what changed under it.
+"""The locks of a journal: one among threads that no exception leaves held, and an advisory one on a file.
+
+A signal handler that raises (Ctrl-C, the time limit of a task queue) does so between any two steps of a call, also
+between taking a lock and entering the `try` that would give it back. So a `ThreadLock` belongs to a frame, and only for
+as long as that frame runs: what has ended, by whatever exception and in whatever thread, holds nothing any more, and
+the next to come notices. A file lock can't know that. Whoever takes one does so inside two nested `try … finally`, as
+an exception may come amid one of them, and holds a `ThreadLock` around it.
 
 The size of the file is the generation: who closes a segment or ends a journal makes it a byte longer first. A writer
 that finds it and the size of its segment as it left them can go on without asking for the segment's status, which would
@@ -13,19 +19,129 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock, lockf
 from pathlib import Path
-from typing import ClassVar
+from queue import Empty, SimpleQueue
+from sys import _getframe
+from threading import get_ident
+from types import FrameType
+from typing import Any, ClassVar
 
 from ..errors import JournalLocked
 
-__all__ = ["FileLock", "ProcessLock"]
+__all__ = ["LOOK_AGAIN", "FileLock", "Hold", "ProcessLock", "ThreadLock"]
+
+LOOK_AGAIN = 0.05
+"""Seconds after which a waiting thread looks whether the one it waits for has ended without waking it."""
 
 _EXCLUSIVE_OR_ERROR = LOCK_EX | LOCK_NB
 
 _WIDTH = 96
 """Bytes of the text in the file."""
+
+
+class ThreadLock:
+    """A lock among the threads of one process, taken by way of `Hold`.
+
+    Taking it is one `setdefault` in `state`, which nothing divides: a lock that is taken says by whom. Who finds it taken
+    by a frame that has ended goes on to the next state, on which all agree by another `setdefault`; a state left behind
+    stays taken, so that nobody who still looks at it gets in.
+    """
+
+    __slots__ = ("state", "waiting")
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] = {}
+        self.waiting: deque[SimpleQueue[None]] = deque()
+
+
+_HOLDER, _NEXT = "holder", "next"
+
+
+class Hold:
+    """A `ThreadLock`, held by the frame that made this: `with Hold(lock): …`, or `take` and `give_back`. Used once.
+
+    The frame must end when an exception comes: as long as it runs, it counts as inside.
+    """
+
+    __slots__ = ("_frame", "_lock", "_state", "_thread")
+
+    def __init__(self, lock: ThreadLock) -> None:
+        self._lock = lock
+        self._thread = get_ident()
+        self._frame: FrameType | None = _getframe(1)
+        self._state: dict[str, Any] | None = None
+
+    def __enter__(self) -> Hold:
+        self.take()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+    @property
+    def held(self) -> bool:
+        return self._state is not None and self._state.get(_HOLDER) is self
+
+    def take(self, timeout: float = float("inf")) -> bool:
+        """Whether the lock was free within `timeout` seconds.
+
+        Raises `JournalLocked` at once when this very thread holds it, in a frame that it will go back to.
+        """
+        self._state = state = self._lock.state
+        return state.setdefault(_HOLDER, self) is self or self._wait(timeout)
+
+    def _wait(self, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while True:
+            self._state = state = self._lock.state
+            other = state.setdefault(_HOLDER, self)
+            if other is self:
+                return True
+            if other._ended():
+                if state.get(_HOLDER) is other:  # else it gave the lock back before it ended
+                    self._lock.state = state.setdefault(_NEXT, {})
+                continue
+            if other._thread == self._thread:
+                raise JournalLocked(
+                    "audit() was called while this very thread was recording, from a signal handler or a finalizer; "
+                    "the entry is not known to be recorded. Let the handler set a flag, and record from the main line of the program"
+                )
+            if (left := deadline - time.monotonic()) <= 0:
+                return False
+            self._await_bell(state, min(left, LOOK_AGAIN))
+
+    def _await_bell(self, state: dict[str, Any], seconds: float) -> None:
+        bell: SimpleQueue[None] = SimpleQueue()
+        self._lock.waiting.append(bell)
+        try:
+            if _HOLDER in state:  # else it was given back before the bell hung
+                with suppress(Empty):
+                    bell.get(timeout=seconds)
+        finally:
+            with suppress(ValueError):
+                self._lock.waiting.remove(bell)
+
+    def _ended(self) -> bool:
+        """Whether the frame is left, or the lock given back. A frame that still runs refuses to be cleared."""
+        try:
+            if self._frame is not None:
+                self._frame.clear()
+        except RuntimeError:
+            return False
+        return True
+
+    def give_back(self) -> None:
+        """Gives the lock back if it is held; may be done twice, and is to be done also when it was not taken."""
+        if self.held:
+            assert self._state is not None  # noqa: S101 (for mypy: it is held)
+            del self._state[_HOLDER]
+            with suppress(IndexError):
+                self._lock.waiting.popleft().put(None)
+        self._frame = None  # which refers to this: a cycle would keep what it holds until a collection
 
 
 class FileLock:
@@ -63,7 +179,9 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        flock(self._fd, LOCK_UN)
+        """May be done twice, and when it was not acquired."""
+        if self._fd >= 0:
+            flock(self._fd, LOCK_UN)
 
     def generation(self) -> int:
         """Changes whenever a segment was closed or a journal ended."""

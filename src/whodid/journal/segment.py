@@ -16,7 +16,6 @@ import errno
 import os
 import re
 import stat
-import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +23,8 @@ from ..entry import HARD_LIMIT, ZERO_HASH
 from ..errors import JournalFull, JournalLocked, NotRecorded
 from ..integrity import read_line
 from .durable import DurableMark, SyncFailed
-from .file import append_line, sync_directory
+from .file import append_line, of_system, sync_directory
+from .lock import Hold, ThreadLock
 
 __all__ = ["NO_SPACE", "Broken", "Link", "Segment", "datasync", "is_closed", "last_link"]
 
@@ -62,9 +62,8 @@ class Segment:
         self.link = before or Link(0, ZERO_HASH)
         self.size = 0
         self.failed: OSError | None = None
-        self._condition = threading.Condition()
+        self._syncing = ThreadLock()
         self._synced = 0
-        self._syncing = False
         self._fd = os.open(path, flags, 0o600)
         if create:
             sync_directory(path.parent)
@@ -112,7 +111,7 @@ class Segment:
         except OSError as error:
             if error.errno in NO_SPACE:
                 raise JournalFull(_full(self.path, str(error.strerror))) from error
-            self.failed = error
+            self._fail(error)
             raise
         if written != len(data):
             os.ftruncate(self._fd, self.size)
@@ -126,25 +125,25 @@ class Segment:
         """Returns once everything before `offset` is on disk. Raises `NotRecorded`."""
         if self._synced >= offset:
             return
-        with self._condition:
-            while self._syncing and self._synced < offset and self.failed is None:
-                self._condition.wait()
+        with Hold(self._syncing):
             if self._synced >= offset:
                 return
             if self.failed is not None:
                 raise NotRecorded(_unsynced(self.path, self.failed)) from self.failed
-            self._syncing = True
-            target = max(self.size, offset)
-        error: OSError | None = None
-        reached = 0  # also after Ctrl-C in the middle of the sync
-        try:
             # No further than this process has seen: what lies behind may be cut by others, and written anew.
-            reached = min(target, self._put_on_disk(offset, target))
-        except OSError as caught:
-            error = caught
-            raise NotRecorded(_unsynced(self.path, caught)) from caught
-        finally:
-            self._synced_to(reached, error)
+            target = max(self.size, offset)
+            try:
+                reached = min(target, self._put_on_disk(offset, target))
+            except OSError as error:
+                self._fail(error)
+                raise NotRecorded(_unsynced(self.path, error)) from error
+            self._synced = max(self._synced, reached)
+
+    def _fail(self, error: OSError) -> None:
+        """For good; raises what a signal handler raised (`TimeoutError`), which is none of the system's."""
+        if not of_system(error):
+            raise error
+        self.failed = self.failed or error
 
     def _put_on_disk(self, offset: int, target: int) -> int:
         """Up to where the segment is on disk: at least `offset`, by another process's sync or by one here."""
@@ -162,37 +161,39 @@ class Segment:
         return self._mark.advance(self._name, offset, sync, alone)
 
     def _datasync(self) -> None:
-        datasync(self._fd)
+        try:
+            datasync(self._fd)
+        except OSError as error:
+            self._fail(error)  # right here: a signal handler that raises further up must not have it forgotten
+            raise
         status = os.fstat(self._fd)
         if status.st_nlink == 0 and not is_closed(
             status
         ):  # a closed one was synced, and goes once all of it is shipped
             raise FileNotFoundError(errno.ENOENT, "it was deleted")
 
-    def _synced_to(self, reached: int, error: OSError | None) -> None:
-        with self._condition:
-            self._syncing = False
-            if error is None:
-                self._synced = max(self._synced, reached)
-            self.failed = self.failed or error
-            self._condition.notify_all()
-
     def _lower_mark(self, size: int) -> None:
         """Raises `OSError` when that can't be done: what is appended then might wrongly count as on disk."""
         try:
             self._mark.lower(self._name, size)
         except (OSError, JournalLocked) as error:
+            if not (of_system(error) or isinstance(error, JournalLocked)):
+                raise
             self.failed = OSError(errno.EBUSY, "the mark of what is on disk is held by another process")
             raise self.failed from error
 
-    def check_mark(self) -> None:
-        """To be called once, when the segment is opened. Raises `Broken` when a sync of it failed before."""
+    def check_mark(self) -> bool:
+        """Whether all of it is known to be on disk. Raises `Broken` when a sync of it failed before, or lines are gone.
+
+        To be called once, when the segment is opened.
+        """
         try:
             on_disk = self._mark.read(self._name)
         except SyncFailed as error:
             raise Broken(f"{self.path.name}: {error.strerror}") from error
         if on_disk > self.size:
             raise Broken(f"{self.path.name} was on disk up to {on_disk}, and ends at {self.size}: lines are gone")
+        return on_disk == self.size
 
     def finish(self) -> None:
         """Makes the segment durable, and closed for good. Raises `NotRecorded`."""
