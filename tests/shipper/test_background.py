@@ -22,7 +22,7 @@ from whodid.shipper.service import connected_shipper
 WHO = {"principal": "42"}
 
 PROGRAM = """
-import ctypes, os, sys, time
+import ctypes, os, sys, threading, time, types
 import whodid
 
 def configure():
@@ -39,9 +39,13 @@ def shipped():
         assert time.monotonic() < deadline, directory_status(sys.argv[1])
         time.sleep(0.01)
 
+worker = 0
+
 def unseen_fork():  # as uWSGI forks: Python runs none of its handlers
     return ctypes.PyDLL(None).fork()
 
+if "uwsgi" in sys.argv:
+    sys.modules["uwsgi"] = types.SimpleNamespace(worker_id=lambda: worker)
 configure()
 """
 
@@ -50,14 +54,6 @@ FORKS = {
 record("parent")
 shipped()
 if os.fork() == 0:
-    record("a", "b")
-    shipped()
-os._exit(0)
-""",
-    "a daemon that Python did not see being forked": """
-record("parent")
-shipped()
-if unseen_fork() == 0:
     record("a", "b")
     shipped()
 os._exit(0)
@@ -73,11 +69,23 @@ record("parent")
 shipped()
 parent = os.getpid()
 ended, alive = os.pipe()
-if unseen_fork() == 0:  # idle, with whatever the parent had open
+if os.fork() == 0:  # idle, with whatever the parent had open
     os.close(alive)
     os.read(ended, 1)
     os._exit(0)
+if os.fork() == 0:
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    record("a", "b")
+    shipped()
+os._exit(0)
+""",
+    "a worker of uWSGI, which forks unseen by Python": """
+parent = os.getpid()
+record("parent")
+assert [thread.name for thread in threading.enumerate()] == ["MainThread"]
 if unseen_fork() == 0:
+    worker = 1
     while os.getppid() == parent:
         time.sleep(0.01)
     record("a", "b")
@@ -126,7 +134,10 @@ def test_a_child_ships_what_it_records_when_its_parent_has_ended(
 ) -> None:
     with (tmp_path / "said").open("wb") as said:
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", PROGRAM + FORKS[fork], tmp_path / "journal", cluster.url],
+            [
+                *(sys.executable, "-W", "ignore", "-c", PROGRAM + FORKS[fork], tmp_path / "journal", cluster.url),
+                *(["uwsgi"] if "uWSGI" in fork else []),
+            ],
             stdout=said,
             stderr=said,
             timeout=120,

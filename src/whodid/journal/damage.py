@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 
 from .directory import JournalDirectory
-from .file import append_line, read_lines
+from .file import append_line, read_objects
 from .line import Damaged
 
 __all__ = ["count_damaged", "keep_damaged"]
@@ -30,4 +30,4 @@ def count_damaged(directory: JournalDirectory) -> int:
 
 
 def _places(directory: JournalDirectory) -> set[str]:
-    return {json.loads(line)["place"] for line in read_lines(directory.damaged)}
+    return {str(content.get("place")) for _, content in read_objects(directory.damaged)}

@@ -41,6 +41,7 @@ class Expired:
     entries: int
 
 
+@translated("retention")
 def expired(client: OpenSearch, settings: Settings, now: datetime | None = None) -> list[Expired]:
     """What retention says must go now. Raises `OpenSearchError`, also where ISM sees to it."""
     if Ism(client).available():
@@ -59,6 +60,7 @@ def expired(client: OpenSearch, settings: Settings, now: datetime | None = None)
     return [Expired(name, due, entry_count(client, name)) for name, due in dates.items() if due <= now]
 
 
+@translated("deleting a partition")
 def destroy(client: OpenSearch, settings: Settings, partition: Expired) -> Destruction | None:
     """Deletes the partition with all its entries, after its record was written; returns that.
 
@@ -91,6 +93,7 @@ def destroy(client: OpenSearch, settings: Settings, partition: Expired) -> Destr
     return write_destruction(client, settings, replace(record, state="deleted", deleted=Stamp.now().creation_date))
 
 
+@translated("the records of what ISM deletes")
 def record_ahead(client: OpenSearch, settings: Settings, now: datetime | None = None) -> list[Destruction]:
     """Writes the records of what ISM will delete within `AHEAD`, and returns them.
 

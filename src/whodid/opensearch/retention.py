@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..entry import partition_end, partition_start
 from ..errors import NotAuthorized
 from ..settings import Settings, parse_age, retention_days
+from .connection import translated
 from .holds import held
 from .ism import CLOCK_SKEW_DAYS, Ism, StoredPolicy, margin_days, policy_name
 from .managed import Managed, managed
@@ -106,6 +107,7 @@ def _days(number: int | None) -> str:
     return "for ever" if number is None else f"{number} days"
 
 
+@translated("retention")
 def retention_in_force(client: OpenSearch, settings: Settings, now: datetime | None = None) -> RetentionView:
     """Asks the cluster. Raises `OpenSearchError`."""
     now = now or datetime.now(UTC)
