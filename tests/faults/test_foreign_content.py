@@ -10,13 +10,13 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis
 from prometheus_client import generate_latest
 
@@ -56,8 +56,10 @@ ENDPOINTS = {
     "settings of partitions": "_settings",
     "everything": "",
 }
-FEW = hypothesis(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-MANY = hypothesis(FEW, max_examples=400)
+FEW = hypothesis(
+    max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate]
+)
+MANY = hypothesis(FEW, max_examples=60)
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +125,7 @@ def at_work(make: Callable[..., Shipper]) -> Iterator[Callable[[int], None]]:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A journal directory in which every file is, and the ID of its journal: two shipped, a dead letter, one to ship."""
+    """A journal directory with every file, and the ID of its journal: two shipped, a dead letter, one to ship."""
     path = tmp_path_factory.mktemp("model") / "journal"
     settings = Settings(journal_dir=str(path))
     record(settings, "a", "refused", "b")
@@ -139,6 +141,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     directory.rejected.write_text(json.dumps({"error": "x", "type": "t", "fields": {}}) + "\n")
     count_not_recorded(path)
     Deliveries(path).note("the cluster", Told({journal: 1}, "2026-11-24T10:00:00Z", "away"))
+    for one in path.rglob("*"):
+        one.chmod(0o700 if one.is_dir() else 0o600)
     return path, journal
 
 
@@ -154,14 +158,12 @@ def commands(settings: Settings) -> None:
         )
     for area in ("journal", "shipping", "disk", "versions"):
         examined(settings, area)
-    try:
+    with suppress(WhodidError, OSError):
         generate_latest(Metrics(settings).registry)
-    except (WhodidError, OSError):
-        pass
 
 
 def unforeseen(journal_dir: str) -> list[str]:
-    return [one["about"] for one in JournalDirectory(journal_dir).alarms() if one["alarm"] == "shipper"]
+    return [one["about"] for one in JournalDirectory(journal_dir).alarms() if "unforeseen" in one["about"]]
 
 
 def survives_in_file(name: str, change: Change, model: tuple[Path, str], tmp_path: Path) -> None:
@@ -170,25 +172,41 @@ def survives_in_file(name: str, change: Change, model: tuple[Path, str], tmp_pat
     shutil.rmtree(settings.journal_dir, ignore_errors=True)
     shutil.copytree(path, settings.journal_dir)
     target = Path(settings.journal_dir) / name.replace("ID", journal)
-    target.parent.mkdir(exist_ok=True)
+    target.parent.mkdir(mode=0o700, exist_ok=True)
     true = target.read_bytes() if target.exists() else None
     foreign = change(true or b"")
     if target.exists():
         target.chmod(0o600)
     target.write_bytes(foreign)
+    target.chmod(0o600)
     sink = Sink()
-    with at_work(lambda **keywords: Shipper(settings, sink.send, **keywords)) as wait:
-        wait(3)
-        commands(settings)
-        wait(1)
+
+    def make(**keywords: Any) -> Shipper:
+        return Shipper(settings, sink.send, **keywords)
+
+    def heal(wait: Callable[[int], None]) -> None:
         _heal(target, true, foreign)
         record(settings, "d")
         eventually(lambda: {"c", "d"} <= set(sink.targets()), 60)
         wait(2)
+
+    with at_work(make) as wait:
+        wait(3)
+        commands(settings)
+        wait(1)
+        if not _is_segment(name):
+            heal(wait)
+    if _is_segment(name):  # which is read from where the last reading ended, or after a restart
+        with at_work(make) as wait:
+            heal(wait)
     assert unforeseen(settings.journal_dir) == []
     assert len(set(sink.targets())) == len(sink.targets())
     letters = CliRunner().invoke(program, ["dead-letters", "list", "--json", f"--journal-dir={settings.journal_dir}"])
     assert json.loads(letters.stdout)["count"] == 1
+
+
+def _is_segment(name: str) -> bool:
+    return name.startswith("ID/0")
 
 
 def _heal(target: Path, true: bytes | None, foreign: bytes) -> None:

@@ -22,7 +22,7 @@ from whodid.shipper.service import connected_shipper
 WHO = {"principal": "42"}
 
 PROGRAM = """
-import ctypes, os, sys, threading, time, types
+import ctypes, os, signal, sys, threading, time, types
 import whodid
 
 def configure():
@@ -41,8 +41,13 @@ def shipped():
 
 worker = 0
 
+def fork(fork=os.fork):
+    child = fork()
+    signal.alarm(100)  # whatever hangs is not left behind
+    return child
+
 def unseen_fork():  # as uWSGI forks: Python runs none of its handlers
-    return ctypes.PyDLL(None).fork()
+    return fork(ctypes.PyDLL(None).fork)
 
 if "uwsgi" in sys.argv:
     sys.modules["uwsgi"] = types.SimpleNamespace(worker_id=lambda: worker)
@@ -53,13 +58,13 @@ FORKS = {
     "a daemon whose parent ends": """
 record("parent")
 shipped()
-if os.fork() == 0:
+if fork() == 0:
     record("a", "b")
     shipped()
 os._exit(0)
 """,
     "a fork right after configure()": """
-if os.fork() == 0:
+if fork() == 0:
     record("parent", "a", "b")
     shipped()
 os._exit(0)
@@ -69,11 +74,11 @@ record("parent")
 shipped()
 parent = os.getpid()
 ended, alive = os.pipe()
-if os.fork() == 0:  # idle, with whatever the parent had open
+if fork() == 0:  # idle, with whatever the parent had open
     os.close(alive)
     os.read(ended, 1)
     os._exit(0)
-if os.fork() == 0:
+if fork() == 0:
     while os.getppid() == parent:
         time.sleep(0.01)
     record("a", "b")
@@ -94,7 +99,7 @@ os._exit(0)
 """,
     "a worker that configures again": """
 record("parent")
-if os.fork() == 0:
+if fork() == 0:
     configure()
     record("a", "b")
     shipped()

@@ -297,9 +297,9 @@ class Sealing:
 
     def _letters(self, journal: str, open_: _Open) -> Iterator[tuple[int, str]]:
         for letter in each_dead_letter(self._directory, lambda letter: letter.id.startswith(f"{journal}-")):
-            entry = letter.entry
-            if open_.first <= entry["seq"] <= open_.last:
-                yield entry["seq"], entry["hash"]
+            seq, hash_ = letter.entry.get("seq"), letter.entry.get("hash")
+            if type(seq) is int and isinstance(hash_, str) and open_.first <= seq <= open_.last:
+                yield seq, hash_
 
     def _write(self, journal: str, open_: _Open) -> None:
         Acknowledged(open_.last, open_.last_hash, open_.note()).write(self._directory.journal(journal))
