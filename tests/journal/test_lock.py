@@ -99,7 +99,8 @@ def test_a_file_that_was_removed_is_made_again(lock: ProcessLock, tmp_path: Path
 
 def test_a_descriptor_that_the_application_has_now_is_left_alone(lock: ProcessLock, tmp_path: Path) -> None:
     assert lock.try_acquire()
-    number = lock._fd
+    assert lock._file is not None
+    number = lock._file.fd
     with (tmp_path / "of the application").open("wb") as file:
         os.dup2(file.fileno(), number)
         assert lock.try_acquire()

@@ -24,10 +24,10 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import JournalLocked
-from .file import best_effort, of_system
+from .file import best_effort, of_system, read_file
 from .lock import FileLock, Hold, ThreadLock
 
-__all__ = ["DurableMark", "SyncFailed"]
+__all__ = ["DurableMark", "SyncFailed", "first_marked"]
 
 _FAILED = "failed"
 _PATIENCE = 0.02
@@ -120,8 +120,7 @@ class DurableMark:
 
     def first(self, journal: str) -> int:
         """With which entry the segment of `journal` begins that was synced last; 0 when there was none."""
-        name, _, segment = self._file.content().partition(b" ")[0].partition(b"/")
-        return int(segment) if name == journal.encode() and segment.isdigit() else 0
+        return _first(self._file.content(), journal)
 
     def _read(self, segment: str) -> int:
         try:
@@ -138,9 +137,10 @@ class DurableMark:
             try:
                 return work() if hold.take(0) and self._try_acquire() else None
             finally:
-                self._release(hold)
+                hold.give_back(self._release)
         finally:
-            self._release(hold)
+            if not hold.over:
+                hold.give_back(self._release)
 
     def _try_acquire(self) -> bool:
         try:
@@ -151,11 +151,22 @@ class DurableMark:
     def _unusable(self, error: OSError) -> Exception:
         return _Unusable(error.strerror) if of_system(error) else error
 
-    def _release(self, hold: Hold) -> None:
-        if hold.held:
-            with best_effort():
-                self._file.release()
-        hold.give_back()
+    def _release(self) -> None:
+        with best_effort():
+            self._file.release()
+
+
+def first_marked(path: Path, journal: str) -> int:
+    """As `DurableMark.first`, for who only reads; 0 also where there is no mark, or it can't be read."""
+    try:
+        return _first(read_file(path), journal)
+    except OSError:
+        return 0
+
+
+def _first(content: bytes, journal: str) -> int:
+    name, _, segment = content.partition(b" ")[0].partition(b"/")
+    return int(segment) if name == journal.encode() and segment.isdigit() else 0
 
 
 def _mark(segment: str, offset: int | str) -> str:

@@ -65,33 +65,35 @@ class GroupCommit(Generic[Item, Outcome]):
         try:
             self._queue[mine] = None
             while mine.outcome is None:
-                if not self._lead(mine):
+                if self._leading.gate.locked():  # whoever leads looks for those who wait after opening it
                     with suppress(Empty):
                         mine.wake.get(timeout=LOOK_AGAIN)
+                if mine.outcome is None:
+                    self._lead(mine)
         finally:
             self._queue.pop(mine, None)
         if isinstance(mine.outcome, Exception):
             raise _again(mine.outcome)
         return mine.outcome
 
-    def _lead(self, mine: _Waiting[Item, Outcome]) -> bool:
-        """Serves all who wait, `mine` among them; `False` when another thread does so."""
+    def _lead(self, mine: _Waiting[Item, Outcome]) -> None:
+        """Serves all who wait, `mine` among them, unless another thread does so."""
         hold = Hold(self._leading)
+        led = False
         try:
-            if not hold.take(0):
-                return False
+            led = hold.take(0)
+            if not led:
+                return
             if mine.begun and mine.outcome is None:
                 mine.outcome = NotRecorded(
                     "the thread that wrote for several was interrupted: the entry is not known to be recorded"
                 )
             elif mine.outcome is None:
                 self._serve(self._next_group())
-            return True
         finally:
-            if hold.held:
-                hold.give_back()
-                self._wake_next()
             hold.give_back()
+            if led:
+                self._wake_next()
 
     def _next_group(self) -> list[_Waiting[Item, Outcome]]:
         group = [waiting for waiting in tuple(self._queue) if not waiting.begun]

@@ -1,8 +1,8 @@
 """The writer: appends entries to the journal, shared with every other thread and process of the host.
 
-Append, in order: the lock among threads; the file lock; if the segment isn't as this process left it, the chain is picked up
-where another process left it; one write; unlock; then, for `disk`, a sync outside the lock that is shared with all who
-wait (group commit). The append path never logs and never waits for the network.
+Append, in order: the lock among threads; the file lock; if the segment isn't as this process left it, the chain is
+picked up where another process left it; one write; unlock; then, for `disk`, a sync outside the lock that is shared
+with all who wait (group commit). The append path never logs and never waits for the network.
 
 What survives: after `append(…, "disk")` returned, a power loss; after `append(…, "process")` returned, `kill -9` of
 this process, and a power loss from about a second later on.
@@ -10,7 +10,8 @@ this process, and a power loss from about a second later on.
 A signal handler may raise at any point of this. The call that it interrupts gives back both locks, and the next call
 of whatever thread, process or journal object goes on as after a process that was killed there: it reads the chain anew.
 
-After `fork` the child forgets the parent's descriptors and opens its own at its first append.
+After `fork` the child forgets the parent's descriptors and opens its own at its first append. Each entrance compares
+the process ID as well, since not every `fork` runs Python's handlers.
 """
 
 from __future__ import annotations
@@ -20,20 +21,22 @@ import errno
 import os
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from os import getpid
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import orjson
 
 from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
 from ..integrity import Draft
+from ..settings import journal_place
+from ..warning import warn
 from .append import Position, Written, append_at_once, append_one
-from .chain import Chain
+from .chain import Chain, Known
 from .directory import JournalDirectory
 from .file import append_line, linked, of_system
 from .group import GroupCommit
@@ -74,11 +77,15 @@ class Journal:
         lock_timeout: float = 5.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.path = Path(journal_dir)
+        self.path = journal_place(journal_dir)
         self._limits = {"segment_bytes": segment_bytes, "segment_age": segment_age, "max_bytes": max_bytes}
+        self._max_bytes = max_bytes
         self._lock_timeout = lock_timeout
         self._monotonic = monotonic
         self._warned = False
+        self._known = Known()
+        self._guards: dict[int, ThreadLock] = {}
+        self._too_open: tuple[Path, ...] = ()
         self._forget()
         _journals.add(self)
 
@@ -91,10 +98,11 @@ class Journal:
         self._chain: Chain | None = None
         self._group: GroupCommit[Draft, Written] = GroupCommit(self._write, self._try_sync)
         self._unsynced: Segment | None = None
-        """Where an entry of `process` durability was appended last."""
+        """Where `process` durability appended last; what was opened anew since doesn't know what is to be synced."""
         self._flush_due: SimpleQueue[None] = SimpleQueue()
         """Not empty while a flush is to come. No signal can leave it locked, other than an `Event`."""
         self._flusher: threading.Thread | None = None
+        self._pid = getpid()
 
     def append(self, draft: Draft, durability: Literal["disk", "process"] = "disk") -> Position:
         """Makes the entry the next of the chain, and as durable as asked for, before it returns.
@@ -102,17 +110,17 @@ class Journal:
         Raises `NotRecorded` (`JournalLocked`, `JournalFull`) when the entry is not known to be recorded, and
         `JournalDamaged` when the directory can't be used.
         """
+        if getpid() != self._pid:
+            self._notice_fork()
         if durability == "disk":
             position, segment, offset = self._group.submit(draft)
             self._sync(segment, offset)
+            self._warn_once()
             return position
-        position = self._exclusively(self._append_unsynced, draft)
+        position, self._unsynced, _ = self._exclusively(append_one, draft)
         if self._flush_due.empty():
             self._sync_soon()
-        return position
-
-    def _append_unsynced(self, chain: Chain, draft: Draft) -> Position:
-        position, self._unsynced, _ = append_one(chain, draft)
+        self._warn_once()
         return position
 
     def _write(self, drafts: Sequence[Draft]) -> list[Written | Exception]:
@@ -120,6 +128,7 @@ class Journal:
         written: list[Written | Exception] = []
 
         def write(chain: Chain, drafts: Sequence[Draft]) -> None:
+            chain.due = True  # beside the sync, a look costs nothing
             if len(drafts) > 1:
                 with suppress(JournalFull):  # one by one, some may fit
                     written.extend(append_at_once(chain, drafts))
@@ -183,19 +192,34 @@ class Journal:
 
     def sync(self) -> None:
         """Puts on disk whatever this process appended. When that fails the journal ends, with an alarm."""
-        segment = self._unsynced
-        if segment is not None:
+        if getpid() != self._pid:
+            self._notice_fork()
+        chain = self._chain
+        current = chain.segment if chain is not None else None
+        for segment in {self._unsynced, current}:
             try:
-                self._sync(segment, segment.size)
+                if segment is not None:
+                    self._sync(segment, segment.size)
             except (NotRecorded, JournalDamaged) as error:
                 JournalDirectory(self.path).alarm("sync failed", f"entries of durability=process may be lost: {error}")
 
-    def quarantine(self, rejected: Mapping[str, object]) -> None:
-        """Keeps a call that broke the catalog, durable on return. Raises `NotRecorded`."""
+    def quarantine(self, rejected: Mapping[str, object]) -> bool:
+        """Keeps a call that broke the catalog, durable on return; `False` where there is no more room for such calls.
+
+        They count towards `max_bytes`, and take an eighth of it at most: they must not keep entries out. Raises
+        `NotRecorded` and `JournalDamaged`.
+        """
+        line = orjson.dumps(rejected)
         try:
-            append_line(JournalDirectory(self.path, create=True).rejected, orjson.dumps(rejected))
+            directory = JournalDirectory(self.path, create=True)
+            if len(line) >= directory.room_for_rejected(self._max_bytes):
+                return False
+            append_line(directory.rejected, line)
         except OSError as error:
-            raise _as_ours(self.path, error) from error
+            if of_system(error):
+                raise _as_ours(self.path, error) from error
+            raise
+        return True
 
     def close(self) -> None:
         """Syncs, and closes this process's files. A later append opens them again."""
@@ -209,6 +233,8 @@ class Journal:
             hold.give_back()
 
     def _let_go(self) -> None:
+        if self._chain is not None:
+            self._known = self._chain.known()
         self._chain = None
         lock, self._file_lock = self._file_lock, None
         if lock is not None:
@@ -222,6 +248,12 @@ class Journal:
         self._forget()
         if lock is not None:
             lock.close()
+
+    def _notice_fork(self) -> None:
+        """As after a fork that Python was told of: application servers written in C fork without its knowledge."""
+        with Hold(self._guards.setdefault(getpid(), ThreadLock())):  # no lock of the parent's is sure to be free
+            if self._pid != getpid():
+                self.after_fork_in_child()
 
     def _exclusively(self, work: Callable[[Chain, A], T], argument: A) -> T:
         """What `work` returns, done while no other thread or process is inside. Raises the system's errors as ours.
@@ -241,9 +273,10 @@ class Journal:
                     raise _as_ours(self.path, error) from error
                 raise
             finally:
-                self._leave(hold)
+                hold.give_back(self._unlock)
         finally:
-            self._leave(hold)
+            if not hold.over:
+                hold.give_back(self._unlock)
         return done
 
     def _enter(self, hold: Hold) -> Chain:
@@ -256,26 +289,33 @@ class Journal:
         if self._amid:
             self._let_go()
         self._amid = True
-        if self._chain is None or self._file_lock is None:
+        try:
+            return self._lock_files()
+        except FileNotFoundError:  # the directory was moved or removed
+            self._let_go()
+            return self._lock_files()
+
+    def _lock_files(self) -> Chain:
+        chain, lock = self._chain, self._file_lock
+        if chain is None or lock is None:
             directory = JournalDirectory(self.path, create=True)
-            self._warn_once(directory)
-            self._file_lock = FileLock(directory.lock, monotonic=self._monotonic)
-            self._chain = Chain(directory, self._file_lock, **self._limits, monotonic=self._monotonic)  # type: ignore[arg-type]
-        if not self._file_lock.try_acquire():
-            self._file_lock.acquire(self._lock_timeout)
-        return self._chain
+            self._too_open = () if self._warned else tuple(directory.too_open())
+            limits: dict[str, Any] = {**self._limits, "monotonic": self._monotonic, "known": self._known}
+            self._file_lock = lock = FileLock(directory.lock, monotonic=self._monotonic)
+            self._chain = chain = Chain(directory, lock, **limits)
+        if not lock.try_acquire(chain.is_due()):
+            lock.acquire(self._lock_timeout)
+        return chain
 
-    def _leave(self, hold: Hold) -> None:
-        """Gives back what `hold` held of both locks; may be done twice."""
-        if hold.held and self._file_lock is not None:
-            self._file_lock.release()
-        hold.give_back()
+    def _unlock(self) -> None:
+        if self._file_lock is not None:
+            self._file_lock.release(look=False)
 
-    def _warn_once(self, directory: JournalDirectory) -> None:
-        if not self._warned and (paths := directory.too_open()):
-            self._warned = True
-            names = " ".join(map(str, paths))
-            warnings.warn(f"others than their owner may get at {names}; run `chmod go= {names}`", stacklevel=2)
+    def _warn_once(self) -> None:
+        """Once the entry is recorded and no lock is held: what hears the warning may audit in its turn."""
+        if self._too_open:
+            names, self._too_open, self._warned = " ".join(map(str, self._too_open)), (), True
+            warn(f"others than their owner may get at {names}; run `chmod go= {names}`", stacklevel=2)
 
 
 def _as_ours(path: Path, error: OSError) -> NotRecorded | JournalDamaged:

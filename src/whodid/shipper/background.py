@@ -17,7 +17,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import warnings
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
@@ -26,6 +25,7 @@ from ..errors import WhodidError
 from ..opensearch.connection import connect
 from ..proof.keys import signer_of
 from ..settings import Settings
+from ..warning import warn
 from ..witness import witnesses_of
 from .guard import Guard
 from .loop import Shipper
@@ -158,4 +158,4 @@ class _Worker(threading.Thread):
 
 
 def _say(settings: Settings, text: str) -> None:
-    warnings.warn(f"shipping of {settings.journal_dir}: {text}", RuntimeWarning, stacklevel=2)
+    warn(f"shipping of {settings.journal_dir}: {text}", RuntimeWarning, stacklevel=2)

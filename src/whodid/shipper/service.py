@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -24,6 +23,7 @@ from ..opensearch.connection import connect, translated
 from ..opensearch.template import template_name
 from ..proof.checkpoint import Sealed
 from ..settings import Settings, retention_days
+from ..warning import warn
 from ..witness import Witness, witnesses_of
 from .closing import close_journal
 from .courier import Courier, Destination
@@ -160,4 +160,4 @@ def _careful(tell: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, RuntimeWarning, stacklevel=2)
+    warn(message, RuntimeWarning, stacklevel=2)
