@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 __all__ = ["FOREIGN", "json_of", "text_of"]
 
-FOREIGN = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+FOREIGN = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 """What code raises that takes content for another than it is."""
 
 

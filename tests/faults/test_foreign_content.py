@@ -41,7 +41,7 @@ from whodid.witness.deliveries import Deliveries, Told
 
 FILES = (
     *("current", "durable", "alarms.ndjson", "rejected.ndjson", "damaged.ndjson", "dead-letters.ndjson"),
-    *("checkpoints.ndjson", "witnessed.json", "not-recorded", "lock", "ship.lock", "dead-letters.lock"),
+    *("missing.ndjson", "checkpoints.ndjson", "witnessed.json", "not-recorded", "lock", "ship.lock", "dead-letters.lock"),
     *("ID/journal.json", "ID/acknowledged", "ID/partitioning", "ID/ended", "ID/00000000000000000001.ndjson"),
     *("ID/00000000000000000009.ndjson", "ID/2²x.ndjson", "ID/9 of nobody.ndjson", "nobody/journal.json"),
 )
@@ -137,6 +137,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     (directory.journal(journal) / "ended").write_text('{"reason": "a test"}\n')
     (directory.journal(journal) / "9 of nobody.ndjson").write_bytes(segment.read_bytes())
     directory.alarm("torn tail", "a test")
+    directory.missing.write_text(json.dumps({"journal": "0" * 16, "first": 1, "last": 2, "time": "x"}) + "\n")
     directory.damaged.write_text(json.dumps({"place": "x:0", "reason": "no JSON", "base64": ""}) + "\n")
     directory.rejected.write_text(json.dumps({"error": "x", "type": "t", "fields": {}}) + "\n")
     count_not_recorded(path)

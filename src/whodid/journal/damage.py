@@ -119,7 +119,7 @@ def gaps(directory: JournalDirectory, journal: str, after: int) -> Iterator[Miss
     end = gap_at_the_end(directory, journal, after)
     found = segments(directory.journal(journal))
     expected = after + 1
-    for path, successor in zip(found, [*found[1:], None], strict=True):
+    for path, successor in zip(found, [*found[1:], None], strict=False):  # a directory may hold no segment
         if int(path.stem) > expected:
             yield Missing(journal, expected, int(path.stem) - 1)
         if successor is None or int(successor.stem) > expected:
