@@ -261,18 +261,18 @@ class NoLook(dict[str, Any]):
     def items(self) -> Any:
         raise RuntimeError("hunter2")
 
-    keys = __iter__ = __len__ = items  # type: ignore[assignment]
+    keys = __iter__ = __len__ = items
 
 
 class NoClass:
     @property
-    def __class__(self) -> Any:  # type: ignore[override]
+    def __class__(self) -> Any:  # type: ignore[misc]
         raise RuntimeError
 
     def __eq__(self, other: object) -> bool:
         raise RuntimeError
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 def _cycle() -> Any:

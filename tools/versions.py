@@ -87,12 +87,13 @@ def prepare(minor: int, python: Path) -> Path:
     inputs = [ROOT / "requirements-dev.lock", ROOT / "pyproject.toml"]
     if own.exists() and ready.exists() and ready.stat().st_mtime > max(path.stat().st_mtime for path in inputs):
         return own
-    uv = [Path(sys.executable).with_name("uv"), "--quiet"]
-    for command in (
+    uv: list[str | Path] = [Path(sys.executable).with_name("uv"), "--quiet"]
+    commands: list[list[str | Path]] = [
         ["venv", "--clear", "--python", python, venv],
         ["pip", "sync", "--require-hashes", "--python", own, inputs[0]],
         ["pip", "install", "--no-deps", "--no-build-isolation", "--python", own, "--editable", ROOT],
-    ):
+    ]
+    for command in commands:
         subprocess.run([*uv, *command], check=True)
     ready.touch()
     return own

@@ -69,7 +69,7 @@ def test_values_are_read_back_as_they_were_and_objects_as_json() -> None:
         "''-1",
         "\x01=1",
         "\ufeff=1",
-    ],  # fmt: skip
+    ],
 )
 def test_no_value_is_run_as_a_formula(start: str) -> None:
     [row] = read({**ENTRY, "status": start})

@@ -260,7 +260,7 @@ def test_opentelemetry_exports_the_line_as_text(journal_dir: Path, logger: loggi
     from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
     from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 
-    exporter, provider = InMemoryLogRecordExporter(), LoggerProvider()
+    exporter, provider = InMemoryLogRecordExporter(), LoggerProvider()  # type: ignore[no-untyped-call]
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
     logger.addHandler(LoggingHandler(logger_provider=provider))
     receipt = audit(logger)
@@ -291,7 +291,7 @@ async def _aaudit(logger: Any) -> whodid.Receipt:
 
 
 def test_an_adapter_without_extra_audits_as_its_logger(journal_dir: Path, logger: logging.Logger) -> None:
-    adapter: Any = logging.LoggerAdapter(logger, None)  # type: ignore[arg-type]
+    adapter: Any = logging.LoggerAdapter(logger, None)
     assert asyncio.run(_aaudit(adapter)).seq == 1
     assert len(recorded(journal_dir)) == 3
 
@@ -347,16 +347,17 @@ def test_a_handler_whose_own_call_fails_fails_nobody_else_s(journal_dir: Path, l
 def test_the_handler_has_what_logging_and_other_handlers_ask_of_one(journal_dir: Path, logger: logging.Logger) -> None:
     handler = whodid.AuditHandler()
     for other in (handler, copy.copy(handler), copy.deepcopy(handler), _pickled(handler)):
-        with other.lock:  # what `Handler.handle` does since Python 3.13
+        lock: Any = other.lock
+        with lock:  # what `Handler.handle` does since Python 3.13
             other.acquire()
             other.release()
-        other.lock._at_fork_reinit()
+        lock._at_fork_reinit()
         logger.addHandler(logging.handlers.MemoryHandler(1, target=other))
         logger.addHandler(other)
         assert audit(logger).recorded
         logger.handlers.clear()
     handler.close()
-    logging.shutdown([lambda: handler])  # type: ignore[list-item]
+    logging.shutdown([lambda: handler])
     assert len(recorded(journal_dir)) == 4
 
 

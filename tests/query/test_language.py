@@ -190,6 +190,6 @@ def test_what_is_written_as_it_is_stored_or_no_number_is_looked_for_as_it_is(wri
 
 
 def test_a_float_of_python_is_found_as_it_is_stored() -> None:
-    assert query_body(Filter.of(**{"details.x": [1.0, 1e-7, 1e21]})) == {  # type: ignore[arg-type]
+    assert query_body(Filter.of(**{"details.x": [1.0, 1e-7, 1e21]})) == {
         "terms": {"details.x": ["1.0", "1", "1e-07", "1e-7", "1e+21"]}
     }
