@@ -7,23 +7,20 @@ swallowed it. So a call returns a receipt or raises: never neither.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Mapping
-from contextvars import copy_context
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from .display import one_line
 from .errors import WhodidError
+from .interruption import pass_on
 from .receipt import Receipt
 from .warning import warn
 
 if TYPE_CHECKING:
     from .recorder import Recorder
 
-__all__ = ["AuditCall", "Message", "off_loop"]
-
-T = TypeVar("T")
+__all__ = ["AuditCall", "Message"]
 
 
 class AuditCall:
@@ -42,17 +39,27 @@ class AuditCall:
         self._recorder = recorder
         self._fields = fields
         self._bound = bound
+        self._cut_off: BaseException | None = None
         self._failure: WhodidError | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def record(self) -> Receipt:
-        """Records the entry, once however often it is called. Raises `WhodidError`."""
+        """Records the entry, once however often it is called. Raises `WhodidError`.
+
+        An attempt that a signal handler cut off may have recorded the entry: there is no other one, and what the
+        handler raised is raised again.
+        """
         with self._lock:
+            if self._cut_off is not None:
+                raise self._cut_off
             if self.receipt is None:
                 try:
                     self.receipt, self.line = self._recorder.record(self.event_type, self._fields, self._bound)
                 except WhodidError as error:
                     self._failure = error
+                    raise
+                except BaseException as error:
+                    self._cut_off = error
                     raise
             return self.receipt
 
@@ -78,8 +85,9 @@ class AuditCall:
             _here.in_a_chain = True
             chain()
         except Exception as error:
-            if error is self._failure:
+            if error is self._failure or error is self._cut_off:
                 raise
+            pass_on(error)
             _warn_once(f"{chain_name} failed on an audit call with {type(error).__name__}")
             return False
         finally:
@@ -142,16 +150,6 @@ class _Here(threading.local):
 
 
 _here = _Here()
-
-
-async def off_loop(work: Callable[[], T]) -> T:
-    """The result of `work`, done in a thread of the event loop's executor, or here when that is shut down already."""
-    loop = asyncio.get_running_loop()
-    try:
-        done = loop.run_in_executor(None, copy_context().run, work)
-    except RuntimeError:
-        return work()
-    return await done
 
 
 _warned: set[str] = set()

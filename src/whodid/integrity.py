@@ -14,6 +14,7 @@ from binascii import unhexlify
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
+from os import getpid
 from typing import Any
 
 import orjson
@@ -84,6 +85,8 @@ class Draft:
         self._parts = start, before_prev, before_seq[:-1], end[1:]
 
     def _commit(self, entry: dict[str, Any], personal: Collection[str]) -> None:
+        if getpid() != _drawn_by:
+            _forget_salts()
         opened, salts = [], ""
         for name in personal:
             if name not in entry:
@@ -151,8 +154,18 @@ def _salt() -> tuple[bytes, str]:
     return first
 
 
+_drawn_by = getpid()
+"""The process: application servers written in C fork without telling Python."""
+
+
+def _forget_salts() -> None:
+    global _drawn_by
+    _spare_salts.clear()  # first: another thread takes none before it is done
+    _drawn_by = getpid()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_spare_salts.clear)
+    os.register_at_fork(after_in_child=_forget_salts)
 
 
 def read_line(line: bytes) -> dict[str, Any]:

@@ -123,6 +123,9 @@ def _content(status: DirectoryStatus) -> Iterator[Finding]:
             f"{status.damaged:,} damaged lines: edited by hand, or a failing disk",
             "compare them with `whodid verify`; check the disk",
         )
+    for one in status.missing:
+        what, _, advice = one.partition("; ")
+        yield problem(at / "missing.ndjson", what, advice)
     if status.rejected:
         yield warning(
             at / "rejected.ndjson",

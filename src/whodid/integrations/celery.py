@@ -29,7 +29,7 @@ from typing import Any
 from celery import signals
 from celery.app import app_or_default
 
-from ..context import Resolver, bind, current_fields, scope
+from ..context import Resolver, bind, current_fields, is_open, scope
 from ..warning import warn
 
 __all__ = ["CARRIED", "install"]
@@ -126,7 +126,8 @@ def _carried() -> dict[str, Any]:
         return dict(_NOBODY)
     if fields and "correlation_id" not in fields:
         fields["correlation_id"] = fields.get("request_id", uuid.uuid4().hex)
-        bind(correlation_id=fields["correlation_id"])
+        if is_open():
+            bind(correlation_id=fields["correlation_id"])
     carried = {name: fields[name] for name in CARRIED if name in fields}
     wrong = [name for name, value in carried.items() if not isinstance(value, str)]
     if wrong:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from typing import Any, TypeAlias
 
-from ..call import AuditCall, Message, off_loop
+from ..call import AuditCall, Message
+from ..executor import off_loop, to_be_awaited
 from ..operation import Operation, aauditing, auditing
 from ..receipt import Receipt
 from ..runtime import recorder
@@ -132,9 +133,10 @@ class AuditLogger:
         """Records an audit entry; returns its receipt once it is durable."""
         return audit(self._logger, event_type, **fields)
 
-    async def aaudit(self, event_type: str, /, **fields: object) -> Receipt:
-        """As `audit`, off the event loop: the form for async code."""
-        return await off_loop(partial(self.audit, event_type, **fields))
+    @to_be_awaited
+    def aaudit(self, event_type: str, /, **fields: object) -> Coroutine[Any, Any, Receipt]:
+        """As `audit`, off the event loop: the form for async code. Once called, it is recorded, awaited or not."""
+        return off_loop(partial(self.audit, event_type, **fields))
 
     def auditing(self, event_type: str, /, **fields: object) -> AbstractContextManager[Operation]:
         """Records the intent before the block and its outcome after it."""
@@ -150,8 +152,9 @@ def get_logger(name: str = "whodid") -> AuditLogger:
     return AuditLogger(logging.getLogger(name))
 
 
-async def _aaudit_method(self: Logger, event_type: str, /, **fields: object) -> Receipt:
-    return await off_loop(partial(audit, self, event_type, **fields))
+@to_be_awaited
+def _aaudit_method(self: Logger, event_type: str, /, **fields: object) -> Coroutine[Any, Any, Receipt]:
+    return off_loop(partial(audit, self, event_type, **fields))
 
 
 def _auditing_method(self: Logger, event_type: str, /, **fields: object) -> AbstractContextManager[Operation]:

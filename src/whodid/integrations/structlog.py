@@ -8,14 +8,15 @@ chooses; without it the call records before the chain runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Coroutine, MutableMapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
-from ..call import AuditCall, off_loop
+from ..call import AuditCall
+from ..executor import off_loop, to_be_awaited
 from ..operation import Operation, aauditing, auditing
 from ..receipt import Receipt
 from ..runtime import recorder
@@ -61,9 +62,10 @@ class _Audited:
 
         return call.through(chain, records=records, chain_name="the structlog chain")
 
-    async def aaudit(self, event_type: str, /, **fields: object) -> Receipt:
-        """As `audit`, off the event loop: the form for async code."""
-        return await off_loop(partial(self.audit, event_type, **fields))
+    @to_be_awaited
+    def aaudit(self, event_type: str, /, **fields: object) -> Coroutine[Any, Any, Receipt]:
+        """As `audit`, off the event loop: the form for async code. Once called, it is recorded, awaited or not."""
+        return off_loop(partial(self.audit, event_type, **fields))
 
     def auditing(self, event_type: str, /, **fields: object) -> AbstractContextManager[Operation]:
         """Records the intent before the block and its outcome after it."""
