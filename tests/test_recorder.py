@@ -264,15 +264,12 @@ class NoLook(dict[str, Any]):
     keys = __iter__ = __len__ = items
 
 
-class NoClass:
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]
-        raise RuntimeError
+def _fails(*_: Any) -> Any:
+    raise RuntimeError
 
-    def __eq__(self, other: object) -> bool:
-        raise RuntimeError
 
-    __hash__ = None
+NoClass: Any = type("NoClass", (), {"__class__": property(_fails), "__eq__": _fails, "__hash__": None})
+"""An object that `isinstance` can't ask, nor anybody compare."""
 
 
 def _cycle() -> Any:
