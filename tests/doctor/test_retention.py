@@ -205,7 +205,7 @@ def test_a_partition_in_order_says_what_it_holds_and_when_it_goes(ward: Ward) ->
     goes = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=DAYS + 33)
     assert (one.severity, one.fix) == ("ok", None)
     assert one.what == (
-        f"100 entries of 2026-03-01 to 2026-04-01; under {NAME} version 0, state live; goes on {goes:%Y-%m-%d}"
+        f"100 entries of 2026-03-01 to 2026-04-01; under {NAME} version 0, state live; is deleted on {goes:%Y-%m-%d}"
     )
     assert one.about == {
         "partition": NAME_OF_ONE,
