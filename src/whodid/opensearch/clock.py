@@ -7,13 +7,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ..errors import OpenSearchError
+from ..errors import NotAuthenticated, NotAuthorized, OpenSearchError, OpenSearchUnavailable
 from .connection import translated
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["ClusterClock", "clock_ahead", "cluster_now"]
+__all__ = ["ClusterClock", "clock_ahead", "cluster_now", "deletion_time"]
 
 
 def clock_ahead(client: OpenSearch) -> timedelta:
@@ -71,6 +71,21 @@ def cluster_now(client: OpenSearch) -> datetime:
     """The cluster's time, or ours where this user may not ask."""
     try:
         ahead = clock_ahead(client)
+    except OpenSearchError:
+        ahead = timedelta(0)
+    return datetime.now(UTC) + ahead
+
+
+def deletion_time(client: OpenSearch) -> datetime:
+    """The time by which whodid itself deletes. Raises `OpenSearchError` where the cluster refuses or does not answer.
+
+    By a clock of ours that is a year ahead, everything would be deleted a year early. It has to do only where the
+    cluster has no such request.
+    """
+    try:
+        ahead = clock_ahead(client)
+    except (NotAuthorized, NotAuthenticated, OpenSearchUnavailable):
+        raise
     except OpenSearchError:
         ahead = timedelta(0)
     return datetime.now(UTC) + ahead

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..entry import Stamp
 from ..errors import OpenSearchError, OpenSearchUnavailable
 from ..settings import Settings, retention_days
-from .clock import cluster_now
+from .clock import cluster_now, deletion_time
 from .connection import translated
 from .destruction import Destruction, destructions, moment_text, take_account, write_destruction
 from .holds import held
@@ -48,7 +48,7 @@ def expired(client: OpenSearch, settings: Settings, now: datetime | None = None)
         raise OpenSearchError(
             "this cluster has Index State Management, which deletes by its policy; `whodid retention set` changes that"
         )
-    now = now or cluster_now(client)
+    now = now or deletion_time(client)
     due = {one.name: one.due for one in found.fates if one.hold and not one.holds and one.due and one.due <= now}
     return [Expired(name, at, entry_count(client, name)) for name, at in due.items()]
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..errors import NotAuthorized, OpenSearchError, OpenSearchUnavailable, WhodidError
-from ..opensearch.clock import cluster_now
+from ..opensearch.clock import deletion_time
 from ..opensearch.destruction import Destruction
 from ..opensearch.enforcement import destroy, expired, record_ahead
 from ..opensearch.holds import apply_holds
@@ -38,7 +38,7 @@ class Enforcer:
         settings: Settings,
         tell: Callable[[str], None],
         monotonic: Callable[[], float] = time.monotonic,
-        now: Callable[[OpenSearch], datetime] = cluster_now,
+        now: Callable[[OpenSearch], datetime] = deletion_time,
     ) -> None:
         self._client = client
         self._settings = settings
