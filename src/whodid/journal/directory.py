@@ -206,7 +206,7 @@ class JournalDirectory:
     def alarm_once(self, kind: str, about: str) -> None:
         """As `alarm`, unless it says the same as the last one of its kind on the same day."""
         last: dict[str, Any] = {}
-        with suppress(OSError, JournalDamaged):
+        with best_effort(), suppress(JournalDamaged):
             last = next((one for one in reversed(self.alarms()) if one.get("alarm") == kind), {})
         if last.get("about") != about or str(last.get("time"))[:10] != Stamp.now().creation_date[:10]:
             self.alarm(kind, about)

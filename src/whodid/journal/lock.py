@@ -24,6 +24,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock, lockf
 from pathlib import Path
 from sys import _getframe
@@ -33,6 +34,7 @@ from typing import Any, ClassVar
 
 from ..errors import JournalLocked
 from .descriptor import Descriptor
+from .file import best_effort
 
 __all__ = ["LOOK_AGAIN", "FileLock", "Hold", "ProcessLock", "ThreadLock"]
 
@@ -329,18 +331,15 @@ if hasattr(os, "register_at_fork"):
 
 
 def _holder(kind: str, inode: int) -> str:
-    try:
+    with best_effort(), suppress(IndexError):
         for line in Path("/proc/locks").read_text().splitlines():
             parts = line.split()
             if parts[1] == kind and parts[5].endswith(f":{inode}"):
                 return f"process {parts[4]} ({_command(parts[4])})"
-    except (OSError, IndexError):
-        pass
     return "another process"
 
 
 def _command(pid: str) -> str:
-    try:
+    with best_effort():
         return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return "of another container"
+    return "of another container"

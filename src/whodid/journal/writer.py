@@ -167,6 +167,11 @@ class Journal:
         self._chain = None  # the directory may be another one by now
 
     def _sync_soon(self) -> None:
+        chain = self._chain
+        if chain is not None and chain.left_unsynced:  # and this process may be as short-lived as the one before
+            chain.left_unsynced = False
+            self.sync()
+            return
         self._flush_due.put(None)
         if self._flusher is None or not self._flusher.is_alive():
             self._flusher = threading.Thread(target=self._flush, name="whodid-sync", daemon=True)

@@ -21,19 +21,22 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from operator import itemgetter
 
 from ..dead_letters import DeadLetter, keep_dead_letters, without_values
 from ..entry import document_id, partition_name
-from ..errors import ShippingError, WhodidError
+from ..errors import JournalDamaged, NotRecorded, ShippingError, WhodidError
 from ..journal import Acknowledged, Damaged, JournalDirectory, JournalReader, Line, Missing, prune
+from ..journal.chain import sync_what_was_left
 from ..journal.damage import gap_at_the_end, keep_damaged, keep_missing, read_missing, remove_missing
 from ..journal.directory import segment_name
 from ..journal.lock import ProcessLock
 from ..journal.pruning import close_restored
 from ..journal.reader import Read
+from ..journal.segment import Broken
 from ..opensearch.bulk import Cause, Document
 from ..proof.keys import signer_of
 from ..settings import Settings
@@ -305,6 +308,7 @@ class Shipper:
         """Waits for the oldest batch and acknowledges it; `False` when the end came first."""
         while not flight.landed(_LOOK_UP):
             self._observe(Alive())
+            self._sync()
             if self._time_is_up():
                 self._flow.end()
                 if not flight.landed(_LAST_WORD):
@@ -320,6 +324,11 @@ class Shipper:
         self._acknowledge(flight.batch, refused)
         self._flights.popleft()
         return True
+
+    def _sync(self) -> None:
+        """While the cluster is waited for: what is read is on disk already, what was written since may not be."""
+        with suppress(OSError, NotRecorded, JournalDamaged, Broken):  # who records next meets it, too, and says so
+            sync_what_was_left(self.directory)
 
     def _acknowledge(self, batch: _Batch, refused: Sequence[DeadLetter]) -> None:
         """Notes that a batch is stored, after what of it is kept elsewhere. Raises `OSError`; may be done again."""
