@@ -160,9 +160,10 @@ def test_a_path_is_absolute_from_where_settings_are_read(
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/whodid.toml").write_text(f'{name} = "place"')
     given: dict[str, Any] = {name: "place"}
+    as_path: dict[str, Any] = {name: Path("place")}
     read = [
         load_settings(environ={}, **given),
-        load_settings(environ={}, **{name: Path(text) for name, text in given.items()}),
+        load_settings(environ={}, **as_path),
         load_settings(environ={f"WHODID_{name.upper()}": "place"}),
         load_settings(environ={}, from_text={name: "place"}),
         load_settings("etc/whodid.toml", environ={}),

@@ -148,8 +148,9 @@ class Chain:
 
     def _open(self) -> Segment:
         known = self.known()
+        if self.segment is None or not self.segment.was_closed():  # by whoever ended that journal in good order
+            self._report_if_gone(known)
         self.segment = None
-        self._report_if_gone(known)
         self._current = self.directory.current_file()  # first: what replaces it from now on is noticed
         self.journal = self.directory.current() or self._begin()
         path = self.directory.journal(self.journal)

@@ -28,7 +28,6 @@ A journal that ends (a failed sync, a copied directory) gets a successor beside 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -39,8 +38,20 @@ from typing import Any
 
 from ..entry import Stamp
 from ..errors import JournalDamaged
+from ..foreign import FOREIGN, json_of, text_of
 from ..settings import journal_place
-from .file import append_line, best_effort, dump, identity, linked, of_system, read_file, read_lines, sync_above
+from .file import (
+    append_line,
+    best_effort,
+    dump,
+    identity,
+    linked,
+    of_system,
+    read_file,
+    read_lines,
+    read_objects,
+    sync_above,
+)
 
 __all__ = [
     "FORMAT",
@@ -127,18 +138,23 @@ class JournalDirectory:
     def current(self) -> str | None:
         """ID of the journal that new entries go to. Raises `JournalDamaged`."""
         try:
-            content = json.loads(read_file(self.path / "current"))
-            journal, version = content["journal"], content["format"]
+            content = json_of(read_file(self.path / "current"))
+            journal, version = text_of(content["journal"]), content["format"]
         except FileNotFoundError:
             return None
         except PermissionError as error:
             raise JournalDamaged(f"{self.path} may not be read by this user; run as its owner") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise JournalDamaged(
-                f"{self.path / 'current'} is damaged; remove that one file, and a new journal begins beside the old"
-            ) from error
+        except FOREIGN as error:
+            raise self._damaged() from error
         self._check_format(self.path, version)
-        return str(journal)
+        if not _ID.fullmatch(journal):
+            raise self._damaged()
+        return journal
+
+    def _damaged(self) -> JournalDamaged:
+        return JournalDamaged(
+            f"{self.path / 'current'} is damaged; remove that one file, and a new journal begins beside the old"
+        )
 
     def current_file(self) -> tuple[int, int] | None:
         """Changes whenever `current` is replaced; `None` while there is no such file."""
@@ -164,9 +180,9 @@ class JournalDirectory:
         """
         marker = self.journal(journal) / "journal.json"
         try:
-            content = json.loads(read_file(marker))
+            content = json_of(read_file(marker))
             copied = content["journal"] != journal or not _fits(content, marker)
-        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, NotADirectoryError, *FOREIGN):
             return True
         self._check_format(marker, content.get("format"))
         return bool(copied)
@@ -196,7 +212,21 @@ class JournalDirectory:
             self.alarm(kind, about)
 
     def alarms(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in read_lines(self.path / "alarms.ndjson")]
+        """Those that can be read: `time`, `alarm` and `about` are texts."""
+        found = [content for _, content in read_objects(self.path / "alarms.ndjson")]
+        return [one for one in found if all(_is_text(one.get(name)) for name in ("time", "alarm", "about"))]
+
+
+_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+"""Of a journal: a name in the directory, and no way out of it."""
+
+
+def _is_text(value: object) -> bool:
+    try:
+        text_of(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _fits(content: dict[str, object], marker: Path) -> bool:

@@ -107,6 +107,10 @@ class Segment:
         self._check_name()
         return True
 
+    def was_closed(self) -> bool:
+        status = self._file.status()
+        return status is not None and is_closed(status)
+
     def _check_name(self) -> None:
         if not self._file.is_named():
             first, last = int(self.path.stem), self._last_seq()
@@ -115,11 +119,9 @@ class Segment:
 
     def _last_seq(self) -> int:
         """Number of the last entry, of whatever process."""
-        try:
-            link = _read_tail(self._file.fd, self.path, self.size)[2]
-        except Broken:
-            link = None
-        return (link or self.link).seq
+        with suppress(Broken):
+            self.link = _read_tail(self._file.fd, self.path, self.size)[2] or self.link
+        return self.link.seq
 
     def catch_up(self) -> str | None:
         """Reads where the chain stands now, and cuts half a line away; returns what was cut, in words.
