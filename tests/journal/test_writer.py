@@ -452,7 +452,7 @@ def test_a_failed_sync_is_never_retried_and_ends_the_journal(path: Path, monkeyp
     assert alarms(path) == ["new journal"]
 
 
-@pytest.mark.parametrize("ending", ["done", "failing", "interrupted"])
+@pytest.mark.parametrize("ending", ["done", "failing", "interrupted", "interrupted, and not marked"])
 def test_a_failed_sync_is_an_error_for_all_who_wait_and_for_all_time(
     path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
@@ -475,6 +475,8 @@ def test_a_failed_sync_is_an_error_for_all_who_wait_and_for_all_time(
 
     monkeypatch.setattr("whodid.journal.segment.datasync", sync)
     with monkeypatch.context() as patched:
+        if ending == "interrupted, and not marked":
+            patched.setattr(FileLock, "replace", _fails(errno.EIO))
         if ending != "done":
             patched.setattr(Chain, "end_if_possible", end)
         with pytest.raises((NotRecorded, KeyboardInterrupt)):
