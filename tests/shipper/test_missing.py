@@ -106,7 +106,7 @@ def test_a_segment_that_was_renamed_is_named_and_shipped_once_when_it_is_back(
     Shipper(settings, cluster.send).run_once()
     [alarm] = alarmed(settings)
     assert f"it lies in {moved}: move it back to {segment}, and run `whodid ship`" in alarm
-    moved.rename(segment)
+    moved.rename(segment).chmod(0o600)  # as a copy would be
     assert "there again, and not shipped" in directory_status(settings.journal_dir).missing[0]
     assert Shipper(settings, cluster.send).run_once() == Progress(shipped=last - first + 1)
     assert sorted(cluster.seen) == numbered(12)

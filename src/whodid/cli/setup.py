@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["setup"]
 
-_DONE = {"create": "created", "update": "updated", "unchanged": "unchanged", "unavailable": "not available"}
+_DONE = {
+    "create": "created",
+    "update": "updated",
+    "unchanged": "unchanged",
+    "unavailable": "not available",
+    "differs": "differs",
+}
 
 
 @click.command(
@@ -32,6 +38,7 @@ Examples:
 @click.option("--dashboards", metavar="URL", help="Also install searches, charts and an overview in this Dashboards.")
 @click.option("--dashboards-tenant", metavar="NAME", help="Tenant of Dashboards they belong to, such as global.")
 @click.option("--force", is_flag=True, help="Overwrite what was changed by hand since the last setup.")
+@click.option("--create", multiple=True, metavar="NAME", help="Also create this partition; entries wait for it.")
 @yes_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a change.")
 @click.pass_obj
@@ -41,6 +48,7 @@ def setup(
     dashboards: str | None,
     dashboards_tenant: str | None,
     force: bool,
+    create: tuple[str, ...],
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -50,7 +58,7 @@ def setup(
 
     if dashboards_tenant and not dashboards:
         raise click.UsageError("--dashboards-tenant needs --dashboards, the address of Dashboards.")
-    changes = plan(connect(settings), settings)
+    changes = plan(connect(settings), settings, create)
     if dashboards:
         changes += _dashboards(dashboards, dashboards_tenant or "", settings)
     if not dry_run:
@@ -61,7 +69,7 @@ def setup(
         made = not dry_run and (force or not change.by_hand)
         if made:
             apply((change,))
-        left = left or (not made and change.kind in {"create", "update"})
+        left = left or change.kind == "differs" or (not made and change.kind in {"create", "update"})
         _print(change, made, as_json)  # at once: should the next one fail, it is known what was made
     sys.exit(1 if left else 0)
 

@@ -142,5 +142,7 @@ class Ledger:
 
 
 def _page(hit: Mapping[str, Any]) -> Page:
-    source = hit["_source"]
+    source = hit.get("_source")
+    if source is None:
+        raise OpenSearchError(f"{hit.get('_id')} in {hit.get('_index')} is stored without its content (_source)")
     return Page(source["key"], source["kind"], source["time"], source["body"], (hit["_seq_no"], hit["_primary_term"]))
