@@ -10,6 +10,7 @@ from opensearchpy import OpenSearch
 
 from tests.live.corner import Corner, corner
 from tests.opensearch_node import SecuredNode
+from whodid.entry import Stamp, partition_name
 from whodid.opensearch.security import role_name, roles
 
 __all__ = ["PASSWORD", "account", "secured_corner"]
@@ -24,6 +25,9 @@ def secured_corner(node: SecuredNode, folder: Path) -> Iterator[Corner]:
     host = administrator.pop("opensearch_hosts")[0]
     with corner(host, folder, **administrator) as place:
         place.set_up()
+        now = partition_name(place.settings.index_prefix, "month", Stamp.now().creation_date)
+        for name in {*place.client.indices.get(index=f"{place.settings.index_prefix}-*")} - {now}:
+            place.client.indices.delete(index=name)  # that of tomorrow, on the last day of a month
         try:
             yield place
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from ..errors import NotAuthorized
 from ..opensearch.connection import translated
 from ..opensearch.features import restores_sorted
 from ..opensearch.inspection import foreseen, inspected_all, losses
-from ..opensearch.template import MARK, index_pattern, index_template, template_by_hand, template_name
+from ..opensearch.template import FIELD_TYPES, MARK, index_pattern, index_template, template_by_hand, template_name
 from .finding import Finding, ok, problem, warning
 from .subject import Subject
 
@@ -37,12 +37,15 @@ def examine(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
         )
     else:
         yield from _differences(settings, name, stored[name])
-        yield from _shadows(settings, stored)
-        yield from _foreseen(settings, client)
+        shadows = list(_shadows(settings, stored))
+        yield from shadows
+        if not shadows and _maps_as_ours(stored[name]):  # else what is to be done is told already
+            yield from _foreseen(settings, client)
         yield from _sorting(name, stored[name], client)
     try:
-        yield from _partitions(settings, client)
-        yield from _inspected(settings, client)
+        told = list(_partitions(settings, client))
+        yield from told
+        yield from _inspected(settings, client, {one.on for one in told})
     except NotAuthorized:
         yield ok(index_pattern(settings), "the mappings of the partitions may not be seen by this user")
 
@@ -89,6 +92,11 @@ def _shadows(settings: Settings, stored: Mapping[str, Mapping[str, Any]]) -> Ite
             yield problem(other, what, "lower its priority below ours, or narrow its patterns")
 
 
+def _maps_as_ours(stored: Mapping[str, Any]) -> bool:
+    mappings: dict[str, Any] = stored.get("template", {}).get("mappings", {})
+    return mappings.get("properties") == FIELD_TYPES and mappings.get("dynamic") == "strict"
+
+
 def _foreseen(settings: Settings, client: OpenSearch) -> Iterator[Finding]:
     """Whatever template wins: what the next partition would be like."""
     name = partition_name(settings.index_prefix, settings.partition, Stamp.now().creation_date)
@@ -103,8 +111,10 @@ def _foreseen(settings: Settings, client: OpenSearch) -> Iterator[Finding]:
 _MEND = "see who changed it; `whodid setup --dry-run` compares. Nothing is shipped to it until it is as the template"
 
 
-def _inspected(settings: Settings, client: OpenSearch) -> Iterator[Finding]:
+def _inspected(settings: Settings, client: OpenSearch, told: Collection[str]) -> Iterator[Finding]:
     for name, found in inspected_all(client, settings).items():
+        if name in told:
+            continue
         if lost := losses(found):
             yield problem(name, f"entries in it are lost, changed or shown: {lost}", _MEND)
         for one in found:

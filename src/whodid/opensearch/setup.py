@@ -32,14 +32,11 @@ from .template import FIELD_TYPES, MARK, as_made, index_pattern, index_template,
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["apply", "plan"]
+__all__ = ["apply", "plan", "plan_partitions"]
 
 
-def plan(client: OpenSearch, settings: Settings, partitions: Collection[str] = ()) -> tuple[Change, ...]:
-    """What is missing or differs, of `partitions` besides those that are due. Raises `OpenSearchError`.
-
-    It does so for an index that is not ours, too.
-    """
+def plan(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
+    """What is missing or differs. Raises `OpenSearchError`, also for an index that is not ours."""
     mappings = _mappings(client, settings)
     _refuse_foreign_indices(mappings, settings)
     return (
@@ -49,9 +46,28 @@ def plan(client: OpenSearch, settings: Settings, partitions: Collection[str] = (
         *_inspected(client, settings),
         *_holds(client, settings),
         *_retention(client, settings),
-        *(changed := plan_roles(client, settings)),
-        *_coming(client, settings, {*mappings}, partitions, accounts=changed[0].note != NO_ACCOUNTS),
+        *(changes := plan_roles(client, settings)),
+        *(plan_partitions(client, settings) if changes[0].note != NO_ACCOUNTS else ()),
     )
+
+
+def plan_partitions(client: OpenSearch, settings: Settings, more: Collection[str] = ()) -> tuple[Change, ...]:
+    """The indices that are due, or in `more`, and missing: with accounts, shippers may not create what they write to.
+
+    Raises `OpenSearchError`, also for a name that no partition has.
+    """
+    for name in more:
+        if not partition_start(settings.index_prefix, name):
+            raise OpenSearchError(f"{name} is no name of a partition; `whodid ship` says which one entries wait for")
+    now = cluster_now(client)
+    due = {
+        partition_name(settings.index_prefix, settings.partition, f"{when:%Y-%m-%dT%H:%M:%SZ}")
+        for when in (now, now + _AHEAD)
+    }
+    missing = sorted({*more, *due} - {*_mappings(client, settings)})
+    checkpoints = CheckpointIndex(client, settings)
+    index = () if checkpoints.exists() else (Change(f"index {checkpoints.name}", "create", make=checkpoints.create),)
+    return (*(Change(f"partition {one}", "create", make=partial(_create, client, one)) for one in missing), *index)
 
 
 def apply(changes: tuple[Change, ...]) -> None:
@@ -121,25 +137,6 @@ def _inspected(client: OpenSearch, settings: Settings) -> Iterator[Change]:
 
 _AHEAD = timedelta(days=1)
 """So long before its time a partition is created: earlier, and ISM would delete it too early."""
-
-
-def _coming(
-    client: OpenSearch, settings: Settings, there: Collection[str], more: Collection[str], *, accounts: bool
-) -> Iterator[Change]:
-    """The indices that shippers write to, where they may not create them: with accounts."""
-    now = cluster_now(client)
-    due = {
-        partition_name(settings.index_prefix, settings.partition, f"{when:%Y-%m-%dT%H:%M:%SZ}")
-        for when in (now, now + _AHEAD)
-    }
-    for name in more:
-        if not partition_start(settings.index_prefix, name):
-            raise OpenSearchError(f"{name} is no name of a partition; `whodid ship` says which one entries wait for")
-    for name in sorted({*more, *(due if accounts else ())} - {*there}):
-        yield Change(f"partition {name}", "create", make=partial(_create, client, name))
-    checkpoints = CheckpointIndex(client, settings)
-    if accounts and not checkpoints.exists():
-        yield Change(f"index {checkpoints.name}", "create", make=checkpoints.create)
 
 
 def _create(client: OpenSearch, name: str) -> None:
