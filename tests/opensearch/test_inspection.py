@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from whodid.entry import Stamp, partition_name
 from whodid.errors import OpenSearchError
 from whodid.journal import JournalDirectory
 from whodid.opensearch.bulk import Document, Verdict
+from whodid.opensearch.connection import connect
 from whodid.opensearch.inspection import Difference, foreseen, inspected, inspected_all
 from whodid.opensearch.setup import apply, plan, plan_partitions
 from whodid.opensearch.template import index_pattern
@@ -135,6 +137,7 @@ def test_a_template_that_wins_over_ours_is_seen_before_the_partition_is_made(pla
 def test_a_mapping_that_was_changed_makes_no_dead_letters(place: Corner) -> None:
     partition, cluster = name(place, 2026, 1), Cluster(place.settings)
     send(cluster, partition)
+    send(cluster, partition)  # before which it is inspected
     place.client.indices.put_settings(index=partition, body={"index.final_pipeline": f"{partition}-adder"})
     adder = {"processors": [{"set": {"field": "unknown", "value": 1}}]}
     place.client.ingest.put_pipeline(id=f"{partition}-adder", body=adder)
@@ -197,7 +200,7 @@ def test_the_writer_can_not_make_a_partition_and_waits_for_who_administers(
         now = partition_name(place.settings.index_prefix, "month", Stamp.now().creation_date)
         assert inspected(place.client, now) == ()  # by the setup
         writer = {"opensearch_user": account(place, "writer"), "opensearch_password": PASSWORD}
-        theirs = Settings(**{**_all(place.settings), **writer, "opensearch_password_file": ""})
+        theirs = replace(place.settings, **writer, opensearch_password_file="")
         place.record(2)
         assert connected_shipper(theirs).run_once(5).shipped == 2
         place.client.indices.delete(index=now)
@@ -208,15 +211,12 @@ def test_the_writer_can_not_make_a_partition_and_waits_for_who_administers(
         assert [alarm["alarm"] for alarm in JournalDirectory(theirs.journal_dir).alarms()] == ["not stored"]
         with pytest.raises(OpenSearchError, match="is no name of a partition"):
             plan_partitions(place.client, place.settings, ["somewhere"])
-        older = name(place, 2026, 1)
-        apply(plan_partitions(place.client, place.settings, [older]))
+        older, admin = name(place, 2026, 1), connect(replace(theirs, opensearch_user=account(place, "admin")))
+        apply(plan_partitions(admin, place.settings, [older]))
+        admin.close()
         assert inspected(place.client, older) == ()
         assert connected_shipper(theirs).run_once(5).shipped == 1
         assert plan_partitions(place.client, place.settings) == ()
-
-
-def _all(settings: Settings) -> dict[str, Any]:
-    return {field: getattr(settings, field) for field in settings.__dataclass_fields__}
 
 
 def test_a_difference_that_loses_nothing_is_left_out_of_what_is_lost() -> None:
