@@ -199,7 +199,7 @@ def test_the_writer_can_not_make_a_partition_and_waits_for_who_administers(
     with secured_corner(secured_node, tmp_path) as place:
         now = partition_name(place.settings.index_prefix, "month", Stamp.now().creation_date)
         assert inspected(place.client, now) == ()  # by the setup
-        writer = {"opensearch_user": account(place, "writer"), "opensearch_password": PASSWORD}
+        writer: dict[str, Any] = {"opensearch_user": account(place, "writer"), "opensearch_password": PASSWORD}
         theirs = replace(place.settings, **writer, opensearch_password_file="")
         place.record(2)
         assert connected_shipper(theirs).run_once(5).shipped == 2
