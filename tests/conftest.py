@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from tests.live.corner import Corner
@@ -18,6 +19,9 @@ pytest_plugins = ["pytester", "tests.opensearch_node"]
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Tests in the background of a shell: what they start would inherit that Ctrl-C is ignored, and it is tested.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+settings.register_profile("whodid", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("whodid")  # the load of the machine fails no test
 
 _KEPT = ("WHODID_CACHE_DIR", "WHODID_MAVEN_MIRROR", "WHODID_TEST_")
 
@@ -29,6 +33,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith("WHODID_") and not name.startswith(_KEPT):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture(autouse=True)
+def turned_into_errors(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Warnings of whodid's that the filter `error` met. They raise nothing, so a test that expects one takes it out."""
+    said: list[str] = []
+    monkeypatch.setattr("whodid.warning._show", lambda message, *_: said.append(str(message)))
+    yield said
+    assert said == []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -203,7 +203,7 @@ def test_a_task_keeps_the_fields_of_the_block_that_it_was_started_in() -> None:
         await ended.wait()
         return current_fields()
 
-    async def outlives() -> object:
+    async def outlives() -> tuple[object, object]:
         ended = asyncio.Event()
         with context(principal="42"):
             task = asyncio.create_task(later(ended))
@@ -242,7 +242,7 @@ def test_blocks_of_generators_that_end_in_any_order_leave_nothing_behind() -> No
 
 
 def test_what_a_request_leaves_open_ends_with_it() -> None:
-    def rows() -> Iterator[int]:
+    def rows() -> Generator[int]:
         with context(principal="42"):
             yield 1
 
@@ -265,7 +265,7 @@ def test_context_is_a_decorator_of_plain_and_coroutine_functions() -> None:
         await asyncio.sleep(0)
         return current_fields()["principal"]
 
-    async def both() -> list[object]:
+    async def both() -> tuple[object, object]:
         return await asyncio.gather(later(), later())
 
     assert [plain(), plain(), *asyncio.run(both())] == ["42", "42", "43", "43"]

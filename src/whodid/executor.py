@@ -16,7 +16,6 @@ import atexit
 import os
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, wait
 from contextlib import suppress
@@ -24,6 +23,8 @@ from contextvars import Context, copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
+
+from .warning import warn
 
 __all__ = ["hand_over", "off_loop", "outcome", "to_be_awaited"]
 
@@ -39,9 +40,8 @@ def off_loop(work: Callable[[], T]) -> Coroutine[Any, Any, T]:
 
 
 def hand_over(work: Callable[[], T]) -> Recording[T]:
-    """Starts `work` in a thread of whodid's, in a copy of the contextvars of here. Nothing can cancel it."""
+    """Starts `work` in a thread of whodid's, in a copy of the contextvars of here."""
     recording: Recording[T] = Recording()
-    recording.set_running_or_notify_cancel()
     _threads().submit(recording, partial(_run, recording, copy_context(), work))
     return recording
 
@@ -76,7 +76,7 @@ class Recording(Future[T]):
 
     def __del__(self) -> None:
         if self.error is not None and not self.answered:
-            warnings.warn(f"an audit call that nobody waited for failed: {self.error}", RuntimeWarning, stacklevel=2)
+            warn(f"an audit call that nobody waited for failed: {self.error}", RuntimeWarning, stacklevel=2)
 
 
 def to_be_awaited(function: F) -> F:

@@ -21,6 +21,7 @@ import orjson
 
 from .canonical import canonical
 from .entry import why_unreadable
+from .foreign import FOREIGN
 
 __all__ = ["CHAIN_BYTES", "Draft", "commitment", "entry_hash", "read_line", "sealed_hash"]
 
@@ -173,6 +174,15 @@ def read_line(line: bytes) -> dict[str, Any]:
 
     Fields that this version doesn't know are kept; an entry of a higher major format is refused.
     """
+    try:
+        return _read_line(line)
+    except ValueError:
+        raise
+    except FOREIGN as error:
+        raise ValueError(f"no entry: {error}") from error
+
+
+def _read_line(line: bytes) -> dict[str, Any]:
     entry = orjson.loads(line)
     if not isinstance(entry, dict):
         raise ValueError("not a JSON object")

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
 from .errors import InvalidEntry
 from .executor import hand_over, off_loop, outcome
+from .interruption import pass_on
 from .receipt import Receipt
+from .warning import warn
 
 __all__ = ["Operation", "aauditing", "auditing"]
 
@@ -61,9 +62,9 @@ class Operation:
         try:
             self.fail(error)
         except Exception as missing:  # noqa: BLE001 (a resolver of the application may raise anything)
+            pass_on(missing)
             error.add_note(f"the outcome of {self._event_type} {self.id} is not recorded: {missing}")
-            with suppress(Warning):  # as an error, it would take the place of the action's own
-                warnings.warn(error.__notes__[-1], stacklevel=4)
+            warn(error.__notes__[-1], stacklevel=4)
 
     def _entry(self, **phase: object) -> Receipt:
         return self._record(self._event_type, **self._fields, operation=self.id, **phase)

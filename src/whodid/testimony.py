@@ -47,8 +47,7 @@ def sources(client: AuditClient, against: Sequence[str]) -> list[Source]:
         found = [Source(index.name, list(index.each()))]
     except NotAuthorized:
         found = []
-    directory = JournalDirectory(client.settings.journal_dir)
-    if directory.checkpoints.exists():
+    if (directory := _directory(client.settings)) and directory.checkpoints.exists():
         found.append(Source("this host", list(_statements(read_lines(directory.checkpoints)))))
     found += [_of_witness(witness) for witness in witnesses_of(client.settings)]
     found += [_of_path(path) for path in against]
@@ -75,7 +74,8 @@ def _of_path(path: str) -> Source:
 
 def local_journals(settings: Settings) -> list[LocalJournal]:
     """What this host knows of the journals in its `journal_dir`. Raises `JournalDamaged`."""
-    directory = JournalDirectory(settings.journal_dir)
+    if not (directory := _directory(settings)):
+        return []
     letters: dict[str, set[int]] = {}
     for letter in each_dead_letter(directory):
         journal, _, rest = letter.id.partition("-")
@@ -94,6 +94,11 @@ def local_journals(settings: Settings) -> list[LocalJournal]:
         for journal in directory.journals()
         for shipped in [Acknowledged.read(directory.journal(journal)).seq]
     ]
+
+
+def _directory(settings: Settings) -> JournalDirectory | None:
+    """That of this host; none where nothing says which it is, as for a user without a home."""
+    return JournalDirectory(settings.journal_dir) if settings.journal_dir else None
 
 
 def _statements(lines: Iterable[bytes]) -> Iterator[Sealed | ProofError]:

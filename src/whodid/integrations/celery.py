@@ -23,7 +23,6 @@ The header is as trustworthy as the broker: whoever may queue tasks may name any
 from __future__ import annotations
 
 import uuid
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,6 +30,7 @@ from celery import signals
 from celery.app import app_or_default
 
 from ..context import Resolver, bind, current_fields, is_open, scope
+from ..warning import warn
 
 __all__ = ["CARRIED", "install"]
 
@@ -152,4 +152,4 @@ def _read(header: object) -> dict[str, object] | None:
 
 
 def _warn(what: str) -> None:
-    warnings.warn(what, RuntimeWarning, stacklevel=3)
+    warn(what, RuntimeWarning, stacklevel=3)

@@ -20,6 +20,7 @@ from ..executor import off_loop, to_be_awaited
 from ..operation import Operation, aauditing, auditing
 from ..receipt import Receipt
 from ..runtime import recorder
+from .stdlib import equip
 
 __all__ = ["AuditProcessor", "audited", "install"]
 
@@ -57,7 +58,7 @@ class _Audited:
 
         def chain() -> None:
             carried = {_CALL: call} if records else {}
-            self.info(event_type, **call.echo(), **carried)
+            self.info(call.event, **call.echo(), **carried)
 
         return call.through(chain, records=records, chain_name="the structlog chain")
 
@@ -87,9 +88,9 @@ def audited(wrapper: type[W]) -> type[W]:
 
 def install() -> None:
     """Gives every bound logger of structlog the methods, those made or cached earlier included."""
-    for name in _METHODS:
-        setattr(structlog.BoundLoggerBase, name, getattr(_Audited, name))
-        setattr(structlog.stdlib.AsyncBoundLogger, name, _of_the_logger_within(name))
+    configured = structlog.get_config()["wrapper_class"]
+    equip([structlog.BoundLoggerBase], {name: getattr(_Audited, name) for name in _METHODS}, seen=[configured])
+    equip([structlog.stdlib.AsyncBoundLogger], {name: _of_the_logger_within(name) for name in _METHODS})
 
 
 _METHODS = ("audit", "aaudit", "auditing", "aauditing")

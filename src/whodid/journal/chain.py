@@ -18,14 +18,14 @@ from typing import NamedTuple
 from ..entry import ZERO_HASH
 from ..errors import JournalFull, NotRecorded
 from .beginning import begin_journal
-from .directory import JournalDirectory, segment_name, segment_size, segments
+from .directory import JournalDirectory, segment_name, segments
 from .durable import DurableMark
-from .file import dump, sync_directory, write_file
+from .file import best_effort, dump, sync_directory, write_file
 from .lock import FileLock
 from .position import Acknowledged
 from .segment import Broken, Link, Segment, is_closed, last_link
 
-__all__ = ["LOOK_AGAIN", "Chain", "Known"]
+__all__ = ["LOOK_AGAIN", "Chain", "Known", "sync_what_was_left"]
 
 LOOK_AGAIN = 500e-6
 """Seconds for which a look at the files holds under `process`: at whether they still are what their names lead to.
@@ -72,6 +72,8 @@ class Chain:
         self._segment_age = segment_age
         self._max_bytes = max_bytes
         self._monotonic = monotonic
+        self.left_unsynced = False
+        """Whether something in the segment was not known to be on disk when it was opened: who wrote it may be dead."""
         self._opened_at = 0.0
         self._other_bytes = 0
 
@@ -133,18 +135,22 @@ class Chain:
         return self._open()
 
     def _is_current(self) -> bool:
-        """Whether no other journal became the current one; looks at the lock as well."""
+        """Whether no other journal became the current one."""
         if self._lock.renewals != self._renewals:
-            self._renewals = self._lock.renewals
-            if self._lock.is_new():
-                self.directory.alarm("lock replaced", f"{self.directory.lock} was removed or replaced while in use")
-                self._lock.next_generation()
+            self._report_new_lock()
         return self._current == self.directory.current_file()
+
+    def _report_new_lock(self) -> None:
+        self._renewals = self._lock.renewals
+        if self._lock.is_new() and self.directory.journal(self.journal).is_dir():  # else all of it is another
+            self.directory.alarm("lock replaced", f"{self.directory.lock} was removed or replaced while it was in use")
+            self._lock.next_generation()
 
     def _open(self) -> Segment:
         known = self.known()
+        if self.segment is None or not self.segment.was_closed():  # by whoever ended that journal in good order
+            self._report_if_gone(known)
         self.segment = None
-        self._report_if_gone(known)
         self._current = self.directory.current_file()  # first: what replaces it from now on is noticed
         self.journal = self.directory.current() or self._begin()
         path = self.directory.journal(self.journal)
@@ -162,7 +168,7 @@ class Chain:
         else:
             end = _link_before([*found, path / segment_name(0)], path)
             segment = self._create(path, end)
-        segment.check_mark()
+        self.left_unsynced = not segment.check_mark()
         if acknowledged.seq > segment.link.seq:
             raise Broken(f"{acknowledged.seq} entries were acknowledged, but the data ends at {segment.link.seq}")
         if known.journal == self.journal and known.seq > segment.link.seq:
@@ -201,7 +207,7 @@ class Chain:
         return Segment(path / segment_name(end.seq + 1), self._mark, before=end, create=True)
 
     def _adopt(self, segment: Segment) -> None:
-        self._opened_at = self._monotonic()
+        self._opened_at = self._monotonic() - segment.age()
         self._other_bytes = self._bytes_beside(segment)
         self.segment = segment
 
@@ -239,7 +245,7 @@ class Chain:
     def _bytes_beside(self, segment: Segment) -> int:
         if not self._max_bytes:
             return 0
-        return sum(segment_size(path) for path in self.directory.path.glob("*/*.ndjson") if path != segment.path)
+        return self.directory.bytes_beside(segment.path)
 
     def end(self, reason: str) -> None:
         """Ends the journal for good and begins the next, unless another process has done so."""
@@ -262,9 +268,19 @@ class Chain:
     def end_if_possible(self, reason: str) -> None:
         """Ends the journal as far as a failing disk allows: what the caller sees is the error that led here."""
         try:
-            self.end(reason)
-        except (OSError, NotRecorded):
+            with best_effort(), suppress(NotRecorded):
+                self.end(reason)
+        finally:
             self.segment = None
+
+
+def sync_what_was_left(directory: JournalDirectory) -> None:
+    """Puts on disk what writers that are dead by now left to the kernel. Needs no lock. Raises as a sync does."""
+    journal = directory.current()
+    found = segments(directory.journal(journal)) if journal else []
+    if found and not is_closed(found[-1].stat()):
+        segment = Segment(found[-1], DurableMark(directory.durable))
+        segment.sync(segment.whole())
 
 
 def _link_before(found: list[Path], journal: Path) -> Link:

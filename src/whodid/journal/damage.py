@@ -17,17 +17,17 @@ import json
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..entry import Stamp
 from ..errors import JournalDamaged
+from ..foreign import FOREIGN, json_of, text_of
 from ..integrity import read_line
 from .directory import JournalDirectory, segment_name, segment_size, segments
 from .durable import on_disk
-from .file import append_line, open_file, read_file, read_lines, write_parts
+from .file import append_line, open_file, read_file, read_objects, write_parts
 from .line import Damaged, Missing
 from .segment import Broken, last_link
 
@@ -62,7 +62,7 @@ def count_damaged(directory: JournalDirectory) -> int:
 
 
 def _places(directory: JournalDirectory) -> set[str]:
-    return {str(json.loads(line).get("place")) for line in read_lines(directory.damaged)}
+    return {str(content.get("place")) for _, content in read_objects(directory.damaged)}
 
 
 def keep_missing(directory: JournalDirectory, gaps: Iterable[Missing]) -> None:
@@ -77,12 +77,17 @@ def keep_missing(directory: JournalDirectory, gaps: Iterable[Missing]) -> None:
 
 def read_missing(directory: JournalDirectory) -> list[Missing]:
     """What is missing and was noted, in the order in which it was found."""
-    found = []
-    for line in read_lines(directory.missing):
-        with suppress(KeyError, TypeError, ValueError):  # a line that somebody else wrote
-            one = json.loads(line)
-            found.append(Missing(str(one["journal"]), int(one["first"]), int(one["last"])))
-    return found
+    return [found for _, content in read_objects(directory.missing) if (found := _missing(content))]
+
+
+def _missing(content: dict[str, Any]) -> Missing | None:
+    """`None` for what is none: somebody else wrote it."""
+    try:
+        journal, first, last = text_of(content["journal"]), content["first"], content["last"]
+    except FOREIGN:
+        return None
+    fits = type(first) is int and type(last) is int and 0 <= first < 1 << 63 and (last == 0 or first <= last < 1 << 63)
+    return Missing(journal, first, last) if fits else None
 
 
 def remove_missing(directory: JournalDirectory, found: Iterable[Missing]) -> None:
@@ -151,9 +156,10 @@ def gone_journal(directory: JournalDirectory) -> Missing | None:
 def _ended_at(path: Path) -> int:
     """With which entry the journal ended, as far as its writer knew."""
     try:
-        return int(json.loads(read_file(path / "ended")).get("last", 0))
-    except (OSError, ValueError, TypeError, AttributeError):
+        last = json_of(read_file(path / "ended")).get("last", 0)
+    except (OSError, JournalDamaged, *FOREIGN):
         return 0
+    return last if type(last) is int and 0 <= last < 1 << 63 else 0
 
 
 def _last_of(segment: Path) -> int:

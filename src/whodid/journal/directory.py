@@ -28,7 +28,6 @@ A journal that ends (a failed sync, a copied directory) gets a successor beside 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -39,7 +38,20 @@ from typing import Any
 
 from ..entry import Stamp
 from ..errors import JournalDamaged
-from .file import append_line, dump, identity, linked, read_file, read_lines, sync_above
+from ..foreign import FOREIGN, json_of, text_of
+from ..settings import journal_place
+from .file import (
+    append_line,
+    best_effort,
+    dump,
+    identity,
+    linked,
+    of_system,
+    read_file,
+    read_lines,
+    read_objects,
+    sync_above,
+)
 
 __all__ = [
     "FORMAT",
@@ -55,17 +67,22 @@ __all__ = [
 FORMAT = 1
 """Of the directory. A newer one is refused, an older one is read."""
 
+MOST_REJECTED = 16 * 1024 * 1024
+"""Bytes of all rejected calls that are kept."""
+
 
 class JournalDirectory:
     """Paths and small files of one `journal_dir`. Makes it when `create` is true. Raises `JournalDamaged`."""
 
     def __init__(self, path: str | Path, *, create: bool = False) -> None:
-        self.path = Path(path)
+        self.path = journal_place(path)
         self._current = str(self.path / "current")
         if create and not self.path.exists():
             try:
                 _make(self.path)
             except OSError as error:
+                if not of_system(error):
+                    raise
                 raise JournalDamaged(
                     f"the journal directory {self.path} can't be made ({error.strerror}); "
                     "set journal_dir to a place this user may write to"
@@ -105,24 +122,39 @@ class JournalDirectory:
     def rejected(self) -> Path:
         return self.path / "rejected.ndjson"
 
+    def bytes_beside(self, segment: Path | None = None) -> int:
+        """What counts towards `max_bytes`, but for that one segment. Raises `OSError`."""
+        counted = [self.rejected, *self.path.glob("*/*.ndjson")]
+        return sum(segment_size(path) for path in counted if path != segment)
+
+    def room_for_rejected(self, max_bytes: int) -> int:
+        """Bytes that rejected calls may still take. Raises `OSError`."""
+        room = min(MOST_REJECTED, max_bytes // 8 if max_bytes else MOST_REJECTED) - segment_size(self.rejected)
+        return min(room, max_bytes - self.bytes_beside()) if max_bytes else room
+
     def journal(self, journal: str) -> Path:
         return self.path / journal
 
     def current(self) -> str | None:
         """ID of the journal that new entries go to. Raises `JournalDamaged`."""
         try:
-            content = json.loads(read_file(self.path / "current"))
-            journal, version = content["journal"], content["format"]
+            content = json_of(read_file(self.path / "current"))
+            journal, version = text_of(content["journal"]), content["format"]
         except FileNotFoundError:
             return None
         except PermissionError as error:
             raise JournalDamaged(f"{self.path} may not be read by this user; run as its owner") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise JournalDamaged(
-                f"{self.path / 'current'} is damaged; remove that one file, and a new journal begins beside the old"
-            ) from error
+        except FOREIGN as error:
+            raise self._damaged() from error
         self._check_format(self.path, version)
-        return str(journal)
+        if not _ID.fullmatch(journal):
+            raise self._damaged()
+        return journal
+
+    def _damaged(self) -> JournalDamaged:
+        return JournalDamaged(
+            f"{self.path / 'current'} is damaged; remove that one file, and a new journal begins beside the old"
+        )
 
     def current_file(self) -> tuple[int, int] | None:
         """Changes whenever `current` is replaced; `None` while there is no such file."""
@@ -148,9 +180,9 @@ class JournalDirectory:
         """
         marker = self.journal(journal) / "journal.json"
         try:
-            content = json.loads(read_file(marker))
+            content = json_of(read_file(marker))
             copied = content["journal"] != journal or not _fits(content, marker)
-        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, NotADirectoryError, *FOREIGN):
             return True
         self._check_format(marker, content.get("format"))
         return bool(copied)
@@ -168,19 +200,33 @@ class JournalDirectory:
     def alarm(self, kind: str, about: str) -> None:
         """Notes what an operator must know. Never raises: an alarm must not stop recording."""
         now = Stamp.now().creation_date
-        with suppress(OSError):  # the disk is full or gone; the caller's own error says so
+        with best_effort():  # the disk is full or gone; the caller's own error says so
             append_line(self.path / "alarms.ndjson", dump({"time": now, "alarm": kind, "about": about}))
 
     def alarm_once(self, kind: str, about: str) -> None:
         """As `alarm`, unless it says the same as the last one of its kind on the same day."""
         last: dict[str, Any] = {}
-        with suppress(OSError, JournalDamaged):
+        with best_effort(), suppress(JournalDamaged):
             last = next((one for one in reversed(self.alarms()) if one.get("alarm") == kind), {})
         if last.get("about") != about or str(last.get("time"))[:10] != Stamp.now().creation_date[:10]:
             self.alarm(kind, about)
 
     def alarms(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in read_lines(self.path / "alarms.ndjson")]
+        """Those that can be read: `time`, `alarm` and `about` are texts."""
+        found = [content for _, content in read_objects(self.path / "alarms.ndjson")]
+        return [one for one in found if all(_is_text(one.get(name)) for name in ("time", "alarm", "about"))]
+
+
+_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+"""Of a journal: a name in the directory, and no way out of it."""
+
+
+def _is_text(value: object) -> bool:
+    try:
+        text_of(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _fits(content: dict[str, object], marker: Path) -> bool:

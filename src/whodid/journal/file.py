@@ -15,9 +15,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..errors import JournalDamaged
+from ..foreign import json_of
 
 __all__ = [
     "append_line",
@@ -32,6 +33,8 @@ __all__ = [
     "open_new",
     "read_file",
     "read_lines",
+    "read_objects",
+    "read_raw",
     "sync_above",
     "sync_directory",
     "write_all",
@@ -153,7 +156,7 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
             os.fsync(fd)
         new.replace(path)
     except OSError:
-        with suppress(OSError):  # on a full disk each byte counts
+        with best_effort():  # on a full disk each byte counts
             new.unlink()
         raise
     sync_directory(path.parent)
@@ -177,17 +180,29 @@ def append_line(path: Path, *lines: bytes) -> None:
 
 def read_lines(path: Path) -> Iterator[bytes]:
     """The whole JSON objects of a file made by `append_line`, one by one; a missing file has none."""
+    return (line for line, _ in read_objects(path))
+
+
+def read_objects(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """As `read_lines`, each with what it holds."""
+    for line in read_raw(path):
+        try:
+            content = json_of(line)
+        except ValueError:
+            continue
+        if isinstance(content, dict):
+            yield line, content
+
+
+def read_raw(path: Path) -> Iterator[bytes]:
+    """Every line that has an end, whatever it holds."""
     try:
         file = open_file(path)
     except FileNotFoundError:
         return
     with file:
         for line in file:
-            try:
-                whole = line.endswith(b"\n") and isinstance(json.loads(line), dict)
-            except ValueError:
-                continue
-            if whole:
+            if line.endswith(b"\n"):
                 yield line[:-1]
 
 
@@ -216,7 +231,7 @@ def identity(fd: int) -> dict[str, int]:
     A number alone may be given again, as soon as to the copy that replaces a deleted file.
     """
     found = {"inode": os.fstat(fd).st_ino}
-    with suppress(OSError):  # not every file system has generations
+    with best_effort():  # not every file system has generations
         found["generation"] = int.from_bytes(ioctl(fd, _GENERATION, bytes(8))[:4], sys.byteorder)
     return found
 

@@ -21,7 +21,6 @@ import errno
 import os
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -34,6 +33,8 @@ import orjson
 
 from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
 from ..integrity import Draft
+from ..settings import journal_place
+from ..warning import warn
 from .append import Position, Written, append_at_once, append_one
 from .chain import Chain, Known
 from .directory import JournalDirectory
@@ -76,13 +77,15 @@ class Journal:
         lock_timeout: float = 5.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.path = Path(journal_dir)
+        self.path = journal_place(journal_dir)
         self._limits = {"segment_bytes": segment_bytes, "segment_age": segment_age, "max_bytes": max_bytes}
+        self._max_bytes = max_bytes
         self._lock_timeout = lock_timeout
         self._monotonic = monotonic
         self._warned = False
         self._known = Known()
         self._guards: dict[int, ThreadLock] = {}
+        self._too_open: tuple[Path, ...] = ()
         self._forget()
         _journals.add(self)
 
@@ -112,10 +115,12 @@ class Journal:
         if durability == "disk":
             position, segment, offset = self._group.submit(draft)
             self._sync(segment, offset)
+            self._warn_once()
             return position
         position, self._unsynced, _ = self._exclusively(append_one, draft)
         if self._flush_due.empty():
             self._sync_soon()
+        self._warn_once()
         return position
 
     def _write(self, drafts: Sequence[Draft]) -> list[Written | Exception]:
@@ -162,6 +167,11 @@ class Journal:
         self._chain = None  # the directory may be another one by now
 
     def _sync_soon(self) -> None:
+        chain = self._chain
+        if chain is not None and chain.left_unsynced:  # and this process may be as short-lived as the one before
+            chain.left_unsynced = False
+            self.sync()
+            return
         self._flush_due.put(None)
         if self._flusher is None or not self._flusher.is_alive():
             self._flusher = threading.Thread(target=self._flush, name="whodid-sync", daemon=True)
@@ -198,12 +208,23 @@ class Journal:
             except (NotRecorded, JournalDamaged) as error:
                 JournalDirectory(self.path).alarm("sync failed", f"entries of durability=process may be lost: {error}")
 
-    def quarantine(self, rejected: Mapping[str, object]) -> None:
-        """Keeps a call that broke the catalog, durable on return. Raises `NotRecorded`."""
+    def quarantine(self, rejected: Mapping[str, object]) -> bool:
+        """Keeps a call that broke the catalog, durable on return; `False` where there is no more room for such calls.
+
+        They count towards `max_bytes`, and take an eighth of it at most: they must not keep entries out. Raises
+        `NotRecorded` and `JournalDamaged`.
+        """
+        line = orjson.dumps(rejected)
         try:
-            append_line(JournalDirectory(self.path, create=True).rejected, orjson.dumps(rejected))
+            directory = JournalDirectory(self.path, create=True)
+            if len(line) >= directory.room_for_rejected(self._max_bytes):
+                return False
+            append_line(directory.rejected, line)
         except OSError as error:
-            raise _as_ours(self.path, error) from error
+            if of_system(error):
+                raise _as_ours(self.path, error) from error
+            raise
+        return True
 
     def close(self) -> None:
         """Syncs, and closes this process's files. A later append opens them again."""
@@ -283,7 +304,7 @@ class Journal:
         chain, lock = self._chain, self._file_lock
         if chain is None or lock is None:
             directory = JournalDirectory(self.path, create=True)
-            self._warn_once(directory)
+            self._too_open = () if self._warned else tuple(directory.too_open())
             limits: dict[str, Any] = {**self._limits, "monotonic": self._monotonic, "known": self._known}
             self._file_lock = lock = FileLock(directory.lock, monotonic=self._monotonic)
             self._chain = chain = Chain(directory, lock, **limits)
@@ -295,11 +316,11 @@ class Journal:
         if self._file_lock is not None:
             self._file_lock.release(look=False)
 
-    def _warn_once(self, directory: JournalDirectory) -> None:
-        if not self._warned and (paths := directory.too_open()):
-            self._warned = True
-            names = " ".join(map(str, paths))
-            warnings.warn(f"others than their owner may get at {names}; run `chmod go= {names}`", stacklevel=2)
+    def _warn_once(self) -> None:
+        """Once the entry is recorded and no lock is held: what hears the warning may audit in its turn."""
+        if self._too_open:
+            names, self._too_open, self._warned = " ".join(map(str, self._too_open)), (), True
+            warn(f"others than their owner may get at {names}; run `chmod go= {names}`", stacklevel=2)
 
 
 def _as_ours(path: Path, error: OSError) -> NotRecorded | JournalDamaged:

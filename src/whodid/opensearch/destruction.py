@@ -1,8 +1,8 @@
 """The destruction records: what a partition held, written into the ledger before the partition goes.
 
 So a verification that meets a gap later can tell what retention deleted from what somebody removed: the record names
-each journal's first and last `seq` and their hashes. Where ISM deletes by itself, it is written ahead, and anew each
-time the partition changed meanwhile.
+each journal's first and last `seq` and their hashes. Where ISM deletes by itself, it is written ahead, and again each
+time the partition changed meanwhile; once ISM has deleted it, the record says so, and names the snapshot.
 
 Invariant: whodid deletes no partition without a record that counts exactly the entries that go with it: writing into
 it is blocked before they are counted.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..entry import Stamp
 from ..errors import OpenSearchError
+from ..foreign import FOREIGN
 from ..settings import Settings
 from .connection import translated
 from .ledger import Ledger, Page
@@ -63,9 +64,10 @@ class Account:
 class Destruction:
     """One record. `uuid` is that of the index: a partition made anew has a record of its own.
 
-    `state`: `ahead` (ISM is about to delete it), `deleting` (whodid is), `deleted`. `due` is when retention lets it go,
-    `rule` which retention (days) and, with ISM, which policy and version say so; `time` is when the record was written,
-    `deleted` when whodid deleted it. `snapshot` is `repository/name` of the one made first.
+    `state`: `ahead` (ISM is about to delete it), `deleting` (whodid is), `deleted`. `due` is when retention deletes it,
+    `rule` which retention (days) and, with ISM, which policy and version of the job say so; `time` is when the record
+    was written, `deleted` when whodid deleted it, or saw that ISM had. `snapshot` is `repository/name` of the one made
+    first.
     """
 
     partition: str
@@ -89,6 +91,7 @@ class Destruction:
         return about | ({"first": account.first, "last": account.last} if account.entries else {})
 
 
+@translated("counting a partition's entries")
 def take_account(client: OpenSearch, partition: str) -> Account:
     """Counts what a partition holds now. Raises `OpenSearchError`, also for a closed one, which can't be counted."""
     with translated(f"counting the entries of {partition}"):
@@ -143,7 +146,7 @@ def _parts(client: OpenSearch, partition: str) -> Iterator[JournalPart]:
             yield JournalPart(
                 bucket["key"]["journal"], bucket["doc_count"], first["seq"], first["hash"], last["seq"], last["hash"]
             )
-        if "after_key" not in found:
+        if "after_key" not in found or not found["buckets"]:
             return
         after = {"after": found["after_key"]}
 
@@ -169,7 +172,7 @@ def _record(page: Page) -> Destruction | None:
     """`None` for what is none: somebody else wrote it, and it explains nothing."""
     try:
         return _read(page)
-    except (TypeError, KeyError, ValueError):
+    except FOREIGN:
         return None
 
 

@@ -39,7 +39,7 @@ def inspected(client: OpenSearch, partition: str) -> tuple[Difference, ...] | No
             [(name, about)] = client.indices.get(index=partition, params={"flat_settings": "true"}).items()
         except NotFoundError:
             return None
-    return tuple(_differences(partition, name, about))
+        return tuple(_differences(partition, name, about))
 
 
 def inspected_all(client: OpenSearch, settings: Settings) -> dict[str, tuple[Difference, ...]]:
@@ -48,16 +48,15 @@ def inspected_all(client: OpenSearch, settings: Settings) -> dict[str, tuple[Dif
     params = {"allow_no_indices": "true", "expand_wildcards": "all", "flat_settings": "true"}
     with translated(f"the indices {pattern}"):
         answer = client.indices.get(index=pattern, params=params)
-    return {name: tuple(_differences(name, name, about)) for name, about in sorted(answer.items())}
+        return {name: tuple(_differences(name, name, about)) for name, about in sorted(answer.items())}
 
 
 def foreseen(client: OpenSearch, partition: str, template: Mapping[str, Any] | None = None) -> tuple[Difference, ...]:
     """How a partition that is not there would differ; `template` is taken to be stored. Raises `OpenSearchError`."""
     with translated(f"what would be in force in {partition}"):
-        answer = client.indices.simulate_index_template(name=partition, body=template)
-    about = answer.get("template") or {}
-    flat = dict(_flat(about.get("settings") or {}))
-    return tuple(_differences(partition, partition, {**about, "settings": flat}))
+        about = client.indices.simulate_index_template(name=partition, body=template).get("template") or {}
+        flat = dict(_flat(about.get("settings") or {}))
+        return tuple(_differences(partition, partition, {**about, "settings": flat}))
 
 
 def losses(found: tuple[Difference, ...]) -> str:

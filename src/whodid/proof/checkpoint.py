@@ -20,6 +20,7 @@ import orjson
 
 from ..canonical import canonical
 from ..errors import ProofError
+from ..foreign import FOREIGN
 from .envelope import payload_of, sealed
 from .keys import PublicKey, Signer
 
@@ -151,6 +152,6 @@ def _checkpoint(payload: bytes) -> Checkpoint:
         keys = tuple(bytes.fromhex(key).hex() for key in one.keys)
         if len(keys) not in (0, 2) or any(len(key) != 64 for key in keys):
             raise ProofError("it is no checkpoint, or a damaged one")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except FOREIGN:
         raise ProofError("it is no checkpoint, or a damaged one") from None
     return replace(one, holes=holes, letters=letters, keys=keys)

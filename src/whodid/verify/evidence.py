@@ -105,10 +105,13 @@ def _policy_note(client: AuditClient, shortest: int | None) -> Iterator[str]:
         return
     if kept is not None and (shortest is None or kept < shortest):
         wanted = "for ever" if shortest is None else f"{shortest} days"
-        yield (
-            f"the cluster keeps entries {kept} days, and by the settings here and the log's own records they are kept "
-            f"{wanted}: what went before that is missing. If it was meant, verify with --retention {kept}d"
+        what = (
+            f"the cluster keeps entries {kept} days, and by the settings here and the log's own records they are kept"
         )
+        advice = (
+            f"If it was meant, verify with --retention {kept}d" if kept else "`whodid retention set` puts that right"
+        )
+        yield f"{what} {wanted}: what went before that is missing. {advice}"
 
 
 def _retentions(client: AuditClient) -> Iterator[int | None]:

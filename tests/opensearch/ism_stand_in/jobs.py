@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -55,6 +56,13 @@ class Job:
         """As after its index was closed: the job begins with its first run again."""
         self.made_with, self.version = self.version or self.made_with, None
         self.state = self.transition_to = self.action = self.step = None
+
+    def age(self, min_index_age: str) -> None:
+        """Makes its copy an old version, by which it deletes at that age."""
+        copy = deepcopy(self.policy)
+        for transition in (each for state in copy["states"] for each in state["transitions"]):
+            transition["conditions"] = {"min_index_age": min_index_age}
+        self.policy, self.version = copy, (99, 1)
 
     def say(self, message: str, cause: str = "", **told: str) -> None:
         self.message, self.cause, self.told = message, cause, told

@@ -184,7 +184,7 @@ class IsmStandIn:
         path = [unquote(part) for part in parts.path.split("/") if part]
         query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
         match path:
-            case ["_cat", "plugins" | "health"] | ["_cluster" | "_snapshot", *_]:
+            case ["_cat", "plugins" | "health"] | ["_cluster" | "_snapshot" | "_nodes", *_]:
                 return self._of_the_cluster(method, path, query, body)
             case ["_index_template", name]:
                 return self._template(method, name, body)
@@ -227,6 +227,8 @@ class IsmStandIn:
             case ["_cat", _]:
                 row = {"epoch": str(self.now // 1000), "status": self._health()}
                 return 200, [{name: row[name] for name in query["h"].split(",")}]
+            case ["_nodes"]:
+                return 200, {"nodes": {"p9JijHPgTsu-Gq1JzB2ciA": {"version": "3.4.0"}}}
             case ["_snapshot", *call]:
                 return self._snapshot(method, call, body)
         return 200, self._cluster_health()
