@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 from opensearchpy import OpenSearch
 
 from tests.live.corner import Corner, corner
 from tests.opensearch_node import SecuredNode
-from whodid.entry import Stamp, partition_name
 from whodid.opensearch.security import role_name, roles
 
 __all__ = ["PASSWORD", "account", "secured_corner"]
@@ -24,12 +25,12 @@ def secured_corner(node: SecuredNode, folder: Path) -> Iterator[Corner]:
     administrator = node.settings()
     host = administrator.pop("opensearch_hosts")[0]
     with corner(host, folder, **administrator) as place:
-        place.set_up()
-        now = partition_name(place.settings.index_prefix, "month", Stamp.now().creation_date)
-        for name in {*place.client.indices.get(index=f"{place.settings.index_prefix}-*")} - {now}:
-            place.client.indices.delete(index=name)  # that of tomorrow, on the last day of a month
         try:
-            yield place
+            with mock.patch(
+                "whodid.opensearch.setup._AHEAD", timedelta(0)
+            ):  # one partition, also on a month's last day
+                place.set_up()
+                yield place
         finally:
             users = _security(place.client, "GET", "internalusers")
             for name in users:

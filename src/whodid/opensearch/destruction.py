@@ -153,7 +153,7 @@ def _parts(client: OpenSearch, partition: str) -> Iterator[JournalPart]:
 
 def _place(hit: dict[str, Any]) -> dict[str, Any]:
     """Number and hash of an entry, of which the content may not be stored."""
-    return {"seq": hit["sort"][0], "hash": "", **hit.get("_source", {})}
+    return hit["_source"] if "_source" in hit else {"seq": hit["sort"][0], "hash": ""}
 
 
 def _end(order: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..settings import Settings
-from .connection import translated
+from .connection import is_missing_plugin, translated
 from .template import FIELD_TYPES, MARK, index_pattern
 
 if TYPE_CHECKING:
@@ -43,18 +43,36 @@ def inspected(client: OpenSearch, partition: str) -> tuple[Difference, ...] | No
 
 
 def inspected_all(client: OpenSearch, settings: Settings) -> dict[str, tuple[Difference, ...]]:
-    """The same of every index that our pattern matches, by its name. Raises `OpenSearchError`."""
-    pattern = index_pattern(settings)
-    params = {"allow_no_indices": "true", "expand_wildcards": "all", "flat_settings": "true"}
+    """The same of every index that our pattern matches, by its name; but for aliases, which not all may see.
+
+    Raises `OpenSearchError`.
+    """
+    pattern, params = index_pattern(settings), {"allow_no_indices": "true", "expand_wildcards": "all"}
     with translated(f"the indices {pattern}"):
-        answer = client.indices.get(index=pattern, params=params)
-        return {name: tuple(_differences(name, name, about)) for name, about in sorted(answer.items())}
+        mappings = client.indices.get_mapping(index=pattern, params=params)
+        stored = client.indices.get_settings(index=pattern, params={**params, "flat_settings": "true"})
+        return {
+            name: tuple(_differences(name, name, {**about, "settings": stored[name]["settings"]}))
+            for name, about in sorted(mappings.items())
+            if name in stored  # else it was deleted in between
+        }
 
 
 def foreseen(client: OpenSearch, partition: str, template: Mapping[str, Any] | None = None) -> tuple[Difference, ...]:
-    """How a partition that is not there would differ; `template` is taken to be stored. Raises `OpenSearchError`."""
+    """How a partition that is not there would differ; `template` is taken to be stored. Raises `OpenSearchError`.
+
+    A cluster that can't simulate tells nothing: there a partition is inspected as soon as it is there.
+    """
+    from opensearchpy import RequestError
+
     with translated(f"what would be in force in {partition}"):
-        about = client.indices.simulate_index_template(name=partition, body=template).get("template") or {}
+        try:
+            answer = client.indices.simulate_index_template(name=partition, body=template)
+        except RequestError as error:
+            if is_missing_plugin(error):
+                return ()
+            raise
+        about = answer.get("template") or {}
         flat = dict(_flat(about.get("settings") or {}))
         return tuple(_differences(partition, partition, {**about, "settings": flat}))
 
