@@ -10,11 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner
 from tests.opensearch_node import SecuredNode
+from tests.web.served import served
 from whodid.client import AuditClient
 from whodid.client.asking import CONTENTLESS
 from whodid.doctor import Subject, examine
@@ -29,6 +31,7 @@ from whodid.opensearch.template import index_pattern
 from whodid.settings import Settings
 from whodid.shipper.service import Cluster, connected_shipper
 from whodid.verify import verify_stored
+from whodid.web import create_app
 
 pytestmark = pytest.mark.live
 
@@ -187,6 +190,19 @@ def test_an_entry_without_its_content_is_a_finding_and_never_a_traceback(place: 
     exported = Path(place.settings.journal_dir).with_name("entries.ndjson")
     subprocess.run([sys.executable, "-m", "whodid", *place.arguments("export", str(exported))], timeout=60, check=False)
     assert [json.loads(line) for line in exported.read_text().splitlines()] == [{"unreadable": CONTENTLESS}] * 3
+
+
+def test_the_tab_shows_entries_without_their_content_as_what_they_are(place: Corner) -> None:
+    partition = partition_name(place.settings.index_prefix, "month", Stamp.now().creation_date)
+    place.client.indices.create(index=partition, body=HARM["no content"][0])
+    place.record(3)
+    place.ship()  # without looking
+    app = create_app(is_root_user=lambda request: True, settings=place.settings, audit_reads=False)
+    with served(app) as url, httpx.Client(base_url=url, timeout=30) as browser:
+        for path in ("/", f"/entries/{next(iter(place.stored()))}", "/entries.json", "/export.csv", "/export.ndjson"):
+            answer = browser.get(path)
+            said = "stored without its content" in answer.text or path == "/export.csv"  # which has the fields alone
+            assert (path, answer.status_code, said) == (path, 200, True)
 
 
 def _given(settings: Settings) -> dict[str, Any]:

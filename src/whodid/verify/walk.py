@@ -389,7 +389,7 @@ def _belongs(prefix: str, doc: _Doc) -> bool:
 
 def _examined(hit: Mapping[str, Any], entry: dict[str, Any]) -> _Doc:
     """What one document is; its entry is taken apart."""
-    unreadable = str(entry["unreadable"]) if "unreadable" in entry else why_unreadable(entry) or ""
+    unreadable = why_unreadable(entry) or ""
     stored, erased = str(entry.get("hash")), bool(entry.get("erased"))
     prev, time, date = str(entry.get("prev")), str(entry.get("@timestamp")), str(entry.get("creation_date"))
     wrong = ""
