@@ -194,7 +194,12 @@ def parse_creation_date(text: str) -> datetime | None:
 
 
 def why_unreadable(entry: Mapping[str, object]) -> str:
-    """Why this version of whodid can't read an entry: its format has a higher major number. Empty when it can."""
+    """Why this version of whodid can't read an entry: its format has a higher major number, or it has no content.
+
+    Empty when it can.
+    """
+    if "hash" not in entry and isinstance(why := entry.get("unreadable"), str):
+        return why
     version = entry.get("schema_version", SCHEMA_VERSION)
     if version == SCHEMA_VERSION or not isinstance(version, str):
         return ""

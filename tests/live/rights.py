@@ -144,8 +144,10 @@ _READING = (
 _CHANGING = (
     _by(_STORING, "store an entry", "PUT", "/{index}/_create/{new}", _ENTRY),
     _by(_STORING, "store entries in bulk", "POST", "/_bulk", _bulk({"create": _NEW}, _ENTRY)),
-    _by(("writer",), "begin a partition", "POST", "/_bulk", _bulk({"create": _NEW_ELSEWHERE}, _ENTRY)),
-    _by(("writer",), "make an index whose name is a partition's", "PUT", "/{prefix}-{new}"),
+    _by((), "begin a partition", "POST", "/_bulk", _bulk({"create": _NEW_ELSEWHERE}, _ENTRY)),
+    _by(("admin",), "make an index whose name is a partition's", "PUT", "/{prefix}-{new}"),
+    _by(("writer", "admin"), "see what is in force in a partition", "GET", "/{index}"),
+    _by(("admin",), "see what would be in force", "POST", "/_index_template/_simulate_index/{prefix}-{new}"),
     _by(_STORING, "overwrite an entry whose ID is known ²", "PUT", "/{index}/_doc/{victim}", _ENTRY),
     _by((), "update an entry", "POST", "/{index}/_update/{theirs}", {"doc": {"principal": "43"}}),
     _by((), "delete an entry", "DELETE", "/{index}/_doc/{theirs}"),

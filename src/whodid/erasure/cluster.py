@@ -121,7 +121,7 @@ def _as_they_are(connection: OpenSearch, places: list[_Place]) -> Iterator[tuple
     with translated("the entries"):
         found = connection.mget(body=body)["docs"]
     for place, one in zip(places, found, strict=True):
-        if one.get("found") and (entry := erased_entry(one["_source"])) is not None:
+        if one.get("found") and (entry := erased_entry(one.get("_source", {}))) is not None:
             yield place, entry, one["_seq_no"], one["_primary_term"]
 
 
