@@ -239,7 +239,11 @@ def _dates(settings: Settings, found: Survey, one: Surveyed, now: datetime) -> I
     about = one.as_json()
     last = datetime.fromisoformat(one.last) if one.last and now >= one.end + OVERDUE else one.end
     floor = last + timedelta(days=found.floor)
-    if one.goes < floor:
+    if one.job and one.job.deleting and not one.job.stuck and now < floor:
+        what = f"is about to be deleted by ISM, though it has entries that must live until {floor:%Y-%m-%d}"
+        fix = _hold(settings, one, f"must live until {floor:%Y-%m-%d}")
+        yield problem(one.name, what, "hold it at once", about=about, fix=fix)
+    elif one.goes < floor:
         yield _too_early(settings, found, one, floor)
     elif now > one.goes + OVERDUE:
         why = (one.job.message if one.job else "") or "nobody has deleted it"
