@@ -14,12 +14,14 @@ from binascii import unhexlify
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
+from os import getpid
 from typing import Any
 
 import orjson
 
 from .canonical import canonical
 from .entry import why_unreadable
+from .foreign import FOREIGN
 
 __all__ = ["CHAIN_BYTES", "Draft", "commitment", "entry_hash", "read_line", "sealed_hash"]
 
@@ -84,6 +86,8 @@ class Draft:
         self._parts = start, before_prev, before_seq[:-1], end[1:]
 
     def _commit(self, entry: dict[str, Any], personal: Collection[str]) -> None:
+        if getpid() != _drawn_by:
+            _forget_salts()
         opened, salts = [], ""
         for name in personal:
             if name not in entry:
@@ -151,8 +155,18 @@ def _salt() -> tuple[bytes, str]:
     return first
 
 
+_drawn_by = getpid()
+"""The process: application servers written in C fork without telling Python."""
+
+
+def _forget_salts() -> None:
+    global _drawn_by
+    _spare_salts.clear()  # first: another thread takes none before it is done
+    _drawn_by = getpid()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_spare_salts.clear)
+    os.register_at_fork(after_in_child=_forget_salts)
 
 
 def read_line(line: bytes) -> dict[str, Any]:
@@ -160,6 +174,15 @@ def read_line(line: bytes) -> dict[str, Any]:
 
     Fields that this version doesn't know are kept; an entry of a higher major format is refused.
     """
+    try:
+        return _read_line(line)
+    except ValueError:
+        raise
+    except FOREIGN as error:
+        raise ValueError(f"no entry: {error}") from error
+
+
+def _read_line(line: bytes) -> dict[str, Any]:
     entry = orjson.loads(line)
     if not isinstance(entry, dict):
         raise ValueError("not a JSON object")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import multiprocessing
 import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ from typing import Any
 import pytest
 
 from tests import independent
+from whodid.entry import Stamp
 from whodid.errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory, prune, read_entries
+from whodid.journal.chain import Chain
 from whodid.journal.lock import FileLock
 from whodid.journal.segment import Segment, last_link
 
@@ -118,6 +122,86 @@ def test_a_forked_child_uses_its_own_descriptors_and_both_go_on(path: Path) -> N
     assert sorted(targets(path)) == ["before", *["child"] * 20, *["parent"] * 20]
 
 
+_c_fork = ctypes.PyDLL(None).fork
+"""As application servers written in C do: none of Python's handlers runs. It keeps the lock of the interpreter."""
+
+
+def _in_forked_child(work: Callable[[], object]) -> int:
+    child = int(_c_fork())
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return child
+
+
+def test_forks_that_python_does_not_see_share_one_chain_and_no_salt(path: Path) -> None:
+    journal = Journal(path)
+    journal.append(draft("before"), "process")
+
+    def work() -> None:
+        for n in range(40):
+            journal.append(draft("child"), "disk" if n % 2 else "process")
+
+    children = [_in_forked_child(work) for _ in range(3)]
+    work()
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 3
+    entries = list(read_entries(path))
+    assert independent.problems(entries) == []
+    assert [entry["seq"] for entry in entries] == list(range(1, 162))
+    assert len({entry["salts"]["client_ip"] for entry in entries}) == 161
+
+
+@pytest.mark.parametrize("held", ["_threads", "_group"])
+def test_a_fork_that_python_does_not_see_while_another_thread_records_leaves_nothing_held(
+    path: Path, held: str
+) -> None:
+    journal = Journal(path, lock_timeout=60)
+    journal.append(draft("before"))
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Waiting(Draft):
+        def seal(self, journal_id: str, seq: int, prev: str) -> tuple[str, bytes]:
+            inside.set()
+            assert go_on.wait(60)
+            return super().seal(journal_id, seq, prev)
+
+    durability: Any = "process" if held == "_threads" else "disk"
+    thread = threading.Thread(target=journal.append, args=(Waiting({"type": "t", "target": "thread"}), durability))
+    thread.start()
+    assert inside.wait(60)
+    reader, writer = os.pipe()
+
+    def work() -> None:
+        os.close(writer)
+        os.read(reader, 1)  # until the parent has given the file lock back
+        journal.append(draft("child"), durability)
+        journal.close()
+
+    child = _in_forked_child(work)
+    go_on.set()
+    thread.join()
+    os.close(writer)
+    assert os.waitpid(child, 0)[1] == 0
+    os.close(reader)
+    assert targets(path) == ["before", "thread", "child"]
+
+
+def test_a_child_of_a_fork_that_python_does_not_see_ends_without_a_trace(path: Path) -> None:
+    """What the parent has yet to sync is the parent's: `close` of the child, which syncs, leaves it alone."""
+    journal = Journal(path)
+    journal.append(draft("a"), "process")
+    child = _in_forked_child(journal.close)
+    assert os.waitpid(child, 0)[1] == 0
+    journal.append(draft("b"), "process")
+    journal.close()
+    assert targets(path) == ["a", "b"]
+    assert alarms(path) == []
+
+
 @pytest.mark.parametrize("torn", [b'{"hash":"abc', b"\0" * 500, b"x" * 70_000])
 def test_half_a_line_that_a_crash_left_is_kept_aside_and_cut(path: Path, torn: bytes) -> None:
     Journal(path).append(draft("a"))
@@ -201,6 +285,20 @@ def test_a_segment_is_closed_by_age(path: Path) -> None:
     assert targets(path) == ["a", "b"]
 
 
+@pytest.mark.parametrize(("seconds", "segments"), [(3500, 1), (3700, 2), (-3700, 1)])
+def test_the_age_of_a_segment_is_that_of_its_first_entry_whoever_wrote_it(
+    path: Path, seconds: float, segments: int
+) -> None:
+    """So a segment is closed by age also where no process lives that long."""
+    made = Stamp.from_ns(time.time_ns() - int(seconds * 1e9)).timestamp
+    details = {"@timestamp": "2000-01-01T00:00:00Z"}  # of the caller's
+    entry = {"type": "t", "target": "a", "@timestamp": made, "details": details, "client_ip": "203.0.113.9"}
+    Journal(path, segment_age=3600).append(Draft(entry, {"client_ip"}))
+    Journal(path, segment_age=3600).append(draft("b"))
+    assert len(list(path.glob("*/[0-9]*.ndjson"))) == segments
+    assert targets(path) == ["a", "b"]
+
+
 def test_another_writer_notices_that_a_segment_was_closed(path: Path) -> None:
     slow, fast = Journal(path, segment_bytes=1500), Journal(path, segment_bytes=1500)
     slow.append(draft("slow"))
@@ -217,17 +315,6 @@ def test_another_writer_notices_that_a_segment_was_closed_without_a_line_more(pa
     slow.append(draft("c"))
     assert targets(path) == ["a", "b", "c"]
     assert [len(segment.read_bytes().splitlines()) for segment in sorted(path.glob("*/[0-9]*.ndjson"))] == [1, 2]
-
-
-def test_a_deleted_directory_is_noticed_though_nobody_waits_for_the_disk(path: Path) -> None:
-    now = 0.0
-    journal = Journal(path, monotonic=lambda: now)
-    journal.append(draft("a"), "process")
-    shutil.rmtree(path)
-    now += 0.06
-    with pytest.raises(NotRecorded):
-        journal.append(draft("b"), "process")
-    assert journal.append(draft("c"), "process").seq == 1
 
 
 def test_a_call_inside_a_call_of_the_same_thread_is_an_error_at_once(path: Path) -> None:
@@ -309,16 +396,6 @@ def test_a_directory_rolled_back_behind_its_acknowledged_position_starts_anew(pa
     assert alarms(path) == ["new journal"]
 
 
-def test_a_directory_deleted_while_running_is_made_anew(path: Path) -> None:
-    journal = Journal(path)
-    journal.append(draft("a"))
-    shutil.rmtree(path)
-    with pytest.raises(NotRecorded):
-        journal.append(draft("b"))
-    assert journal.append(draft("c")).seq == 1
-    assert targets(path) == ["c"]
-
-
 def _fails(number: int) -> Callable[..., Any]:
     def fail(*_: object) -> Any:
         raise OSError(number, os.strerror(number))
@@ -372,6 +449,44 @@ def test_a_failed_sync_is_never_retried_and_ends_the_journal(path: Path, monkeyp
         with pytest.raises(NotRecorded, match="could not be synced"):
             journal.append(draft("b"))
     assert journal.append(draft("c")).journal != first.journal
+    assert alarms(path) == ["new journal"]
+
+
+@pytest.mark.parametrize("ending", ["done", "failing", "interrupted", "interrupted, and not marked"])
+def test_a_failed_sync_is_an_error_for_all_who_wait_and_for_all_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """The kernel forgets what it could not write: the next sync of that file succeeds without it."""
+    journal = Journal(path)
+    first = journal.append(draft("a"), "process")
+    chain = journal._chain
+    assert chain is not None
+    segment = chain.segment
+    assert segment is not None
+    tries: list[int] = []
+
+    def sync(fd: int) -> None:
+        tries.append(fd)
+        if len(tries) == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def end(_chain: Chain, _reason: str) -> None:
+        raise OSError(errno.EIO, "the disk") if ending == "failing" else KeyboardInterrupt
+
+    monkeypatch.setattr("whodid.journal.segment.datasync", sync)
+    with monkeypatch.context() as patched:
+        if ending == "interrupted, and not marked":
+            patched.setattr(FileLock, "replace", _fails(errno.EIO))
+        if ending != "done":
+            patched.setattr(Chain, "end_if_possible", end)
+        with pytest.raises((NotRecorded, KeyboardInterrupt)):
+            journal.append(draft("b"))
+    for offset in (1, segment.size):
+        with pytest.raises(NotRecorded, match="could not be synced"):
+            segment.sync(offset)
+    assert len(tries) == 1
+    for later in (journal, Journal(path)):
+        assert later.append(draft("c")).journal != first.journal
     assert alarms(path) == ["new journal"]
 
 

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -95,7 +94,7 @@ def get(settings: Settings, id_: str, as_json: bool) -> None:
     """Show one letter: the entry with all its values, and the reason in OpenSearch's words."""
     letter = next(_letters(settings, None, (id_,)))
     about = {"id": letter.id, "index": letter.index, "time": letter.time, "reason": letter.reason}
-    entry = json.loads(letter.line)
+    entry = letter.entry
     if as_json:
         print_json({**about, "entry": entry})
         return
@@ -232,7 +231,7 @@ def _letters(settings: Settings, like: str | None, ids: tuple[str, ...] = ()) ->
         missing = set(ids) - {letter.id for letter in each_dead_letter(directory)}
         if missing:
             raise WhodidError(
-                f"there is no dead letter {min(missing)} in {Path(settings.journal_dir)}; "
+                f"there is no dead letter {min(missing)} in {settings.journal_dir}; "
                 "`whodid dead-letters list --each` has them all"
             )
     return each_dead_letter(directory, wanted)

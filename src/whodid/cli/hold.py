@@ -11,7 +11,7 @@ import click
 
 from ..display import printable
 from ..errors import QueryError
-from ..query import moment
+from ..query import check_order, moment
 from ..settings import Settings
 from .confirmation import confirm, reason_option, yes_option
 from .output import print_json, print_table
@@ -65,6 +65,7 @@ def set_(
     from ..own import record_operation
 
     try:
+        check_order(since, until)
         times = {"since": moment(since, "since"), "until": moment(until, "until")}
         new = new_hold(reason, operator(), partitions=partitions, **times)
     except (QueryError, ValueError) as error:

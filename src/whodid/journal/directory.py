@@ -8,6 +8,7 @@
       alarms.ndjson                     what an operator must know: a torn tail, a new journal, damage
       rejected.ndjson                   calls that broke the catalog, under on_invalid = "quarantine"
       damaged.ndjson                    journal lines whose hash did not fit
+      missing.ndjson                    entries that were in no segment when those after them were shipped
       dead-letters.ndjson               entries OpenSearch refused for good
       dead-letters.lock                 held while letters are added or taken out
       checkpoints.ndjson                what the log says of itself, signed: how far each journal had come when
@@ -20,26 +21,37 @@
         acknowledged                    everything up to an entry is stored or a dead letter, and what the open
                                         checkpoint has come to; two slots
         partitioning                    which length of partition its entries are shipped under
-        ended                           why no more entries go here
+        ended                           why no more entries go here, and the last number as far as its writer knew
 
 A journal that ends (a failed sync, a copied directory) gets a successor beside it; both are shipped.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from fcntl import ioctl
 from pathlib import Path
 from typing import Any
 
 from ..entry import Stamp
 from ..errors import JournalDamaged
-from .file import append_line, dump, linked, read_file, read_lines, sync_above
+from ..foreign import FOREIGN, json_of, text_of
+from ..settings import journal_place
+from .file import (
+    append_line,
+    best_effort,
+    dump,
+    identity,
+    linked,
+    of_system,
+    read_file,
+    read_lines,
+    read_objects,
+    sync_above,
+)
 
 __all__ = [
     "FORMAT",
@@ -55,16 +67,22 @@ __all__ = [
 FORMAT = 1
 """Of the directory. A newer one is refused, an older one is read."""
 
+MOST_REJECTED = 16 * 1024 * 1024
+"""Bytes of all rejected calls that are kept."""
+
 
 class JournalDirectory:
     """Paths and small files of one `journal_dir`. Makes it when `create` is true. Raises `JournalDamaged`."""
 
     def __init__(self, path: str | Path, *, create: bool = False) -> None:
-        self.path = Path(path)
+        self.path = journal_place(path)
+        self._current = str(self.path / "current")
         if create and not self.path.exists():
             try:
                 _make(self.path)
             except OSError as error:
+                if not of_system(error):
+                    raise
                 raise JournalDamaged(
                     f"the journal directory {self.path} can't be made ({error.strerror}); "
                     "set journal_dir to a place this user may write to"
@@ -97,8 +115,22 @@ class JournalDirectory:
         return self.path / "damaged.ndjson"
 
     @property
+    def missing(self) -> Path:
+        return self.path / "missing.ndjson"
+
+    @property
     def rejected(self) -> Path:
         return self.path / "rejected.ndjson"
+
+    def bytes_beside(self, segment: Path | None = None) -> int:
+        """What counts towards `max_bytes`, but for that one segment. Raises `OSError`."""
+        counted = [self.rejected, *self.path.glob("*/*.ndjson")]
+        return sum(segment_size(path) for path in counted if path != segment)
+
+    def room_for_rejected(self, max_bytes: int) -> int:
+        """Bytes that rejected calls may still take. Raises `OSError`."""
+        room = min(MOST_REJECTED, max_bytes // 8 if max_bytes else MOST_REJECTED) - segment_size(self.rejected)
+        return min(room, max_bytes - self.bytes_beside()) if max_bytes else room
 
     def journal(self, journal: str) -> Path:
         return self.path / journal
@@ -106,18 +138,31 @@ class JournalDirectory:
     def current(self) -> str | None:
         """ID of the journal that new entries go to. Raises `JournalDamaged`."""
         try:
-            content = json.loads(read_file(self.path / "current"))
-            journal, version = content["journal"], content["format"]
+            content = json_of(read_file(self.path / "current"))
+            journal, version = text_of(content["journal"]), content["format"]
         except FileNotFoundError:
             return None
         except PermissionError as error:
             raise JournalDamaged(f"{self.path} may not be read by this user; run as its owner") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise JournalDamaged(
-                f"{self.path / 'current'} is damaged; remove that one file, and a new journal begins beside the old"
-            ) from error
+        except FOREIGN as error:
+            raise self._damaged() from error
         self._check_format(self.path, version)
-        return str(journal)
+        if not _ID.fullmatch(journal):
+            raise self._damaged()
+        return journal
+
+    def _damaged(self) -> JournalDamaged:
+        return JournalDamaged(
+            f"{self.path / 'current'} is damaged; remove that one file, and a new journal begins beside the old"
+        )
+
+    def current_file(self) -> tuple[int, int] | None:
+        """Changes whenever `current` is replaced; `None` while there is no such file."""
+        try:
+            status = os.lstat(self._current)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status.st_ino, status.st_mtime_ns
 
     def journals(self) -> Iterator[str]:
         """IDs of all journals in the directory, the current one last."""
@@ -135,9 +180,9 @@ class JournalDirectory:
         """
         marker = self.journal(journal) / "journal.json"
         try:
-            content = json.loads(read_file(marker))
+            content = json_of(read_file(marker))
             copied = content["journal"] != journal or not _fits(content, marker)
-        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, NotADirectoryError, *FOREIGN):
             return True
         self._check_format(marker, content.get("format"))
         return bool(copied)
@@ -155,26 +200,33 @@ class JournalDirectory:
     def alarm(self, kind: str, about: str) -> None:
         """Notes what an operator must know. Never raises: an alarm must not stop recording."""
         now = Stamp.now().creation_date
-        with suppress(OSError):  # the disk is full or gone; the caller's own error says so
+        with best_effort():  # the disk is full or gone; the caller's own error says so
             append_line(self.path / "alarms.ndjson", dump({"time": now, "alarm": kind, "about": about}))
 
+    def alarm_once(self, kind: str, about: str) -> None:
+        """As `alarm`, unless it says the same as the last one of its kind on the same day."""
+        last: dict[str, Any] = {}
+        with best_effort(), suppress(JournalDamaged):
+            last = next((one for one in reversed(self.alarms()) if one.get("alarm") == kind), {})
+        if last.get("about") != about or str(last.get("time"))[:10] != Stamp.now().creation_date[:10]:
+            self.alarm(kind, about)
+
     def alarms(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in read_lines(self.path / "alarms.ndjson")]
+        """Those that can be read: `time`, `alarm` and `about` are texts."""
+        found = [content for _, content in read_objects(self.path / "alarms.ndjson")]
+        return [one for one in found if all(_is_text(one.get(name)) for name in ("time", "alarm", "about"))]
 
 
-def identity(fd: int) -> dict[str, int]:
-    """What tells a file from a copy of it: its inode, and where the file system keeps one, the inode's generation.
-
-    A number alone may be given again, as soon as to the copy that replaces a deleted file.
-    """
-    found = {"inode": os.fstat(fd).st_ino}
-    with suppress(OSError):  # not every file system has generations
-        found["generation"] = int.from_bytes(ioctl(fd, _GENERATION, bytes(8))[:4], sys.byteorder)
-    return found
+_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+"""Of a journal: a name in the directory, and no way out of it."""
 
 
-_GENERATION = 0x80087601
-"""FS_IOC_GETVERSION of Linux; elsewhere an error."""
+def _is_text(value: object) -> bool:
+    try:
+        text_of(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _fits(content: dict[str, object], marker: Path) -> bool:
@@ -203,6 +255,9 @@ def _mode(path: Path) -> int:
     return 0 if stat.S_ISLNK(mode) else mode
 
 
+_SEGMENT = re.compile(r"[0-9]{20}\.ndjson")
+
+
 def segment_name(first_seq: int) -> str:
     return f"{first_seq:020d}.ndjson"
 
@@ -217,7 +272,7 @@ def segment_size(path: Path) -> int:
 
 def segments(directory: Path) -> list[Path]:
     """The segments of one journal in order. Raises `JournalDamaged` for a link in the place of one."""
-    found = sorted(directory.glob("[0-9]*.ndjson"))
+    found = sorted(path for path in directory.glob("[0-9]*.ndjson") if _SEGMENT.fullmatch(path.name))
     for path in found:
         if path.is_symlink():
             raise linked(path)

@@ -7,6 +7,7 @@ names the hash of the entry before; so it is the next entry of the same journal.
 
 from __future__ import annotations
 
+import re
 from binascii import unhexlify
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import orjson
 from ..entry import SCHEMA_VERSION
 from ..integrity import read_line
 
-__all__ = ["Damaged", "Line", "LineParser"]
+__all__ = ["Damaged", "Line", "LineParser", "Missing"]
 
 
 class Line(NamedTuple):
@@ -40,12 +41,32 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """A line whose hash does not fit, or that is no entry at all."""
+    """A line whose hash does not fit, or that is no entry at all.
+
+    With a `line`, an entry all the same, whose number or journal does not belong there: it is shipped, too.
+    """
 
     segment: Path
     offset: int
     raw: bytes
     reason: str
+    line: Line | None = None
+
+
+class Missing(NamedTuple):
+    """Entries that are in no segment; `last` is 0 where a segment is gone, and nobody knows what it held."""
+
+    journal: str
+    first: int
+    last: int
+
+    def holds(self, seq: int) -> bool:
+        return self.first <= seq <= self.last
+
+    @property
+    def entries(self) -> int:
+        """How many they are, or may be: at least one."""
+        return max(1, self.last - self.first + 1)
 
 
 class LineParser:
@@ -65,7 +86,7 @@ class LineParser:
                 try:
                     line = self._any(raw)
                 except ValueError as error:
-                    lines.append(Damaged(path, offset, raw, str(error)))
+                    lines.append(Damaged(path, offset, raw, str(error)[:300]))
             if line is not None:
                 self._last, self._hash = line, line.hash.encode()
                 lines.append(line)
@@ -75,6 +96,8 @@ class LineParser:
     def _any(self, raw: bytes) -> Line:
         """A line of which nothing is known. Raises `ValueError` when its hash doesn't fit."""
         entry = read_line(raw)
+        if not _ID.fullmatch(entry["journal"]):  # it becomes part of a document's ID
+            raise ValueError("its journal is none")
         layout = _Layout(entry.get("salts") or ())
         if all(layout.texts != known.texts for known in self._layouts):
             self._layouts = [layout, *self._layouts[:3]]
@@ -103,6 +126,7 @@ class LineParser:
 
 
 _VERSION = f',"schema_version":"{SCHEMA_VERSION}","seq":'.encode()
+_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _new = tuple.__new__
 
 

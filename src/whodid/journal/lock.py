@@ -1,4 +1,10 @@
-"""The lock of a journal directory: an advisory file lock, waited for with a deadline, and what changed under it.
+"""The locks of a journal: one among threads that no exception leaves held, and an advisory one on a file.
+
+A signal handler that raises (Ctrl-C, the time limit of a task queue) does so between any two steps of a call, also
+between taking a lock and entering the `try` that would give it back. So a `ThreadLock` belongs to a frame, and only for
+as long as that frame runs: what has ended, by whatever exception and in whatever thread, holds nothing any more, and
+the next to come notices. A file lock can't know that. Whoever takes one does so inside two nested `try … finally`, as
+an exception may come amid one of them, and holds a `ThreadLock` around it.
 
 The size of the file is the generation: who closes a segment or ends a journal makes it a byte longer first. A writer
 that finds it and the size of its segment as it left them can go on without asking for the segment's status, which would
@@ -6,20 +12,34 @@ cost more than the write itself (on Linux each look at a file's times makes the 
 
 A lock lives in an open file description. It is never inherited over `fork` (the journal reopens its files in the
 child), and the kernel releases it when its process dies, however it dies.
+
+A lock on a file that was removed or replaced is no lock: another process would take that of the new file. So the path
+is compared with the file that was locked, after it was locked, and the file that the path leads to is taken instead.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import time
 from collections.abc import Callable
-from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock, lockf
 from pathlib import Path
+from sys import _getframe
+from threading import Lock, get_ident
+from types import FrameType
+from typing import Any, ClassVar
 
 from ..errors import JournalLocked
+from .descriptor import Descriptor
+from .file import best_effort
 
-__all__ = ["FileLock"]
+__all__ = ["LOOK_AGAIN", "FileLock", "Hold", "ProcessLock", "ThreadLock"]
+
+LOOK_AGAIN = 0.05
+"""Seconds after which a waiting thread looks whether the one it waits for has ended without waking it."""
 
 _EXCLUSIVE_OR_ERROR = LOCK_EX | LOCK_NB
 
@@ -27,17 +47,131 @@ _WIDTH = 96
 """Bytes of the text in the file."""
 
 
+class ThreadLock:
+    """A lock among the threads of one process, taken by way of `Hold`.
+
+    Taking it is one `setdefault` in `state`, which nothing divides: a lock that is taken says by whom. Who finds it
+    taken by a frame that has ended goes on to the next state, on which all agree by another `setdefault`; a state left
+    behind stays taken, so that nobody who still looks at it gets in. The `gate` is where threads wait, as quick as the
+    system can; whether it is open decides nothing, and whoever gives the lock back opens it.
+    """
+
+    __slots__ = ("gate", "state")
+
+    def __init__(self) -> None:
+        self.gate = Lock()
+        self.state: dict[str, Any] = {}
+
+
+_HOLDER, _NEXT = "holder", "next"
+
+
+class Hold:
+    """A `ThreadLock`, held by the frame that made this: `with Hold(lock): …`, or `take` and `give_back`. Used once.
+
+    The frame must end when an exception comes: as long as it runs, it counts as inside.
+    """
+
+    __slots__ = ("_frame", "_lock", "_state", "_thread", "over")
+
+    def __init__(self, lock: ThreadLock) -> None:
+        self._lock = lock
+        self._thread = get_ident()
+        self._frame: FrameType | None = _getframe(1)
+        self._state = lock.state
+        self.over = False
+        """Whether it was given back, to the last step."""
+
+    def __enter__(self) -> Hold:
+        self.take()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+    def take(self, timeout: float = float("inf")) -> bool:
+        """Whether the lock was free within `timeout` seconds.
+
+        Raises `JournalLocked` at once when this very thread holds it, in a frame that it will go back to.
+        """
+        if self._lock.gate.acquire(False) and self._state.setdefault(_HOLDER, self) is self:
+            return True
+        return self._wait(timeout)
+
+    def _wait(self, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while True:
+            if not self._left_behind(self._lock.state):
+                self._await_gate(min(deadline - time.monotonic(), LOOK_AGAIN))
+            self._state = self._lock.state
+            if self._state.setdefault(_HOLDER, self) is self:
+                return True
+            if time.monotonic() >= deadline:
+                return False
+
+    def _left_behind(self, state: dict[str, Any]) -> bool:
+        """Leaves the state behind if who took it has ended; whether it has."""
+        other = state.get(_HOLDER)
+        if other is None:
+            return False
+        if other._ended():
+            if state.get(_HOLDER) is other:  # else it gave the lock back before it ended
+                self._lock.state = state.setdefault(_NEXT, {})
+            return True
+        if other._thread == self._thread:
+            raise JournalLocked(
+                "audit() was called while this very thread was recording, from a signal handler or a finalizer; "
+                "the entry is not known to be recorded. Let the handler set a flag, and record from the main "
+                "line of the program"
+            )
+        return False
+
+    def _await_gate(self, seconds: float) -> None:
+        if seconds > 0:
+            self._lock.gate.acquire(timeout=seconds)
+
+    def _ended(self) -> bool:
+        """Whether the frame is left, or the lock given back. A frame that still runs refuses to be cleared."""
+        try:
+            if self._frame is not None:
+                self._frame.clear()
+        except RuntimeError:
+            return False
+        return True
+
+    def give_back(self, first: Callable[[], object] | None = None) -> None:
+        """Gives the lock back if it is held, after `first`. To be done in any case, and may be done twice."""
+        state = self._state
+        if state.get(_HOLDER) is self:
+            if first is not None:
+                first()
+            del state[_HOLDER]
+            try:  # noqa: SIM105 (`suppress` would cost more than all the rest)
+                self._lock.gate.release()
+            except RuntimeError:  # it was open
+                pass
+        self._frame = None  # which refers to this: a cycle would keep what it holds until a collection
+        self.over = True
+
+
 class FileLock:
     """An exclusive lock on `path`. Not re-entrant and not shared between threads."""
 
     def __init__(self, path: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._fd = -1
         self._path = path
         self._monotonic = monotonic
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self.renewals = 0
+        """How many times the file was found removed or replaced."""
+        self._file = self._open()
 
-    def __del__(self) -> None:
-        self.close()
+    def _open(self) -> Descriptor:
+        return Descriptor(self._path, os.O_RDWR | os.O_CREAT)
+
+    def _renew(self) -> None:
+        old = self._file
+        old.close()
+        self._file = self._open()
+        self.renewals += not old.is_file_of(self._file)
 
     def acquire(self, timeout: float) -> None:
         """Raises `JournalLocked`, naming the holder, when the lock isn't free within `timeout` seconds."""
@@ -54,53 +188,160 @@ class FileLock:
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (spreads contenders, keeps no secret)
             pause = min(pause * 1.5, 1e-3)
 
-    def try_acquire(self) -> bool:
+    def try_acquire(self, look: bool = True) -> bool:
+        """Whether the lock was free. Without a `look`, the file was compared with its path a moment ago.
+
+        Raises `OSError` when the file can't be opened.
+        """
+        if not look:
+            return self._try_flock()
+        if self._file.status() is None:
+            self._renew()
+        acquired = self._try_flock()
+        while not self._file.is_named():
+            self._renew()
+            acquired = self._try_flock()
+        return acquired
+
+    def _try_flock(self) -> bool:
         try:
-            flock(self._fd, _EXCLUSIVE_OR_ERROR)
+            flock(self._file.fd, _EXCLUSIVE_OR_ERROR)
         except BlockingIOError:
             return False
+        except OSError as error:
+            if error.errno != errno.EBADF:  # the application closed it a moment ago
+                raise
+            self._renew()
+            return self._try_flock()
         return True
 
-    def release(self) -> None:
-        flock(self._fd, LOCK_UN)
+    def release(self, look: bool = True) -> None:
+        """May be done twice, and when it was not acquired. `look` as above."""
+        if self._file.fd >= 0 and (not look or self._file.status() is not None):
+            flock(self._file.fd, LOCK_UN)
 
     def generation(self) -> int:
         """Changes whenever a segment was closed or a journal ended."""
-        return os.lseek(self._fd, 0, os.SEEK_END)
+        return os.lseek(self._file.fd, 0, os.SEEK_END)
+
+    def is_new(self) -> bool:
+        """Whether nobody has made the file a byte longer."""
+        return self._checked().st_size == 0
 
     def next_generation(self) -> None:
         """Tells every writer of the directory to look again, full disk or not. The lock is held."""
-        os.ftruncate(self._fd, self.generation() + 1)
+        size = self._checked().st_size
+        os.ftruncate(self._file.fd, size + 1)
 
     def content(self) -> bytes:
         """The small text in the file, with spaces up to its width."""
-        return os.pread(self._fd, _WIDTH, 0)
+        self._checked()
+        return os.pread(self._file.fd, _WIDTH, 0)
 
     def replace(self, text: str) -> None:
         """Writes the text over the one before, of the same width, so that no reader sees half of each."""
-        os.pwrite(self._fd, text.ljust(_WIDTH - 1).encode() + b"\n", 0)
+        self._checked()
+        os.pwrite(self._file.fd, text.ljust(_WIDTH - 1).encode() + b"\n", 0)
+
+    def _checked(self) -> os.stat_result:
+        """The status of the file, opened again if its number was given to another."""
+        status = self._file.status()
+        if status is None:
+            self._renew()
+            status = os.fstat(self._file.fd)
+        return status
 
     def close(self) -> None:
         """Closes this process's descriptor, once; in a forked child that leaves the parent's lock alone."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        self._file.close()
 
     def holder(self) -> str:
         """Who holds the lock, in words, as far as the system tells (Linux does)."""
-        inode = os.fstat(self._fd).st_ino
+        return _holder("FLOCK", os.fstat(self._file.fd).st_ino)
+
+
+class ProcessLock:
+    """An exclusive lock on `path` that belongs to this process alone: no child that inherited the descriptor keeps it.
+
+    It is a POSIX lock: the kernel gives it to a process, not to an open file, and so it is free as soon as the process
+    has ended, whoever was forked from it. Such a lock is lost when the process closes any descriptor of the file;
+    `try_acquire` is therefore repeated while the lock is used, and takes it again or says that another process has it.
+    Within the process one object holds it at a time.
+    """
+
+    _held: ClassVar[dict[tuple[int, str], ProcessLock]] = {}
+    """By process and path: what a parent held is no lock of the child's."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._name = os.path.realpath(path)
+        self._file: Descriptor | None = None
+
+    def try_acquire(self) -> bool:
+        """Whether this process holds the lock now; may be asked again and again. Raises `OSError`."""
+        self.let_go_of_inherited()
+        if self._held.setdefault(self._key(), self) is not self:
+            return False
         try:
-            for line in Path("/proc/locks").read_text().splitlines():
-                parts = line.split()
-                if parts[1] == "FLOCK" and parts[5].endswith(f":{inode}"):
-                    return f"process {parts[4]} ({_command(parts[4])})"
-        except (OSError, IndexError):
-            pass
-        return "another process"
+            lockf(self._opened().fd, _EXCLUSIVE_OR_ERROR)
+        except (BlockingIOError, PermissionError) as error:  # POSIX lets a held lock be either
+            self.close()
+            if error.filename is not None:  # the file can't be opened
+                raise
+            return False
+        except BaseException:
+            self.close()
+            raise
+        return True
+
+    def close(self) -> None:
+        """Gives the lock back, if this object holds it."""
+        if self._held.get(self._key()) is self:
+            del self._held[self._key()]
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def holder(self) -> str:
+        """As `FileLock.holder`."""
+        if self._key() in self._held:
+            return f"another thread of this process ({os.getpid()})"
+        return _holder("POSIX", self._path.stat().st_ino)
+
+    @classmethod
+    def let_go_of_inherited(cls) -> None:
+        """Closes what a fork copied from the parent: closed later, it would take the child's own lock along."""
+        for key, lock in tuple(cls._held.items()):
+            if key[0] != os.getpid():
+                del cls._held[key]
+                lock.close()
+
+    def _opened(self) -> Descriptor:
+        """The file, opened again if another one is at the path by now, or the application closed the descriptor."""
+        if self._file is None or self._file.status() is None or not self._file.is_named():
+            if self._file is not None:
+                self._file.close()
+            self._file = Descriptor(self._path, os.O_RDWR | os.O_CREAT)
+        return self._file
+
+    def _key(self) -> tuple[int, str]:
+        return os.getpid(), self._name
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=ProcessLock.let_go_of_inherited)
+
+
+def _holder(kind: str, inode: int) -> str:
+    with best_effort(), suppress(IndexError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            parts = line.split()
+            if parts[1] == kind and parts[5].endswith(f":{inode}"):
+                return f"process {parts[4]} ({_command(parts[4])})"
+    return "another process"
 
 
 def _command(pid: str) -> str:
-    try:
+    with best_effort():
         return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return "of another container"
+    return "of another container"

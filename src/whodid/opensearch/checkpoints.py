@@ -14,7 +14,7 @@ from ..errors import OpenSearchError, ProofError
 from ..proof.checkpoint import Sealed
 from ..settings import Settings
 from .connection import translated
-from .ledger import ledger_name
+from .ledger import ledger_name, store
 from .template import MARK
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class CheckpointIndex:
         }
         with translated(f"keeping a checkpoint in {self.name}"):
             try:
-                self._client.index(index=self.name, id=sealed.key, body=document, params={"op_type": "create"})
+                store(self._client, self.name, sealed.key, document, {"op_type": "create"})
             except ConflictError:
                 return
 
@@ -98,9 +98,9 @@ class CheckpointIndex:
     def _search(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         with translated(f"the checkpoints in {self.name}"):
             answer = self._client.search(index=self.name, body=body, params={"ignore_unavailable": "true"})
-        if answer["_shards"]["failed"]:
+            failed, hits = answer["_shards"]["failed"], list(answer["hits"]["hits"])
+        if failed:
             raise OpenSearchError(f"{self.name} can't be read as a whole: a shard failed")
-        hits: list[dict[str, Any]] = answer["hits"]["hits"]
         return hits
 
     def _prepare(self) -> None:

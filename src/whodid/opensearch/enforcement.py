@@ -40,6 +40,7 @@ class Expired:
     entries: int
 
 
+@translated("retention")
 def expired(client: OpenSearch, settings: Settings, now: datetime | None = None) -> list[Expired]:
     """What retention says must go now. Raises `OpenSearchError`, also where ISM sees to it."""
     found = outlook(client, settings, strict=True)
@@ -52,6 +53,7 @@ def expired(client: OpenSearch, settings: Settings, now: datetime | None = None)
     return [Expired(name, at, entry_count(client, name)) for name, at in due.items()]
 
 
+@translated("deleting a partition")
 def destroy(client: OpenSearch, settings: Settings, partition: Expired) -> Destruction | None:
     """Deletes the partition with all its entries, after its record was written; returns that.
 
@@ -84,6 +86,7 @@ def destroy(client: OpenSearch, settings: Settings, partition: Expired) -> Destr
     return write_destruction(client, settings, replace(record, state="deleted", deleted=Stamp.now().creation_date))
 
 
+@translated("the records of what ISM deletes")
 def record_ahead(client: OpenSearch, settings: Settings, now: datetime | None = None) -> list[Destruction]:
     """Writes the records of what ISM will delete within `AHEAD`, closes those of what it has deleted, returns both.
 

@@ -19,7 +19,7 @@ from .template import MARK
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["Kind", "Ledger", "Page", "ledger_name"]
+__all__ = ["Kind", "Ledger", "Page", "ledger_name", "store"]
 
 Kind = Literal["hold", "destruction", "erasure"]
 
@@ -54,6 +54,19 @@ class Page:
     version: tuple[int, int]
 
 
+def store(client: OpenSearch, index: str, key: str, document: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    """Writes a document as it is, past any ingest pipeline that would change or drop it.
+
+    Raises `OpenSearchError` where OpenSearch answers well and did something else, and the client library's errors.
+    """
+    answer = client.index(index=index, id=key, body=document, params={**params, "pipeline": "_none"})
+    if answer.get("result") not in ("created", "updated") or (answer.get("_index"), answer.get("_id")) != (index, key):
+        raise OpenSearchError(
+            f"{key} was not stored in {index}: OpenSearch answered {answer.get('result')}, {answer.get('_index')}; "
+            "remove the ingest pipeline or alias that does so (index.final_pipeline)"
+        )
+
+
 def ledger_name(settings: Settings) -> str:
     return "whodid-ledger" if settings.index_prefix == _DEFAULT_PREFIX else f"{settings.index_prefix}.ledger"
 
@@ -74,10 +87,14 @@ class Ledger:
             "seq_no_primary_term": True,
         }
         while hits := self._search(body):
-            yield from (_page(hit) for hit in hits)
+            with translated(f"the ledger {self.name}"):
+                pages, after = [_page(hit) for hit in hits], hits[-1].get("sort")
+            yield from pages
             if len(hits) < _AT_ONCE:
                 return
-            body["search_after"] = hits[-1]["sort"]
+            if not after or after == body.get("search_after"):
+                raise OpenSearchError(f"the ledger {self.name} can't be read to its end: the same page came twice")
+            body["search_after"] = after
 
     def page(self, key: str) -> Page | None:
         """The page of that key, as it was stored last."""
@@ -104,15 +121,14 @@ class Ledger:
         if known:
             condition = {"if_seq_no": known.version[0], "if_primary_term": known.version[1]}
         with translated(f"writing {key} into the ledger {self.name}"):
-            self._client.index(index=self.name, id=key, body=document, params={**condition, "refresh": "true"})
+            store(self._client, self.name, key, document, {**condition, "refresh": "true"})
 
     def _search(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         with translated(f"the ledger {self.name}"):
             answer = self._client.search(index=self.name, body=body, params={"ignore_unavailable": "true"})
-        shards = answer["_shards"]
-        if shards["failed"]:
-            raise OpenSearchError(f"the ledger {self.name} can't be read as a whole: {shards['failed']} shards failed")
-        hits: list[dict[str, Any]] = answer["hits"]["hits"]
+            failed, hits = answer["_shards"]["failed"], list(answer["hits"]["hits"])
+        if failed:
+            raise OpenSearchError(f"the ledger {self.name} can't be read as a whole: {failed} shards failed")
         return hits
 
     def _prepare(self) -> None:
@@ -130,4 +146,7 @@ class Ledger:
 
 def _page(hit: Mapping[str, Any]) -> Page:
     source = hit["_source"]
-    return Page(source["key"], source["kind"], source["time"], source["body"], (hit["_seq_no"], hit["_primary_term"]))
+    key, kind, time, body = source["key"], source["kind"], source["time"], source["body"]
+    if not (isinstance(key, str) and isinstance(time, str) and isinstance(body, dict)):
+        raise ValueError("no page")
+    return Page(key, kind, time, body, (hit["_seq_no"], hit["_primary_term"]))

@@ -20,6 +20,7 @@ import orjson
 
 from ..canonical import canonical
 from ..errors import ProofError
+from ..foreign import FOREIGN
 from .envelope import payload_of, sealed
 from .keys import PublicKey, Signer
 
@@ -48,13 +49,13 @@ class Checkpoint:
     last_hash: str
     """The hash of entry `last_seq`; 64 zeros before the first entry."""
     entries: int
-    """Fewer than the numbers suggest where lines were damaged in the journal: `holes`."""
+    """Fewer than the numbers suggest where lines were damaged in the journal, or missing: `holes`."""
     root: str
     """The Merkle root (RFC 6962) over the `hash`es of the entries, hex."""
     partitions: Mapping[str, int]
     """How many of them were sent into which partition; those of a 25th partition and more are counted as `*`."""
     holes: tuple[tuple[int, int], ...]
-    """First and last `seq` of what was damaged in the journal, and so is in no tree; 24 of them at most."""
+    """First and last `seq` of what was damaged in the journal, or missing, and so is in no tree; 24 of them at most."""
     dead_letters: int
     """How many of them OpenSearch had refused for good."""
     letters: tuple[tuple[int, str], ...]
@@ -73,6 +74,10 @@ class Checkpoint:
     """The version that closed it."""
     keys: tuple[str, ...] = ()
     """Where the key is changed: the public key until now and that from now on, 32 bytes in hex; both sign it."""
+
+    def holds(self, seq: int) -> bool:
+        """Whether the entry of that number is in the tree; one in a hole may have been found and shipped afterwards."""
+        return not any(first <= seq <= last for first, last in self.holes)
 
     def payload(self) -> bytes:
         """The bytes that are signed."""
@@ -147,6 +152,6 @@ def _checkpoint(payload: bytes) -> Checkpoint:
         keys = tuple(bytes.fromhex(key).hex() for key in one.keys)
         if len(keys) not in (0, 2) or any(len(key) != 64 for key in keys):
             raise ProofError("it is no checkpoint, or a damaged one")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except FOREIGN:
         raise ProofError("it is no checkpoint, or a damaged one") from None
     return replace(one, holes=holes, letters=letters, keys=keys)

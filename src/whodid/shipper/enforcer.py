@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ..errors import NotAuthorized, OpenSearchError, OpenSearchUnavailable
+from ..errors import NotAuthorized, OpenSearchError, OpenSearchUnavailable, WhodidError
 from ..opensearch.clock import deletion_time
 from ..opensearch.destruction import Destruction
 from ..opensearch.enforcement import destroy, expired, record_ahead
@@ -59,7 +59,7 @@ class Enforcer:
             self._once(f"holds and records are left to `whodid retention enforce`: {error}")
         except OpenSearchUnavailable:
             self._next = self._monotonic() + _SOON  # the shipper says so already
-        except OpenSearchError as error:
+        except WhodidError as error:
             self._once(f"retention is not enforced: {error}")
 
     def _once(self, text: str) -> None:

@@ -2,10 +2,12 @@
 
 Invariants:
 - Nothing is sent that is not synced (the reader sees to it).
-- A position is acknowledged only when every entry up to it is stored, or durably kept as a dead letter or as damaged:
-  several batches are under way at once, and the oldest is acknowledged first.
+- A position is acknowledged only when every entry up to it is stored, or durably kept as a dead letter, as damaged or
+  as missing: several batches are under way at once, and the oldest is acknowledged first.
+- What was missing when those after it were shipped is looked for again whenever files of its journal come or go.
 - What waits is sent again for ever, with full-jitter back-off; the rest of the batch is not sent twice on purpose.
 - One shipper a directory is active: the others wait for its lock.
+- Only its stop ends it: what nobody foresaw is alarmed, and tried again (`guard`).
 - No more is held in memory than the batches under way and one more read of `bulk_bytes`, whatever the backlog.
 
 A kill at any point costs a repetition, which meets the same `_id`s: exactly once follows.
@@ -19,23 +21,30 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import islice
 from operator import itemgetter
 
-from ..dead_letters import DeadLetter, keep_dead_letters
+from ..dead_letters import DeadLetter, keep_dead_letters, without_values
 from ..entry import document_id, partition_name
-from ..errors import ShippingError
-from ..journal import Acknowledged, Damaged, JournalDirectory, JournalReader, Line, prune
-from ..journal.damage import keep_damaged
-from ..journal.lock import FileLock
-from ..opensearch.bulk import Document
+from ..errors import JournalDamaged, NotRecorded, ShippingError, WhodidError
+from ..journal import Acknowledged, Damaged, JournalDirectory, JournalReader, Line, Missing, prune
+from ..journal.chain import sync_what_was_left
+from ..journal.damage import gap_at_the_end, keep_damaged, keep_missing, read_missing, remove_missing
+from ..journal.directory import segment_name
+from ..journal.lock import ProcessLock
+from ..journal.pruning import close_restored
+from ..journal.reader import Read
+from ..journal.segment import Broken
+from ..opensearch.bulk import Cause, Document
 from ..proof.keys import signer_of
 from ..settings import Settings
 from .courier import Courier
 from .dates import Dates
 from .delivery import Delivery, Send
 from .flow import Flow
+from .guard import Guard, unforeseen
 from .observation import Alive, Moved, Observation, Observe, Progress, Synced, Waiting
 from .partitioning import Length, Partitioning
 from .sealing import Sealing
@@ -49,19 +58,27 @@ _LAST_WORD = 5.0
 """Seconds that requests under way have to be answered, once it is time to end."""
 
 
+_ALARMING: set[Cause] = {"request", "configuration"}
+
+
 _new = tuple.__new__
 """Half of what a named tuple's own constructor costs."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Lines of one journal that are acknowledged together: what is sent of them, and what isn't."""
+    """Lines of one journal that are acknowledged together: what is sent of them, and what isn't.
+
+    Entries that are sent without being acknowledged are no `lines`: `found` were noted as missing before.
+    """
 
     journal: str
     lines: list[Line]
     documents: list[Document]
     letters: list[DeadLetter]
     damaged: list[Damaged]
+    missing: list[Missing]
+    found: list[Missing]
 
     def partitions(self, refused: Sequence[DeadLetter]) -> Iterable[tuple[str, int]]:
         """How many of the entries were stored in which partition."""
@@ -73,12 +90,17 @@ class _Batch:
 _PARTITION = itemgetter(1)
 
 
+def _numbers(lines: Iterable[Line]) -> list[Missing]:
+    return [Missing(line.journal, line.seq, line.seq) for line in lines]
+
+
 class Shipper:
     """Ships one journal directory. `send` and `dates` are how it meets the cluster; `stop` ends it.
 
     `observe` is told of each step. `chores` are done between batches. `farewell` is called when all was shipped after a
     stop, and says whether it recorded an entry that should be shipped as well. `courier` brings the checkpoints away,
-    `tell` gets why one can't be closed. Raises `SettingsError` where the key that signs them can't be used.
+    `tell` gets why one can't be closed, `guard` what nobody foresaw. Raises `SettingsError` where the key that signs
+    them can't be used.
     """
 
     def __init__(
@@ -93,6 +115,7 @@ class Shipper:
         farewell: Callable[[], bool] = lambda: False,
         courier: Courier | None = None,
         tell: Callable[[str], None] = lambda text: None,
+        guard: Guard | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.directory = JournalDirectory(settings.journal_dir, create=True)
@@ -100,12 +123,14 @@ class Shipper:
         self.progress = Progress()
         self._settings = settings
         self._dates = dates or Dates.unlimited()
-        self._observer = observe
+        self._guard = guard or Guard(self.directory.path, tell, monotonic=monotonic)
+        self._observer: Observe = lambda observation: self._guard.always("the log", lambda: observe(observation))
         self._chores = chores
         self._farewell = farewell
         self._courier = courier
         self._monotonic = monotonic
         self._reporting = threading.Lock()
+        self._alarmed = ""
         self._flow = Flow(settings.bulk_bytes, settings.ship_rate, monotonic=monotonic)
         deliver = Delivery(send, self._flow, self._observe, monotonic=monotonic)
         self._senders: Senders[_Batch, list[DeadLetter] | None] = Senders(
@@ -114,7 +139,9 @@ class Shipper:
         self._flights: deque[Flight[_Batch, list[DeadLetter] | None]] = deque()
         self._batches: Iterator[_Batch] = iter(())
         self._readers: dict[str, JournalReader] = {}
+        self._looked_at: dict[str, int] = {}
         self._partitionings: dict[str, Partitioning] = {}
+        self._withheld: Exception | None = None
         self._sealing = Sealing(
             self.directory,
             settings,
@@ -123,7 +150,8 @@ class Shipper:
             tell=tell,
             monotonic=monotonic,
         )
-        self._drain_timeout = 0.0
+        self.drain_timeout = settings.drain_timeout
+        """Seconds to ship what is left after a stop; may be changed until then."""
         self._drained_by: float | None = None
 
     def run_once(self, patience: float = 30.0) -> Progress:
@@ -132,49 +160,72 @@ class Shipper:
         What remains is safe in the journal; `progress.waiting` then says why. Raises `ShippingError` when another
         shipper is active.
         """
-        lock = FileLock(self.directory.ship_lock)
+        lock = ProcessLock(self.directory.ship_lock)
         try:
             if not lock.try_acquire():
                 raise ShippingError(
                     f"{self.directory.path} is already being shipped by {lock.holder()}; it sends what you wanted sent"
                 )
-            self._begin(0.0, patience)
+            self.drain_timeout = 0.0
+            self._begin(patience)
             while self._pass():
                 pass
+            if self._withheld:
+                raise self._withheld
             if not self.progress.waiting:
                 self._sealing.close_all()
+        except (OSError, WhodidError):
+            raise
+        except Exception as error:
+            raise unforeseen(error) from error
         finally:
             self._end(lock)
         return self.progress
 
     def run(self) -> Progress:
         """Ships until `stop` is set; waits for its turn when another shipper is active."""
-        lock = FileLock(self.directory.ship_lock)
+        lock = ProcessLock(self.directory.ship_lock)
         try:
-            while not lock.try_acquire():
-                self._report(waiting=f"another shipper is active: {lock.holder()}")
-                self._observe(Alive())
-                if self.stop.wait(self._settings.poll_interval):
-                    return self.progress
-            self._begin(self._settings.drain_timeout)
             while not self.stop.is_set():
-                self._chores()
-                self._sealing.close_what_is_due()
-                if not self._pass_or_pause():
-                    self._observe(Alive(idle=not self._flights and not self.progress.waiting))
+                if self._has_turn(lock):
+                    self._work(lock)
+                else:
                     self.stop.wait(self._settings.poll_interval)
-            self._drain()
         finally:
             self._end(lock)
         return self.progress
 
-    def _begin(self, drain_timeout: float, patience: float = float("inf")) -> None:
+    def _has_turn(self, lock: ProcessLock) -> bool:
+        """Whether this is the one active shipper, now and still."""
+        try:
+            if lock.try_acquire():
+                return True
+            self._report(waiting=f"another shipper is active: {lock.holder()}")
+        except OSError as error:
+            self._report(waiting=f"{self.directory.ship_lock}: {error.strerror or error}")
+        self._observe(Alive())
+        return False
+
+    def _work(self, lock: ProcessLock) -> None:
+        """Ships until `stop` is set, or another process has the turn."""
+        self._begin()
+        while not self.stop.is_set():
+            if not self._has_turn(lock):
+                return self._forget()
+            self._guard("retention", self._chores, _nothing)
+            self._guard("checkpoints", self._sealing.close_what_is_due, _nothing)
+            if not self._pass_or_pause():
+                self._observe(Alive(idle=not self._flights and not self.progress.waiting))
+                self.stop.wait(self._settings.poll_interval)
+        return self._drain()
+
+    def _begin(self, patience: float = float("inf")) -> None:
         self._flow.begin(patience)
         if self._courier:
             self._courier.start()
-        self._drain_timeout, self._drained_by = drain_timeout, None
+        self._drained_by = None
 
-    def _end(self, lock: FileLock) -> None:
+    def _end(self, lock: ProcessLock) -> None:
         """What is under way is forgotten: it is sent again by whoever ships next."""
         self._flow.end()
         self._senders.close()
@@ -186,6 +237,7 @@ class Shipper:
     def _forget(self) -> None:
         self._flights.clear()
         self._readers.clear()
+        self._looked_at.clear()
         self._partitionings.clear()
         self._sealing.forget()
         self._batches = iter(())
@@ -195,13 +247,15 @@ class Shipper:
         if not self.stop.is_set():
             return False
         if self._drained_by is None:
-            self._drained_by = self._monotonic() + self._drain_timeout
+            self._drained_by = self._monotonic() + self.drain_timeout
         return self._monotonic() >= self._drained_by
 
     def _drain(self) -> None:
         """Ships what is left after a stop, and what the farewell adds to it; then closes the checkpoint over it."""
-        if self._emptied(self._settings.poll_interval) and (not self._farewell() or self._emptied(0.0)):
-            self._sealing.close_all()
+        if not self._emptied(self._settings.poll_interval):
+            return
+        if not self._guard("closing the journal", self._farewell, lambda: False) or self._emptied(0.0):
+            self._guard("checkpoints", self._sealing.close_all, _nothing)
 
     def _emptied(self, quiet: float) -> bool:
         """Ships until nothing new came for so many seconds; `False` when the time was up first."""
@@ -218,15 +272,27 @@ class Shipper:
         return False
 
     def _pass_or_pause(self) -> bool:
-        """As `_pass`; a full or failing disk of this host is waited for, like everything else."""
+        """As `_pass`; what can't be read or written on this host is waited for, like everything else."""
+        return self._guard("shipping", self._careful_pass, self._rest)
+
+    def _careful_pass(self) -> bool:
         try:
             found = self._pass()
-        except OSError as error:
-            self._report(waiting=f"{self.directory.path}: {error.strerror or error}")
+        except (OSError, WhodidError) as error:
+            self._report(waiting=_words(self.directory, error))
             return False
-        if not (found or self._flights or self._flow.over) and self.progress.waiting:
-            self._report()  # nothing waits any more
+        if not (found or self._flights):
+            if self._withheld:
+                self._report(waiting=_words(self.directory, self._withheld))
+            elif self.progress.waiting and not self._flow.over:
+                self._report()  # nothing waits any more
         return found
+
+    def _rest(self) -> bool:
+        """After what nobody foresaw: all is read again, as after a restart."""
+        self._forget()
+        self._report(waiting=self._guard.why("shipping"))
+        return False
 
     def _pass(self) -> bool:
         """Has the next batches sent, and acknowledges the oldest; whether there was any."""
@@ -242,11 +308,16 @@ class Shipper:
         """Waits for the oldest batch and acknowledges it; `False` when the end came first."""
         while not flight.landed(_LOOK_UP):
             self._observe(Alive())
+            self._sync()
             if self._time_is_up():
                 self._flow.end()
                 if not flight.landed(_LAST_WORD):
                     return False
-        refused = flight.outcome()
+        try:
+            refused = flight.outcome()
+        except BaseException:
+            self._forget()
+            raise
         if refused is None:
             self._forget()
             return False
@@ -254,28 +325,98 @@ class Shipper:
         self._flights.popleft()
         return True
 
+    def _sync(self) -> None:
+        """While the cluster is waited for: what is read is on disk already, what was written since may not be."""
+        with suppress(OSError, NotRecorded, JournalDamaged, Broken):  # who records next meets it, too, and says so
+            sync_what_was_left(self.directory)
+
     def _acknowledge(self, batch: _Batch, refused: Sequence[DeadLetter]) -> None:
         """Notes that a batch is stored, after what of it is kept elsewhere. Raises `OSError`; may be done again."""
         letters = [*batch.letters, *refused]
         keep_damaged(self.directory, batch.damaged)
         keep_dead_letters(self.directory, letters)
+        if batch.missing:
+            keep_missing(self.directory, batch.missing)
+            self._looked_at.pop(batch.journal, None)
         if batch.lines:
             self._sealing.acknowledge(batch.journal, batch.lines, batch.partitions(refused), len(letters))
-        prune(self.directory.journal(batch.journal), self._settings.keep_days)
-        self._report(len(batch.documents) - len(refused), len(letters), len(batch.damaged))
+        self._prune(batch)
+        absent = sum(one.entries for one in batch.missing)
+        self._report(len(batch.documents) - len(refused), len(letters), len(batch.damaged), absent)
+
+    def _prune(self, batch: _Batch) -> None:
+        """Deletes what may go, after it was noted what of the missing entries was found and stored."""
+        path = self.directory.journal(batch.journal)
+        noted = [one for one in read_missing(self.directory) if one.journal == batch.journal]
+        found = batch.found
+        if noted:
+            found = [*found, *_numbers(line for line in batch.lines if any(gap.holds(line.seq) for gap in noted))]
+        if found:
+            remove_missing(self.directory, found)
+            close_restored(path, found)
+            noted = [one for one in read_missing(self.directory) if one.journal == batch.journal]
+        prune(path, self._settings.keep_days, missing=noted)
 
     def _next_batch(self) -> _Batch | None:
-        """The next lines that no batch holds yet, of the first journal that has some."""
+        """The next lines that no batch holds yet, of the first journal that has some.
+
+        A journal that can't be read keeps no other from being shipped.
+        """
         batch = next(self._batches, None)
         if batch is None:
+            self._withheld = None
             for journal in self.directory.journals():
-                if lines := self._reader(journal).read(self._settings.bulk_bytes):
+                try:
+                    lines = self._reader(journal).read(self._settings.bulk_bytes)
+                except (OSError, WhodidError) as error:
+                    self._withheld = error
+                    continue
+                if lines:
                     self._sealing.begin(journal)
                     self._batches = self._cut(journal, lines)
                     return next(self._batches)
+            if self._flights:
+                return None
+            self._batches = self._odd_ones()
+            batch = next(self._batches, None)
         return batch
 
-    def _cut(self, journal: str, lines: Sequence[Line | Damaged]) -> Iterator[_Batch]:
+    def _odd_ones(self) -> Iterator[_Batch]:
+        """What no reader comes upon: entries missing at the end of a journal, and those that were and are there again.
+
+        Looked for when all others are acknowledged, and the files of a journal are others than at the last look.
+        """
+        for journal in self.directory.journals():
+            path = self.directory.journal(journal)
+            changed = path.stat().st_mtime_ns
+            if self._looked_at.get(journal) == changed:
+                continue
+            self._looked_at[journal] = changed
+            noted = [one for one in read_missing(self.directory) if one.journal == journal]
+            for gap in noted:
+                yield from self._found_again(gap)
+            end = gap_at_the_end(self.directory, journal, self._reader(journal).last)
+            if end and end not in noted:
+                yield _Batch(journal, [], [], [], [], [end], [])
+
+    def _found_again(self, gap: Missing) -> Iterator[_Batch]:
+        path = self.directory.journal(gap.journal)
+        if not gap.last:
+            if (path / segment_name(gap.first)).exists():  # and its entries are read like all others
+                yield _Batch(gap.journal, [], [], [], [], [], [gap])
+            return
+        self._reader(gap.journal)  # which knows the partitions
+        reader = JournalReader(path, gap.first - 1)
+        while lines := reader.read(self._settings.bulk_bytes):
+            found = [line for line in lines if isinstance(line, Line) and line.seq <= gap.last]
+            if found:
+                damaged = [line for line in lines if isinstance(line, Damaged)]
+                batch = self._batch(gap.journal, [*found, *damaged])
+                yield replace(batch, lines=[], found=_numbers(found))
+            if any(isinstance(line, Line) and line.seq > gap.last for line in lines):
+                return
+
+    def _cut(self, journal: str, lines: Sequence[Read]) -> Iterator[_Batch]:
         most = self._settings.bulk_entries
         if self._settings.ship_rate:
             most = min(most, self._settings.ship_rate)
@@ -283,9 +424,12 @@ class Shipper:
         while part := list(islice(remaining, most)):
             yield self._batch(journal, part)
 
-    def _batch(self, journal: str, lines: Sequence[Line | Damaged]) -> _Batch:
-        whole = [line for line in lines if isinstance(line, Line)]
-        damaged = [line for line in lines if isinstance(line, Damaged)]
+    def _batch(self, journal: str, read: Sequence[Read]) -> _Batch:
+        acknowledged = [line for line in read if isinstance(line, Line)]
+        damaged = [line for line in read if isinstance(line, Damaged)]
+        whole = acknowledged
+        if odd := [one.line for one in damaged if one.line]:
+            whole = sorted([*acknowledged, *odd], key=lambda line: line.seq)
         dates = {line.date for line in whole}
         refusals = {date: why for date in dates if (why := self._dates.why_refused(date))}
         letters = [
@@ -297,7 +441,15 @@ class Shipper:
         documents: list[Document] = []
         for length, stretch in self._partitionings[journal].stretches(sent):
             documents += self._documents(stretch, length)
-        return _Batch(journal, whole, documents, letters, damaged)
+        missing = [one for one in read if isinstance(one, Missing)] if len(acknowledged) < len(read) else []
+        return _Batch(journal, acknowledged, documents, letters, damaged, self._unshipped(missing), _numbers(odd))
+
+    def _unshipped(self, gaps: list[Missing]) -> list[Missing]:
+        """Without what a checkpoint has: the position was lost, and is behind it."""
+        known = {gap.journal: self._sealing.last(gap.journal) for gap in gaps}
+        return [
+            gap._replace(first=max(gap.first, known[gap.journal] + 1)) for gap in gaps if gap.last > known[gap.journal]
+        ]
 
     def _documents(self, lines: Sequence[Line], length: Length) -> list[Document]:
         partitions = {
@@ -322,11 +474,33 @@ class Shipper:
         self._observer(observation)
         if isinstance(observation, Waiting):
             self._report(waiting=observation.reason)
+            if observation.cause in _ALARMING:
+                self._alarm(without_values(observation.reason))
 
-    def _report(self, shipped: int = 0, dead_letters: int = 0, damaged: int = 0, waiting: str = "") -> None:
+    def _alarm(self, reason: str) -> None:
+        """Of what stays until an operator changes the cluster; it is tried again all the while."""
+        if reason != self._alarmed:
+            self._alarmed = reason
+            self.directory.alarm_once("not stored", f"entries wait: {reason}")
+
+    def _report(
+        self, shipped: int = 0, dead_letters: int = 0, damaged: int = 0, missing: int = 0, waiting: str = ""
+    ) -> None:
         with self._reporting:
             before = self.progress
             self.progress = progress = Progress(
-                before.shipped + shipped, before.dead_letters + dead_letters, before.damaged + damaged, waiting
+                before.shipped + shipped,
+                before.dead_letters + dead_letters,
+                before.damaged + damaged,
+                before.missing + missing,
+                waiting,
             )
         self._observer(Moved(progress))
+
+
+def _nothing() -> None:
+    pass
+
+
+def _words(directory: JournalDirectory, error: Exception) -> str:
+    return f"{directory.path}: {error.strerror or error}" if isinstance(error, OSError) else str(error)

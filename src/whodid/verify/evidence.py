@@ -27,12 +27,16 @@ __all__ = ["Evidence", "LocalJournal", "gathered"]
 
 @dataclass(frozen=True, slots=True)
 class LocalJournal:
-    """What the journal's own host knows: the last `recorded` and `shipped` numbers, those that are dead letters."""
+    """What the journal's own host knows: the last `recorded` and `shipped` numbers, those that are dead letters.
+
+    `missing` are ranges that were gone from the journal before they were shipped, each with what is said of it.
+    """
 
     journal: str
     recorded: int
     shipped: int
     letters: frozenset[int] = frozenset()
+    missing: tuple[tuple[int, int, str], ...] = ()
 
 
 @dataclass(slots=True)

@@ -122,7 +122,8 @@ class Prover:
         hashes = dict(one.letters)
         parts = self._parts[one.journal]
         for hit in hits_of(self._asking, parts, one.first_seq, one.last_seq) if parts else ():
-            hashes[hit["sort"][0]] = str(hit["_source"].get("hash"))
+            if one.holds(hit["sort"][0]):
+                hashes[hit["sort"][0]] = str(hit["_source"].get("hash"))
         seqs = sorted(hashes)
         return seqs, [leaf_hash(hashes[seq].encode()) for seq in seqs]
 

@@ -13,6 +13,7 @@ from ..client.asking import Asking
 from ..opensearch.template import index_pattern
 from ..proof.keys import PublicKey
 from ..proof.merkle import Tree
+from ..query import check_order
 from ..settings import Settings
 from .absence import Absence, Knowledge, explained
 from .crew import Task, walked
@@ -64,6 +65,7 @@ def verify_stored(
     Raises `OpenSearchError`, and `QueryError` for times that can't be read. Memory stays flat.
     """
     now = now or datetime.now(UTC)
+    check_order(since, until, now)
     asking = Asking(client.connection)
     evidence = gathered(client)
     statements = judged(sources, keys, now, evidence.quiet)
@@ -198,6 +200,7 @@ class _Case:
             dropped=self.evidence.dropped.get(plan.journal, ()),
             shipped=here.shipped if here else None,
             recorded=here.recorded if here else None,
+            lost=here.missing if here else (),
         )
 
     def _rebuilt(self, plan: Plan, results: Sequence[Walked]) -> Iterator[Finding]:
@@ -225,7 +228,8 @@ class _Case:
             hashes = dict(one.letters)
             numbered = [part for part in plan.parts if part.last >= 1]
             for hit in hits_of(self.asking, numbered, one.first_seq, one.last_seq) if numbered else ():
-                hashes[hit["sort"][0]] = str(hit["_source"].get("hash"))
+                if one.holds(hit["sort"][0]):
+                    hashes[hit["sort"][0]] = str(hit["_source"].get("hash"))
             if len(hashes) != one.entries:
                 continue  # some expired, or were given up: what is left can't be shown by the root
             tree = Tree()
