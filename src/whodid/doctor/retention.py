@@ -174,7 +174,8 @@ def _partition(settings: Settings, found: Survey, one: Surveyed, now: datetime) 
         what = "is red: a shard is missing, and its entries are not found as a whole"
         yield problem(one.name, what, "see GET _cluster/allocation/explain; a snapshot may bring it back", about=about)
     if one.hold and not one.hold.done:
-        what = f"should be {one.hold}, and is not" + (": ISM may delete it" if one.hold.managed else "")
+        unmarked = "has no mark yet" if one.hold.wanted else "is not"
+        what = f"should be {one.hold}, and {'is not: ISM may delete it' if one.hold.managed else unmarked}"
         fix = Fix(f"{one.name} {one.hold}", lambda client: make_step(client, settings, one.hold))  # type: ignore[arg-type]
         yield problem(one.name, what, "`whodid doctor --fix`, or `whodid setup`", about=about, fix=fix)
     if one.held:
