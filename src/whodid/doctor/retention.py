@@ -218,7 +218,7 @@ def _job(settings: Settings, found: Survey, one: Surveyed, now: datetime) -> Ite
         yield problem(one.name, what, _IMMUTABLE, about=about)
     elif not keeps_as_long(found.policy.policy, wanted):
         yield problem(one.name, f"{what}; and the policy deletes too early", f"first: {_POLICY}", about=about)
-    elif age is not None and one.created + age <= now:
+    elif age is not None and now - one.created >= age:
         ended = f"; under it, its {one.entries:,} entries would be deleted within minutes"
         yield problem(one.name, what + ended, f"{_SET}: `whodid retention set {settings.retention}`", about=about)
     else:
@@ -273,7 +273,7 @@ def _too_early(settings: Settings, found: Survey, one: Surveyed, floor: datetime
         advice = f"`whodid retention set {settings.retention}`, which is longer than the policy; or hold it"
         return problem(one.name, what, advice, about=about)
     moves_on = one.job is not None and one.job.policy_id == policy_name(settings)
-    if found.policy and moves_on and (age is None or one.created + age >= floor):
+    if found.policy and moves_on and (age is None or age >= floor - one.created):
         return problem(one.name, what, "the policy in force would keep it: move it to that version", about=about)
     fix = _hold(settings, one, f"must live until {floor:%Y-%m-%d}")
     return problem(one.name, what, "hold it until then", about=about, fix=fix)

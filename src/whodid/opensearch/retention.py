@@ -224,12 +224,20 @@ def is_red(client: OpenSearch) -> bool:
 def _fate(settings: Settings, name: str, created: datetime, job: Managed | None, hold: Step | None) -> Fate:
     start, end = (edge(settings.index_prefix, name) or created for edge in (partition_start, partition_end))
     if job is not None:
-        due = None if (age := job.deletion_age) is None else created + age
+        due = None if (age := job.deletion_age) is None else _at_age(created, age)
     elif retention_days(settings.retention) is None:
         due = None
     else:
         due = deletion_date(settings, name, created)
     return Fate(name, created, start, end, job, hold, due)
+
+
+def _at_age(created: datetime, age: timedelta) -> datetime | None:
+    """`None` where the calendar ends before."""
+    try:
+        return created + age
+    except OverflowError:
+        return None
 
 
 def deletion_date(settings: Settings, name: str, created: datetime) -> datetime:

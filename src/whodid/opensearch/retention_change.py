@@ -136,7 +136,7 @@ def doomed_by(
     if age is None:
         return []
     due = [
-        fate.name for fate in found.fates if fate.name in moved and fate.created + age <= now and not fate.going(now)
+        fate.name for fate in found.fates if fate.name in moved and now - fate.created >= age and not fate.going(now)
     ]
     return [Doomed(name, entry_count(client, name)) for name in due]
 
