@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whodid.entry import ZERO_HASH, Stamp
-from whodid.integrity import commitment
+from whodid.integrity import commitments
 from whodid.journal.directory import segments
 from whodid.opensearch.checkpoints import CheckpointIndex
 from whodid.opensearch.destruction import Destruction, take_account, write_destruction
@@ -234,10 +234,27 @@ def _later() -> dict[str, str]:
 def take_a_name_out(scene: Scene) -> None:
     hit = scene.hits()[15]
     entry = dict(hit["_source"])
-    salts = dict(entry.pop("salts"))
-    address = entry.pop("client_ip")
-    entry["erased"] = {"client_ip": commitment(bytes.fromhex(salts.pop("client_ip")), address)}
-    scene.put(hit, entry | ({"salts": salts} if salts else {}))
+    hidden = commitments(entry)
+    del entry["salt"], entry["client_ip"]
+    scene.put(hit, entry | {"erased": hidden})
+
+
+def pass_a_commitment_off_as_the_value(scene: Scene) -> None:
+    """What an erasure leaves, without saying that there was one."""
+    hit = scene.hits()[15]
+    entry = dict(hit["_source"])
+    hidden = commitments(entry)
+    del entry["salt"]
+    scene.put(hit, entry | hidden)
+
+
+def pass_a_commitment_off_as_a_text(scene: Scene) -> None:
+    """The same, and nothing says any more that there was a personal value."""
+    hit = scene.hits()[15]
+    entry = dict(hit["_source"])
+    hidden = commitments(entry)
+    del entry["salt"], entry["committed"]
+    scene.put(hit, entry | hidden)
 
 
 def move(scene: Scene) -> None:
@@ -262,6 +279,15 @@ ATTACKS = (
     _everywhere("change one byte of one field", CLUSTER, change_one_field, ("altered", 15, 15)),
     _everywhere("overwrite an entry under its known ID", WRITER, overwrite, ("altered", 15, 15)),
     _everywhere("take a personal value out, without a record", CLUSTER, take_a_name_out, ("altered", 15, 15)),
+    _everywhere(
+        "put the commitment of a personal value in its place",
+        CLUSTER,
+        pass_a_commitment_off_as_the_value,
+        ("altered", 15, 15),
+    ),
+    _everywhere(
+        "call the commitment of a personal value a text", CLUSTER, pass_a_commitment_off_as_a_text, ("altered", 15, 15)
+    ),
     _everywhere("delete one entry", CLUSTER, lambda scene: scene.delete(15), ("gap", 15, 15)),
     _everywhere("delete the first entry", CLUSTER, lambda scene: scene.delete(1), ("gap", 1, 1)),
     _everywhere("delete a range of entries", CLUSTER, lambda scene: scene.delete(*range(12, 18)), ("gap", 12, 17)),

@@ -34,6 +34,8 @@ __all__ = ["Evidence", "Scene", "scene"]
 Evidence = Literal["chain", "own", "outside"]
 """What there is to verify by: the chain only; own checkpoints, in the cluster and on the host; a witness as well."""
 
+_OF_PERSONAL = ("committed", "salt")
+
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
@@ -112,7 +114,7 @@ class Scene:
 
     def made_up(self, like: int, **changes: Any) -> dict[str, Any]:
         """An entry with a hash that fits."""
-        entry = {name: value for name, value in self.hits()[like]["_source"].items() if name != "salts"}
+        entry = {name: value for name, value in self.hits()[like]["_source"].items() if name not in _OF_PERSONAL}
         entry |= changes
         entry["hash"] = entry_hash(entry)
         return entry

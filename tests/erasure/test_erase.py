@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import independent
 from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner, corner
 from tests.opensearch_node import SecuredNode
@@ -27,7 +28,7 @@ from whodid.dead_letters import each_dead_letter
 from whodid.erasure.cluster import IMMUTABLE, _erase
 from whodid.erasure.entry import erased_entry, erased_line, is_of
 from whodid.errors import WhodidError
-from whodid.integrity import Draft, entry_hash, read_line
+from whodid.integrity import Draft, entry_hash, read_line, salts_of
 from whodid.journal import JournalDirectory
 from whodid.journal.lock import FileLock
 from whodid.opensearch.bulk import Document, Verdict
@@ -52,7 +53,7 @@ def test_the_hash_stays_and_the_values_go(name: str, address: str, free: dict[st
     assert erased is not None
     found = read_line(erased)
     assert found["hash"] == hash_ == entry_hash(found)
-    assert "salts" not in found
+    assert found.keys().isdisjoint({"salt", "salts"})
     assert found.keys().isdisjoint({"principal_name", "client_ip"})
     assert set(found["erased"]) == {"principal_name", "client_ip"}
     assert erased_line(erased) is None
@@ -64,11 +65,26 @@ def test_what_was_erased_before_stays_so() -> None:
     hash_, line = Draft(entry, ("principal_name", "client_ip")).seal("ab" * 8, 1, "0" * 64)
     whole = erased_entry(orjson.loads(line))
     assert whole
-    half = orjson.loads(line)
-    del half["client_ip"], half["salts"]["client_ip"]
-    half["erased"] = {"client_ip": whole["erased"]["client_ip"]}
-    assert entry_hash(half) == hash_
+    half = erased_entry(orjson.loads(line), ["client_ip"])
+    assert half
+    assert half["principal_name"] == NAME
+    assert half["erased"] == {"client_ip": whole["erased"]["client_ip"]}
+    assert entry_hash(half) == hash_ == independent.entry_hash(half)
+    assert erased_entry(half, ["client_ip"]) is None
     assert erased_entry(half) == whole
+
+
+def test_what_an_erasure_leaves_does_not_open_what_it_removed() -> None:
+    """An address can be guessed; so the salt of the entry is removed, and only those of other fields stay."""
+    entry = {"type": "t", "principal": "42", "principal_name": NAME, "client_ip": ADDRESS}
+    _, line = Draft(entry, ("principal_name", "client_ip")).seal("ab" * 8, 1, "0" * 64)
+    whole = orjson.loads(line)
+    half = erased_entry(whole, ["client_ip"])
+    assert half
+    assert "salt" not in half
+    assert half["salts"] == {"principal_name": salts_of(whole)["principal_name"]}
+    assert salts_of(whole)["client_ip"] not in orjson.dumps(half).decode()
+    assert whole["salt"] not in orjson.dumps(half).decode()
 
 
 def test_of_whom_an_entry_is() -> None:

@@ -31,7 +31,7 @@ Examples:
   whodid erase --principal 42 --reason "request 4711" --yes --json
 
 Goes: the values of the fields that the catalog marks personal (client_ip, user_agent, principal_name, principal_email
-and so on), with their salts, in OpenSearch and in the journal and dead letters of this host. Stays: who did what to
+and so on), with their salt, in OpenSearch and in the journal and dead letters of this host. Stays: who did what to
 what, by ID, and the hashes, which still fit. It is recorded, with the reason. Run it on each host whose journal may
 still hold entries of the person, while no shipper runs there. docs/erasure.md says what it does not reach.
 

@@ -14,7 +14,7 @@ from ..errors import NotAuthorized, OpenSearchError
 from ..opensearch.connection import translated
 from ..query import Filter
 from ..query.filter import literal
-from .entry import erased_entry
+from .entry import erased_entry, personal_values
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
@@ -82,7 +82,7 @@ def erase_stored(
                 key = hit["_index"], spare[hit["_index"]]
                 left[key] = left.get(key, 0) + 1
                 continue
-            result.fields |= set(hit["_source"]["salts"])
+            result.fields |= set(personal_values(hit["_source"]))
             pending[hit["_index"], hit["_id"]] = hit
         refused = {} if dry_run else _erase(client.connection, pending)
         for place in pending:
