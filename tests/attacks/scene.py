@@ -64,14 +64,14 @@ class Scene:
         assert journal
         return journal
 
-    def record(self, count: int, days_ago: float, **keywords: Any) -> None:
+    def record(self, count: int, days_ago: float, target_name: str = "", **keywords: Any) -> None:
         at = iter(range(count))
         start = NOW - timedelta(days=days_ago)
         recorder = self.corner.recorder(clock_ns=lambda: int(start.timestamp() * 1e9) + next(at) * 10**6, **keywords)
+        person = {"principal": "42", "client_ip": "203.0.113.9", "principal_name": "Somebody"}
         for number in range(count):
-            recorder.record(
-                "credentials_created", {"target": str(number), "principal": "42", "client_ip": "203.0.113.9"}
-            )
+            named = {"target_name": target_name} if target_name else {}
+            recorder.record("credentials_created", {"target": str(number), **person, **named})
         recorder.journal.close()
 
     def seal(self, *, hours_ago: float = 0.0) -> None:
@@ -144,6 +144,17 @@ class Scene:
             kept = [one for one in kept_checkpoints(self.directory) if one.checkpoint.number <= after]
             self.directory.checkpoints.write_bytes(b"".join(one.line() + b"\n" for one in kept))
 
+    def another_host(self, path: Path) -> Scene:
+        """With a journal of its own, and the same key and witness."""
+        there = replace(self.corner, settings=replace(self.settings, journal_dir=str(path)))
+        return Scene(there, self.key, self.witness)
+
+    def end_the_journal(self) -> None:
+        """Another goes on in its place, with an entry."""
+        (self.directory.path / "current").unlink()
+        self.record(1, 0)
+        self.seal()
+
     def clone(self, path: Path) -> Scene:
         """A copy of the journal directory that does not know that it is one."""
         shutil.copytree(self.settings.journal_dir, path)
@@ -153,8 +164,7 @@ class Scene:
         with marker.open("r+b") as file:
             file.truncate()
             file.write(orjson.dumps(content))
-        there = replace(self.corner, settings=replace(self.settings, journal_dir=str(path)))
-        return Scene(there, self.key, self.witness)
+        return self.another_host(path)
 
 
 @contextmanager

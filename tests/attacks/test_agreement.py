@@ -50,7 +50,7 @@ def exported(ready: Scene, path: Path, where: Filter | None = None) -> None:
     index = CheckpointIndex(ready.corner.client, ready.settings)
     ready.corner.client.indices.refresh(index=index.name)
     kept = [*index.each(), *kept_checkpoints(ready.directory)]
-    statements = judged([Source("kept", kept)], [], datetime.now(UTC), ())
+    statements = judged([Source("kept", kept)], [])
     for journal, others in statements.forks.items():
         statements.by_journal[journal] += others
     client = AuditClient(ready.settings, client=ready.corner.client)
@@ -199,7 +199,7 @@ def test_a_part_of_the_log_is_shown_entry_by_entry(ready: Scene, tmp_path: Path)
 
 
 def test_it_checks_a_proof(ready: Scene, tmp_path: Path) -> None:
-    statements = judged([Source("a witness", ready.witness)], [], datetime.now(UTC), ())
+    statements = judged([Source("a witness", ready.witness)], [])
     entry = ready.hits()[17]["_source"]
     proof = Prover(AuditClient(ready.settings, client=ready.corner.client), statements).prove(entry)
     command = [sys.executable, str(VERIFIER.with_name("verify_proof.py")), str(tmp_path / "proof.json")]

@@ -9,7 +9,7 @@ both. Behind it in the same journal the old one signs nothing any more.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain, pairwise
@@ -51,13 +51,25 @@ class Statements:
     keys: frozenset[PublicKey] = frozenset()
     """Whose checkpoints are trusted: the keys given, and those that changes of keys join with them."""
 
-    @property
-    def first_time(self) -> str:
-        """When the first checkpoint of all was closed; empty where there is none."""
-        return min((one.checkpoint.time for found in self.by_journal.values() for one in found), default="")
-
     def of(self, journal: str) -> list[Checkpoint]:
         return [one.checkpoint for one in self.by_journal.get(journal, ())]
+
+    def covering(self, journal: str, seq: int) -> Sealed | None:
+        """The checkpoint over an entry; `None` for one that is not sealed yet."""
+        found = self.by_journal.get(journal, ())
+        return next((one for one in found if one.checkpoint.first_seq <= seq <= one.checkpoint.last_seq), None)
+
+    def undisputed(self, journal: str, seq: int) -> Sealed | None:
+        """The same, if there is no other of its number and standing."""
+        sealed = self.covering(journal, seq)
+        others = {one.checkpoint.number for one in self.forks.get(journal, ())}
+        return sealed if sealed and sealed.checkpoint.number not in others else None
+
+    def silence(self, now: datetime, quiet: Collection[str]) -> Iterator[Finding]:
+        """Journals of which a checkpoint is overdue; those in `quiet` have announced that none will come."""
+        for journal, signed in self.by_journal.items():
+            if signed and journal not in quiet:
+                yield from _silence(signed[-1].checkpoint, now)
 
     def anchors(self, journal: str) -> dict[int, Anchor]:
         """What they say of single entries, by `seq`."""
@@ -74,11 +86,8 @@ class Statements:
         return found
 
 
-def judged(sources: Iterable[Source], keys: Collection[PublicKey], now: datetime, quiet: Collection[str]) -> Statements:
-    """Puts the statements of all places together. With `keys`, only what one of them signed counts.
-
-    `quiet` are journals whose silence was announced.
-    """
+def judged(sources: Iterable[Source], keys: Collection[PublicKey]) -> Statements:
+    """Puts the statements of all places together. With `keys`, only what one of them signed counts."""
     sources = sorted(sources, key=lambda source: not source.outside)
     result = Statements(keys=_joined(chain.from_iterable(source.statements for source in sources), keys))
     places: dict[tuple[str, int], dict[str, tuple[Sealed, Source]]] = {}
@@ -107,8 +116,6 @@ def judged(sources: Iterable[Source], keys: Collection[PublicKey], now: datetime
     for journal, signed in result.by_journal.items():
         result.by_journal[journal] = kept = list(_without_changed_keys(signed, signers, result))
         result.findings += _chain_findings(kept)
-        if journal not in quiet:
-            result.findings += _silence(kept[-1].checkpoint, now)
     return result
 
 

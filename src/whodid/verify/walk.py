@@ -352,7 +352,8 @@ class _Walk:
         if doc.erased:
             mark = "erased"
             if not doc.wrong and not any(first <= seq <= last for first, last in self._job.erased):
-                self._tell("altered", seq, doc, "values were removed from it, and no record says that they should be")
+                about = "values were removed from it, and no record under a trusted checkpoint says that they should be"
+                self._tell("altered", seq, doc, about)
         elif doc.partition in self._job.held:
             mark = "held"
         runs = self._walked.runs
