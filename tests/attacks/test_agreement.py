@@ -74,10 +74,7 @@ def said(path: Path, *options: str) -> set[tuple[str, int, int]]:
 
 
 def test_it_is_short_and_knows_nothing_of_whodid() -> None:
-    for file in (
-        VERIFIER.with_name(name)
-        for name in ("verify_log.py", "verify_records.py", "verify_export.py", "verify_proof.py")
-    ):
+    for file in VERIFIER.parent.glob("verify_*.py"):
         assert len(file.read_text().splitlines()) < 150
         assert "import whodid" not in file.read_text()
         assert "from whodid" not in file.read_text()
