@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from tests.live.corner import Corner
@@ -18,6 +19,9 @@ pytest_plugins = ["pytester", "tests.opensearch_node"]
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Tests in the background of a shell: what they start would inherit that Ctrl-C is ignored, and it is tested.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+settings.register_profile("whodid", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("whodid")  # the load of the machine fails no test
 
 _KEPT = ("WHODID_CACHE_DIR", "WHODID_MAVEN_MIRROR", "WHODID_TEST_")
 
@@ -32,7 +36,10 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests marked `soak` take minutes each: they are there for `make soak` alone."""
+    """Tests marked `soak` take minutes each: only `make soak` runs them. What needs a server comes first, as it takes
+    longest: the many short tests then fill up what is left, and no worker ends long before the others.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("live") is None)
     if os.environ.get("WHODID_TEST_SOAK"):
         return
     soaking = [item for item in items if item.get_closest_marker("soak")]

@@ -3,19 +3,30 @@
 Load it with `pytest_plugins = ["tests.opensearch_node"]`. The nodes have free ports and their own data directories, and
 end with the test run, Ctrl-C and `kill -9` included. To save their start, name nodes that run already: the URL of one
 in `WHODID_TEST_DEV_URL`, the data directory of the other in `WHODID_TEST_SECURED_DIR`.
+
+The workers of one run share the node without accounts: the worker that needs it first starts it, and stops it once no
+other worker uses it. Tests on it keep to an index prefix of their own. A node with accounts belongs to one worker, as
+roles and users have the same names in all tests; all files that use one go to the same worker.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from fcntl import LOCK_EX, LOCK_SH, LOCK_UN, flock
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
-__all__ = ["SecuredNode", "opensearch_url", "secured", "secured_node"]
+if TYPE_CHECKING:
+    from whodid.devserver import RunningNode
+
+__all__ = ["SecuredNode", "opensearch_url", "secured", "secured_node", "shared_by_workers"]
 
 RUNNING_NODE_VARIABLE = "WHODID_TEST_DEV_URL"
 RUNNING_SECURED_VARIABLE = "WHODID_TEST_SECURED_DIR"
@@ -46,8 +57,55 @@ def opensearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     from whodid import devserver
 
-    with devserver.start(port=0, data_dir=tmp_path_factory.mktemp("opensearch"), detached=False) as node:
-        yield node.url
+    with shared_by_workers(
+        tmp_path_factory, "opensearch", lambda folder: devserver.start(port=0, data_dir=folder, detached=False)
+    ) as url:
+        yield url
+
+
+@contextmanager
+def shared_by_workers(
+    tmp_path_factory: pytest.TempPathFactory, name: str, start: Callable[[Path], RunningNode]
+) -> Iterator[str]:
+    """The URL of a node that all workers of this run use. Whoever started it stops it once the others are done."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"shared-{name}"
+    folder.mkdir(exist_ok=True)
+    node: RunningNode | None = None
+    with (folder / "users").open("a") as users, (folder / "url").open("a+") as url:
+        flock(users, LOCK_SH)
+        flock(url, LOCK_EX)  # the others wait here while the first one starts it
+        url.seek(0)
+        known = url.read()
+        if not known:
+            node = start(folder / "node")
+            url.write(node.url)
+            url.flush()
+        flock(url, LOCK_UN)
+        try:
+            yield known or node.url  # type: ignore[union-attr]
+        finally:
+            if node is not None:
+                flock(users, LOCK_EX)  # waits until nobody uses it
+                node.stop()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Files go to whichever worker is free, but all that use a node with accounts to one of them."""
+    return _OneWorkerForAccounts(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+class _OneWorkerForAccounts(LoadFileScheduling):  # type: ignore[misc]
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "accounts" if _uses_accounts(self.config.rootpath / file) else file
+
+
+@cache
+def _uses_accounts(file: Path) -> bool:
+    text = file.read_text()
+    return "older" not in file.parts and any(word in text for word in ("secured_node", "SecuredNode", "live.accounts"))
 
 
 @pytest.fixture(scope="session")

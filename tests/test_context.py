@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -53,7 +54,7 @@ def test_bind_adds_to_the_innermost_block() -> None:
 
 
 def test_bind_in_a_thread_with_a_copy_of_the_context_is_seen_by_the_request() -> None:
-    with context(organization_id="7"):
+    with scope({"organization_id": "7"}):
         copied = contextvars.copy_context()
         thread = threading.Thread(target=lambda: copied.run(bind, principal="42"))
         thread.start()
@@ -127,7 +128,7 @@ def test_what_is_bound_to_a_request_in_a_thread_is_seen_in_the_request_and_back(
         assert bound.wait(10)
         return current_fields()["principal"]
 
-    with context(client_ip="203.0.113.9"), ThreadPoolExecutor(1) as pool:
+    with scope({"client_ip": "203.0.113.9"}), ThreadPoolExecutor(1) as pool:
         later = pool.submit(carried(work))
         assert started.wait(10)
         assert current_fields()["organization_id"] == "7"
@@ -137,7 +138,7 @@ def test_what_is_bound_to_a_request_in_a_thread_is_seen_in_the_request_and_back(
 
 
 def test_what_is_bound_around_an_open_block_is_seen_within_it() -> None:
-    with context(organization_id="7"):
+    with scope({"organization_id": "7"}):
         request = contextvars.copy_context()
         with context(workspace_id="9"):
             assert current_fields() == {"organization_id": "7", "workspace_id": "9"}
@@ -154,3 +155,130 @@ def test_a_carried_function_is_called_many_times_at_once_and_keeps_its_name() ->
     assert carried_double.__name__ == "double"
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(carried_double, range(500))) == [2 * number for number in range(500)]
+
+
+def test_bind_outside_of_a_block_or_request_is_refused_and_says_what_to_use() -> None:
+    with pytest.raises(InvalidEntry, match=r"use `with whodid\.context\(…\):` around the work, or the middleware"):
+        bind(principal="42")
+    with ThreadPoolExecutor(1) as pool, context(organization_id="7"):
+        assert isinstance(pool.submit(bind, principal="42").exception(), InvalidEntry)
+        assert pool.submit(current_fields).result() == {}
+    assert current_fields() == {}
+
+
+def test_tasks_and_threads_side_by_side_below_one_block_bind_for_themselves() -> None:
+    def work(user: str, ready: threading.Barrier) -> object:
+        bind(principal=user)
+        ready.wait(10)
+        return current_fields()["principal"]
+
+    async def task(user: str, ready: asyncio.Barrier) -> object:
+        bind(principal=user)
+        await ready.wait()
+        later = await asyncio.create_task(asyncio.to_thread(current_fields))  # started from there: sees what it bound
+        return later["principal"]
+
+    async def siblings() -> list[object]:
+        tasks, threads = asyncio.Barrier(4), threading.Barrier(4)
+        with context(organization_id="7"):
+            bind(workspace_id="9")
+            return [
+                *await asyncio.gather(*(task(str(n), tasks) for n in range(4))),
+                *await asyncio.gather(*(asyncio.to_thread(work, str(n), threads) for n in range(4))),
+                current_fields(),
+            ]
+
+    seen = asyncio.run(siblings())
+    assert seen == [*map(str, range(4)), *map(str, range(4)), {"organization_id": "7", "workspace_id": "9"}]
+
+
+def test_a_thread_binds_for_the_request_also_inside_a_block_of_the_request() -> None:
+    with scope({"client_ip": "203.0.113.9"}), context(organization_id="7"), ThreadPoolExecutor(1) as pool:
+        pool.submit(carried(bind), principal="42").result()
+        assert current_fields() == {"client_ip": "203.0.113.9", "organization_id": "7", "principal": "42"}
+
+
+def test_a_task_keeps_the_fields_of_the_block_that_it_was_started_in() -> None:
+    async def later(ended: asyncio.Event) -> object:
+        await ended.wait()
+        return current_fields()
+
+    async def outlives() -> object:
+        ended = asyncio.Event()
+        with context(principal="42"):
+            task = asyncio.create_task(later(ended))
+        ended.set()
+        return await task, current_fields()
+
+    assert asyncio.run(outlives()) == ({"principal": "42"}, {})
+
+
+def test_a_block_may_be_closed_in_another_context_and_is_over_then() -> None:
+    with context(organization_id="7"):
+        inside = context(principal="42")
+        inside.__enter__()
+        copied = contextvars.copy_context()
+        copied.run(inside.__exit__, None, None, None)
+        assert current_fields() == copied.run(current_fields) == {"organization_id": "7"}
+    opened = context(principal="42")
+    contextvars.copy_context().run(opened.__enter__)
+    opened.__exit__(None, None, None)
+    opened.__exit__(None, None, None)
+    assert current_fields() == {}
+
+
+def test_blocks_of_generators_that_end_in_any_order_leave_nothing_behind() -> None:
+    def rows(**fields: str) -> Iterator[int]:
+        with context(**fields):
+            yield 1
+
+    first, second = rows(organization_id="7"), rows(workspace_id="9")
+    assert [next(first), next(second)] == [1, 1]
+    assert current_fields() == {"organization_id": "7", "workspace_id": "9"}
+    assert list(first) == []
+    assert current_fields() == {"workspace_id": "9"}
+    assert list(second) == []
+    assert current_fields() == {}
+
+
+def test_what_a_request_leaves_open_ends_with_it() -> None:
+    def rows() -> Iterator[int]:
+        with context(principal="42"):
+            yield 1
+
+    left = rows()
+    with scope({}):
+        next(left)
+        assert current_fields() == {"principal": "42"}
+    assert current_fields() == {}
+    left.close()
+    assert current_fields() == {}
+
+
+def test_context_is_a_decorator_of_plain_and_coroutine_functions() -> None:
+    @context(principal="42")
+    def plain() -> object:
+        return current_fields()["principal"]
+
+    @context(principal="43")
+    async def later() -> object:
+        await asyncio.sleep(0)
+        return current_fields()["principal"]
+
+    async def both() -> list[object]:
+        return await asyncio.gather(later(), later())
+
+    assert [plain(), plain(), *asyncio.run(both())] == ["42", "42", "43", "43"]
+    with pytest.raises(InvalidEntry, match="rows is a generator: open the context inside of it"):
+
+        @context(principal="42")
+        def rows() -> Iterator[int]:
+            yield 1
+
+
+def test_a_context_can_be_entered_once() -> None:
+    block = context(principal="42")
+    with block:
+        pass
+    with pytest.raises(InvalidEntry, match="can be entered once"), block:
+        pass

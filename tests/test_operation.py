@@ -17,7 +17,7 @@ import structlog
 from click.testing import CliRunner
 
 import whodid
-from tests.live.corner import corner
+from tests.live.corner import corner, eventually
 from tests.recording import WHO, configured, recorded
 from whodid.cli import program
 from whodid.client import AuditClient
@@ -123,6 +123,7 @@ def test_the_same_in_async_code_cancellation_included(journal_dir: Path, kind: s
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(both())
+    eventually(lambda: len(recorded(journal_dir)) >= 4)  # the loop may have ended before the last one was recorded
     found = [(entry["target"], entry["phase"], entry.get("outcome")) for entry in recorded(journal_dir)]
     assert found == [
         ("1", "intent", None),

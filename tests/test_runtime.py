@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+import whodid
+from tests.recording import recorded
 from whodid import runtime
+from whodid.journal import Journal
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
@@ -30,3 +34,25 @@ def test_a_child_forked_while_another_thread_configures_can_configure_as_well() 
     thread.join()
     assert runtime._lock.acquire(timeout=5)
     runtime._lock.release()
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_relative_journal_stays_where_it_was_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "start").mkdir()
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "start")
+    whodid.configure(journal_dir="journal", echo=False)
+    direct = Journal("journal")
+    monkeypatch.chdir(tmp_path / "other")
+    with whodid.context(principal="42"):
+        whodid.get_logger().audit("credentials_accessed", target="1")
+        child = os.fork()
+        if child == 0:
+            try:
+                whodid.get_logger().audit("credentials_accessed", target="2")
+            finally:
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    assert [entry["target"] for entry in recorded(tmp_path / "start/journal")] == ["1", "2"]
+    assert direct.path == tmp_path / "start/journal"
+    assert list((tmp_path / "other").iterdir()) == []

@@ -5,14 +5,23 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from whodid.errors import SettingsError
+import whodid
+from whodid import settings as settings_module
+from whodid.cli import program
+from whodid.devserver import folder
+from whodid.errors import DevServerError, SettingsError, WhodidError
+from whodid.journal import JournalDirectory
+from whodid.recorder import Recorder
 from whodid.resources import resource_text
 from whodid.settings import Settings, load_settings, parse_age, retention_days
+from whodid.web import create_app
 
 
 def test_the_defaults_are_in_force_without_any_file() -> None:
@@ -123,3 +132,99 @@ def test_the_password_is_in_no_representation() -> None:
 def test_ages() -> None:
     assert [parse_age(text) for text in ("365d", "12h", "90m", "30s")] == [31_536_000, 43_200, 5_400, 30]
     assert (retention_days("400d"), retention_days("off")) == (400, None)
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user has neither HOME nor an entry in passwd."""
+
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    for name in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "WHODID_JOURNAL_DIR", "WHODID_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+_NAMED = ("journal_dir", "catalog", "hash_key_file", "opensearch_ca", "opensearch_client_cert", "opensearch_client_key")
+
+
+@pytest.mark.parametrize(
+    "name", [*_NAMED, "opensearch_password_file", "opensearch_token_file", "signing_key_file", "signing_public_key"]
+)
+def test_a_path_is_absolute_from_where_settings_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/ada")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/whodid.toml").write_text(f'{name} = "place"')
+    read = [
+        load_settings(environ={}, **{name: "place"}),
+        load_settings(environ={}, **{name: Path("place")}),
+        load_settings(environ={f"WHODID_{name.upper()}": "place"}),
+        load_settings(environ={}, from_text={name: "place"}),
+        load_settings("etc/whodid.toml", environ={}),
+        Settings(**{name: "place"}),  # type: ignore[arg-type]
+    ]
+    assert [getattr(settings, name) for settings in read] == [str(tmp_path / "place")] * len(read)
+    assert getattr(load_settings(environ={}, **{name: "~/place"}), name) == "/home/ada/place"
+    monkeypatch.chdir("/")
+    assert getattr(dataclasses.replace(read[0], service="other"), name) == str(tmp_path / "place")
+
+
+def test_settings_that_name_a_file_or_directory_are_all_known() -> None:
+    known = {field.name for field in dataclasses.fields(Settings)}
+    named = {name for name in known if name.endswith(("_file", "_dir", "_ca", "_cert", "_key"))}
+    keys_themselves = {"hash_key", "signing_key"}
+    assert set(settings_module._PATHS) == (named - keys_themselves) | {"catalog", "signing_public_key"}
+
+
+def test_the_home_directory_is_expanded_in_witnesses_and_in_the_name_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "whodid.toml").write_text('witnesses = ["~/worm", "s3://bucket", "package.module:factory"]')
+    settings = load_settings(environ={"WHODID_CONFIG": "~/whodid.toml"})
+    assert settings.witnesses == (str(tmp_path / "worm"), "s3://bucket", "package.module:factory")
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_only_the_journal_is_missing_and_the_error_says_what_to_set(tmp_path: Path) -> None:
+    settings = load_settings(environ={})
+    needs: list[Callable[[], object]] = [
+        whodid.configure,
+        lambda: Recorder(settings),
+        lambda: JournalDirectory(settings.journal_dir),
+        lambda: whodid.AuditClient(opensearch_hosts="http://127.0.0.1:9", audit_reads=True),
+        lambda: create_app(is_root_user=lambda request: True),
+    ]
+    for need in needs:
+        with pytest.raises(SettingsError, match=r"set journal_dir \(the variable WHODID_JOURNAL_DIR"):
+            need()
+    create_app(is_root_user=lambda request: True, audit_reads=False)
+    whodid.AuditClient(opensearch_hosts="http://127.0.0.1:9")
+    assert load_settings(environ={}, journal_dir=tmp_path).journal_dir == str(tmp_path)
+    with pytest.raises(SettingsError, match=r"catalog: '~/events.toml' has no absolute path here"):
+        load_settings(environ={}, catalog="~/events.toml")
+
+
+@pytest.mark.usefixtures("homeless")
+@pytest.mark.parametrize(
+    "command", ["status", "search", "doctor --timeout 1", "web --help", "ship --once", "dev status"]
+)
+def test_without_a_home_a_command_ends_with_an_error_of_ours(command: str) -> None:
+    done = CliRunner().invoke(program, ["--opensearch-hosts", "http://127.0.0.1:9", *command.split()])
+    assert isinstance(done.exception, WhodidError | SystemExit | None), done.exception
+    if command.startswith("doctor"):
+        assert "journal_dir is not set" in done.output
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_the_development_server_says_which_directory_to_give() -> None:
+    with pytest.raises(DevServerError, match="set WHODID_CACHE_DIR to a directory"):
+        folder.cache_dir()
+    with pytest.raises(DevServerError, match="give one with --data-dir"):
+        folder.DataDir.of(None)
+    with pytest.raises(DevServerError, match="give another with --data-dir"):
+        folder.DataDir.of(Path("~/data"))

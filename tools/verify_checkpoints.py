@@ -78,7 +78,8 @@ class Checkpoints:
         here = {own}
         for after in range(seq + 1, point["last_seq"] + 1):
             here = {doc["hash"] for doc in self.docs.get(after, []) if doc["prev"] in here and doc["fits"]}
-        places = range(point["first_seq"], point["last_seq"] + 1)
+        holes = {hole for first, last in point["holes"] for hole in range(first, last + 1)}
+        places = [at for at in range(point["first_seq"], point["last_seq"] + 1) if at not in holes]
         hashes = dict(point["letters"]) | {at: doc["hash"] for at in places for doc in self.docs.get(at, [])}
         leaves = [hash_ for _, hash_ in sorted(hashes.items())]
         under_root = (hashes[seq], len(leaves), root(leaves)) == (own, point["entries"], point["root"])

@@ -7,22 +7,21 @@ swallowed it. So a call returns a receipt or raises: never neither.
 
 from __future__ import annotations
 
-import asyncio
+import signal
 import threading
-import warnings
+import traceback
 from collections.abc import Callable, Mapping
-from contextvars import copy_context
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+from .display import one_line
 from .errors import WhodidError
 from .receipt import Receipt
+from .warning import warn
 
 if TYPE_CHECKING:
     from .recorder import Recorder
 
-__all__ = ["AuditCall", "off_loop"]
-
-T = TypeVar("T")
+__all__ = ["AuditCall", "Message"]
 
 
 class AuditCall:
@@ -41,13 +40,28 @@ class AuditCall:
         self._recorder = recorder
         self._fields = fields
         self._bound = bound
-        self._lock = threading.Lock()
+        self._cut_off: BaseException | None = None
+        self._failure: WhodidError | None = None
+        self._lock = threading.RLock()
 
     def record(self) -> Receipt:
-        """Records the entry, once however often it is called. Raises `WhodidError`."""
+        """Records the entry, once however often it is called. Raises `WhodidError`.
+
+        An attempt that a signal handler cut off may have recorded the entry: there is no other one, and what the
+        handler raised is raised again.
+        """
         with self._lock:
+            if self._cut_off is not None:
+                raise self._cut_off
             if self.receipt is None:
-                self.receipt, self.line = self._recorder.record(self.event_type, self._fields, self._bound)
+                try:
+                    self.receipt, self.line = self._recorder.record(self.event_type, self._fields, self._bound)
+                except WhodidError as error:
+                    self._failure = error
+                    raise
+                except BaseException as error:
+                    self._cut_off = error
+                    raise
             return self.receipt
 
     def through(self, chain: Callable[[], object], *, records: bool, chain_name: str) -> Receipt:
@@ -55,8 +69,11 @@ class AuditCall:
 
         `records` says that whodid's processor or handler is in the chain, and so is expected to record; otherwise the
         entry is recorded before the chain sees it. Whatever else goes wrong in the chain costs the ordinary log line,
-        not the entry.
+        not the entry. A call made within the chain of another, by a handler that audits what it sees, is recorded and
+        has no line, which that handler would see.
         """
+        if _here.in_a_chain:
+            return self.record()
         if not records:
             self.record()
         if self._send(chain, chain_name) and self.receipt is None:
@@ -66,38 +83,79 @@ class AuditCall:
     def _send(self, chain: Callable[[], object], chain_name: str) -> bool:
         """Whether the chain came to its end."""
         try:
+            _here.in_a_chain = True
             chain()
-        except WhodidError:
-            raise
-        except Exception as error:  # noqa: BLE001 (an application's processor may raise anything)
+        except Exception as error:  # (an application's processor may raise anything)
+            if error is self._failure or error is self._cut_off or _from_signal_handler(error):
+                raise
             _warn_once(f"{chain_name} failed on an audit call with {type(error).__name__}")
             return False
+        finally:
+            _here.in_a_chain = False
         return True
 
     def echo(self) -> dict[str, object]:
-        """What the ordinary log line says besides the event type: never a personal field."""
-        echo = {"target": self._fields.get("target") or self._bound.get("target")}
+        """What the ordinary log line says besides the event type, each on one line: never a personal field."""
+        target = self._target()
+        echo: dict[str, object] = {"target": None if target is None else one_line(target)}
         if self.receipt is not None:
             echo["entry_id"] = self.receipt.entry_id
         return echo
 
-    def __str__(self) -> str:
+    def _target(self) -> object:
+        target = self._fields.get("target")
+        return self._bound.get("target") if target is None else target
+
+    @property
+    def event(self) -> str:
+        """The event type, as the ordinary log line has it."""
+        return one_line(self.event_type)
+
+    def message(self) -> Message:
         """The ordinary log line's message."""
-        echo = " ".join(f"{name}={value}" for name, value in self.echo().items() if value)
-        return f"{self.event_type} {echo}"
+        target = self._target()
+        said = self.event if target is None else f"{self.event} target={one_line(target, quoted=True)}"
+        return Message(said, self).complete()
 
     def __repr__(self) -> str:
-        return f"AuditCall({self.event_type!r}, recorded={self.receipt is not None})"
+        return f"AuditCall({self.event!r}, recorded={self.receipt is not None})"
 
 
-async def off_loop(work: Callable[[], T]) -> T:
-    """The result of `work`, done in a thread of the event loop's executor, or here when that is shut down already."""
-    loop = asyncio.get_running_loop()
-    try:
-        done = loop.run_in_executor(None, copy_context().run, work)
-    except RuntimeError:
-        return work()
-    return await done
+class Message(str):
+    """The message of an ordinary log line: plain text to everyone but whodid, which finds the call in it.
+
+    A pickle of it, or a deep copy, is the text alone.
+    """
+
+    __slots__ = ("call",)
+    call: AuditCall
+
+    def __new__(cls, text: str, call: AuditCall) -> Message:
+        message = super().__new__(cls, text)
+        message.call = call
+        return message
+
+    def complete(self) -> Message:
+        """The same with the entry's ID, once there is an entry."""
+        receipt = self.call.receipt
+        said = f"entry_id={receipt.entry_id}" if receipt else ""
+        return self if said in self else Message(f"{self} {said}", self.call)
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)
+
+
+class _Here(threading.local):
+    in_a_chain = False
+
+
+_here = _Here()
+
+
+def _from_signal_handler(error: Exception) -> bool:
+    """Whether a signal handler raised it, as for the time limit of a task: it is not for a logging chain to swallow."""
+    handlers = {getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()} - {None}
+    return any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 _warned: set[str] = set()
@@ -106,4 +164,4 @@ _warned: set[str] = set()
 def _warn_once(what: str) -> None:
     if what not in _warned:
         _warned.add(what)
-        warnings.warn(f"{what}; whodid recorded the entry all the same", RuntimeWarning, stacklevel=5)
+        warn(f"{what}; whodid recorded the entry all the same", RuntimeWarning, stacklevel=5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["changes"]
+__all__ = ["changes", "same"]
 
 _MISSING: Any = object()
 
@@ -15,8 +15,8 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, di
 
         log.audit("team_updated", target="9", **whodid.changes(old, new))
 
-    Objects within objects are compared key by key, everything else (lists too) as a whole. `True` and `1` differ, and
-    so do `1` and `1.0`, as they do in JSON.
+    Objects within objects are compared key by key, everything else (lists too) as a whole, and always as an entry would
+    hold it: an enum and its value are the same, a tuple and a list, `1` and `1.0`; `True` and `1` differ.
     """
     old, new = _difference(before, after)
     return {name: part for name, part in (("before", old), ("after", new)) if part}
@@ -31,7 +31,7 @@ def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[di
             one, other = _difference(one, other)
             if not one and not other:
                 continue
-        elif _same(one, other):
+        elif one is not _MISSING and other is not _MISSING and same(one, other):
             continue
         if one is not _MISSING:
             old[key] = one
@@ -40,11 +40,18 @@ def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[di
     return old, new
 
 
-def _same(one: Any, other: Any) -> bool:
-    if type(one) is not type(other):
+def same(one: Any, other: Any) -> bool:
+    """Whether an entry holds both alike. What no entry can hold is compared by type and value: the call refuses it."""
+    from .canonical import canonical, plain  # `import whodid` stays light
+
+    try:
+        return canonical(plain(one, "before")) == canonical(plain(other, "after"))
+    except Exception:  # noqa: BLE001 (an object of the application's may raise anything)
+        return one is other or _equal(one, other)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except Exception:  # noqa: BLE001 (as above)
         return False
-    if isinstance(one, Mapping):
-        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return bool(one == other)

@@ -18,7 +18,7 @@ from . import forwarded
 from .entry import FIELDS
 from .errors import SettingsError
 
-__all__ = ["ForwardedHeader", "Proxies", "client_ip", "forwarded_for"]
+__all__ = ["ForwardedHeader", "Proxies", "client_ip", "forwarded_for", "network_of"]
 
 ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
 """The header that the proxies write. Only one is read: a proxy may pass on the other as a client sent it."""
@@ -41,7 +41,7 @@ class Proxies:
         """From the settings `trusted_proxies` and `forwarded_header`. Raises `SettingsError`."""
         words = tuple(trusted_proxies)
         try:
-            networks = tuple(ipaddress.ip_network(word) for word in words if word != UNIX)
+            networks = tuple(network_of(word) for word in words if word != UNIX)
         except ValueError as error:
             raise SettingsError(f"trusted_proxies must hold networks such as 10.0.0.0/8, or {UNIX}: {error}") from None
         if forwarded_header not in get_args(ForwardedHeader):
@@ -56,6 +56,20 @@ class Proxies:
     def hops(self, header: str) -> Iterable[str]:
         """What the elements of a header name, the last one first."""
         return forwarded.nodes(header) if self.header == "forwarded" else reversed(header.split(","))
+
+
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+
+
+def network_of(text: str) -> Network:
+    """The network, or the address as one of itself; IPv4 written as IPv6 (`::ffff:10.0.0.0/104`) is IPv4.
+
+    Raises `ValueError`.
+    """
+    network = ipaddress.ip_network(text)
+    if isinstance(network, ipaddress.IPv4Network) or not network.subnet_of(_MAPPED):
+        return network
+    return ipaddress.IPv4Network((int(network.network_address) & 0xFFFF_FFFF, network.prefixlen - _MAPPED.prefixlen))
 
 
 def client_ip(peer: str | None, header: str, proxies: Proxies) -> str | None:

@@ -1,19 +1,28 @@
 """The context: fields that every entry recorded in this block, task or request has in common.
 
-A scope is a small holder found through a contextvar. `context()` opens one for a block, an integration opens one for a
-request; `bind()` writes into the innermost, so that what is learned later, or in another thread that got a copy of the
-contextvars (a synchronous FastAPI dependency), is seen by the call that records.
+A contextvar holds the scope: a chain of blocks, the innermost first. `context()` opens a block, and an integration
+opens one for a request. They differ in what `bind()` does:
+
+- To a block of `context()` it adds for the task or thread that calls it, and for those started from there later. Tasks
+  side by side below one block never see what another one has bound.
+- A request is shared: whoever has a copy of the contextvars adds for all of the request. In a block inside a request
+  that holds for other threads, as FastAPI calls a synchronous dependency in one; and a block that such a call opens and
+  leaves open when it returns is one of the request's until it is closed.
+
+A block may be closed in another copy of the contextvars. It is over then, wherever it is still seen.
 """
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from contextvars import Context, ContextVar, copy_context
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import ContextDecorator, contextmanager
+from contextvars import ContextVar, Token, copy_context
 from functools import wraps
+from threading import get_ident
 from types import MappingProxyType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from .entry import FIELDS
 from .errors import InvalidEntry
@@ -21,21 +30,23 @@ from .trace import current_trace_id
 
 __all__ = [
     "CALLER_FIELDS",
+    "Scope",
+    "Steps",
+    "Within",
     "bind",
     "carried",
     "context",
     "current_fields",
-    "enter_scope",
-    "in_context",
+    "is_open",
     "override",
     "scope",
     "system",
+    "within",
 ]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-_END: Any = object()
 
 Resolver = Callable[[], Mapping[str, object] | str | None]
 """Says who acts, at the moment of the call: a user ID, fields of an entry, or `None` for not known."""
@@ -47,33 +58,93 @@ _OF_THE_PRINCIPAL = ("principal_name", "principal_email", "on_behalf_of", "acces
 _OF_THE_CLIENT = ("client_ip", "forwarded_for", "user_agent")
 
 
+class _Block:
+    """What `context()` or an integration opened: one and the same in every copy of the contextvars."""
+
+    __slots__ = ("alone", "ended", "fields", "left_open", "resolver", "shared")
+
+    def __init__(
+        self, fields: dict[str, object], resolver: Resolver | None = None, *, alone: bool = False, shared: bool = False
+    ) -> None:
+        self.fields = fields
+        self.resolver = resolver
+        self.alone = alone
+        self.shared = shared
+        self.ended = False
+        self.left_open: tuple[_Block, ...] = ()
+
+
 class Scope:
-    """The fields of one block or request, on top of those around it."""
+    """A block, with what was bound to it here, on top of the scope around it."""
 
-    __slots__ = ("_around", "_own", "_resolver", "_seen")
+    __slots__ = ("_around", "_block", "_own", "_seen", "_thread", "in_request")
 
-    def __init__(self, around: Scope | None, own: dict[str, object], resolver: Resolver | None = None) -> None:
+    def __init__(self, around: Scope | None, block: _Block, own: dict[str, object] | None = None) -> None:
         self._around = around
+        self._block = block
         self._own = own
-        self._resolver = resolver
+        self._thread = get_ident()
         self._seen: tuple[object, object, Mapping[str, object]] = (None, None, _NOTHING)
+        self.in_request: bool = block.shared or (around is not None and around.in_request)
 
-    def bind(self, fields: Mapping[str, object]) -> None:
-        self._own = override(self._own, fields)
+    def bound(self, fields: Mapping[str, object]) -> Scope:
+        """The scope with fields added to the innermost block: this very one if those who share it are to see them."""
+        block = self._block.left_open[-1] if self._block.left_open else self._block
+        if block.shared:
+            block.fields = override(block.fields, fields)
+            return self
+        own = override(self._held(), fields)
+        if self.in_request and self._thread != get_ident():
+            self._own = own
+            return self
+        return Scope(self._around, block, own)
+
+    def without(self, block: _Block) -> Scope | None:
+        """The scope after a block was closed; what was opened inside and is still open stays."""
+        if self._block is block:
+            return self._around
+        around = None if self._around is None else self._around.without(block)
+        return self if around is self._around else Scope(around, self._block, self._own)
+
+    def leave_open(self, block: _Block) -> None:
+        block.shared = True
+        self._block.left_open += (block,)
+
+    def close(self, block: _Block) -> None:
+        self._block.left_open = tuple(other for other in self._block.left_open if other is not block)
+
+    def end(self) -> None:
+        """Out of reach, where it is still seen it has no fields any more."""
+        self._block.ended = True
 
     def fields(self) -> Mapping[str, object]:
         """What holds here, without `None`s. Put together again only when it or a scope around it was bound since."""
-        around = _NOTHING if self._around is None else self._around.fields()
-        own = self._own
-        if self._resolver is not None:
-            fields = override(override(around, _resolved(self._resolver)), own)
-            return {name: value for name, value in fields.items() if value is not None}
+        block, own = self._block, self._held()
+        around = _NOTHING if self._around is None or block.alone else self._around.fields()
+        if block.resolver is not None or block.left_open or block.ended:
+            return self._put_together(around)
         seen_around, seen_own, seen = self._seen
         if seen_around is around and seen_own is own:
             return seen
-        fields = {name: value for name, value in override(around, own).items() if value is not None}
+        fields = _given(override(around, own))
         self._seen = around, own, fields
         return fields
+
+    def _put_together(self, fields: Mapping[str, object]) -> Mapping[str, object]:
+        if not self._block.ended:
+            if self._block.resolver is not None:
+                fields = override(fields, _resolved(self._block.resolver))
+            fields = override(fields, self._held())
+        for block in self._block.left_open:
+            fields = override(fields, block.fields)
+        return _given(fields)
+
+    def _held(self) -> dict[str, object]:
+        return self._block.fields if self._own is None else self._own
+
+
+def _given(fields: Mapping[str, object]) -> Mapping[str, object]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
@@ -100,56 +171,144 @@ def override(around: Mapping[str, object], fields: Mapping[str, object]) -> dict
     return inherited
 
 
-@contextmanager
-def context(**fields: object) -> Iterator[None]:
-    """Fields for every entry recorded inside the block, on top of those around it.
+class context(ContextDecorator):  # noqa: N801 (used as a function, as those of contextlib)
+    """Fields for every entry recorded inside the block, on top of those around it; also a decorator of functions.
 
-    Raises `InvalidEntry` for a name that is no field of an entry.
+    It may be closed in another task or thread. Raises `InvalidEntry` for a name that is no field of an entry.
     """
-    with scope(fields):
-        yield
+
+    def __init__(self, **fields: object) -> None:
+        _check_names(fields)
+        self._block = _Block(fields)
+        self._left_in: Scope | None = None
+        self._token: Token[Scope | None] | None = None
+        self._entered = False
+
+    def __enter__(self) -> None:
+        if self._entered:
+            raise InvalidEntry("a context can be entered once; call whodid.context(…) again for another block")
+        self._entered = True
+        around = _scope.get()
+        if around is not None and around.in_request and _is_left_open():
+            self._left_in = around
+            around.leave_open(self._block)
+        else:
+            self._token = _scope.set(Scope(around, self._block))
+
+    def __exit__(self, *_: object) -> None:
+        if self._left_in is not None:
+            self._left_in.close(self._block)
+        elif self._token is not None:
+            token, self._token = self._token, None
+            inside = _scope.get()
+            if not _reset(token):
+                self._block.ended = True
+            _scope.set(None if inside is None else inside.without(self._block))
+
+    def _recreate_cm(self) -> context:
+        return context(**self._block.fields)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:  # type: ignore[override] # more exact
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise InvalidEntry(
+                f"{function.__name__} is a generator: open the context inside of it, around what records"
+            )
+        if not inspect.iscoroutinefunction(function):
+            return super().__call__(function)
+
+        @wraps(function)
+        async def inside(*args: P.args, **kwargs: P.kwargs) -> Any:
+            with self._recreate_cm():
+                return await function(*args, **kwargs)
+
+        return inside  # type: ignore[return-value] # R is a coroutine
 
 
-def system(**fields: object) -> AbstractContextManager[None]:
+def system(**fields: object) -> context:
     """As `context`, for what the system starts by itself: the principal is `system`, and there is no client."""
     return context(principal="system", **fields)
 
 
 @contextmanager
-def scope(fields: Mapping[str, object], resolver: Resolver | None = None, *, alone: bool = False) -> Iterator[None]:
-    """What integrations open for a request: as `context`, with a resolver that is asked at each call.
+def scope(fields: Mapping[str, object], resolver: Resolver | None = None, *, alone: bool = False) -> Iterator[Scope]:
+    """What integrations open for a request or task: shared, and with a resolver that is asked at each call.
 
-    `alone` keeps out the fields of what is around.
+    `alone` keeps out the fields of what is around. What is opened inside and not closed ends with it. The scope is
+    for `inside` and its like, which do something in it again when it is no longer open.
     """
     _check_names(fields)
-    token = _scope.set(Scope(None if alone else _scope.get(), dict(fields), resolver))
+    opened = Scope(_scope.get(), _Block(dict(fields), resolver, alone=alone, shared=True))
+    token = _scope.set(opened)
     try:
-        yield
+        yield opened
     finally:
+        if not _reset(token):
+            opened.end()
+
+
+def _reset(token: Token[Scope | None]) -> bool:
+    """Whether the contextvar could be set back: not where another copy of the contextvars was in force."""
+    try:
         _scope.reset(token)
+    except ValueError:
+        return False
+    return True
 
 
-def enter_scope(fields: Mapping[str, object], resolver: Resolver | None = None) -> None:
-    """As `scope`, to the end of the `contextvars.Context` that this runs in."""
-    _check_names(fields)
-    _scope.set(Scope(_scope.get(), dict(fields), resolver))
+class Within(Generic[T]):
+    """An iterator whose parts are made within a scope: for what is streamed after the block around it has ended."""
+
+    def __init__(self, opened: Scope, body: Iterable[T]) -> None:
+        self._steps = Steps(opened)
+        self._body = body
+        self._parts: Iterator[T] | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        with self._steps:
+            if self._parts is None:
+                self._parts = iter(self._body)
+            return next(self._parts)
 
 
-def in_context(context: Context, body: Iterable[T]) -> Iterator[T]:
-    """The parts of `body`, each made inside `context`: for what is streamed after the block around it has ended."""
-    parts = context.run(iter, body)
-    while True:
-        part = context.run(next, parts, _END)
-        if part is _END:
-            return
-        yield part
+async def within(opened: Scope, body: AsyncIterable[T]) -> AsyncIterator[T]:
+    """As `Within`, for an asynchronous iterator."""
+    steps, parts = Steps(opened), aiter(body)
+    try:
+        while True:
+            with steps:
+                try:
+                    part = await anext(parts)
+                except StopAsyncIteration:
+                    return
+            yield part
+    finally:
+        if close := getattr(parts, "aclose", None):
+            with steps:
+                await close()
+
+
+class Steps:
+    """A scope entered again and again, each time as it was left. One step at a time."""
+
+    def __init__(self, opened: Scope) -> None:
+        self._inside: Scope | None = opened
+
+    def __enter__(self) -> None:
+        self._token = _scope.set(self._inside)
+
+    def __exit__(self, *_: object) -> None:
+        self._inside = _scope.get()
+        _scope.reset(self._token)
 
 
 def carried(function: Callable[P, R]) -> Callable[P, R]:
     """`function`, to be called in another thread with the context of here: `pool.submit(whodid.carried(work), …)`.
 
-    What it binds to the request that it came from is seen there, and the other way round; what it opens is its own. It
-    may be called many times at once.
+    What it binds inside a request is seen in all of the request; to a block of `context()` it binds for itself. What it
+    opens is its own. It may be called many times at once.
     """
     context = copy_context()
 
@@ -161,13 +320,24 @@ def carried(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def bind(**fields: object) -> None:
-    """Adds fields to the innermost block or request, for the entries still to come. Raises `InvalidEntry`."""
+    """Adds fields to the innermost block or request, for the entries still to come.
+
+    In a request of an integration they hold for all of the request; in a block of `context()` for this task or thread
+    and what it starts from now on. Raises `InvalidEntry` outside of both, and for a name that is no field of an entry.
+    """
     _check_names(fields)
     innermost = _scope.get()
     if innermost is None:
-        _scope.set(Scope(None, dict(fields)))
-    else:
-        innermost.bind(fields)
+        raise InvalidEntry(
+            "bind() has no block or request to bind to, and would name this user for whatever the thread does next; "
+            "use `with whodid.context(…):` around the work, or the middleware of your framework (docs/integrations.md)"
+        )
+    _scope.set(innermost.bound(fields))
+
+
+def is_open() -> bool:
+    """Whether there is a block or request to bind to."""
+    return _scope.get() is not None
 
 
 def current_fields() -> Mapping[str, object]:
@@ -179,8 +349,17 @@ def current_fields() -> Mapping[str, object]:
 
 
 def _resolved(resolver: Resolver) -> Mapping[str, Any]:
-    found = resolver()
-    fields = {"principal": found} if isinstance(found, str) else dict(found or {})
+    found: object = resolver()
+    if found is None:
+        return _NOTHING
+    fields = {"principal": found} if isinstance(found, str) else found
+    if not isinstance(fields, Mapping):
+        if inspect.iscoroutine(found):
+            found.close()
+        raise InvalidEntry(
+            f"the principal resolver returned {type(found).__name__!r}; return the user's ID as a string (such as "
+            "str(user.id)), a mapping of entry fields, or None for not known"
+        )
     if fields.get("principal") == "system":
         raise InvalidEntry(
             "the principal resolver returned 'system'; only whodid.context(principal='system') may say so"
@@ -189,9 +368,26 @@ def _resolved(resolver: Resolver) -> Mapping[str, Any]:
     return fields
 
 
+_RUNNERS = ("anyio.", "concurrent.futures.")
+_OPENERS = {"__enter__", "enter_context", "__next__", "_next"}
+
+
+def _is_left_open() -> bool:
+    """Whether the `with` that opens a block is of a call that ends before it: `__enter__` or `next`, run in a thread.
+
+    FastAPI runs the parts of a synchronous dependency that yields in threads, each with a copy of the contextvars.
+    """
+    frame = sys._getframe(2)
+    while frame.f_code.co_flags & inspect.CO_GENERATOR or frame.f_code.co_name in _OPENERS:
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__")).startswith(_RUNNERS)
+
+
 def _check_names(fields: Mapping[str, object]) -> None:
     if not fields.keys() <= CALLER_FIELDS:
-        unknown = sorted(fields.keys() - CALLER_FIELDS)
+        unknown = sorted(map(str, fields.keys() - CALLER_FIELDS))
         raise InvalidEntry(
             f"{', '.join(unknown)}: not a field that a context can fill; put it into details={{…}} at the call. "
             f"Fields are {', '.join(sorted(CALLER_FIELDS))}"

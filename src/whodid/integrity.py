@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from hashlib import sha256, shake_256
+from os import getpid
 from typing import Any, NamedTuple
 
 import orjson
@@ -231,9 +232,9 @@ def _new_salt() -> tuple[bytes, bytes]:
         process, salt, digits = _spare_salts.pop()
     except IndexError:
         process = 0
-    if process != os.getpid():
+    if process != getpid():
         _spare_salts.clear()
-        random, process = os.urandom(_SALT * _SALTS_AT_ONCE), os.getpid()
+        random, process = os.urandom(_SALT * _SALTS_AT_ONCE), getpid()
         digits, ends = random.hex().encode(), range(_SALT, len(random) + 1, _SALT)
         _spare_salts.extend([(process, random[end - _SALT : end], digits[2 * (end - _SALT) : 2 * end]) for end in ends])
         _, salt, digits = _spare_salts.pop()

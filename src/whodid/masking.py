@@ -12,15 +12,18 @@ Booleans and null are never secret (`password_set = true`), nor is what a name o
 from __future__ import annotations
 
 import hmac
+import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from .canonical import canonical
 
 __all__ = ["HIDDEN", "Mask", "masked"]
+
+T = TypeVar("T")
 
 HIDDEN = "[hidden]"
 
@@ -101,29 +104,103 @@ def _is_count(name: str, value: Any) -> bool:
 
 _MASK = "[masked]"
 _DEPTH = 12
+_MOST_VALUES = 1000
+_MOST_CHARACTERS = 16 * 1024
+_LONGEST_TEXT = 1024
+_LONGEST_NAME = 256
+"""What is kept of a rejected call: a journal holds no entry of more than 64 KiB either."""
+_SAFE_INTEGER = 2**53 - 1
 _SUSPECT = re.compile(r"pass|secret|token|key|credential|auth|cookie|session|private|signature|pin\b|otp", re.I)
 """Of a rejected call nothing is known, so its names are judged more strictly than those of an entry."""
+_NAME_OF = type.__dict__["__name__"]
+"""Asked like this a metaclass has no say in it."""
+_UNFINISHED = re.compile(r"://[^/\s:@]*:[^/\s@]*\Z")
+"""Perhaps a URL with a password, of which the end was cut off."""
 
 
-def masked(value: object, depth: int = 0) -> Any:
-    """A copy of a rejected call's value, made of JSON types only, without anything that may be secret.
+def masked(value: object) -> Any:
+    """A copy of a rejected call's value, made of JSON types only, bounded, without anything that may be secret.
 
-    Values that are not JSON become the name of their type.
+    Never raises, whatever is in there: values that are not JSON, or that fail when they are looked at, become the name
+    of their type.
     """
-    if value is None or isinstance(value, bool | int):
+    rejected = _Rejected()
+    copy = rejected.copy(value)
+    if rejected.spent and isinstance(copy, dict):
+        copy["…"] = "[more than is kept of a rejected call]"
+    return copy
+
+
+class _Rejected:
+    """One rejected call, and how much of it may still be kept."""
+
+    def __init__(self) -> None:
+        self._values = _MOST_VALUES
+        self._characters = _MOST_CHARACTERS
+
+    def copy(self, value: object, depth: int = 0) -> Any:
+        self._values -= 1
+        try:
+            if isinstance(value, Mapping) and depth < _DEPTH:
+                return self._object(value, depth + 1)
+            if isinstance(value, list | tuple) and depth < _DEPTH:
+                return [self.copy(item, depth + 1) for item in self._first_of(value)]
+            return self._text(value, _LONGEST_TEXT) if isinstance(value, str) else _number(value)
+        except Exception:  # noqa: BLE001 (an object of the application's may raise anything)
+            return self._type(value)
+
+    def _object(self, value: Mapping[object, object], depth: int) -> dict[str, Any]:
+        kept = {}
+        for key, item in self._first_of(value.items()):
+            name = self._name(key)
+            kept[name] = _MASK if _is_suspect(name) else self.copy(item, depth)
+        return kept
+
+    def _first_of(self, items: Iterable[T]) -> Iterator[T]:
+        """As many as may be kept."""
+        for item in items:
+            if self.spent:
+                break
+            yield item
+
+    @property
+    def spent(self) -> bool:
+        return self._values <= 0 or self._characters <= 0
+
+    def _name(self, key: object) -> str:
+        if isinstance(key, str):
+            return self._text(key, _LONGEST_NAME)
+        try:
+            return str(_number(key))
+        except Exception:  # noqa: BLE001 (as in `copy`)
+            return self._type(key)
+
+    def _text(self, value: str, most: int) -> str:
+        text = str.__str__(value)[: 2 * most]  # a secret may begin where the text is cut
+        if _FORM.search(text) or (len(text) < len(value) and _UNFINISHED.search(text)):
+            return _MASK
+        kept = text[: min(most, self._characters)]
+        self._characters -= len(kept)
+        return (kept if len(kept) == len(value) else kept + "…").encode(errors="replace").decode()
+
+    def _type(self, value: object) -> str:
+        name = _NAME_OF.__get__(type(value))
+        return f"[{self._text(name, _LONGEST_NAME)}]"
+
+
+def _number(value: object) -> bool | int | float | str | None:
+    """What needs no more room than a number. Raises for what is none, or none that JSON holds."""
+    if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, str):
-        text = value.encode(errors="replace").decode()
-        return _MASK if _FORM.search(text) else text
-    if isinstance(value, Mapping) and depth < _DEPTH:
-        return {
-            str(name).encode(errors="replace").decode(): (_MASK if _is_suspect(str(name)) else masked(item, depth + 1))
-            for name, item in value.items()
-        }
-    if isinstance(value, list | tuple) and depth < _DEPTH:
-        return [masked(item, depth + 1) for item in value]
-    return f"[{type(value).__name__}]"
+    if isinstance(value, int) and -_SAFE_INTEGER <= (number := int(value)) <= _SAFE_INTEGER:
+        return number
+    if isinstance(value, float) and math.isfinite(real := float(value)):
+        return real
+    raise TypeError
 
 
 def _is_suspect(name: str) -> bool:
+    """What was cut off a long name may have said so."""
+    if name.endswith("…") or name == _MASK:
+        return True
     return name != "access_token_id" and (_SUSPECT.search(name) is not None or _names_a_secret(name))

@@ -9,14 +9,17 @@ The intent is recorded before the action begins, so an action that can't be audi
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
-from .call import off_loop
-from .errors import InvalidEntry, WhodidError
+from .errors import InvalidEntry
+from .executor import hand_over, off_loop, outcome
 from .receipt import Receipt
+from .warning import warn
 
 __all__ = ["Operation", "aauditing", "auditing"]
 
@@ -57,8 +60,9 @@ class Operation:
         """As `fail`; the action's own exception matters more than that its entry is missing."""
         try:
             self.fail(error)
-        except WhodidError as missing:
-            warnings.warn(f"the outcome of {self._event_type} {self.id} is not recorded: {missing}", stacklevel=4)
+        except Exception as missing:  # noqa: BLE001 (a resolver of the application may raise anything)
+            error.add_note(f"the outcome of {self._event_type} {self.id} is not recorded: {missing}")
+            warn(error.__notes__[-1], stacklevel=4)
 
     def _entry(self, **phase: object) -> Receipt:
         return self._record(self._event_type, **self._fields, operation=self.id, **phase)
@@ -79,16 +83,29 @@ def auditing(record: Record, event_type: str, fields: Mapping[str, object]) -> I
 
 @asynccontextmanager
 async def aauditing(record: Record, event_type: str, fields: Mapping[str, object]) -> AsyncIterator[Operation]:
-    """As `auditing`, with both entries recorded off the event loop."""
+    """As `auditing`, with both entries recorded off the event loop, whatever is cancelled meanwhile."""
     operation = Operation(record, event_type, fields)
-    await off_loop(operation.begin)
+    intent = hand_over(operation.begin)
+    try:
+        await outcome(intent)
+    except (asyncio.CancelledError, GeneratorExit) as error:  # before the action: the intent is recorded all the same
+        hand_over(partial(_end_after, intent, operation, error))
+        raise
     try:
         yield operation
     except BaseException as error:
-        # Not awaited off the loop: a cancelled task would be cancelled again before its outcome is written.
-        operation.fail_quietly(error)
+        failure = hand_over(partial(operation.fail_quietly, error))
+        if isinstance(error, GeneratorExit):  # the coroutine is being closed, and can't await
+            failure.exception()
+        else:
+            await outcome(failure)
         raise
     await off_loop(operation.succeed)
+
+
+def _end_after(intent: Future[Receipt], operation: Operation, error: BaseException) -> None:
+    if intent.exception() is None:  # which waits: the intent was handed over first, so a thread has it
+        operation.fail_quietly(error)
 
 
 def _details(fields: Mapping[str, object]) -> dict[str, object]:

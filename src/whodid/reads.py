@@ -16,7 +16,7 @@ from typing import Any
 from .context import current_fields
 from .operator import operator
 from .own import record_own
-from .settings import Settings
+from .settings import Settings, journal_place
 
 __all__ = ["Reads"]
 
@@ -33,6 +33,7 @@ class Reads:
     """Records reads into the journal of the settings. May be used by several threads."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        journal_place(settings.journal_dir)  # raises where it is not known
         self._settings = settings
         self._clock = clock
         self._lock = threading.Lock()

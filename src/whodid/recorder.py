@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
@@ -12,8 +11,9 @@ import orjson
 from .canonical import plain
 from .catalog import Catalog, EventType, Rules
 from .context import CALLER_FIELDS, current_fields, override, scope
+from .display import text_of
 from .entry import FIELDS, FREE_FIELDS, SCHEMA_VERSION, SOFT_LIMIT, stamp
-from .errors import InvalidEntry, JournalDamaged, NotRecorded, SettingsError
+from .errors import InvalidEntry, JournalDamaged, NotRecorded, SettingsError, WhodidError
 from .integrity import CHAIN_BYTES, Draft
 from .journal import Journal
 from .journal.counter import count_not_recorded
@@ -23,9 +23,11 @@ from .secret_file import read_secret
 from .settings import MIN_HASH_KEY, Settings
 from .shortening import shorten
 from .spelling import near
+from .warning import warn
 
 __all__ = ["Recorder"]
 
+_FULL = "there is no more room for such calls; look at rejected.ndjson, then remove it"
 _NEEDS_SHORTENING = min(field.max_length for field in FIELDS.values() if field.shortenable)
 
 
@@ -85,10 +87,8 @@ class Recorder:
         """
         try:
             kind, draft = self._drafted(event_type, fields, bound)
-        except InvalidEntry as error:
-            if self.settings.on_invalid == "raise":
-                raise
-            return self._quarantine(event_type, fields, error), b""
+        except Exception as error:  # noqa: BLE001 (an object of the application's may raise anything)
+            return self._invalid(event_type, fields, error), b""
         return self._append(kind, draft)
 
     def check(self, event_type: str, fields: Mapping[str, object]) -> Mapping[str, object] | None:
@@ -103,10 +103,8 @@ class Recorder:
             merged |= {name: plain(merged[name], name) for name in FREE_FIELDS if name in merged}
             with scope({}, alone=True):
                 self._drafted(event_type, merged, {})
-        except InvalidEntry as error:
-            if self.settings.on_invalid == "raise":
-                raise
-            self._quarantine(event_type, fields, error)
+        except Exception as error:  # noqa: BLE001 (as above)
+            self._invalid(event_type, fields, error)
             return None
         return merged
 
@@ -193,12 +191,37 @@ class Recorder:
 
     def _not_recorded(self, why: str) -> Receipt:
         count_not_recorded(self.journal.path)
-        warnings.warn(f"an audit entry was not recorded: {why}", stacklevel=2)
+        warn(f"an audit entry was not recorded: {why}", stacklevel=2)
         return Receipt(False, error=why)
 
-    def _quarantine(self, event_type: str, fields: Mapping[str, object], error: InvalidEntry) -> Receipt:
-        self.journal.quarantine({"error": str(error), "type": event_type, "fields": masked(fields)})
-        return Receipt(False, error=str(error))
+    def _invalid(self, event_type: str, fields: Mapping[str, object], error: Exception) -> Receipt:
+        """What becomes of a call that is no entry. Raises `InvalidEntry` where nothing else is asked for."""
+        ours = error if isinstance(error, WhodidError) else _unreadable(error)
+        if self.settings.on_invalid == "raise":
+            raise ours from ours.__cause__
+        return self._quarantine(event_type, fields, text_of(str(ours)))
+
+    def _quarantine(self, event_type: str, fields: Mapping[str, object], why: str) -> Receipt:
+        try:
+            kept = self.journal.quarantine({"error": why, "type": masked(event_type), "fields": masked(fields)})
+        except (NotRecorded, JournalDamaged) as error:
+            if self._on_failure(event_type) == "raise":
+                raise
+            return self._not_recorded(f"{why} (nor was the call kept: {error})")
+        return Receipt(False, error=why) if kept else self._not_recorded(f"{why} (nor was the call kept: {_FULL})")
+
+    def _on_failure(self, event_type: str) -> str:
+        try:
+            return self._kind(event_type).on_failure
+        except Exception:  # noqa: BLE001 (the type may be what is wrong with the call)
+            return self.settings.on_failure
+
+
+def _unreadable(error: Exception) -> InvalidEntry:
+    """What an object of the application's raised when it was looked at, without its words: they may hold a value."""
+    invalid = InvalidEntry(f"the call holds an object that can't be read ({type(error).__name__}); pass plain values")
+    invalid.__cause__ = error
+    return invalid
 
 
 def _hash_key(settings: Settings) -> str:

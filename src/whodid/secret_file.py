@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import stat
-import warnings
 from pathlib import Path
 
 from .errors import SettingsError
+from .warning import warn
 
 __all__ = ["read_bytes", "read_secret"]
 
@@ -15,7 +15,7 @@ def read_secret(setting: str, name: str) -> str:
     """The text of the file, without the newline at its end. Warns when others may read it. Raises `SettingsError`."""
     data = read_bytes(setting, name)
     if Path(name).stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        warnings.warn(f"{name} can be read by others; set its mode to 0600", stacklevel=4)
+        warn(f"{name} can be read by others; set its mode to 0600", stacklevel=4)
     try:
         return data.decode().rstrip("\r\n")
     except UnicodeDecodeError:

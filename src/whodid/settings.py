@@ -11,7 +11,6 @@ import os
 import re
 import socket
 import typing
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -23,8 +22,18 @@ from .client_ip import ForwardedHeader, Proxies
 from .entry import FIELDS, Partitioning
 from .errors import SettingsError
 from .spelling import did_you_mean
+from .warning import warn
 
-__all__ = ["Settings", "check_url", "is_loopback", "load_settings", "parse_age", "retention_days", "unknown_variables"]
+__all__ = [
+    "Settings",
+    "check_url",
+    "is_loopback",
+    "journal_place",
+    "load_settings",
+    "parse_age",
+    "retention_days",
+    "unknown_variables",
+]
 
 MIN_HASH_KEY = 32
 """Characters of `hash_key`: with fewer, its hashes could be tried out."""
@@ -32,9 +41,40 @@ MIN_HASH_KEY = 32
 Durability = Literal["disk", "process"]
 
 
+_PATHS = (
+    *("journal_dir", "catalog", "hash_key_file", "opensearch_password_file", "opensearch_token_file"),
+    *("opensearch_ca", "opensearch_client_cert", "opensearch_client_key", "signing_key_file", "signing_public_key"),
+)
+"""Settings that name a file or directory. `~` is expanded; relative ones are of the working directory of then."""
+
+
 def _default_journal_dir() -> str:
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    """Empty where the user has no home, which is an error only for whoever needs the journal."""
+    try:
+        state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    except RuntimeError:
+        return ""
     return str(Path(state) / "whodid" / "journal")
+
+
+def journal_place(journal_dir: str | Path) -> Path:
+    """The absolute path of a journal directory. Raises `SettingsError` where nothing says which it is."""
+    if not str(journal_dir):
+        raise SettingsError(
+            "journal_dir is not set, and this user has no home directory for the default; set journal_dir (the "
+            "variable WHODID_JOURNAL_DIR or the option --journal-dir) to a directory that this user may write to"
+        )
+    return _absolute("journal_dir", journal_dir)
+
+
+def _absolute(name: str, path: str | Path) -> Path:
+    try:
+        return Path(path).expanduser().absolute()
+    except (RuntimeError, OSError) as error:
+        raise SettingsError(
+            f"{name}: {str(path)!r} has no absolute path here, as there is no home or working directory; "
+            "name it from the root (/…)"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +123,7 @@ class Settings:
     partition: Partitioning = "month"
     retention: str = "365d"
     snapshot_repository: str = ""
+    policy_priority: int = 500
     number_of_shards: int = 1
     audit_reads: bool = False
 
@@ -99,6 +140,11 @@ class Settings:
     def __post_init__(self) -> None:
         for setting in fields(self):
             _check_type(setting.name, _hints()[setting.name], getattr(self, setting.name))
+        for name in _PATHS:
+            if path := getattr(self, name):
+                object.__setattr__(self, name, str(_absolute(name, path)))
+        witnesses = (str(_absolute("witnesses", one)) if one.startswith("~") else one for one in self.witnesses)
+        object.__setattr__(self, "witnesses", tuple(witnesses))
         _check_values(self)
 
 
@@ -128,7 +174,7 @@ def load_settings(
     values: dict[str, Any] = {}
     path = path or environ.get(_CONFIG_FILE_VARIABLE)
     if path:
-        values |= _from_file(Path(path))
+        values |= _from_file(_absolute("the settings file", path))
     values |= _from_environ(environ)
     values |= {name: _parse(name, text) for name, text in (from_text or {}).items() if name in _hints()}
     values |= {name: value for name, value in overrides.items() if value is not None}
@@ -137,6 +183,8 @@ def load_settings(
             raise SettingsError(
                 f"there is no setting {name!r}{did_you_mean(name, _hints())}; config/whodid.toml lists them all"
             )
+    if values.get("journal_dir") == "":
+        raise SettingsError("journal_dir is empty; name a directory, or leave it out for the default")
     return Settings(**{name: _coerce(name, value) for name, value in values.items()})
 
 
@@ -159,7 +207,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
         if variable.startswith("WHODID_") and name in _hints():
             values[name] = _parse(name, text)
     for variable, meant in unknown_variables(environ).items():
-        warnings.warn(f"{variable} names no setting of whodid and is ignored{meant}", stacklevel=4)
+        warn(f"{variable} names no setting of whodid and is ignored{meant}", stacklevel=4)
     return values
 
 
@@ -228,8 +276,6 @@ def _check_values(settings: Settings) -> None:
         value = getattr(settings, name)
         if len(value) > FIELDS[name].max_length or not value.isprintable():
             raise SettingsError(f"{name} must be printable and at most {FIELDS[name].max_length} characters long")
-    if not settings.journal_dir:
-        raise SettingsError("journal_dir is empty; name a directory, or leave it out for the default")
     if not _PREFIX.fullmatch(settings.index_prefix):
         raise SettingsError(
             f"index_prefix {settings.index_prefix!r} must be 1 to 100 characters, start with a lower-case letter and "
@@ -272,7 +318,7 @@ def _check_ranges(settings: Settings) -> None:
     for name in ("segment_bytes", "bulk_bytes", "bulk_entries", "bulks_in_flight", "number_of_shards"):
         if getattr(settings, name) < 1:
             raise SettingsError(f"{name} must be at least 1")
-    for name in ("keep_days", "max_bytes", "ship_rate", "drain_timeout"):
+    for name in ("keep_days", "max_bytes", "policy_priority", "ship_rate", "drain_timeout"):
         if not 0 <= getattr(settings, name) < float("inf"):
             raise SettingsError(f"{name} must not be negative")
 

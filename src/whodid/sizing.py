@@ -24,7 +24,7 @@ docs/benchmarks.md, and a test compares."""
 JOURNAL_BYTES_PER_ENTRY = 1_015
 """Of a line in the journal, which is also what is sent: measured by the same command."""
 
-ACTION_BYTES = 100
+ACTION_BYTES = 68
 """Of the line that goes before each entry in a bulk request, with the default prefix and months."""
 
 SMALLEST_SHARD, LARGEST_SHARD = 10 * 10**9, 50 * 10**9

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from .dead_letters import count_dead_letters
-from .journal import Acknowledged, JournalDirectory, JournalReader, Line
+from .journal import Acknowledged, JournalDirectory, JournalReader, Line, Missing
 from .journal.counter import not_recorded
-from .journal.damage import count_damaged
+from .journal.damage import count_damaged, gaps, in_words, read_missing
 from .journal.directory import read_lines, segment_size, segments
 from .journal.segment import Broken, last_link
 from .witness.deliveries import Deliveries
 
-__all__ = ["DirectoryStatus", "JournalStatus", "directory_status", "last_seq"]
+__all__ = ["DirectoryStatus", "JournalStatus", "directory_status", "last_seq", "missing_entries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class DirectoryStatus:
     journals: tuple[JournalStatus, ...]
     dead_letters: int
     damaged: int
+    missing: tuple[str, ...]
+    """Which entries, where they may be, and what to do, in words."""
     rejected: int
     not_recorded: int
     alarms: tuple[dict[str, Any], ...]
@@ -60,7 +62,13 @@ class DirectoryStatus:
         }
         alarms = tuple(f"{alarm['time']} {alarm['alarm']}: {alarm['about']}" for alarm in self.alarms)
         open_to = (f"others than their owner may get at {path}; run `chmod go= {path}`" for path in self.too_open)
-        return (*(f"{count} {what}" for what, count in counts.items() if count), *open_to, *self.witnesses, *alarms)
+        return (
+            *(f"{count} {what}" for what, count in counts.items() if count),
+            *self.missing,
+            *open_to,
+            *self.witnesses,
+            *alarms,
+        )
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "backlog": self.backlog, "problems": list(self.problems)}
@@ -74,12 +82,25 @@ def directory_status(journal_dir: str) -> DirectoryStatus:
         journals=tuple(_journal_status(directory, journal) for journal in directory.journals()),
         dead_letters=count_dead_letters(directory),
         damaged=count_damaged(directory),
+        missing=tuple(in_words(directory, gap) for gap in missing_entries(directory)),
         rejected=sum(1 for _ in read_lines(directory.rejected)),
         not_recorded=not_recorded(directory.path),
         alarms=tuple(directory.alarms()),
         too_open=tuple(map(str, directory.too_open())) if directory.path.is_dir() else (),
         witnesses=tuple(Deliveries(directory.path).problems()),
     )
+
+
+def missing_entries(directory: JournalDirectory) -> list[Missing]:
+    """What was missing when those after it were shipped, and what is missing now behind the position."""
+    noted = read_missing(directory)
+    found = []
+    for journal in directory.journals():
+        known = [one for one in noted if one.journal == journal]
+        for gap in gaps(directory, journal, Acknowledged.read(directory.journal(journal)).seq):
+            if not any(one.first <= gap.first and (gap.last <= one.last or one == gap) for one in known):
+                found.append(gap)
+    return [*noted, *found]
 
 
 def _journal_status(directory: JournalDirectory, journal: str) -> JournalStatus:

@@ -13,12 +13,13 @@ from .client import AuditClient
 from .dead_letters import each_dead_letter
 from .errors import NotAuthorized, ProofError, SettingsError, WitnessError
 from .journal import Acknowledged, JournalDirectory
+from .journal.damage import in_words
 from .journal.file import read_lines
 from .opensearch.checkpoints import CheckpointIndex
 from .proof.checkpoint import Sealed
 from .proof.keys import PublicKey, read_public_key, signer_of
 from .settings import Settings
-from .status import last_seq
+from .status import last_seq, missing_entries
 from .verify import LocalJournal, Source
 from .witness import Witness, witnesses_of
 from .witness.directory import DirectoryWitness
@@ -46,8 +47,7 @@ def sources(client: AuditClient, against: Sequence[str]) -> list[Source]:
         found = [Source(index.name, list(index.each()))]
     except NotAuthorized:
         found = []
-    directory = JournalDirectory(client.settings.journal_dir)
-    if directory.checkpoints.exists():
+    if (directory := _directory(client.settings)) and directory.checkpoints.exists():
         found.append(Source("this host", list(_statements(read_lines(directory.checkpoints)))))
     found += [_of_witness(witness) for witness in witnesses_of(client.settings)]
     found += [_of_path(path) for path in against]
@@ -74,21 +74,31 @@ def _of_path(path: str) -> Source:
 
 def local_journals(settings: Settings) -> list[LocalJournal]:
     """What this host knows of the journals in its `journal_dir`. Raises `JournalDamaged`."""
-    directory = JournalDirectory(settings.journal_dir)
+    if not (directory := _directory(settings)):
+        return []
     letters: dict[str, set[int]] = {}
     for letter in each_dead_letter(directory):
         journal, _, rest = letter.id.partition("-")
         letters.setdefault(journal, set()).add(int(rest.partition("-")[0]))
+    gone: dict[str, list[tuple[int, int, str]]] = {}
+    for gap in missing_entries(directory):
+        gone.setdefault(gap.journal, []).append((gap.first, gap.last or gap.first, in_words(directory, gap)))
     return [
         LocalJournal(
             journal,
-            max(last_seq(directory.journal(journal)), shipped),
+            max(last_seq(directory.journal(journal)), shipped, *(last for _, last, _ in gone.get(journal, ()))),
             shipped,
             frozenset(letters.get(journal, ())),
+            tuple(gone.get(journal, ())),
         )
         for journal in directory.journals()
         for shipped in [Acknowledged.read(directory.journal(journal)).seq]
     ]
+
+
+def _directory(settings: Settings) -> JournalDirectory | None:
+    """That of this host; none where nothing says which it is, as for a user without a home."""
+    return JournalDirectory(settings.journal_dir) if settings.journal_dir else None
 
 
 def _statements(lines: Iterable[bytes]) -> Iterator[Sealed | ProofError]:

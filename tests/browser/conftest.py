@@ -57,7 +57,7 @@ def page(chromium: Browser) -> Iterator[Page]:
 
     with chromium.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True) as context:
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)
         page.on("console", listen)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", refuse)

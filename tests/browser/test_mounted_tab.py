@@ -52,7 +52,7 @@ def panel(place: Corner, tmp_path: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLE), "--port", str(port), "app:app"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         try:
-            eventually(lambda: _answers(f"http://127.0.0.1:{port}/"), 20)
+            eventually(lambda: _answers(f"http://127.0.0.1:{port}/"))
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()

@@ -19,11 +19,11 @@ from whodid.opensearch.retention import RetentionView
 
 pytestmark = pytest.mark.live
 
-NOW = datetime.now(UTC)
+Entries = list[dict[str, object]]
 
 
 def entry(seq: int, days: float) -> dict[str, object]:
-    at = NOW - timedelta(days=days)
+    at = datetime.now(UTC) - timedelta(days=days)
     return {
         "type": "team_created",
         "target": f"{days:g}",
@@ -36,14 +36,17 @@ def entry(seq: int, days: float) -> dict[str, object]:
     }
 
 
-ENTRIES = [entry(1, 50), entry(2, 30.01), entry(3, 29.99), entry(4, 1)]
+@pytest.fixture
+def entries() -> Entries:
+    """Made for each test: those beside the limit of 30 days are a quarter of an hour away from it."""
+    return [entry(1, 50), entry(2, 30.01), entry(3, 29.99), entry(4, 1)]
 
 
 @pytest.fixture
-def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
+def place(opensearch_url: str, tmp_path: Path, entries: Entries) -> Iterator[Corner]:
     with corner(opensearch_url, tmp_path, retention="30d") as made:
         made.set_up()
-        store(made.client, made.settings.index_prefix, ENTRIES)
+        store(made.client, made.settings.index_prefix, entries)
         yield made
 
 
@@ -55,7 +58,7 @@ def targets(client: AuditClient, **how: bool) -> list[object]:
     return [found["target"] for found in client.search(sort="oldest", **how)]
 
 
-def test_what_is_past_its_time_is_shown_only_to_who_asks_for_it(place: Corner) -> None:
+def test_what_is_past_its_time_is_shown_only_to_who_asks_for_it(place: Corner, entries: Entries) -> None:
     client = AuditClient(place.settings, client=place.client)
     assert targets(client) == ["29.99", "1"]
     assert targets(client, expired=True) == ["50", "30.01", "29.99", "1"]
@@ -65,18 +68,18 @@ def test_what_is_past_its_time_is_shown_only_to_who_asks_for_it(place: Corner) -
     assert client.page().next is None
     assert client.counts_by("type") == {"team_created": 2}
     assert (client.stats().total, client.stats(expired=True).total) == (2, 4)
-    assert client.get(id_of(ENTRIES[0])) is None
-    assert client.get(id_of(ENTRIES[0]), expired=True) == ENTRIES[0]
+    assert client.get(id_of(entries[0])) is None
+    assert client.get(id_of(entries[0]), expired=True) == entries[0]
     assert [[found["target"] for found in batch] for batch in client.follow()] == [["29.99", "1"]]
     assert [found["target"] for found in client.history("50")] == []
     assert len(list(client.trail("42", expired=True))) == 4
 
 
-def test_what_is_held_is_kept_on_purpose(place: Corner) -> None:
-    partition = partition_name(place.settings.index_prefix, "month", str(ENTRIES[0]["creation_date"]))
+def test_what_is_held_is_kept_on_purpose(place: Corner, entries: Entries) -> None:
+    partition = partition_name(place.settings.index_prefix, "month", str(entries[0]["creation_date"]))
     hold = new_hold("a case", "ada", partitions=[partition])
     set_hold(place.client, place.settings, hold)
-    held = [one["target"] for one in ENTRIES if str(one["creation_date"])[:7] == str(ENTRIES[0]["creation_date"])[:7]]
+    held = [one["target"] for one in entries if str(one["creation_date"])[:7] == str(entries[0]["creation_date"])[:7]]
     assert targets(AuditClient(place.settings, client=place.client))[: len(held)] == held
     release_hold(place.client, place.settings, hold.id, reason="done", by="ada")
     assert targets(AuditClient(place.settings, client=place.client)) == ["29.99", "1"]
@@ -87,10 +90,10 @@ def test_verification_sees_all_of_it(place: Corner) -> None:
     assert len(list(client.hits(client._asked(None, {}, None, None), [{"seq": "asc"}]))) == 4
 
 
-def test_where_retention_is_off_nothing_is_past_its_time(opensearch_url: str, tmp_path: Path) -> None:
+def test_where_retention_is_off_nothing_is_past_its_time(opensearch_url: str, tmp_path: Path, entries: Entries) -> None:
     with corner(opensearch_url, tmp_path, retention="off") as place:
         place.set_up()
-        store(place.client, place.settings.index_prefix, ENTRIES)
+        store(place.client, place.settings.index_prefix, entries)
         client = AuditClient(place.settings, client=place.client)
         assert (client.count(), client.hidden()) == (4, 0)
 
@@ -117,8 +120,9 @@ def test_the_retention_is_asked_for_once_a_minute() -> None:
         return RetentionView(30, 30, 60, "whodid")
 
     expiry = Expiry(retention, lambda: next(times))
-    assert expiry.kept(NOW) == expiry.kept(NOW) is not None
-    assert expiry.kept(NOW) is None
+    now = datetime.now(UTC)
+    assert expiry.kept(now) == expiry.kept(now) is not None
+    assert expiry.kept(now) is None
     assert len(asked) == 2
 
 

@@ -180,11 +180,19 @@ def test_log_can_be_read(node: devserver.RunningNode) -> None:
     assert any("started" in line for line in devserver.logs(node.data_dir, lines=1000))
 
 
-def test_node_keeps_its_data_over_a_stop_and_a_start(tmp_path: Path) -> None:
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_node_keeps_its_data_over_a_stop_and_a_start_on_a_given_port(tmp_path: Path) -> None:
+    """One below those that the system hands out, so that no other test gets it meanwhile."""
     with devserver.start(port=0, data_dir=tmp_path / "node", detached=False) as first:
         call(first, "PUT", "/kept/_doc/0?refresh=true", {"n": 5})
     assert not devserver.status(tmp_path / "node").running
-    with devserver.start(port=0, data_dir=tmp_path / "node", detached=False) as second:
+    port = next(port for port in range(29_000 + os.getpid() % 1000, 32_000) if is_free(port))
+    with devserver.start(port=port, data_dir=tmp_path / "node", detached=False) as second:
+        assert second.url == f"http://127.0.0.1:{port}"
         call(second, "GET", "/_cluster/health/kept?wait_for_status=yellow&timeout=30s")
         assert sources(call(second, "POST", "/kept/_search", {})) == [5]
 
@@ -288,15 +296,3 @@ def test_unreachable_repository_stops_a_start_before_java(
     with pytest.raises(DevServerError, match=f"could not fetch .* from {mirror.url}: it is not there"):
         devserver.start(port=0, data_dir=tmp_path / "node", detached=False)
     assert not (tmp_path / "node" / "opensearch.log").exists()
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-def test_port_given_is_the_port_used(tmp_path: Path) -> None:
-    """One below those that the system hands out, so that no other test gets it meanwhile."""
-    port = next(port for port in range(29_000 + os.getpid() % 1000, 32_000) if is_free(port))
-    with devserver.start(port=port, data_dir=tmp_path / "node", detached=False) as running:
-        assert running.url == f"http://127.0.0.1:{port}"

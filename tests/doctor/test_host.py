@@ -27,9 +27,9 @@ from whodid.doctor.mount import Mount, mount_of
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory
 from whodid.journal.counter import count_not_recorded
-from whodid.journal.damage import keep_damaged
+from whodid.journal.damage import keep_damaged, keep_missing
 from whodid.journal.file import append_line
-from whodid.journal.line import Damaged
+from whodid.journal.line import Damaged, Missing
 from whodid.settings import Settings
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc and mounts")
@@ -247,6 +247,7 @@ def test_dead_letters_damage_alarms_and_lost_calls_are_told_each_with_its_advice
     directory = JournalDirectory(path)
     keep_dead_letters(directory, [DeadLetter("j-1-h", "i", "mapping", "{}")])
     keep_damaged(directory, [Damaged(journal / "00000000000000000001.ndjson", 9, b"x", "hash")])
+    keep_missing(directory, [Missing(journal.name, 7, 9)])
     directory.alarm("new journal", "a copy")
     directory.alarm("new journal", "another copy")
     append_line(directory.rejected, b"{}")
@@ -256,8 +257,9 @@ def test_dead_letters_damage_alarms_and_lost_calls_are_told_each_with_its_advice
     assert {
         "1 dead letters: OpenSearch refused them for good",
         "1 damaged lines: edited by hand",
+        f"entries 7 to 9 of journal {journal.name}: not in the journal",
         "1 calls broke the catalog and are no entries",
-        "1 calls were not recorded (on_failure = warn)",
+        "1 calls were not recorded (on_failure = warn), or rejected and not kept",
         "2 × new journal",
     } <= told
     assert len({one.advice for one in found if one.severity != "ok"}) >= 6

@@ -103,7 +103,7 @@ def under_another_policy(ward: Ward, name: str) -> None:
 def of_an_old_version(ward: Ward, name: str) -> None:
     job = ward.partition(name).job
     assert job
-    job.version = (99, 1)
+    job.age("9000d")
 
 
 def given_up(ward: Ward, name: str) -> None:
@@ -329,6 +329,8 @@ def test_forty_partitions_in_every_state_are_brought_into_order(ward: Ward, tmp_
     assert [line for line in lines if line["fix"] and not line["mended"]] == []
     assert all(line["advice"] for line in lines)
     ward.cluster.lazy = False
+    for index in ward.cluster.indices.values():
+        index.health = "yellow"  # until then, no job runs
     ward.cluster.advance(300)
     setup = run("setup", "--yes")
     assert setup.returncode == 0, setup.stderr
@@ -337,7 +339,7 @@ def test_forty_partitions_in_every_state_are_brought_into_order(ward: Ward, tmp_
     ward.cluster.advance(86_400)
     left = [one for one in ward.look() if one.severity != "ok"]
     reasons = {state.__name__ for one in left for state, (said, _) in STATES.items() if said in one.what}
-    assert reasons <= {"red", "immutable"}, left
+    assert reasons <= {"immutable"}, left
     assert all(one.advice for one in left)
     assert sorted(name for name in ward.cluster.indices if name.startswith(PREFIX)) == names, "nothing was due"
     assert young.keys() <= ward.cluster.indices.keys()

@@ -42,7 +42,7 @@ def shipping(settings: Settings) -> Iterator[Running]:
         yield running
     finally:
         running.shipper.stop.set()
-        running.thread.join(20)
+        running.thread.join(120)
 
 
 def ids(entries: Sequence[dict[str, Any]]) -> list[str]:
@@ -50,7 +50,7 @@ def ids(entries: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def all_stored_once(
-    place: Corner, entries: Sequence[dict[str, Any]], running: Running, *, already: int = 0, seconds: float = 30.0
+    place: Corner, entries: Sequence[dict[str, Any]], running: Running, *, already: int = 0, seconds: float = 120.0
 ) -> None:
     """Waits until all are shipped, of which so many were before; each is in OpenSearch once, and nothing else is."""
     missing = len(entries) - already

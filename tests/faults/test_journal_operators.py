@@ -19,7 +19,7 @@ from tests.faults.test_journal_full_disk import dated, mounted
 from tests.journal.test_writer import alarms, draft, segment_of, targets
 from whodid.entry import document_id
 from whodid.errors import JournalDamaged, JournalLocked, NotRecorded
-from whodid.journal import Acknowledged, Journal, prune
+from whodid.journal import Acknowledged, Journal, prune, read_entries
 from whodid.journal.counter import count_not_recorded, not_recorded
 from whodid.opensearch.bulk import Document, Verdict
 from whodid.settings import Settings
@@ -236,6 +236,55 @@ def test_another_user_is_told_whose_directory_it_is(path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", _AS_NOBODY, path], capture_output=True, text=True)
     assert done.stderr == ""
     assert "user" in done.stdout
+
+
+@pytest.fixture
+def of_a_service(path: Path) -> Path:
+    """A journal directory that was made by another user, who may reach it."""
+    for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
+        folder.chmod(folder.stat().st_mode | 0o011)
+    path.mkdir(0o700)
+    os.chown(path, 65534, 65534)
+    as_nobody(path)
+    return path
+
+
+def as_nobody(path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", _AS_NOBODY, path], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_what_root_creates_in_the_directory_of_a_service_belongs_to_the_service(of_a_service: Path) -> None:
+    path = of_a_service
+    for name in ("lock", "durable", "not-recorded"):
+        (path / name).unlink()
+    record(path, "1", "2", segment_bytes=1)
+    Cluster().ship(path)
+    Journal(path).quarantine({"x": 1})
+    count_not_recorded(path)
+    with segment_of(path).open("ab") as file:
+        file.write(b"half")
+    record(path, "3")  # a torn tail, and its alarm
+    with segment_of(path).open("ab") as file:
+        file.write(b"{}\n")
+    record(path, "4")  # a new journal
+    assert {file.stat().st_uid for file in path.rglob("*")} == {65534}
+    held = len(list(read_entries(path)))
+    as_nobody(path)
+    assert len(list(read_entries(path))) == held + 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_file_with_another_name_elsewhere_is_not_given_to_the_owner_of_the_directory(
+    of_a_service: Path, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    (of_a_service / "not-recorded").unlink()
+    os.link(secret, of_a_service / "not-recorded")
+    count_not_recorded(of_a_service)
+    assert secret.stat().st_uid == 0
 
 
 def test_a_segment_edited_in_the_middle_is_quarantined_and_counted_and_the_chain_goes_on(path: Path) -> None:

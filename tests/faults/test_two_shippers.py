@@ -37,7 +37,7 @@ def test_the_second_takes_over_from_the_first(place: Corner, end: signal.Signals
             first.process.send_signal(end)
             first.wait()
             entries += place.record(50)
-            second.until(lambda: position(place) >= 100, timeout=10)
+            second.until(lambda: position(place) >= 100)
             second.terminate()
             assert second.wait() == 0
     assert set(ids(entries)) <= set(place.stored())

@@ -88,5 +88,5 @@ def make(folder: Path) -> Any:
 
 if "SHOP_FOLDER" in os.environ:
     whodid.configure()
-    whodid.bind(organization_id="the worker's own", principal="the worker's own")  # which no task may see
+    whodid.context(organization_id="the worker's own", principal="the worker's own").__enter__()  # no task may see it
     app = make(Path(os.environ["SHOP_FOLDER"]))

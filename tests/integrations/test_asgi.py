@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import Depends, FastAPI
+from fastapi.responses import StreamingResponse
 
 from tests.recording import configured
-from whodid.context import current_fields
+from whodid.context import bind, context, current_fields
 from whodid.errors import SettingsError
 from whodid.integrations.asgi import AuditMiddleware
 
@@ -107,3 +112,75 @@ def test_the_principal_is_asked_at_the_call() -> None:
 
 def test_a_lifespan_has_no_context() -> None:
     assert fields_seen({"type": "lifespan"}, principal=lambda scope: "42") == {}
+
+
+def shop() -> FastAPI:
+    """Dependencies, plain and asynchronous ones, that open a block and leave it open until the response is sent."""
+    app = FastAPI()
+    app.add_middleware(AuditMiddleware, trusted_proxies=(), forwarded_header="x-forwarded-for")
+
+    @contextmanager
+    def helper(organization: str) -> Iterator[None]:
+        with context(organization_id=organization):
+            yield
+
+    def plain(organization: str) -> Iterator[None]:
+        with helper(organization), context(workspace_id="9"):
+            bind(principal=f"user of {organization}")
+            yield
+
+    async def later(organization: str) -> AsyncIterator[None]:
+        with context(organization_id=organization, workspace_id="9"):
+            bind(principal=f"user of {organization}")
+            yield
+
+    def seen() -> dict[str, object]:
+        request = {"client_ip", "user_agent", "request_id"}
+        return {name: value for name, value in current_fields().items() if name not in request}
+
+    async def seen_later() -> dict[str, object]:
+        with context(target="inner"):
+            return seen()
+
+    def body() -> Iterator[str]:
+        with context(organization_id="7"):
+            for _ in "abc":
+                yield f"{current_fields().get('organization_id')} "
+
+    for name, dependency in (("plain", plain), ("later", later)):
+        app.get(f"/{name}/plain", dependencies=[Depends(dependency)])(seen)
+        app.get(f"/{name}/later", dependencies=[Depends(dependency)])(seen_later)
+    app.get("/stream")(lambda: StreamingResponse(body()))
+    return app
+
+
+async def get(app: FastAPI, *paths: str) -> list[httpx.Response]:
+    """The answers to requests that are under way at once."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://shop") as client:
+        return await asyncio.gather(*(client.get(path) for path in paths))
+
+
+@pytest.mark.parametrize("path", ["plain/plain", "plain/later", "later/plain", "later/later"])
+def test_what_a_dependency_opens_and_binds_is_seen_by_the_endpoint_of_its_request_alone(path: str) -> None:
+    answers = asyncio.run(get(shop(), *(f"/{path}?organization={n}" for n in range(12))))
+    fields = [{"organization_id": str(n), "workspace_id": "9", "principal": f"user of {n}"} for n in range(12)]
+    inner = {"target": "inner"} if path.endswith("later") else {}
+    assert [answer.json() for answer in answers] == [{**each, **inner} for each in fields]
+    assert current_fields() == {}
+
+
+def test_a_plain_generator_that_streams_keeps_its_block_from_part_to_part() -> None:
+    assert [answer.text for answer in asyncio.run(get(shop(), "/stream"))] == ["7 7 7 "]
+
+
+def test_messages_of_extensions_reach_the_server_unchanged() -> None:
+    sent: list[Any] = []
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.pathsend", "path": "/srv/file"})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(AuditMiddleware(app, trusted_proxies=(), forwarded_header="x-forwarded-for")(http(), send, send))
+    assert sent == [{"type": "http.response.pathsend", "path": "/srv/file"}]

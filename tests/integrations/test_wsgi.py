@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
+from uuid import UUID
+from wsgiref.util import FileWrapper
 
 import pytest
 
@@ -21,7 +25,8 @@ def respond(app: Callable[[Environ, Any], Iterable[bytes]], environ: Environ, **
     try:
         return list(body)
     finally:
-        body.close()  # type: ignore[attr-defined]
+        if hasattr(body, "close"):
+            body.close()
 
 
 def fields_seen(environ: Environ, **options: Any) -> dict[str, object]:
@@ -107,3 +112,70 @@ def test_an_error_of_the_application_is_the_server_s_to_handle() -> None:
     with pytest.raises(ValueError, match="broken"):
         respond(app, {})
     assert current_fields() == {}
+
+
+class Sized:
+    """A body that says how many parts it has, from which a server knows its length."""
+
+    colour = "red"
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([str(current_fields().get("principal")).encode()])
+
+
+def passed_through(body: Any, environ: Environ | None = None) -> Any:
+    def app(_environ: Environ, _start: Any) -> Any:
+        bind(principal="42")
+        return body
+
+    return AuditMiddleware(app, trusted_proxies=(), forwarded_header="x-forwarded-for")(environ or {}, lambda *_: None)
+
+
+@pytest.mark.parametrize("body", [[b"a"], (b"a",), b"a", io.BytesIO(b"a"), FileWrapper(io.BytesIO(b"a"))])
+def test_a_body_that_is_made_already_or_is_a_file_of_the_server_is_left_alone(body: object) -> None:
+    assert passed_through(body, {"wsgi.file_wrapper": FileWrapper}) is body
+    assert passed_through([b"a"], {"wsgi.file_wrapper": lambda file: file}) == [b"a"]  # uWSGI's is a function
+
+
+def test_a_body_keeps_its_kind() -> None:
+    sized = passed_through(Sized())
+    assert (len(sized), sized.colour, list(sized), list(sized)) == (1, "red", [b"42"], [b"42"])
+    parts = passed_through(str(current_fields().get("principal")).encode() for _ in "ab")
+    assert (next(parts), list(parts), hasattr(parts, "__len__")) == (b"42", [b"42"], False)
+
+
+def test_contextvars_of_the_application_are_seen_around_the_middleware_as_without_it() -> None:
+    theirs: ContextVar[str] = ContextVar("theirs", default="")
+
+    def app(_environ: Environ, _start: Any) -> list[bytes]:
+        theirs.set("set by the view")
+        return []
+
+    respond(app, {})
+    assert theirs.get() == "set by the view"
+
+
+def test_a_block_that_the_application_leaves_open_ends_with_its_request() -> None:
+    def app(_environ: Environ, _start: Any) -> list[bytes]:
+        context(principal="42").__enter__()
+        return []
+
+    respond(app, {})
+    assert current_fields() == {}
+
+
+@pytest.mark.parametrize("wrong", [42, 0, UUID(int=1), object(), ["principal"], {1: "42"}])
+def test_a_resolver_that_returns_something_else_is_told_what_to_return(wrong: object) -> None:
+    with pytest.raises(InvalidEntry, match=r"return the user's ID as a string|1: not a field"):
+        fields_seen({}, principal=lambda _environ: wrong)
+
+
+def test_a_resolver_that_is_a_coroutine_function_is_refused() -> None:
+    async def principal(_environ: Environ) -> str:
+        return "42"
+
+    with pytest.raises(InvalidEntry, match=r"returned 'coroutine'; return the user's ID as a string"):
+        fields_seen({}, principal=principal)

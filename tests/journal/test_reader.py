@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.journal.test_writer import draft, segment_of
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Damaged, Journal, JournalReader, Line, prune
+from whodid.journal.reader import Read
 
 
 @pytest.fixture
@@ -17,7 +19,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal"
 
 
-def seqs(lines: list[Line | Damaged]) -> list[int]:
+def seqs(lines: Sequence[Read]) -> list[int]:
     return [line.seq if isinstance(line, Line) else -1 for line in lines]
 
 

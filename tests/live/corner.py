@@ -132,7 +132,7 @@ def corner(url: str, tmp_path: Path, **settings: Any) -> Iterator[Corner]:
             client.close()
 
 
-def eventually(look: Callable[[], T], seconds: float = 30.0) -> T:
+def eventually(look: Callable[[], T], seconds: float = 120.0) -> T:
     """What `look` returns as soon as that is true; fails after the deadline."""
     deadline = time.monotonic() + seconds
     between = threading.Event()

@@ -10,8 +10,9 @@ from opensearchpy.exceptions import SerializationError
 
 from tests.live.corner import Corner
 from whodid.opensearch.answers import Answers
-from whodid.opensearch.bulk import CREATED, Document
+from whodid.opensearch.bulk import Document, Unread
 
+CREATED = {"create": {"status": 201}}
 CONFLICT = {"create": {"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "exists"}}}
 
 
@@ -33,10 +34,11 @@ def answer(errors: bool, *items: Any) -> str:
     ],
 )
 def test_every_answer_is_read_as_json_says(text: str) -> None:
-    assert Answers().loads(text) == json.loads(text)
+    found = Answers().loads(text)
+    assert json.loads(text) == (json.loads(found) if isinstance(found, Unread) else found)
 
 
-@pytest.mark.parametrize("text", ["", "{", answer(False, CREATED)[:-1], answer(False, CREATED) + "}"])
+@pytest.mark.parametrize("text", ["", "{", answer(True, CREATED)[:-1], answer(True, CREATED) + "}"])
 def test_half_an_answer_is_none(text: str) -> None:
     with pytest.raises(SerializationError):
         Answers().loads(text)
@@ -51,5 +53,6 @@ def test_opensearch_answers_in_the_form_that_is_quick_to_read(place: Corner, mon
 
     with monkeypatch.context() as patched:
         patched.setattr("json.loads", slowly)
+        patched.setattr("whodid.opensearch.bulk.orjson.loads", slowly)
         verdicts = place.send(sent)
     assert [verdict.kind for verdict in verdicts] == ["stored"] * 3

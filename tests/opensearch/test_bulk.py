@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -26,13 +27,18 @@ class Front:
 
     def __init__(self, answer: Callable[[list[str]], Answer]) -> None:
         self.requests: list[list[str]] = []
+        self.paths: list[str] = []
+        self.actions: list[dict[str, str]] = []
         front = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                ids = [json.loads(line)["create"]["_id"] for line in body.splitlines()[::2]]
+                actions = [json.loads(line)["create"] for line in body.splitlines()[::2]]
+                ids = [action["_id"] for action in actions]
                 front.requests.append(ids)
+                front.paths.append(self.path.partition("?")[0])
+                front.actions += actions
                 status, content_type, content = answer(ids)
                 self.send_response(status)
                 self.send_header("Content-Type", content_type)
@@ -80,6 +86,11 @@ def failed(status: int, kind: str, reason: str = "because", **more: object) -> d
     return {"create": {"status": status, "error": {"type": kind, "reason": reason, **more}}}
 
 
+REFUSED = {"type": "illegal_argument_exception", "reason": "explicit index in bulk is not allowed"}
+WHOLE: Answer = (400, JSON, json.dumps({"error": REFUSED, "status": 400}).encode())
+"""As OpenSearch answers to a request that it refuses as a whole."""
+
+
 def items(*found: dict[str, Any], status: int = 200) -> Answer:
     return status, JSON, json.dumps({"errors": True, "items": found}).encode()
 
@@ -91,8 +102,27 @@ STORED = {"create": {"status": 201}}
     ("item", "kind"),
     [
         (STORED, "stored"),
-        ({"create": {"status": 200}}, "stored"),
+        ({"create": {"status": 201, "result": "created", "_index": "a-2026.11", "_id": "0"}}, "stored"),
+        ({"create": {"status": 200}}, "wait"),
+        *(({"create": {"status": 200, "result": result}}, "wait") for result in ("noop", "updated", "deleted")),
+        ({"index": {"status": 201, "result": "created"}}, "wait"),
+        ({"update": {"status": 200, "result": "updated"}}, "wait"),
+        ({"delete": {"status": 200, "result": "deleted"}}, "wait"),
+        ({"create": {"status": 201, "_index": "elsewhere", "_id": "0"}}, "wait"),
+        ({"create": {"status": 201, "_index": "a-2026.11", "_id": "another"}}, "wait"),
+        ({"create": {"status": 409, "_index": "a-2026.11", "_id": "another"}}, "wait"),
+        ({"create": {**failed(400, "mapper_parsing_exception")["create"], "_index": "elsewhere"}}, "wait"),
+        (failed(201, "something_nobody_knows"), "wait"),
+        ({"create": {"status": "201"}}, "wait"),
+        ({"create": {"status": [201]}}, "wait"),
+        ({"create": {"status": None}}, "wait"),
+        ({"create": {"status": 202}}, "wait"),
         (failed(409, "version_conflict_engine_exception"), "stored"),
+        (failed(409, "something_nobody_knows"), "wait"),
+        ({"create": {"status": 400, "error": {"type": ["a", "list"], "reason": {"not": "a text"}}}}, "wait"),
+        ({"create": {"status": 400, "error": ["a list"]}}, "wait"),
+        (failed(500, "fail_processor_exception"), "wait"),
+        (failed(400, "illegal_argument_exception", "pipeline with id [p] does not exist"), "wait"),
         (failed(429, "cluster_block_exception", "index [a] blocked by: [TOO_MANY_REQUESTS/12/flood-stage]"), "wait"),
         (failed(429, "opensearch_rejected_execution_exception"), "wait"),
         (failed(403, "cluster_block_exception", "blocked by: [FORBIDDEN/8/index write (api)]"), "wait"),
@@ -113,6 +143,22 @@ STORED = {"create": {"status": 201}}
 def test_an_item_is_judged_by_its_kind_of_error(front: Make, item: dict[str, Any], kind: str) -> None:
     sent = front(lambda _ids: items(item))
     assert [verdict.kind for verdict in send_bulk(sent.client, documents(1), 5)] == [kind]
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ({"status": 200, "result": "noop"}, "did not store an entry for a-2026.11: remove the ingest pipeline"),
+        ({"status": 201, "_index": "elsewhere"}, "an entry for a-2026.11 in the index elsewhere: remove the alias"),
+        ({"status": 409, "_id": "another"}, "an entry for a-2026.11 under the ID another: remove"),
+        (failed(400, "script_exception", "no way")["create"], "script_exception: no way"),
+        (failed(500, "fail_processor_exception", "no way")["create"], "fail_processor_exception: no way"),
+    ],
+)
+def test_what_a_pipeline_or_an_alias_does_is_said(front: Make, item: dict[str, Any], said: str) -> None:
+    [verdict] = send_bulk(front(lambda _ids: items({"create": item})).client, documents(1), 5)
+    assert said in verdict.reason
+    assert verdict.cause == "configuration"
 
 
 def test_the_reason_carries_the_cluster_s_own_words_and_the_cause(front: Make) -> None:
@@ -139,7 +185,12 @@ def test_each_item_gets_its_own_verdict_in_order(front: Make) -> None:
         (200, JSON, b""),
         (200, JSON, b"[]"),
         (200, JSON, b"{}"),
+        (200, JSON, b'{"took":3}'),
+        (200, JSON, b'{"errors":"no","items":"none"}'),
         (200, JSON, b'{"errors":false,"items":[{"create":{"status":201}}]}'),
+        (200, JSON, b'{"errors":false,"items":[%b]}' % b",".join([b'{"create":{"status":201}}'] * 4)),
+        (200, JSON, b'{"errors":false,"items":[{"create":{"status":201}},]}'),
+        (201, JSON, b'{"result":"created"}'),
         (401, JSON, b'{"error":"Unauthorized"}'),
         (403, JSON, b'{"error":{"type":"security_exception","reason":"no permissions"},"status":403}'),
         (404, "text/plain", b"not here"),
@@ -198,6 +249,73 @@ def test_one_entry_that_makes_the_whole_request_a_400_is_found_by_halving(front:
     verdicts = send_bulk(sent.client, documents(9), 5)
     assert [verdict.kind for verdict in verdicts] == ["stored"] * 6 + ["refused"] + ["stored"] * 2
     assert "illegal_argument_exception" in verdicts[6].reason
+
+
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_a_request_that_is_refused_whatever_is_in_it_is_not_the_entries_fault(front: Make, count: int) -> None:
+    sent = front(lambda _ids: WHOLE)
+    verdicts = send_bulk(sent.client, documents(count), 5)
+    assert [(verdict.kind, verdict.cause) for verdict in verdicts] == [("wait", "request")] * count
+    assert verdicts[0].reason == f"HTTP 400: illegal_argument_exception: {REFUSED['reason']}"
+    assert len(sent.requests) < 10
+
+
+def test_the_entries_to_blame_are_found_wherever_they_stand_among_many(front: Make) -> None:
+    bad = {"0", "1", "2", "38", "39"}
+    sent = front(lambda ids: WHOLE if bad & set(ids) else items(*[STORED] * len(ids)))
+    verdicts = send_bulk(sent.client, documents(40), 5)
+    assert {str(place) for place, verdict in enumerate(verdicts) if verdict.kind == "refused"} == bad
+    assert [verdict.kind for verdict in verdicts].count("stored") == 35
+
+
+def test_an_entry_is_not_to_blame_while_the_others_wait_for_something_else(front: Make) -> None:
+    sent = front(lambda ids: WHOLE if "0" in ids else (503, JSON, b"{}"))
+    assert {verdict.kind for verdict in send_bulk(sent.client, documents(4), 5)} == {"wait"}
+
+
+def test_a_request_is_for_one_partition_named_in_its_path_and_for_no_pipeline(front: Make) -> None:
+    answered = {"0": STORED, "1": failed(503, "x"), "2": failed(400, "mapper_parsing_exception"), "3": STORED}
+    sent = front(lambda ids: items(*(answered[id_] for id_ in ids)))
+    mixed = [Document(str(n), f"a-2026.1{n % 2}", b"{}") for n in range(4)]
+    assert [verdict.kind for verdict in send_bulk(sent.client, mixed, 5)] == ["stored", "wait", "refused", "stored"]
+    assert dict(zip(sent.paths, sent.requests, strict=True)) == {
+        "/a-2026.10/_bulk": ["0", "2"],
+        "/a-2026.11/_bulk": ["1", "3"],
+    }
+    assert sorted(sent.actions, key=str) == [{"_id": str(n)} for n in range(4)]
+
+
+def test_where_nobody_answers_the_other_partitions_are_not_tried(front: Make) -> None:
+    over = threading.Event()
+    sent = front(lambda _ids: (over.wait(30), items(STORED))[1])
+    verdicts = send_bulk(sent.client, [Document(str(n), f"a-2026.{n + 10}", b"{}") for n in range(3)], 0.2)
+    over.set()
+    assert [verdict.cause for verdict in verdicts] == ["time_out"] * 3
+    assert len(sent.requests) == 1
+
+
+@pytest.mark.live
+def test_a_final_pipeline_that_drops_renames_or_fails_lets_entries_wait_and_a_default_one_is_passed_by(
+    place: Corner, request: pytest.FixtureRequest
+) -> None:
+    index = f"{place.settings.index_prefix}-2026.11"
+    place.send([Document("first", index, b'{"type":"t"}')])
+    no_pipeline = {"index.final_pipeline": None, "index.default_pipeline": None}
+    processors = {
+        "dropped": {"drop": {}},
+        "renamed": {"set": {"field": "_id", "value": "first"}},
+        "failed": {"fail": {"message": "no way"}},
+    }
+    for name, processor in processors.items():
+        pipeline = f"{place.settings.index_prefix}-{name}"
+        place.client.ingest.put_pipeline(id=pipeline, body={"processors": [processor]})
+        request.addfinalizer(partial(place.client.ingest.delete_pipeline, id=pipeline))
+        place.client.indices.put_settings(index=index, body={**no_pipeline, "index.final_pipeline": pipeline})
+        [verdict] = place.send([Document(name, index, b'{"type":"t"}')])
+        assert (verdict.kind, verdict.cause) == ("wait", "configuration")
+        place.client.indices.put_settings(index=index, body={**no_pipeline, "index.default_pipeline": pipeline})
+        assert place.send([Document(name, index, b'{"type":"t"}')])[0].kind == "stored"
+    assert sorted(place.stored()) == ["dropped", "failed", "first", "renamed"]
 
 
 @pytest.mark.live

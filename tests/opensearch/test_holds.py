@@ -116,7 +116,8 @@ def test_a_lost_ledger_frees_nothing(cluster: IsmStandIn, client: OpenSearch) ->
     set_retention(client, Settings(retention="7d"), tries=5, pause=lambda: cluster.advance(300))
     pass_years(cluster, 2)
     assert partitions(cluster) == [OCTOBER]
-    assert release_hold(client, SETTINGS, hold.id, by="bob", reason="r").released == (OCTOBER,)
+    week = Settings(retention="7d")
+    assert release_hold(client, week, hold.id, by="bob", reason="r").released == (OCTOBER,)
     assert held(client, SETTINGS) == {}
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,9 +14,10 @@ from opensearchpy import OpenSearch
 
 from tests.opensearch.ism_stand_in import IsmStandIn
 from whodid.entry import Partitioning
-from whodid.errors import OpenSearchError
-from whodid.opensearch.ism import Ism, policy_body
+from whodid.errors import OpenSearchError, SettingsError
+from whodid.opensearch.ism import Ism, deletion_age, keeps_as_long, policy_body
 from whodid.opensearch.retention import retention_in_force
+from whodid.opensearch.retention_change import set_retention
 from whodid.opensearch.setup import apply, plan
 from whodid.opensearch.template import MARK
 from whodid.settings import Settings
@@ -71,6 +74,71 @@ def test_off_deletes_nothing() -> None:
     found = states(Settings(retention="off"))
     assert list(found) == ["live"]
     assert (found["live"]["actions"], found["live"]["transitions"]) == ([], [])
+
+
+def by_hand(*states: tuple[str, list[Any], list[Any]]) -> dict[str, Any]:
+    """A policy of (name, actions, (next state, conditions) …)."""
+    made = [
+        {"name": name, "actions": actions, "transitions": [{"state_name": to, **rest} for to, rest in transitions]}
+        for name, actions, transitions in states
+    ]
+    return {"default_state": states[0][0], "states": made}
+
+
+DELETE = ("end", [{"delete": {}}], [])
+
+
+@pytest.mark.parametrize(
+    ("policy", "age"),
+    [
+        (policy_body(Settings())["policy"], timedelta(days=398)),
+        (policy_body(Settings(retention="off"))["policy"], None),
+        (by_hand(("hot", [], [("end", {"conditions": {"min_index_age": "168h"}})]), DELETE), timedelta(days=7)),
+        (by_hand(("hot", [], [("end", {"conditions": {"min_index_age": "90m"}})]), DELETE), timedelta(minutes=90)),
+        (by_hand(("hot", [], [("end", {"conditions": None})]), DELETE), timedelta(0)),
+        (by_hand(("hot", [], [("end", {})]), DELETE), timedelta(0)),
+        (by_hand(("hot", [], [("end", {"conditions": {"min_doc_count": 5}})]), DELETE), timedelta(0)),
+        (by_hand(("hot", [], [("hot", {})]), DELETE), None),
+        (by_hand(("now", [{"delete": {}}], [])), timedelta(0)),
+        (
+            by_hand(
+                ("hot", [], [("cold", {"conditions": {"min_index_age": "30d"}})]),
+                ("cold", [], [("end", {"conditions": {"min_index_age": "10d"}}), ("hot", {})]),
+                DELETE,
+            ),
+            timedelta(days=30),
+        ),
+    ],
+)
+def test_the_age_at_which_a_policy_deletes_is_found_however_somebody_wrote_it(
+    policy: dict[str, Any], age: timedelta | None
+) -> None:
+    assert deletion_age(policy) == age
+
+
+def test_a_policy_that_deletes_earlier_than_another_does_not_keep_as_long() -> None:
+    year, week, off = (policy_body(Settings(retention=each))["policy"] for each in ("365d", "7d", "off"))
+    assert keeps_as_long(year, week)
+    assert keeps_as_long(off, year)
+    assert keeps_as_long(off, off)
+    assert not keeps_as_long(week, year)
+    assert not keeps_as_long(year, off)
+
+
+def test_a_policy_without_conditions_ends_no_command(cluster: IsmStandIn, client: OpenSearch) -> None:
+    """`"conditions": null` is a transition at once."""
+    policy = by_hand(("live", [], [("delete", {"conditions": None})]), ("delete", [{"delete": {}}], []))
+    Ism(client).put_policy(NAME, {"policy": {**policy, "description": "by hand"}}, None)
+    view = retention_in_force(client, Settings(), NOW)
+    assert (view.floor_days, view.ceiling_days) == (0, 0)
+    assert "the setting asks for 365 days, the policy keeps 0 days" in str(view)
+
+
+def test_the_priority_of_the_policy_is_a_setting(cluster: IsmStandIn, client: OpenSearch) -> None:
+    apply(plan(client, Settings(policy_priority=7)))
+    assert cluster.policies.stored[NAME]["policy"]["ism_template"][0]["priority"] == 7
+    with pytest.raises(SettingsError, match="policy_priority must not be negative"):
+        Settings(policy_priority=-1)
 
 
 def kinds(client: OpenSearch, settings: Settings) -> list[str]:
@@ -187,3 +255,104 @@ def test_a_cluster_without_the_plugin_is_told_from_one_that_refuses() -> None:
 def test_a_policy_that_is_missing_is_none(cluster: IsmStandIn, client: OpenSearch) -> None:
     assert Ism(client).policy(NAME) is None
     assert retention_in_force(client, Settings()).enforced_by == "nothing"
+
+
+def test_without_the_policy_ism_still_deletes_by_the_copies_and_the_view_says_so(
+    cluster: IsmStandIn, client: OpenSearch
+) -> None:
+    apply(plan(client, Settings()))
+    cluster.advance(1)
+    cluster.create_index(INDEX, policy=NAME, mark=MARK)
+    Ism(client).delete_policy(NAME)
+    view = retention_in_force(client, Settings(), NOW)
+    assert (view.enforced_by, view.floor_days, view.still_deleted) == ("nothing", None, 1)
+    assert "ISM still deletes partitions (1) by the copies that its jobs have" in str(view)
+    [one] = view.partitions
+    assert one.ceiling == one.created + timedelta(days=398)
+    kept = view.kept_until("2026-11-23T04:43:09Z", INDEX)
+    assert kept == (datetime(2027, 11, 23, 4, 43, 9, tzinfo=UTC), one.ceiling)
+    assert view.kept_until("2027-01-23T04:43:09Z", "whodid-audit-2027.01") is None, "nothing deletes new ones"
+    cluster.advance(400 * 86_400)
+    cluster.advance(300)
+    cluster.advance(300)
+    assert cluster.indices == {}
+
+
+def test_one_red_index_anywhere_stops_every_job_and_the_view_says_so(cluster: IsmStandIn, client: OpenSearch) -> None:
+    apply(plan(client, Settings()))
+    cluster.create_index(INDEX, policy=NAME, mark=MARK)
+    assert not retention_in_force(client, Settings(), NOW).red
+    cluster.create_index("somebody-elses").health = "red"
+    view = retention_in_force(client, Settings(), NOW)
+    assert (view.red, "the cluster is red: ISM deletes nothing" in str(view)) == (True, True)
+    cluster.advance(500 * 86_400)
+    assert INDEX in cluster.indices
+
+
+def test_a_short_policy_promises_nothing_rather_than_a_negative_age(cluster: IsmStandIn, client: OpenSearch) -> None:
+    apply(plan(client, Settings()))
+    known = Ism(client).policy(NAME)
+    assert known
+    states = json.loads(json.dumps(known.policy["states"]))
+    states[0]["transitions"][0]["conditions"]["min_index_age"] = "7d"
+    Ism(client).put_policy(NAME, {"policy": {**known.policy, "states": states}}, known)
+    cluster.create_index(INDEX, policy=NAME, mark=MARK)
+    view = retention_in_force(client, Settings(), NOW)
+    assert (view.floor_days, view.ceiling_days) == (0, 7)
+    assert "entries live 0 to 7 days" in str(view)
+    assert [one.days for one in view.partitions] == [0]
+
+
+def test_from_months_to_days_nothing_is_wrong_when_the_last_month_is_gone(
+    cluster: IsmStandIn, client: OpenSearch
+) -> None:
+    """The policy has the margin of months until setup is run again, which keeps nothing shorter than promised."""
+    apply(plan(client, Settings()))
+    cluster.create_index("whodid-audit-2026.11.22", policy=NAME, mark=MARK)
+    view = retention_in_force(client, Settings(partition="day"), NOW)
+    assert (view.floor_days, view.ceiling_days, view.problems) == (365, 398, ())
+    longer = retention_in_force(client, Settings(partition="day", retention="360d"), NOW)
+    assert longer.problems == ("the setting asks for 360 days, the policy keeps 395 days",)
+
+
+def test_an_action_that_ism_tries_again_is_said_before_it_has_given_up(cluster: IsmStandIn, client: OpenSearch) -> None:
+    apply(plan(client, Settings()))
+    cluster.create_index(INDEX, policy=NAME, mark=MARK, age=399).settings["index.blocks.read_only"] = "true"
+    cluster.advance(300)
+    [one] = retention_in_force(client, Settings(), NOW).partitions
+    assert one.problem.startswith("ISM failed and tries again: Failed to delete index")
+    for _ in range(6):
+        cluster.advance(1200)
+    [one] = retention_in_force(client, Settings(), NOW).partitions
+    assert one.problem.startswith("ISM has given up: Failed to delete index")
+
+
+def test_a_repository_that_is_not_there_is_said_before_anything_is_changed(
+    cluster: IsmStandIn, client: OpenSearch
+) -> None:
+    """ISM would never delete anything: its snapshots fail, and then its jobs give up."""
+    settings = Settings(snapshot_repository="backups")
+    with pytest.raises(OpenSearchError, match="no snapshot repository 'backups'"):
+        plan(client, settings)
+    cluster.repositories["backups"] = {}
+    apply(plan(client, settings))
+    del cluster.repositories["backups"]
+    cluster.writes.clear()
+    with pytest.raises(OpenSearchError, match="no snapshot repository 'backups'"):
+        set_retention(client, replace(settings, retention="400d"), tries=1, pause=lambda: None)
+    assert cluster.writes == []
+
+
+def test_a_setup_that_was_planned_moves_nothing_onto_a_policy_changed_since(
+    cluster: IsmStandIn, client: OpenSearch
+) -> None:
+    cluster.create_index(INDEX, mark=MARK)
+    changes = plan(client, Settings())
+    apply(changes[:2])
+    known = Ism(client).policy(NAME)
+    assert known
+    shorter = policy_body(Settings(retention="7d"))
+    Ism(client).put_policy(NAME, shorter, known)
+    with pytest.raises(OpenSearchError, match="is left as it is: the policy"):
+        apply(changes[2:])
+    assert cluster.managed() == {INDEX: None}

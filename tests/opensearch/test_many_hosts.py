@@ -88,7 +88,7 @@ class Year:
 
 @pytest.mark.live
 def test_a_year_of_twenty_hosts(opensearch_url: str, tmp_path: Path) -> None:
-    live_through(opensearch_url, tmp_path, "month", step=12)
+    live_through(opensearch_url, tmp_path, "month", step=18)
 
 
 @pytest.mark.live

@@ -118,7 +118,7 @@ def test_a_job_that_does_not_run_in_time_is_named(cluster: IsmStandIn, client: O
     late = {problem for name, problem in report.problems.items() if "another policy" not in problem}
     assert late == {
         "not within the time: runs an old version of the policy",
-        "not within the time: not under any policy: ISM will not delete it",
+        "not within the time: its job has not run yet",
     }
 
 
@@ -146,6 +146,8 @@ def test_shortening_tells_which_entries_would_go(cluster: IsmStandIn, client: Op
     assert doomed(client, Settings(retention="400d"), now(cluster)) == []
     assert doomed(client, Settings(retention="off"), now(cluster)) == []
     going = doomed(client, Settings(retention="330d"), now(cluster))
+    assert going == [Doomed(name, 10) for name in names[:2]], "the third is under another policy, and stays there"
+    going = doomed(client, Settings(retention="330d"), now(cluster), take_over=True)
     assert going == [Doomed(name, 10) for name in names[:3]]
 
 
@@ -200,7 +202,7 @@ def test_the_program_asks_before_entries_go(cluster: IsmStandIn, client: OpenSea
     cluster.writes.clear()
     refused = retention(cluster, "set", "330d", "--timeout=0")
     assert refused.returncode == 1
-    assert f"{', '.join(names[:3])} with 30 entries would be deleted within minutes: say --yes" in refused.stderr
+    assert f"{', '.join(names[:2])} with 20 entries would be deleted within minutes: say --yes" in refused.stderr
     assert cluster.writes == []
     done = retention(cluster, "set", "330d", "--timeout=0", "--yes", "--json")
     assert done.returncode == 1
@@ -213,7 +215,7 @@ def test_setup_asks_as_well(cluster: IsmStandIn, client: OpenSearch) -> None:
     cluster.writes.clear()
     command = [sys.executable, "-m", "whodid", "setup", "--retention=330d", f"--opensearch-hosts={cluster.url}"]
     shown = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=False)
-    assert f"{', '.join(names[:3])} with 30 entries would be deleted within minutes" in shown.stdout
+    assert f"{', '.join(names[:2])} with 20 entries would be deleted within minutes" in shown.stdout
     refused = subprocess.run(command, capture_output=True, text=True, check=False, input="")
     assert (refused.returncode, cluster.writes) == (1, [])
     done = subprocess.run([*command, "--yes"], capture_output=True, text=True, check=False)

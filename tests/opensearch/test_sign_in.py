@@ -166,7 +166,7 @@ class Amazon(ThreadingHTTPServer):
                 if right:
                     amazon.services.append(given.split("/")[3])
                 answer: dict[str, Any] = {"version": {"number": "2.19.0", "distribution": "opensearch"}}
-                if self.path.startswith("/_bulk"):
+                if self.path.startswith("/whodid-audit-2026.11/_bulk"):
                     answer = {"errors": False, "items": [{"create": {"status": 201}}] * (body.count(b"\n") // 2)}
                 data = json.dumps(answer if right else {"message": "The request signature does not match"}).encode()
                 self.send_response(200 if right else 403)

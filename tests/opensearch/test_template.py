@@ -6,7 +6,7 @@ import json
 from typing import Any, cast
 
 import pytest
-from opensearchpy import OpenSearch
+from opensearchpy import AuthorizationException, OpenSearch
 
 from tests.live.corner import Corner
 from whodid.entry import FIELDS, Stamp
@@ -91,21 +91,39 @@ def test_times_a_microsecond_apart_stand_in_order(place: Corner) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "sorted_"),
+    ("nodes", "cluster", "sorted_"),
     [
-        ("2.19.4", True),
-        ("3.2.0", True),
-        ("3.3.2", False),
-        ("3.4.0", False),
-        ("3.5.0", True),
-        ("3.40.0", True),
-        ("", True),
+        (["2.19.4"], "2.19.4", True),
+        (["3.2.0"], "3.2.0", True),
+        (["3.3.2"], "3.3.2", False),
+        (["3.4.0"], "3.4.0", False),
+        (["3.5.0"], "3.5.0", True),
+        (["3.40.0"], "3.40.0", True),
+        (["3.5.0", "3.4.0"], "3.5.0", False),
+        (["3.5.0"], None, True),
+        (["3.4.0"], None, False),
+        (None, "3.5.0", True),
+        (None, "3.4.0", False),
+        (None, None, False),
+        ([], "", False),
     ],
 )
-def test_where_sorted_indices_can_t_be_restored_partitions_are_not_sorted(version: str, sorted_: bool) -> None:
+def test_partitions_are_sorted_only_where_every_node_is_known_to_restore_them(
+    nodes: list[str] | None, cluster: str | None, sorted_: bool
+) -> None:
+    """`None`: this user may not ask."""
+
+    class Transport:
+        def perform_request(self, method: str, path: str) -> Any:
+            found = nodes if path.startswith("/_nodes") else cluster
+            if found is None:
+                raise AuthorizationException(403, "security_exception", {})
+            return {"nodes": {str(n): {"version": each} for n, each in enumerate(nodes or ())}} if found is nodes else {
+                "version": {"number": found} if found else {}
+            }  # fmt: skip
+
     class Cluster:
-        def info(self) -> Any:
-            return {"version": {"number": version} if version else {}}
+        transport = Transport()
 
     assert restores_sorted(cast(OpenSearch, Cluster())) is sorted_
     assert ("sort" in index_template(Settings(), sort=sorted_)["template"]["settings"]["index"]) is sorted_

@@ -70,7 +70,8 @@ def test_without_a_key_there_is_no_envelope(report: Report, tmp_path: Path) -> N
 def test_one_byte_of_any_file_is_noticed(signed: Pack, signer: Signer, end: str) -> None:
     path = signed.path.with_name(f"october.{end}")
     data = path.read_bytes()
-    for place in range(0, len(data), 211):
+    hint = range(data.find(b'"keyid"'), data.find(b'"sig"'))  # which key may have signed it; nobody signs that
+    for place in (place for place in range(0, len(data), 211) if place not in hint or end != "dsse"):
         path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
         try:
             assert differences(signed, signer.key), place

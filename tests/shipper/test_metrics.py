@@ -15,8 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.shipper.test_loop import record
 from whodid.dead_letters import DeadLetter, keep_dead_letters
 from whodid.errors import SettingsError
-from whodid.journal import JournalDirectory
+from whodid.journal import Damaged, JournalDirectory, Missing
 from whodid.journal.counter import count_not_recorded
+from whodid.journal.damage import keep_damaged, keep_missing
 from whodid.opensearch.bulk import STORED, Document, Verdict
 from whodid.settings import Settings
 from whodid.shipper import Shipper
@@ -30,6 +31,8 @@ NAMES = {
     "whodid_backlog_bytes",
     "whodid_oldest_unshipped_age_seconds",
     "whodid_dead_letters",
+    "whodid_damaged_lines",
+    "whodid_missing_entries",
     "whodid_bulk_duration_seconds",
     "whodid_retries",
     "whodid_fsync_duration_seconds",
@@ -91,6 +94,7 @@ def test_the_numbers_of_the_journal_and_of_the_shipper(settings: Settings) -> No
     assert 20 <= shipped <= 30  # whole batches
     assert (found["whodid_backlog_entries"], found["whodid_dead_letters"]) == (60 - shipped, 3)
     assert found["whodid_not_recorded_total"] == 1
+    assert found["whodid_damaged_lines"] == found["whodid_missing_entries"] == 0
     on_disk = sum(path.stat().st_size for path in directory.path.glob("*/[0-9]*.ndjson"))
     assert 0.3 * on_disk < found["whodid_backlog_bytes"] <= on_disk
     assert 3600 <= found["whodid_oldest_unshipped_age_seconds"] < 3700
@@ -99,6 +103,17 @@ def test_the_numbers_of_the_journal_and_of_the_shipper(settings: Settings) -> No
     assert found["whodid_retries_total"] >= 10
     assert 'reason="unavailable"' in text
     assert "secret" not in text
+
+
+def test_what_is_damaged_or_missing_in_the_journal_is_counted(settings: Settings) -> None:
+    directory = JournalDirectory(settings.journal_dir)
+    [position] = record(settings, "a")
+    segment = directory.journal(position.journal) / f"{1:020d}.ndjson"
+    keep_damaged(directory, [Damaged(segment, 0, b"x", "hash")])
+    keep_missing(directory, [Missing(position.journal, 7, 9)])
+    with served(Metrics(settings)) as port:
+        found = samples(ask(port, "/metrics")[1])
+    assert (found["whodid_damaged_lines"], found["whodid_missing_entries"]) == (1, 3)
 
 
 def test_of_an_empty_directory_everything_is_nothing(settings: Settings) -> None:

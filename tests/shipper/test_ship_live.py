@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from tests.live.corner import Corner, corner, eventually
-from whodid import devserver
 from whodid.entry import document_id
 from whodid.journal import Acknowledged
 from whodid.journal.lock import FileLock
 from whodid.recorder import Recorder
 from whodid.settings import Settings
+from whodid.testing.faults import FaultProxy
 
 pytestmark = pytest.mark.live
 
@@ -145,27 +145,24 @@ def test_a_second_signal_ends_the_shipper_without_waiting_for_the_cluster(tmp_pa
     assert process.returncode == 1
 
 
-@pytest.mark.timeout(240)
-def test_with_opensearch_down_recording_goes_on_and_all_of_it_arrives_afterwards(tmp_path: Path) -> None:
-    data = tmp_path / "node"
-    node = devserver.start(port=0, data_dir=data, detached=False)
-    try:
-        with corner(node.url, tmp_path) as place:
-            place.set_up()
-            process = start(place)
-            before = place.record(5)
-            eventually(lambda: position(place) == 5 or process.poll() is not None)
-            node.stop()
-            meanwhile = place.record(50)
-            assert process.poll() is None
-            node = devserver.start(port=node.port, data_dir=data, detached=False)
-            after = place.record(5)
-            eventually(lambda: position(place) == 60 or process.poll() is not None, 60)
-            process.send_signal(signal.SIGTERM)
-            assert end(process)[0] == 0
-            recorded = [*before, *meanwhile, *after]
-            stored = place.stored()
-            assert set(ids(recorded)) <= set(stored)
-            assert len(stored) == len(recorded) + 1  # the closing record
-    finally:
-        node.stop()
+def test_with_opensearch_down_recording_continues_and_all_of_it_arrives_afterwards(
+    opensearch_url: str, tmp_path: Path
+) -> None:
+    with FaultProxy(opensearch_url) as proxy, corner(proxy.url, tmp_path) as place:
+        place.set_up()
+        process = start(place)
+        before = place.record(5)
+        eventually(lambda: position(place) == 5 or process.poll() is not None)
+        proxy.refuse()
+        proxy.drop()
+        meanwhile = place.record(50)
+        assert process.poll() is None
+        proxy.accept()
+        after = place.record(5)
+        eventually(lambda: position(place) == 60 or process.poll() is not None)
+        process.send_signal(signal.SIGTERM)
+        assert end(process)[0] == 0
+        recorded = [*before, *meanwhile, *after]
+        stored = place.stored()
+        assert set(ids(recorded)) <= set(stored)
+        assert len(stored) == len(recorded) + 1  # the closing record

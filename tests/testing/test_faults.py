@@ -266,6 +266,18 @@ def test_a_process_is_suspended_resumed_killed_and_started_again() -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
+def test_what_a_process_did_just_before_it_ended_counts(tmp_path: Path) -> None:
+    with ControlledProcess([sys.executable, "-c", "pass"]) as process:
+
+        def ended_meanwhile() -> bool:
+            looks.append(process.wait())
+            return len(looks) > 1
+
+        looks: list[int] = []
+        process.until(ended_meanwhile)
+    assert looks == [0, 0]
+
+
 def test_waiting_for_a_process_that_ends_or_never_does_it_shows_what_it_said() -> None:
     short = [sys.executable, "-c", "print('gone wrong'); raise SystemExit(3)"]
     with ControlledProcess(short) as process, pytest.raises(RuntimeError, match=r"ended with 3:\ngone wrong"):

@@ -101,7 +101,7 @@ def panel(request: pytest.FixtureRequest, place: Corner, tmp_path_factory: pytes
             subprocess.Popen([sys.executable, "-m", *command], env=environment, stdout=log, stderr=log) as process,
         ):
             try:
-                eventually(lambda: _answers(port), 30)
+                eventually(lambda: _answers(port))
                 yield Panel(name, f"http://127.0.0.1:{port}", folder / "journal", proxy)
             finally:
                 process.terminate()

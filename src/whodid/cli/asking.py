@@ -11,6 +11,7 @@ import click
 from ..entry import FIELDS
 from ..errors import QueryError
 from ..query import FILTERS, Filter
+from ..query.filter import ordered
 from ..query.grammar import MOMENTS
 from ..spelling import did_you_mean
 from . import completion
@@ -73,7 +74,7 @@ def asked(query: tuple[str, ...], since: str | None, until: str | None, given: d
             name = word.partition("=")[0]  # what follows may be a secret
             raise click.UsageError(f"No such option: {name}{did_you_mean(name, known)}")
     options = Filter.of(since, until, **{name: list(values) for name, values in given.items() if values})
-    return Filter.parse(" ".join(query)) & options
+    return ordered(Filter.parse(" ".join(query)) & options)
 
 
 @contextmanager

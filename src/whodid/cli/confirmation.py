@@ -1,4 +1,4 @@
-"""The confirmation: a person agrees before entries are deleted."""
+"""The confirmation: a person agrees before entries are deleted, and gives the reason for what is recorded."""
 
 from __future__ import annotations
 
@@ -8,9 +8,19 @@ import click
 
 from ..errors import WhodidError
 
-__all__ = ["confirm", "yes_option"]
+__all__ = ["confirm", "reason_option", "yes_option"]
 
 yes_option = click.option("--yes", is_flag=True, help="Don't ask before entries are deleted.")
+
+
+def _reason(_: click.Context, __: click.Parameter, value: str) -> str:
+    """One that can be read: white space and invisible characters alone say nothing."""
+    if not any(character.isprintable() and not character.isspace() for character in value):
+        raise click.UsageError("--reason must not be empty; it is recorded in the audit log")
+    return value
+
+
+reason_option = click.option("--reason", required=True, callback=_reason, help="Why; it is recorded in the audit log.")
 
 
 def confirm(loss: str, yes: bool) -> None:

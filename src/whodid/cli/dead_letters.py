@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +14,7 @@ import click
 from ..display import printable
 from ..errors import WhodidError
 from ..settings import Settings
-from .confirmation import confirm, yes_option
+from .confirmation import confirm, reason_option, yes_option
 from .output import print_entry, print_json, print_table
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ What was dropped, by whom and why, is recorded before the letters go. Export the
 )
 @ids_argument
 @like_option
-@click.option("--reason", required=True, help="Why; it is recorded.")
+@reason_option
 @yes_option
 @json_option
 @click.pass_obj
@@ -161,8 +160,6 @@ def drop(settings: Settings, ids: tuple[str, ...], like: str | None, reason: str
     from ..own import record_operation
     from ..ranges import places
 
-    if not reason.strip():
-        raise WhodidError("--reason is empty; say why the letters are given up, for those who read the log later")
     if not ids and not like and not yes:
         click.echo("neither IDs nor --like were given: all letters are meant", err=True)
     names = {letter.id for letter in _letters(settings, like, ids)}
@@ -234,7 +231,7 @@ def _letters(settings: Settings, like: str | None, ids: tuple[str, ...] = ()) ->
         missing = set(ids) - {letter.id for letter in each_dead_letter(directory)}
         if missing:
             raise WhodidError(
-                f"there is no dead letter {min(missing)} in {Path(settings.journal_dir)}; "
+                f"there is no dead letter {min(missing)} in {settings.journal_dir}; "
                 "`whodid dead-letters list --each` has them all"
             )
     return each_dead_letter(directory, wanted)

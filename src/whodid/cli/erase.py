@@ -11,7 +11,7 @@ import click
 from ..display import printable
 from ..errors import OpenSearchError, WhodidError
 from ..settings import Settings
-from .confirmation import confirm, yes_option
+from .confirmation import confirm, reason_option, yes_option
 from .output import print_json, progress
 from .standstill import standstill
 
@@ -38,7 +38,7 @@ still hold entries of the person, while no shipper runs there. docs/erasure.md s
 Needs the role whodid_eraser. Exit 1 when something is left."""
 )
 @click.option("--principal", required=True, metavar="ID", help="Whose entries: those by them, and those in their name.")
-@click.option("--reason", required=True, help="Why; it is recorded.")
+@reason_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be erased.")
 @click.option("--despite-holds", is_flag=True, help="Also in partitions that a hold keeps.")
 @yes_option
@@ -51,9 +51,8 @@ def erase(
     from ..client import AuditClient
     from ..erasure import erase_stored
 
-    for name, given in (("--principal", principal), ("--reason", reason)):
-        if not given.strip():
-            raise WhodidError(f"{name} is empty; say whose values are to go, and why, for those who read the log later")
+    if not principal.strip():
+        raise WhodidError("--principal is empty; say whose values are to be removed")
     quiet = replace(settings, audit_reads=False)  # what is done is recorded anyway
     with AuditClient(quiet) as client:
         spare = {} if despite_holds else _held(client, settings)

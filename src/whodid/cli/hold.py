@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..display import printable
-from ..errors import QueryError, WhodidError
-from ..query import moment
+from ..errors import QueryError
+from ..query import check_order, moment
 from ..settings import Settings
-from .confirmation import confirm, yes_option
+from .confirmation import confirm, reason_option, yes_option
 from .output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ Examples:
 Days are in UTC, or times with a zone; --until is not included. A hold over days covers every partition that has one of
 them, those that are made later as well. Who set it and why is recorded in the audit log.""",
 )
-@click.option("--reason", required=True, help="Why; it is recorded.")
+@reason_option
 @click.option("--partition", "partitions", multiple=True, metavar="NAME", help="A partition; may be repeated.")
 @click.option("--since", metavar="TIME", help="All partitions with entries from this time on.")
 @click.option("--until", metavar="TIME", help="All partitions with entries before this time.")
@@ -65,6 +65,7 @@ def set_(
     from ..own import record_operation
 
     try:
+        check_order(since, until)
         times = {"since": moment(since, "since"), "until": moment(until, "until")}
         new = new_hold(reason, operator(), partitions=partitions, **times)
     except (QueryError, ValueError) as error:
@@ -143,7 +144,7 @@ Examples:
 Its partitions are under retention again, unless another hold covers them; those past their time are deleted soon."""
 )
 @click.argument("id_", metavar="ID")
-@click.option("--reason", required=True, help="Why; it is recorded.")
+@reason_option
 @yes_option
 @json_option
 @click.pass_obj
@@ -154,8 +155,6 @@ def release(settings: Settings, id_: str, reason: str, yes: bool, as_json: bool)
     from ..operator import operator
     from ..own import record_operation
 
-    if not reason.strip():
-        raise WhodidError("--reason is empty; say why the hold ends, for those who read the log later")
     client = connect(settings)
     find_hold(client, settings, id_)
     confirm(_loss(client, settings, id_), yes)
@@ -168,6 +167,7 @@ def _loss(client: Any, settings: Settings, id_: str) -> str:
     """What would be deleted at once."""
     from ..opensearch.clock import cluster_now
     from ..opensearch.holds import freed_by
-    from ..opensearch.retention_change import in_words, overdue
+    from ..opensearch.retention_change import doomed_by_release, in_words
 
-    return in_words(overdue(client, settings, freed_by(client, settings, id_), cluster_now(client)))
+    freed = freed_by(client, settings, id_)
+    return in_words(doomed_by_release(client, settings, freed, cluster_now(client)))

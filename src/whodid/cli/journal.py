@@ -11,6 +11,7 @@ import click
 from ..display import printable
 from ..errors import WhodidError
 from ..settings import Settings
+from .confirmation import reason_option
 from .output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ An ended journal of this directory that is wholly shipped is also removed from t
 the one that is written to, are refused."""
 )
 @click.argument("id_", metavar="ID")
-@click.option("--reason", required=True, help="Why; it is recorded.")
+@reason_option
 @json_option
 @click.pass_obj
 def retire(settings: Settings, id_: str, reason: str, as_json: bool) -> None:
@@ -92,8 +93,6 @@ def retire(settings: Settings, id_: str, reason: str, as_json: bool) -> None:
     from ..journal import Acknowledged, JournalDirectory
     from ..own import record_operation
 
-    if not reason.strip():
-        raise WhodidError("--reason is empty; say why, for those who read the log later")
     local = next((one for one in _local(settings) if one.journal == id_), None)
     directory = JournalDirectory(settings.journal_dir)
     if local is not None:

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import click
 
-from ..errors import SettingsError, WhodidError
+from ..errors import SettingsError
 from ..settings import Settings
 from .asking import json_option
+from .confirmation import reason_option
 from .output import print_json
 from .standstill import standstill
 
@@ -83,7 +84,7 @@ behind it the old key counts for nothing in this journal. A key that is lost can
 @click.option("--to", default="", metavar="FILE", help="The new private key (PEM), as `whodid key new` makes it.")
 @click.option("--to-command", default="", metavar="COMMAND", help="Or the command that signs by it.")
 @click.option("--to-public-key", default="", metavar="FILE", help="The public key of what the command signs (PEM).")
-@click.option("--reason", required=True, help="Why; it is recorded.")
+@reason_option
 @json_option
 @click.pass_obj
 def rotate(settings: Settings, to: str, to_command: str, to_public_key: str, reason: str, as_json: bool) -> None:
@@ -94,8 +95,6 @@ def rotate(settings: Settings, to: str, to_command: str, to_public_key: str, rea
 
     if bool(to) == bool(to_command):
         raise SettingsError("say which key is to sign from now on: --to FILE, or --to-command with --to-public-key")
-    if not reason.strip():
-        raise WhodidError("--reason is empty; say why, for those who read the log later")
     later = replace(
         settings,
         signing_key="",

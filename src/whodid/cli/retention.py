@@ -110,7 +110,7 @@ def set_(settings: Settings, age: str, take_over: bool, force: bool, timeout: fl
 
     wanted = replace(settings, retention=age)
     client = connect(wanted)
-    confirm(in_words(doomed(client, wanted, cluster_now(client))), yes)
+    confirm(in_words(doomed(client, wanted, cluster_now(client), take_over=take_over)), yes)
     about = {"retention": age, "was": settings.retention, "policy": policy_name(wanted)}
     moved = {"take_over": True} if take_over else {}
     record_operation(settings, "audit_log_retention_set", policy_name(wanted), {**about, **moved})
@@ -193,11 +193,13 @@ def _record_ahead(client: OpenSearch, settings: Settings, dry_run: bool, as_json
     written = record_ahead(client, settings)
     for record in written:
         if as_json:
-            print_json({"partition": record.partition, "entries": record.account.entries, "due": record.due})
+            about = {"partition": record.partition, "entries": record.account.entries, "due": record.due}
+            print_json({**about, "deleted": record.deleted, "snapshot": record.snapshot})
         else:
-            click.echo(f"{record.partition}: goes on {record.due[:10]}, {record.account.entries:,} entries on record")
+            what = "deleted by ISM" if record.deleted else f"is deleted on {record.due[:10]}"
+            click.echo(f"{record.partition}: {what}, {record.account.entries:,} entries on record")
     if not written and not as_json:
-        click.echo("nothing goes within two weeks")
+        click.echo("nothing is deleted within two weeks")
 
 
 def _delete(client: OpenSearch, settings: Settings, dry_run: bool, as_json: bool, problems: dict[str, str]) -> bool:

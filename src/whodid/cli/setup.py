@@ -81,8 +81,10 @@ def _print(change: Change, made: bool, as_json: bool) -> None:
     done = _DONE[change.kind] if made or not differs else f"to {change.kind}"
     click.echo(f"{change.what}: {done}" + (f" ({change.note})" if change.note else ""))
     if differs and not made:
-        if change.by_hand:
+        if change.by_hand and change.difference:
             click.echo("changed by hand since `whodid setup`: it stays so, unless --force overwrites it")
+        elif change.by_hand:
+            click.echo("left as it is: the policy was changed by hand, and nothing is moved onto it")
         for text in (change.difference, change.loses):
             if text:
                 click.echo(text)

@@ -28,7 +28,7 @@ __all__ = ["ship"]
     epilog="""\b
 Examples:
   whodid ship                 until SIGTERM or Ctrl-C; what is left is shipped first
-  whodid ship --once          what is there now; exit 1 when something could not be sent
+  whodid ship --once          what is there now; exit 1 when something is left, damaged or missing
   whodid ship --once --json   the numbers, as JSON
   whodid ship --log-format json --metrics-address 127.0.0.1:9464
 
@@ -77,7 +77,8 @@ def ship(settings: Settings, once: bool, patience: float, log_format: Literal["t
     )
     _collect_garbage_rarely()
     progress = shipper.run_once(patience) if once else shipper.run()
-    backlog = directory_status(settings.journal_dir).backlog
+    status = directory_status(settings.journal_dir)
+    backlog = status.backlog
     if as_json:
         click.echo(json.dumps({**asdict(progress), "backlog": backlog}))
     if not as_json or not once:
@@ -86,7 +87,9 @@ def ship(settings: Settings, once: bool, patience: float, log_format: Literal["t
     if backlog and once:
         why = without_values(progress.waiting) or "stopped"
         click.echo(f"not everything was sent: {why}. It is safe in the journal", err=True)
-    sys.exit(1 if once and (backlog or progress.dead_letters) else 0)
+    for one in status.missing if once else ():
+        click.echo(printable(one), err=True)
+    sys.exit(1 if once and (backlog or progress.dead_letters or progress.damaged or status.missing) else 0)
 
 
 def _watchers(settings: Settings) -> list[Observe]:

@@ -24,7 +24,8 @@ Examples:
   whodid status --json | jq .backlog     programs
   whodid status --local                  without asking the cluster
 
-Exit 1 when there is something to look at: dead letters, damaged lines, rejected or lost calls, alarms, no answer."""
+Exit 1 when there is something to look at: dead letters, damaged lines, missing entries, rejected or
+lost calls, alarms, no answer."""
 )
 @click.option("--local", is_flag=True, help="Don't ask the cluster.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -1,4 +1,4 @@
-"""`whodid teardown`: takes away what `whodid setup` made; the entries stay."""
+"""`whodid teardown`: removes what `whodid setup` created; the entries stay."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ __all__ = ["teardown"]
 @click.command(
     epilog="""\b
 Examples:
-  whodid teardown --dry-run       what setup made, and what of it would go; exit 1 when something would
-  whodid teardown                 take it away
+  whodid teardown --dry-run       what setup created, and what of it would be removed; exit 1 when something would
+  whodid teardown                 remove it
   whodid teardown --force         also what somebody changed by hand since
 
-Takes away the index template, the ISM policy and the roles, and only those that `whodid setup` made. Entries, holds and
-the ledger stay. Partitions that ISM manages keep the copy of the policy that they have, and still go in time."""
+Removes the index template, the ISM policy and the roles, and only those that `whodid setup` created. Entries, holds and
+the ledger stay. ISM's jobs keep their copies of the policy: partitions are still deleted when they are due. Exit 1 also
+when this user may not remove something, such as the roles."""
 )
-@click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and change nothing.")
 @click.option("--force", is_flag=True, help="Also what was changed by hand since the last setup.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a thing.")
 @click.pass_obj
 def teardown(settings: Settings, dry_run: bool, force: bool, as_json: bool) -> None:
-    """Take away what setup made, and no entry."""
+    """Remove what `whodid setup` created; entries are kept."""
     from ..opensearch.connection import connect
     from ..opensearch.teardown import removals
 
@@ -39,15 +40,18 @@ def teardown(settings: Settings, dry_run: bool, force: bool, as_json: bool) -> N
         if goes and not dry_run:
             one.make()
         if as_json:
-            why_not = "" if goes else one.stays
-            print_json({"what": one.what, "goes": goes, "why_not": why_not, "done": goes and not dry_run})
-        elif goes:
-            click.echo(f"{one.what}: {'would go' if dry_run else 'gone'}")
+            about = {"what": one.what, "goes": goes, "why_not": "" if goes else one.stays, "note": one.note}
+            print_json({**about, "done": goes and not dry_run})
         else:
-            click.echo(f"{one.what}: stays, {_WHY[one.stays]}")
+            done = ("would be removed" if dry_run else "removed") if goes else f"stays, {_WHY[one.stays]}"
+            click.echo(f"{one.what}: {done}" + (f" ({one.note})" if one.note else ""))
     if not found and not as_json:
         click.echo("nothing of whodid's setup is there")
-    sys.exit(1 if dry_run and would else 0)
+    sys.exit(1 if (dry_run and would) or any(one.stays == "refused" for one in found) else 0)
 
 
-_WHY = {"foreign": "whodid did not make it", "by hand": "somebody changed it by hand; --force takes it away"}
+_WHY = {
+    "foreign": "whodid did not create it",
+    "by hand": "somebody changed it by hand; --force removes it",
+    "refused": "as this user may not see or remove them",
+}

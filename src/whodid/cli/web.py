@@ -7,7 +7,7 @@ from dataclasses import replace
 import click
 
 from ..errors import WhodidError
-from ..settings import Settings, parse_age
+from ..settings import Settings, journal_place, parse_age
 
 __all__ = ["web"]
 
@@ -48,7 +48,9 @@ def web(
     idle = parse_age(idle_exit) if idle_exit else None
     settings = replace(settings, audit_reads=audit_reads)
     if audit_reads:
-        click.echo(f"who reads what is recorded in {settings.journal_dir}; `whodid ship` stores it", err=True)
+        click.echo(
+            f"who reads what is recorded in {journal_place(settings.journal_dir)}; `whodid ship` stores it", err=True
+        )
     serve(settings, Address(host, port, url, tls_cert, tls_key), idle=idle, on_ready=_say)
 
 

@@ -20,7 +20,7 @@ from ..opensearch.connection import connect
 from ..opensearch.retention import RetentionView, retention_in_force
 from ..opensearch.template import index_pattern
 from ..query import Filter, Window, query_body, window_of
-from ..query.filter import literal
+from ..query.filter import literal, ordered
 from ..query.names import OtherNames
 from ..reads import Reads
 from ..settings import Settings, load_settings
@@ -406,14 +406,14 @@ class AuditClient:
         return _Question(body, indices_of(self.settings.index_prefix, window), window, f"{asked}\n{expired}")
 
     def _asked(self, where: Where, filters: Mapping[str, object], since: object, until: object) -> Filter:
-        more = Filter.of(since, until, **filters)
-        if self._within is not None:
-            more &= self._within
-        if where is None:
-            return more
-        if not isinstance(where, str | Filter):
+        asked = Filter.of(since, until, **filters)
+        if isinstance(where, str | Filter):
+            asked = (Filter.parse(where) if isinstance(where, str) else where) & asked
+        elif where is not None:
             raise QueryError(f"where must be a text of the search language or a Filter, not {type(where).__name__}")
-        return (Filter.parse(where) if isinstance(where, str) else where) & more
+        if since is not None or until is not None:
+            ordered(asked)
+        return asked if self._within is None else asked & self._within
 
     def _unexpired(self, body: dict[str, Any], *, expired: bool) -> dict[str, Any]:
         kept = None if expired else self._expiry.kept()

@@ -7,6 +7,7 @@ directory is written to or deleted, and a new or empty one becomes ours.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,12 +39,12 @@ def cache_dir() -> Path:
     """The folder of downloaded jars and assembled homes."""
     moved = os.environ.get(CACHE_VARIABLE)
     if moved:
-        return Path(moved).expanduser().absolute()
+        return _absolute(lambda: Path(moved), f"set {CACHE_VARIABLE} to an absolute path")
     try:
         from platformdirs import user_cache_path
     except ImportError as error:
         raise missing_extra("platformdirs") from error
-    return user_cache_path("whodid", appauthor=False)
+    return _absolute(lambda: user_cache_path("whodid", appauthor=False), f"set {CACHE_VARIABLE} to a directory")
 
 
 def default_data_dir() -> Path:
@@ -52,7 +53,14 @@ def default_data_dir() -> Path:
         from platformdirs import user_data_path
     except ImportError as error:
         raise missing_extra("platformdirs") from error
-    return user_data_path("whodid", appauthor=False) / "dev"
+    return _absolute(lambda: user_data_path("whodid", appauthor=False) / "dev", "give one with --data-dir")
+
+
+def _absolute(find: Callable[[], Path], otherwise: str) -> Path:
+    try:
+        return find().expanduser().absolute()
+    except (RuntimeError, OSError) as error:
+        raise DevServerError(f"the home or working directory of this user is not known; {otherwise}") from error
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ class DataDir:
 
     @classmethod
     def of(cls, path: Path | None) -> DataDir:
-        return cls((path or default_data_dir()).expanduser().absolute())
+        return cls(_absolute(lambda: path or default_data_dir(), "give another with --data-dir"))
 
     @property
     def lock(self) -> Path:

@@ -65,14 +65,13 @@ def _limit(subject: Subject, used: int) -> Finding:
 
 
 def _used(subject: Subject) -> tuple[int, float]:
-    """Bytes of all segments, and bytes a second at which the current journal grew."""
+    """Bytes of what counts towards `max_bytes`, and bytes a second at which the current journal grew."""
     directory = JournalDirectory(subject.journal_dir)
-    used, rate = 0, 0.0
+    used, rate = directory.bytes_beside(), 0.0
     current = directory.current()
     for journal in directory.journals():
         found = segments(directory.journal(journal))
         size = sum(map(segment_size, found))
-        used += size
         began = first_moment(found[0]) if found and journal == current else None
         if began is not None:
             span = found[-1].stat().st_mtime - began.timestamp()

@@ -134,7 +134,7 @@ def _look(area: str, look: Look, found: list[Finding]) -> None:
         for finding in look():
             found.append(replace(finding, area=area))
     except NotAuthorized as error:
-        found.append(replace(warning(area, _not_examined(error), "run this as an auditor or administrator"), area=area))
+        found.append(replace(warning(area, _not_examined(error), _ASK), area=area))
     except OSError as error:
         what = f"can't be examined: {error.strerror or error}"
         found.append(replace(problem(error.filename or area, what, "run this as the owner of the journal"), area=area))
@@ -143,6 +143,9 @@ def _look(area: str, look: Look, found: list[Finding]) -> None:
     except Exception as error:  # noqa: BLE001 (whatever an installation looks like, the other areas are told)
         what = f"could not be examined: {type(error).__name__}: {error}"[:300]
         found.append(replace(problem(area, what, "this is a fault of whodid: please report it"), area=area))
+
+
+_ASK = "run this with an account that has this right: the role whodid_admin, or an administrator of the cluster"
 
 
 def _not_examined(error: NotAuthorized) -> str:

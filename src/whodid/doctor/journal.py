@@ -123,6 +123,9 @@ def _content(status: DirectoryStatus) -> Iterator[Finding]:
             f"{status.damaged:,} damaged lines: edited by hand, or a failing disk",
             "compare them with `whodid verify`; check the disk",
         )
+    for one in status.missing:
+        what, _, advice = one.partition("; ")
+        yield problem(at / "missing.ndjson", what, advice)
     if status.rejected:
         yield warning(
             at / "rejected.ndjson",
@@ -132,7 +135,7 @@ def _content(status: DirectoryStatus) -> Iterator[Finding]:
     if status.not_recorded:
         yield problem(
             at / "not-recorded",
-            f"{status.not_recorded:,} calls were not recorded (on_failure = warn)",
+            f"{status.not_recorded:,} calls were not recorded (on_failure = warn), or rejected and not kept",
             "look for the warnings in the application's log; what they did is not in the audit log",
         )
     kinds = Counter(alarm["alarm"] for alarm in status.alarms)

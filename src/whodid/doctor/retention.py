@@ -1,7 +1,8 @@
-"""Retention: whether the policy is ours and in force, and whether each partition will go when it should.
+"""Retention: whether the policy is ours and in force, and whether each partition is deleted when it should be.
 
-What can be mended without losing an entry has a fix: a partition is put under the policy, moved to its version, or
-held. A fix that would have ISM delete something at once is no fix: the finding says which command asks first.
+What can be fixed without losing an entry has a fix: a partition is put under the policy, moved to its version, or held.
+A fix that would have ISM delete something at once is no fix, nor is one that leads to a policy that deletes earlier
+than the settings want: the finding says which command asks first.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..entry import partition_name
+from ..errors import OpenSearchError, OpenSearchUnavailable
 from ..opensearch.clock import cluster_now
 from ..opensearch.connection import translated
 from ..opensearch.enforcement import AHEAD, record_ahead
+from ..opensearch.features import check_repository
 from ..opensearch.holds import make_step, new_hold, set_hold
-from ..opensearch.ism import Ism, policy_body, policy_name
-from ..opensearch.partitions import creation_dates, is_immutable
+from ..opensearch.ism import Ism, deletion_age, keeps_as_long, policy_body, policy_name, snapshot_repositories
+from ..opensearch.partitions import is_immutable
+from ..opensearch.retention import OVERDUE, floor_days
 from ..opensearch.retention_change import Move, make_move, moves
-from ..opensearch.survey import Survey, Surveyed, deletion_days, survey
+from ..opensearch.survey import Survey, Surveyed, survey
 from ..operator import operator
 from ..own import record_operation
 from .finding import Finding, Fix, ok, problem, warning
@@ -33,11 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = ["examine"]
 
-_OVERDUE = timedelta(days=2)
-"""So long a partition may outlive its date: ISM looks every few minutes, and retries for a while."""
 _SLACK = timedelta(days=1)
 """An index is made as its first entry comes, which may have been recorded a while before."""
 _SET = "`whodid retention set` asks first, then does it"
+_POLICY = "`whodid setup --dry-run` shows how the policy differs, and --force puts the settings in force"
 
 
 def examine(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
@@ -63,24 +66,70 @@ def _rule(settings: Settings, client: OpenSearch, found: Survey) -> Iterator[Fin
                 name, "this cluster has no Index State Management: whodid itself deletes old partitions", advice
             )
         return
-    if found.policy is None:
-        severity = warning if settings.retention == "off" else problem
-        yield severity(
-            name, "the cluster has no retention policy of ours: nothing deletes old entries", "run `whodid setup`"
+    if found.red:
+        yield problem(
+            "the cluster",
+            "is red: while any index of it lacks a shard, ISM runs no job and deletes nothing",
+            "see GET _cluster/allocation/explain; a snapshot may bring the index back, or delete it",
         )
+    yield from _repositories(settings, client, found)
+    if found.policy is None:
+        yield from _without_policy(settings, found)
         return
-    kept, days = found.policy.policy, deletion_days(found.policy.policy)
-    promised = None if found.floor is None else found.floor + found.margin
-    if days != promised:
-        what = f"the policy deletes {_days(days)}, the settings want it {_days(promised)} after a partition was made"
-        short = days is not None and (promised is None or days < promised)
-        advice = f"`whodid retention set {settings.retention}` puts the settings in force"
-        yield (problem if short or promised is not None else warning)(name, what, advice)
-    elif kept != policy_body(settings, creation_dates(client, settings))["policy"]:
-        yield warning(name, "the policy in the cluster differs from the settings", "`whodid setup --dry-run` shows how")
+    kept, wanted = found.policy.policy, _wanted(settings, found)
+    days, promised = _deletion_days(kept), _deletion_days(wanted)
+    if keeps_as_long(kept, wanted) and (days is None) == (promised is None) and _promises(found, days):
+        if kept != wanted:
+            yield warning(
+                name, "the policy in the cluster differs from the settings", "`whodid setup --dry-run` shows how"
+            )
+        else:
+            yield ok(name, f"the policy is ours, and deletes a partition {_days(days)} after it was made")
     else:
-        yield ok(name, f"the policy is ours, and deletes a partition {_days(days)} after it was made")
+        what = f"the policy deletes {_days(days)}, the settings want it {_days(promised)} after a partition was made"
+        advice = f"`whodid retention set {settings.retention}` puts the settings in force"
+        early = not keeps_as_long(kept, wanted)
+        yield (problem if early or promised is not None else warning)(name, what, advice)
     yield from _shadows(settings, client, kept)
+
+
+def _repositories(settings: Settings, client: OpenSearch, found: Survey) -> Iterator[Finding]:
+    """Those that the settings and the jobs' copies of policies name."""
+    jobs = [one.job.policy for one in found.partitions if one.job and one.job.policy]
+    names = {settings.snapshot_repository, *(name for policy in jobs for name in snapshot_repositories(policy))} - {""}
+    for name in sorted(names):
+        try:
+            check_repository(client, name)
+        except OpenSearchUnavailable:
+            raise
+        except OpenSearchError as error:
+            yield problem(name, str(error), "register the repository, or change snapshot_repository and run setup")
+
+
+def _without_policy(settings: Settings, found: Survey) -> Iterator[Finding]:
+    name = policy_name(settings)
+    copies = [one.name for one in found.partitions if one.goes is not None]
+    severity = warning if settings.retention == "off" and not copies else problem
+    what = "the cluster has no retention policy of ours: nothing deletes old entries"
+    if copies:
+        what = "the cluster has no retention policy of ours, and ISM still deletes by the copies that its jobs have"
+        what += f": {', '.join(copies)}"
+    yield severity(name, what, "run `whodid setup`")
+
+
+def _wanted(settings: Settings, found: Survey) -> Mapping[str, Any]:
+    policy: Mapping[str, Any] = policy_body(settings, [one.name for one in found.partitions])["policy"]
+    return policy
+
+
+def _promises(found: Survey, days: int | None) -> bool:
+    """Whether the policy is of the retention in the settings, perhaps with the margin of longer partitions."""
+    return days is None or floor_days(days, found.floor, found.margin) == found.floor
+
+
+def _deletion_days(policy: Mapping[str, Any]) -> int | None:
+    age = deletion_age(policy)
+    return None if age is None else age.days
 
 
 def _days(number: int | None) -> str:
@@ -109,7 +158,10 @@ def _shadows(settings: Settings, client: OpenSearch, kept: Mapping[str, object])
 
 
 def _matches(template: Mapping[str, list[str]], name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in template.get("index_patterns", ()))
+    """A pattern that begins with a minus leaves out what it matches."""
+    patterns = template.get("index_patterns", ())
+    left_out = any(fnmatchcase(name, pattern[1:]) for pattern in patterns if pattern.startswith("-"))
+    return not left_out and any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _partition(settings: Settings, found: Survey, one: Surveyed, now: datetime) -> Iterator[Finding]:
@@ -146,6 +198,8 @@ def _job(settings: Settings, found: Survey, one: Surveyed, now: datetime) -> Ite
     name, about = policy_name(settings), one.as_json()
     move = next(iter(moves([one.job], name, found.policy, found.policy.policy)), None)
     if move is None:
+        if one.job.retrying:
+            yield warning(one.name, f"ISM failed and tries again: {one.job.message}", "see what it says", about=about)
         return
     if move.kind == "leave":
         advice = f"`whodid retention set {settings.retention} --take-over` moves it"
@@ -154,21 +208,28 @@ def _job(settings: Settings, found: Survey, one: Surveyed, now: datetime) -> Ite
     what = {
         "attach": "is under no policy: nothing deletes it",
         "restart": f"has a job that has given up: {move.why}",
-        "change": "runs an old version of the policy",
+        "change": "runs an old version of the policy"
+        if one.job.version
+        else "will begin with an old version of the policy",
     }[move.kind]
-    days = deletion_days(found.policy.policy)
+    wanted, age = _wanted(settings, found), deletion_age(found.policy.policy)
     if "immutable" in what.lower():
         yield problem(one.name, what, _IMMUTABLE, about=about)
-    elif days is not None and one.created + timedelta(days=days) <= now:
+    elif not keeps_as_long(found.policy.policy, wanted):
+        yield problem(one.name, f"{what}; and the policy deletes too early", f"first: {_POLICY}", about=about)
+    elif age is not None and one.created + age <= now:
         ended = f"; under it, its {one.entries:,} entries would be deleted within minutes"
         yield problem(one.name, what + ended, f"{_SET}: `whodid retention set {settings.retention}`", about=about)
     else:
-        fix = Fix(f"put {one.name} under {name}", partial(_move, move=move, policy=name))
-        yield problem(one.name, what, "`whodid doctor --fix` puts it right", about=about, fix=fix)
+        fix = Fix(
+            f"asked ISM to put {one.name} under {name}: it does at the job's next run, in about five minutes",
+            partial(_move, move=move, policy=name, wanted=wanted),
+        )
+        yield problem(one.name, what, "`whodid doctor --fix` has ISM put it right", about=about, fix=fix)
 
 
-def _move(client: OpenSearch, *, move: Move, policy: str) -> None:
-    make_move(Ism(client), move, policy)
+def _move(client: OpenSearch, *, move: Move, policy: str, wanted: Mapping[str, Any]) -> None:
+    make_move(Ism(client), move, policy, wanted)
 
 
 def _dates(settings: Settings, found: Survey, one: Surveyed, now: datetime) -> Iterator[Finding]:
@@ -176,11 +237,11 @@ def _dates(settings: Settings, found: Survey, one: Surveyed, now: datetime) -> I
     if one.goes is None or found.floor is None:
         return
     about = one.as_json()
-    last = datetime.fromisoformat(one.last) if one.last and now >= one.end + _OVERDUE else one.end
+    last = datetime.fromisoformat(one.last) if one.last and now >= one.end + OVERDUE else one.end
     floor = last + timedelta(days=found.floor)
     if one.goes < floor:
         yield _too_early(settings, found, one, floor)
-    elif now > one.goes + _OVERDUE:
+    elif now > one.goes + OVERDUE:
         why = (one.job.message if one.job else "") or "nobody has deleted it"
         advice = "see why ISM does not" if found.ism else "run `whodid retention enforce` as an administrator"
         yield problem(one.name, f"should be gone since {one.goes:%Y-%m-%d}: {why}", advice, about=about)
@@ -202,12 +263,12 @@ def _ceiling(found: Survey, one: Surveyed) -> datetime:
 def _too_early(settings: Settings, found: Survey, one: Surveyed, floor: datetime) -> Finding:
     what = f"would be deleted on {one.goes:%Y-%m-%d}, though it has entries that must live until {floor:%Y-%m-%d}"
     about = one.as_json()
-    days = deletion_days(found.policy.policy) if found.policy else None
-    if days is not None and found.floor is not None and days < found.floor + found.margin:
+    age = deletion_age(found.policy.policy) if found.policy else None
+    if found.policy and not keeps_as_long(found.policy.policy, _wanted(settings, found)):
         advice = f"`whodid retention set {settings.retention}`, which is longer than the policy; or hold it"
         return problem(one.name, what, advice, about=about)
     moves_on = one.job is not None and one.job.policy_id == policy_name(settings)
-    if moves_on and (days is None or one.created + timedelta(days=days) >= floor):
+    if found.policy and moves_on and (age is None or one.created + age >= floor):
         return problem(one.name, what, "the policy in force would keep it: move it to that version", about=about)
     fix = _hold(settings, one, f"must live until {floor:%Y-%m-%d}")
     return problem(one.name, what, "hold it until then", about=about, fix=fix)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..settings import Settings
+from ..settings import Settings, journal_place
 
 __all__ = ["Subject"]
 
@@ -24,4 +24,4 @@ class Subject:
 
     @property
     def journal_dir(self) -> Path:
-        return Path(self.settings.journal_dir)
+        return journal_place(self.settings.journal_dir)

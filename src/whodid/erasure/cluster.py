@@ -139,14 +139,18 @@ def _write(
     if not lines:
         return {}
     with translated("erasing entries"):
-        answer = connection.bulk(body="\n".join(lines) + "\n", params={"refresh": "true"})
+        answer = connection.bulk(body="\n".join(lines) + "\n", params={"refresh": "true", "pipeline": "_none"})
     return {place: _outcome(item) for place, item in zip(places, answer["items"], strict=True)}
 
 
 def _outcome(item: Mapping[str, Any]) -> tuple[int, str]:
     """Status, and why. What was asked for is `index`; of what is immutable the Security plugin makes it `create`."""
     [(action, told)] = item.items()
-    return (told["status"], _why(told.get("error"))) if action == "index" else (403, IMMUTABLE)
+    if action != "index":
+        return 403, IMMUTABLE
+    if told["status"] < 300 and told.get("result") != "updated":
+        return 403, "a pipeline drops what is written; remove index.final_pipeline, and give the same command again"
+    return told["status"], _why(told.get("error"))
 
 
 def _why(error: Any) -> str:

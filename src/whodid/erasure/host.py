@@ -19,7 +19,7 @@ from ..dead_letters import DeadLetter, each_dead_letter, replace_dead_letters
 from ..entry import document_id
 from ..journal import JournalDirectory
 from ..journal.directory import segments
-from ..journal.file import sync_directory
+from ..journal.file import open_apart, sync_directory
 from ..journal.segment import is_closed
 from .entry import erased_line, is_of
 
@@ -76,8 +76,7 @@ def _replace(path: Path, lines: list[bytes]) -> None:
     before = path.stat()
     new = path.with_name(f"{path.name}.erasing")
     new.unlink(missing_ok=True)
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(fd, "wb") as file:
+    with os.fdopen(open_apart(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
         file.writelines(lines)
         file.flush()
         os.fchmod(file.fileno(), 0o400)

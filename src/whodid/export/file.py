@@ -67,7 +67,7 @@ def export(
     """
     asked = Filter.parse(where) if isinstance(where, str) else where if where is not None else Filter.of()
     chosen, compressed = form_of(path, form)
-    one = Export(Path(path), chosen, compressed, asked, expired, statements)
+    one = Export(Path(path).absolute(), chosen, compressed, asked, expired, statements)
     return one.run(client, on_progress or (lambda _done, _total: None))
 
 

@@ -23,14 +23,14 @@ The header is as trustworthy as the broker: whoever may queue tasks may name any
 from __future__ import annotations
 
 import uuid
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from celery import signals
 from celery.app import app_or_default
 
-from ..context import Resolver, bind, current_fields, scope
+from ..context import Resolver, bind, current_fields, is_open, scope
+from ..warning import warn
 
 __all__ = ["CARRIED", "install"]
 
@@ -126,7 +126,8 @@ def _carried() -> dict[str, Any]:
         return dict(_NOBODY)
     if fields and "correlation_id" not in fields:
         fields["correlation_id"] = fields.get("request_id", uuid.uuid4().hex)
-        bind(correlation_id=fields["correlation_id"])
+        if is_open():
+            bind(correlation_id=fields["correlation_id"])
     carried = {name: fields[name] for name in CARRIED if name in fields}
     wrong = [name for name, value in carried.items() if not isinstance(value, str)]
     if wrong:
@@ -151,4 +152,4 @@ def _read(header: object) -> dict[str, object] | None:
 
 
 def _warn(what: str) -> None:
-    warnings.warn(what, RuntimeWarning, stacklevel=3)
+    warn(what, RuntimeWarning, stacklevel=3)

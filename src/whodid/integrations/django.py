@@ -13,8 +13,7 @@ It works under WSGI and ASGI, for plain and `async` views. Who acts is asked at 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextvars import copy_context
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -22,8 +21,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.module_loading import import_string
 
-from ..context import enter_scope, in_context
-from ..context import scope as open_scope
+from ..context import Scope, Steps, Within, scope, within
 from .prepared import PreparedCall
 from .request import RequestFields
 
@@ -34,7 +32,7 @@ Principal = Callable[[Any], "Mapping[str, object] | str | None"]
 
 
 class AuditMiddleware:
-    """Binds a request's context; who records in a streamed body of a plain view is still within it."""
+    """Binds a request's context; who records in a streamed body is still within it."""
 
     sync_capable = True
     async_capable = True
@@ -50,20 +48,14 @@ class AuditMiddleware:
     def __call__(self, request: Any) -> Any:
         if self._is_async:
             return self._answer(request)
-        context = copy_context()
-        response = context.run(self._enter, request)
-        if response.streaming:
-            response.streaming_content = in_context(context, response.streaming_content)
-        return response
-
-    def _enter(self, request: Any) -> Any:
-        enter_scope(*self._bound(request))
-        return self._get_response(request)
+        with scope(*self._bound(request)) as opened:
+            response = self._get_response(request)
+        return _within(opened, response)
 
     async def _answer(self, request: Any) -> Any:
-        with open_scope(*self._bound(request)):
-            answer: Awaitable[Any] = self._get_response(request)
-            return await answer
+        with scope(*self._bound(request)) as opened:
+            response = await self._get_response(request)
+        return _within(opened, response)
 
     def _bound(self, request: Any) -> tuple[dict[str, object], Callable[[], Mapping[str, object] | str | None]]:
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -77,6 +69,21 @@ def audit_on_commit(event_type: str, /, *, using: str | None = None, **fields: o
     here; what goes wrong in recording is raised by the commit, which has happened then (docs/integrations.md).
     """
     transaction.on_commit(PreparedCall(event_type, fields).record, using=using)
+
+
+def _within(opened: Scope, response: Any) -> Any:
+    """The response, a streamed one made within the request's scope to its end. A file is the server's to send."""
+    if not response.streaming or getattr(response, "file_to_stream", None) is not None:
+        return response
+    body, close = response.streaming_content, response.close
+    response.streaming_content = within(opened, body) if response.is_async else Within(opened, body)
+
+    def close_within() -> None:
+        with Steps(opened):
+            close()
+
+    response.close = close_within
+    return response
 
 
 def _principal() -> Principal:

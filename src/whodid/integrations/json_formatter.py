@@ -6,7 +6,7 @@ import logging
 
 from pythonjsonlogger.orjson import OrjsonFormatter
 
-from ..call import AuditCall
+from ..call import Message
 
 __all__ = ["AuditJsonFormatter"]
 
@@ -18,7 +18,6 @@ class AuditJsonFormatter(OrjsonFormatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        call: object = record.msg
-        if isinstance(call, AuditCall) and call.line:
-            return call.line.decode()
+        if isinstance(record.msg, Message) and record.msg.call.line:
+            return record.msg.call.line.decode()
         return super().format(record)

@@ -8,17 +8,19 @@ chooses; without it the call records before the chain runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Coroutine, MutableMapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
-from ..call import AuditCall, off_loop
+from ..call import AuditCall
+from ..executor import off_loop, to_be_awaited
 from ..operation import Operation, aauditing, auditing
 from ..receipt import Receipt
 from ..runtime import recorder
+from .stdlib import equip
 
 __all__ = ["AuditProcessor", "audited", "install"]
 
@@ -56,13 +58,14 @@ class _Audited:
 
         def chain() -> None:
             carried = {_CALL: call} if records else {}
-            self.info(event_type, **call.echo(), **carried)
+            self.info(call.event, **call.echo(), **carried)
 
         return call.through(chain, records=records, chain_name="the structlog chain")
 
-    async def aaudit(self, event_type: str, /, **fields: object) -> Receipt:
-        """As `audit`, off the event loop: the form for async code."""
-        return await off_loop(partial(self.audit, event_type, **fields))
+    @to_be_awaited
+    def aaudit(self, event_type: str, /, **fields: object) -> Coroutine[Any, Any, Receipt]:
+        """As `audit`, off the event loop: the form for async code. Once called, it is recorded, awaited or not."""
+        return off_loop(partial(self.audit, event_type, **fields))
 
     def auditing(self, event_type: str, /, **fields: object) -> AbstractContextManager[Operation]:
         """Records the intent before the block and its outcome after it."""
@@ -85,9 +88,9 @@ def audited(wrapper: type[W]) -> type[W]:
 
 def install() -> None:
     """Gives every bound logger of structlog the methods, those made or cached earlier included."""
-    for name in _METHODS:
-        setattr(structlog.BoundLoggerBase, name, getattr(_Audited, name))
-        setattr(structlog.stdlib.AsyncBoundLogger, name, _of_the_logger_within(name))
+    configured = structlog.get_config()["wrapper_class"]
+    equip([structlog.BoundLoggerBase], {name: getattr(_Audited, name) for name in _METHODS}, seen=[configured])
+    equip([structlog.stdlib.AsyncBoundLogger], {name: _of_the_logger_within(name) for name in _METHODS})
 
 
 _METHODS = ("audit", "aaudit", "auditing", "aauditing")

@@ -3,17 +3,17 @@
     app = whodid.integrations.wsgi.AuditMiddleware(app, principal=lambda environ: environ.get("REMOTE_USER"))
 
 As for ASGI: `principal` is asked at the moment of an audit call, and `whodid.bind(principal=…)` says what an endpoint
-learns by itself. The context lasts until the response is sent, so that a streamed body may record, too.
+learns by itself. The context lasts until the response is sent, so that a streamed body may record, too. A body that is
+made already (a list) or is a file for the server to send passes unchanged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextvars import Context, copy_context
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 from ..client_ip import ForwardedHeader
-from ..context import enter_scope, in_context
+from ..context import Scope, Steps, Within, scope
 from .request import RequestFields
 
 __all__ = ["AuditMiddleware"]
@@ -41,28 +41,62 @@ class AuditMiddleware:
         self._fields = RequestFields(trusted_proxies, forwarded_header)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        return _Body(copy_context(), lambda: self._enter(environ, start_response))
-
-    def _enter(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         principal = self._principal
         resolver = None if principal is None else lambda: principal(environ)
-        enter_scope(self._fields(_headers(environ), environ.get("REMOTE_ADDR") or None), resolver)
-        return self._app(environ, start_response)
+        with scope(self._fields(_headers(environ), environ.get("REMOTE_ADDR") or None), resolver) as opened:
+            body = self._app(environ, start_response)
+        if _is_made(body, environ.get("wsgi.file_wrapper")):
+            return body
+        if isinstance(body, Iterator):
+            return _Parts(opened, body)
+        return _SizedBody(opened, body) if isinstance(body, Sized) else _Body(opened, body)
+
+
+def _is_made(body: Iterable[bytes], file_wrapper: object) -> bool:
+    """Whether nothing of the application runs while the body is sent, or the server looks for this very object."""
+    if isinstance(body, list | tuple | bytes) or hasattr(body, "read"):
+        return True
+    return isinstance(file_wrapper, type) and isinstance(body, file_wrapper)
 
 
 class _Body:
-    """The response of a request that runs in a context of its own, from its start to the end of its body."""
+    """The body of a response, made within the request's scope to its end; what else it has is as it was."""
 
-    def __init__(self, context: Context, begin: Callable[[], Iterable[bytes]]) -> None:
-        self._context = context
-        self._body = context.run(begin)
+    def __init__(self, opened: Scope, body: Iterable[bytes]) -> None:
+        self._opened = opened
+        self._body = body
 
     def __iter__(self) -> Iterator[bytes]:
-        return in_context(self._context, self._body)
+        return Within(self._opened, self._body)
 
     def close(self) -> None:
         if close := getattr(self._body, "close", None):
-            self._context.run(close)
+            with Steps(self._opened):
+                close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._body, name)
+
+
+class _SizedBody(_Body):
+    """One that says how many parts it has, from which some servers know its length."""
+
+    def __len__(self) -> int:
+        return len(self._body)  # type: ignore[arg-type] # Sized
+
+
+class _Parts(_Body):
+    """One that is its own iterator."""
+
+    def __init__(self, opened: Scope, body: Iterable[bytes]) -> None:
+        super().__init__(opened, body)
+        self._parts = Within(opened, body)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._parts)
 
 
 def _headers(environ: Environ) -> dict[str, str]:

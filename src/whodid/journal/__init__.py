@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .append import Position
 from .directory import JournalDirectory
-from .line import Damaged, Line
+from .line import Damaged, Line, Missing
 from .position import Acknowledged
 from .pruning import prune
 from .reader import JournalReader, read_entries
@@ -21,6 +21,7 @@ __all__ = [
     "JournalDirectory",
     "JournalReader",
     "Line",
+    "Missing",
     "Position",
     "prune",
     "read_entries",

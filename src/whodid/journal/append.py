@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ..integrity import CHAIN_BYTES, Draft
 from .chain import Chain
+from .file import of_system
 from .segment import Link, Segment
 
 __all__ = ["Position", "Written", "append_at_once", "append_one"]
@@ -41,7 +42,8 @@ def append_at_once(chain: Chain, drafts: Sequence[Draft]) -> list[Written]:
     try:
         offset = segment.append(b"\n".join([position.line for position in positions]), link)
     except OSError as error:
-        chain.end_if_possible(f"a write failed: {error.strerror}")
+        if of_system(error):
+            chain.end_if_possible(f"a write failed: {error.strerror}")
         raise
     return [(position, segment, offset) for position in positions]
 
@@ -55,7 +57,8 @@ def append_one(chain: Chain, draft: Draft) -> Written:
     try:
         offset = segment.append(line, _new(Link, (seq, hash_)))
     except OSError as error:
-        chain.end_if_possible(f"a write failed: {error.strerror}")
+        if of_system(error):
+            chain.end_if_possible(f"a write failed: {error.strerror}")
         raise
     return _new(Position, (chain.journal, seq, hash_, line)), segment, offset
 

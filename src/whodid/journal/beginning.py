@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ..entry import Stamp
 from .counter import reserve_counter
-from .directory import FORMAT, JournalDirectory, identity
-from .file import dump, open_new, sync_above, sync_directory, write_all, write_file
+from .directory import FORMAT, JournalDirectory
+from .file import dump, identity, make_directory, open_new, sync_above, sync_directory, write_all, write_file
 from .position import Acknowledged
 
 __all__ = ["begin_journal"]
@@ -25,7 +25,7 @@ def begin_journal(directory: JournalDirectory) -> str:
     journal = secrets.token_hex(8)
     made = directory.journal(journal)
     try:
-        made.mkdir(mode=0o700)
+        make_directory(made)
         _mark(made)
         Acknowledged().reserve(made)  # which syncs the directory
         reserve_counter(directory.path)

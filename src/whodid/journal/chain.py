@@ -3,8 +3,8 @@
 Everything here is called with the directory's lock held.
 
 A journal ends, and a new one with its own ID begins beside it, when the chain can't be continued with certainty: a
-failed write or sync, a damaged last line, a directory that is a copy, lines that are gone, an acknowledged position
-ahead of the data. Each is noted in `alarms.ndjson`; recording goes on.
+failed write or sync, a damaged last line, a directory that is a copy, lines that are gone, a segment that was renamed,
+removed or replaced, an acknowledged position ahead of the data. Each is noted in `alarms.ndjson`; recording goes on.
 """
 
 from __future__ import annotations
@@ -13,21 +13,33 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from ..entry import ZERO_HASH
 from ..errors import JournalFull, NotRecorded
 from .beginning import begin_journal
-from .directory import JournalDirectory, segment_name, segment_size, segments
+from .directory import JournalDirectory, segment_name, segments
 from .durable import DurableMark
-from .file import dump, sync_directory, write_file
+from .file import best_effort, dump, sync_directory, write_file
 from .lock import FileLock
 from .position import Acknowledged
 from .segment import Broken, Link, Segment, is_closed, last_link
 
-__all__ = ["Chain"]
+__all__ = ["LOOK_AGAIN", "Chain", "Known"]
 
-_LOOK_AGAIN = 0.05
-"""Seconds after which a segment's status is asked for again: whether someone deleted it."""
+LOOK_AGAIN = 500e-6
+"""Seconds for which a look at the files holds under `process`: at whether they still are what their names lead to.
+
+A look costs as much as half a call, so a burst of calls makes one for several. Nobody can look at a name and write in
+one step: a thread may lose the processor in between for longer than this. Under `disk` each write is preceded by one.
+"""
+
+
+class Known(NamedTuple):
+    """What this process knows to be recorded: entries up to number `seq` of `journal`."""
+
+    journal: str = ""
+    seq: int = 0
 
 
 class Chain:
@@ -42,13 +54,18 @@ class Chain:
         segment_age: float,
         max_bytes: int,
         monotonic: Callable[[], float] = time.monotonic,
+        known: Known | None = None,
     ) -> None:
         self.directory = directory
         self._lock = lock
         self._mark = DurableMark(directory.durable)
         self._generation = -1
-        self._looked_at = 0.0
+        self._renewals = lock.renewals
+        self._current: tuple[int, int] | None = None
+        self._looked_at = float("-inf")
+        self.due = True
         self._now = 0.0
+        self._known = known or Known()
         self.journal = ""
         self.segment: Segment | None = None
         self._segment_bytes = segment_bytes
@@ -61,22 +78,33 @@ class Chain:
     def after_fork_in_child(self) -> None:
         self._mark.close()
 
+    def known(self) -> Known:
+        """What is recorded as far as this process has seen, to be given to the chain that is made after this one."""
+        if self.segment is not None:
+            self._known = Known(self.journal, self.segment.link.seq)
+        return self._known
+
+    def is_due(self) -> bool:
+        """Whether the files are to be looked at. To be asked before the lock is taken, for each use."""
+        self._now = self._monotonic()
+        self.due = self._now - self._looked_at >= LOOK_AGAIN
+        return self.due
+
     def current(self) -> Segment:
         """The segment to append to, its `link` the end of the chain."""
         segment = self.segment
         generation = self._lock.generation()
-        self._now = self._monotonic()
-        fresh = generation == self._generation and self._now - self._looked_at < _LOOK_AGAIN
+        fresh = generation == self._generation and not self.due
         if segment is not None and fresh and segment.failed is None and segment.end() == segment.size:
             return segment
         try:
-            return self._follow(segment, fresh)
+            segment = self._follow(segment, fresh)
         except Broken as broken:
-            return self._begin_anew(str(broken))
-        finally:
-            if not fresh:
-                self._generation = generation
-                self._looked_at = self._now
+            segment = self._begin_anew(str(broken))
+        if not fresh:
+            self._generation = generation
+            self._looked_at = self._now
+        return segment
 
     def _begin_anew(self, reason: str) -> Segment:
         self.end(reason)
@@ -90,18 +118,38 @@ class Chain:
 
     def _follow(self, segment: Segment | None, fresh: bool) -> Segment:
         """Picks the chain up where other processes left it; `fresh` says that none of them closed the segment."""
-        if segment is None or segment.failed is not None:
+        if segment is None:
             return self._open()
+        if segment.failed is not None:  # and whoever learned of it had no time to end the journal
+            raise Broken(f"a write or sync of {segment.path.name} failed: {segment.failed.strerror}")
         size = segment.size
-        if (fresh and segment.end() > size) or segment.has_only_grown():
-            if segment.end() > size:
-                self._catch_up(segment)
-            return segment
+        try:
+            if (fresh and segment.end() > size) or (self._is_current() and segment.has_only_grown()):
+                if segment.end() > size:
+                    self._catch_up(segment)
+                return segment
+        except FileNotFoundError:  # what is missing is found out below
+            pass
         return self._open()
 
+    def _is_current(self) -> bool:
+        """Whether no other journal became the current one."""
+        if self._lock.renewals != self._renewals:
+            self._report_new_lock()
+        return self._current == self.directory.current_file()
+
+    def _report_new_lock(self) -> None:
+        self._renewals = self._lock.renewals
+        if self._lock.is_new() and self.directory.journal(self.journal).is_dir():  # else all of it is another
+            self.directory.alarm("lock replaced", f"{self.directory.lock} was removed or replaced while it was in use")
+            self._lock.next_generation()
+
     def _open(self) -> Segment:
+        known = self.known()
         self.segment = None
-        self.journal = self.directory.current() or begin_journal(self.directory)
+        self._report_if_gone(known)
+        self._current = self.directory.current_file()  # first: what replaces it from now on is noticed
+        self.journal = self.directory.current() or self._begin()
         path = self.directory.journal(self.journal)
         self._refuse_to_continue(path)
         found = segments(path)
@@ -120,8 +168,26 @@ class Chain:
         segment.check_mark()
         if acknowledged.seq > segment.link.seq:
             raise Broken(f"{acknowledged.seq} entries were acknowledged, but the data ends at {segment.link.seq}")
+        if known.journal == self.journal and known.seq > segment.link.seq:
+            raise Broken(f"{known.seq} entries were recorded, but the data ends at {segment.link.seq}")
         self._adopt(segment)
         return segment
+
+    def _begin(self) -> str:
+        """Begins a journal where none is current. The alarm comes first: a crash in between would leave it out."""
+        if next(self.directory.path.glob("*/[0-9]*.ndjson"), None):
+            self.directory.alarm("new journal", f"{self.directory.path / 'current'} is missing; a new journal goes on")
+        begun = begin_journal(self.directory)
+        self._current = self.directory.current_file()
+        return begun
+
+    def _report_if_gone(self, known: Known) -> None:
+        """Each process knows another number; the journal is reported once."""
+        if known.journal and not self.directory.journal(known.journal).is_dir():
+            about = f"journal {known.journal} was moved or removed while it was in use"
+            if not any(str(alarm.get("about")).startswith(about) for alarm in self.directory.alarms()):
+                self.directory.alarm("journal gone", f"{about}, with its entries up to number {known.seq}")
+            self._known = Known()
 
     def _refuse_to_continue(self, path: Path) -> None:
         if (path / "ended").exists():
@@ -138,9 +204,9 @@ class Chain:
         return Segment(path / segment_name(end.seq + 1), self._mark, before=end, create=True)
 
     def _adopt(self, segment: Segment) -> None:
-        self.segment = segment
         self._opened_at = self._monotonic()
         self._other_bytes = self._bytes_beside(segment)
+        self.segment = segment
 
     def make_room(self, segment: Segment, needed: int) -> Segment:
         """The segment that takes `needed` bytes more: this one, or its successor. Raises `JournalFull`."""
@@ -176,7 +242,7 @@ class Chain:
     def _bytes_beside(self, segment: Segment) -> int:
         if not self._max_bytes:
             return 0
-        return sum(segment_size(path) for path in self.directory.path.glob("*/*.ndjson") if path != segment.path)
+        return self.directory.bytes_beside(segment.path)
 
     def end(self, reason: str) -> None:
         """Ends the journal for good and begins the next, unless another process has done so."""
@@ -184,6 +250,8 @@ class Chain:
             self.segment = None
             return
         ended = self.directory.journal(self.journal) / "ended"
+        known = self.known() if self.segment is None or self.segment.failed is None else Known()
+        last = known.seq if known.journal == self.journal else 0
         self._lock.next_generation()
         if self.segment is not None:
             self.segment.shut()
@@ -191,14 +259,15 @@ class Chain:
         if not ended.exists():  # else the alarm was given, before a crash or a full disk came between
             self.directory.alarm("new journal", f"journal {self.journal} ended ({reason}); a new one goes on")
             if ended.parent.is_dir():
-                write_file(ended, dump({"reason": reason}))
+                write_file(ended, dump({"reason": reason, "last": last}))
         begin_journal(self.directory)
 
     def end_if_possible(self, reason: str) -> None:
         """Ends the journal as far as a failing disk allows: what the caller sees is the error that led here."""
         try:
-            self.end(reason)
-        except (OSError, NotRecorded):
+            with best_effort(), suppress(NotRecorded):
+                self.end(reason)
+        finally:
             self.segment = None
 
 

@@ -11,7 +11,7 @@ import time
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
-from .file import read_file
+from .file import best_effort, open_apart, read_file
 
 __all__ = ["count_not_recorded", "not_recorded", "reserve_counter"]
 
@@ -32,18 +32,11 @@ def reserve_counter(journal_dir: Path) -> None:
 
 
 def count_not_recorded(journal_dir: Path) -> None:
-    """Adds one. Never raises."""
-    try:
-        fd = _open(journal_dir)
-    except OSError:
-        return
-    try:
+    """Adds one. Raises nothing but what a signal handler does."""
+    with best_effort(), os.fdopen(_open(journal_dir), "r+b", buffering=0) as file:  # closed, and so unlocked, however
+        fd = file.fileno()
         _wait_for_turn(fd)
         os.pwrite(fd, _text(_number(os.pread(fd, _DIGITS, 0)) + 1), 0)
-    except OSError:
-        pass
-    finally:
-        os.close(fd)
 
 
 def not_recorded(journal_dir: Path) -> int:
@@ -55,7 +48,7 @@ def not_recorded(journal_dir: Path) -> int:
 
 
 def _open(journal_dir: Path) -> int:
-    return os.open(journal_dir / "not-recorded", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    return open_apart(journal_dir / "not-recorded", os.O_RDWR | os.O_CREAT)
 
 
 def _wait_for_turn(fd: int) -> None:

@@ -1,16 +1,44 @@
-"""Damage: journal lines whose hash does not fit, kept aside so that nobody has to search for them."""
+"""Damage: what readers find wrong in a journal, kept so that nobody has to search for it.
+
+`damaged.ndjson` has lines that are no entry of their place, once each: `place`, `reason`, and the bytes as `base64`.
+`missing.ndjson` has entries that are in no segment, though others come after them, or a segment that is gone:
+`journal`, `first`, `last` (0 where nobody knows), `time`.
+
+Invariants:
+- What is missing is on disk in this file before the acknowledged position passes it.
+- It is removed from there only when OpenSearch has stored it: somebody put a file back, and it was shipped.
+- While it is there, no segment that may hold it is pruned.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
-from .directory import JournalDirectory
-from .file import append_line, read_lines
-from .line import Damaged
+from ..entry import Stamp
+from ..errors import JournalDamaged
+from ..integrity import read_line
+from .directory import JournalDirectory, segment_name, segments
+from .durable import first_marked
+from .file import append_line, open_file, read_file, read_lines, write_parts
+from .line import Damaged, Missing
+from .segment import Broken, last_link
 
-__all__ = ["count_damaged", "keep_damaged"]
+__all__ = [
+    "count_damaged",
+    "gap_at_the_end",
+    "gaps",
+    "in_words",
+    "keep_damaged",
+    "keep_missing",
+    "read_missing",
+    "remove_missing",
+]
 
 
 def keep_damaged(directory: JournalDirectory, lines: Iterable[Damaged]) -> None:
@@ -31,3 +59,148 @@ def count_damaged(directory: JournalDirectory) -> int:
 
 def _places(directory: JournalDirectory) -> set[str]:
     return {json.loads(line)["place"] for line in read_lines(directory.damaged)}
+
+
+def keep_missing(directory: JournalDirectory, gaps: Iterable[Missing]) -> None:
+    """Notes what is missing, once, and alarms. Raises `OSError`."""
+    for gap in gaps:
+        known = [one for one in read_missing(directory) if one.journal == gap.journal]
+        for new in _without(gap, known):
+            about = {"journal": new.journal, "first": new.first, "last": new.last}
+            append_line(directory.missing, json.dumps({**about, "time": Stamp.now().creation_date}).encode())
+            directory.alarm("missing entries", in_words(directory, new))
+
+
+def read_missing(directory: JournalDirectory) -> list[Missing]:
+    """What is missing and was noted, in the order in which it was found."""
+    found = (json.loads(line) for line in read_lines(directory.missing))
+    return [Missing(str(one["journal"]), int(one["first"]), int(one["last"])) for one in found]
+
+
+def remove_missing(directory: JournalDirectory, found: Iterable[Missing]) -> None:
+    """Removes what was found again, and shipped, from what is noted. Raises `OSError`."""
+    left = noted = read_missing(directory)
+    for one in found:
+        left = [rest for gap in left for rest in (_without(gap, [one]) if gap.journal == one.journal else [gap])]
+    if left == noted:
+        return
+    time = Stamp.now().creation_date
+    write_parts(directory.missing, (json.dumps({**one._asdict(), "time": time}).encode() + b"\n" for one in left))
+
+
+def _without(gap: Missing, known: Collection[Missing]) -> Iterator[Missing]:
+    """The parts of a gap that are not in `known`."""
+    if not gap.last:
+        if gap not in known:
+            yield gap
+        return
+    first = gap.first
+    for one in sorted(known):
+        if one.last and first <= gap.last and one.last >= first and one.first <= gap.last:
+            if one.first > first:
+                yield Missing(gap.journal, first, one.first - 1)
+            first = one.last + 1
+    if first <= gap.last:
+        yield Missing(gap.journal, first, gap.last)
+
+
+def gaps(directory: JournalDirectory, journal: str, after: int) -> Iterator[Missing]:
+    """What is missing behind entry `after`, as the names and the ends of the segments tell. Raises `JournalDamaged`."""
+    end = gap_at_the_end(directory, journal, after)
+    found = segments(directory.journal(journal))
+    expected = after + 1
+    for path, successor in zip(found, [*found[1:], None], strict=True):
+        if int(path.stem) > expected:
+            yield Missing(journal, expected, int(path.stem) - 1)
+        if successor is None or int(successor.stem) > expected:
+            expected = max(expected, (_last_of(path) or (int(successor.stem) - 1 if successor else 0)) + 1)
+    if end:
+        yield end
+
+
+def gap_at_the_end(directory: JournalDirectory, journal: str, after: int) -> Missing | None:
+    """What is missing behind the last entry that is there, as far as anything tells of it. Raises `JournalDamaged`."""
+    path = directory.journal(journal)
+    marked = first_marked(directory.durable, journal)  # before the segments are listed: another may be started now
+    known = max([_ended_at(path), *(last for _, _, last in _strays(path, journal))])
+    found = segments(path)
+    last = max([after, *(_last_of(segment) for segment in found[-1:])])
+    if known > last:
+        return Missing(journal, last + 1, known)
+    if marked > max((int(segment.stem) for segment in found), default=0):
+        return Missing(journal, marked, 0)
+    return None
+
+
+def _ended_at(path: Path) -> int:
+    """With which entry the journal ended, as far as its writer knew."""
+    try:
+        return int(json.loads(read_file(path / "ended")).get("last", 0))
+    except (OSError, ValueError, TypeError, AttributeError):
+        return 0
+
+
+def _last_of(segment: Path) -> int:
+    """The number of its last entry; 0 where that can't be told."""
+    try:
+        link = last_link(segment)
+    except (Broken, OSError):
+        return 0
+    return link.seq if link else 0
+
+
+class _Stray(NamedTuple):
+    """A file that is no segment, and holds entries of a journal: the numbers of the first and the last."""
+
+    path: Path
+    first: int
+    last: int
+
+
+_LEFT_OUT = re.compile(r"journal\.json|acknowledged|partitioning|ended|.*\.torn|.*\.new|\d{20}\.ndjson")
+_MOST = 1000
+
+
+def _strays(place: Path, journal: str, *, below: bool = False) -> Iterator[_Stray]:
+    """Those in a directory, or also below it."""
+    looked_at = 0
+    for folder, folders, names in os.walk(place):
+        if not below:
+            folders.clear()
+        for name in sorted(names):
+            if _LEFT_OUT.fullmatch(name) and Path(folder).name == journal:
+                continue
+            looked_at += 1
+            if looked_at > _MOST:
+                return
+            if stray := _stray(Path(folder, name), journal):
+                yield stray
+
+
+def _stray(path: Path, journal: str) -> _Stray | None:
+    try:
+        with open_file(path) as file:
+            entry = read_line(file.readline(1 << 18).rstrip(b"\n"))
+        last = _last_of(path)
+    except (OSError, ValueError, JournalDamaged):
+        return None
+    in_place = (path.parent.name, path.name) == (journal, segment_name(entry["seq"]))
+    ours = entry["journal"] == journal and not in_place
+    return _Stray(path, entry["seq"], max(last, entry["seq"])) if ours else None
+
+
+def in_words(directory: JournalDirectory, gap: Missing) -> str:
+    """What is missing, where it is, and what to do."""
+    what = f"entries {gap.first:,} to {gap.last:,}" if gap.last > gap.first else f"entry {gap.first:,}"
+    if not gap.last:
+        what = f"the segment that begins with entry {gap.first:,}"
+    where = directory.journal(gap.journal)
+    if any(int(path.stem) <= gap.first <= _last_of(path) for path in segments(where)):
+        return f"{what} of journal {gap.journal}: there again, and not shipped; run `whodid ship`"
+    for path, first, last in _strays(directory.path, gap.journal, below=True):
+        if last >= gap.first and (first <= gap.last or not gap.last):
+            todo = f"it lies in {path}: move it back to {where / segment_name(first)}"
+            break
+    else:
+        todo = f"a file was moved, cut or deleted: put it back into {where}, from where it was moved to or a backup"
+    return f"{what} of journal {gap.journal}: not in the journal, and not shipped; {todo}, and run `whodid ship`"

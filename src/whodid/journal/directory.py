@@ -8,6 +8,7 @@
       alarms.ndjson                     what an operator must know: a torn tail, a new journal, damage
       rejected.ndjson                   calls that broke the catalog, under on_invalid = "quarantine"
       damaged.ndjson                    journal lines whose hash did not fit
+      missing.ndjson                    entries that were in no segment when those after them were shipped
       dead-letters.ndjson               entries OpenSearch refused for good
       dead-letters.lock                 held while letters are added or taken out
       checkpoints.ndjson                what the log says of itself, signed: how far each journal had come when
@@ -20,7 +21,7 @@
         acknowledged                    everything up to an entry is stored or a dead letter, and what the open
                                         checkpoint has come to; two slots
         partitioning                    which length of partition its entries are shipped under
-        ended                           why no more entries go here
+        ended                           why no more entries go here, and the last number as far as its writer knew
 
 A journal that ends (a failed sync, a copied directory) gets a successor beside it; both are shipped.
 """
@@ -29,17 +30,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from fcntl import ioctl
 from pathlib import Path
 from typing import Any
 
 from ..entry import Stamp
 from ..errors import JournalDamaged
-from .file import append_line, dump, linked, read_file, read_lines, sync_above
+from ..settings import journal_place
+from .file import append_line, best_effort, dump, identity, linked, of_system, read_file, read_lines, sync_above
 
 __all__ = [
     "FORMAT",
@@ -55,16 +56,22 @@ __all__ = [
 FORMAT = 1
 """Of the directory. A newer one is refused, an older one is read."""
 
+MOST_REJECTED = 16 * 1024 * 1024
+"""Bytes of all rejected calls that are kept."""
+
 
 class JournalDirectory:
     """Paths and small files of one `journal_dir`. Makes it when `create` is true. Raises `JournalDamaged`."""
 
     def __init__(self, path: str | Path, *, create: bool = False) -> None:
-        self.path = Path(path)
+        self.path = journal_place(path)
+        self._current = str(self.path / "current")
         if create and not self.path.exists():
             try:
                 _make(self.path)
             except OSError as error:
+                if not of_system(error):
+                    raise
                 raise JournalDamaged(
                     f"the journal directory {self.path} can't be made ({error.strerror}); "
                     "set journal_dir to a place this user may write to"
@@ -97,8 +104,22 @@ class JournalDirectory:
         return self.path / "damaged.ndjson"
 
     @property
+    def missing(self) -> Path:
+        return self.path / "missing.ndjson"
+
+    @property
     def rejected(self) -> Path:
         return self.path / "rejected.ndjson"
+
+    def bytes_beside(self, segment: Path | None = None) -> int:
+        """What counts towards `max_bytes`, but for that one segment. Raises `OSError`."""
+        counted = [self.rejected, *self.path.glob("*/*.ndjson")]
+        return sum(segment_size(path) for path in counted if path != segment)
+
+    def room_for_rejected(self, max_bytes: int) -> int:
+        """Bytes that rejected calls may still take. Raises `OSError`."""
+        room = min(MOST_REJECTED, max_bytes // 8 if max_bytes else MOST_REJECTED) - segment_size(self.rejected)
+        return min(room, max_bytes - self.bytes_beside()) if max_bytes else room
 
     def journal(self, journal: str) -> Path:
         return self.path / journal
@@ -118,6 +139,14 @@ class JournalDirectory:
             ) from error
         self._check_format(self.path, version)
         return str(journal)
+
+    def current_file(self) -> tuple[int, int] | None:
+        """Changes whenever `current` is replaced; `None` while there is no such file."""
+        try:
+            status = os.lstat(self._current)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status.st_ino, status.st_mtime_ns
 
     def journals(self) -> Iterator[str]:
         """IDs of all journals in the directory, the current one last."""
@@ -155,26 +184,19 @@ class JournalDirectory:
     def alarm(self, kind: str, about: str) -> None:
         """Notes what an operator must know. Never raises: an alarm must not stop recording."""
         now = Stamp.now().creation_date
-        with suppress(OSError):  # the disk is full or gone; the caller's own error says so
+        with best_effort():  # the disk is full or gone; the caller's own error says so
             append_line(self.path / "alarms.ndjson", dump({"time": now, "alarm": kind, "about": about}))
+
+    def alarm_once(self, kind: str, about: str) -> None:
+        """As `alarm`, unless it says the same as the last one of its kind on the same day."""
+        last: dict[str, Any] = {}
+        with suppress(OSError, JournalDamaged):
+            last = next((one for one in reversed(self.alarms()) if one.get("alarm") == kind), {})
+        if last.get("about") != about or str(last.get("time"))[:10] != Stamp.now().creation_date[:10]:
+            self.alarm(kind, about)
 
     def alarms(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in read_lines(self.path / "alarms.ndjson")]
-
-
-def identity(fd: int) -> dict[str, int]:
-    """What tells a file from a copy of it: its inode, and where the file system keeps one, the inode's generation.
-
-    A number alone may be given again, as soon as to the copy that replaces a deleted file.
-    """
-    found = {"inode": os.fstat(fd).st_ino}
-    with suppress(OSError):  # not every file system has generations
-        found["generation"] = int.from_bytes(ioctl(fd, _GENERATION, bytes(8))[:4], sys.byteorder)
-    return found
-
-
-_GENERATION = 0x80087601
-"""FS_IOC_GETVERSION of Linux; elsewhere an error."""
 
 
 def _fits(content: dict[str, object], marker: Path) -> bool:
@@ -203,6 +225,9 @@ def _mode(path: Path) -> int:
     return 0 if stat.S_ISLNK(mode) else mode
 
 
+_SEGMENT = re.compile(r"[0-9]{20}\.ndjson")
+
+
 def segment_name(first_seq: int) -> str:
     return f"{first_seq:020d}.ndjson"
 
@@ -217,7 +242,7 @@ def segment_size(path: Path) -> int:
 
 def segments(directory: Path) -> list[Path]:
     """The segments of one journal in order. Raises `JournalDamaged` for a link in the place of one."""
-    found = sorted(directory.glob("[0-9]*.ndjson"))
+    found = sorted(path for path in directory.glob("[0-9]*.ndjson") if _SEGMENT.fullmatch(path.name))
     for path in found:
         if path.is_symlink():
             raise linked(path)

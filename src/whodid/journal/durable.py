@@ -11,22 +11,23 @@ Invariants:
   it could not write, so a later sync may succeed without it.
 - Whoever shortens a segment (half a line, a short write) lowers the mark before anything is appended behind it. So a
   segment that ends before the mark has lost lines that were on disk: its journal ends.
-- A process that can't get the lock (its holder is stopped, or hangs) syncs by itself: sharing is never needed.
+- A process that can't get the lock (its holder is stopped, or hangs; the system has no locks left, or none on this file
+  system) or can't read the mark syncs by itself: sharing is never needed, and its failure is no failed sync.
 """
 
 from __future__ import annotations
 
 import errno
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from ..errors import JournalLocked
-from .lock import FileLock
+from .file import best_effort, of_system, read_file
+from .lock import FileLock, Hold, ThreadLock
 
-__all__ = ["DurableMark", "SyncFailed"]
+__all__ = ["DurableMark", "SyncFailed", "first_marked"]
 
 _FAILED = "failed"
 _PATIENCE = 0.02
@@ -39,12 +40,16 @@ class SyncFailed(OSError):
     """A sync of the segment failed, in whatever process: what it held then may be lost."""
 
 
+class _Unusable(Exception):
+    """The lock or the mark can't be used now, for a reason of the system's. Says nothing about a sync."""
+
+
 class DurableMark:
     """The mark of one journal directory. A `segment` is named `<journal>/<first seq>`."""
 
     def __init__(self, path: Path) -> None:
         self._file = FileLock(path)
-        self._thread = threading.Lock()
+        self._threads = ThreadLock()
 
     def close(self) -> None:
         """Lets go of the file; in a forked child that leaves the parent's lock alone."""
@@ -57,44 +62,51 @@ class DurableMark:
         `OSError` when a sync failed, here or elsewhere.
         """
         deadline = time.monotonic() + _PATIENCE
-        while not self._try_acquire():
-            known = self.read(segment)
-            if known >= offset:
-                return known
-            if time.monotonic() > deadline:
-                return alone()
-            time.sleep(_PAUSE)
         try:
-            known = self.read(segment)
-            return known if known >= offset else self._sync(segment, sync)
-        finally:
-            self._release()
+            while (end := self._locked(partial(self._advance, segment, offset, sync))) is None:
+                known = self._read(segment)
+                if known >= offset:
+                    return known
+                if time.monotonic() > deadline:
+                    return alone()
+                time.sleep(_PAUSE)
+        except (_Unusable, JournalLocked):
+            return alone()
+        return end
+
+    def _advance(self, segment: str, offset: int, sync: Callable[[], int]) -> int:
+        known = self._read(segment)
+        return known if known >= offset else self._sync(segment, sync)
 
     def _sync(self, segment: str, sync: Callable[[], int]) -> int:
         try:
             end = sync()
-        except OSError:
-            self._tell(_mark(segment, _FAILED))
+        except OSError as error:
+            if of_system(error):
+                self._tell(_mark(segment, _FAILED))
             raise
         self._tell(_mark(segment, end))
         return end
 
     def _tell(self, text: str) -> None:
-        with suppress(OSError):  # a mark that lags behind costs a sync, nothing else
+        with best_effort():  # a mark that lags behind costs a sync, nothing else
             self._file.replace(text)
 
     def lower(self, segment: str, size: int) -> None:
         """Nothing behind `size` counts as on disk any more. Raises `JournalLocked` when that can't be said."""
         deadline = time.monotonic() + _PATIENCE
-        while not self._try_acquire():
-            if time.monotonic() > deadline:
-                raise JournalLocked("another process holds the journal's durable mark; end or resume it")
-            time.sleep(_PAUSE)
         try:
-            if self.read(segment) > size:
-                self._file.replace(_mark(segment, size))
-        finally:
-            self._release()
+            while self._locked(partial(self._lower, segment, size)) is None:
+                if time.monotonic() > deadline:
+                    raise JournalLocked("another process holds the journal's durable mark; end or resume it")
+                time.sleep(_PAUSE)
+        except _Unusable as error:
+            raise JournalLocked(f"the journal's durable mark can't be locked ({error})") from error
+
+    def _lower(self, segment: str, size: int) -> int:
+        if self.read(segment) > size:
+            self._file.replace(_mark(segment, size))
+        return size
 
     def read(self, segment: str) -> int:
         """Bytes of `segment` known to be on disk. Raises `SyncFailed`, or `OSError` when it can't be read."""
@@ -108,20 +120,53 @@ class DurableMark:
 
     def first(self, journal: str) -> int:
         """With which entry the segment of `journal` begins that was synced last; 0 when there was none."""
-        name, _, segment = self._file.content().partition(b" ")[0].partition(b"/")
-        return int(segment) if name == journal.encode() and segment.isdigit() else 0
+        return _first(self._file.content(), journal)
+
+    def _read(self, segment: str) -> int:
+        try:
+            return self.read(segment)
+        except SyncFailed:
+            raise
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _locked(self, work: Callable[[], int]) -> int | None:
+        """What `work` returns, done with the lock held; `None` when another thread or process holds it."""
+        hold = Hold(self._threads)
+        try:
+            try:
+                return work() if hold.take(0) and self._try_acquire() else None
+            finally:
+                hold.give_back(self._release)
+        finally:
+            if not hold.over:
+                hold.give_back(self._release)
 
     def _try_acquire(self) -> bool:
-        if not self._thread.acquire(blocking=False):
-            return False
-        if self._file.try_acquire():
-            return True
-        self._thread.release()
-        return False
+        try:
+            return self._file.try_acquire()
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> Exception:
+        return _Unusable(error.strerror) if of_system(error) else error
 
     def _release(self) -> None:
-        self._file.release()
-        self._thread.release()
+        with best_effort():
+            self._file.release()
+
+
+def first_marked(path: Path, journal: str) -> int:
+    """As `DurableMark.first`, for who only reads; 0 also where there is no mark, or it can't be read."""
+    try:
+        return _first(read_file(path), journal)
+    except OSError:
+        return 0
+
+
+def _first(content: bytes, journal: str) -> int:
+    name, _, segment = content.partition(b" ")[0].partition(b"/")
+    return int(segment) if name == journal.encode() and segment.isdigit() else 0
 
 
 def _mark(segment: str, offset: int | str) -> str:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,8 +21,13 @@ from ..errors import JournalDamaged
 
 __all__ = [
     "append_line",
+    "best_effort",
     "dump",
+    "identity",
     "linked",
+    "make_directory",
+    "of_system",
+    "open_apart",
     "open_file",
     "open_new",
     "read_file",
@@ -33,6 +40,47 @@ __all__ = [
 ]
 
 
+def open_apart(path: Path, flags: int) -> int:
+    """A descriptor for writing to a plain file, which is created with mode 0600 if `flags` say so. Raises `OSError`.
+
+    It is none of 0, 1 and 2: an application that has closed its standard streams still prints to these numbers.
+    """
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        _hand_over(fd, path)
+        apart = fd if fd >= _ABOVE_STANDARD else fcntl(fd, F_DUPFD_CLOEXEC, _ABOVE_STANDARD)
+    except BaseException:
+        os.close(fd)
+        raise
+    if apart != fd:
+        os.close(fd)
+    return apart
+
+
+_ABOVE_STANDARD = 3
+
+
+def _hand_over(fd: int, path: Path) -> None:
+    """What root creates belongs to the owner of its directory: one call as root must not lock the service out.
+
+    A file with several names is left alone: it may be one that the owner of the directory has no right to.
+    """
+    if os.geteuid() == 0:
+        status, above = os.fstat(fd), path.parent.stat()
+        if status.st_uid == 0 != above.st_uid and status.st_nlink == 1:
+            with suppress(PermissionError):  # root of a container that may not
+                os.fchown(fd, above.st_uid, above.st_gid)
+
+
+def make_directory(path: Path) -> None:
+    """Creates a directory 0700; as root, for the owner of the one that it is in. Raises `OSError`."""
+    path.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        above = path.parent.stat()
+        with suppress(PermissionError):
+            os.chown(path, above.st_uid, above.st_gid, follow_symlinks=False)
+
+
 class open_new:  # noqa: N801 (reads as the verb it is)
     """A descriptor of a new file 0600, closed at the end of the block."""
 
@@ -40,12 +88,26 @@ class open_new:  # noqa: N801 (reads as the verb it is)
         self._path = path
 
     def __enter__(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._fd = os.open(self._path, flags, 0o600)
+        self._fd = open_apart(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         return self._fd
 
     def __exit__(self, *_: object) -> None:
         os.close(self._fd)
+
+
+def of_system(error: BaseException) -> bool:
+    """Whether the operating system raised it. A signal handler may raise `TimeoutError`, too, which has no number."""
+    return isinstance(error, OSError) and error.errno is not None
+
+
+class best_effort:  # noqa: N801 (reads as the manner it is)
+    """A block in which an error of the operating system is let pass."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
+        return error is not None and of_system(error)
 
 
 def read_file(path: Path) -> bytes:
@@ -91,7 +153,7 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
             os.fsync(fd)
         new.replace(path)
     except OSError:
-        with suppress(OSError):  # on a full disk each byte counts
+        with best_effort():  # on a full disk each byte counts
             new.unlink()
         raise
     sync_directory(path.parent)
@@ -100,8 +162,7 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
 def append_line(path: Path, *lines: bytes) -> None:
     """Appends lines, durable on return. Raises `OSError`; part of a line may then be there, which readers skip."""
     data = b"".join([line.rstrip(b"\n") + b"\n" for line in lines])
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-    fd = os.open(path, flags, 0o600)
+    fd = open_apart(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     try:
         if os.fstat(fd).st_size == 0:
             sync_directory(path.parent)  # before there is anything in it: who finds a line needn't ask
@@ -147,3 +208,18 @@ def sync_above(path: Path) -> None:
 
 def dump(content: object) -> bytes:
     return json.dumps(content).encode() + b"\n"
+
+
+def identity(fd: int) -> dict[str, int]:
+    """What tells a file from a copy of it: its inode, and where the file system keeps one, the inode's generation.
+
+    A number alone may be given again, as soon as to the copy that replaces a deleted file.
+    """
+    found = {"inode": os.fstat(fd).st_ino}
+    with best_effort():  # not every file system has generations
+        found["generation"] = int.from_bytes(ioctl(fd, _GENERATION, bytes(8))[:4], sys.byteorder)
+    return found
+
+
+_GENERATION = 0x80087601
+"""FS_IOC_GETVERSION of Linux; elsewhere an error."""

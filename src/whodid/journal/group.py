@@ -1,22 +1,24 @@
 """The group commit: threads that wait for the disk at once share one write and one sync.
 
-The first to come leads: it writes what has come so far, syncs, and wakes those whose entries that covered. Who comes
-meanwhile waits; the longest waiting of them leads next. So one sync is under way at a time, and its cost is divided
-among all who wait.
+One thread leads: it writes what has come so far, syncs, and wakes those whose entries that covered. Who comes meanwhile
+waits; the longest waiting of them leads next. So one sync is under way at a time, and its cost is divided among all who
+wait.
 
-Invariants: while anyone waits, someone leads or has been told to. Each waiting thread is woken exactly once, with its
-outcome or with the lead. A leader that is interrupted (Ctrl-C) still wakes its group and passes the lead on; a waiting
-thread that is interrupted steps out, and passes on a lead that it was just given. Both may be done twice unharmed.
+Invariants: leading is holding a lock, and nothing that has ended holds it. Who waits looks again at times, so waking is
+never needed, only quick; and leads when nobody does. An item is marked before it is given to `write`: one that is
+marked and has no outcome when its thread leads was with a leader that was interrupted (Ctrl-C), and isn't known to be
+written. It is never written twice.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from ..errors import JournalLocked, NotRecorded
+from ..errors import NotRecorded
+from .lock import LOOK_AGAIN, Hold, ThreadLock
 
 __all__ = ["GroupCommit"]
 
@@ -27,15 +29,13 @@ Outcome = TypeVar("Outcome")
 class _Waiting(Generic[Item, Outcome]):
     """One thread's item, its outcome once there is one, and what wakes the thread."""
 
-    __slots__ = ("group", "item", "leads", "outcome", "wake")
+    __slots__ = ("begun", "item", "outcome", "wake")
 
     def __init__(self, item: Item) -> None:
         self.item = item
-        self.group: tuple[_Waiting[Item, Outcome], ...] = ()
+        self.begun = False
         self.outcome: Outcome | Exception | None = None
-        self.leads = False
-        self.wake = threading.Lock()
-        self.wake.acquire()
+        self.wake: SimpleQueue[None] = SimpleQueue()
 
 
 class GroupCommit(Generic[Item, Outcome]):
@@ -52,81 +52,70 @@ class GroupCommit(Generic[Item, Outcome]):
     ) -> None:
         self._write = write
         self._sync = sync
-        self._mutex = threading.Lock()
-        self._queue: deque[_Waiting[Item, Outcome]] = deque()
-        self._led = False
-        self._present: set[int] = set()
+        self._leading = ThreadLock()
+        self._queue: dict[_Waiting[Item, Outcome], None] = {}
+        """In order. Each change is one step, which no signal divides."""
 
     def submit(self, item: Item) -> Outcome:
-        """The outcome for `item`, once it is written and a sync was tried. Raises what `write` says of it."""
-        thread = threading.get_ident()
-        if thread in self._present:
-            raise JournalLocked(
-                "audit() was called while this very thread was recording, from a signal handler or a finalizer; "
-                "nothing was recorded. Let the handler set a flag, and record from the main line of the program"
-            )
-        self._present.add(thread)
-        try:
-            return self._through(_Waiting(item))
-        finally:
-            self._present.discard(thread)
+        """The outcome for `item`, once it is written and a sync was tried. Raises what `write` says of it.
 
-    def _through(self, mine: _Waiting[Item, Outcome]) -> Outcome:
+        Raises `JournalLocked` inside a call of the same thread that leads, which would wait for itself.
+        """
+        mine: _Waiting[Item, Outcome] = _Waiting(item)
         try:
-            with self._mutex:
-                self._queue.append(mine)
-                mine.leads = not self._led
-                self._led = True
-            if not mine.leads:
-                mine.wake.acquire()
-            if mine.outcome is None:
-                self._lead(mine)
-        except BaseException:
-            self._step_out(mine)
-            raise
+            self._queue[mine] = None
+            while mine.outcome is None:
+                if self._leading.gate.locked():  # whoever leads looks for those who wait after opening it
+                    with suppress(Empty):
+                        mine.wake.get(timeout=LOOK_AGAIN)
+                if mine.outcome is None:
+                    self._lead(mine)
+        finally:
+            self._queue.pop(mine, None)
         if isinstance(mine.outcome, Exception):
             raise _again(mine.outcome)
-        if mine.outcome is None:
-            raise NotRecorded("the group commit ended without an outcome; the entry is not known to be recorded")
         return mine.outcome
 
     def _lead(self, mine: _Waiting[Item, Outcome]) -> None:
-        with self._mutex:
-            mine.group = tuple(self._queue)
-            self._queue.clear()
-        self._serve(mine.group)
-        self._step_out(mine)
-
-    def _step_out(self, mine: _Waiting[Item, Outcome]) -> None:
-        """Passes the lead on, if this thread has it, and wakes its group."""
-        with self._mutex:
-            if mine in self._queue:
-                self._queue.remove(mine)
-            if mine.leads:
-                self._pass_on()
-                mine.leads = False
-        for waiting in mine.group:
-            if waiting.outcome is None:
-                waiting.outcome = NotRecorded(
+        """Serves all who wait, `mine` among them, unless another thread does so."""
+        hold = Hold(self._leading)
+        led = False
+        try:
+            led = hold.take(0)
+            if not led:
+                return
+            if mine.begun and mine.outcome is None:
+                mine.outcome = NotRecorded(
                     "the thread that wrote for several was interrupted: the entry is not known to be recorded"
                 )
-            if waiting.wake.locked():
-                waiting.wake.release()
-        mine.group = ()  # which holds this very thread's: a cycle would keep descriptors open until a collection
+            elif mine.outcome is None:
+                self._serve(self._next_group())
+        finally:
+            hold.give_back()
+            if led:
+                self._wake_next()
+
+    def _next_group(self) -> list[_Waiting[Item, Outcome]]:
+        group = [waiting for waiting in tuple(self._queue) if not waiting.begun]
+        for waiting in group:
+            waiting.begun = True
+            self._queue.pop(waiting, None)
+        return group
 
     def _serve(self, group: Sequence[_Waiting[Item, Outcome]]) -> None:
-        outcomes = self._write([waiting.item for waiting in group])
-        for waiting, outcome in zip(group, outcomes, strict=True):
-            waiting.outcome = outcome
-        self._sync([outcome for outcome in outcomes if not isinstance(outcome, Exception)])
+        try:
+            outcomes = self._write([waiting.item for waiting in group])
+            self._sync([outcome for outcome in outcomes if not isinstance(outcome, Exception)])
+            for waiting, outcome in zip(group, outcomes, strict=True):
+                waiting.outcome = outcome
+        finally:
+            for waiting in group:
+                waiting.wake.put(None)
 
-    def _pass_on(self) -> None:
-        """To the longest waiting, if anyone waits. The mutex is held."""
-        self._led = bool(self._queue)
-        if self._queue:
-            self._queue[0].leads = True
-            if self._queue[0].wake.locked():
-                self._queue[0].wake.release()
+    def _wake_next(self) -> None:
+        """Has the longest waiting lead."""
+        for waiting in tuple(self._queue)[:1]:
+            waiting.wake.put(None)
 
 
 def _again(error: Exception) -> Exception:

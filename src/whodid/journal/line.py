@@ -16,7 +16,7 @@ import orjson
 from ..entry import SCHEMA_VERSION
 from ..integrity import line_hash, read_line
 
-__all__ = ["Damaged", "Line", "LineParser"]
+__all__ = ["Damaged", "Line", "LineParser", "Missing"]
 
 
 class Line(NamedTuple):
@@ -37,12 +37,32 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """A line whose hash does not fit, or that is no entry at all."""
+    """A line whose hash does not fit, or that is no entry at all.
+
+    With a `line`, an entry all the same, whose number or journal does not belong there: it is shipped, too.
+    """
 
     segment: Path
     offset: int
     raw: bytes
     reason: str
+    line: Line | None = None
+
+
+class Missing(NamedTuple):
+    """Entries that are in no segment; `last` is 0 where a segment is gone, and nobody knows what it held."""
+
+    journal: str
+    first: int
+    last: int
+
+    def holds(self, seq: int) -> bool:
+        return self.first <= seq <= self.last
+
+    @property
+    def entries(self) -> int:
+        """How many they are, or may be: at least one."""
+        return max(1, self.last - self.first + 1)
 
 
 class LineParser:

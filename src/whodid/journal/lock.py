@@ -1,4 +1,10 @@
-"""The lock of a journal directory: an advisory file lock, waited for with a deadline, and what changed under it.
+"""The locks of a journal: one among threads that no exception leaves held, and an advisory one on a file.
+
+A signal handler that raises (Ctrl-C, the time limit of a task queue) does so between any two steps of a call, also
+between taking a lock and entering the `try` that would give it back. So a `ThreadLock` belongs to a frame, and only for
+as long as that frame runs: what has ended, by whatever exception and in whatever thread, holds nothing any more, and
+the next to come notices. A file lock can't know that. Whoever takes one does so inside two nested `try … finally`, as
+an exception may come amid one of them, and holds a `ThreadLock` around it.
 
 The size of the file is the generation: who closes a segment or ends a journal makes it a byte longer first. A writer
 that finds it and the size of its segment as it left them can go on without asking for the segment's status, which would
@@ -6,20 +12,32 @@ cost more than the write itself (on Linux each look at a file's times makes the 
 
 A lock lives in an open file description. It is never inherited over `fork` (the journal reopens its files in the
 child), and the kernel releases it when its process dies, however it dies.
+
+A lock on a file that was removed or replaced is no lock: another process would take that of the new file. So the path
+is compared with the file that was locked, after it was locked, and the file that the path leads to is taken instead.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import time
 from collections.abc import Callable
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
+from sys import _getframe
+from threading import Lock, get_ident
+from types import FrameType
+from typing import Any
 
 from ..errors import JournalLocked
+from .descriptor import Descriptor
 
-__all__ = ["FileLock"]
+__all__ = ["LOOK_AGAIN", "FileLock", "Hold", "ThreadLock"]
+
+LOOK_AGAIN = 0.05
+"""Seconds after which a waiting thread looks whether the one it waits for has ended without waking it."""
 
 _EXCLUSIVE_OR_ERROR = LOCK_EX | LOCK_NB
 
@@ -27,17 +45,129 @@ _WIDTH = 96
 """Bytes of the text in the file."""
 
 
+class ThreadLock:
+    """A lock among the threads of one process, taken by way of `Hold`.
+
+    Taking it is one `setdefault` in `state`, which nothing divides: a lock that is taken says by whom. Who finds it
+    taken by a frame that has ended goes on to the next state, on which all agree by another `setdefault`; a state left
+    behind stays taken, so that nobody who still looks at it gets in. The `gate` is where threads wait, as quick as the
+    system can; whether it is open decides nothing, and whoever gives the lock back opens it.
+    """
+
+    __slots__ = ("gate", "state")
+
+    def __init__(self) -> None:
+        self.gate = Lock()
+        self.state: dict[str, Any] = {}
+
+
+_HOLDER, _NEXT = "holder", "next"
+
+
+class Hold:
+    """A `ThreadLock`, held by the frame that made this: `with Hold(lock): …`, or `take` and `give_back`. Used once.
+
+    The frame must end when an exception comes: as long as it runs, it counts as inside.
+    """
+
+    __slots__ = ("_frame", "_lock", "_state", "_thread", "over")
+
+    def __init__(self, lock: ThreadLock) -> None:
+        self._lock = lock
+        self._thread = get_ident()
+        self._frame: FrameType | None = _getframe(1)
+        self._state = lock.state
+        self.over = False
+        """Whether it was given back, to the last step."""
+
+    def __enter__(self) -> Hold:
+        self.take()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+    def take(self, timeout: float = float("inf")) -> bool:
+        """Whether the lock was free within `timeout` seconds.
+
+        Raises `JournalLocked` at once when this very thread holds it, in a frame that it will go back to.
+        """
+        if self._lock.gate.acquire(False) and self._state.setdefault(_HOLDER, self) is self:
+            return True
+        return self._wait(timeout)
+
+    def _wait(self, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while True:
+            self._look_at(self._lock.state)
+            self._await_gate(min(deadline - time.monotonic(), LOOK_AGAIN))
+            self._state = self._lock.state
+            if self._state.setdefault(_HOLDER, self) is self:
+                return True
+            if time.monotonic() >= deadline:
+                return False
+
+    def _look_at(self, state: dict[str, Any]) -> None:
+        """Leaves the state behind if who took it has ended."""
+        other = state.get(_HOLDER)
+        if other is None:
+            return
+        if other._ended():
+            if state.get(_HOLDER) is other:  # else it gave the lock back before it ended
+                self._lock.state = state.setdefault(_NEXT, {})
+        elif other._thread == self._thread:
+            raise JournalLocked(
+                "audit() was called while this very thread was recording, from a signal handler or a finalizer; "
+                "the entry is not known to be recorded. Let the handler set a flag, and record from the main "
+                "line of the program"
+            )
+
+    def _await_gate(self, seconds: float) -> None:
+        if seconds > 0:
+            self._lock.gate.acquire(timeout=seconds)
+
+    def _ended(self) -> bool:
+        """Whether the frame is left, or the lock given back. A frame that still runs refuses to be cleared."""
+        try:
+            if self._frame is not None:
+                self._frame.clear()
+        except RuntimeError:
+            return False
+        return True
+
+    def give_back(self, first: Callable[[], object] | None = None) -> None:
+        """Gives the lock back if it is held, after `first`. To be done in any case, and may be done twice."""
+        state = self._state
+        if state.get(_HOLDER) is self:
+            if first is not None:
+                first()
+            del state[_HOLDER]
+            try:  # noqa: SIM105 (`suppress` would cost more than all the rest)
+                self._lock.gate.release()
+            except RuntimeError:  # it was open
+                pass
+        self._frame = None  # which refers to this: a cycle would keep what it holds until a collection
+        self.over = True
+
+
 class FileLock:
     """An exclusive lock on `path`. Not re-entrant and not shared between threads."""
 
     def __init__(self, path: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._fd = -1
         self._path = path
         self._monotonic = monotonic
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self.renewals = 0
+        """How many times the file was found removed or replaced."""
+        self._file = self._open()
 
-    def __del__(self) -> None:
-        self.close()
+    def _open(self) -> Descriptor:
+        return Descriptor(self._path, os.O_RDWR | os.O_CREAT)
+
+    def _renew(self) -> None:
+        old = self._file
+        old.close()
+        self._file = self._open()
+        self.renewals += not old.is_file_of(self._file)
 
     def acquire(self, timeout: float) -> None:
         """Raises `JournalLocked`, naming the holder, when the lock isn't free within `timeout` seconds."""
@@ -54,41 +184,76 @@ class FileLock:
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (spreads contenders, keeps no secret)
             pause = min(pause * 1.5, 1e-3)
 
-    def try_acquire(self) -> bool:
+    def try_acquire(self, look: bool = True) -> bool:
+        """Whether the lock was free. Without a `look`, the file was compared with its path a moment ago.
+
+        Raises `OSError` when the file can't be opened.
+        """
+        if not look:
+            return self._try_flock()
+        if self._file.status() is None:
+            self._renew()
+        acquired = self._try_flock()
+        while not self._file.is_named():
+            self._renew()
+            acquired = self._try_flock()
+        return acquired
+
+    def _try_flock(self) -> bool:
         try:
-            flock(self._fd, _EXCLUSIVE_OR_ERROR)
+            flock(self._file.fd, _EXCLUSIVE_OR_ERROR)
         except BlockingIOError:
             return False
+        except OSError as error:
+            if error.errno != errno.EBADF:  # the application closed it a moment ago
+                raise
+            self._renew()
+            return self._try_flock()
         return True
 
-    def release(self) -> None:
-        flock(self._fd, LOCK_UN)
+    def release(self, look: bool = True) -> None:
+        """May be done twice, and when it was not acquired. `look` as above."""
+        if self._file.fd >= 0 and (not look or self._file.status() is not None):
+            flock(self._file.fd, LOCK_UN)
 
     def generation(self) -> int:
         """Changes whenever a segment was closed or a journal ended."""
-        return os.lseek(self._fd, 0, os.SEEK_END)
+        return os.lseek(self._file.fd, 0, os.SEEK_END)
+
+    def is_new(self) -> bool:
+        """Whether nobody has made the file a byte longer."""
+        return self._checked().st_size == 0
 
     def next_generation(self) -> None:
         """Tells every writer of the directory to look again, full disk or not. The lock is held."""
-        os.ftruncate(self._fd, self.generation() + 1)
+        size = self._checked().st_size
+        os.ftruncate(self._file.fd, size + 1)
 
     def content(self) -> bytes:
         """The small text in the file, with spaces up to its width."""
-        return os.pread(self._fd, _WIDTH, 0)
+        self._checked()
+        return os.pread(self._file.fd, _WIDTH, 0)
 
     def replace(self, text: str) -> None:
         """Writes the text over the one before, of the same width, so that no reader sees half of each."""
-        os.pwrite(self._fd, text.ljust(_WIDTH - 1).encode() + b"\n", 0)
+        self._checked()
+        os.pwrite(self._file.fd, text.ljust(_WIDTH - 1).encode() + b"\n", 0)
+
+    def _checked(self) -> os.stat_result:
+        """The status of the file, opened again if its number was given to another."""
+        status = self._file.status()
+        if status is None:
+            self._renew()
+            status = os.fstat(self._file.fd)
+        return status
 
     def close(self) -> None:
         """Closes this process's descriptor, once; in a forked child that leaves the parent's lock alone."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        self._file.close()
 
     def holder(self) -> str:
         """Who holds the lock, in words, as far as the system tells (Linux does)."""
-        inode = os.fstat(self._fd).st_ino
+        inode = os.fstat(self._file.fd).st_ino
         try:
             for line in Path("/proc/locks").read_text().splitlines():
                 parts = line.split()

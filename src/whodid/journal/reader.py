@@ -2,22 +2,31 @@
 
 A reader takes only lines that end in a newline, and syncs a segment before it hands its lines out, so that nothing
 leaves the host that a power loss could take back. A line whose hash does not fit is handed out as `Damaged`: it is
-quarantined and counted, and stops nothing.
+quarantined and counted, and stops nothing. So is an entry whose number was used before, or that is of another journal.
+Numbers that no line has are handed out as `Missing`, before the entry that comes after them.
+
+A segment is known by its inode: one that was replaced while it was read, or cut, is read again from its beginning, and
+entries that were handed out are not handed out again.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from .directory import JournalDirectory, segments
-from .line import Damaged, Line, LineParser
+from .line import Damaged, Line, LineParser, Missing
 from .segment import datasync
 
-__all__ = ["JournalReader", "new_entries", "read_entries"]
+__all__ = ["JournalReader", "Read", "new_entries", "read_entries"]
+
+_JOURNAL = re.compile(r"[0-9a-f]{16}")
+
+Read = Line | Damaged | Missing
 
 
 class JournalReader:
@@ -33,11 +42,18 @@ class JournalReader:
         self._on_sync = on_sync
         self._after = after
         self._skipping = after > 0
+        self._damaged = 0
         self._segment: Path | None = None
+        self._file = (0, 0)
         self._offset = 0
         self._parser = LineParser()
 
-    def read(self, max_bytes: int = 1 << 20) -> list[Line | Damaged]:
+    @property
+    def last(self) -> int:
+        """The highest number that was handed out, or was given at the start."""
+        return self._after
+
+    def read(self, max_bytes: int = 1 << 20) -> list[Read]:
         """The next whole lines, at most about `max_bytes` of them; an empty list when there are none yet."""
         while True:
             found = segments(self._journal)
@@ -57,24 +73,54 @@ class JournalReader:
                 return []
             self._segment, self._offset = successor, 0
 
-    def _read_segment(self, path: Path, max_bytes: int) -> list[Line | Damaged] | None:
+    def _read_segment(self, path: Path, max_bytes: int) -> list[Read] | None:
         """What the next bytes hold, perhaps only lines to skip; `None` at the end of the segment."""
         try:
-            start, data = self._offset, self._synced_bytes(path, self._offset, max_bytes)
-        except FileNotFoundError:  # pruned since it was listed: everything in it was acknowledged
+            data = self._synced_bytes(path, max_bytes)
+        except FileNotFoundError:  # pruned since it was listed; or else the next number shows what is missing
             return None
         end = data.rfind(b"\n") + 1
         if not end:
             return None
+        start = self._offset
         self._offset += end
         lines = self._parser.parse(path, start, data[:end])
-        return [line for line in lines if self._wanted(line)] if self._skipping else lines
+        if self._skipping:
+            start += sum(len(line.raw) + 1 for line in lines)
+            lines = [line for line in lines if self._wanted(line)]
+            start -= sum(len(line.raw) + 1 for line in lines)
+        return self._steps(path, start, lines)
 
-    def _synced_bytes(self, path: Path, offset: int, max_bytes: int) -> bytes:
-        """Bytes from `offset` on that are on disk: at least one whole line if there is one."""
+    def _steps(self, path: Path, offset: int, lines: list[Line | Damaged]) -> list[Read]:
+        """The lines, and what is odd in their numbers: `offset` is where the first of them begins."""
+        found: list[Read] = []
+        for line in lines:
+            if isinstance(line, Damaged):
+                self._damaged += 1
+                found.append(line)
+            elif line.journal != self._journal.name:
+                about = f"it is an entry of journal {line.journal[:100]!r}"
+                known = line if _JOURNAL.fullmatch(line.journal) else None
+                found.append(Damaged(path, offset, line.raw, about, known))
+            elif line.seq <= self._after:
+                reason = f"number {line.seq} comes after number {self._after}: it was used twice, or moved here"
+                found.append(Damaged(path, offset, line.raw, reason, line))
+            else:
+                if line.seq > self._after + 1 + self._damaged:
+                    found.append(Missing(line.journal, self._after + 1, line.seq - 1))
+                self._after, self._damaged = line.seq, 0
+                found.append(line)
+            offset += len(line.raw) + 1
+        return found
+
+    def _synced_bytes(self, path: Path, max_bytes: int) -> bytes:
+        """The next bytes that are on disk: at least one whole line if there is one."""
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            size = os.fstat(fd).st_size
+            status = os.fstat(fd)
+            size = status.st_size
+            self._begin_again_if_replaced((status.st_dev, status.st_ino), size)
+            offset = self._offset
             if size <= offset:
                 return b""
             began = time.perf_counter()
@@ -89,8 +135,13 @@ class JournalReader:
         finally:
             os.close(fd)
 
+    def _begin_again_if_replaced(self, file: tuple[int, int], size: int) -> None:
+        if self._offset and (file != self._file or size < self._offset):
+            self._offset, self._skipping = 0, self._after > 0
+        self._file = file
+
     def _wanted(self, line: Line | Damaged) -> bool:
-        """Whether a line comes after `after`; a damaged one right behind it does."""
+        """Whether a line comes after what was handed out; a damaged one right behind it does."""
         if not self._skipping:
             return True
         if isinstance(line, Line) and line.seq >= self._after:
@@ -114,4 +165,7 @@ def new_entries(directory: JournalDirectory, readers: dict[str, JournalReader]) 
     for journal in directory.journals():
         reader = readers.setdefault(journal, JournalReader(directory.journal(journal)))
         while lines := reader.read():
-            yield from (line.entry for line in lines if isinstance(line, Line))
+            for one in lines:
+                line = one.line if isinstance(one, Damaged) else one
+                if isinstance(line, Line):
+                    yield line.entry

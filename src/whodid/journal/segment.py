@@ -4,6 +4,8 @@ Invariants, for whoever holds the journal's lock:
 - The file ends in a newline, or is empty, before anything is appended. Half a line that a crash left is copied to
   `<segment>.torn` and cut; a line that ends in a newline is never cut.
 - One `write` an entry, or for several at once, its count checked. A short write is cut back at once.
+- Nothing is written, cut, synced or closed unless the number of the descriptor still stands for this file, and nothing
+  is written or counted as on disk unless its name still leads to it.
 - Closed (mode 0400) means synced, and nothing is ever appended again.
 
 `sync` shares one `fdatasync` between all threads whose lines it covers. After a failed one, nothing is retried: Linux
@@ -16,15 +18,17 @@ import errno
 import os
 import re
 import stat
-import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from ..entry import HARD_LIMIT, ZERO_HASH
 from ..errors import JournalFull, JournalLocked, NotRecorded
 from ..integrity import read_line
+from .descriptor import Descriptor
 from .durable import DurableMark, SyncFailed
-from .file import append_line, sync_directory
+from .file import append_line, of_system, sync_directory
+from .lock import Hold, ThreadLock
 
 __all__ = ["NO_SPACE", "Broken", "Link", "Segment", "datasync", "is_closed", "last_link"]
 
@@ -52,47 +56,57 @@ class Segment:
     """An open segment. `size` and `link` are as this process last saw them.
 
     The descriptor is closed with the last reference, so that a thread that still waits for its sync keeps it open.
+
+    Raises `FileNotFoundError` where the file can't be reached any more: its number was given to another, and its name.
     """
 
     def __init__(self, path: Path, mark: DurableMark, *, before: Link | None = None, create: bool = False) -> None:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
         self.path = path
         self._mark = mark
         self._name = f"{path.parent.name}/{path.stem}"
         self.link = before or Link(0, ZERO_HASH)
         self.size = 0
         self.failed: OSError | None = None
-        self._condition = threading.Condition()
+        self._syncing = ThreadLock()
         self._synced = 0
-        self._syncing = False
-        self._fd = os.open(path, flags, 0o600)
+        self._file = Descriptor(path, os.O_RDWR | os.O_APPEND | (os.O_CREAT if create else 0))
         if create:
             sync_directory(path.parent)
 
-    def __del__(self) -> None:
-        if hasattr(self, "_fd"):
-            os.close(self._fd)
-
     def end(self) -> int:
-        """Where the file ends now."""
-        return os.lseek(self._fd, 0, os.SEEK_END)
+        """Where the file ends now; -1 when its number stands for something that has no end."""
+        try:
+            return os.lseek(self._file.fd, 0, os.SEEK_END)
+        except OSError:
+            return -1
 
     def has_only_grown(self) -> bool:
         """Whether nothing happened but that others may have appended. Raises `Broken` when lines are gone."""
-        status = os.fstat(self._fd)
+        status = self._file.recovered()
         if status.st_size < self.size:
             raise Broken(f"{self.path.name} was cut from {self.size} to {status.st_size} bytes by someone else")
-        return status.st_nlink > 0 and not is_closed(status)
+        if is_closed(status):
+            return False
+        self._check_name()
+        return True
+
+    def _check_name(self) -> None:
+        if not self._file.is_named():
+            first, last = int(self.path.stem), self.link.seq
+            held = f"entries {first} to {last} were in it" if last >= first else "it was empty"
+            raise Broken(f"{self.path.name} was renamed, removed or replaced while it was in use; {held}")
 
     def catch_up(self) -> str | None:
         """Reads where the chain stands now, and cuts half a line away; returns what was cut, in words.
 
         Raises `Broken` when the last whole line is no entry.
         """
-        end, torn, link = _read_tail(self._fd, self.path, self.size)
+        self._file.recovered()
+        end, torn, link = _read_tail(self._file.fd, self.path, self.size)
         if torn:
+            self._check_name()
             append_line(self.path.with_name(self.path.name + ".torn"), torn)
-            os.ftruncate(self._fd, end)
+            os.ftruncate(self._file.fd, end)
             try:
                 self._lower_mark(end)
             except OSError as error:
@@ -108,14 +122,15 @@ class Segment:
         """
         data = lines + b"\n"
         try:
-            written = os.write(self._fd, data)
+            written = os.write(self._file.fd, data)
         except OSError as error:
             if error.errno in NO_SPACE:
                 raise JournalFull(_full(self.path, str(error.strerror))) from error
-            self.failed = error
+            self._fail(error)
             raise
         if written != len(data):
-            os.ftruncate(self._fd, self.size)
+            self._file.recovered()
+            os.ftruncate(self._file.fd, self.size)
             self._lower_mark(self.size)
             raise JournalFull(_full(self.path, f"only {written} of {len(data)} bytes fit"))
         self.size += written
@@ -126,32 +141,32 @@ class Segment:
         """Returns once everything before `offset` is on disk. Raises `NotRecorded`."""
         if self._synced >= offset:
             return
-        with self._condition:
-            while self._syncing and self._synced < offset and self.failed is None:
-                self._condition.wait()
+        with Hold(self._syncing):
             if self._synced >= offset:
                 return
             if self.failed is not None:
                 raise NotRecorded(_unsynced(self.path, self.failed)) from self.failed
-            self._syncing = True
-            target = max(self.size, offset)
-        error: OSError | None = None
-        reached = 0  # also after Ctrl-C in the middle of the sync
-        try:
             # No further than this process has seen: what lies behind may be cut by others, and written anew.
-            reached = min(target, self._put_on_disk(offset, target))
-        except OSError as caught:
-            error = caught
-            raise NotRecorded(_unsynced(self.path, caught)) from caught
-        finally:
-            self._synced_to(reached, error)
+            target = max(self.size, offset)
+            try:
+                reached = min(target, self._put_on_disk(offset, target))
+            except OSError as error:
+                self._fail(error)
+                raise NotRecorded(_unsynced(self.path, error)) from error
+            self._synced = max(self._synced, reached)
+
+    def _fail(self, error: OSError) -> None:
+        """For good; raises what a signal handler raised (`TimeoutError`), which is none of the system's."""
+        if not of_system(error):
+            raise error
+        self.failed = self.failed or error
 
     def _put_on_disk(self, offset: int, target: int) -> int:
         """Up to where the segment is on disk: at least `offset`, by another process's sync or by one here."""
 
         def sync() -> int:
-            end = self.end()
-            others = end > target and os.pread(self._fd, 1, end - 1) == b"\n"  # whole lines of other processes
+            end = self._file.recovered().st_size
+            others = end > target and os.pread(self._file.fd, 1, end - 1) == b"\n"  # whole lines of other processes
             self._datasync()
             return end if others else target
 
@@ -162,37 +177,38 @@ class Segment:
         return self._mark.advance(self._name, offset, sync, alone)
 
     def _datasync(self) -> None:
-        datasync(self._fd)
-        status = os.fstat(self._fd)
-        if status.st_nlink == 0 and not is_closed(
-            status
-        ):  # a closed one was synced, and goes once all of it is shipped
-            raise FileNotFoundError(errno.ENOENT, "it was deleted")
-
-    def _synced_to(self, reached: int, error: OSError | None) -> None:
-        with self._condition:
-            self._syncing = False
-            if error is None:
-                self._synced = max(self._synced, reached)
-            self.failed = self.failed or error
-            self._condition.notify_all()
+        self._file.recovered()
+        try:
+            datasync(self._file.fd)
+        except OSError as error:
+            self._fail(error)  # right here: a signal handler that raises further up must not have it forgotten
+            raise
+        if not is_closed(self._file.recovered()) and not self._file.is_named():
+            # a closed one was synced, and goes once all of it is shipped
+            raise FileNotFoundError(errno.ENOENT, "it was renamed, removed or replaced")
 
     def _lower_mark(self, size: int) -> None:
         """Raises `OSError` when that can't be done: what is appended then might wrongly count as on disk."""
         try:
             self._mark.lower(self._name, size)
         except (OSError, JournalLocked) as error:
+            if not (of_system(error) or isinstance(error, JournalLocked)):
+                raise
             self.failed = OSError(errno.EBUSY, "the mark of what is on disk is held by another process")
             raise self.failed from error
 
-    def check_mark(self) -> None:
-        """To be called once, when the segment is opened. Raises `Broken` when a sync of it failed before."""
+    def check_mark(self) -> bool:
+        """Whether all of it is known to be on disk. Raises `Broken` when a sync of it failed before, or lines are gone.
+
+        To be called once, when the segment is opened.
+        """
         try:
             on_disk = self._mark.read(self._name)
         except SyncFailed as error:
             raise Broken(f"{self.path.name}: {error.strerror}") from error
         if on_disk > self.size:
             raise Broken(f"{self.path.name} was on disk up to {on_disk}, and ends at {self.size}: lines are gone")
+        return on_disk == self.size
 
     def finish(self) -> None:
         """Makes the segment durable, and closed for good. Raises `NotRecorded`."""
@@ -201,7 +217,10 @@ class Segment:
 
     def shut(self) -> None:
         """Closes the segment for every process, durable or not."""
-        os.fchmod(self._fd, 0o400)
+        with suppress(FileNotFoundError):
+            self._file.recovered()
+            if self._file.is_ours():
+                os.fchmod(self._file.fd, 0o400)
 
 
 def is_closed(status: os.stat_result) -> bool:

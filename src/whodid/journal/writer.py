@@ -1,13 +1,17 @@
 """The writer: appends entries to the journal, shared with every other thread and process of the host.
 
-Append, in order: the thread lock; the file lock; if the segment isn't as this process left it, the chain is picked up
-where another process left it; one write; unlock; then, for `disk`, a sync outside the lock that is shared with all who
-wait (group commit). The append path never logs and never waits for the network.
+Append, in order: the lock among threads; the file lock; if the segment isn't as this process left it, the chain is
+picked up where another process left it; one write; unlock; then, for `disk`, a sync outside the lock that is shared
+with all who wait (group commit). The append path never logs and never waits for the network.
 
 What survives: after `append(…, "disk")` returned, a power loss; after `append(…, "process")` returned, `kill -9` of
 this process, and a power loss from about a second later on.
 
-After `fork` the child forgets the parent's descriptors and opens its own at its first append.
+A signal handler may raise at any point of this. The call that it interrupts gives back both locks, and the next call
+of whatever thread, process or journal object goes on as after a process that was killed there: it reads the chain anew.
+
+After `fork` the child forgets the parent's descriptors and opens its own at its first append. Each entrance compares
+the process ID as well, since not every `fork` runs Python's handlers.
 """
 
 from __future__ import annotations
@@ -17,27 +21,32 @@ import errno
 import os
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from os import getpid
 from pathlib import Path
-from threading import get_ident
-from typing import Literal
+from queue import Empty, SimpleQueue
+from typing import Any, Literal, TypeVar
 
 import orjson
 
 from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
 from ..integrity import Draft
+from ..settings import journal_place
+from ..warning import warn
 from .append import Position, Written, append_at_once, append_one
-from .chain import Chain
+from .chain import Chain, Known
 from .directory import JournalDirectory
-from .file import append_line, linked
+from .file import append_line, linked, of_system
 from .group import GroupCommit
-from .lock import FileLock
+from .lock import FileLock, Hold, ThreadLock
 from .segment import NO_SPACE, Segment
 
 __all__ = ["Journal", "Position"]
+
+T = TypeVar("T")
+A = TypeVar("A")
 
 _FLUSH_AFTER = 0.5
 """Seconds until what `process` durability left to the kernel is put on disk."""
@@ -68,23 +77,32 @@ class Journal:
         lock_timeout: float = 5.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.path = Path(journal_dir)
+        self.path = journal_place(journal_dir)
         self._limits = {"segment_bytes": segment_bytes, "segment_age": segment_age, "max_bytes": max_bytes}
+        self._max_bytes = max_bytes
         self._lock_timeout = lock_timeout
         self._monotonic = monotonic
         self._warned = False
+        self._known = Known()
+        self._guards: dict[int, ThreadLock] = {}
+        self._too_open: tuple[Path, ...] = ()
         self._forget()
         _journals.add(self)
 
     def _forget(self) -> None:
         """Nothing is open: at the start, after `close`, and in a forked child."""
-        self._thread_lock = threading.Lock()
-        self._inside: set[int] = set()
+        self._threads = ThreadLock()
+        self._amid = False
+        """Whether a call is inside, or was when an exception ended it: what it left can't be trusted then."""
         self._file_lock: FileLock | None = None
         self._chain: Chain | None = None
         self._group: GroupCommit[Draft, Written] = GroupCommit(self._write, self._try_sync)
-        self._unsynced = threading.Event()
+        self._unsynced: Segment | None = None
+        """Where `process` durability appended last; what was opened anew since doesn't know what is to be synced."""
+        self._flush_due: SimpleQueue[None] = SimpleQueue()
+        """Not empty while a flush is to come. No signal can leave it locked, other than an `Event`."""
         self._flusher: threading.Thread | None = None
+        self._pid = getpid()
 
     def append(self, draft: Draft, durability: Literal["disk", "process"] = "disk") -> Position:
         """Makes the entry the next of the chain, and as durable as asked for, before it returns.
@@ -92,34 +110,36 @@ class Journal:
         Raises `NotRecorded` (`JournalLocked`, `JournalFull`) when the entry is not known to be recorded, and
         `JournalDamaged` when the directory can't be used.
         """
+        if getpid() != self._pid:
+            self._notice_fork()
         if durability == "disk":
             position, segment, offset = self._group.submit(draft)
             self._sync(segment, offset)
+            self._warn_once()
             return position
-        chain = self._enter()
-        try:
-            position, _, _ = append_one(chain, draft)
-        except BaseException as error:
-            self._leave(error)
-            raise
-        self._leave()
-        if not self._unsynced.is_set():
+        position, self._unsynced, _ = self._exclusively(append_one, draft)
+        if self._flush_due.empty():
             self._sync_soon()
+        self._warn_once()
         return position
 
     def _write(self, drafts: Sequence[Draft]) -> list[Written | Exception]:
         """Each draft's entry, or why there is none."""
         written: list[Written | Exception] = []
+
+        def write(chain: Chain, drafts: Sequence[Draft]) -> None:
+            chain.due = True  # beside the sync, a look costs nothing
+            if len(drafts) > 1:
+                with suppress(JournalFull):  # one by one, some may fit
+                    written.extend(append_at_once(chain, drafts))
+            for draft in drafts[len(written) :]:
+                try:
+                    written.append(append_one(chain, draft))
+                except JournalFull as error:
+                    written.append(error)
+
         try:
-            with _Exclusive(self) as chain:
-                if len(drafts) > 1:
-                    with suppress(JournalFull):  # one by one, some may fit
-                        written += append_at_once(chain, drafts)
-                for draft in drafts[len(written) :]:
-                    try:
-                        written.append(append_one(chain, draft))
-                    except NotRecorded as error:
-                        written.append(error)
+            self._exclusively(write, drafts)
         except (NotRecorded, JournalDamaged) as error:  # of the lock, the directory or the disk: it holds for the rest
             written += [error] * (len(drafts) - len(written))
         return written
@@ -134,58 +154,91 @@ class Journal:
         try:
             segment.sync(offset)
         except NotRecorded:
-            with _Exclusive(self) as chain:
-                if chain.segment is segment:
-                    chain.end_if_possible(f"a sync of {segment.path.name} failed")
-                    self._let_go()  # the directory may be another one by now
+            if segment.failed is not None:
+                self._exclusively(self._end, segment)
             raise
 
+    def _end(self, chain: Chain, failed: Segment) -> None:
+        if chain.segment is None:  # it was opened anew meanwhile
+            with suppress(NotRecorded):
+                chain.current()
+        if chain.segment is not None and chain.segment.path == failed.path:
+            chain.end_if_possible(f"a sync of {failed.path.name} failed")
+        self._chain = None  # the directory may be another one by now
+
     def _sync_soon(self) -> None:
-        self._unsynced.set()
-        if self._flusher is None:
-            flusher = threading.Thread(target=self._flush, name="whodid-sync", daemon=True)
+        self._flush_due.put(None)
+        if self._flusher is None or not self._flusher.is_alive():
+            self._flusher = threading.Thread(target=self._flush, name="whodid-sync", daemon=True)
             try:
-                flusher.start()
+                self._flusher.start()
             except RuntimeError:  # the interpreter is shutting down, or there are too many threads
-                self._unsynced.clear()
+                self._flusher = None
+                self._all_due()
                 self.sync()
-            else:
-                self._flusher = flusher
 
     def _flush(self) -> None:
-        while self._unsynced.wait():
+        while True:
+            self._flush_due.get()
             time.sleep(_FLUSH_AFTER)
-            self._unsynced.clear()
+            self._all_due()
             self.sync()
+
+    def _all_due(self) -> None:
+        """Whoever appends from now on has a flush of its own to come."""
+        with suppress(Empty):
+            while True:
+                self._flush_due.get_nowait()
 
     def sync(self) -> None:
         """Puts on disk whatever this process appended. When that fails the journal ends, with an alarm."""
+        if getpid() != self._pid:
+            self._notice_fork()
         chain = self._chain
-        segment = chain.segment if chain is not None else None
-        if chain is not None and segment is not None:
+        current = chain.segment if chain is not None else None
+        for segment in {self._unsynced, current}:
             try:
-                self._sync(segment, segment.size)
+                if segment is not None:
+                    self._sync(segment, segment.size)
             except (NotRecorded, JournalDamaged) as error:
-                chain.directory.alarm("sync failed", f"entries of durability=process may be lost: {error}")
+                JournalDirectory(self.path).alarm("sync failed", f"entries of durability=process may be lost: {error}")
 
-    def quarantine(self, rejected: Mapping[str, object]) -> None:
-        """Keeps a call that broke the catalog, durable on return. Raises `NotRecorded`."""
+    def quarantine(self, rejected: Mapping[str, object]) -> bool:
+        """Keeps a call that broke the catalog, durable on return; `False` where there is no more room for such calls.
+
+        They count towards `max_bytes`, and take an eighth of it at most: they must not keep entries out. Raises
+        `NotRecorded` and `JournalDamaged`.
+        """
+        line = orjson.dumps(rejected)
         try:
-            append_line(JournalDirectory(self.path, create=True).rejected, orjson.dumps(rejected))
+            directory = JournalDirectory(self.path, create=True)
+            if len(line) >= directory.room_for_rejected(self._max_bytes):
+                return False
+            append_line(directory.rejected, line)
         except OSError as error:
-            raise _as_ours(self.path, error) from error
+            if of_system(error):
+                raise _as_ours(self.path, error) from error
+            raise
+        return True
 
     def close(self) -> None:
         """Syncs, and closes this process's files. A later append opens them again."""
         self.sync()
-        with self._thread_lock:
+        hold = Hold(self._threads)
+        try:
+            hold.take()
+            self._unsynced = None
             self._let_go()
+        finally:
+            hold.give_back()
 
     def _let_go(self) -> None:
+        if self._chain is not None:
+            self._known = self._chain.known()
         self._chain = None
-        if self._file_lock is not None:
-            self._file_lock.close()
-            self._file_lock = None
+        lock, self._file_lock = self._file_lock, None
+        if lock is not None:
+            lock.close()
 
     def after_fork_in_child(self) -> None:
         """Lets go of the parent's descriptors, which leaves the parent's lock alone."""
@@ -196,74 +249,73 @@ class Journal:
         if lock is not None:
             lock.close()
 
-    def _enter(self) -> Chain:
-        """Takes both locks; `_leave` gives them back. The directory and chain are made at the first use."""
-        thread = get_ident()
-        again = thread in self._inside
-        self._inside.add(thread)  # before the lock is taken: a signal may come between any two steps
-        if not self._thread_lock.acquire(False):  # by name it would take three times as long
-            self._wait_for_threads(again)
+    def _notice_fork(self) -> None:
+        """As after a fork that Python was told of: application servers written in C fork without its knowledge."""
+        with Hold(self._guards.setdefault(getpid(), ThreadLock())):  # no lock of the parent's is sure to be free
+            if self._pid != getpid():
+                self.after_fork_in_child()
+
+    def _exclusively(self, work: Callable[[Chain, A], T], argument: A) -> T:
+        """What `work` returns, done while no other thread or process is inside. Raises the system's errors as ours.
+
+        One more `finally` than it seems to need: an exception may come amid the first.
+        """
+        hold = Hold(self._threads)
         try:
-            if self._chain is None or self._file_lock is None:
-                directory = JournalDirectory(self.path, create=True)
-                self._warn_once(directory)
-                self._file_lock = FileLock(directory.lock, monotonic=self._monotonic)
-                self._chain = Chain(directory, self._file_lock, **self._limits, monotonic=self._monotonic)  # type: ignore[arg-type]
-            if not self._file_lock.try_acquire():
-                self._file_lock.acquire(self._lock_timeout)
-        except BaseException as error:
-            if self._chain is None:
-                self._let_go()
-            self._inside.discard(thread)
-            self._thread_lock.release()
-            if isinstance(error, OSError):
-                raise _as_ours(self.path, error) from error
-            raise
-        return self._chain
+            try:
+                done = work(self._enter(hold), argument)
+                self._amid = False
+            except JournalFull:  # which leaves all as it was
+                self._amid = False
+                raise
+            except OSError as error:
+                if of_system(error):
+                    raise _as_ours(self.path, error) from error
+                raise
+            finally:
+                hold.give_back(self._unlock)
+        finally:
+            if not hold.over:
+                hold.give_back(self._unlock)
+        return done
 
-    def _warn_once(self, directory: JournalDirectory) -> None:
-        if not self._warned and (paths := directory.too_open()):
-            self._warned = True
-            names = " ".join(map(str, paths))
-            warnings.warn(f"others than their owner may get at {names}; run `chmod go= {names}`", stacklevel=2)
-
-    def _wait_for_threads(self, again: bool) -> None:
-        """`again` says that this very thread has begun to take the lock before."""
-        if again:
-            raise JournalLocked(
-                "audit() was called while this very thread was recording, from a signal handler or a finalizer; "
-                "nothing was recorded. Let the handler set a flag, and record from the main line of the program"
-            )
-        if not self._thread_lock.acquire(timeout=self._lock_timeout):
-            self._inside.discard(get_ident())
+    def _enter(self, hold: Hold) -> Chain:
+        """Takes both locks. The directory and chain are made at the first use, and after a call that was cut off."""
+        if not hold.take(self._lock_timeout):
             raise JournalLocked(
                 f"another thread of this process has been writing to {self.path} for {self._lock_timeout:g} s; "
                 "nothing was recorded. Check the disk"
             )
+        if self._amid:
+            self._let_go()
+        self._amid = True
+        try:
+            return self._lock_files()
+        except FileNotFoundError:  # the directory was moved or removed
+            self._let_go()
+            return self._lock_files()
 
-    def _leave(self, error: BaseException | None = None) -> None:
-        """Gives both locks back. Raises an error of the operating system as ours."""
+    def _lock_files(self) -> Chain:
+        chain, lock = self._chain, self._file_lock
+        if chain is None or lock is None:
+            directory = JournalDirectory(self.path, create=True)
+            self._too_open = () if self._warned else tuple(directory.too_open())
+            limits: dict[str, Any] = {**self._limits, "monotonic": self._monotonic, "known": self._known}
+            self._file_lock = lock = FileLock(directory.lock, monotonic=self._monotonic)
+            self._chain = chain = Chain(directory, lock, **limits)
+        if not lock.try_acquire(chain.is_due()):
+            lock.acquire(self._lock_timeout)
+        return chain
+
+    def _unlock(self) -> None:
         if self._file_lock is not None:
-            self._file_lock.release()
-        if isinstance(error, OSError):
-            self._let_go()  # the directory may be another one by now
-        self._inside.discard(get_ident())
-        self._thread_lock.release()
-        if isinstance(error, OSError):
-            raise _as_ours(self.path, error) from error
+            self._file_lock.release(look=False)
 
-
-class _Exclusive:
-    """Both locks of a journal held, for a block."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-
-    def __enter__(self) -> Chain:
-        return self._journal._enter()
-
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        self._journal._leave(error)
+    def _warn_once(self) -> None:
+        """Once the entry is recorded and no lock is held: what hears the warning may audit in its turn."""
+        if self._too_open:
+            names, self._too_open, self._warned = " ".join(map(str, self._too_open)), (), True
+            warn(f"others than their owner may get at {names}; run `chmod go= {names}`", stacklevel=2)
 
 
 def _as_ours(path: Path, error: OSError) -> NotRecorded | JournalDamaged:

@@ -14,7 +14,7 @@ from ..errors import OpenSearchError, ProofError
 from ..proof.checkpoint import Sealed
 from ..settings import Settings
 from .connection import translated
-from .ledger import ledger_name
+from .ledger import ledger_name, store
 from .template import MARK
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class CheckpointIndex:
         }
         with translated(f"keeping a checkpoint in {self.name}"):
             try:
-                self._client.index(index=self.name, id=sealed.key, body=document, params={"op_type": "create"})
+                store(self._client, self.name, sealed.key, document, {"op_type": "create"})
             except ConflictError:
                 return
 

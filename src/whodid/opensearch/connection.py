@@ -170,6 +170,8 @@ def _refused(what: str, error: Any) -> OpenSearchError:
             f"{what}: OpenSearch does not accept this user and password; check opensearch_user and its password, or "
             "the token"
         )
+    if _is_block(error):
+        return _blocked(what, status, _reason(error))
     if status == 403:
         return NotAuthorized(f"{what}: this user lacks the right ({_reason(error)}); ask an administrator for the role")
     if status == 500 and "DLS/FLS" in _reason(error):
@@ -182,6 +184,23 @@ def _refused(what: str, error: Any) -> OpenSearchError:
             f"{what}: OpenSearch is busy, starting or short of a shard (HTTP {status}: {_reason(error)}); try again"
         )
     return OpenSearchError(f"{what}: OpenSearch answered HTTP {status}: {_reason(error)}")
+
+
+def _is_block(error: Any) -> bool:
+    info = getattr(error, "info", None)
+    body = info.get("error") if isinstance(info, dict) else None
+    return isinstance(body, dict) and body.get("type") == "cluster_block_exception"
+
+
+def _blocked(what: str, status: int, reason: str) -> OpenSearchError:
+    """A block is nothing that a right would lift: a setting of an index or of the cluster, or a full disk."""
+    if "disk usage" in reason:
+        return OpenSearchUnavailable(
+            f"{what}: blocked, as the disk is almost full ({reason}); free space, and OpenSearch lifts the block"
+        )
+    if status in {429, 503}:
+        return OpenSearchUnavailable(f"{what}: blocked for now ({reason}); try again")
+    return OpenSearchError(f"{what}: blocked ({reason}); whoever set the block must lift it: set it to null")
 
 
 def _reason(error: Any) -> str:

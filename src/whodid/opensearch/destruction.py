@@ -1,8 +1,8 @@
 """The destruction records: what a partition held, written into the ledger before the partition goes.
 
 So a verification that meets a gap later can tell what retention deleted from what somebody removed: the record names
-each journal's first and last `seq` and their hashes. Where ISM deletes by itself, it is written ahead, and anew each
-time the partition changed meanwhile.
+each journal's first and last `seq` and their hashes. Where ISM deletes by itself, it is written ahead, and again each
+time the partition changed meanwhile; once ISM has deleted it, the record says so, and names the snapshot.
 
 Invariant: whodid deletes no partition without a record that counts exactly the entries that go with it: writing into
 it is blocked before they are counted.
@@ -63,9 +63,10 @@ class Account:
 class Destruction:
     """One record. `uuid` is that of the index: a partition made anew has a record of its own.
 
-    `state`: `ahead` (ISM is about to delete it), `deleting` (whodid is), `deleted`. `due` is when retention lets it go,
-    `rule` which retention (days) and, with ISM, which policy and version say so; `time` is when the record was written,
-    `deleted` when whodid deleted it. `snapshot` is `repository/name` of the one made first.
+    `state`: `ahead` (ISM is about to delete it), `deleting` (whodid is), `deleted`. `due` is when retention deletes it,
+    `rule` which retention (days) and, with ISM, which policy and version of the job say so; `time` is when the record
+    was written, `deleted` when whodid deleted it, or saw that ISM had. `snapshot` is `repository/name` of the one made
+    first.
     """
 
     partition: str

@@ -17,11 +17,10 @@ from ..errors import OpenSearchError, OpenSearchUnavailable
 from ..settings import Settings, retention_days
 from .clock import cluster_now
 from .connection import translated
-from .destruction import Destruction, moment_text, take_account, write_destruction
+from .destruction import Destruction, destructions, moment_text, take_account, write_destruction
 from .holds import held
-from .ism import Ism, policy_name
-from .partitions import creation_dates, entry_count, metas
-from .retention import deletion_date, retention_in_force
+from .partitions import entry_count
+from .retention import floor_days, outlook
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
@@ -43,20 +42,14 @@ class Expired:
 
 def expired(client: OpenSearch, settings: Settings, now: datetime | None = None) -> list[Expired]:
     """What retention says must go now. Raises `OpenSearchError`, also where ISM sees to it."""
-    if Ism(client).available():
+    found = outlook(client, settings, strict=True)
+    if found.ism:
         raise OpenSearchError(
             "this cluster has Index State Management, which deletes by its policy; `whodid retention set` changes that"
         )
-    if retention_days(settings.retention) is None:
-        return []
     now = now or cluster_now(client)
-    ours, on_hold = metas(client, settings), held(client, settings)
-    dates = {
-        name: deletion_date(settings, name, at)
-        for name, at in creation_dates(client, settings).items()
-        if name in ours and name not in on_hold
-    }
-    return [Expired(name, due, entry_count(client, name)) for name, due in dates.items() if due <= now]
+    due = {one.name: one.due for one in found.fates if one.hold and not one.holds and one.due and one.due <= now}
+    return [Expired(name, at, entry_count(client, name)) for name, at in due.items()]
 
 
 def destroy(client: OpenSearch, settings: Settings, partition: Expired) -> Destruction | None:
@@ -92,33 +85,67 @@ def destroy(client: OpenSearch, settings: Settings, partition: Expired) -> Destr
 
 
 def record_ahead(client: OpenSearch, settings: Settings, now: datetime | None = None) -> list[Destruction]:
-    """Writes the records of what ISM will delete within `AHEAD`, and returns them.
+    """Writes the records of what ISM will delete within `AHEAD`, closes those of what it has deleted, returns both.
+
+    They say what each partition's job does, whatever the policy says by now.
 
     Raises `OpenSearchError`, at last, for those that can't be counted.
     """
     now = now or cluster_now(client)
-    view = retention_in_force(client, settings, now)
-    stored = Ism(client).policy(policy_name(settings))
-    if view.enforced_by != "ism" or stored is None:
+    found = outlook(client, settings, strict=True)
+    if not found.ism:
         return []
-    version = [stored.seq_no, stored.primary_term]
-    rule = {"retention_days": view.floor_days, "policy": policy_name(settings), "version": version}
-    written: list[Destruction] = []
+    before = {record.key: record for record in destructions(client, settings)}
+    written = [_closed(client, settings, record) for record in before.values() if _is_gone(client, record, now)]
     problems = []
-    for one in view.partitions:
-        if one.ceiling and one.ceiling - AHEAD <= now and (identity := _identity(client, one.name)):
+    for fate in found.fates:
+        job, due = fate.job, fate.due
+        if job and due and due - AHEAD <= now and (identity := _identity(client, fate.name)):
+            kept = floor_days((due - fate.created).days, retention_days(settings.retention), found.margin)
+            rule = {"retention_days": kept, "policy": job.policy_id, "version": list(job.version or ())}
             try:
-                account = take_account(client, one.name)
+                account = take_account(client, fate.name)
             except OpenSearchUnavailable:
                 raise
             except OpenSearchError as error:  # which keeps the others from nothing
                 problems.append(str(error))
                 continue
-            record = Destruction(one.name, identity[0], "ahead", moment_text(one.ceiling), rule, account)
-            written.append(write_destruction(client, settings, record))
+            record = Destruction(fate.name, identity[0], "ahead", moment_text(due), rule, account)
+            known = before.get(record.key, record).snapshot  # `explain` shows it only until the next action
+            written.append(write_destruction(client, settings, replace(record, snapshot=job.snapshot or known)))
     if problems:
         raise OpenSearchError(f"not on record yet: {'; '.join(problems)}")
     return written
+
+
+def _is_gone(client: OpenSearch, record: Destruction, now: datetime) -> bool:
+    """Whether ISM has deleted what the record announced: it was due, and its index is there no longer."""
+    if record.state != "ahead" or datetime.fromisoformat(record.due) > now:
+        return False
+    identity = _identity(client, record.partition)
+    return identity is None or identity[0] != record.uuid
+
+
+def _closed(client: OpenSearch, settings: Settings, record: Destruction) -> Destruction:
+    snapshot = record.snapshot or _snapshot_by_ism(client, settings, record)
+    done = replace(record, state="deleted", deleted=Stamp.now().creation_date, snapshot=snapshot)
+    return write_destruction(client, settings, done)
+
+
+def _snapshot_by_ism(client: OpenSearch, settings: Settings, record: Destruction) -> str:
+    """The newest in the repository that has the name of the partition, to which ISM adds the time; empty for none."""
+    from opensearchpy import NotFoundError
+
+    repository, wanted = settings.snapshot_repository, f"{record.partition}-*"
+    if not repository:
+        return ""
+    with translated(f"the snapshots in {repository}"):
+        try:
+            answer = client.snapshot.get(repository=repository, snapshot=wanted, params={"ignore_unavailable": "true"})
+        except NotFoundError:
+            return ""
+    done = [one["snapshot"] for one in answer["snapshots"] if one["state"] == "SUCCESS"]
+    return f"{repository}/{max(done)}" if done else ""
 
 
 def _identity(client: OpenSearch, partition: str) -> tuple[str, str | None] | None:

@@ -5,7 +5,9 @@ covers. The mark is what protects: deletion by whodid reads it with our own mark
 manages what has it. It moves with the index, into snapshots too, and holds even where the ledger is lost.
 
 Invariants:
+- Protection comes first, the mark last: an index that is blocked (read-only, flood stage) refuses the mark alone.
 - Once `set_hold` has returned without a problem, each covered partition has the mark, and ISM has no job for it.
+- ISM gets a partition back only under a policy that keeps it as long as the settings want.
 - A mark goes only when no hold that is in force covers the partition, and the ledger says that its hold was released.
 - A hold over days reaches partitions that are made later each time `apply_holds` runs, as it does in the daily
   `whodid retention enforce`: long before their retention is over.
@@ -23,8 +25,9 @@ from ..entry import Stamp, partition_end, partition_start
 from ..errors import OpenSearchError
 from ..settings import Settings
 from .connection import translated
-from .ism import Ism, policy_name
+from .ism import Ism, keeps_as_long, policy_body, policy_name
 from .ledger import Ledger, Page
+from .managed import Managed, managed
 from .partitions import creation_dates, marks, metas
 from .template import index_pattern
 
@@ -188,7 +191,12 @@ def find_hold(client: OpenSearch, settings: Settings, hold_id: str) -> Hold:
 
 
 def release_hold(client: OpenSearch, settings: Settings, hold_id: str, *, by: str, reason: str) -> Applied:
-    """Ends a hold: its partitions are under retention again, unless another one covers them. Raises as `find_hold`."""
+    """Ends a hold: its partitions are under retention again, unless another one covers them.
+
+    Raises as `find_hold`, and `ValueError` without a reason.
+    """
+    if not reason.strip():
+        raise ValueError("the release of a hold needs a reason, for those who read the log later")
     hold = find_hold(client, settings, hold_id)
     if hold.in_force:
         ledger, key = Ledger(client, settings), f"hold-{hold_id}"
@@ -207,42 +215,78 @@ def freed_by(client: OpenSearch, settings: Settings, hold_id: str) -> list[str]:
     return [name for name, ids in held(client, settings).items() if ids == (hold_id,)]
 
 
-def all_steps(
-    client: OpenSearch, settings: Settings, explained: Mapping[str, Mapping[str, Any]] | None
-) -> Iterator[Step]:
+def all_steps(client: OpenSearch, settings: Settings, jobs: Mapping[str, Managed] | None) -> Iterator[Step]:
     """As `steps`, for each partition of ours, done or not.
 
-    `explained` is ISM's answer, `None` where there is no ISM or it doesn't matter.
+    `jobs` is what ISM says of them, `None` where there is no ISM or it doesn't matter.
     """
     every = {hold.id: hold for hold in holds(client, settings)}
     for name, meta in metas(client, settings).items():
         marked = tuple(sorted(meta.get("holds", ())))
         wanted = _wanted(every, settings.index_prefix, name, marked)
-        managed = bool((explained or {}).get(name, {}).get("policy_id"))
-        yield Step(name, meta, marked, wanted, explained is not None, managed)
+        has_job = bool((jobs or {}).get(name, Managed(name)).policy_id)
+        yield Step(name, meta, marked, wanted, jobs is not None, has_job)
 
 
 def steps(client: OpenSearch, settings: Settings) -> list[Step]:
     """What must be done so that every partition is in line with the holds. Raises `OpenSearchError`."""
     ism = Ism(client)
-    explained = ism.explain(index_pattern(settings)) if ism.available() else None
-    return [step for step in all_steps(client, settings, explained) if not step.done]
+    jobs = {one.index: one for one in managed(ism.explain(index_pattern(settings)))} if ism.available() else None
+    return [step for step in all_steps(client, settings, jobs) if not step.done]
 
 
 def make_step(client: OpenSearch, settings: Settings, step: Step) -> None:
-    """Raises `OpenSearchError`."""
-    _mark(client, step)
-    if not step.ism:
+    """Raises `OpenSearchError`, which says whether ISM may still delete what should be held."""
+    if not step.wanted:
+        _mark(client, step)
+        if step.ism:
+            _give_back(client, settings, step.partition)
         return
+    if step.ism:
+        _protect(client, step.partition)
+    try:
+        _mark(client, step)
+    except OpenSearchError as error:
+        raise type(error)(f"nothing deletes it, but it has no mark yet: {error}") from error
+
+
+def _protect(client: OpenSearch, partition: str) -> None:
+    """Takes the partition from ISM, also where the index refuses the setting that keeps ISM from taking it again.
+
+    ISM itself sets it as it lets go; where `explain` does not show the job yet, it has one all the same.
+    """
+    refused: OpenSearchError | None = None
+    try:
+        _set_auto_manage(client, partition, "false")
+    except OpenSearchError as error:
+        refused = error
+    try:
+        Ism(client).remove(partition)
+    except OpenSearchError as error:
+        raise type(error)(f"ISM MAY STILL DELETE IT: {error}") from error
+    if refused and not _is_left_alone(client, partition):
+        raise type(refused)(f"ISM may take it up again: {refused}") from refused
+
+
+def _is_left_alone(client: OpenSearch, partition: str) -> bool:
+    with translated(f"the settings of {partition}"):
+        answer = client.indices.get_settings(index=partition, name=_AUTO_MANAGE, params={"flat_settings": "true"})
+    return bool(answer.get(partition, {}).get("settings", {}).get(_AUTO_MANAGE) == "false")
+
+
+def _give_back(client: OpenSearch, settings: Settings, partition: str) -> None:
+    """Under a policy that keeps it as long as the settings want: one that somebody changed may delete it at once."""
+    _set_auto_manage(client, partition, None)
     ism, name = Ism(client), policy_name(settings)
-    if step.wanted:
-        _set_auto_manage(client, step.partition, "false")
-        if step.managed:
-            ism.remove(step.partition)
-    else:
-        _set_auto_manage(client, step.partition, None)
-        if ism.policy(name):
-            ism.add(step.partition, name)
+    stored = ism.policy(name)
+    if stored is None:
+        return
+    if not keeps_as_long(stored.policy, policy_body(settings, creation_dates(client, settings))["policy"]):
+        raise OpenSearchError(
+            f"it is released, and under no policy: {name} deletes earlier than the settings want; `whodid setup "
+            "--dry-run` shows how it differs"
+        )
+    ism.add(partition, name)
 
 
 def apply_holds(client: OpenSearch, settings: Settings) -> Applied:

@@ -1,13 +1,16 @@
-"""ISM (Index State Management): the retention policy, and a small client for it.
+"""ISM (Index State Management): the retention policy, when a policy deletes, and a small client for the plugin.
 
 Facts, each recorded from a real cluster: PUT on an existing policy needs the sequence number and primary term that GET
-told; GET adds fields that PUT did not have; without the plugin every call is a 400 whose `error` is a plain string.
+returned; GET adds fields that PUT did not have; without the plugin every call is a 400 whose `error` is a plain string;
+a job keeps the copy of the policy that it was created with, before its first run too, until `change_policy`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ..entry import partition_end, partition_start
@@ -20,20 +23,39 @@ from .template import index_pattern
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["CLOCK_SKEW_DAYS", "Ism", "StoredPolicy", "margin_days", "policy_body", "policy_by_hand", "policy_name"]
+__all__ = [
+    "CLOCK_SKEW_DAYS",
+    "MARGINS",
+    "Ism",
+    "StoredPolicy",
+    "deletion_age",
+    "deletion_states",
+    "keeps_as_long",
+    "margin_days",
+    "policy_body",
+    "policy_by_hand",
+    "policy_name",
+    "same_deeds",
+    "snapshot_repositories",
+]
 
 _PARTITION_DAYS = {"month": 31, "week": 7, "day": 1}
 CLOCK_SKEW_DAYS = 2
 """By how much the clocks of those who record and of the cluster may differ."""
+MARGINS = frozenset(days + CLOCK_SKEW_DAYS for days in _PARTITION_DAYS.values())
+"""What a policy may have on top of the retention: it keeps the margin of longer partitions when these are gone."""
 
 _SIGNED_AT = ("description",)
 """Where the policy carries its fingerprint."""
 
-_ADDED_BY_GET = {"policy_id", "last_updated_time", "schema_version", "error_notification"}
+_ADDED_BY_GET = {"policy_id", "last_updated_time", "schema_version", "error_notification", "user"}
 _RETRY = {"count": 3, "backoff": "exponential", "delay": "1m"}
 _AT_ONCE = 100
 _ALREADY = "This index already has a policy"
 _NONE = "This index does not have a policy"
+_CLOSED = "This index is closed"
+_AGE = re.compile(r"(\d+)(ms|s|m|h|d)")
+_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def policy_name(settings: Settings) -> str:
@@ -72,9 +94,59 @@ def policy_body(settings: Settings, partitions: Iterable[str] = ()) -> dict[str,
         "description": f"{OWNER}audit entries live {settings.retention}, counted from their partition's end",
         "default_state": "live",
         "states": states,
-        "ism_template": [{"index_patterns": [index_pattern(settings)], "priority": 500}],
+        "ism_template": [{"index_patterns": [index_pattern(settings)], "priority": settings.policy_priority}],
     }
     return {"policy": signed(policy, *_SIGNED_AT)}
+
+
+def deletion_age(policy: Mapping[str, Any]) -> timedelta | None:
+    """The age of an index at which ISM deletes it by this policy at the earliest; `None` for never.
+
+    Any policy, also one that somebody edited: a state is known by its action `delete`, and a condition other than an
+    age counts as met, since nobody can tell when it is.
+    """
+    states = {state["name"]: state for state in policy.get("states") or ()}
+    deleting = deletion_states(policy)
+    ages: dict[str, timedelta] = {}
+    waiting = [(str(policy.get("default_state")), timedelta(0))]
+    while waiting:
+        name, age = waiting.pop()
+        if name not in states or (name in ages and ages[name] <= age):
+            continue
+        ages[name] = age
+        for transition in states[name].get("transitions") or ():
+            waiting.append((transition["state_name"], max(age, _condition_age(transition))))
+    return min((age for name, age in ages.items() if name in deleting), default=None)
+
+
+def deletion_states(policy: Mapping[str, Any]) -> frozenset[str]:
+    """The states in which a policy deletes the index."""
+    states = policy.get("states") or ()
+    return frozenset(
+        state["name"] for state in states if any("delete" in action for action in state.get("actions") or ())
+    )
+
+
+def snapshot_repositories(policy: Mapping[str, Any]) -> list[str]:
+    """Where a policy keeps an index before it deletes it."""
+    actions = (action for state in policy.get("states") or () for action in state.get("actions") or ())
+    return [action["snapshot"]["repository"] for action in actions if "snapshot" in action]
+
+
+def same_deeds(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a job does the same by either policy, whatever else they say; both as the cluster shows them."""
+    return all(one.get(key) == other.get(key) for key in ("default_state", "states"))
+
+
+def keeps_as_long(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether an index may be put under the stored policy: it deletes none earlier than the wanted one would."""
+    age, least = deletion_age(stored), deletion_age(wanted)
+    return age is None or (least is not None and age >= least)
+
+
+def _condition_age(transition: Mapping[str, Any]) -> timedelta:
+    found = _AGE.fullmatch(str((transition.get("conditions") or {}).get("min_index_age")))
+    return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta(0)
 
 
 def policy_by_hand(stored: StoredPolicy | None) -> bool:
@@ -179,7 +251,7 @@ class Ism:
             raise OpenSearchError(f"{index} could not be put under the policy {name}: {', '.join(reasons)}")
 
     def change_policy(self, index: str, name: str) -> None:
-        """Has the index's job take the policy as it now is, at its next run. Its state must be in the policy.
+        """Has the index's job take the policy as it is by then, at its next or first run. Its state must be in it.
 
         ISM accepts a policy without that state as well, with 200, and then fails for good: the caller sees to it.
         """
@@ -198,7 +270,8 @@ class Ism:
             answer = self._call("POST", f"{call}/{index}", body)
         if not answer.get("failures") and answer.get("updated_indices"):
             return []
-        return [str(failed.get("reason")) for failed in answer.get("failed_indices", [])] or ["no index matched"]
+        reasons = [str(failed.get("reason")) for failed in answer.get("failed_indices", [])]
+        return [f"{each}; open it first" if each == _CLOSED else each for each in reasons] or ["no index matched"]
 
     def _may_be_under(self, index: str, name: str) -> bool:
         """False when another policy has it; `explain` shows an index as unmanaged until ISM's next sweep."""

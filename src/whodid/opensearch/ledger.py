@@ -19,7 +19,7 @@ from .template import MARK
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["Kind", "Ledger", "Page", "ledger_name"]
+__all__ = ["Kind", "Ledger", "Page", "ledger_name", "store"]
 
 Kind = Literal["hold", "destruction", "erasure"]
 
@@ -52,6 +52,19 @@ class Page:
     time: str
     body: Mapping[str, Any]
     version: tuple[int, int]
+
+
+def store(client: OpenSearch, index: str, key: str, document: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    """Writes a document as it is, past any ingest pipeline that would change or drop it.
+
+    Raises `OpenSearchError` where OpenSearch answers well and did something else, and the client library's errors.
+    """
+    answer = client.index(index=index, id=key, body=document, params={**params, "pipeline": "_none"})
+    if answer.get("result") not in ("created", "updated") or (answer.get("_index"), answer.get("_id")) != (index, key):
+        raise OpenSearchError(
+            f"{key} was not stored in {index}: OpenSearch answered {answer.get('result')}, {answer.get('_index')}; "
+            "remove the ingest pipeline or alias that does so (index.final_pipeline)"
+        )
 
 
 def ledger_name(settings: Settings) -> str:
@@ -104,7 +117,7 @@ class Ledger:
         if known:
             condition = {"if_seq_no": known.version[0], "if_primary_term": known.version[1]}
         with translated(f"writing {key} into the ledger {self.name}"):
-            self._client.index(index=self.name, id=key, body=document, params={**condition, "refresh": "true"})
+            store(self._client, self.name, key, document, {**condition, "refresh": "true"})
 
     def _search(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         with translated(f"the ledger {self.name}"):

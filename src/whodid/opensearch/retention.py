@@ -1,21 +1,23 @@
-"""The retention in force: how long entries live, who sees to it, and what that means for each partition in dates.
+"""The retention in force: when each partition is deleted, by whom, and what that means for its entries.
 
 ISM counts from the creation of an index and deletes it whole. So an entry lives at least the `floor` (the retention)
-and at most the `ceiling`: the retention, and the longest partition, and two days of margin for clocks.
+and at most the `ceiling`: the retention, and the longest partition, and two days of margin for clocks. What counts is
+what each job will do, by its own copy of a policy; the policy itself says what becomes of partitions that are to come.
+Whoever asks when a partition is deleted asks `outlook`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..entry import partition_end, partition_start
 from ..errors import NotAuthorized
-from ..settings import Settings, parse_age, retention_days
-from .holds import held
-from .ism import CLOCK_SKEW_DAYS, Ism, StoredPolicy, margin_days, policy_name
+from ..settings import Settings, retention_days
+from .connection import translated
+from .holds import Step, all_steps
+from .ism import CLOCK_SKEW_DAYS, MARGINS, Ism, StoredPolicy, deletion_age, margin_days, policy_name
 from .managed import Managed, managed
 from .partitions import creation_dates
 from .template import index_pattern
@@ -23,10 +25,60 @@ from .template import index_pattern
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["Partition", "RetentionView", "deletion_date", "retention_in_force"]
+__all__ = [
+    "OVERDUE",
+    "Fate",
+    "Outlook",
+    "Partition",
+    "RetentionView",
+    "deletion_date",
+    "floor_days",
+    "outlook",
+    "retention_in_force",
+]
 
-_OVERDUE = timedelta(days=2)
+OVERDUE = timedelta(days=2)
 """So long a partition may outlive its date: ISM looks every few minutes, and retries for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """One partition, and when it is deleted.
+
+    `job` is what ISM does with it, `None` on a cluster without. `due` is when its job deletes it, or whodid; `None`
+    for never. `hold` is how its holds are and should be, `None` where it has no mark of ours or this user may not
+    know. A job that has given up, or a hold, keeps it beyond `due`.
+    """
+
+    name: str
+    created: datetime
+    start: datetime
+    end: datetime
+    job: Managed | None
+    hold: Step | None
+    due: datetime | None
+
+    @property
+    def holds(self) -> tuple[str, ...]:
+        return self.hold.wanted if self.hold else ()
+
+    def going(self, now: datetime) -> bool:
+        """Whether ISM is about to delete it, unless somebody stops that."""
+        return bool(self.job and not self.job.stuck and self.due and self.due <= now)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """`policy` is the one that new partitions get, `None` without one or without ISM (`ism` false).
+
+    `margin` is in days. While the cluster is `red` no job of ISM runs; false where this user may not know.
+    """
+
+    ism: bool
+    policy: StoredPolicy | None
+    margin: int
+    red: bool
+    fates: tuple[Fate, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +86,7 @@ class Partition:
     """One partition: its first entries may go from `floor` on, and all of it goes at `ceiling`.
 
     `holds` are the IDs of those that keep it. `problem` says why something may not be so; empty when all is well. Dates
-    are `None` where nothing is deleted.
+    are `None` where nothing is deleted, and so are `days`, which each of its entries lives at least.
     """
 
     name: str
@@ -43,14 +95,17 @@ class Partition:
     ceiling: datetime | None
     problem: str = ""
     holds: tuple[str, ...] = ()
+    days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionView:
     """`floor_days`: each entry lives at least so long; `ceiling_days`: at most. `None` means for ever.
 
-    `asked_days` is the setting; `enforced_by` is who deletes: ISM with our policy; `whodid ship` where the cluster has
-    no ISM; or nothing, as it has no policy yet. `partitions` are in the order of their dates.
+    Both are of new entries. `asked_days` is the setting; `enforced_by` is who deletes: ISM with our policy; `whodid
+    ship` where the cluster has no ISM; or nothing, as there is no policy: ISM then still deletes those of the
+    `partitions` whose jobs have a copy of one. They are in the order of their dates. While the cluster is `red`, ISM
+    deletes nothing.
     """
 
     asked_days: int | None
@@ -58,6 +113,7 @@ class RetentionView:
     ceiling_days: int | None
     enforced_by: Literal["ism", "whodid", "nothing"]
     partitions: tuple[Partition, ...] = ()
+    red: bool = False
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -65,17 +121,29 @@ class RetentionView:
         found = []
         if self.enforced_by == "ism" and self.asked_days != self.floor_days:
             found.append(f"the setting asks for {_days(self.asked_days)}, the policy keeps {_days(self.floor_days)}")
+        if self.red:
+            found.append(
+                "the cluster is red: ISM deletes nothing until no index of it is; see GET _cluster/allocation/explain"
+            )
         return (*found, *(f"{one.name}: {one.problem}" for one in self.partitions if one.problem))
 
+    @property
+    def still_deleted(self) -> int:
+        """How many partitions ISM deletes without a policy of ours, by the copies that their jobs have."""
+        return sum(one.ceiling is not None for one in self.partitions) if self.enforced_by == "nothing" else 0
+
     def kept_until(self, creation_date: str, partition: str) -> tuple[datetime, datetime] | None:
-        """From when on an entry may go, and when its partition goes at the latest; `None` for never."""
+        """From when on an entry may be deleted, and when its partition is at the latest; `None` for never."""
+        recorded = datetime.fromisoformat(creation_date)
+        known = next((one for one in self.partitions if one.name == partition), None)
+        if known is not None:
+            if known.ceiling is None or known.days is None:
+                return None
+            floor = recorded + timedelta(days=known.days)
+            return floor, max(floor, known.ceiling)
         if self.floor_days is None or self.ceiling_days is None:
             return None
-        floor = datetime.fromisoformat(creation_date) + timedelta(days=self.floor_days)
-        if self.holds_on(partition):
-            return None
-        known = next((one.ceiling for one in self.partitions if one.name == partition), None)
-        return floor, max(floor, known or floor + timedelta(days=self.ceiling_days - self.floor_days))
+        return recorded + timedelta(days=self.floor_days), recorded + timedelta(days=self.ceiling_days)
 
     def holds_on(self, partition: str) -> tuple[str, ...]:
         """The IDs of the holds that keep a partition, as far as this user may know."""
@@ -85,6 +153,11 @@ class RetentionView:
         return "; ".join((f"retention: {self._rule()}", *self.problems))
 
     def _rule(self) -> str:
+        if self.enforced_by == "nothing" and self.still_deleted:
+            return (
+                "this cluster has no retention policy of whodid: ISM still deletes partitions "
+                f"({self.still_deleted}) by the copies that its jobs have, and no new ones: run `whodid setup`"
+            )
         if self.enforced_by == "nothing":
             return "this cluster has no retention policy yet, and nothing deletes old entries: run `whodid setup`"
         if self.floor_days is None:
@@ -106,72 +179,57 @@ def _days(number: int | None) -> str:
     return "for ever" if number is None else f"{number} days"
 
 
-def retention_in_force(client: OpenSearch, settings: Settings, now: datetime | None = None) -> RetentionView:
-    """Asks the cluster. Raises `OpenSearchError`."""
-    now = now or datetime.now(UTC)
-    asked = retention_days(settings.retention)
+def outlook(client: OpenSearch, settings: Settings, *, strict: bool = False) -> Outlook:
+    """Asks the cluster, read rights being enough. Raises `OpenSearchError`; if `strict`, also where this user may not
+    see the holds: who changes something must know them."""
     created = creation_dates(client, settings)
-    margin = margin_days(settings, created)
-    on_hold = _held(client, settings)
-    ism = Ism(client)
-    if not ism.available():
-        ceiling = None if asked is None else asked + margin
-        found = [
-            Partition(name, at, None, None, holds=on_hold[name])
-            if name in on_hold
-            else _by_whodid(settings, name, at, asked, ceiling, now)
-            for name, at in created.items()
-        ]
-        return RetentionView(asked, asked, ceiling, "whodid", tuple(found))
-    stored = ism.policy(policy_name(settings))
-    if stored is None:
-        return RetentionView(
-            asked,
-            None,
-            None,
-            "nothing",
-            tuple(Partition(*each, None, None, holds=on_hold.get(each[0], ())) for each in created.items()),
-        )
-    ceiling = _deletion_days(stored.policy)
-    states = {one.index: one for one in managed(ism.explain(index_pattern(settings)))}
-    kept = timedelta(days=margin)
-    found = [
-        _by_ism(
-            settings,
-            Partition(name, at, None, None, holds=on_hold.get(name, ())),
-            states.get(name, Managed(name)),
-            stored,
-            kept,
-            now,
-        )
+    ism, pattern = Ism(client), index_pattern(settings)
+    available = ism.available()
+    jobs = {one.index: one for one in managed(ism.explain(pattern))} if available else {}
+    holds = {step.partition: step for step in _steps(client, settings, jobs if available else None, strict)}
+    found = (
+        _fate(settings, name, at, jobs.get(name, Managed(name)) if available else None, holds.get(name))
         for name, at in created.items()
-    ]
-    return RetentionView(asked, None if ceiling is None else ceiling - margin, ceiling, "ism", tuple(found))
-
-
-def _held(client: OpenSearch, settings: Settings) -> dict[str, tuple[str, ...]]:
-    """The holds on each partition; none where this user may not know."""
-    try:
-        return held(client, settings)
-    except NotAuthorized:
-        return {}
-
-
-def _by_whodid(
-    settings: Settings, name: str, created: datetime, floor: int | None, ceiling: int | None, now: datetime
-) -> Partition:
-    if floor is None or ceiling is None:
-        return Partition(name, created, None, None)
-    goes = deletion_date(settings, name, created)
-    late = now > goes + _OVERDUE
-    problem = (
-        "should be gone: no `whodid ship` of a user who may delete it, and no `retention enforce`, runs" if late else ""
     )
-    return Partition(name, created, _first(settings, name) + timedelta(days=floor), goes, problem)
+    return Outlook(
+        ism=available,
+        policy=ism.policy(policy_name(settings)) if available else None,
+        margin=margin_days(settings, created),
+        red=available and _is_red(client),
+        fates=tuple(found),
+    )
+
+
+def _steps(client: OpenSearch, settings: Settings, jobs: dict[str, Managed] | None, strict: bool) -> list[Step]:
+    try:
+        return list(all_steps(client, settings, jobs))
+    except NotAuthorized:
+        if strict:
+            raise
+        return []
+
+
+def _is_red(client: OpenSearch) -> bool:
+    try:
+        with translated("the health of the cluster"):
+            return str(client.cluster.health()["status"]) == "red"
+    except NotAuthorized:
+        return False
+
+
+def _fate(settings: Settings, name: str, created: datetime, job: Managed | None, hold: Step | None) -> Fate:
+    start, end = (edge(settings.index_prefix, name) or created for edge in (partition_start, partition_end))
+    if job is not None:
+        due = None if (age := job.deletion_age) is None else created + age
+    elif retention_days(settings.retention) is None:
+        due = None
+    else:
+        due = deletion_date(settings, name, created)
+    return Fate(name, created, start, end, job, hold, due)
 
 
 def deletion_date(settings: Settings, name: str, created: datetime) -> datetime:
-    """When a partition goes where whodid deletes it: as ISM would, but never before the floor of its last entry."""
+    """When a partition is deleted where whodid does it: as ISM would, but never before the floor of its last entry."""
     days = retention_days(settings.retention)
     end = partition_end(settings.index_prefix, name)
     if days is None or end is None:
@@ -180,38 +238,58 @@ def deletion_date(settings: Settings, name: str, created: datetime) -> datetime:
     return max(by_age, end + timedelta(days=days + CLOCK_SKEW_DAYS))
 
 
-def _by_ism(
-    settings: Settings, one: Partition, about: Managed, stored: StoredPolicy, margin: timedelta, now: datetime
-) -> Partition:
-    days = _deletion_days(about.policy or stored.policy)
-    if one.holds and about.policy_id is None:
+def retention_in_force(client: OpenSearch, settings: Settings, now: datetime | None = None) -> RetentionView:
+    """Asks the cluster. Raises `OpenSearchError`."""
+    now = now or datetime.now(UTC)
+    asked = retention_days(settings.retention)
+    found = outlook(client, settings)
+    partitions = tuple(_partition(settings, found, fate, now) for fate in found.fates)
+    if not found.ism:
+        ceiling = None if asked is None else asked + found.margin
+        return RetentionView(asked, asked, ceiling, "whodid", partitions)
+    if found.policy is None:
+        return RetentionView(asked, None, None, "nothing", partitions, found.red)
+    age = deletion_age(found.policy.policy)
+    ceiling = None if age is None else age.days
+    floor = None if ceiling is None else floor_days(ceiling, asked, found.margin)
+    return RetentionView(asked, floor, ceiling, "ism", partitions, found.red)
+
+
+def floor_days(ceiling: int, asked: int | None, margin: int) -> int:
+    """What a policy promises; the margin may be that of longer partitions, which are all gone since."""
+    if asked is not None and ceiling - asked in MARGINS and ceiling - asked >= margin:
+        return asked
+    return max(0, ceiling - margin)
+
+
+def _partition(settings: Settings, found: Outlook, fate: Fate, now: datetime) -> Partition:
+    one = Partition(fate.name, fate.created, None, None, holds=fate.holds)
+    job = fate.job
+    if fate.holds and (job is None or job.policy_id is None):
         return one
-    if one.holds:
-        return replace(one, problem=f"under the policy {about.policy_id} all the same, which may delete it")
-    problem = about.problem(policy_name(settings), stored)
-    if days is None or about.policy_id is None:
-        return replace(one, problem=problem)
-    goes = one.created + timedelta(days=days)
-    if not problem and now > goes + _OVERDUE:
-        problem = f"should be gone since {goes:%Y-%m-%d}: {about.message or 'ISM has not deleted it'}"
-    floor = _first(settings, one.name) + timedelta(days=days) - margin
-    end = partition_end(settings.index_prefix, one.name) or one.created
-    if not problem and goes < end + timedelta(days=days) - margin:
-        problem = "made too early: goes before its last entries may; `whodid doctor --fix` holds it"
-    return replace(one, floor=floor, ceiling=goes, problem=problem)
+    if fate.due is not None:
+        whole = (fate.due - fate.created).days
+        asked = retention_days(settings.retention)
+        days = asked if job is None and asked is not None else floor_days(whole, asked, found.margin)
+        one = replace(one, floor=fate.start + timedelta(days=days), ceiling=fate.due, days=days)
+    return replace(one, problem=_why_not(settings, found, fate, one.days, now))
 
 
-def _first(settings: Settings, name: str) -> datetime:
-    start = partition_start(settings.index_prefix, name)
-    if start is None:
-        raise ValueError(f"{name} is no partition")
-    return start
-
-
-def _deletion_days(policy: Mapping[str, Any]) -> int | None:
-    for state in policy["states"]:
-        for transition in state["transitions"]:
-            age = transition.get("conditions", {}).get("min_index_age")
-            if transition["state_name"] == "delete" and age:
-                return parse_age(age) // 86400
-    return None
+def _why_not(settings: Settings, found: Outlook, fate: Fate, days: int | None, now: datetime) -> str:
+    """Why a partition may not be deleted as promised; empty when all is well."""
+    job, due = fate.job, fate.due
+    late = due is not None and now > due + OVERDUE
+    if job is None:
+        who = "no `whodid ship` of a user who may delete it, and no `retention enforce`, runs"
+        return f"should be gone: {who}" if late else ""
+    if fate.holds:
+        return f"under the policy {job.policy_id} all the same, which may delete it"
+    if found.policy is None:
+        return ""
+    if problem := job.problem(policy_name(settings), found.policy):
+        return problem
+    if due is not None and late:
+        return f"should be gone since {due:%Y-%m-%d}: {job.message or 'ISM has not deleted it'}"
+    if due is not None and days is not None and due < fate.end + timedelta(days=days):
+        return "made too early: goes before its last entries may; `whodid doctor --fix` holds it"
+    return ""

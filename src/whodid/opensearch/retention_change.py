@@ -1,31 +1,44 @@
 """The change of retention: a new version of the policy, and every partition moved to it.
 
-An update of a policy does not reach the indices it manages (recorded): each is moved by `change_policy`. What that
-would break for good is never asked for: a job that has given up, or whose state the policy lacks, begins anew by
-`remove` and `add`, which for these two states loses nothing; an index under somebody else's policy is left alone unless
-told otherwise. 200 is never taken for success: `explain` is asked until each index runs the new version.
+An update of a policy does not reach the indices it manages (recorded), nor a job that has not run yet: each is moved
+by `change_policy`. What that would break for good is never asked for: a job that has given up, or whose state the
+policy lacks, is replaced by a new one, by `remove` and `add`, which for these two states loses nothing; an index under
+somebody else's policy is left alone unless told otherwise. 200 is never taken for success: `explain` is asked until
+each index runs the new version, and what has not arrived is asked for again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import OpenSearchError
-from ..settings import Settings, retention_days
+from ..settings import Settings
+from .features import check_repository
 from .holds import apply_holds, held
-from .ism import Ism, StoredPolicy, margin_days, policy_body, policy_by_hand, policy_name
+from .ism import Ism, StoredPolicy, deletion_age, keeps_as_long, policy_body, policy_by_hand, policy_name
 from .managed import Managed, managed
 from .partitions import creation_dates, entry_count
-from .retention import retention_in_force
+from .retention import Outlook, outlook
 from .template import index_pattern
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["Doomed", "Move", "Report", "doomed", "in_words", "make_move", "moves", "overdue", "set_retention"]
+__all__ = [
+    "Doomed",
+    "Move",
+    "Report",
+    "doomed",
+    "doomed_by",
+    "doomed_by_release",
+    "in_words",
+    "make_move",
+    "moves",
+    "set_retention",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +74,10 @@ def moves(
     *,
     take_over: bool = False,
 ) -> list[Move]:
-    """What must be done so that all run the policy: `stored` is the version in force, `None` for one yet to be made."""
+    """What must be done so that all run the policy: `stored` is the version in force, `None` for one yet to be made.
+
+    A job that has not run yet counts by the copy that it has.
+    """
     states = {state["name"] for state in wanted["states"]}
     found = (_move(one, name, stored, states, take_over) for one in indices)
     return [move for move in found if move]
@@ -72,49 +88,69 @@ def _move(one: Managed, name: str, stored: StoredPolicy | None, states: set[str]
         return Move(one.index, "attach", "under no policy")
     if one.policy_id != name:
         return Move(one.index, "restart" if take_over else "leave", f"under another policy, {one.policy_id}")
+    follows = stored is not None and one.follows(name, stored)
     if one.stuck or one.completed:
-        settled = one.completed and stored is not None and one.runs(name, stored)
-        return None if settled else Move(one.index, "restart", one.message or "its job has ended")
-    if stored is not None and one.runs(name, stored):
+        return None if one.completed and follows else Move(one.index, "restart", one.message or "its job has ended")
+    if follows:
         return None
     if one.state is not None and one.state not in states:
         return Move(one.index, "restart", f"in the state {one.state}, which the policy lacks")
     if one.leaving:
         return Move(one.index, "restart", "about to be deleted by an old version")
-    if one.version is None:
-        return None  # its job has not run yet, and takes the policy as it is then
-    return Move(one.index, "change", "runs an old version")
+    return Move(one.index, "change", "runs an old version" if one.version else "has not run yet, with an old version")
 
 
-def make_move(ism: Ism, move: Move, name: str) -> None:
-    """Raises `OpenSearchError` for what ISM refuses, also for a `leave`."""
-    if move.kind == "attach":
-        ism.add(move.index, name)
-    elif move.kind == "change":
-        ism.change_policy(move.index, name)
-    elif move.kind == "restart":
-        ism.remove(move.index)
-        ism.add(move.index, name)
-    else:
+def make_move(ism: Ism, move: Move, name: str, wanted: Mapping[str, Any]) -> None:
+    """Raises `OpenSearchError` for what ISM refuses, for a `leave`, and where the policy deletes earlier than `wanted`.
+
+    The cluster is asked each time: ISM takes the policy as it is by then, whoever changed it since.
+    """
+    if move.kind == "leave":
         raise OpenSearchError(f"{move.why}, and left there; --take-over moves it to {name}")
+    stored = ism.policy(name)
+    if stored is None or not keeps_as_long(stored.policy, wanted):
+        raise OpenSearchError(f"{move.index} is left as it is: the policy {name} was changed, and deletes too early")
+    if move.kind == "change":
+        ism.change_policy(move.index, name)
+        return
+    if move.kind == "restart":
+        ism.remove(move.index)
+    ism.add(move.index, name)
 
 
-def doomed(client: OpenSearch, settings: Settings, now: datetime) -> list[Doomed]:
-    """Partitions past the ceiling of the retention in the settings that are not past the one in force."""
-    partitions = [one for one in retention_in_force(client, settings, now).partitions if not one.holds]
-    spared = [one.name for one in partitions if not (one.ceiling and one.ceiling <= now)]
-    return overdue(client, settings, spared, now)
+def doomed(client: OpenSearch, settings: Settings, now: datetime, *, take_over: bool = False) -> list[Doomed]:
+    """What `set_retention` with these settings would have ISM delete at once, and is not being deleted already."""
+    found = outlook(client, settings)
+    wanted = policy_body(settings, [fate.name for fate in found.fates])["policy"]
+    stored = found.policy if found.policy and found.policy.policy == wanted else None
+    jobs = [fate.job for fate in found.fates if fate.job and not fate.holds]
+    needed = moves(jobs, policy_name(settings), stored, wanted, take_over=take_over)
+    return doomed_by(client, found, needed, wanted, now)
 
 
-def overdue(client: OpenSearch, settings: Settings, partitions: Collection[str], now: datetime) -> list[Doomed]:
-    """Those of the partitions that are past the ceiling of the retention in the settings."""
-    days = retention_days(settings.retention)
-    if days is None:
+def doomed_by(
+    client: OpenSearch, found: Outlook, needed: Sequence[Move], policy: Mapping[str, Any], now: datetime
+) -> list[Doomed]:
+    """Those that the moves would have deleted at once, judged by the age in the policy that they lead to."""
+    age, moved = deletion_age(policy), {move.index for move in needed if move.kind != "leave"}
+    if age is None:
         return []
-    created = creation_dates(client, settings)
-    ceiling = timedelta(days=days + margin_days(settings, created))
-    going = [name for name, at in created.items() if name in partitions and at + ceiling <= now]
-    return [Doomed(name, entry_count(client, name)) for name in going]
+    due = [
+        fate.name for fate in found.fates if fate.name in moved and fate.created + age <= now and not fate.going(now)
+    ]
+    return [Doomed(name, entry_count(client, name)) for name in due]
+
+
+def doomed_by_release(
+    client: OpenSearch, settings: Settings, partitions: Collection[str], now: datetime
+) -> list[Doomed]:
+    """Those of the held partitions that would be deleted at once if no hold kept them."""
+    found = outlook(client, settings)
+    if found.ism:
+        released = [Move(name, "attach", "released") for name in partitions]
+        return doomed_by(client, found, released, found.policy.policy, now) if found.policy else []
+    due = [fate.name for fate in found.fates if fate.name in partitions and fate.due and fate.due <= now]
+    return [Doomed(name, entry_count(client, name)) for name in due]
 
 
 def in_words(going: Sequence[Doomed]) -> str:
@@ -147,18 +183,13 @@ def set_retention(
             "this cluster has no Index State Management, so there is no policy to set: `whodid ship` and `whodid "
             f'retention enforce` delete by the setting itself; set retention = "{settings.retention}" there'
         )
+    check_repository(client, settings.snapshot_repository)
     wanted = policy_body(settings, creation_dates(client, settings))
     applied = apply_holds(client, settings)  # first: what is held must not be moved
     report = Report(problems={index: f"held, but {why}" for index, why in applied.problems.items()})
     on_hold = held(client, settings)
     stored = _store(ism, name, wanted, force)
-    found = moves(_indices(ism, settings, on_hold), name, stored, wanted["policy"], take_over=take_over)
-    for move in found:
-        try:
-            make_move(ism, move, name)
-        except OpenSearchError as error:
-            report.problems[move.index] = str(error)
-    _follow(ism, settings, stored, report, on_hold, tries, pause, on_progress)
+    _Following(ism, settings, stored, report, on_hold, take_over).until_done(tries, pause, on_progress)
     return report
 
 
@@ -184,34 +215,70 @@ def _store(ism: Ism, name: str, wanted: dict[str, Any], force: bool) -> StoredPo
     return found
 
 
-def _follow(
-    ism: Ism,
-    settings: Settings,
-    stored: StoredPolicy,
-    report: Report,
-    on_hold: Collection[str],
-    tries: int,
-    pause: Callable[[], None],
-    on_progress: Callable[[int, int], None],
-) -> None:
-    name = policy_name(settings)
-    for last in [False] * (tries - 1) + [True]:
-        indices = [one for one in _indices(ism, settings, on_hold) if one.index not in report.problems]
-        report.running = [one.index for one in indices if one.runs(name, stored)]
-        waiting = [one for one in indices if not one.runs(name, stored)]
+@dataclass(slots=True)
+class _Following:
+    """Moves each partition, and asks until it runs the stored version.
+
+    `asked` has what was asked for, and what ISM said of the job then: once that has changed, and is not as it should
+    be, it is asked for again. A policy that somebody else replaces meanwhile ends it.
+    """
+
+    ism: Ism
+    settings: Settings
+    stored: StoredPolicy
+    report: Report
+    on_hold: Collection[str]
+    take_over: bool
+    asked: dict[str, tuple[Move, Managed]] = field(default_factory=dict)
+
+    def until_done(self, tries: int, pause: Callable[[], None], on_progress: Callable[[int, int], None]) -> None:
+        for last in [False] * (tries - 1) + [True]:
+            indices = self._indices()
+            self._ask(indices)
+            followed = [one for one in indices if one.index not in self.report.problems]
+            self.report.running = [one.index for one in followed if one.runs(self._name, self.stored)]
+            waiting = [one for one in followed if one.index not in self.report.running]
+            on_progress(len(self.report.running), len(followed))
+            if not waiting:
+                return
+            if last or self._replaced():
+                self._give_up(waiting, "not within the time" if last else "not followed any further")
+                return
+            pause()
+
+    @property
+    def _name(self) -> str:
+        return policy_name(self.settings)
+
+    def _indices(self) -> list[Managed]:
+        found = managed(self.ism.explain(index_pattern(self.settings)))
+        return [one for one in found if one.index not in self.on_hold]
+
+    def _ask(self, indices: Sequence[Managed]) -> None:
+        jobs = {one.index: one for one in indices}
+        for move in moves(indices, self._name, self.stored, self.stored.policy, take_over=self.take_over):
+            before, job = self.asked.get(move.index), jobs[move.index]
+            if move.index in self.report.problems or before == (move, job):
+                continue
+            self.asked[move.index] = move, job
+            try:
+                if move.kind == "restart" and before and before[0].kind == "restart":
+                    raise OpenSearchError(job.problem(self._name, self.stored))
+                make_move(self.ism, move, self._name, self.stored.policy)
+            except OpenSearchError as error:
+                self.report.problems[move.index] = str(error)
+
+    def _replaced(self) -> bool:
+        """Whether the policy is another one by now: what is moved then would be moved to that."""
+        found = self.ism.policy(self._name)
+        if found is not None and (found.seq_no, found.primary_term) == (self.stored.seq_no, self.stored.primary_term):
+            return False
+        self.report.problems[self._name] = (
+            "somebody else replaced or deleted the policy meanwhile: look, and set it again"
+        )
+        return True
+
+    def _give_up(self, waiting: Sequence[Managed], when: str) -> None:
         for one in waiting:
-            if one.policy_id == name and one.stuck:
-                report.problems[one.index] = one.problem(name, stored)
-        waiting = [one for one in waiting if one.index not in report.problems]
-        on_progress(len(report.running), len(indices))
-        if not waiting:
-            return
-        if last:
-            late = {one.index: one.problem(name, stored) or "its job has not run yet" for one in waiting}
-            report.problems |= {index: f"not within the time: {why}" for index, why in late.items()}
-            return
-        pause()
-
-
-def _indices(ism: Ism, settings: Settings, on_hold: Collection[str]) -> list[Managed]:
-    return [one for one in managed(ism.explain(index_pattern(settings))) if one.index not in on_hold]
+            why = one.problem(self._name, self.stored) or "its job has not run yet"
+            self.report.problems[one.index] = f"{when}: {why}"

@@ -5,12 +5,13 @@
 | writer | store entries and checkpoints (the shipper) |
 | reader | read the entries of the organization in their user attribute `organization_id` |
 | auditor | read all entries, checkpoints, holds and destruction records |
-| admin | run `whodid setup`, `retention` and `hold`, delete whole partitions, read all entries |
+| admin | run `whodid setup`, `teardown`, `retention` and `hold`, delete whole partitions, read all entries |
 | eraser | run `whodid erase`: read all entries, and overwrite them |
 
 Facts, each tried on a real cluster: a role that may create documents may also overwrite those whose ID it knows
 (OpenSearch has no right for creating alone); a bulk request needs a right of the cluster besides that of the index, and
-one that begins a partition needs the right to create indices; the filter of the reader is not applied to global
+one that begins a partition needs the right to create indices; templates and policies of ISM have no owners: who may
+write one may write all (docs/security.md); the filter of the reader is not applied to global
 aggregations, which give out whole entries of others, nor to suggesters (docs/security.md).
 `opensearch/roles/` holds the roles under default settings, for people to read; a test compares them.
 """
@@ -83,20 +84,22 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
         ),
         "auditor": _role(
             "reads all audit entries, checkpoints, holds and destruction records",
-            _SEE_RETENTION,
+            [*_SEE_RETENTION, "cluster:monitor/health"],
             pattern,
             [*_READ, "indices:admin/mappings/get"],
             others={ledger: ["read"], checkpoints: ["read"]},
         ),
         "admin": _role(
-            "runs whodid setup, retention and hold, deletes whole partitions, reads all audit entries",
+            "runs whodid setup, teardown, retention and hold, deletes whole partitions, reads all audit entries",
             [
                 "cluster:monitor/health",
                 "cluster:monitor/nodes/info",
                 "cluster:monitor/state",
                 "indices:admin/index_template/get",
                 "indices:admin/index_template/put",
+                "indices:admin/index_template/delete",
                 "cluster:admin/opendistro/ism/*",
+                "cluster:admin/repository/get",
                 "cluster:admin/snapshot/create",
                 "cluster:admin/snapshot/get",
                 "indices:data/write/bulk",

@@ -1,7 +1,8 @@
 """The setup: what the cluster must have before the first entry, compared with what it has.
 
 Idempotent: `plan` looks and says what differs, `apply` makes just that. An index of our pattern without our mark is
-somebody else's, and ends everything before anything is changed.
+somebody else's, and ends everything before anything is changed. A partition is moved onto the policy that the settings
+want and onto no other: where one that was changed by hand stays, so do the partitions.
 """
 
 from __future__ import annotations
@@ -17,12 +18,11 @@ from ..settings import Settings
 from .change import Change, compared
 from .clock import cluster_now
 from .connection import translated
-from .features import codec, restores_sorted
-from .holds import held, make_step, steps
+from .features import check_repository, codec, restores_sorted
+from .holds import make_step, steps
 from .ism import Ism, policy_body, policy_by_hand, policy_name
-from .managed import managed
-from .partitions import creation_dates
-from .retention_change import Move, doomed, in_words, make_move, moves
+from .retention import Outlook, outlook
+from .retention_change import Move, doomed_by, in_words, make_move, moves
 from .security import plan_roles
 from .template import FIELD_TYPES, MARK, as_made, index_pattern, index_template, template_by_hand, template_name
 
@@ -36,6 +36,7 @@ def plan(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
     """What is missing or differs. Raises `OpenSearchError`, also for an index that is not ours."""
     mappings = _mappings(client, settings)
     _refuse_foreign_indices(mappings, settings)
+    check_repository(client, settings.snapshot_repository)
     return (
         _template(client, settings),
         *_partitions(client, mappings),
@@ -123,25 +124,38 @@ def _retention(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
             "may, as `whodid retention enforce` does"
         )
         return (Change(f"ISM policy {name}", "unavailable", note="" if settings.retention == "off" else note),)
-    stored = ism.policy(name)
-    wanted = policy_body(settings, creation_dates(client, settings))
+    found = outlook(client, settings, strict=True)
+    wanted = policy_body(settings, [fate.name for fate in found.fates])
+    policy = _policy(ism, name, found, wanted)
+    jobs = [fate.job for fate in found.fates if fate.job and not fate.holds]
+    stored = found.policy if policy.kind == "unchanged" else None
+    needed = moves(jobs, name, stored, wanted["policy"])
+    now = cluster_now(client)
+    if policy.kind != "unchanged":
+        policy = replace(policy, loses=in_words(doomed_by(client, found, needed, wanted["policy"], now)))
+    changes = [_moved(ism, name, move, wanted["policy"], by_hand=policy.by_hand) for move in needed]
+    if policy.kind == "unchanged":
+        lost = (in_words(doomed_by(client, found, [move], wanted["policy"], now)) for move in needed)
+        changes = [replace(change, loses=loses) for change, loses in zip(changes, lost, strict=True)]
+    return (policy, *changes)
+
+
+def _policy(ism: Ism, name: str, found: Outlook, wanted: dict[str, Any]) -> Change:
+    stored = found.policy
 
     def make() -> None:
         ism.put_policy(name, wanted, stored)
 
-    policy = compared(
-        f"ISM policy {name}", stored and stored.policy, wanted["policy"], make, by_hand=policy_by_hand(stored)
-    )
-    if policy.kind != "unchanged":
-        policy = replace(policy, loses=in_words(doomed(client, settings, cluster_now(client))))
-    on_hold = held(client, settings)
-    indices = [one for one in managed(ism.explain(index_pattern(settings))) if one.index not in on_hold]
-    needed = moves(indices, name, stored if policy.kind == "unchanged" else None, wanted["policy"])
-    return (policy, *(_moved(ism, move, name) for move in needed))
+    known = stored and stored.policy
+    return compared(f"ISM policy {name}", known, wanted["policy"], make, by_hand=policy_by_hand(stored))
 
 
-def _moved(ism: Ism, move: Move, policy: str) -> Change:
-    """An index put under the policy, or moved to its new version; what others manage is only told."""
+def _moved(ism: Ism, name: str, move: Move, wanted: Mapping[str, Any], *, by_hand: bool) -> Change:
+    """An index put under the policy, or moved to its new version; what others manage is only reported.
+
+    `by_hand`: the policy was changed by hand. Without `--force` it stays, and no index is moved onto it.
+    """
     if move.kind == "leave":
         return Change(move.index, "unavailable", note=f"{move.why}; `whodid retention set --take-over` would move it")
-    return Change(f"{move.index} under {policy}", "update", note=move.why, make=lambda: make_move(ism, move, policy))
+    what, make = f"{move.index} under {name}", partial(make_move, ism, move, name, wanted)
+    return Change(what, "update", note=move.why, by_hand=by_hand, make=make)

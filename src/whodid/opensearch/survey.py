@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ..entry import partition_end
-from ..settings import Settings, parse_age, retention_days
+from ..settings import Settings, retention_days
 from .connection import translated
 from .destruction import Destruction, destructions
-from .holds import Step, all_steps
-from .ism import Ism, StoredPolicy, margin_days, policy_name
-from .managed import Managed, managed
-from .partitions import creation_dates
-from .retention import deletion_date
+from .holds import Step
+from .ism import StoredPolicy
+from .managed import Managed
+from .retention import Fate, outlook
 from .template import index_pattern
 
 if TYPE_CHECKING:
@@ -29,8 +26,9 @@ class Surveyed:
     """One partition. `first` and `last` are `creation_date`s, empty where it has no entries or can't be read.
 
     `job` is what ISM does with it, `None` on a cluster without; `goes` is when it is deleted, by ISM as its job stands
-    or by whodid, `None` for never. `hold` is how its holds are and should be. `ours` is whether it carries our mark.
-    `record` is the newest destruction record of its name, perhaps of an index before it.
+    or by whodid, `None` for never: where it is held, and ISM has no job for it. `hold` is how its holds are and should
+    be. `ours` is whether it carries our mark. `record` is the newest destruction record of its name, perhaps of an
+    index before it.
     """
 
     name: str
@@ -74,78 +72,59 @@ class Surveyed:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """`policy` is the policy in force, `None` without one or without ISM (`ism` false); `margin` is in days."""
+    """`policy` is the policy in force, `None` without one or without ISM (`ism` false); `margin` is in days.
+
+    While the cluster is `red`, no job of ISM runs.
+    """
 
     ism: bool
     policy: StoredPolicy | None
     floor: int | None
     """Days that the settings promise; `None` is for ever."""
     margin: int
+    red: bool
     partitions: tuple[Surveyed, ...]
 
 
 def survey(client: OpenSearch, settings: Settings) -> Survey:
-    """Asks the cluster. Raises `OpenSearchError`."""
-    ism = Ism(client)
-    available = ism.available()
+    """Asks the cluster. Raises `OpenSearchError`, also for a user who may not know all of it."""
     pattern = index_pattern(settings)
-    explained = ism.explain(pattern) if available else {}
-    jobs = {one.index: one for one in managed(explained)}
-    policy = ism.policy(policy_name(settings)) if available else None
-    made = creation_dates(client, settings)
+    found = outlook(client, settings, strict=True)
     listed, dates, restored = _listed(client, pattern), _dates(client, pattern), _restored(client, pattern)
-    holds = {step.partition: step for step in all_steps(client, settings, explained if available else None)}
     records = {one.partition: one for one in sorted(destructions(client, settings), key=lambda one: one.time)}
-    margin = margin_days(settings, made)
-    found = []
-    for name, created in made.items():
-        row, hold = listed.get(name, {}), holds.get(name)
-        job = jobs.get(name, Managed(name)) if available else None
-        end = partition_end(settings.index_prefix, name) or created  # partitions all have an end
-        entries, first, last = dates.get(name, (int(row.get("docs.count") or 0), "", ""))
-        goes = None if hold and hold.wanted else _goes(settings, name, created, job, policy)
-        found.append(
-            Surveyed(
-                name,
-                row.get("uuid", ""),
-                created,
-                end,
-                entries,
-                first,
-                last,
-                row.get("health") or "",
-                row.get("status") != "close",
-                hold is not None,
-                name in restored,
-                goes,
-                hold,
-                job,
-                records.get(name),
-            )
-        )
-    return Survey(available, policy, retention_days(settings.retention), margin, tuple(found))
+    partitions = tuple(
+        _surveyed(fate, listed.get(fate.name, {}), dates.get(fate.name), fate.name in restored, records.get(fate.name))
+        for fate in found.fates
+    )
+    return Survey(found.ism, found.policy, retention_days(settings.retention), found.margin, found.red, partitions)
 
 
-def deletion_days(policy: Mapping[str, Any]) -> int | None:
-    """After how many days a policy deletes an index; `None` for never."""
-    for state in policy["states"]:
-        for transition in state["transitions"]:
-            age = (transition.get("conditions") or {}).get("min_index_age")
-            if transition["state_name"] == "delete" and age:
-                return parse_age(age) // 86400
-    return None
-
-
-def _goes(
-    settings: Settings, name: str, created: datetime, job: Managed | None, policy: StoredPolicy | None
-) -> datetime | None:
-    if job is None:
-        return None if retention_days(settings.retention) is None else deletion_date(settings, name, created)
-    if job.policy_id is None:
-        return None
-    runs = job.policy or (policy.policy if policy and job.policy_id == policy_name(settings) else None)
-    days = deletion_days(runs) if runs else None
-    return None if days is None else created + timedelta(days=days)
+def _surveyed(
+    fate: Fate,
+    row: dict[str, Any],
+    dates: tuple[int, str, str] | None,
+    restored: bool,
+    record: Destruction | None,
+) -> Surveyed:
+    entries, first, last = dates or (int(row.get("docs.count") or 0), "", "")
+    kept = bool(fate.holds) and (fate.job is None or fate.job.policy_id is None)
+    return Surveyed(
+        name=fate.name,
+        uuid=row.get("uuid", ""),
+        created=fate.created,
+        end=fate.end,
+        entries=entries,
+        first=first,
+        last=last,
+        health=row.get("health") or "",
+        open=row.get("status") != "close",
+        ours=fate.hold is not None,
+        restored=restored,
+        goes=None if kept else fate.due,
+        hold=fate.hold,
+        job=fate.job,
+        record=record,
+    )
 
 
 def _listed(client: OpenSearch, pattern: str) -> dict[str, dict[str, Any]]:

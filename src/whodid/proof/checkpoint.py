@@ -51,13 +51,13 @@ class Checkpoint:
     last_hash: str
     """The hash of entry `last_seq`; 64 zeros before the first entry."""
     entries: int
-    """Fewer than the numbers suggest where lines were damaged in the journal: `holes`."""
+    """Fewer than the numbers suggest where lines were damaged in the journal, or missing: `holes`."""
     root: str
     """The Merkle root (RFC 6962) over the `hash`es of the entries, hex."""
     partitions: Mapping[str, int]
     """How many of them were sent into which partition; those of a 25th partition and more are counted as `*`."""
     holes: tuple[tuple[int, int], ...]
-    """First and last `seq` of what was damaged in the journal, and so is in no tree; 24 of them at most."""
+    """First and last `seq` of what was damaged in the journal, or missing, and so is in no tree; 24 of them at most."""
     dead_letters: int
     """How many of them OpenSearch had refused for good."""
     letters: tuple[tuple[int, str], ...]
@@ -76,6 +76,10 @@ class Checkpoint:
     """The version that closed it."""
     keys: tuple[str, ...] = ()
     """Where the key is changed: the public key until now and that from now on, 32 bytes in hex; both sign it."""
+
+    def holds(self, seq: int) -> bool:
+        """Whether the entry of that number is in the tree; one in a hole may have been found and shipped afterwards."""
+        return not any(first <= seq <= last for first, last in self.holes)
 
     def payload(self) -> bytes:
         """The bytes that are signed."""

@@ -68,7 +68,11 @@ def _parts(envelope: Mapping[str, Any], kind: str) -> tuple[bytes, list[tuple[st
 
 
 def _bytes(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)
+    """Of one form alone: the last character may have bits that decoding ignores."""
+    found = base64.b64decode(text, validate=True)
+    if base64.b64encode(found).decode() != text:
+        raise ValueError("not the canonical form")
+    return found
 
 
 def _signed(payload: bytes, kind: str) -> bytes:

@@ -84,7 +84,8 @@ class _CommandSigner:
     """Runs a command for each signature, and checks what it gives with the public key."""
 
     def __init__(self, command: str, key: PublicKey) -> None:
-        self._command = shlex.split(command)
+        program, *rest = shlex.split(command)
+        self._command = [str(Path(program).absolute()) if "/" in program else program, *rest]
         self.key = key
 
     def sign(self, data: bytes) -> bytes:

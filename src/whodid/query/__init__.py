@@ -10,6 +10,6 @@ from .body import query_body, window_of
 from .filter import Filter
 from .grammar import FILTERS
 from .pinned import pinned
-from .times import Window, moment
+from .times import Window, check_order, moment
 
-__all__ = ["FILTERS", "Filter", "Window", "moment", "pinned", "query_body", "window_of"]
+__all__ = ["FILTERS", "Filter", "Window", "check_order", "moment", "pinned", "query_body", "window_of"]

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from ..canonical import canonical, plain
+from ..errors import InvalidEntry
 from .filter import All, AnyOf, Everything, Filter, Has, Match, Not, Range, Time, Value, Words
-from .grammar import WORD_FIELDS
+from .grammar import WORD_FIELDS, kind_of
 from .times import Window, moment, period
 
 __all__ = ["Also", "query_body", "window_of"]
@@ -89,11 +91,26 @@ class _Body:
                 clauses.append({"bool": {"filter": [{"term": {field: value.text}}], "must_not": without}})
             else:
                 exact.append(value.text)
+                if value.kind == "plain" and kind_of(field) == "flat_object":
+                    exact.append(_as_stored(value.text))
             if field == "type" and value.kind != "literal":
                 exact += self._also(value.text + "*" * (value.kind == "prefix"))
         if exact:
             clauses.append({"terms": {field: list(dict.fromkeys(exact))}})
         return clauses[0] if len(clauses) == 1 else _any_of(clauses)
+
+
+_NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+
+
+def _as_stored(text: str) -> str:
+    """As an entry writes the number that the text names: `1.5` for `1.50` and `15e-1`, which it is found by then."""
+    if not _NUMBER.fullmatch(text):
+        return text
+    try:
+        return canonical(plain(float(text), "")).decode()
+    except InvalidEntry:  # no entry holds it
+        return text
 
 
 def _holds_ipv4(network: str) -> bool:

@@ -9,17 +9,18 @@ A filter is checked when it is made, immutable, and equal to another that says t
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
+from ..client_ip import network_of
 from ..entry import FIELDS
 from ..errors import QueryError
 from ..spelling import near
 from .grammar import AND, FILTERS, KEYED, NOT, OR, SYNONYMS, TIMES, kind_of
-from .times import moment, period
+from .times import check_order, moment, period
 
 __all__ = [
     "EVERYTHING",
@@ -35,6 +36,7 @@ __all__ = [
     "Time",
     "Value",
     "Words",
+    "ordered",
 ]
 
 _BARE = re.compile(r'[^\s(),"\\*]+')
@@ -58,6 +60,7 @@ class Filter:
         """
         parts = [match(name, value) for name, value in fields.items() if value is not None]
         parts += [Time(name, _time(name, at)) for name, at in (("since", since), ("until", until)) if at is not None]
+        check_order(since, until)
         return both(parts)
 
     @staticmethod
@@ -200,6 +203,18 @@ def both(parts: Iterable[Filter]) -> Filter:
     return All(tuple(flat)) if len(flat) > 1 else flat[0] if flat else EVERYTHING
 
 
+def ordered(asked: Filter) -> Filter:
+    """The same. Raises `QueryError` where a `since` and an `until` in it leave no time between them."""
+    now = datetime.now(UTC)
+    found: dict[str, list[tuple[datetime, str]]] = {"since": [], "until": []}
+    for part in asked.parts if isinstance(asked, All) else ():
+        if isinstance(part, Time) and part.name != "time" and (at := moment(part.text, part.name, now)):
+            found[part.name].append((at, part.text))
+    if found["since"] and found["until"]:
+        check_order(max(found["since"])[1], min(found["until"])[1], now)
+    return asked
+
+
 def either(parts: Iterable[Filter]) -> Filter:
     """Any of them; of none, nothing."""
     flat = [each for part in parts for each in (part.parts if isinstance(part, AnyOf) else [part])]
@@ -311,7 +326,8 @@ def _refuse_what_no_entry_holds(name: str, text: str) -> None:
 
 def _network(name: str, value: str) -> str:
     try:
-        return str(ipaddress.ip_network(value)) if "/" in value else str(ipaddress.ip_address(value))
+        found = network_of(value)
+        return str(found if "/" in value else found.network_address)
     except ValueError as error:
         raise QueryError(f"{name} must be an address or a network such as 10.0.0.0/8: {error}") from None
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..errors import QueryError
 from .grammar import PERIODS, UNITS
 
-__all__ = ["Window", "moment", "period"]
+__all__ = ["Window", "check_order", "moment", "period"]
 
 _SPAN = re.compile(r"-(\d{1,6})([wdhms])", re.ASCII)
 _YEAR, _MONTH, _WEEK, _DAY = (
@@ -65,6 +65,26 @@ def moment(value: object, name: str, now: datetime | None = None) -> datetime | 
     except (ValueError, OverflowError):
         raise _unknown(name, value) from None
     return _in_utc(found.replace(tzinfo=found.tzinfo or UTC))
+
+
+def check_order(since: object, until: object, now: datetime | None = None) -> None:
+    """Raises `QueryError` where no time is between the two, `until` not being included."""
+    now = now or datetime.now(UTC)
+    start, end = moment(since, "since", now), moment(until, "until", now)
+    if start is None or end is None or start < end:
+        return
+    if start > end:
+        raise QueryError(f"since ({_shown(since, start)}) is after until ({_shown(until, end)})")
+    whole = _period(since, now) if isinstance(since, str) and since == until else None
+    hint = f". For all of it write time:{since}, or until {whole.end:%Y-%m-%d}" if whole and whole.end else ""
+    raise QueryError(
+        f"the interval is empty: since and until are both {_shown(since, start)}, and until is not included{hint}"
+    )
+
+
+def _shown(given: object, at: datetime) -> str:
+    moment = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment if not isinstance(given, str) or moment.startswith(given) else f"{given}, {moment}"
 
 
 def period(value: str, name: str = "time", now: datetime | None = None) -> Window:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ..errors import QueryError
-from ..query import Filter, Window, moment
+from ..query import Filter, Window, check_order, moment
 
 __all__ = ["Period", "moment_text", "period_of"]
 
@@ -62,6 +62,7 @@ def period_of(since: object, until: object, now: datetime) -> Period:
 
     Raises `QueryError` for times that can't be read, and where there is no time between them.
     """
+    check_order(since, until, now)
     begin, end = moment(since, "since", now), moment(until, "until", now) or now + _SECOND
     if begin is None:
         raise QueryError("say with --since from when on; a report is about a period, such as --since 2026-10-01")

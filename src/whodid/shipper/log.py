@@ -24,6 +24,7 @@ EVENTS = {
     "recovered": "what was waited for is there, after so many `seconds`",
     "dead_letters": "OpenSearch refused entries for good: how many; `whodid dead-letters list` has the reasons",
     "damaged": "journal lines whose hash does not fit were set aside: how many",
+    "missing": "entries are missing from the journal: how many; `whodid status` says which, and what to do",
     "retention": "what the shipper deleted as past its time, or why it could not",
     "stopping": "a signal came: what is left is shipped first",
     "stopped": "the shipper ended: entries shipped, and those that wait in the journal",
@@ -76,6 +77,10 @@ class ShipperLog:
             self.say("dead_letters", f"{letters} dead letters: see `whodid dead-letters list`", "error", count=letters)
         if damaged := progress.damaged - before.damaged:
             self.say("damaged", f"{damaged} damaged lines in the journal: see `whodid status`", "error", count=damaged)
+        if missing := progress.missing - before.missing:
+            self.say(
+                "missing", f"{missing} entries are missing in the journal: see `whodid status`", "error", count=missing
+            )
         if progress.waiting:
             self._wait(without_values(progress.waiting))
         elif self._trouble:

@@ -2,8 +2,9 @@
 
 Invariants:
 - Nothing is sent that is not synced (the reader sees to it).
-- A position is acknowledged only when every entry up to it is stored, or durably kept as a dead letter or as damaged:
-  several batches are under way at once, and the oldest is acknowledged first.
+- A position is acknowledged only when every entry up to it is stored, or durably kept as a dead letter, as damaged or
+  as missing: several batches are under way at once, and the oldest is acknowledged first.
+- What was missing when those after it were shipped is looked for again whenever files of its journal come or go.
 - What waits is sent again for ever, with full-jitter back-off; the rest of the batch is not sent twice on purpose.
 - One shipper a directory is active: the others wait for its lock.
 - No more is held in memory than the batches under way and one more read of `bulk_bytes`, whatever the backlog.
@@ -19,17 +20,20 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from operator import itemgetter
 
-from ..dead_letters import DeadLetter, keep_dead_letters
+from ..dead_letters import DeadLetter, keep_dead_letters, without_values
 from ..entry import document_id, partition_name
 from ..errors import ShippingError
-from ..journal import Acknowledged, Damaged, JournalDirectory, JournalReader, Line, prune
-from ..journal.damage import keep_damaged
+from ..journal import Acknowledged, Damaged, JournalDirectory, JournalReader, Line, Missing, prune
+from ..journal.damage import gap_at_the_end, keep_damaged, keep_missing, read_missing, remove_missing
+from ..journal.directory import segment_name
 from ..journal.lock import FileLock
-from ..opensearch.bulk import Document
+from ..journal.pruning import close_restored
+from ..journal.reader import Read
+from ..opensearch.bulk import Cause, Document
 from ..proof.keys import signer_of
 from ..settings import Settings
 from .courier import Courier
@@ -49,19 +53,27 @@ _LAST_WORD = 5.0
 """Seconds that requests under way have to be answered, once it is time to end."""
 
 
+_ALARMING: set[Cause] = {"request", "configuration"}
+
+
 _new = tuple.__new__
 """Half of what a named tuple's own constructor costs."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Lines of one journal that are acknowledged together: what is sent of them, and what isn't."""
+    """Lines of one journal that are acknowledged together: what is sent of them, and what isn't.
+
+    Entries that are sent without being acknowledged are no `lines`: `found` were noted as missing before.
+    """
 
     journal: str
     lines: list[Line]
     documents: list[Document]
     letters: list[DeadLetter]
     damaged: list[Damaged]
+    missing: list[Missing]
+    found: list[Missing]
 
     def partitions(self, refused: Sequence[DeadLetter]) -> Iterable[tuple[str, int]]:
         """How many of the entries were stored in which partition."""
@@ -71,6 +83,10 @@ class _Batch:
 
 
 _PARTITION = itemgetter(1)
+
+
+def _numbers(lines: Iterable[Line]) -> list[Missing]:
+    return [Missing(line.journal, line.seq, line.seq) for line in lines]
 
 
 class Shipper:
@@ -106,6 +122,7 @@ class Shipper:
         self._courier = courier
         self._monotonic = monotonic
         self._reporting = threading.Lock()
+        self._alarmed = ""
         self._flow = Flow(settings.bulk_bytes, settings.ship_rate, monotonic=monotonic)
         deliver = Delivery(send, self._flow, self._observe, monotonic=monotonic)
         self._senders: Senders[_Batch, list[DeadLetter] | None] = Senders(
@@ -114,6 +131,7 @@ class Shipper:
         self._flights: deque[Flight[_Batch, list[DeadLetter] | None]] = deque()
         self._batches: Iterator[_Batch] = iter(())
         self._readers: dict[str, JournalReader] = {}
+        self._looked_at: dict[str, int] = {}
         self._partitionings: dict[str, Partitioning] = {}
         self._sealing = Sealing(
             self.directory,
@@ -186,6 +204,7 @@ class Shipper:
     def _forget(self) -> None:
         self._flights.clear()
         self._readers.clear()
+        self._looked_at.clear()
         self._partitionings.clear()
         self._sealing.forget()
         self._batches = iter(())
@@ -259,10 +278,27 @@ class Shipper:
         letters = [*batch.letters, *refused]
         keep_damaged(self.directory, batch.damaged)
         keep_dead_letters(self.directory, letters)
+        if batch.missing:
+            keep_missing(self.directory, batch.missing)
+            self._looked_at.pop(batch.journal, None)
         if batch.lines:
             self._sealing.acknowledge(batch.journal, batch.lines, batch.partitions(refused), len(letters))
-        prune(self.directory.journal(batch.journal), self._settings.keep_days)
-        self._report(len(batch.documents) - len(refused), len(letters), len(batch.damaged))
+        self._prune(batch)
+        absent = sum(one.entries for one in batch.missing)
+        self._report(len(batch.documents) - len(refused), len(letters), len(batch.damaged), absent)
+
+    def _prune(self, batch: _Batch) -> None:
+        """Deletes what may go, after it was noted what of the missing entries was found and stored."""
+        path = self.directory.journal(batch.journal)
+        noted = [one for one in read_missing(self.directory) if one.journal == batch.journal]
+        found = batch.found
+        if noted:
+            found = [*found, *_numbers(line for line in batch.lines if any(gap.holds(line.seq) for gap in noted))]
+        if found:
+            remove_missing(self.directory, found)
+            close_restored(path, found)
+            noted = [one for one in read_missing(self.directory) if one.journal == batch.journal]
+        prune(path, self._settings.keep_days, missing=noted)
 
     def _next_batch(self) -> _Batch | None:
         """The next lines that no batch holds yet, of the first journal that has some."""
@@ -273,9 +309,48 @@ class Shipper:
                     self._sealing.begin(journal)
                     self._batches = self._cut(journal, lines)
                     return next(self._batches)
+            if self._flights:
+                return None
+            self._batches = self._odd_ones()
+            batch = next(self._batches, None)
         return batch
 
-    def _cut(self, journal: str, lines: Sequence[Line | Damaged]) -> Iterator[_Batch]:
+    def _odd_ones(self) -> Iterator[_Batch]:
+        """What no reader comes upon: entries missing at the end of a journal, and those that were and are there again.
+
+        Looked for when all others are acknowledged, and the files of a journal are others than at the last look.
+        """
+        for journal in self.directory.journals():
+            path = self.directory.journal(journal)
+            changed = path.stat().st_mtime_ns
+            if self._looked_at.get(journal) == changed:
+                continue
+            self._looked_at[journal] = changed
+            noted = [one for one in read_missing(self.directory) if one.journal == journal]
+            for gap in noted:
+                yield from self._found_again(gap)
+            end = gap_at_the_end(self.directory, journal, self._reader(journal).last)
+            if end and end not in noted:
+                yield _Batch(journal, [], [], [], [], [end], [])
+
+    def _found_again(self, gap: Missing) -> Iterator[_Batch]:
+        path = self.directory.journal(gap.journal)
+        if not gap.last:
+            if (path / segment_name(gap.first)).exists():  # and its entries are read like all others
+                yield _Batch(gap.journal, [], [], [], [], [], [gap])
+            return
+        self._reader(gap.journal)  # which knows the partitions
+        reader = JournalReader(path, gap.first - 1)
+        while lines := reader.read(self._settings.bulk_bytes):
+            found = [line for line in lines if isinstance(line, Line) and line.seq <= gap.last]
+            if found:
+                damaged = [line for line in lines if isinstance(line, Damaged)]
+                batch = self._batch(gap.journal, [*found, *damaged])
+                yield replace(batch, lines=[], found=_numbers(found))
+            if any(isinstance(line, Line) and line.seq > gap.last for line in lines):
+                return
+
+    def _cut(self, journal: str, lines: Sequence[Read]) -> Iterator[_Batch]:
         most = self._settings.bulk_entries
         if self._settings.ship_rate:
             most = min(most, self._settings.ship_rate)
@@ -283,9 +358,12 @@ class Shipper:
         while part := list(islice(remaining, most)):
             yield self._batch(journal, part)
 
-    def _batch(self, journal: str, lines: Sequence[Line | Damaged]) -> _Batch:
-        whole = [line for line in lines if isinstance(line, Line)]
-        damaged = [line for line in lines if isinstance(line, Damaged)]
+    def _batch(self, journal: str, read: Sequence[Read]) -> _Batch:
+        acknowledged = [line for line in read if isinstance(line, Line)]
+        damaged = [line for line in read if isinstance(line, Damaged)]
+        whole = acknowledged
+        if odd := [one.line for one in damaged if one.line]:
+            whole = sorted([*acknowledged, *odd], key=lambda line: line.seq)
         dates = {line.date for line in whole}
         refusals = {date: why for date in dates if (why := self._dates.why_refused(date))}
         letters = [
@@ -297,7 +375,15 @@ class Shipper:
         documents: list[Document] = []
         for length, stretch in self._partitionings[journal].stretches(sent):
             documents += self._documents(stretch, length)
-        return _Batch(journal, whole, documents, letters, damaged)
+        missing = [one for one in read if isinstance(one, Missing)] if len(acknowledged) < len(read) else []
+        return _Batch(journal, acknowledged, documents, letters, damaged, self._unshipped(missing), _numbers(odd))
+
+    def _unshipped(self, gaps: list[Missing]) -> list[Missing]:
+        """Without what a checkpoint has: the position was lost, and is behind it."""
+        known = {gap.journal: self._sealing.last(gap.journal) for gap in gaps}
+        return [
+            gap._replace(first=max(gap.first, known[gap.journal] + 1)) for gap in gaps if gap.last > known[gap.journal]
+        ]
 
     def _documents(self, lines: Sequence[Line], length: Length) -> list[Document]:
         partitions = {
@@ -322,11 +408,25 @@ class Shipper:
         self._observer(observation)
         if isinstance(observation, Waiting):
             self._report(waiting=observation.reason)
+            if observation.cause in _ALARMING:
+                self._alarm(without_values(observation.reason))
 
-    def _report(self, shipped: int = 0, dead_letters: int = 0, damaged: int = 0, waiting: str = "") -> None:
+    def _alarm(self, reason: str) -> None:
+        """Of what stays until an operator changes the cluster; it is tried again all the while."""
+        if reason != self._alarmed:
+            self._alarmed = reason
+            self.directory.alarm_once("not stored", f"entries wait: {reason}")
+
+    def _report(
+        self, shipped: int = 0, dead_letters: int = 0, damaged: int = 0, missing: int = 0, waiting: str = ""
+    ) -> None:
         with self._reporting:
             before = self.progress
             self.progress = progress = Progress(
-                before.shipped + shipped, before.dead_letters + dead_letters, before.damaged + damaged, waiting
+                before.shipped + shipped,
+                before.dead_letters + dead_letters,
+                before.damaged + damaged,
+                before.missing + missing,
+                waiting,
             )
         self._observer(Moved(progress))

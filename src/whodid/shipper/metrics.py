@@ -18,10 +18,11 @@ from ..entry import parse_creation_date
 from ..errors import SettingsError, WhodidError
 from ..journal import Acknowledged, JournalDirectory
 from ..journal.counter import not_recorded
+from ..journal.damage import count_damaged
 from ..journal.directory import segment_size, segments
 from ..journal.seek import entry_at
 from ..settings import Settings
-from ..status import last_seq
+from ..status import last_seq, missing_entries
 from .observation import Alive, Answered, Moved, Observation, Synced, Waiting
 
 __all__ = ["Metrics", "serve_metrics"]
@@ -113,6 +114,10 @@ class Metrics:
         yield GaugeMetricFamily("whodid_backlog_bytes", "Their bytes in the journal, about.", size)
         yield GaugeMetricFamily("whodid_oldest_unshipped_age_seconds", "Age of the oldest of them; 0 for none.", oldest)
         yield GaugeMetricFamily("whodid_dead_letters", "Entries that OpenSearch refused for good.", self.dead_letters())
+        damaged = count_damaged(directory)
+        yield GaugeMetricFamily("whodid_damaged_lines", "Lines of the journal that were set aside.", damaged)
+        missing = sum(gap.entries for gap in missing_entries(directory))
+        yield GaugeMetricFamily("whodid_missing_entries", "Entries gone from the journal before shipping.", missing)
         count = not_recorded(directory.path)
         yield CounterMetricFamily("whodid_not_recorded_total", "Calls that were not recorded (on_failure=warn).", count)
 

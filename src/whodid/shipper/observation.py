@@ -21,6 +21,7 @@ class Progress:
     shipped: int = 0
     dead_letters: int = 0
     damaged: int = 0
+    missing: int = 0
     waiting: str = ""
 
 

@@ -154,6 +154,10 @@ class Sealing:
         """What is known is read again: another shipper may have been active."""
         self._open.clear()
 
+    def last(self, journal: str) -> int:
+        """The last entry of a journal that is in a checkpoint, closed or open."""
+        return self._of(journal).last
+
     def begin(self, journal: str) -> None:
         """Closes the first checkpoint of a journal, over nothing: from now on it is known."""
         open_ = self._of(journal)

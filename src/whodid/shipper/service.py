@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 
 from ..errors import (
@@ -21,6 +20,7 @@ from ..opensearch.clock import ClusterClock
 from ..opensearch.connection import connect, translated
 from ..opensearch.template import template_name
 from ..settings import Settings, retention_days
+from ..warning import warn
 from ..witness import Witness, witnesses_of
 from .closing import close_journal
 from .courier import Courier, Destination
@@ -132,7 +132,7 @@ def _destination(witness: Witness) -> Destination:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, RuntimeWarning, stacklevel=2)
+    warn(message, RuntimeWarning, stacklevel=2)
 
 
 _background: dict[str, tuple[threading.Event, threading.Thread]] = {}
@@ -165,5 +165,5 @@ def _ship_patiently(settings: Settings, stop: threading.Event) -> None:
         try:
             connected_shipper(settings, stop=stop).run()
         except (WhodidError, OSError) as error:
-            warnings.warn(f"shipping of {settings.journal_dir} paused: {error}", RuntimeWarning, stacklevel=1)
+            warn(f"shipping of {settings.journal_dir} paused: {error}", RuntimeWarning, stacklevel=1)
             stop.wait(settings.poll_interval)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..canonical import canonical, plain
 from ..entry import FIELDS
+from ..errors import InvalidEntry
 
 __all__ = ["differences", "distinctions", "entries_with", "nearest"]
 
@@ -23,7 +25,7 @@ def differences(entry: Entry, expected: Entry) -> list[str]:
 
 
 def _difference(path: str, actual: Any, expected: Any) -> list[str]:
-    if actual == expected:
+    if _as_expected(actual, expected):
         return []
     if isinstance(actual, Mapping) and isinstance(expected, Mapping):
         keys = [*expected, *(key for key in actual if key not in expected)]
@@ -31,6 +33,15 @@ def _difference(path: str, actual: Any, expected: Any) -> list[str]:
         if below:  # none for a key that is there, and None
             return below
     return [f"{path}: expected {_shown(expected)}, was {_shown(actual)}"]
+
+
+def _as_expected(actual: Any, expected: Any) -> bool:
+    """What an entry can hold is compared as it would hold it; anything else, such as `ANY`, by `==`."""
+    try:
+        stored = plain(expected, "expected")
+    except InvalidEntry:
+        return bool(actual == expected)
+    return canonical(actual) == canonical(stored)
 
 
 def _shown(value: Any) -> str:
@@ -52,7 +63,8 @@ def nearest(entries: Sequence[Entry], found: Sequence[int], expected: Entry) -> 
 
     def distance(other: tuple[int, Entry]) -> tuple[bool, int]:
         _, entry = other
-        return entry["type"] != expected.get("type"), sum(entry.get(name) != expected[name] for name in expected)
+        others = sum(not _as_expected(entry.get(name), value) for name, value in expected.items())
+        return entry["type"] != expected.get("type"), others
 
     shown = "".join(
         f"\n  {_named(index, entry)}" + "".join(f"\n    {line}" for line in differences(entry, expected))

@@ -22,8 +22,9 @@ Entry = dict[str, Any]
 class AuditEntries(Sequence[Entry]):
     """What was recorded since the beginning, or since `clear()`, oldest first. Equal to a list of the same entries.
 
-    The assertions compare fields by `==`, so that `unittest.mock.ANY` and the like can be expected; `None` expects
-    that an entry lacks the field. They raise `InvalidEntry` for an event type or field that there is not, since an
+    The assertions compare fields as an entry holds them (a tuple is a list, `True` is not 1), and by `==` with what no
+    entry holds, so that `unittest.mock.ANY` and the like can be expected; `None` expects that an entry lacks the field.
+    They raise `InvalidEntry` for an event type or field that there is not, since an
     assertion about it would say nothing.
     """
 

@@ -51,9 +51,10 @@ class MemoryJournal(Journal):
     def sync(self) -> None:
         """Nothing to do."""
 
-    def quarantine(self, rejected: Mapping[str, object]) -> None:
+    def quarantine(self, rejected: Mapping[str, object]) -> bool:
         """Keeps a call that broke the catalog."""
         self.rejected.append(orjson.loads(orjson.dumps(rejected)))
+        return True
 
     def close(self) -> None:
         """Nothing to do; a later append goes on."""

@@ -52,6 +52,8 @@ class Knowledge:
     sealing: bool = False
     shipped: int | None = None
     recorded: int | None = None
+    lost: Sequence[tuple[int, int, str]] = ()
+    """Ranges that the host knows to be gone from the journal before they were shipped, and what it says of each."""
 
     def over(self, partition: str) -> bool:
         """Whether retention may have deleted that partition by now."""
@@ -90,7 +92,7 @@ def explained(missing: Sequence[Missing], known: Knowledge) -> Absence:
     left: _Left = {}
     unnamed = {one.number: one.dead_letters - len(one.letters) for one in known.checkpoints}
     for one in missing:
-        for first, last in _without_letters(one, known, unnamed, result):
+        for first, last in _without_lost(one, known, unnamed, result):
             _explain(Missing(first, last, one.before, one.after), known, left, result)
     return result
 
@@ -157,6 +159,21 @@ def _unnamed_claims(one: Missing, known: Knowledge) -> Iterator[tuple[int, int]]
         at = max(at, end + 1)
 
 
+def _without_lost(one: Missing, known: Knowledge, unnamed: _Left, result: Absence) -> Iterator[tuple[int, int]]:
+    """The parts of a range that never left their host, either."""
+    at = one.first
+    for begin, end, about in sorted(known.lost):
+        begin, end = max(begin, at), min(end, one.last)
+        if begin > end:
+            continue
+        if begin > at:
+            yield from _without_letters(Missing(at, begin - 1, one.before, one.after), known, unnamed, result)
+        result.findings.append(Finding("gap", known.journal, begin, f"lost before they were shipped: {about}", end))
+        at = end + 1
+    if at <= one.last:
+        yield from _without_letters(Missing(at, one.last, one.before, one.after), known, unnamed, result)
+
+
 def _explain(one: Missing, known: Knowledge, left: _Left, result: Absence) -> None:
     """A range without dead letters: what retention explains of it, checkpoint by checkpoint, and what it doesn't."""
     for part in _by_checkpoint(one, known.checkpoints):
@@ -164,7 +181,8 @@ def _explain(one: Missing, known: Knowledge, left: _Left, result: Absence) -> No
         count = last - first + 1
         if hole := _hole(first, last, checkpoint):
             about = (
-                "the lines were damaged, or changed, in the journal before they were sent; its host keeps them aside"
+                "the lines were damaged, changed or missing in the journal before they were sent; `whodid status` on "
+                "its host says which"
             )
             proven = checkpoint.time if checkpoint else ""
             result.findings.append(Finding("altered", known.journal, hole[0], about, hole[1], (), proven))

@@ -37,12 +37,16 @@ _RETIRED = "audit_log_journal_retired"
 
 @dataclass(frozen=True, slots=True)
 class LocalJournal:
-    """What the journal's own host knows: the last `recorded` and `shipped` numbers, those that are dead letters."""
+    """What the journal's own host knows: the last `recorded` and `shipped` numbers, those that are dead letters.
+
+    `missing` are ranges that were gone from the journal before they were shipped, each with what is said of it.
+    """
 
     journal: str
     recorded: int
     shipped: int
     letters: frozenset[int] = frozenset()
+    missing: tuple[tuple[int, int, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -176,10 +180,13 @@ def _policy_note(client: AuditClient, rules: Sequence[Rule]) -> Iterator[str]:
     shortest = min((rule.days for rule in rules if rule.days is not None and rule.until is None), default=None)
     if kept is not None and (shortest is None or kept < shortest):
         wanted = "for ever" if shortest is None else f"{shortest} days"
-        yield (
-            f"the cluster keeps entries {kept} days, and by the settings here and the log's own records they are kept "
-            f"{wanted}: what went before that is missing. If it was meant, verify with --retention {kept}d"
+        what = (
+            f"the cluster keeps entries {kept} days, and by the settings here and the log's own records they are kept"
         )
+        advice = (
+            f"If it was meant, verify with --retention {kept}d" if kept else "`whodid retention set` puts that right"
+        )
+        yield f"{what} {wanted}: what went before that is missing. {advice}"
 
 
 def _details(entry: _Entry) -> _Entry:

@@ -114,7 +114,8 @@ class Prover:
         one = self._checkpoint(key)
         hashes = dict(one.letters)
         for hit in self._hits(one.journal, one.first_seq, one.last_seq):
-            hashes[hit["sort"][0]] = str(hit["_source"].get("hash"))
+            if one.holds(hit["sort"][0]):
+                hashes[hit["sort"][0]] = str(hit["_source"].get("hash"))
         seqs = sorted(hashes)
         return seqs, [leaf_hash(hashes[seq].encode()) for seq in seqs]
 

@@ -35,7 +35,7 @@ class Notebook:
 
     def __init__(self, path: str | Path, index_prefix: str) -> None:
         """Raises `WhodidError` where the file can't be used."""
-        self.path = Path(path)
+        self.path = Path(path).absolute()
         self._known: dict[str, Mapping[str, Any]] = {}
         self.begun = Stamp.now().creation_date
         head = {"format": FORMAT, "index_prefix": index_prefix}

@@ -199,6 +199,7 @@ class _Case:
             sealing=bool(self.statements.by_journal),
             shipped=max(here.shipped, plan.sealed) if here else None,
             recorded=here.recorded if here else None,
+            lost=here.missing if here else (),
         )
 
     def _rebuilt(self, plan: Plan, results: Sequence[Walked]) -> Iterator[Finding]:
@@ -226,7 +227,8 @@ class _Case:
             hashes = dict(one.letters)
             numbered = [part for part in plan.parts if part.last >= 1]
             for hit in hits_of(self.asking, numbered, one.first_seq, one.last_seq) if numbered else ():
-                hashes[hit["sort"][0]] = str(hit["_source"].get("hash"))
+                if one.holds(hit["sort"][0]):
+                    hashes[hit["sort"][0]] = str(hit["_source"].get("hash"))
             if len(hashes) != one.entries:
                 continue  # some expired, or were given up: what is left can't be shown by the root
             tree = Tree()

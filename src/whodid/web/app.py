@@ -33,7 +33,7 @@ from ..errors import (
 from ..opensearch.connection import connect
 from ..query import Filter
 from ..query.filter import literal
-from ..settings import Settings, load_settings
+from ..settings import Settings, journal_place, load_settings
 from . import data, pages
 from .everyone import Everyone
 from .hardening import Hardened
@@ -95,6 +95,8 @@ def create_app(
     if organizations_of is not None and not callable(organizations_of):
         raise SettingsError("organizations_of must be a function that gives the organizations of a request's user")
     settings = replace(settings or load_settings(**keywords), audit_reads=audit_reads)
+    if audit_reads:
+        journal_place(settings.journal_dir)
 
     @lru_cache(maxsize=1)
     def connection() -> OpenSearch:

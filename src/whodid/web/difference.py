@@ -29,13 +29,27 @@ class Line(NamedTuple):
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Line]:
     """Every key of either, what differs first."""
     old, new = dict(_flat(before)), dict(_flat(after))
-    lines = [Line(key, old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new])]
+    lines = [_line(key, old, new) for key in dict.fromkeys([*old, *new])]
     return sorted(lines, key=lambda line: line.kind == "same")
 
 
-def _flat(image: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+def _line(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Line:
+    """Texts stand without quotes, unless `1` and `"1"` would then look alike."""
+    values = [side[key] for side in (old, new) if key in side]
+    alike = len(values) > 1 and len(set(map(_text, values))) == 1
+    before, after = (
+        (json_text(side[key]) if alike else _text(side[key])) if key in side else None for side in (old, new)
+    )
+    return Line(key, before, after) if before != after else Line(key, *map(_text, values))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json_text(value)
+
+
+def _flat(image: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in image.items():
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{path}{printable(key)}.")
         else:
-            yield f"{path}{printable(key)}", value if isinstance(value, str) else json_text(value)
+            yield f"{path}{printable(key)}", value

@@ -29,6 +29,8 @@ class Kept:
         if view is None:
             return ""
         rule = "for ever" if view.floor_days is None else f"{view.floor_days} to {view.ceiling_days} days"
+        if view.still_deleted:
+            rule = "as long as ISM's copies of an old policy say"
         return f"kept {rule}" + (", but see `whodid retention show`" if view.problems else "")
 
     def until(self, client: AuditClient, entry: Mapping[str, Any], partition: str) -> str:

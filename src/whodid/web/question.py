@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from ..errors import QueryError
 from ..query import Filter, moment
-from ..query.filter import quoted, unknown_field
+from ..query.filter import ordered, quoted, unknown_field
 from ..query.grammar import kind_of
 
 __all__ = ["ANY_TIME", "RANGES", "Question"]
@@ -61,7 +61,7 @@ class Question:
             if kind_of(name) is None:
                 raise unknown_field(name)
         fields = {name: list(values) for name, values in self.filters.items()}
-        return Filter.parse(self.text) & Filter.of(self.since or None, self.until or None, **fields)
+        return ordered(Filter.parse(self.text) & Filter.of(self.since or None, self.until or None, **fields))
 
     def parameters(self) -> list[tuple[str, str]]:
         pairs = [("q", self.text)] if self.text else []

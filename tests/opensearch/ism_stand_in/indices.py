@@ -11,9 +11,11 @@ from typing import Any
 from whodid.opensearch.template import FIELD_TYPES, MARK
 
 from .answers import Answer, error
-from .jobs import Index
+from .jobs import READ_ONLY, Index
 
-__all__ = ["index_call", "matching", "must_be_new", "must_exist", "refuse_settings"]
+__all__ = ["FLOOD_STAGE", "index_call", "matching", "must_be_new", "must_exist", "refuse_settings"]
+
+FLOOD_STAGE = "index.blocks.read_only_allow_delete"
 
 _ISM_SETTING = "index.plugins.index_state_management.policy_id"
 
@@ -95,6 +97,8 @@ def _told(found: list[Index], path: list[str], query: dict[str, str]) -> Answer 
 def _changed(
     indices: dict[str, Index], found: list[Index], method: str, path: list[str], body: dict[str, Any]
 ) -> Answer | None:
+    done: dict[str, Any] = {"acknowledged": True}
+    _refuse_blocked(found, method, path, body)
     match method, path:
         case "DELETE", [_]:
             for one in found:
@@ -104,23 +108,57 @@ def _changed(
                 one.mark = body.get("_meta", one.mark)
         case "PUT", [_, "_settings"]:
             for one in found:
-                merged = one.settings | body
+                merged = one.settings | {name: _text(value) for name, value in body.items()}
                 one.settings = {name: value for name, value in merged.items() if value is not None}
         case "POST", [_, "_open"]:
+            done["shards_acknowledged"] = True
             for one in found:
                 one.open = True
+        case "POST", [_, "_close"]:
+            done |= {"shards_acknowledged": True, "indices": {one.name: {"closed": True} for one in found}}
+            for one in found:
+                one.open = False
+                if one.job:
+                    one.job.forget()
         case _:
             return None
-    return 200, {"acknowledged": True}
+    return 200, done
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+_BLOCKS = {
+    READ_ONLY: (403, "FORBIDDEN/5/index read-only (api)"),
+    "index.blocks.metadata": (403, "FORBIDDEN/9/index metadata (api)"),
+    FLOOD_STAGE: (
+        429,
+        "TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark, index has read-only-allow-delete block",
+    ),
+}
+"""What refuses a change of mapping or settings, with which words; only a block itself may then be changed, alone."""
+
+
+def _refuse_blocked(found: list[Index], method: str, path: list[str], body: dict[str, Any]) -> None:
+    if method == "DELETE":
+        names = [name for name in _BLOCKS if name != FLOOD_STAGE]
+    elif path[1:] == ["_mapping"] or (path[1:] == ["_settings"] and not (len(body) == 1 and body.keys() & _BLOCKS)):
+        names = list(_BLOCKS)
+    else:
+        return
+    for one in found:
+        for status, words in (_BLOCKS[name] for name in names if one.settings.get(name) == "true"):
+            raise error(status, "cluster_block_exception", f"index [{one.name}] blocked by: [{words}];")
 
 
 def _settings(index: Index, query: dict[str, str], names: list[str]) -> dict[str, Any]:
     """Those that whodid reads."""
     created = str(index.created)
-    if query.get("flat_settings") != "true":
+    if query.get("flat_settings", "false") == "false":
         return {"index": {"creation_date": created}}
     every = {"index.creation_date": created, "index.uuid": index.uuid, **index.settings}
-    return {name: value for name, value in every.items() if name in names}
+    return {name: value for name, value in every.items() if name in names or not any(names)}
 
 
 def _listed(found: list[Index], query: dict[str, str]) -> list[dict[str, str]]:

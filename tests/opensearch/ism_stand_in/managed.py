@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 from typing import Any
 
 from .answers import Answer, error
 from .indices import matching, must_exist
-from .jobs import Index
+from .jobs import Index, Job
 from .policies import Policies
 
 __all__ = ["AUTO_MANAGE", "Managed"]
@@ -16,12 +17,39 @@ AUTO_MANAGE = "index.plugins.index_state_management.auto_manage"
 """`remove` sets it to false (`TransportRemovePolicyAction`), and the sweep leaves such an index alone."""
 
 _ALREADY = "This index already has a policy, use the update policy API to update index policies"
+_CLOSED = "This index is closed"
 
 
 class Managed:
-    def __init__(self, indices: dict[str, Index], policies: Policies) -> None:
+    """`lag` is by how many ms `explain` is behind: a job that was made in that time is not shown yet."""
+
+    def __init__(self, indices: dict[str, Index], policies: Policies, clock: Callable[[], int]) -> None:
         self.indices = indices
         self.policies = policies
+        self.lag = 0
+        self._clock = clock
+
+    def take(self, index: Index, name: str) -> None:
+        """Makes the job of an index, with a copy of the policy as it now is."""
+        stored = self.policies.find(name)
+        index.job = Job(name, stored["policy"], (stored["_seq_no"], stored["_primary_term"]), self._clock())
+
+    def take_by_template(self, index: Index) -> None:
+        """If it has no job, nobody took it out, and a template that is older than it matches: as it is created, or at
+        the next sweep."""
+        if index.job is None and index.settings.get(AUTO_MANAGE) != "false" and (name := self._by_template(index)):
+            self.take(index, name)
+
+    def _by_template(self, index: Index) -> str | None:
+        found: list[tuple[int, str]] = []
+        for name, about in self.policies.stored.items():
+            for template in about["policy"].get("ism_template") or []:
+                if template["last_updated_time"] < index.created and _matches(template["index_patterns"], index.name):
+                    found.append((template.get("priority", 0), name))
+        return max(found)[1] if found else None
+
+    def _seen(self, index: Index) -> Job | None:
+        return index.job if index.job and self._clock() - index.job.made >= self.lag else None
 
     def explain(self, pattern: str, query: dict[str, str]) -> Answer:
         """Every index of the pattern at once; `size` and `from` are for a call without one."""
@@ -38,12 +66,12 @@ class Managed:
         if not found:
             raise error(400, "action_request_validation_exception", "Validation Failed: 1: no documents to get;")
         show = query.get("show_policy") == "true"
-        told: dict[str, Any] = {one.name: one.explained(show) for one in found}
+        told: dict[str, Any] = {one.name: one.explained(show, self._seen(one)) for one in found}
         if query.get("validate_action") == "true":
             for one in found:
                 message = f"Transition action validation passed for [index={one.name}]"
                 told[one.name]["validate"] = {"validation_message": message, "validation_status": "passed"}
-        return 200, {**told, "total_managed_indices": sum(1 for one in found if one.job)}
+        return 200, {**told, "total_managed_indices": sum(1 for one in found if self._seen(one))}
 
     def add(self, pattern: str, body: Any, refused: str) -> Answer:
         if "policy_id" not in body:
@@ -51,9 +79,9 @@ class Managed:
         self.policies.find(body["policy_id"])
 
         def put_under(one: Index) -> str:
-            if refused or one.job or one.attached:
-                return refused or _ALREADY
-            one.attached = body["policy_id"]
+            if refused or one.job or not one.open:
+                return refused or (_ALREADY if one.open else _CLOSED)
+            self.take(one, body["policy_id"])
             return ""
 
         return _each(matching(self.indices, pattern), put_under)
@@ -78,9 +106,15 @@ class Managed:
         def retry(one: Index) -> str:
             if one.job is None:
                 return "This index is not being managed."
+            if not one.open:
+                return "This index has no metadata information"
             if not (one.job.failed or (one.job.action or {}).get("failed")):
                 return "This index is not in failed state."
-            one.job.failed, one.job.enabled = False, True
+            one.job.failed, one.job.enabled, one.job.step = False, True, None
+            if one.job.action:
+                begins = {"start_time": None, "failed": False, "consumed_retries": 0, "last_retry_time": None}
+                one.job.action = {**one.job.action, **begins}
+            one.job.say("Pending retry of failed managed index", one.job.cause)
             return ""
 
         return _each(matching(self.indices, pattern), retry)
@@ -89,9 +123,11 @@ class Managed:
         must_exist(self.indices, pattern)
 
         def remove(one: Index) -> str:
-            if one.job is None and one.attached is None:
+            if not one.open:
+                return _CLOSED
+            if one.job is None:
                 return "This index does not have a policy to remove"
-            one.job = one.attached = None
+            one.job = None
             one.settings[AUTO_MANAGE] = "false"
             return ""
 
@@ -106,3 +142,9 @@ def _each(chosen: Iterable[Index], do: Callable[[Index], str]) -> Answer:
         if reason:
             failed.append({"index_name": one.name, "index_uuid": one.uuid, "reason": reason})
     return 200, {"updated_indices": done, "failures": bool(failed), "failed_indices": failed}
+
+
+def _matches(patterns: list[str], name: str) -> bool:
+    """A pattern that begins with a minus leaves out what it matches."""
+    left_out = any(fnmatchcase(name, pattern[1:]) for pattern in patterns if pattern.startswith("-"))
+    return not left_out and any(fnmatchcase(name, pattern) for pattern in patterns)

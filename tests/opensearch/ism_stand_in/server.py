@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,8 +15,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from .answers import Answer, Refused, error
 from .documents import Documents
 from .indices import index_call, must_be_new, refuse_settings
-from .jobs import Index, Job
-from .managed import AUTO_MANAGE, Managed
+from .jobs import Index
+from .managed import Managed
 from .policies import Policies
 
 __all__ = ["IsmStandIn"]
@@ -36,9 +37,9 @@ _START = 1_795_408_989_000
 class IsmStandIn:
     """Time is `now` (ms) and moves by `advance` alone; then ISM sweeps, and each job runs once.
 
-    `lazy` leaves jobs as they are, so that a test can let them `run` one by one. `refuse_add` is the reason for which
-    every `add` fails. `on_delete` is told of each index that ISM deletes. `writes` are the requests that
-    would change something.
+    `lazy` leaves unmanaged indices as they are when a test looks. `lag` is by how many ms `explain` is behind.
+    `refuse_add` is the reason for which every `add` fails. `repositories` are those of snapshots. `on_delete` is told
+    of each index that ISM deletes. `writes` are the requests that would change something.
     """
 
     def __init__(self, *, plugin: bool = True) -> None:
@@ -49,9 +50,11 @@ class IsmStandIn:
         self.policies = Policies()
         self.templates: dict[str, Any] = {}
         self.indices: dict[str, Index] = {}
-        self._managed = Managed(self.indices, self.policies)
+        self._managed = Managed(self.indices, self.policies, lambda: self.now)
         self._documents = Documents(self.indices)
         self.refuse_add = ""
+        self.repositories: dict[str, Any] = {}
+        self.snapshots: dict[tuple[str, str], Index] = {}
         self.writes: list[str] = []
         self.on_delete: Callable[[Index], None] = lambda index: None
         stand_in = self
@@ -91,20 +94,36 @@ class IsmStandIn:
         entries: int = 0,
         age: float = 0,
         dates: tuple[str, str] | None = None,
+        settings: dict[str, str] | None = None,
     ) -> Index:
-        """An index made `age` days ago, with a job that runs already if `policy` is given; `dates` of its entries."""
+        """An index made `age` days ago; `dates` of its entries.
+
+        With a job that runs already if `policy` is given, with none if that is empty, else as the templates say.
+        """
         self._made += 1
         made = Index(name, self.now - round(age * 86_400_000), f"uuid-{self._made}", mark, entries)
         made.dates = dates or (_date(made.created), _date(made.created))
+        made.settings = dict(settings or {})
         self.indices[name] = made
-        if policy:
-            made.job = self._job(policy)
-            self.run(name, 2)
+        if policy is None:
+            self._managed.take_by_template(made)
+        elif policy:
+            self._managed.take(made, policy)
+            for _ in range(2):
+                self._run_once(made)
         return made
+
+    @property
+    def lag(self) -> int:
+        return self._managed.lag
+
+    @lag.setter
+    def lag(self, ms: int) -> None:
+        self._managed.lag = ms
 
     def managed(self) -> dict[str, str | None]:
         """The policy of each index."""
-        return {name: index.job.policy_id if index.job else index.attached for name, index in self.indices.items()}
+        return {name: index.job.policy_id if index.job else None for name, index in self.indices.items()}
 
     def advance(self, seconds: float) -> None:
         """Time passes, and ISM looks once at the end of it."""
@@ -114,39 +133,40 @@ class IsmStandIn:
             self.run(name)
 
     def sweep(self) -> None:
-        """Makes the jobs of indices that were put under a policy, or match a template that is older than they are."""
+        """Makes the jobs of indices that match a template that is older than they are."""
         for index in self.indices.values():
-            name = index.attached or self._by_template(index)
-            if (
-                index.job is None
-                and name in self.policies.stored
-                and (index.attached or index.settings.get(AUTO_MANAGE) != "false")
-            ):
-                index.job = self._job(name)
+            self._managed.take_by_template(index)
+
+    @property
+    def red(self) -> bool:
+        return any(index.health == "red" for index in self.indices.values())
 
     def run(self, name: str, times: int = 1) -> None:
-        """Runs of one index's job."""
+        """Runs of one index's job; none while any index is red."""
         for _ in range(times):
-            if name not in self.indices:
-                return
-            index = self.indices[name]
-            index.run(self.policies.stored.get(index.job.policy_id) if index.job else None, self.now)
-            if index.gone:
-                self.on_delete(index)
-                del self.indices[name]
+            if name in self.indices and not self.red:
+                self._run_once(self.indices[name])
 
-    def _job(self, name: str) -> Job:
-        stored = self.policies.find(name)
-        return Job(name, stored["policy"], (stored["_seq_no"], stored["_primary_term"]))
+    def _run_once(self, index: Index) -> None:
+        """A change of policy takes it as it is by now."""
+        job = index.job
+        if job and job.pending:
+            known = job.pending[0]
+            job.pending = self.policies.stored.get(known["policy"]["policy_id"], known), job.pending[1]
+        index.run(self.now, self.repositories)
+        self._keep(index)
+        if index.gone:
+            self.on_delete(index)
+            del self.indices[index.name]
 
-    def _by_template(self, index: Index) -> str | None:
-        found: list[tuple[int, str]] = []
-        for name, about in self.policies.stored.items():
-            for template in about["policy"].get("ism_template") or []:
-                old_enough = template["last_updated_time"] < index.created
-                if old_enough and any(fnmatchcase(index.name, pattern) for pattern in template["index_patterns"]):
-                    found.append((template.get("priority", 0), name))
-        return max(found)[1] if found else None
+    def _keep(self, index: Index) -> None:
+        """The snapshot that a run made."""
+        job = index.job
+        made = (job.action or {}).get("action_properties", {}).get("snapshot_name") if job else None
+        if job and made and job.step and job.step["step_status"] == "completed":
+            state = job.state_named(job.state) or {"actions": []}
+            for action in (action["snapshot"] for action in state["actions"] if "snapshot" in action):
+                self.snapshots[action["repository"], made] = replace(index, job=None)
 
     def answer(self, method: str, target: str, body: Any) -> Answer:
         if method in {"PUT", "POST", "DELETE"} and not target.split("?")[0].endswith(
@@ -162,12 +182,10 @@ class IsmStandIn:
     def _routed(self, method: str, target: str, body: Any) -> Answer:
         parts = urlsplit(target)
         path = [unquote(part) for part in parts.path.split("/") if part]
-        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
         match path:
-            case ["_cat", "plugins"]:
-                return 200, _PLUGINS if self.plugin else []
-            case ["_cat", "health"]:
-                return 200, [{"epoch": str(self.now // 1000)}]
+            case ["_cat", "plugins" | "health"] | ["_cluster" | "_snapshot" | "_nodes", *_]:
+                return self._of_the_cluster(method, path, query, body)
             case ["_index_template", name]:
                 return self._template(method, name, body)
             case ["_plugins", "_ism", *call] if self.plugin:
@@ -187,7 +205,7 @@ class IsmStandIn:
             case (
                 ["_cat", "indices", *_]
                 | [_]
-                | [_, "_mapping" | "_settings" | "_count" | "_refresh" | "_recovery" | "_open", *_]
+                | [_, "_mapping" | "_settings" | "_count" | "_refresh" | "_recovery" | "_open" | "_close", *_]
             ):
                 answered = index_call(self.indices, method, path, query, body)
                 if answered:
@@ -198,8 +216,68 @@ class IsmStandIn:
         if not self.plugin:
             refuse_settings(body.get("settings", {}))
         must_be_new(self.indices, name)
-        self.create_index(name, mark=body.get("mappings", {}).get("_meta"))
+        settings = {key: str(value).lower() for key, value in body.get("settings", {}).items() if "." in key}
+        self.create_index(name, mark=body.get("mappings", {}).get("_meta"), settings=settings)
         return 200, {"acknowledged": True, "shards_acknowledged": True, "index": name}
+
+    def _of_the_cluster(self, method: str, path: list[str], query: dict[str, str], body: Any) -> Answer:
+        match path:
+            case ["_cat", "plugins"]:
+                return 200, _PLUGINS if self.plugin else []
+            case ["_cat", _]:
+                row = {"epoch": str(self.now // 1000), "status": self._health()}
+                return 200, [{name: row[name] for name in query["h"].split(",")}]
+            case ["_nodes"]:
+                return 200, {"nodes": {"p9JijHPgTsu-Gq1JzB2ciA": {"version": "3.4.0"}}}
+            case ["_snapshot", *call]:
+                return self._snapshot(method, call, body)
+        return 200, self._cluster_health()
+
+    def _health(self) -> str:
+        return "red" if self.red else "yellow" if self.indices else "green"
+
+    def _cluster_health(self) -> dict[str, Any]:
+        open_ones = [index for index in self.indices.values() if index.open]
+        red = sum(index.health == "red" for index in open_ones)
+        counts = {"number_of_nodes": 1, "number_of_data_nodes": 1, "active_primary_shards": len(open_ones) - red}
+        fixed = dict.fromkeys(
+            ("relocating_shards", "initializing_shards", "delayed_unassigned_shards", "number_of_pending_tasks"), 0
+        )
+        later = dict.fromkeys(("number_of_in_flight_fetch", "task_max_waiting_in_queue_millis"), 0)
+        about = {"cluster_name": "whodid-dev", "status": self._health(), "timed_out": False, **counts}
+        about |= {"discovered_master": True, "discovered_cluster_manager": True, **fixed, **later}
+        about |= {"active_shards": len(open_ones) - red, "unassigned_shards": red}
+        return about | {"active_shards_percent_as_number": 100.0 - 25.0 * bool(red)}
+
+    def _snapshot(self, method: str, call: list[str], body: Any) -> Answer:
+        """A repository made, looked at, its snapshots listed, and one of them restored."""
+        repository = call[0]
+        if method == "PUT" and len(call) == 1:
+            self.repositories[repository] = body
+            return 200, {"acknowledged": True}
+        if repository not in self.repositories:
+            raise error(404, "repository_missing_exception", f"[{repository}] missing")
+        match method, call[1:]:
+            case "GET", []:
+                return 200, {repository: self.repositories[repository]}
+            case "GET", [pattern]:
+                found = [name for where, name in self.snapshots if where == repository and fnmatchcase(name, pattern)]
+                return 200, {"snapshots": [self._shown(repository, name) for name in sorted(found)]}
+            case "POST", [name, "_restore"]:
+                return self._restore(self.snapshots[repository, name], name)
+        raise error(405, "illegal_argument_exception", "no such call")
+
+    def _shown(self, repository: str, name: str) -> dict[str, Any]:
+        return {"snapshot": name, "indices": [self.snapshots[repository, name].name], "state": "SUCCESS"}
+
+    def _restore(self, kept: Index, snapshot: str) -> Answer:
+        """It keeps its age, and a template that is older than that takes it at once."""
+        self._made += 1
+        index = replace(kept, uuid=f"uuid-{self._made}", restored=True, gone=False)
+        self.indices[kept.name] = index
+        self._managed.take_by_template(index)
+        shards = {"total": 1, "failed": 0, "successful": 1}
+        return 200, {"snapshot": {"snapshot": snapshot, "indices": [kept.name], "shards": shards}}
 
     def _template(self, method: str, name: str, body: Any) -> Answer:
         if method == "PUT":

@@ -18,7 +18,7 @@ __all__ = ["custody"]
 T = TypeVar("T")
 
 _UNKNOWN = "Not known: this user may not read the ledger."
-_STATES = {"deleted": "deleted by whodid", "gone": "gone, as it was due", "due": "due, and still there"}
+_STATES = {"deleted": "deleted", "gone": "gone, as it was due", "due": "due, and still there"}
 
 
 def custody(report: Report) -> Html:
@@ -46,6 +46,11 @@ def _retention(report: Report) -> Html:
 
 def _rule(report: Report) -> str:
     view = report.keeping.retention
+    if view.still_deleted:
+        return (
+            "The cluster has no retention policy of whodid. Index State Management still deletes partitions "
+            f"({view.still_deleted}) by the copies of one that it keeps; nothing deletes new ones."
+        )
     if view.enforced_by == "nothing":
         return "The cluster has no retention policy of whodid, and nothing deletes old entries."
     if view.floor_days is None:

@@ -80,18 +80,20 @@ class ControlledProcess:
         """SIGTERM: asks it to end."""
         self.process.terminate()
 
-    def wait(self, timeout: float = 30.0) -> int:
+    def wait(self, timeout: float = 120.0) -> int:
         """The exit status, once it has ended; raises `TimeoutError`."""
         try:
             return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"{self._command[0]} still runs after {timeout:g} s:\n{self.output[-2000:]}") from None
 
-    def until(self, condition: Callable[[], object], timeout: float = 30.0) -> None:
+    def until(self, condition: Callable[[], object], timeout: float = 120.0) -> None:
         """Waits until the condition holds; raises `TimeoutError`, or `RuntimeError` when the process ended before."""
         deadline = time.monotonic() + timeout
         while not condition():
             if not self.running():
+                if condition():  # it became true just before the process ended
+                    return
                 raise RuntimeError(f"{self._command[0]} ended with {self.process.returncode}:\n{self.output[-2000:]}")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not so within {timeout:g} s; it said:\n{self.output[-2000:]}")

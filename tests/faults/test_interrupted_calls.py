@@ -1,0 +1,233 @@
+"""A signal handler raises (Ctrl-C, the time limit of a task queue) at each line of a call to `audit()` in turn.
+
+The call raises what the handler raised. Its entry is recorded once or not at all. Nothing is left behind: afterwards
+the same thread, another thread that was waiting meanwhile, and another process record, in one whole chain. `soak` does
+the same before each single instruction, so also between taking a lock and entering the `try` that gives it back.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import pytest
+
+import whodid
+from tests.recording import WHO, recorded
+from whodid.call import AuditCall
+from whodid.catalog import Catalog
+from whodid.errors import NotRecorded
+from whodid.journal import Journal, JournalDirectory
+from whodid.recorder import Recorder
+from whodid.settings import Settings
+
+DEADLINE = 60
+SOURCE = str(Path(whodid.__file__).parent)
+CATALOG = Catalog.load()
+Durability = Literal["disk", "process"]
+
+
+class Interrupted(Exception):
+    """As Celery's SoftTimeLimitExceeded. `TimeoutError`, the other one used here, is an `OSError`."""
+
+
+def signal_handler(error: object, _frame: FrameType | None = None) -> None:
+    assert isinstance(error, type)
+    raise error
+
+
+@pytest.fixture(autouse=True)
+def _handled() -> Iterator[None]:
+    """The process has the signal handler, which is called where a signal would come."""
+    before = signal.signal(signal.SIGUSR2, signal_handler)
+    gc.disable()  # no finalizer of something else, in which an exception would get lost
+    yield
+    gc.enable()
+    signal.signal(signal.SIGUSR2, before)
+
+
+class Interruption:
+    """Raises at point number `at` of what is traced, after `meanwhile` was called there."""
+
+    def __init__(self, at: int, error: type[Exception], meanwhile: Callable[[], object], *, dense: bool) -> None:
+        self.where = ""
+        self._left = at
+        self._error = error
+        self._meanwhile = meanwhile
+        self._dense = dense
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> Any:
+        if not frame.f_code.co_filename.startswith(SOURCE):
+            return self if event == "call" else None
+        frame.f_trace_opcodes = self._dense
+        if frame.f_code.co_name != "__del__" and event in (("opcode",) if self._dense else ("line", "return")):
+            self._left -= 1
+            if self._left == 0:
+                sys.settrace(None)
+                self.where = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}, {event}"
+                self._meanwhile()
+                signal_handler(self._error)
+        return self
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        sys.settrace(self)
+        try:
+            yield
+        finally:
+            sys.settrace(None)
+
+
+class Applications:
+    """Threads of this process and another process, which record into one journal directory; what came of it."""
+
+    def __init__(self, path: Path, durability: Durability, segment_bytes: int) -> None:
+        self.path = path
+        self.returned: list[str] = []
+        self._settings = Settings(journal_dir=str(path), durability=durability, lock_timeout=float(DEADLINE))
+        self._segment_bytes = segment_bytes
+        self._other = subprocess.Popen(
+            [sys.executable, "-c", _OTHER, str(path), durability],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def recorder(self) -> Recorder:
+        journal = Journal(self.path, segment_bytes=self._segment_bytes, lock_timeout=DEADLINE)
+        return Recorder(self._settings, catalog=CATALOG, journal=journal)
+
+    def record(self, recorder: Recorder, target: str) -> None:
+        """As through a logger whose handler records."""
+        call = AuditCall(recorder, "credentials_created", {"target": target, **WHO})
+        call.through(call.record, records=True, chain_name="the chain")
+        self.returned.append(target)
+
+    def record_elsewhere(self, target: str) -> None:
+        assert self._other.stdin
+        assert self._other.stdout
+        self._other.stdin.write(f"{target}\n")
+        self._other.stdin.flush()
+        assert self._other.stdout.readline() == f"{target}\n"
+        self.returned.append(target)
+
+    def end(self) -> None:
+        with self._other:
+            assert self._other.stdin
+            self._other.stdin.close()
+
+
+_OTHER = f"""
+import sys
+import whodid
+path, durability = sys.argv[1:]
+whodid.configure(journal_dir=path, durability=durability, echo=False, lock_timeout={DEADLINE})
+with whodid.context(principal="42", client_ip="203.0.113.9"):
+    for target in sys.stdin:
+        whodid.get_logger().audit("credentials_created", target=target.strip())
+        print(target, end="", flush=True)
+"""
+
+
+class Sweep:
+    """Each point of a call in turn."""
+
+    def __init__(self, applications: Applications, *, first: bool, dense: bool) -> None:
+        self.points = 0
+        self.swallowed: list[str] = []
+        self.refused: list[str] = []
+        self.failed: BaseException | None = None
+        self.where = ""
+        self._applications = applications
+        self._first = first
+        self._dense = dense
+
+    def run(self) -> None:
+        try:
+            recorder = self._applications.recorder()
+            self._applications.record(recorder, "the first of all")
+            while self._interrupted_at(self.points + 1, recorder):
+                self.points += 1
+                if self._first:
+                    recorder = self._applications.recorder()
+        except BaseException as error:  # noqa: BLE001 (looked at by the test)
+            self.failed = error
+
+    def _interrupted_at(self, at: int, recorder: Recorder) -> bool:
+        waiting = threading.Thread(target=self._record_meanwhile, args=(recorder, f"{at} meanwhile"))
+
+        def meanwhile() -> None:
+            waiting.start()
+            waiting.join(0.001)  # time to come as far as it gets, which is all the same to what is promised
+
+        error = (Interrupted, TimeoutError)[at % 2]
+        interruption = Interruption(at, error, meanwhile, dense=self._dense)
+        try:
+            with interruption.inside():
+                self._applications.record(recorder, f"{at} interrupted")
+        except error:
+            pass
+        else:
+            if interruption.where:
+                self.swallowed.append(interruption.where)
+        self.where = interruption.where
+        if not interruption.where:
+            return False
+        self._applications.record_elsewhere(f"{at} in another process")
+        waiting.join()
+        self._applications.record(recorder, f"{at} again")
+        return True
+
+    def _record_meanwhile(self, recorder: Recorder, target: str) -> None:
+        try:
+            self._applications.record(recorder, target)
+        except NotRecorded as error:
+            self.refused.append(str(error))
+
+
+def sweep(path: Path, durability: Durability, state: str, *, dense: bool = False) -> Sweep:
+    applications = Applications(path, durability, 1 if state == "closing a segment" else 1 << 26)
+    swept = Sweep(applications, first=state == "the first call", dense=dense)
+    thread = threading.Thread(target=swept.run, daemon=True)
+    thread.start()
+    thread.join(DEADLINE * (5 if dense else 1))
+    applications.end()
+    assert not thread.is_alive(), f"hangs after an interruption at {swept.where}"
+    if swept.failed is not None:
+        raise AssertionError(f"after an interruption at {swept.where}") from swept.failed
+    assert JournalDirectory(path).alarms() == []
+    found = Counter(entry["target"] for entry in recorded(path))
+    assert {target: found[target] for target in applications.returned if found[target] != 1} == {}
+    assert max(found.values()) == 1
+    assert {error for error in swept.refused if "thread that wrote for several was interrupted" not in error} == set()
+    return swept
+
+
+STATES = ["the first call", "a later call", "closing a segment"]
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("durability", ["disk", "process"])
+def test_an_interruption_at_any_line_leaves_nothing_behind(tmp_path: Path, durability: Durability, state: str) -> None:
+    swept = sweep(tmp_path / "journal", durability, state)
+    assert swept.points > 100
+    assert swept.swallowed == []
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("durability", ["disk", "process"])
+def test_an_interruption_before_any_instruction_leaves_nothing_behind(
+    tmp_path: Path, durability: Durability, state: str
+) -> None:
+    assert sweep(tmp_path / "journal", durability, state, dense=True).points > 1000
