@@ -89,7 +89,8 @@ class Journal(Checkpoints):
         if {seq, seq - 1} & self.found["altered"]:
             return
         if follows and not any(doc["prev"] in follows for doc in self.kept[seq]):
-            self.tell(*(("altered", seq - 1) if chosen & vouching else ("inserted", seq)))
+            alone = ("altered", seq) if seq - 1 not in self.docs else ("inserted", seq)
+            self.tell(*(("altered", seq - 1) if chosen & vouching and seq - 1 in self.docs else alone))
         if at((before or [BEGIN])[0]["@timestamp"]) - at(self.kept[seq][0]["@timestamp"]) > timedelta(seconds=60):
             self.tell("clock set back", seq)
 
@@ -111,8 +112,7 @@ def findings(file, keys, against, days):
     heard = [(one, True) for one in against] + [(one["checkpoint"], False) for one in evidence if "checkpoint" in one]
     trusted = joined(keys, [envelope for envelope, _ in heard])
     for envelope, outside in heard:
-        name = journal_of(envelope)
-        journals.setdefault(name, Journal(name)).hear(envelope, trusted, outside)
+        journals.setdefault(name := journal_of(envelope), Journal(name)).hear(envelope, trusted, outside)
     for entry, place in zip(entries, places, strict=True):
         try:
             journals.setdefault(entry["journal"], Journal(entry["journal"])).add(entry, place)
