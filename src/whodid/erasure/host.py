@@ -19,7 +19,7 @@ from ..dead_letters import DeadLetter, each_dead_letter, replace_dead_letters
 from ..entry import document_id
 from ..journal import JournalDirectory
 from ..journal.directory import segments
-from ..journal.file import open_apart, sync_directory
+from ..journal.file import open_apart, read_file, sync_directory
 from ..journal.segment import is_closed
 from .entry import erased_line, is_of
 
@@ -41,7 +41,7 @@ def erase_on_host(directory: JournalDirectory, principal: str) -> HostErased:
     still_open: list[str] = []
     for journal in directory.journals():
         for path in segments(directory.journal(journal)):
-            lines = path.read_bytes().splitlines(keepends=True)
+            lines = read_file(path).splitlines(keepends=True)
             changed = dict(_erased(lines, principal))
             if not changed:
                 continue
@@ -103,4 +103,4 @@ def what_else_holds(directory: JournalDirectory, principal: str) -> list[str]:
     """Other files of the directory in which the ID stands, and so perhaps what belongs to it: nothing rewrites them."""
     name = orjson.dumps(principal)
     files = [directory.rejected, directory.damaged, *sorted(directory.path.glob("*/*.torn"))]
-    return [str(path) for path in files if path.exists() and (name in path.read_bytes() or path == directory.damaged)]
+    return [str(path) for path in files if path.exists() and (name in read_file(path) or path == directory.damaged)]

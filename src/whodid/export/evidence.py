@@ -61,7 +61,8 @@ def write_evidence(path: Path, client: AuditClient, asked: Filter, statements: S
     )
     digest = sha256()
     new = path.with_name(path.name + ".part")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    new.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
         for line in map(orjson.dumps, lines):
             file.write(line + b"\n")
