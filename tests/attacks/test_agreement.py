@@ -132,7 +132,7 @@ def without_checkpoints(file: Path) -> None:
 
 
 def erase(ready: Scene) -> None:
-    command = ready.corner.arguments("erase", "--principal", "42", "--reason", "request 4711", "--yes")
+    command = ready.corner.arguments("erase", "--principal", "42", "--reason", "request 4711", "--wait=0", "--yes")
     done = CliRunner().invoke(program, [*command, f"--signing-key-file={ready.settings.signing_key_file}"])
     assert done.exit_code == 0, done.output
     ready.seal()

@@ -104,7 +104,7 @@ def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
 
 
 def erase(place: Corner, *options: str, principal: str = "42") -> Result:
-    command = place.arguments("erase", "--principal", principal, "--reason", "request 4711", *options)
+    command = place.arguments("erase", "--principal", principal, "--reason", "request 4711", "--wait", "0", *options)
     return CliRunner().invoke(program, command)
 
 
@@ -285,7 +285,7 @@ from whodid.__main__ import main
 sys.argv = ["whodid", *sys.argv[1:]]
 main()
 """
-    command = place.arguments("erase", "--principal", "42", "--reason", "request 4711", "--yes")
+    command = place.arguments("erase", "--principal", "42", "--reason", "request 4711", "--wait=0", "--yes")
     done = subprocess.run([sys.executable, "-c", program_, *command], check=False, capture_output=True)
     assert done.returncode == -9, done.stderr
     assert erase(place, "--yes").exit_code == 0
@@ -332,3 +332,34 @@ def test_the_role_for_it_is_enough_and_that_of_an_auditor_is_not(secured_node: S
         assert done.exit_code == 0, (done.output, done.exception)
         assert NAME not in json.dumps(place.stored())
         assert orjson.loads(done.stdout)["left"] == []
+
+
+@pytest.mark.live
+def test_what_was_erased_before_a_crash_is_on_record_after_the_same_command(place: Corner) -> None:
+    """The values were removed, and neither the page of the ledger nor the entry that vouches for it was written."""
+    place.ship()
+    for name, hit in place.stored().items():
+        if entry := erased_entry(hit["_source"]) if is_of(hit["_source"], "42") else None:
+            place.client.index(index=hit["_index"], id=name, body=entry)
+    place.refresh()
+    client = AuditClient(place.settings, client=place.client)
+    assert {one.kind for one in verify_stored(client).findings} == {"altered"}
+    assert erase(place, "--yes").exit_code == 0
+    place.ship()
+    assert verify_stored(client).findings == []
+
+
+@pytest.mark.live
+@pytest.mark.soak
+def test_the_values_leave_the_files_of_opensearch(place: Corner) -> None:
+    """Five of 108 entries: fewer than a tenth, so that a merge of deleted documents leaves the segment alone."""
+    place.record(100, principal="7", principal_name="Carol", client_ip="192.0.2.7")
+    place.ship()
+    [partition] = {hit["_index"] for hit in place.stored().values()}
+    place.client.indices.flush(index=partition)
+    done = erase(place, "--yes", "--json", "--wait", "120")
+    assert (done.exit_code, json.loads(done.stdout)["files_of_the_cluster"]) == (0, {})
+    stats = place.client.indices.stats(index=partition, metric="docs")["_all"]["total"]["docs"]
+    assert stats == {"count": 108, "deleted": 0}
+    settings = place.client.indices.get_settings(index=partition)[partition]["settings"]["index"]
+    assert "merge" not in settings

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from .cluster import IMMUTABLE, Erased, Left, erase_stored, exported_since, snapshots_with
 from .entry import erased_entry, is_of
+from .files import remove_from_files
 from .host import HostErased, erase_on_host, what_else_holds
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "erased_entry",
     "exported_since",
     "is_of",
+    "remove_from_files",
     "snapshots_with",
     "what_else_holds",
 ]
