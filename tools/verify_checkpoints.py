@@ -27,6 +27,17 @@ def joined(keys, envelopes):
     return keys
 
 
+def by_old_keys(chains):
+    """Journals that only keys have signed which were changed elsewhere, and of which a witness that is there knows
+    nothing: whoever has an old key still can make one up."""
+    points = [point for chain in chains.values() for point in chain]
+    changed = {point["keys"][0] for point in points if point.get("keys")}
+    for name, chain in chains.items() if any(point["outside"] for point in points) else ():
+        alone = not any(point["outside"] or point.get("keys") for point in chain)
+        if chain and alone and all(point["by"] and point["by"] <= changed for point in chain):
+            yield name
+
+
 class Checkpoints:
     """Those of one journal, by number and hash; its documents by number; by kind, of which entries what was found."""
 
@@ -67,10 +78,10 @@ class Checkpoints:
             number, follows = point["number"], {*self.points[point["number"]]}
             yield point
 
-    def proves(self, entry, place, chain):
-        """Whether a path, the chain or the root leads from an entry to the one checkpoint over it."""
+    def proves(self, entry, place, chain, prefix):
+        """Whether a path, the chain or the root leads from an entry to the one checkpoint over it, of that log."""
         over = [point for point in chain if point["first_seq"] <= entry["seq"] <= point["last_seq"]]
-        if len(over) != 1 or len(self.points[over[0]["number"]]) > 1:
+        if [point["index_prefix"] for point in over] != [prefix] or len(self.points[over[0]["number"]]) > 1:
             return False
         [point], seq, own = over, entry["seq"], entry["hash"]
         if "path" in place and root_by_path(own, place["leaf"], place["size"], place["path"]) == point["root"]:

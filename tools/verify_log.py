@@ -14,11 +14,12 @@ from collections import Counter, defaultdict
 from datetime import date, datetime, timedelta
 from itertools import groupby
 
-from verify_checkpoints import Checkpoints, joined, journal_of
+from verify_checkpoints import Checkpoints, by_old_keys, joined, journal_of
 from verify_export import lines, unlike_the_manifest
 from verify_proof import content, fits, loads, read_keys, root_by_path
 from verify_records import Absent, Records, says
 
+at = datetime.fromisoformat
 BEGIN = {"hash": "0" * 64, "@timestamp": "0001-01-01T00:00:00Z"}
 
 
@@ -95,10 +96,6 @@ class Journal(Checkpoints):
             self.tell("clock set back", seq)
 
 
-def at(text):
-    return datetime.fromisoformat(text)
-
-
 def read(path):
     return [loads(line) for line in lines(path)]
 
@@ -119,10 +116,12 @@ def findings(file, keys, against, days):
         except (AttributeError, KeyError, TypeError, ValueError):
             yield f"inserted: {place['id']} in {place['index']} is no entry"
     chains = {name: [*journal.chain()] for name, journal in journals.items()}
-    sealing = any(chains.values())
+    for name in [*by_old_keys(chains)]:
+        journals[name].tell("untrusted", chains[name][0]["first_seq"], chains.pop(name)[-1]["last_seq"])
+    chains, prefix, sealing = defaultdict(list, chains), manifest["index_prefix"], any(chains.values())
     vouching = [(entry, place) for entry, place in zip(entries, places, strict=True) if says(entry, place)]
     if sealing:
-        vouching = [(e, p) for e, p in vouching if journals[e["journal"]].proves(e, p, chains[e["journal"]])]
+        vouching = [(e, p) for e, p in vouching if journals[e["journal"]].proves(e, p, chains[e["journal"]], prefix)]
     pages = [one["erasure"] for one in evidence if "erasure" in one]
     records = Records([entry for entry, _ in vouching], days, pages)
     for name, journal in sorted(journals.items()):

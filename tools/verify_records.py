@@ -17,7 +17,7 @@ from verify_proof import fits
 def says(entry, place):
     """Whether a document is an entry, in its own place, that may excuse something."""
     types = ("person_erased", "journal_retired", "dead_letters_dropped", "retention_set")
-    if entry.get("type") not in [f"audit_log_{name}" for name in types] or not fits(entry):
+    if not fits(entry) or entry.get("type") not in [f"audit_log_{name}" for name in types]:
         return False
     return place["id"] == f"{entry['journal']}-{entry['seq']:012d}-{entry['hash'][:16]}"
 

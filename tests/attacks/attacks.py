@@ -171,6 +171,22 @@ class _Pretender:
         return self.own.sign(data)
 
 
+def make_up_a_journal_by_a_rotated_key(scene: Scene) -> None:
+    """The key was changed; whoever kept the old one has a journal under it, which no witness was told of."""
+    old = scene.settings
+    use = replace(scene.corner, settings=old)
+    with tempfile.TemporaryDirectory() as folder:
+        new_key(Path(folder) / "new.pem")
+        signer, new = signer_of(old), signer_of(Settings(signing_key_file=f"{folder}/new.pem"))
+        assert signer
+        assert new
+        Sealing(scene.directory, old, signer, now=lambda: f"{NOW:%Y-%m-%dT%H:%M:%SZ}").change_key(new)
+        scene.seal()
+        thief = Scene(replace(use, settings=replace(old, journal_dir=f"{folder}/journal")), scene.key)
+        thief.record(3, 0.1)
+        thief.seal(hours_ago=3)
+
+
 def forge_a_rotation(scene: Scene) -> None:
     """To a key of one's own, without the key until then."""
     file = f"{scene.settings.journal_dir}-thief.pem"
@@ -446,6 +462,14 @@ ATTACKS = (
         (("untrusted", 11, 30), ("rebuilt", 11, 30)),
     ),
     _sealed("go on by a key that was rotated", HOST, use_a_rotated_key, ("untrusted", 31, 33)),
+    Attack(
+        "make up a journal under a key that was rotated",
+        "whoever has the old key",
+        make_up_a_journal_by_a_rotated_key,
+        (),
+        (),
+        (("untrusted", 1, 3), ("unknown journal", 1, 3)),
+    ),
     _sealed("forge a rotation to a key of one's own", HOST, forge_a_rotation, ("untrusted", 31, 33)),
     Attack(
         "clone a journal, and let both go on",

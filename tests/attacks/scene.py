@@ -87,7 +87,7 @@ class Scene:
                 self.witness.append(sealed)
         self.corner.client.indices.refresh(index=index.name)
 
-    def verify(self, evidence: Evidence, *, now: datetime | None = None) -> Verification:
+    def verify(self, evidence: Evidence, *, now: datetime | None = None, since: object = None, until: object = None) -> Verification:
         self.corner.refresh()
         index = CheckpointIndex(self.corner.client, self.settings)
         self.corner.client.indices.refresh(index=index.name)
@@ -96,7 +96,7 @@ class Scene:
         shown = {"chain": [], "own": sources, "outside": [*sources, outside]}[evidence]
         client = AuditClient(self.settings, client=self.corner.client)
         keys = [self.key] if shown else []
-        return verify_stored(client, sources=shown, keys=keys, now=now, pause=lambda seconds: None)
+        return verify_stored(client, sources=shown, keys=keys, now=now, since=since, until=until, pause=_at_once)
 
     # What an administrator of the cluster can do.
 
@@ -165,6 +165,10 @@ class Scene:
             file.truncate()
             file.write(orjson.dumps(content))
         return self.another_host(path)
+
+
+def _at_once(seconds: float) -> None:
+    """A pause of nothing."""
 
 
 @contextmanager

@@ -45,6 +45,17 @@ def test_nothing_is_found_where_nothing_was_done(ready: Scene) -> None:
         assert verdict.completeness.complete
 
 
+def test_entries_deleted_at_the_end_of_a_period_are_found_by_the_checkpoint_that_closed_after_it(ready: Scene) -> None:
+    ready.record(10, 0.03)  # 43 minutes ago
+    ready.seal()
+    ready.delete(*range(31, 41))
+    since, until = (f"{NOW - ago:%Y-%m-%dT%H:%M:%SZ}" for ago in (timedelta(days=100), timedelta(minutes=20)))
+    found = ready.verify("outside", since=since, until=until).findings
+    assert [(one.kind, one.seq, one.last) for one in found] == [("gap", 31, 40)]
+    before = ready.verify("outside", since=since, until=f"{NOW - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}")
+    assert before.findings == []
+
+
 def test_a_shipper_that_was_silenced_is_found(ready: Scene) -> None:
     """After a stop nobody waits for the next checkpoint; after anything else it is overdue."""
     assert ready.verify("own", now=NOW + timedelta(days=30)).findings == []

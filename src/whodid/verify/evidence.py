@@ -106,11 +106,11 @@ _Entry = dict[str, Any]
 
 def _proven(client: AuditClient, statements: Statements, notes: list[str]) -> dict[str, list[_Entry]]:
     """The entries that may excuse something and are proven, by type; of the others it is noted how many there are."""
-    prover = Prover(client, statements)
+    prover, prefix = Prover(client, statements), client.settings.index_prefix
     found, others = defaultdict[str, list[_Entry]](list), 0
     for hit in client.hits(Filter.of(type=[_DROPPED, _RETENTION, _RETIRED, ERASED]), sort_of(OLDEST)):
         entry = hit["_source"]
-        if hit["_id"] == entry_id(entry) and as_recorded(entry) and _is_proven(entry, statements, prover):
+        if hit["_id"] == entry_id(entry) and as_recorded(entry) and _is_proven(entry, statements, prover, prefix):
             found[entry["type"]].append(entry)
         else:
             others += 1
@@ -122,10 +122,10 @@ def _proven(client: AuditClient, statements: Statements, notes: list[str]) -> di
     return found
 
 
-def _is_proven(entry: _Entry, statements: Statements, prover: Prover) -> bool:
+def _is_proven(entry: _Entry, statements: Statements, prover: Prover, prefix: str) -> bool:
     if not statements.by_journal:
         return True
-    sealed = statements.undisputed(entry["journal"], entry["seq"])
+    sealed = statements.undisputed(entry["journal"], entry["seq"], prefix)
     if sealed is None:
         return False
     if prover.leads(sealed.checkpoint, entry):

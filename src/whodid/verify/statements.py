@@ -4,7 +4,9 @@ They come from several places, the outermost first: witnesses, the journal's own
 two places say different things, the outer one counts, and the contradiction is a finding.
 
 A change of keys is a checkpoint that the key until then and the new one have signed: who trusts one of them trusts
-both. Behind it in the same journal the old one signs nothing any more.
+both. Behind it in the same journal the old one signs nothing any more. A journal of which such an old key alone has
+signed the checkpoints is trusted unless there is a witness that does not know it: whoever has the old key still can
+make one up, and date it as they like.
 """
 
 from __future__ import annotations
@@ -59,11 +61,13 @@ class Statements:
         found = self.by_journal.get(journal, ())
         return next((one for one in found if one.checkpoint.first_seq <= seq <= one.checkpoint.last_seq), None)
 
-    def undisputed(self, journal: str, seq: int) -> Sealed | None:
-        """The same, if there is no other of its number and standing."""
+    def undisputed(self, journal: str, seq: int, prefix: str) -> Sealed | None:
+        """The same, if there is no other of its number and standing, and it is of the log of that `index_prefix`."""
         sealed = self.covering(journal, seq)
         others = {one.checkpoint.number for one in self.forks.get(journal, ())}
-        return sealed if sealed and sealed.checkpoint.number not in others else None
+        if sealed is None or sealed.checkpoint.number in others or sealed.checkpoint.index_prefix != prefix:
+            return None
+        return sealed
 
     def silence(self, now: datetime, quiet: Collection[str]) -> Iterator[Finding]:
         """Journals of which a checkpoint is overdue; those in `quiet` have announced that none will come."""
@@ -116,7 +120,28 @@ def judged(sources: Iterable[Source], keys: Collection[PublicKey]) -> Statements
     for journal, signed in result.by_journal.items():
         result.by_journal[journal] = kept = list(_without_changed_keys(signed, signers, result))
         result.findings += _chain_findings(kept)
+    if any(source.outside for source in sources):
+        witnessed = {key for source in sources if source.outside for key in _keys_of(source)}
+        _drop_what_old_keys_made_up(result, signers, witnessed)
     return result
+
+
+def _keys_of(source: Source) -> Iterator[str]:
+    return (one.key for one in source.statements if isinstance(one, Sealed))
+
+
+def _drop_what_old_keys_made_up(
+    result: Statements, signers: Mapping[str, frozenset[PublicKey]], witnessed: Collection[str]
+) -> None:
+    changed = {one.checkpoint.change[0] for kept in result.by_journal.values() for one in kept if one.checkpoint.change}
+    for journal, kept in [*result.by_journal.items()]:
+        if any(one.key in witnessed or one.checkpoint.change or not signers[one.key] for one in kept):
+            continue
+        if all(signers[one.key] <= changed for one in kept):
+            del result.by_journal[journal]
+            first, last = kept[0].checkpoint, kept[-1].checkpoint
+            about = "its checkpoints are signed by a key that was changed, and no witness has any of them"
+            result.findings.append(Finding("untrusted", journal, first.first_seq, about, last.last_seq))
 
 
 def _joined(statements: Iterable[Sealed | ProofError], keys: Collection[PublicKey]) -> frozenset[PublicKey]:
