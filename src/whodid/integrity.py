@@ -47,11 +47,19 @@ def entry_hash(entry: Mapping[str, object]) -> str:
     """The hash that `entry` should carry. Raises `ValueError` where what is said of personal fields is malformed."""
     body = dict(entry)
     body.pop("hash", None)
-    if "committed" in body or "salt" in body or "salts" in body or "erased" in body:
-        body.update(commitments(entry))
-        for name in ("salt", "salts", "erased"):
+    committed = body.pop("committed", None)
+    flat = _LEAVES.issuperset(map(type, body.values()))
+    if committed is not None or not body.keys().isdisjoint(_OPENINGS):
+        body.update(commitments(entry), committed=committed)
+        for name in _OPENINGS:
             body.pop(name, None)
-    return sha256(canonical(body)).hexdigest()
+    data = orjson.dumps(body, option=orjson.OPT_SORT_KEYS) if flat else canonical(body)
+    return sha256(data).hexdigest()
+
+
+_OPENINGS = ("salt", "salts", "erased")
+_LEAVES = frozenset({str, int, bool, type(None)})
+"""Where the values are of these types, sorted compact JSON is canonical; `committed` holds nothing but names."""
 
 
 def commitments(entry: Mapping[str, object]) -> dict[str, str]:
@@ -61,7 +69,7 @@ def commitments(entry: Mapping[str, object]) -> dict[str, str]:
     and the derived salts of the others.
     """
     try:
-        found = {name: _commitment(salt, entry[name]) for name, salt in _salts(entry)}
+        found = {name: _commitment(salt, entry[name]) for name, salt in _salts(entry).items()}
         return found if "salt" in entry else {**found, **_erased(entry)}
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"what is said of personal fields is malformed or missing: {error}") from error
@@ -69,17 +77,17 @@ def commitments(entry: Mapping[str, object]) -> dict[str, str]:
 
 def salts_of(entry: Mapping[str, object]) -> dict[str, str]:
     """The salt of each committed field that was not erased, in hex digits. Raises as `commitments`."""
-    return {name: salt.hex() for name, salt in _salts(entry)}
+    return {name: salt.hex() for name, salt in _salts(entry).items()}
 
 
-def _salts(entry: Mapping[str, Any]) -> list[tuple[str, bytes]]:
+def _salts(entry: Mapping[str, Any]) -> dict[str, bytes]:
     names = _checked(*entry["committed"]) if type(entry["committed"]) is list else _checked()
-    if "salt" in entry:
-        if "salts" in entry or "erased" in entry:
-            raise ValueError("a salt stands beside salts or erased")
-        pieces = field_salts(_bytes(entry["salt"]), len(names))
-        return [(name, pieces[_SALT * at : _SALT * at + _SALT]) for at, name in enumerate(names)]
-    return [(name, _bytes(salt)) for name, salt in entry.get("salts", {}).items()]
+    if "salt" not in entry:
+        return {name: _bytes(salt) for name, salt in entry.get("salts", {}).items()}
+    if "salts" in entry or "erased" in entry:
+        raise ValueError("a salt stands beside salts or erased")
+    pieces = field_salts(_bytes(entry["salt"]), len(names))
+    return {name: pieces[_SALT * number : _SALT * number + _SALT] for number, name in enumerate(names)}
 
 
 def _erased(entry: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -87,7 +87,9 @@ class Scene:
                 self.witness.append(sealed)
         self.corner.client.indices.refresh(index=index.name)
 
-    def verify(self, evidence: Evidence, *, now: datetime | None = None, since: object = None, until: object = None) -> Verification:
+    def verify(
+        self, evidence: Evidence, *, now: datetime | None = None, since: object = None, until: object = None
+    ) -> Verification:
         self.corner.refresh()
         index = CheckpointIndex(self.corner.client, self.settings)
         self.corner.client.indices.refresh(index=index.name)
