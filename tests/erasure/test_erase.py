@@ -111,8 +111,8 @@ def erase(place: Corner, *options: str, principal: str = "42") -> Result:
 @pytest.mark.parametrize("given", [("--principal", "", "--reason", "r"), ("--principal", "42", "--reason", " ")])
 def test_it_needs_somebody_and_a_reason(given: tuple[str, ...]) -> None:
     done = CliRunner().invoke(program, ["erase", *given])
-    assert isinstance(done.exception, WhodidError)
-    assert "is empty" in str(done.exception)
+    assert done.exit_code != 0
+    assert "empty" in f"{done.output} {done.exception}"
 
 
 def everything_of(place: Corner) -> str:
