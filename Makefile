@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-ism browser soak lint types events imports check format bench lock generated clean
+.PHONY: help demo test test-fast test-versions test-ism browser soak lint types events imports check format bench lock generated clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,9 @@ test: $(READY) ## Run the whole test suite, with a real OpenSearch started by th
 
 test-fast: $(READY) ## Run the tests that need no server
 	$(BIN)/python -m pytest -n 2 -m "not live and not ism"
+
+test-versions: $(READY) ## Run tests that need no server on each CPython from 3.12 on that is here (PATH, pyenv)
+	$(BIN)/python -m tools.versions
 
 test-ism: $(READY) ## Run the tests for a cluster with ISM, given by WHODID_TEST_OPENSEARCH
 	$(BIN)/python -m pytest -m ism
@@ -75,4 +78,4 @@ lock: $(READY) ## Renew requirements-dev.lock
 	  --group dev --upgrade pyproject.toml -o requirements-dev.lock
 
 clean: ## Remove what make and the tools made in this folder
-	rm -rf $(VENV) .demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-3.* .demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -35,6 +35,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
+@pytest.fixture(autouse=True)
+def turned_into_errors(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Warnings of whodid's that the filter `error` met. They raise nothing, so a test that expects one takes it out."""
+    said: list[str] = []
+    monkeypatch.setattr("whodid.warning._show", lambda message, *_: said.append(str(message)))
+    yield said
+    assert said == []
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests marked `soak` take minutes each: only `make soak` runs them. What needs a server comes first, as it takes
     longest: the many short tests then fill up what is left, and no worker ends long before the others.

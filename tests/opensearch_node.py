@@ -50,16 +50,18 @@ class SecuredNode:
 
 @pytest.fixture(scope="session")
 def opensearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`http://127.0.0.1:PORT` of an OpenSearch 3.4.0 without the Security plugin."""
+    """`http://127.0.0.1:PORT` of an OpenSearch 3.4.0 without the Security plugin, which may write snapshots."""
     running = os.environ.get(RUNNING_NODE_VARIABLE)
     if running:
         yield running
         return
     from whodid import devserver
 
-    with shared_by_workers(
-        tmp_path_factory, "opensearch", lambda folder: devserver.start(port=0, data_dir=folder, detached=False)
-    ) as url:
+    def start(folder: Path) -> RunningNode:
+        snapshots = {"path.repo": str(folder.with_name("snapshots"))}
+        return devserver.start(port=0, data_dir=folder, settings=snapshots, detached=False)
+
+    with shared_by_workers(tmp_path_factory, "opensearch", start) as url:
         yield url
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from tests.shipper.test_loop import Cluster, record
 from whodid.cli import program
 from whodid.journal import JournalDirectory, read_entries
-from whodid.journal.lock import FileLock
+from whodid.journal.lock import ProcessLock
 from whodid.proof.keys import read_public_key
 from whodid.settings import Settings
 from whodid.shipper import Shipper
@@ -95,7 +95,7 @@ def test_what_can_not_be_rotated_says_why(
 
 def test_a_shipper_that_runs_has_to_be_stopped_first(settings: Settings, tmp_path: Path) -> None:
     ship(settings, "a")
-    lock = FileLock(JournalDirectory(settings.journal_dir).ship_lock)
+    lock = ProcessLock(JournalDirectory(settings.journal_dir).ship_lock)
     assert lock.try_acquire()
     try:
         done = rotate(settings, "--to", tmp_path / "new.pem")

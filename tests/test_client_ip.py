@@ -227,3 +227,11 @@ def test_whatever_a_header_holds_the_client_is_none_the_peer_or_whom_a_trusted_h
         before = addresses[: addresses.index(found, 1)]
         assert all(hop and own.trust(hop) for hop in before[1:])
         assert own.trust(at_the_socket) if at_the_socket else unix
+
+
+@pytest.mark.parametrize("network", ["10.0.0.0/8", "::ffff:10.0.0.0/104", "::ffff:a00:0/104"])
+@pytest.mark.parametrize("peer", ["10.1.2.3", "::ffff:10.1.2.3"])
+def test_a_trusted_network_of_ipv4_may_be_written_as_ipv6(network: str, peer: str) -> None:
+    proxies = Proxies.of((network,), "x-forwarded-for")
+    assert client_ip(peer, "203.0.113.9", proxies) == "203.0.113.9"
+    assert client_ip("11.0.0.1", "203.0.113.9", proxies) == "11.0.0.1"

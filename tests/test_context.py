@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
-from whodid.context import bind, carried, context, current_fields, scope
+from whodid.context import _scope, bind, carried, context, current_fields, scope
 from whodid.errors import InvalidEntry
 
 
@@ -203,7 +205,7 @@ def test_a_task_keeps_the_fields_of_the_block_that_it_was_started_in() -> None:
         await ended.wait()
         return current_fields()
 
-    async def outlives() -> object:
+    async def outlives() -> tuple[object, object]:
         ended = asyncio.Event()
         with context(principal="42"):
             task = asyncio.create_task(later(ended))
@@ -242,7 +244,7 @@ def test_blocks_of_generators_that_end_in_any_order_leave_nothing_behind() -> No
 
 
 def test_what_a_request_leaves_open_ends_with_it() -> None:
-    def rows() -> Iterator[int]:
+    def rows() -> Generator[int]:
         with context(principal="42"):
             yield 1
 
@@ -265,7 +267,7 @@ def test_context_is_a_decorator_of_plain_and_coroutine_functions() -> None:
         await asyncio.sleep(0)
         return current_fields()["principal"]
 
-    async def both() -> list[object]:
+    async def both() -> tuple[object, object]:
         return await asyncio.gather(later(), later())
 
     assert [plain(), plain(), *asyncio.run(both())] == ["42", "42", "43", "43"]
@@ -282,3 +284,34 @@ def test_a_context_can_be_entered_once() -> None:
         pass
     with pytest.raises(InvalidEntry, match="can be entered once"), block:
         pass
+
+
+class CutOff:
+    """The contextvar, with a signal handler that raises right after it was set."""
+
+    def __init__(self, variable: Any) -> None:
+        self._variable = variable
+        self.armed = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._variable, name)
+
+    def set(self, value: object) -> object:
+        token = self._variable.set(value)
+        if self.armed:
+            self.armed = False
+            raise TimeoutError
+        return token
+
+
+@pytest.mark.parametrize("opening", [context, lambda **fields: scope(fields)], ids=["context", "scope"])
+def test_a_block_that_a_signal_handler_cut_off_while_it_was_opened_names_nobody_afterwards(
+    monkeypatch: pytest.MonkeyPatch, opening: Any
+) -> None:
+    monkeypatch.setattr(sys.modules["whodid.context"], "_scope", CutOff(_scope))
+    with pytest.raises(TimeoutError), opening(principal="42"):
+        pass
+    assert current_fields() == {}
+    with opening(principal="43"):
+        assert current_fields() == {"principal": "43"}
+    assert current_fields() == {}

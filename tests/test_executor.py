@@ -269,8 +269,15 @@ def test_an_action_whose_coroutine_is_closed_has_an_outcome(journal_dir: Path) -
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_forked_child_has_threads_of_its_own(seen: bool) -> None:
     fork = os.fork if seen else ctypes.PyDLL(None).fork
-    release = threading.Event()
-    busy = [hand_over(release.wait) for _ in range(2 * THREADS)]  # in the child nobody would ever do these
+    running, release = threading.Semaphore(0), threading.Event()
+
+    def work() -> bool:
+        running.release()
+        return release.wait(DEADLINE)
+
+    busy = [hand_over(work) for _ in range(2 * THREADS)]  # in the child nobody would ever do these
+    for _ in range(THREADS):  # a thread that is just starting holds a lock of Python's, which an unseen fork copies
+        assert running.acquire(timeout=DEADLINE)
     child = fork()
     if child == 0:
         try:
@@ -323,7 +330,7 @@ ENDS = {
     child.start(); child.join()
     assert child.exitcode == 0""",
     "without any thread": """
-    def refuse(*_): raise RuntimeError("can't start new thread")
+    def refuse(*_, **__): raise RuntimeError("can't start new thread")
     threading._start_new_thread = threading._start_joinable_thread = refuse
     asyncio.run(calls(0))""",
 }

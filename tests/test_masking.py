@@ -10,8 +10,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 import whodid
 from tests.recording import WHO, configured, recorded
@@ -232,3 +235,52 @@ def test_no_canary_is_found_anywhere_afterwards(
     }
     assert [name for name, text in places.items() if canary in text or (key and key in text)] == []
     assert on_invalid == "raise" or "rejected.ndjson" in " ".join(places)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.binary(max_size=5)
+    | st.text(st.characters(), max_size=2000) | st.builds(object) | st.decimals(),
+    lambda inner: st.lists(inner, max_size=6)
+    | st.dictionaries(st.text(st.characters(), max_size=300) | st.integers(), inner, max_size=6),
+    max_leaves=30,
+)  # fmt: skip
+
+
+@given(ANYTHING)
+def test_whatever_a_rejected_call_holds_is_kept_as_json_of_bounded_size(value: Any) -> None:
+    assert len(orjson.dumps(masked({"details": value}))) < 128 * 1024
+
+
+def test_of_a_large_call_the_beginning_is_kept_and_it_says_so() -> None:
+    for large in (
+        {str(n): n for n in range(1_000_000)},
+        {"a": ["x" * 10_000] * 1000},
+        {"a": [[[["x"] * 100] * 100] * 100] * 100},
+        {"x" * 10_000_000: 1, **{str(n): "y" * 5000 for n in range(100)}},
+    ):
+        kept = masked(large)
+        assert len(orjson.dumps(kept)) < 64 * 1024
+        assert "…" in kept
+
+
+@pytest.mark.parametrize("before", [900, 1000, 1020, 1030, 2030])
+def test_no_secret_is_kept_by_half_where_a_text_is_cut(before: int) -> None:
+    for secret in ("postgres://app:" + "hunter2" * 400 + "@db", "x ghp_hunter2hunter2hunter2"):
+        kept = masked({"a": "-" * before + secret})
+        assert "hunter2" not in kept["a"]
+
+
+def test_a_name_that_was_cut_may_have_been_a_secret_s() -> None:
+    assert list(masked({"x" * 300 + "_password": "hunter2"}).values()) == ["[masked]"]
+
+
+def test_a_type_that_lies_about_its_name_fails_nothing() -> None:
+    class Lying(type):
+        @property
+        def __name__(cls) -> str:  # type: ignore[override]
+            raise RuntimeError
+
+    class Value(metaclass=Lying):
+        pass
+
+    assert masked([Value(), {Value: 1}]) == ["[Value]", {"[Lying]": 1}]

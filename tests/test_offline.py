@@ -13,7 +13,7 @@ import structlog
 import whodid
 from tests.recording import WHO, configured, recorded
 from whodid.settings import Settings
-from whodid.shipper.service import stop_background_shipping
+from whodid.shipper.background import stop_background_shipping
 from whodid.status import directory_status
 
 
@@ -54,7 +54,7 @@ def test_an_application_can_ship_by_itself(tmp_path: Path, opensearch_url: str) 
     with whodid.AuditClient(settings) as client:
         while (entry := client.get(receipt.entry_id)) is None:
             assert time.monotonic() < deadline
-    stop_background_shipping(settings.journal_dir)
+    stop_background_shipping()
     assert entry == recorded(tmp_path / "journal")[0]
 
 
@@ -63,5 +63,5 @@ def test_a_failing_background_shipper_says_so_and_leaves_the_application_alone(t
     with whodid.context(**WHO):
         for number in range(20):
             assert whodid.get_logger().audit("credentials_created", target=str(number)).recorded
-    stop_background_shipping(str(journal_dir))
+    stop_background_shipping()
     assert directory_status(str(journal_dir)).backlog == 20

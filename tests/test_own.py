@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 import whodid
 from tests.recording import configured, recorded
 from whodid.catalog import Catalog
+from whodid.cli import program
 from whodid.errors import CatalogError, InvalidEntry, NotRecorded
 from whodid.own import record_operation, record_own
 from whodid.settings import Settings
@@ -28,6 +32,30 @@ def test_an_own_entry_goes_on_with_the_chain_of_the_application(tmp_path: Path) 
     entries = recorded(journal_dir)
     assert [entry["type"] for entry in entries] == ["credentials_created", CLOSED, "credentials_created"]
     assert (receipt.seq, entries[1]["principal"], "client_ip" in entries[1]) == (2, "system", False)
+
+
+def _recording(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command that has a --reason, and its words."""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            found = command.get_command(click.Context(command), name)
+            assert found
+            yield from _recording(found, (*path, name))
+    elif any(parameter.name == "reason" for parameter in command.params):
+        yield path, command
+
+
+@pytest.mark.parametrize("reason", ["", " \t", "\u200b"])
+def test_no_command_records_an_empty_reason(tmp_path: Path, reason: str) -> None:
+    found = dict(_recording(program))
+    assert len(found) >= 6
+    for path, command in found.items():
+        needed = [one for one in command.params if one.required and one.name != "reason"]
+        given = [word for one in needed for word in ([one.opts[0], "x"] if isinstance(one, click.Option) else ["x"])]
+        answer = CliRunner().invoke(program, [*path, *given, "--reason", reason, f"--journal-dir={tmp_path / 'j'}"])
+        said = "--reason must not be empty; it is recorded in the audit log" in answer.output
+        assert (answer.exit_code, said) == (2, True), path
+    assert not (tmp_path / "j").exists()
 
 
 def test_an_operation_is_that_of_the_systems_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

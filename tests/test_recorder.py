@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +246,139 @@ def test_a_directory_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Pat
 def test_process_durability_is_what_the_receipt_says(tmp_path: Path) -> None:
     configured(tmp_path, durability="process")
     assert audit().durability == "process"
+
+
+class NoText:
+    __hash__ = object.__hash__
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+class NoLook(dict[str, Any]):
+    def items(self) -> Any:
+        raise RuntimeError("hunter2")
+
+    keys = __iter__ = __len__ = items
+
+
+def _fails(*_: Any) -> Any:
+    raise RuntimeError
+
+
+NoClass: Any = type("NoClass", (), {"__class__": property(_fails), "__eq__": _fails, "__hash__": None})
+"""An object that `isinstance` can't ask, nor anybody compare."""
+
+
+def _cycle() -> Any:
+    found: dict[str, Any] = {}
+    found["a"] = [found]
+    return found
+
+
+def _deep() -> Any:
+    found: Any = 1
+    for _ in range(100_000):
+        found = [found]
+    return found
+
+
+UNREADABLE: dict[str, tuple[Any, dict[str, Any]]] = {
+    "an integer beyond JSON": ("credentials_created", {"details": {"n": 2**70}}),
+    "an integer without decimal digits": ("credentials_created", {"details": {"n": 10**5000}}),
+    "an integer as target": ("credentials_created", {"target": 2**70}),
+    "a type with a surrogate": ("user_\ud800", {}),
+    "a type that is an object": (object(), {}),
+    "a type without text": (NoText(), {}),
+    "a type of 3 MB": ("x" * 3_000_000, {}),
+    "a key without text": ("credentials_created", {"details": {NoText(): 1}}),
+    "a key of 3 MB": ("credentials_created", {"details": {"x" * 3_000_000: 1}}),
+    "a name of 3 MB": ("credentials_created", {"x" * 3_000_000: 1}),
+    "a text of 3 MB": ("credentials_created", {"details": {"a": "x" * 3_000_000, "é": 1}}),
+    "a target of 3 MB": ("credentials_created", {"target": "x" * 3_000_000}),
+    "a target without text": ("credentials_created", {"target": NoText()}),
+    "100,000 keys": ("credentials_created", {"details": {str(n): n for n in range(100_000)}}),
+    "a mapping that can't be looked at": ("credentials_created", {"details": NoLook(a=1)}),
+    "a mapping in a list": ("credentials_created", {"details": {"a": [NoLook(a=1)]}}),
+    "an object that has no class": ("credentials_created", {"details": {"a": NoClass()}, "status": NoClass()}),
+    "a cycle": ("credentials_created", {"details": _cycle()}),
+    "a list of 100,000 levels": ("credentials_created", {"details": {"a": _deep()}}),
+    "a generator": ("credentials_created", {"details": {"a": (n for n in range(3))}}),
+    "bytes": ("credentials_created", {"details": {"a": b"\xff", "b": bytearray(3), "c": {1, 2}}}),
+    "not a number": ("credentials_created", {"details": {"a": math.nan, "b": math.inf}}),
+    "surrogates": ("credentials_created", {"details": {"\udcff": "\ud800"}, "status": "\udfff"}),
+}
+
+
+@pytest.mark.parametrize("echo", [True, False])
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_under_quarantine_every_call_gets_a_receipt_and_little_of_it_is_kept(
+    tmp_path: Path, case: str, echo: bool
+) -> None:
+    journal_dir = configured(tmp_path, on_invalid="quarantine", echo=echo)
+    event_type, fields = UNREADABLE[case]
+    receipt = audit(event_type, **{"password": "hunter2", **fields} if case == "a cycle" else fields)
+    assert not receipt.recorded
+    assert 0 < len(receipt.error) < 1100
+    kept = (journal_dir / "rejected.ndjson").read_bytes()
+    assert len(kept) < HARD_LIMIT
+    assert json.loads(kept).keys() == {"error", "type", "fields"}
+    assert b"hunter2" not in kept
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_under_raise_what_can_not_be_read_is_an_error_of_ours(journal_dir: Path, case: str) -> None:
+    event_type, fields = UNREADABLE[case]
+    with pytest.raises(whodid.InvalidEntry) as raised:
+        audit(event_type, **fields)
+    assert "hunter2" not in str(raised.value)
+    assert recorded(journal_dir) == []
+
+
+def test_an_intent_that_is_quarantined_lets_the_action_happen(tmp_path: Path) -> None:
+    configured(tmp_path, on_invalid="quarantine")
+    with whodid.context(**WHO), whodid.get_logger().auditing("user_\ud800", target="1"):
+        pass
+    assert directory_status(str(tmp_path / "journal")).rejected == 2
+
+
+def test_a_rejected_call_that_can_not_be_kept_fails_as_on_failure_says(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    whodid.configure(journal_dir=tmp_path / "file", on_invalid="quarantine")
+    with pytest.raises(whodid.WhodidError, match="file"):
+        audit("no_such_type")
+    whodid.configure(journal_dir=tmp_path / "file", on_invalid="quarantine", on_failure="warn")
+    with pytest.warns(UserWarning, match="nor was the call kept"):
+        assert not audit("no_such_type").recorded
+
+
+def test_rejected_calls_count_towards_max_bytes_and_keep_no_entry_out(tmp_path: Path) -> None:
+    most = 200_000
+    journal_dir = configured(tmp_path, on_invalid="quarantine", max_bytes=most)
+    receipts = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        receipts = [audit("no_such_type", status="x" * 1000) for _ in range(50)]
+    kept = (journal_dir / "rejected.ndjson").stat().st_size
+    assert most / 10 < kept <= most / 8
+    assert {receipt.recorded for receipt in receipts} == {False}
+    assert "no more room" in receipts[-1].error
+    assert directory_status(str(journal_dir)).not_recorded == sum("no more room" in one.error for one in receipts)
+    assert audit().recorded
+    with pytest.raises(whodid.JournalFull, match="max_bytes"):
+        for _ in range(most):
+            audit(details={"a": "x" * 20_000})
+    used = sum(path.stat().st_size for path in journal_dir.rglob("*.ndjson"))
+    assert most - 30_000 < used <= most
+
+
+def test_without_max_bytes_rejected_calls_are_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whodid.journal.directory.MOST_REJECTED", 1000)
+    journal_dir = configured(tmp_path, on_invalid="quarantine")
+    with pytest.warns(UserWarning, match="no more room for such calls"):
+        [audit("no_such_type") for _ in range(20)]
+    assert 500 < (journal_dir / "rejected.ndjson").stat().st_size <= 1000
+    (journal_dir / "rejected.ndjson").unlink()
+    assert "room" not in audit("no_such_type").error

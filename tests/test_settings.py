@@ -159,16 +159,19 @@ def test_a_path_is_absolute_from_where_settings_are_read(
     monkeypatch.setenv("HOME", "/home/ada")
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/whodid.toml").write_text(f'{name} = "place"')
+    given: dict[str, Any] = {name: "place"}
+    as_path: dict[str, Any] = {name: Path("place")}
     read = [
-        load_settings(environ={}, **{name: "place"}),
-        load_settings(environ={}, **{name: Path("place")}),
+        load_settings(environ={}, **given),
+        load_settings(environ={}, **as_path),
         load_settings(environ={f"WHODID_{name.upper()}": "place"}),
         load_settings(environ={}, from_text={name: "place"}),
         load_settings("etc/whodid.toml", environ={}),
-        Settings(**{name: "place"}),  # type: ignore[arg-type]
+        Settings(**given),
     ]
     assert [getattr(settings, name) for settings in read] == [str(tmp_path / "place")] * len(read)
-    assert getattr(load_settings(environ={}, **{name: "~/place"}), name) == "/home/ada/place"
+    at_home: dict[str, Any] = {name: "~/place"}
+    assert getattr(load_settings(environ={}, **at_home), name) == "/home/ada/place"
     monkeypatch.chdir("/")
     assert getattr(dataclasses.replace(read[0], service="other"), name) == str(tmp_path / "place")
 

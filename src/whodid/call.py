@@ -7,14 +7,13 @@ swallowed it. So a call returns a receipt or raises: never neither.
 
 from __future__ import annotations
 
-import signal
 import threading
-import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from .display import one_line
 from .errors import WhodidError
+from .interruption import pass_on
 from .receipt import Receipt
 from .warning import warn
 
@@ -85,9 +84,10 @@ class AuditCall:
         try:
             _here.in_a_chain = True
             chain()
-        except Exception as error:  # (an application's processor may raise anything)
-            if error is self._failure or error is self._cut_off or _from_signal_handler(error):
+        except Exception as error:
+            if error is self._failure or error is self._cut_off:
                 raise
+            pass_on(error)
             _warn_once(f"{chain_name} failed on an audit call with {type(error).__name__}")
             return False
         finally:
@@ -150,12 +150,6 @@ class _Here(threading.local):
 
 
 _here = _Here()
-
-
-def _from_signal_handler(error: Exception) -> bool:
-    """Whether a signal handler raised it, as for the time limit of a task: it is not for a logging chain to swallow."""
-    handlers = {getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()} - {None}
-    return any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 _warned: set[str] = set()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .interruption import pass_on
+
 __all__ = ["changes", "same"]
 
 _MISSING: Any = object()
@@ -46,12 +48,14 @@ def same(one: Any, other: Any) -> bool:
 
     try:
         return canonical(plain(one, "before")) == canonical(plain(other, "after"))
-    except Exception:  # noqa: BLE001 (an object of the application's may raise anything)
+    except Exception as error:  # noqa: BLE001 (an object of the application's may raise anything)
+        pass_on(error)
         return one is other or _equal(one, other)
 
 
 def _equal(one: Any, other: Any) -> bool:
     try:
         return type(one) is type(other) and bool(one == other)
-    except Exception:  # noqa: BLE001 (as above)
+    except Exception as error:  # noqa: BLE001 (as above)
+        pass_on(error)
         return False

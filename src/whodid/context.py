@@ -189,11 +189,16 @@ class context(ContextDecorator):  # noqa: N801 (used as a function, as those of 
             raise InvalidEntry("a context can be entered once; call whodid.context(…) again for another block")
         self._entered = True
         around = _scope.get()
-        if around is not None and around.in_request and _is_left_open():
-            self._left_in = around
-            around.leave_open(self._block)
-        else:
-            self._token = _scope.set(Scope(around, self._block))
+        try:
+            if around is not None and around.in_request and _is_left_open():
+                self._left_in = around
+                around.leave_open(self._block)
+            else:
+                self._token = _scope.set(Scope(around, self._block))
+        except BaseException:  # of a signal handler: nobody will call `__exit__`, and who comes next is somebody else
+            self._block.ended = True
+            _scope.set(around)
+            raise
 
     def __exit__(self, *_: object) -> None:
         if self._left_in is not None:
@@ -237,12 +242,15 @@ def scope(fields: Mapping[str, object], resolver: Resolver | None = None, *, alo
     for `inside` and its like, which do something in it again when it is no longer open.
     """
     _check_names(fields)
-    opened = Scope(_scope.get(), _Block(dict(fields), resolver, alone=alone, shared=True))
-    token = _scope.set(opened)
+    around, token = _scope.get(), None
+    opened = Scope(around, _Block(dict(fields), resolver, alone=alone, shared=True))
     try:
+        token = _scope.set(opened)
         yield opened
     finally:
-        if not _reset(token):
+        if token is None:  # a signal handler raised
+            _scope.set(around)
+        elif not _reset(token):
             opened.end()
 
 
@@ -297,7 +305,12 @@ class Steps:
         self._inside: Scope | None = opened
 
     def __enter__(self) -> None:
-        self._token = _scope.set(self._inside)
+        around = _scope.get()
+        try:
+            self._token = _scope.set(self._inside)
+        except BaseException:  # as in `context`
+            _scope.set(around)
+            raise
 
     def __exit__(self, *_: object) -> None:
         self._inside = _scope.get()

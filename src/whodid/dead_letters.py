@@ -20,11 +20,15 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
 
 from .entry import Stamp
 from .errors import JournalLocked
+from .foreign import FOREIGN, json_of, text_of
 from .journal import JournalDirectory
-from .journal.file import append_line, read_lines, write_parts
+from .journal.file import append_line, read_raw, write_parts
 from .journal.lock import FileLock
 
 __all__ = [
@@ -52,6 +56,12 @@ class DeadLetter:
     line: str
     time: str = ""
 
+    @property
+    def entry(self) -> dict[str, Any]:
+        """The entry in its line."""
+        entry: dict[str, Any] = orjson.loads(self.line)
+        return entry
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -76,14 +86,17 @@ def keep_dead_letters(directory: JournalDirectory, letters: Iterable[DeadLetter]
 def replace_dead_letters(
     directory: JournalDirectory, gone: Collection[str], changed: Mapping[str, DeadLetter] = {}
 ) -> None:
-    """Takes letters out by their IDs, and puts others in their own place. Raises as `keep_dead_letters`."""
+    """Takes letters out by their IDs, and puts others in their own place. Raises as `keep_dead_letters`.
+
+    What is no letter stays as it stands, and so does what a newer version says besides of one.
+    """
 
     def kept() -> Iterator[bytes]:
-        for line in read_lines(directory.dead_letters):
-            name = json.loads(line)["id"]
-            if name in changed:
-                yield _line(changed[name], changed[name].time) + b"\n"
-            elif name not in gone:
+        for line in read_raw(directory.dead_letters):
+            letter = _letter(line)
+            if letter is not None and letter.id in changed:
+                yield json.dumps({**json_of(line), **asdict(changed[letter.id])}).encode() + b"\n"
+            elif letter is None or letter.id not in gone:
                 yield line + b"\n"
 
     if gone or changed:
@@ -96,9 +109,9 @@ def each_dead_letter(
 ) -> Iterator[DeadLetter]:
     """Letters one by one, without holding them all; one that a crash wrote twice comes once, as it was first."""
     seen: set[str] = set()
-    for line in read_lines(directory.dead_letters):
-        letter = DeadLetter(**json.loads(line))
-        if letter.id not in seen and wanted(letter):
+    for line in read_raw(directory.dead_letters):
+        letter = _letter(line)
+        if letter is not None and letter.id not in seen and wanted(letter):
             seen.add(letter.id)
             yield letter
 
@@ -142,6 +155,17 @@ def without_values(reason: str) -> str:
     for pattern, instead in _VALUES:
         reason = pattern.sub(instead, reason)
     return reason[:300]
+
+
+def _letter(line: bytes) -> DeadLetter | None:
+    """The letter in a line; `None` for what is none: half a line of a crash, or what somebody else wrote."""
+    try:
+        content = json_of(line)
+        texts = {name: text_of(content[name]) for name in ("id", "index", "reason", "line")}
+        letter = DeadLetter(**texts, time=text_of(content.get("time", "")))
+        return letter if isinstance(letter.entry, dict) else None
+    except FOREIGN:
+        return None
 
 
 def _line(letter: DeadLetter, time: str) -> bytes:

@@ -40,9 +40,8 @@ def off_loop(work: Callable[[], T]) -> Coroutine[Any, Any, T]:
 
 
 def hand_over(work: Callable[[], T]) -> Recording[T]:
-    """Starts `work` in a thread of whodid's, in a copy of the contextvars of here. Nothing can cancel it."""
+    """Starts `work` in a thread of whodid's, in a copy of the contextvars of here."""
     recording: Recording[T] = Recording()
-    recording.set_running_or_notify_cancel()
     _threads().submit(recording, partial(_run, recording, copy_context(), work))
     return recording
 

@@ -28,6 +28,7 @@ import orjson
 from .canonical import canonical
 from .entry import NEVER_COMMITTED, why_unreadable
 from .errors import InvalidEntry
+from .foreign import FOREIGN
 
 __all__ = ["CHAIN_BYTES", "Draft", "commitments", "entry_hash", "field_salts", "line_hash", "read_line", "salts_of"]
 
@@ -254,6 +255,15 @@ def read_line(line: bytes) -> dict[str, Any]:
 
     Fields that this version doesn't know are kept; an entry of another major format is refused.
     """
+    try:
+        return _read_line(line)
+    except ValueError:
+        raise
+    except FOREIGN as error:
+        raise ValueError(f"no entry: {error}") from error
+
+
+def _read_line(line: bytes) -> dict[str, Any]:
     entry = orjson.loads(line)
     if not isinstance(entry, dict):
         raise ValueError("not a JSON object")

@@ -20,6 +20,7 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 from .canonical import canonical
+from .interruption import pass_on
 
 __all__ = ["HIDDEN", "Mask", "masked"]
 
@@ -146,7 +147,8 @@ class _Rejected:
             if isinstance(value, list | tuple) and depth < _DEPTH:
                 return [self.copy(item, depth + 1) for item in self._first_of(value)]
             return self._text(value, _LONGEST_TEXT) if isinstance(value, str) else _number(value)
-        except Exception:  # noqa: BLE001 (an object of the application's may raise anything)
+        except Exception as error:  # noqa: BLE001 (an object of the application's may raise anything)
+            pass_on(error)
             return self._type(value)
 
     def _object(self, value: Mapping[object, object], depth: int) -> dict[str, Any]:
@@ -172,7 +174,8 @@ class _Rejected:
             return self._text(key, _LONGEST_NAME)
         try:
             return str(_number(key))
-        except Exception:  # noqa: BLE001 (as in `copy`)
+        except Exception as error:  # noqa: BLE001 (as in `copy`)
+            pass_on(error)
             return self._type(key)
 
     def _text(self, value: str, most: int) -> str:

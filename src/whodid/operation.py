@@ -18,6 +18,7 @@ from functools import partial
 
 from .errors import InvalidEntry
 from .executor import hand_over, off_loop, outcome
+from .interruption import pass_on
 from .receipt import Receipt
 from .warning import warn
 
@@ -61,6 +62,7 @@ class Operation:
         try:
             self.fail(error)
         except Exception as missing:  # noqa: BLE001 (a resolver of the application may raise anything)
+            pass_on(missing)
             error.add_note(f"the outcome of {self._event_type} {self.id} is not recorded: {missing}")
             warn(error.__notes__[-1], stacklevel=4)
 

@@ -15,6 +15,7 @@ from .display import text_of
 from .entry import FIELDS, FREE_FIELDS, SCHEMA_VERSION, SOFT_LIMIT, stamp
 from .errors import InvalidEntry, JournalDamaged, NotRecorded, SettingsError, WhodidError
 from .integrity import CHAIN_BYTES, Draft
+from .interruption import pass_on
 from .journal import Journal
 from .journal.counter import count_not_recorded
 from .masking import Mask, masked
@@ -88,6 +89,7 @@ class Recorder:
         try:
             kind, draft = self._drafted(event_type, fields, bound)
         except Exception as error:  # noqa: BLE001 (an object of the application's may raise anything)
+            pass_on(error)
             return self._invalid(event_type, fields, error), b""
         return self._append(kind, draft)
 
@@ -104,6 +106,7 @@ class Recorder:
             with scope({}, alone=True):
                 self._drafted(event_type, merged, {})
         except Exception as error:  # noqa: BLE001 (as above)
+            pass_on(error)
             self._invalid(event_type, fields, error)
             return None
         return merged
@@ -125,8 +128,8 @@ class Recorder:
                 draft = Draft(entry, self.catalog.personal)
                 if draft.size <= SOFT_LIMIT - CHAIN_BYTES:
                     return kind, draft
-        except (TypeError, ValueError):  # NUL, a lone surrogate: named below
-            pass
+        except (TypeError, ValueError) as error:  # NUL, a lone surrogate: named below
+            pass_on(error)
         entry = {**self._given(kind, fields, bound), **filled}
         self._fit(entry, kind.rules.details)
         self._check(entry)
@@ -213,7 +216,8 @@ class Recorder:
     def _on_failure(self, event_type: str) -> str:
         try:
             return self._kind(event_type).on_failure
-        except Exception:  # noqa: BLE001 (the type may be what is wrong with the call)
+        except Exception as other:  # noqa: BLE001 (the type may be what is wrong with the call)
+            pass_on(other)
             return self.settings.on_failure
 
 

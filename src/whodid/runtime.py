@@ -34,6 +34,8 @@ if hasattr(os, "register_at_fork"):  # a forked child never finds it held by a t
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _make: Make = _make_recorder
 _recorder: Recorder | None = None
+_keep_shipping: Callable[[], None] | None = None
+"""Known since the first `configure(ship=True)`: has this process ship, a forked child too."""
 
 
 def configure(path: str | Path | None = None, *, settings: Settings | None = None, **keywords: Any) -> Settings:
@@ -50,15 +52,26 @@ def configure(path: str | Path | None = None, *, settings: Settings | None = Non
 
         chosen = settings or load_settings(path, **keywords)
         made = _make(chosen, None)
+        if made.settings.ship:
+            from .shipper.background import import_ahead
+
+            import_ahead(made.settings)
         before, _recorder = _recorder, made
     if before is not None:
         before.journal.close()
     _equip_loggers()
-    if made.settings.ship:
-        from .shipper.service import ship_in_background
-
-        ship_in_background(made.settings)
+    _ship(made.settings)
     return made.settings
+
+
+def _ship(settings: Settings) -> None:
+    """Has this process ship by these settings, and no longer by those before."""
+    global _keep_shipping
+    if settings.ship or _keep_shipping is not None:
+        from .shipper.background import keep_shipping, ship_in_background
+
+        _keep_shipping = keep_shipping
+        ship_in_background(settings if settings.ship else None)
 
 
 def recorder() -> Recorder:
@@ -67,6 +80,8 @@ def recorder() -> Recorder:
         configure()
     if _recorder is None:
         raise RuntimeError("configure() left no recorder")
+    if _keep_shipping is not None:
+        _keep_shipping()
     return _recorder
 
 

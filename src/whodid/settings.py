@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from .client_ip import ForwardedHeader, Proxies
 from .entry import FIELDS, Partitioning
 from .errors import SettingsError
+from .interruption import pass_on
 from .spelling import did_you_mean
 from .warning import warn
 
@@ -71,6 +72,7 @@ def _absolute(name: str, path: str | Path) -> Path:
     try:
         return Path(path).expanduser().absolute()
     except (RuntimeError, OSError) as error:
+        pass_on(error)
         raise SettingsError(
             f"{name}: {str(path)!r} has no absolute path here, as there is no home or working directory; "
             "name it from the root (/…)"

@@ -7,6 +7,8 @@ import threading
 import warnings
 from contextlib import suppress
 
+from .interruption import pass_on
+
 __all__ = ["warn"]
 
 
@@ -29,6 +31,7 @@ def warn(message: str, category: type[Warning] = UserWarning, *, stacklevel: int
     try:
         warnings.warn(message, category, stacklevel + 1)
     except Exception as error:  # noqa: BLE001 (a hook may raise anything)
+        pass_on(error)
         if isinstance(error, category):
             _show(error, category, stacklevel + 1)
     finally:

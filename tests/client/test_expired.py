@@ -109,6 +109,22 @@ def test_who_may_not_know_the_retention_is_shown_everything() -> None:
     assert Expiry(nothing).kept() is None
 
 
+@pytest.mark.parametrize(
+    ("asked", "policy", "hidden_after"), [(365, 0, 365), (30, 365, 365), (365, 365, 365), (None, 30, None)]
+)
+def test_a_policy_that_somebody_made_shorter_hides_nothing(
+    asked: int | None, policy: int, hidden_after: int | None
+) -> None:
+    """The promise is the longer one of settings and policy; without a limit in the settings, all are kept."""
+    now = datetime.now(UTC)
+    clause = Expiry(lambda: RetentionView(asked, policy, policy + 33, "ism")).kept(now)
+    if hidden_after is None:
+        assert clause is None
+    else:
+        since = now - timedelta(days=hidden_after)
+        assert clause == {"range": {"@timestamp": {"gte": since.strftime("%Y-%m-%dT%H:%M:00Z")}}}
+
+
 def test_the_retention_is_asked_for_once_a_minute() -> None:
     times = iter([0.0, 59.0, 60.0, 61.0])
     asked = []

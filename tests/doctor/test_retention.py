@@ -205,7 +205,7 @@ def test_a_partition_in_order_says_what_it_holds_and_when_it_goes(ward: Ward) ->
     goes = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=DAYS + 33)
     assert (one.severity, one.fix) == ("ok", None)
     assert one.what == (
-        f"100 entries of 2026-03-01 to 2026-04-01; under {NAME} version 0, state live; goes on {goes:%Y-%m-%d}"
+        f"100 entries of 2026-03-01 to 2026-04-01; under {NAME} version 0, state live; is deleted on {goes:%Y-%m-%d}"
     )
     assert one.about == {
         "partition": NAME_OF_ONE,
@@ -266,6 +266,90 @@ def test_what_ism_would_delete_at_once_is_not_mended_but_explained(ward: Ward) -
     assert "its 100 entries would be deleted within minutes" in one.what
     assert "`whodid retention set` asks first" in one.advice
     assert one.fix is None
+
+
+def edited(ward: Ward, age: str) -> None:
+    """The age in the policy, by hand."""
+    known = Ism(ward.client).policy(NAME)
+    assert known
+    states = json.loads(json.dumps(known.policy["states"]))
+    states[0]["transitions"][0]["conditions"]["min_index_age"] = age
+    Ism(ward.client).put_policy(NAME, {"policy": {**known.policy, "states": states}}, known)
+
+
+def test_nothing_is_moved_onto_a_policy_that_deletes_too_early(ward: Ward) -> None:
+    """Not at once, but long before its time: that is no fix."""
+    unmanaged(ward, NAME_OF_ONE)
+    ward.partition("whodid-audit-2026.09")
+    edited(ward, "400d")
+    for name in (NAME_OF_ONE, "whodid-audit-2026.09"):
+        [one] = [one for one in ward.look() if one.on == name]
+        assert (one.severity, one.fix) == ("problem", None)
+        assert "and the policy deletes too early" in one.what
+    assert ward.mend() == []
+    assert ward.cluster.managed()[NAME_OF_ONE] is None
+    assert any("the policy deletes 400 days, the settings want it 1233 days" in what for _, what in ward.found(NAME))
+
+
+def test_a_policy_that_keeps_longer_because_its_partitions_were_longer_is_no_problem(ward: Ward) -> None:
+    ward.settings = replace(ward.settings, partition="day")
+    assert [severity for severity, _ in ward.found(NAME)] == ["warning"]
+
+
+def test_a_job_that_will_begin_with_an_old_version_is_found_and_moved(ward: Ward) -> None:
+    index = ward.partition(NAME_OF_ONE)
+    assert index.job
+    index.job.age("2000d")
+    index.job.version, index.job.made_with = None, (99, 1)
+    assert ward.found(NAME_OF_ONE)[0] == ("problem", "will begin with an old version of the policy")
+    [said] = ward.mend()
+    assert said.startswith(f"asked ISM to put {NAME_OF_ONE} under {NAME}: it does at the job's next run")
+    ward.cluster.advance(300)
+    assert [severity for severity, _ in ward.found(NAME_OF_ONE)] == ["ok"]
+
+
+def test_without_the_policy_the_doctor_says_what_ism_still_deletes(ward: Ward) -> None:
+    ward.partition(NAME_OF_ONE)
+    assert ward.found(NAME)[0][0] == "ok"
+    Ism(ward.client).delete_policy(NAME)
+    [(severity, what)] = ward.found(NAME)
+    assert (severity, what.endswith(f"ISM still deletes by the copies that its jobs have: {NAME_OF_ONE}")) == (
+        "problem",
+        True,
+    )
+
+
+def test_a_red_index_of_anybody_is_told_since_ism_then_deletes_nothing(ward: Ward) -> None:
+    ward.partition(NAME_OF_ONE)
+    ward.cluster.create_index("somebody-elses").health = "red"
+    assert [severity for severity, what in ward.found("the cluster") if "ISM runs no job" in what] == ["problem"]
+
+
+def test_a_repository_that_is_not_there_is_told_also_when_only_a_job_names_it(ward: Ward) -> None:
+    ward.cluster.repositories["backups"] = {}
+    kept = replace(ward.settings, snapshot_repository="backups")
+    apply(plan(ward.client, kept))
+    ward.partition(NAME_OF_ONE)
+    assert ward.found("backups") == []
+    del ward.cluster.repositories["backups"]
+    assert [severity for severity, _ in ward.found("backups")] == ["problem"]
+
+
+def test_an_action_that_ism_tries_again_is_a_warning(ward: Ward) -> None:
+    name = f"{PREFIX}-{ward.now - timedelta(days=DAYS + 34):%Y.%m}"
+    index = ward.partition(name)
+    index.settings["index.blocks.read_only"] = "true"
+    assert index.job
+    while index.job.state != "delete":
+        ward.cluster.advance(300)
+    assert any(what.startswith("ISM failed and tries again: Failed to delete index") for _, what in ward.found(name))
+
+
+def test_a_template_of_ism_that_leaves_our_partitions_out_takes_none(ward: Ward) -> None:
+    patterns = ["whodid-*", f"-{PREFIX}-*"]
+    body = {**THEIRS["policy"], "ism_template": [{"index_patterns": patterns, "priority": 900}]}
+    Ism(ward.client).put_policy("others", {"policy": body}, None)
+    assert ward.found("others") == []
 
 
 def test_a_deleted_partition_that_is_here_again_is_held(ward: Ward) -> None:

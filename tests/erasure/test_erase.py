@@ -30,7 +30,7 @@ from whodid.erasure.entry import erased_entry, erased_line, is_of
 from whodid.errors import WhodidError
 from whodid.integrity import Draft, entry_hash, read_line, salts_of
 from whodid.journal import JournalDirectory
-from whodid.journal.lock import FileLock
+from whodid.journal.lock import ProcessLock
 from whodid.opensearch.bulk import Document, Verdict
 from whodid.opensearch.connection import connect
 from whodid.opensearch.holds import new_hold, set_hold
@@ -195,7 +195,7 @@ def test_dead_letters_are_erased_too(place: Corner) -> None:
 
 @pytest.mark.live
 def test_a_running_shipper_is_waited_for_by_nobody(place: Corner) -> None:
-    lock = FileLock(JournalDirectory(place.settings.journal_dir).ship_lock)
+    lock = ProcessLock(JournalDirectory(place.settings.journal_dir).ship_lock)
     assert lock.try_acquire()
     try:
         done = erase(place, "--yes")

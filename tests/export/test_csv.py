@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from whodid.entry import FIELDS, SEED_FIELDS
 from whodid.export import FORMS, pieces
-from whodid.export.csv import COLUMNS
+from whodid.export.csv import COLUMNS, unguarded
 
 ENTRY = {
     "type": "credentials_accessed",
@@ -42,14 +45,40 @@ def test_values_are_read_back_as_they_were_and_objects_as_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "start", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "＝1", "＠x", "－1", "＋1"]
+    "start",
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\tx",
+        "\rx",
+        "\nx",
+        "  =1",
+        "＝1",
+        "＠x",
+        "－1",
+        "＋1",
+        "﹦1",
+        "\N{MINUS SIGN}1",
+        "\xa0=1",
+        "\N{ZERO WIDTH SPACE}=1",
+        '"=1',
+        ' "=1',
+        "'=1",
+        "''-1",
+        "\x01=1",
+        "\ufeff=1",
+    ],
 )
 def test_no_value_is_run_as_a_formula(start: str) -> None:
     [row] = read({**ENTRY, "status": start})
     assert row["status"] == "'" + start
 
 
-@pytest.mark.parametrize("value", ['a"b', "a,b;c", "two\r\nlines", "a'=b", "1=1", '",=cmd|', "'=x"])
+@pytest.mark.parametrize(
+    "value", ['a"b', "a,b;c", "two\r\nlines", "a'=b", "1=1", '",=cmd|', "'x", "a; b", "a;b=1", "a\n\nb", "x;'", "it's"]
+)
 def test_other_values_stay_as_they_are_in_their_own_cell(value: str) -> None:
     [row] = read({**ENTRY, "status": value})
     assert (row["status"], row["target"]) == (value, "6Yk2")
@@ -64,3 +93,25 @@ def test_many_entries_come_in_pieces_with_one_header() -> None:
     chunks = list(pieces(FORMS["csv"], (dict(ENTRY, seq=n) for n in range(1201))))
     assert len(chunks) == 4
     assert [row["seq"] for row in read(*(dict(ENTRY, seq=n) for n in range(1201)))] == [str(n) for n in range(1201)]
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "\n", "\r\n", "\r", "\f", "\N{LINE SEPARATOR}", "\x85"])
+@pytest.mark.parametrize("formula", ["=1+1", "-1", "＠x", ' "=1"', "'=1", "\xa0+1"])
+def test_nothing_behind_a_separator_of_any_locale_is_run_as_a_formula(separator: str, formula: str) -> None:
+    """In half of Europe a semicolon parts cells, and quotes in the middle of a line do not count then."""
+    [row] = read({**ENTRY, "status": f"a{separator}{formula}", "details": {"a": ";=1"}})
+    assert row["status"] == f"a{separator}'{formula}"
+    assert row["details"] == """{"a": ";'=1"}"""
+
+
+@given(st.text(st.sampled_from("=+-@＝;\t\r\n '\"a,\x85\u2028\xa0\ufeff"), max_size=12))
+def test_each_value_can_be_read_back(value: str) -> None:
+    [row] = read({**ENTRY, "status": value})
+    assert unguarded(row["status"]) == value
+    for cell in re.split("[;\t\r\n\x85\u2028]", row["status"]):
+        assert not re.match('[ "\xa0\ufeff]*[=+@＝-]', cell)
+
+
+def test_the_id_of_an_entry_that_something_else_wrote_is_no_formula() -> None:
+    [row] = read({**ENTRY, "journal": "=cmd|' /C calc'!A0"})
+    assert row["entry_id"].startswith("'=")

@@ -6,6 +6,7 @@ finds it, what was in a file that is gone is alarmed, and no file of the applica
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -107,6 +108,27 @@ def test_a_segment_that_was_removed_ends_its_journal(path: Path, clock: Clock, d
     assert "entries 1 to 1 were in it" in alarm
 
 
+def test_each_write_under_disk_is_preceded_by_a_look(path: Path, clock: Clock) -> None:
+    journal = Journal(path, monotonic=clock)
+    journal.append(draft("a"))
+    old = renamed(segment_of(path))
+    size = old.stat().st_size
+    journal.append(draft("b"))
+    assert old.stat().st_size == size
+    assert targets(path) == ["b"]
+
+
+def test_half_a_line_is_not_cut_from_a_segment_that_was_renamed(path: Path, clock: Clock) -> None:
+    journal = Journal(path, monotonic=clock)
+    journal.append(draft("a"), "process")
+    old = renamed(segment_of(path))
+    with old.open("ab") as file:
+        file.write(b"half a line")
+    journal.append(draft("b"), "process")
+    assert old.read_bytes().endswith(b"half a line")
+    assert targets(path) == ["b"]
+
+
 def test_a_segment_renamed_between_the_write_and_the_sync_gives_no_receipt(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,7 +155,10 @@ def test_each_writer_notices_a_renamed_segment_and_it_is_alarmed_once(path: Path
     for number, writer in enumerate(writers):
         writer.append(draft(f"{number} again"))
     assert targets(path) == [f"{number} again" for number in range(4)]
-    assert alarms(path) == ["new journal"]
+    [alarm] = about(path)
+    assert "entries 1 to 4 were in it" in alarm
+    [ended] = path.glob("*/ended")
+    assert json.loads(ended.read_bytes())["last"] == 4
 
 
 def test_a_hard_link_to_a_segment_changes_nothing(path: Path, tmp_path: Path) -> None:
@@ -211,6 +236,25 @@ def test_the_folder_of_the_journal_alone_was_moved(path: Path, tmp_path: Path) -
     assert "new journal" in alarms(path)
 
 
+def failing_sync(_fd: int) -> None:
+    raise OSError(5, "Input/output error")
+
+
+def test_a_journal_that_another_process_ended_and_that_was_retired_since_is_not_alarmed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle, other = Journal(path), Journal(path)
+    ended = idle.append(draft("a")).journal
+    with monkeypatch.context() as patched:
+        patched.setattr("whodid.journal.segment.datasync", failing_sync)
+        with pytest.raises(NotRecorded):
+            other.append(draft("b"))
+    shutil.rmtree(path / ended)
+    idle.append(draft("c"))
+    assert targets(path) == ["c"]
+    assert alarms(path) == ["new journal"]
+
+
 def removed(file: Path) -> None:
     file.unlink()
 
@@ -267,11 +311,8 @@ def test_a_sync_that_failed_is_seen_in_a_mark_that_was_replaced(path: Path, monk
     for writer in (first, second):
         writer.append(draft("c"), "process")
 
-    def fail(_fd: int) -> None:
-        raise OSError(5, "Input/output error")
-
     with monkeypatch.context() as patched:
-        patched.setattr("whodid.journal.segment.datasync", fail)
+        patched.setattr("whodid.journal.segment.datasync", failing_sync)
         with pytest.raises(NotRecorded):
             first.append(draft("d"))
     second.sync()
@@ -417,9 +458,10 @@ from whodid.journal import Journal
 os.closerange(0, 3)
 journal = Journal(sys.argv[1])
 journal.append(Draft({"type": "t", "target": "a"}))
-with suppress(OSError):
-    print("not for the journal", flush=True)
 journal.append(Draft({"type": "t", "target": "b"}))
+for number in range(3):
+    with suppress(OSError):
+        os.write(number, b"not for the journal" * 1000)
 """
 
 

@@ -6,10 +6,17 @@ journal; the chain must be whole. Python's own ways to end are covered here, `ki
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -259,3 +266,74 @@ def test_a_terminated_process_loses_no_entry_whose_receipt_was_returned(
             errors = process.stderr.read()
         assert process.returncode == status, errors
         check(journal_dir, "".join(first) + rest, 60)
+
+
+UNDER_UWSGI = """
+import os
+import uwsgi
+import whodid
+log = whodid.get_logger()
+receipts = os.open("receipts", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+def record(target):
+    receipt = log.audit("credentials_created", target=target, principal="42", client_ip="203.0.113.9")
+    os.write(receipts, receipt.entry_id.encode() + b"\\n")
+
+def work():
+    for n in range(30): record(f"{os.getpid()}-{n}")
+
+def application(environ, start_response):
+    work()
+    start_response("200 OK", [])
+    return [b""]
+
+record("before the workers")
+uwsgi.post_fork_hook = work
+"""
+
+
+@contextmanager
+def under_uwsgi(folder: Path, workers: int, durability: str) -> Iterator[Path]:
+    """Serves on the socket that is given, until the block ends."""
+    (folder / "app.py").write_text(UNDER_UWSGI)
+    settings = {"JOURNAL_DIR": "journal", "DURABILITY": durability, "ECHO": "no", "SEGMENT_BYTES": "20000"}
+    options = f"--http-socket s --wsgi-file app.py --need-app --master --processes {workers} --max-requests 5"
+    with subprocess.Popen(
+        [Path(sys.executable).with_name("uwsgi"), *options.split(), "--die-on-term"],
+        cwd=folder,
+        env={**os.environ, **{f"WHODID_{name}": value for name, value in settings.items()}},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            yield folder / "s"
+        finally:
+            process.terminate()
+            output, _ = process.communicate(timeout=60)
+            print(output)  # shown when the test fails
+
+
+def get(path: Path) -> None:
+    """One request, tried until the server listens."""
+    deadline = time.monotonic() + 60
+    while True:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(60)
+            if client.connect_ex(str(path)) == 0:
+                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                assert client.recv(100).startswith(b"HTTP/1.0 200")
+                return
+        assert time.monotonic() < deadline, "uWSGI did not start"
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(find_spec("pyuwsgi") is None, reason="uWSGI is not installed")
+@pytest.mark.parametrize("durability", ["disk", "process"])
+def test_workers_of_uwsgi_that_python_does_not_see_fork_share_one_chain(tmp_path: Path, durability: str) -> None:
+    with under_uwsgi(tmp_path, 4, durability) as served, ThreadPoolExecutor(4) as clients:
+        list(clients.map(get, [served] * 24))
+    check(tmp_path / "journal", (tmp_path / "receipts").read_text(), 1 + 4 * 30 + 24 * 30)
+    salts = [entry["salt"] for entry in recorded(tmp_path / "journal")]
+    assert len(set(salts)) == len(salts)
+    assert not (tmp_path / "journal" / "alarms.ndjson").exists()

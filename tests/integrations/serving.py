@@ -57,11 +57,11 @@ def served(name: str, journal_dir: Path, *options: str, unix: Path | None = None
             yield url
         finally:
             process.terminate()
-            process.communicate(timeout=10)
+            process.communicate(timeout=120)
 
 
 def _wait_for(url: str, unix: Path | None) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     with httpx.Client(transport=httpx.HTTPTransport(uds=str(unix) if unix else None)) as client:
         while not ((unix is None or _listens(unix)) and _answers(client, url)):
             assert time.monotonic() < deadline, "the example did not start"

@@ -179,8 +179,11 @@ def test_messages_of_extensions_reach_the_server_unchanged() -> None:
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.pathsend", "path": "/srv/file"})
 
+    async def receive() -> Any:
+        return {}
+
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(AuditMiddleware(app, trusted_proxies=(), forwarded_header="x-forwarded-for")(http(), send, send))
+    asyncio.run(AuditMiddleware(app, trusted_proxies=(), forwarded_header="x-forwarded-for")(http(), receive, send))
     assert sent == [{"type": "http.response.pathsend", "path": "/srv/file"}]

@@ -191,3 +191,43 @@ def test_an_audited_class_stays_what_it_was() -> None:
     audited = whodid.audited(structlog.stdlib.BoundLogger)
     assert issubclass(audited, structlog.stdlib.BoundLogger)
     assert whodid.audited(audited) is audited
+
+
+FORGED = "6Yk2\nuser_signed_in\r\x1b[2J\u2028"
+
+
+@pytest.mark.parametrize("processors", [[], [whodid.AuditProcessor()]])
+def test_the_ordinary_line_is_one_line_whatever_the_call_holds(tmp_path: Path, processors: list[Any]) -> None:
+    configured(tmp_path, on_invalid="quarantine")
+    lines: list[Any] = []
+    configure_structlog(lines, *processors)
+    for event_type, target in (("credentials_created", FORGED), ("user\n_created", object())):
+        structlog.get_logger().audit(event_type, target=target, principal="42")
+    assert [(line["event"], line["target"]) for line in lines] == [
+        ("credentials_created", r"6Yk2\nuser_signed_in\r\u001b[2J\u2028"),
+        (r"user\n_created", "[object]"),
+    ]
+
+
+@pytest.mark.parametrize("processors", [[], [whodid.AuditProcessor()]])
+def test_a_processor_that_audits_what_it_sees_does_not_recurse(journal_dir: Path, processors: list[Any]) -> None:
+    def auditing(_logger: Any, _name: str, event_dict: Any) -> Any:
+        structlog.get_logger().audit("credentials_accessed", target=event_dict["event"], principal="system")
+        return event_dict
+
+    lines: list[Any] = []
+    configure_structlog(lines, *processors, auditing)
+    assert audit().recorded
+    assert [entry["type"] for entry in recorded(journal_dir)] == ["credentials_created", "credentials_accessed"]
+    assert [line["event"] for line in lines] == ["credentials_created"]
+
+
+def test_a_wrapper_class_with_an_audit_of_its_own_is_left_alone_and_named(tmp_path: Path) -> None:
+    class Own(structlog.BoundLogger):
+        def audit(self, event: str, **fields: Any) -> str:
+            return event
+
+    structlog.configure(wrapper_class=Own)
+    with pytest.warns(RuntimeWarning, match=r"Own\.audit: the application's own"):
+        configured(tmp_path)
+    assert structlog.get_logger().audit("x") == "x"

@@ -12,6 +12,9 @@ import pytest
 from tests.integrations.serving import SERVERS, served
 from whodid.journal import read_entries
 
+CLIENT = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=60)
+"""One for all requests, as making one costs more than a request; each has a connection of its own."""
+
 
 @pytest.fixture
 def journal_dir(tmp_path: Path) -> Path:
@@ -36,7 +39,7 @@ def test_users_at_once_each_get_their_own_principal_address_and_organization(ser
             "traceparent": f"00-{number:032x}-00f067aa0ba902b7-01",
         }
         path = f"/invoices/{user}-{number}/refund?amount={number}"
-        assert httpx.post(server + path, headers=headers).status_code == 200
+        assert CLIENT.post(server + path, headers=headers).status_code == 200
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(refund, range(1, 101)))
@@ -58,7 +61,7 @@ def test_users_at_once_each_get_their_own_principal_address_and_organization(ser
 
 def test_what_is_bound_inside_the_request_is_seen_by_the_call(server: str, journal_dir: Path) -> None:
     def refund(number: int) -> None:
-        answer = httpx.post(f"{server}/api/invoices/{number}/refund?amount=1", headers={"X-Token": str(number)})
+        answer = CLIENT.post(f"{server}/api/invoices/{number}/refund?amount=1", headers={"X-Token": str(number)})
         assert answer.status_code == 200
 
     with ThreadPoolExecutor(16) as pool:
@@ -68,7 +71,7 @@ def test_what_is_bound_inside_the_request_is_seen_by_the_call(server: str, journ
 
 
 def test_without_a_user_nothing_is_recorded_and_the_action_fails(server: str, journal_dir: Path) -> None:
-    assert httpx.post(f"{server}/invoices/1/refund?amount=1").status_code == 500
+    assert CLIENT.post(f"{server}/invoices/1/refund?amount=1").status_code == 500
     assert list(read_entries(journal_dir)) == []
 
 
@@ -76,7 +79,7 @@ def test_without_a_user_nothing_is_recorded_and_the_action_fails(server: str, jo
 def test_a_streamed_body_records_as_the_user_who_asked_for_it(server: str, journal_dir: Path) -> None:
     def stream(user: int) -> None:
         invoices = "&".join(f"invoice={user}-{number}" for number in range(5))
-        answer = httpx.post(f"{server}/refunds?{invoices}", headers={"X-User": str(user)})
+        answer = CLIENT.post(f"{server}/refunds?{invoices}", headers={"X-User": str(user)})
         assert answer.text.count("\n") == 5
 
     with ThreadPoolExecutor(8) as pool:
@@ -91,7 +94,7 @@ def test_a_streamed_body_records_as_the_user_who_asked_for_it(server: str, journ
 def test_an_async_view_of_django_has_the_right_principal_too(server: str, journal_dir: Path) -> None:
     def refund(number: int) -> None:
         path = f"/async/invoices/{number}/refund?amount=1"
-        assert httpx.post(server + path, headers={"X-User": f"u{number}"}).status_code == 200
+        assert CLIENT.post(server + path, headers={"X-User": f"u{number}"}).status_code == 200
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(refund, range(50)))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.journal.test_writer import draft, segment_of, targets
 from whodid.errors import NotRecorded
 from whodid.journal import Journal, JournalDirectory
-from whodid.journal.durable import DurableMark
+from whodid.journal.chain import sync_what_was_left
+from whodid.journal.durable import DurableMark, _Unusable
 from whodid.journal.lock import FileLock
 
 
@@ -95,7 +98,7 @@ def test_half_a_line_of_another_process_is_never_marked(path: Path, syncs: Syncs
 
 def test_after_a_failed_sync_nobody_trusts_that_segment(path: Path, syncs: Syncs) -> None:
     first, second = Journal(path), Journal(path)
-    first.append(draft("a"), "process")
+    first.append(draft("a"))
     second.append(draft("b"), "process")
     syncs.fails = True
     with pytest.raises(NotRecorded):
@@ -176,3 +179,108 @@ def test_lines_that_another_process_cut_back_do_not_count_as_synced_when_written
     DurableMark(path / "durable").lower(name(path), whole)
     first.append(draft("c"))
     assert syncs.count == 2
+
+
+@pytest.fixture
+def short_lived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process lives as long as until its flush is due."""
+    monkeypatch.setattr("whodid.journal.writer._FLUSH_AFTER", 3600)
+
+
+@pytest.mark.usefixtures("short_lived")
+def test_what_a_process_left_that_was_killed_is_synced_by_the_next_that_records(path: Path, syncs: Syncs) -> None:
+    Journal(path).append(draft("killed"), "process")
+    assert syncs.count == 0
+    Journal(path).append(draft("next"), "process")
+    assert syncs.count == 1
+    assert DurableMark(path / "durable").read(name(path)) == segment_of(path).stat().st_size
+
+
+@pytest.mark.usefixtures("short_lived")
+def test_of_many_short_lived_processes_no_two_leave_their_entries_to_the_kernel(path: Path, syncs: Syncs) -> None:
+    behind = []
+    for number in range(8):
+        Journal(path).append(draft(str(number)), "process")
+        marked = DurableMark(path / "durable").read(name(path))
+        behind.append(segment_of(path).read_bytes()[marked:].count(b"\n"))
+    assert max(behind) == 1
+    assert syncs.count == 4
+
+
+@pytest.mark.usefixtures("short_lived")
+def test_a_process_that_goes_on_syncs_what_others_left_once(path: Path, syncs: Syncs) -> None:
+    Journal(path).append(draft("killed"), "process")
+    journal = Journal(path)
+    for _ in range(5):
+        journal.append(draft(), "process")
+    assert syncs.count == 1
+
+
+@pytest.mark.usefixtures("short_lived")
+def test_what_was_left_is_synced_up_to_the_last_whole_line(path: Path, syncs: Syncs) -> None:
+    directory = JournalDirectory(path)
+    sync_what_was_left(directory)  # there is no journal yet
+    Journal(path).append(draft("killed"), "process")
+    whole = segment_of(path).stat().st_size
+    with segment_of(path).open("ab") as file:
+        file.write(b'{"half')
+    for _ in range(2):
+        sync_what_was_left(directory)
+    assert syncs.count == 1
+    assert DurableMark(path / "durable").read(name(path)) == whole
+
+
+REFUSALS = [errno.ENOLCK, errno.EIO, errno.EOPNOTSUPP]
+
+
+@pytest.mark.parametrize("number", REFUSALS, ids=lambda number: errno.errorcode[number])
+@pytest.mark.parametrize("refused", ["try_acquire", "content"])
+def test_a_mark_that_the_system_refuses_to_lock_or_to_read_is_no_failed_sync(
+    path: Path, syncs: Syncs, monkeypatch: pytest.MonkeyPatch, refused: str, number: int
+) -> None:
+    journal = Journal(path)
+    first = journal.append(draft("a"))
+    kept: Any = getattr(FileLock, refused)
+
+    def refuse(lock: FileLock, *arguments: Any) -> Any:
+        if lock._path.name == "durable":
+            raise OSError(number, os.strerror(number))
+        return kept(lock, *arguments)
+
+    monkeypatch.setattr(FileLock, refused, refuse)
+    assert journal.append(draft("b")).journal == first.journal
+    assert syncs.count == 2
+    assert JournalDirectory(path).alarms() == []
+
+
+def test_a_sync_that_fails_fails_also_where_the_mark_can_not_be_locked(
+    path: Path, syncs: Syncs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_mark: DurableMark) -> bool:
+        raise _Unusable("No locks available")
+
+    journal = Journal(path)
+    first = journal.append(draft("a"))
+    syncs.fails = True
+    with monkeypatch.context() as patched:
+        patched.setattr(DurableMark, "_try_acquire", refuse)
+        with pytest.raises(NotRecorded, match="could not be synced"):
+            journal.append(draft("b"))
+    syncs.fails = False
+    assert journal.append(draft("c")).journal != first.journal
+
+
+def test_a_time_limit_amid_a_sync_is_no_failed_sync(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`TimeoutError`, which signal handlers raise, is an `OSError`, but none of the system's."""
+
+    def interrupted(_fd: int) -> None:
+        raise TimeoutError("the task's time is over")
+
+    journal = Journal(path)
+    first = journal.append(draft("a"))
+    with monkeypatch.context() as patched:
+        patched.setattr("whodid.journal.segment.datasync", interrupted)
+        with pytest.raises(TimeoutError):
+            journal.append(draft("b"))
+    assert journal.append(draft("c")).journal == first.journal
+    assert JournalDirectory(path).alarms() == []

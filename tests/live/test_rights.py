@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opensearchpy import NotFoundError, OpenSearch, TransportError
+from opensearchpy import AuthorizationException, NotFoundError, OpenSearch, TransportError
 
 from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner
@@ -23,12 +23,13 @@ from tests.opensearch_node import SecuredNode
 from whodid.client import AuditClient
 from whodid.doctor import Subject, examine
 from whodid.entry import ZERO_HASH, document_id
-from whodid.errors import NotAuthorized
+from whodid.errors import NotAuthorized, OpenSearchError
 from whodid.integrity import entry_hash
 from whodid.opensearch.bulk import send_bulk
 from whodid.opensearch.connection import connect
 from whodid.opensearch.destruction import destructions
 from whodid.opensearch.enforcement import destroy, expired
+from whodid.opensearch.features import versions
 from whodid.opensearch.holds import new_hold, release_hold, set_hold
 from whodid.opensearch.journals import stored_journals
 from whodid.opensearch.ledger import Ledger
@@ -36,6 +37,8 @@ from whodid.opensearch.partitions import creation_dates
 from whodid.opensearch.retention import retention_in_force
 from whodid.opensearch.security import role_name
 from whodid.opensearch.setup import apply, plan
+from whodid.opensearch.teardown import removals
+from whodid.opensearch.template import template_name
 from whodid.settings import Settings
 from whodid.shipper import Shipper
 from whodid.shipper.observation import Moved
@@ -316,9 +319,52 @@ def test_the_admins_role_is_all_that_holds_records_and_the_doctor_need(
 
 
 def test_the_setup_makes_the_roles_and_is_done_then(cluster: Cluster) -> None:
+    """An account of the role whodid_admin finds the same, though it may not ask for the cluster's version."""
     changes = plan(cluster.place.client, cluster.place.settings)
     assert {change.kind for change in changes if change.what.startswith("role ")} == {"unchanged"}
     by_admin = plan(cluster.client("admin"), cluster.place.settings)
+    assert [change.kind for change in by_admin if change.what.startswith("index template")] == ["unchanged"]
+    assert versions(cluster.client("admin")) == versions(cluster.place.client) != frozenset()
     apply(by_admin)
     [roles] = [change for change in by_admin if change.what == "roles"]
     assert (roles.kind, "may not manage roles" in roles.note) == ("unavailable", True)
+
+
+def test_the_admins_role_removes_the_template_and_says_who_may_remove_the_roles(
+    secured_node: SecuredNode, tmp_path: Path
+) -> None:
+    with secured_corner(secured_node, tmp_path) as place:
+        name = account(place, "admin")
+        mine = replace(place.settings, opensearch_user=name, opensearch_password=PASSWORD, opensearch_password_file="")
+        admin = connect(mine)
+        with pytest.raises(OpenSearchError, match="no snapshot repository 'nowhere'"):
+            plan(admin, replace(mine, snapshot_repository="nowhere"))
+        found = list(removals(admin, mine))
+        assert [(one.what, one.stays) for one in found] == [
+            (f"index template {template_name(mine)}", ""),
+            ("roles", "refused"),
+        ]
+        found[0].make()
+        assert not place.client.indices.exists_index_template(name=template_name(mine))
+        apply(plan(admin, mine))
+        assert place.client.indices.exists_index_template(name=template_name(mine))
+        admin.close()
+
+
+def test_an_auditor_is_not_told_to_become_one(cluster: Cluster) -> None:
+    """Where the doctor asks more than an auditor may see, it says which role may."""
+    found = examine(Subject(cluster.users["auditor"], environ={}, timeout=20.0), ["retention"])
+    refused = [one.advice for one in found if "not examined" in one.what]
+    assert refused
+    assert all("whodid_admin" in advice and "auditor" not in advice for advice in refused)
+
+
+def test_templates_and_policies_have_no_owner(cluster: Cluster) -> None:
+    """docs/security.md says so: the role that writes ours may write, and delete, those of other teams."""
+    theirs = f"other-team-{cluster.names['prefix']}"
+    cluster.place.client.indices.put_index_template(name=theirs, body={"index_patterns": [f"{theirs}-*"]})
+    admin = cluster.client("admin")
+    admin.indices.put_index_template(name=theirs, body={"index_patterns": [f"{theirs}-x*"], "priority": 7})
+    admin.indices.delete_index_template(name=theirs)
+    with pytest.raises(AuthorizationException):
+        cluster.client("auditor").indices.put_index_template(name=theirs, body={"index_patterns": [f"{theirs}-*"]})

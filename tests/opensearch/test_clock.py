@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.live.corner import Corner
-from whodid.errors import OpenSearchUnavailable
+from whodid.errors import NotAuthorized, OpenSearchError, OpenSearchUnavailable
 from whodid.opensearch import clock as module
-from whodid.opensearch.clock import ClusterClock
+from whodid.opensearch.clock import ClusterClock, deletion_time
 from whodid.shipper.service import connected_shipper
 
 REAL = datetime
@@ -58,6 +58,20 @@ def test_without_an_answer_our_own_clock_has_to_do(monkeypatch: pytest.MonkeyPat
     assert machine.clock.now() == machine.right + timedelta(hours=1)
     machine.away = False
     assert machine.clock.now() == machine.right
+
+
+@pytest.mark.parametrize("error", [NotAuthorized("no right"), OpenSearchUnavailable("away")])
+def test_nothing_is_deleted_by_our_own_clock_where_the_cluster_refuses_to_tell_its_own(
+    monkeypatch: pytest.MonkeyPatch, error: OpenSearchError
+) -> None:
+    def refuse(_: object) -> timedelta:
+        raise error
+
+    monkeypatch.setattr(module, "clock_ahead", refuse)
+    with pytest.raises(type(error)):
+        deletion_time(Any)  # type: ignore[arg-type] # never asked
+    error = OpenSearchError("no handler found")
+    assert abs(deletion_time(Any) - datetime.now(UTC)) < timedelta(hours=1)  # type: ignore[arg-type] # never asked
 
 
 @pytest.mark.live

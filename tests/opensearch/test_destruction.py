@@ -22,6 +22,7 @@ from whodid.errors import NotAuthorized, OpenSearchError
 from whodid.opensearch.destruction import JournalPart, destructions, take_account
 from whodid.opensearch.enforcement import Expired, destroy, expired, record_ahead
 from whodid.opensearch.holds import new_hold, set_hold
+from whodid.opensearch.ism import Ism
 from whodid.opensearch.setup import apply, plan
 from whodid.opensearch.template import MARK
 from whodid.settings import Settings
@@ -107,6 +108,11 @@ def test_a_refused_deletion_leaves_all_as_it_was_and_is_tried_again(
     assert [(one.state, one.account.entries) for one in destructions(place.client, place.settings)] == [("deleted", 2)]
 
 
+def register(place: Corner, folder: Path) -> None:
+    body = {"type": "fs", "settings": {"location": str(folder / "snapshots")}}
+    place.client.snapshot.create_repository(repository="backups", body=body)
+
+
 @pytest.fixture
 def place_with_repository(tmp_path: Path) -> Iterator[Corner]:
     """On a node of its own that may write snapshots into a folder."""
@@ -115,6 +121,7 @@ def place_with_repository(tmp_path: Path) -> Iterator[Corner]:
     node = devserver.start(data_dir=tmp_path / "node", port=0, settings={"path.repo": str(folder)}, detached=False)
     try:
         with corner(node.url, tmp_path, snapshot_repository="backups") as made:
+            register(made, tmp_path)
             made.set_up()
             yield made
     finally:
@@ -127,12 +134,13 @@ def test_what_goes_is_kept_in_a_snapshot_first(place_with_repository: Corner, tm
     place.record(3)
     place.ship()
     partition = due(place)
+    place.client.snapshot.delete_repository(repository="backups")
     with pytest.raises(OpenSearchError, match="backups"):
         destroy(place.client, place.settings, partition)
     assert len(place.stored()) == 3, "without the repository nothing goes"
-    place.client.snapshot.create_repository(
-        repository="backups", body={"type": "fs", "settings": {"location": str(tmp_path / "snapshots")}}
-    )
+    with pytest.raises(OpenSearchError, match="no snapshot repository 'backups'"):
+        place.set_up()
+    register(place, tmp_path)
     record = destroy(place.client, place.settings, partition)
     assert record
     repository, snapshot = record.snapshot.split("/")
@@ -206,6 +214,72 @@ def test_records_are_written_two_weeks_ahead_and_anew_when_something_changed(
     cluster.indices["whodid-audit-2025.09"].entries = 12
     assert [one.account.entries for one in record_ahead(client, settings, now)] == [12]
     assert [one.account.entries for one in destructions(client, settings)] == [12]
+
+
+def snapshotting(cluster: IsmStandIn, client: OpenSearch) -> Settings:
+    """A partition of setup's policy that keeps a snapshot first, on its last day."""
+    settings = Settings(snapshot_repository="backups")
+    cluster.repositories["backups"] = {}
+    apply(plan(client, settings))
+    cluster.create_index("whodid-audit-2025.09", policy=NAME, mark=MARK, entries=9, age=397.5)
+    return settings
+
+
+def now(cluster: IsmStandIn) -> datetime:
+    return datetime.fromtimestamp(cluster.now / 1000, UTC)
+
+
+def until_deleted(cluster: IsmStandIn) -> None:
+    cluster.advance(86_400)
+    for _ in range(4):
+        cluster.advance(300)
+    assert "whodid-audit-2025.09" not in cluster.indices
+
+
+def test_the_record_names_the_snapshot_and_says_that_ism_has_deleted(cluster: IsmStandIn, client: OpenSearch) -> None:
+    settings = snapshotting(cluster, client)
+    [ahead] = record_ahead(client, settings, now(cluster))
+    assert (ahead.state, ahead.snapshot, ahead.deleted) == ("ahead", "", "")
+    cluster.advance(86_400)
+    cluster.advance(300)  # the snapshot is made, and the next run deletes
+    [seen] = record_ahead(client, settings, now(cluster))
+    [(repository, name)] = cluster.snapshots
+    assert seen.snapshot == f"{repository}/{name}"
+    cluster.advance(300)
+    [done] = record_ahead(client, settings, now(cluster))
+    assert (done.state, done.snapshot, done.account) == ("deleted", seen.snapshot, ahead.account)
+    assert done.deleted
+    assert record_ahead(client, settings, now(cluster)) == []
+    assert destructions(client, settings) == [done]
+
+
+def test_a_snapshot_that_nobody_saw_being_made_is_found_in_the_repository(
+    cluster: IsmStandIn, client: OpenSearch
+) -> None:
+    settings = snapshotting(cluster, client)
+    record_ahead(client, settings, now(cluster))
+    until_deleted(cluster)
+    [done] = record_ahead(client, settings, now(cluster))
+    [(repository, name)] = cluster.snapshots
+    assert (done.state, done.snapshot) == ("deleted", f"{repository}/{name}")
+
+
+def test_what_somebody_deleted_before_it_was_due_is_not_called_deleted_by_retention(
+    cluster: IsmStandIn, client: OpenSearch
+) -> None:
+    settings = snapshotting(cluster, client)
+    record_ahead(client, settings, now(cluster))
+    del cluster.indices["whodid-audit-2025.09"]
+    assert record_ahead(client, settings, now(cluster)) == []
+    assert [one.state for one in destructions(client, settings)] == ["ahead"]
+
+
+def test_records_are_kept_of_what_ism_deletes_without_the_policy(cluster: IsmStandIn, client: OpenSearch) -> None:
+    """By the copy that the job has; so the record names that version."""
+    cluster.create_index("whodid-audit-2025.09", policy=NAME, mark=MARK, entries=9, age=390)
+    Ism(client).delete_policy(NAME)
+    [record] = record_ahead(client, Settings(), now(cluster))
+    assert record.rule == {"retention_days": 365, "policy": NAME, "version": [0, 1]}
 
 
 def test_on_a_cluster_with_ism_the_program_and_the_shipper_only_keep_records(

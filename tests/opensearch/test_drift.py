@@ -89,6 +89,47 @@ def test_a_policy_changed_by_hand_stays_so_until_told_otherwise(cluster: IsmStan
     set_retention(client, Settings(retention="30d"), tries=1, pause=lambda: None, force=True)
 
 
+def shorten(client: OpenSearch, age: str = "7d") -> None:
+    """Somebody edits the age in the policy by hand."""
+    known = Ism(client).policy(NAME)
+    assert known
+    states = json.loads(json.dumps(known.policy["states"]))
+    states[0]["transitions"][0]["conditions"]["min_index_age"] = age
+    Ism(client).put_policy(NAME, {"policy": {**known.policy, "states": states}}, known)
+
+
+def test_setup_moves_no_partition_onto_a_policy_changed_by_hand(cluster: IsmStandIn, client: OpenSearch) -> None:
+    """One that it manages, and one that it does not: either would be deleted within the hour, 370 days early."""
+    names = ["whodid-audit-2026.09", "whodid-audit-2026.10"]
+    cluster.create_index(names[0], policy="", mark=MARK, entries=8, age=55)
+    cluster.create_index(names[1], policy=NAME, mark=MARK, entries=8, age=25)
+    shorten(client)
+    done = run(cluster.url, "setup")
+    assert done.returncode == 1
+    assert f"{names[1]} under {NAME}: to update (runs an old version)" in done.stdout
+    assert done.stdout.count("left as it is: the policy was changed by hand") == 2
+    for _ in range(6):
+        cluster.advance(600)
+    assert list(cluster.indices) == names
+    assert cluster.managed() == {names[0]: None, names[1]: NAME}
+    forced = run(cluster.url, "setup", "--force")
+    assert forced.returncode == 0, forced.stderr
+    assert cluster.managed() == dict.fromkeys(names, NAME)
+
+
+def test_setup_asks_before_a_partition_that_is_past_its_age_is_put_under_the_policy(
+    cluster: IsmStandIn, client: OpenSearch
+) -> None:
+    name = "whodid-audit-2025.10"
+    cluster.create_index(name, policy="", mark=MARK, entries=8, age=400)
+    refused = run(cluster.url, "setup")
+    assert refused.returncode == 1
+    assert f"{name} with 8 entries would be deleted within minutes: say --yes" in refused.stderr
+    assert cluster.managed() == {name: None}
+    assert run(cluster.url, "setup", "--yes").returncode == 0
+    assert cluster.managed() == {name: NAME}
+
+
 def test_what_settings_or_a_new_version_change_is_no_drift(cluster: IsmStandIn, client: OpenSearch) -> None:
     changed = run(cluster.url, "setup", "--retention=400d")
     assert changed.returncode == 0, changed.stdout

@@ -15,14 +15,28 @@ from opensearchpy import OpenSearch
 
 from tests.live.corner import Corner
 from tests.opensearch.ism_stand_in import IsmStandIn
+from tests.opensearch.ism_stand_in.indices import FLOOD_STAGE
+from tests.opensearch.ism_stand_in.jobs import READ_ONLY
 from tests.opensearch.test_ism import NAME
 from whodid.errors import OpenSearchError
 from whodid.opensearch.enforcement import Expired, destroy, expired
-from whodid.opensearch.holds import Hold, apply_holds, held, holds, new_hold, release_hold, set_hold, steps
-from whodid.opensearch.ism import Ism
+from whodid.opensearch.holds import (
+    Hold,
+    Step,
+    all_steps,
+    apply_holds,
+    held,
+    holds,
+    new_hold,
+    release_hold,
+    set_hold,
+    steps,
+)
+from whodid.opensearch.ism import Ism, policy_body
 from whodid.opensearch.ledger import ledger_name
+from whodid.opensearch.managed import managed
 from whodid.opensearch.retention import retention_in_force
-from whodid.opensearch.retention_change import set_retention
+from whodid.opensearch.retention_change import Doomed, doomed_by_release, set_retention
 from whodid.opensearch.setup import apply, plan
 from whodid.opensearch.template import MARK
 from whodid.settings import Settings
@@ -149,6 +163,72 @@ def test_what_ism_refuses_is_told_and_tried_again(
     assert apply_holds(client, SETTINGS).held == (OCTOBER, NOVEMBER)
 
 
+@pytest.mark.parametrize("block", [READ_ONLY, FLOOD_STAGE])
+def test_a_blocked_partition_is_protected_first_and_marked_when_the_block_is_gone(
+    cluster: IsmStandIn, client: OpenSearch, block: str
+) -> None:
+    cluster.indices[OCTOBER].settings[block] = "true"
+    applied = set_hold(client, SETTINGS, hold := new_hold("case 4711", "alice", partitions=[OCTOBER]))
+    assert applied.held == ()
+    assert applied.problems[OCTOBER].startswith("nothing deletes it, but it has no mark yet: marking")
+    assert "lacks the right" not in str(applied.problems)
+    assert cluster.managed()[OCTOBER] is None
+    assert held(client, SETTINGS) == {OCTOBER: (hold.id,)}
+    del cluster.indices[OCTOBER].settings[block]
+    pass_years(cluster, 3)
+    assert partitions(cluster) == [OCTOBER]
+    assert apply_holds(client, SETTINGS).held == (OCTOBER,)
+    assert cluster.indices[OCTOBER].mark == {**MARK, "holds": [hold.id]}
+
+
+def test_a_closed_partition_that_ism_may_still_delete_is_said_loudly(cluster: IsmStandIn, client: OpenSearch) -> None:
+    """ISM refuses to let go of what is closed, and its job still runs."""
+    client.indices.close(index=OCTOBER)
+    applied = set_hold(client, SETTINGS, new_hold("case 4711", "alice", partitions=[OCTOBER]))
+    assert applied.problems[OCTOBER].startswith("ISM MAY STILL DELETE IT: ")
+    assert applied.problems[OCTOBER].endswith("This index is closed; open it first")
+    client.indices.open(index=OCTOBER)
+    assert apply_holds(client, SETTINGS).held == (OCTOBER,)
+    pass_years(cluster, 3)
+    assert partitions(cluster) == [OCTOBER]
+
+
+def test_a_job_that_explain_does_not_show_yet_is_removed_too(cluster: IsmStandIn, client: OpenSearch) -> None:
+    cluster.advance(1)
+    cluster.lag = 1000
+    december = "whodid-audit-2026.12"
+    cluster.create_index(december, mark=MARK, entries=1)
+    assert [step.managed for step in all_steps_of(client) if step.partition == december] == [False]
+    set_hold(client, SETTINGS, new_hold("case", "alice", partitions=[december]))
+    pass_years(cluster, 3)
+    assert partitions(cluster) == [december]
+
+
+def all_steps_of(client: OpenSearch) -> list[Step]:
+    jobs = {one.index: one for one in managed(Ism(client).explain("whodid-audit-*"))}
+    return list(all_steps(client, SETTINGS, jobs))
+
+
+def test_what_is_released_does_not_go_under_a_policy_that_somebody_made_shorter(
+    cluster: IsmStandIn, client: OpenSearch
+) -> None:
+    set_hold(client, SETTINGS, hold := new_hold("case 4711", "alice", partitions=[OCTOBER]))
+    Ism(client).put_policy(NAME, policy_body(Settings(retention="7d")), Ism(client).policy(NAME))
+    applied = release_hold(client, SETTINGS, hold.id, by="bob", reason="closed")
+    assert "it is released, and under no policy" in applied.problems[OCTOBER]
+    pass_years(cluster, 1)
+    assert OCTOBER in partitions(cluster)
+
+
+def test_a_release_asks_by_the_age_in_the_stored_policy(cluster: IsmStandIn, client: OpenSearch) -> None:
+    """Which is what ISM deletes by, whatever the settings of this host say."""
+    now = datetime.fromtimestamp(cluster.now / 1000, UTC)
+    set_hold(client, SETTINGS, new_hold("case 4711", "alice", partitions=[OCTOBER]))
+    assert doomed_by_release(client, SETTINGS, [OCTOBER], now) == []
+    Ism(client).put_policy(NAME, policy_body(Settings(retention="7d")), Ism(client).policy(NAME))
+    assert doomed_by_release(client, SETTINGS, [OCTOBER], now) == [Doomed(OCTOBER, 10)]
+
+
 def test_a_hold_that_means_nothing_is_refused(client: OpenSearch) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     for wrong in (
@@ -166,6 +246,8 @@ def test_a_hold_that_means_nothing_is_refused(client: OpenSearch) -> None:
         release_hold(client, SETTINGS, "h-0", by="bob", reason="r")
     set_hold(client, SETTINGS, hold := new_hold("r", "alice", partitions=[OCTOBER]))
     release_hold(client, SETTINGS, hold.id, by="bob", reason="r")
+    with pytest.raises(ValueError, match="needs a reason"):
+        release_hold(client, SETTINGS, hold.id, by="bob", reason=" ")
     with pytest.raises(OpenSearchError, match=r"was released on .* by bob"):
         release_hold(client, SETTINGS, hold.id, by="bob", reason="r")
 
@@ -252,7 +334,7 @@ def test_the_program_sets_lists_and_releases_a_hold_and_records_both(place: Corn
         (["hold", "set", "--reason", "r", "--since", "soon"], 2, "is no time"),
         (["hold", "set", "--reason", "r", "--partition", "x"], 1, "there is no partition x"),
         (["hold", "release", "h-0", "--reason", "r"], 1, "there is no hold h-0"),
-        (["hold", "release", "h-0", "--reason", " "], 1, "--reason is empty"),
+        (["hold", "release", "h-0", "--reason", " "], 2, "--reason must not be empty; it is recorded in the audit log"),
     ],
 )
 def test_what_can_t_be_done_is_said_and_not_recorded(

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from opensearchpy import OpenSearch
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.test_ism import INDEX, NAME, THEIRS
 from whodid.errors import OpenSearchError
-from whodid.opensearch.ism import Ism
+from whodid.opensearch.ism import Ism, deletion_age, policy_body
 from whodid.opensearch.retention import retention_in_force
 from whodid.opensearch.retention_change import Doomed, Report, doomed, set_retention
 from whodid.opensearch.setup import apply, plan
@@ -181,6 +181,83 @@ def test_a_policy_that_somebody_changes_meanwhile_is_replaced_once_more(
     meddles = 2
     with pytest.raises(OpenSearchError, match="version conflict"):
         set_("500d")
+
+
+def test_a_job_that_has_not_run_yet_is_moved_before_it_begins(
+    cluster: IsmStandIn, client: OpenSearch, set_: Set
+) -> None:
+    """It would begin with the copy that it was created with, whatever is stored by then."""
+    set_("30d")
+    cluster.advance(1)
+    cluster.create_index(INDEX, mark=MARK, entries=8)
+    report = set_("400d", tries=8)
+    assert (report.running, report.problems) == ([INDEX], {})
+    for _ in range(9):
+        cluster.advance(10 * 86_400)
+    assert INDEX in cluster.indices
+
+
+def test_every_view_sees_the_copy_of_a_job_that_has_not_run_yet(cluster: IsmStandIn, client: OpenSearch) -> None:
+    apply(plan(client, Settings(retention="30d")))
+    cluster.advance(1)
+    index = cluster.create_index(INDEX, mark=MARK, entries=8)
+    known = Ism(client).policy(NAME)
+    Ism(client).put_policy(NAME, policy_body(Settings()), known)
+    [one] = retention_in_force(client, Settings(), now(cluster)).partitions
+    assert (one.problem, one.ceiling) == (
+        "will begin with an old version of the policy",
+        one.created + timedelta(days=63),
+    )
+    assert [change.what for change in plan(client, Settings()) if change.kind == "update"] == [f"{INDEX} under {NAME}"]
+    apply(plan(client, Settings()))
+    cluster.advance(300)
+    assert index.job
+    assert deletion_age(index.job.policy) == timedelta(days=398)
+
+
+def test_a_partition_that_comes_while_the_others_are_followed_is_moved_too(
+    cluster: IsmStandIn, client: OpenSearch
+) -> None:
+    """Its job was created before the policy was replaced, and `explain` showed it only a second later."""
+    apply(plan(client, Settings(retention="30d")))
+    cluster.advance(1)
+    cluster.create_index("whodid-audit-2026.10", policy=NAME, mark=MARK)
+    late = cluster.create_index(INDEX, mark=MARK)
+    cluster.lag = 1000
+    report = set_retention(client, Settings(retention="400d"), tries=6, pause=lambda: cluster.advance(300))
+    assert (report.running, report.problems) == (["whodid-audit-2026.10", INDEX], {})
+    assert late.job
+    assert deletion_age(late.job.policy) == timedelta(days=433)
+
+
+def test_what_is_not_as_asked_is_asked_for_again(cluster: IsmStandIn, client: OpenSearch) -> None:
+    """While it is followed, the job ends: closing an index, opening it, or a person may do that."""
+    cluster.create_index(INDEX, policy=NAME, mark=MARK)
+    pauses: list[int] = []
+
+    def pause() -> None:
+        if not pauses:
+            Ism(client).remove(INDEX)
+        pauses.append(1)
+        cluster.advance(300)
+
+    report = set_retention(client, Settings(retention="400d"), tries=6, pause=pause)
+    assert (report.running, report.problems) == ([INDEX], {})
+
+
+def test_following_ends_when_somebody_else_replaces_the_policy(cluster: IsmStandIn, client: OpenSearch) -> None:
+    """Whatever is asked of ISM then leads to their policy."""
+    cluster.create_index(INDEX, policy=NAME, mark=MARK)
+    cluster.writes.clear()
+
+    def pause() -> None:
+        Ism(client).put_policy(NAME, policy_body(Settings(retention="7d")), Ism(client).policy(NAME))
+
+    report = set_retention(client, Settings(retention="400d"), tries=600, pause=pause)
+    assert report.running == []
+    assert "somebody else replaced or deleted the policy" in report.problems[NAME]
+    assert report.problems[INDEX] == "not followed any further: runs an old version of the policy"
+    assert len([write for write in cluster.writes if "change_policy" in write]) == 1
 
 
 def test_a_cluster_without_ism_has_no_policy_to_set() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.query.filters import filters
+from whodid.canonical import canonical, plain
 from whodid.errors import QueryError
 from whodid.query import Filter, query_body
 from whodid.query.filter import EVERYTHING, NOTHING, All, AnyOf, Has, Match, Not, Range, Time, Value, Words
@@ -141,3 +142,54 @@ def test_python_and_text_say_the_same() -> None:
     assert Filter.of(type=None) == EVERYTHING
     assert Filter.of(type=[]) == NOTHING
     assert str((Words("a") | Words("b")) & Words("c")) == "(a or b) c"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("::ffff:203.0.113.0/120", "203.0.113.0/24"),
+        ("::ffff:cb00:7100/120", "203.0.113.0/24"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("::ffff:203.0.113.9/128", "203.0.113.9/32"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::fffe:0:0/95", "::fffe:0:0/95"),
+        ("2001:DB8::/32", "2001:db8::/32"),
+    ],
+)
+def test_a_network_of_ipv4_written_as_ipv6_is_that_network(written: str, meant: str) -> None:
+    assert Filter.parse(f"client_ip:{written}") == Filter.of(client_ip=written) == Match("client_ip", (Value(meant),))
+
+
+@pytest.mark.parametrize("written", ["::ffff:203.0.113.1/120", "fe80::1%eth0", "::ffff:1.2.3.4/24"])
+def test_what_is_no_network_is_named(written: str) -> None:
+    with pytest.raises(QueryError, match="client_ip must be an address or a network"):
+        Filter.of(client_ip=written)
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("1.50", "1.5"), ("15e-1", "1.5"), ("+1.5", "1.5"), ("0.15E+1", "1.5"), (".5", "0.5"), ("5.", "5"),
+        ("1e-07", "1e-7"), ("0.0000001", "1e-7"), ("1E21", "1e+21"), ("-0.0", "0"), ("-1.50", "-1.5"), ("1e3", "1000"),
+        ("1.0", "1"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("field", ["details.x", "details", "before.a.b", "after.x"])
+def test_a_number_in_an_object_is_found_by_any_spelling(field: str, written: str, stored: str) -> None:
+    assert canonical(plain(float(written), "x")).decode() == stored
+    assert query_body(Filter.parse(f"{field}:{written}")) == {"terms": {field: [written, stored]}}
+    assert query_body(Filter.parse(f'{field}:"{written}"')) == {"terms": {field: [written]}}
+
+
+@pytest.mark.parametrize(
+    "written", ["1.5", "15", "007", "1_0", "0x10", "nan", "1e999", "9007199254740993", "1.2.3", "٣"]
+)
+def test_what_is_written_as_it_is_stored_or_no_number_is_looked_for_as_it_is(written: str) -> None:
+    assert query_body(Filter.parse(f"details.x:{written}")) == {"terms": {"details.x": [written]}}
+    assert query_body(Filter.parse(f"target:{written}")) == {"terms": {"target": [written]}}
+
+
+def test_a_float_of_python_is_found_as_it_is_stored() -> None:
+    assert query_body(Filter.of(**{"details.x": [1.0, 1e-7, 1e21]})) == {
+        "terms": {"details.x": ["1.0", "1", "1e-07", "1e-7", "1e+21"]}
+    }

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from whodid.errors import QueryError
-from whodid.query import Window, moment
+from whodid.query import Filter, Window, check_order, moment
 from whodid.query.times import period
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
@@ -81,3 +81,28 @@ def test_what_is_no_period_is_named(text: str) -> None:
 
 def test_last_month_is_there_in_january_too() -> None:
     assert period("last-month", now=day("2027-01-31")) == Window(day("2026-12-01"), day("2027-01-01"))
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "says"),
+    [
+        ("2026-11-23", "2026-11-23", r"empty.* 2026-11-23T00:00:00Z.* write time:2026-11-23, or until 2026-11-24$"),
+        ("2026-11", "2026-11", "write time:2026-11, or until 2026-12-01$"),
+        ("2026-W48", "2026-W48", "write time:2026-W48, or until 2026-11-30$"),
+        ("2026-11-23T08:00:00Z", "2026-11-23T08:00:00Z", "until is not included$"),
+        ("2026-11-23", "2026-11-23T01:00:00+01:00", "until is not included$"),
+        ("-1h", "-2h", r"since \(-1h, 2026-11-23T07:00:00Z\) is after until \(-2h, 2026-11-23T06:00:00Z\)"),
+        ("today", "yesterday", "since .* is after until"),
+        (NOW, NOW - timedelta(hours=1), "since .* is after until"),
+    ],
+)
+def test_two_times_with_nothing_between_are_named(since: object, until: object, says: str) -> None:
+    with pytest.raises(QueryError, match=says):
+        check_order(since, until, NOW)
+    with pytest.raises(QueryError, match=r"is after until|is empty"):
+        Filter.of(since, until)
+
+
+def test_one_time_alone_and_two_in_order_are_in_order() -> None:
+    for since, until in ((None, None), ("today", None), (None, "-1h"), ("-2h", "-1h"), ("2026-11-23", "2026-11-24")):
+        check_order(since, until, NOW)

@@ -14,10 +14,11 @@ import pytest
 from tests.live.corner import eventually
 from whodid.dead_letters import read_dead_letters
 from whodid.entry import Stamp
-from whodid.errors import ShippingError
+from whodid.errors import JournalDamaged, ShippingError
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory, JournalReader, Position
 from whodid.journal.damage import count_damaged
+from whodid.journal.durable import DurableMark
 from whodid.opensearch.bulk import Cause, Document, Verdict
 from whodid.settings import Settings
 from whodid.shipper import Progress, Shipper
@@ -503,6 +504,29 @@ def test_a_request_that_hangs_at_a_stop_is_left_behind(settings: Settings, monke
     cluster.waiting["a"].set()
 
 
+def test_while_the_cluster_is_waited_for_what_dead_processes_left_to_the_kernel_is_synced(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whodid.journal.writer._FLUSH_AFTER", 3600)
+    record(settings, "a")
+    cluster, stop = Gate(), threading.Event()
+    shipper = Shipper(replace(settings, bulk_entries=1, bulks_in_flight=1, drain_timeout=0.0), cluster.send, stop=stop)
+    thread = threading.Thread(target=shipper.run, daemon=True)
+    thread.start()
+    eventually(lambda: cluster.waiting)
+    record(settings, "b")
+    [last] = record(settings, "c")
+    directory = JournalDirectory(settings.journal_dir)
+    segment = max(directory.journal(last.journal).glob("[0-9]*.ndjson"))
+    mark = DurableMark(directory.durable)
+    eventually(lambda: mark.read(f"{last.journal}/{segment.stem}") == segment.stat().st_size)
+    stop.set()
+    for gate in cluster.waiting.values():
+        gate.set()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
 def test_a_full_disk_at_the_acknowledgement_costs_no_second_request(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -569,7 +593,7 @@ def test_the_lock_is_free_after_whatever_end(settings: Settings) -> None:
     def fail(_documents: Sequence[Document]) -> Any:
         raise RuntimeError("a bug")
 
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ShippingError, match="unforeseen RuntimeError"):
         Shipper(settings, fail).run_once()
     assert Shipper(settings, Cluster().send).run_once().shipped == 1
 
@@ -598,3 +622,55 @@ def test_what_was_waited_for_is_no_longer_told_once_there_is_nothing_to_ship(
     assert shipper.progress == Progress(shipped=1)
     said = [step.progress.waiting.rpartition(": ")[2] for step in told if isinstance(step, Moved)]
     assert (set(said), said[-1]) == ({"", "Input/output error"}, "")
+
+
+def test_whatever_fails_in_a_way_that_nobody_foresaw_shipping_goes_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A send, a chore and an observer each raise what no boundary should let through."""
+    monkeypatch.setattr("whodid.shipper.guard._FIRST_REST", 0.01)
+    record(settings, "a", "b")
+    cluster = Cluster()
+    failures = [KeyError("items"), OverflowError("1e400"), AttributeError("get")]
+
+    def send(documents: Sequence[Document]) -> list[Verdict]:
+        if failures:
+            raise failures.pop()
+        return cluster.send(documents)
+
+    def fail(*_: object) -> Any:
+        raise ZeroDivisionError
+
+    told: list[str] = []
+    shipper = Shipper(settings, send, observe=fail, chores=fail, farewell=fail, tell=told.append)
+    thread = threading.Thread(target=shipper.run)
+    thread.start()
+    eventually(lambda: cluster.seen == ["a", "b"])
+    record(settings, "c")
+    eventually(lambda: cluster.seen == ["a", "b", "c"])
+    shipper.stop.set()
+    thread.join(30)
+    assert shipper.progress == Progress(shipped=3)
+    assert {text.partition(" at ")[0] for text in told} == {
+        "shipping: unforeseen KeyError",
+        "shipping: unforeseen OverflowError",
+        "shipping: unforeseen AttributeError",
+        "retention: unforeseen ZeroDivisionError",
+        "the log: unforeseen ZeroDivisionError",
+        "closing the journal: unforeseen ZeroDivisionError",
+    }
+
+
+def test_a_journal_that_can_not_be_read_keeps_no_other_from_being_shipped(settings: Settings) -> None:
+    record(settings, "a")
+    segment = segment_of(settings)
+    segment.write_bytes(segment.read_bytes() + b'{"edited":"by hand"}\n')
+    record(settings, "b")
+    partitioning = segment.parent / "partitioning"
+    partitioning.write_text("[[1e400, []]]")
+    cluster = Cluster()
+    with pytest.raises(JournalDamaged, match="partitioning is damaged"):
+        Shipper(settings, cluster.send).run_once()
+    assert cluster.seen == ["b"]
+    partitioning.unlink()
+    assert Shipper(settings, cluster.send).run_once().shipped == 1

@@ -15,7 +15,7 @@ import pytest
 from tests.live.corner import Corner, corner, eventually
 from whodid.entry import document_id
 from whodid.journal import Acknowledged
-from whodid.journal.lock import FileLock
+from whodid.journal.lock import ProcessLock
 from whodid.recorder import Recorder
 from whodid.settings import Settings
 from whodid.testing.faults import FaultProxy
@@ -109,7 +109,7 @@ def test_sigterm_ends_the_daemon_cleanly_after_what_is_in_flight(place: Corner) 
 
 def at_work(journal_dir: str) -> bool:
     """Whether a shipper holds the lock."""
-    lock = FileLock(Path(journal_dir) / "ship.lock")
+    lock = ProcessLock(Path(journal_dir) / "ship.lock")
     try:
         return not lock.try_acquire()
     finally:

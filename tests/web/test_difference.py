@@ -22,3 +22,9 @@ def test_what_differs_comes_first_and_says_how() -> None:
 
 def test_control_characters_can_not_steer_anything() -> None:
     assert difference({"a\x1b": [1, "\x1b"]}, {}) == [Line("a\ufffd", '[1, "\\u001b"]', None)]
+
+
+def test_what_looks_alike_and_is_not_is_shown_as_json() -> None:
+    assert difference({"a": 1, "b": "true", "c": "x"}, {"a": "1", "b": True, "c": "x"}) == [
+        Line("a", "1", '"1"'), Line("b", '"true"', "true"), Line("c", "x", "x")
+    ]  # fmt: skip

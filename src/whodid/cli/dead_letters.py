@@ -94,7 +94,7 @@ def get(settings: Settings, id_: str, as_json: bool) -> None:
     """Show one letter: the entry with all its values, and the reason in OpenSearch's words."""
     letter = next(_letters(settings, None, (id_,)))
     about = {"id": letter.id, "index": letter.index, "time": letter.time, "reason": letter.reason}
-    entry = json.loads(letter.line)
+    entry = letter.entry
     if as_json:
         print_json({**about, "entry": entry})
         return

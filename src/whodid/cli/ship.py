@@ -107,8 +107,15 @@ def _watchers(settings: Settings) -> list[Observe]:
 
 
 def _tell_all(observers: list[Observe], observation: Observation) -> None:
+    """One that fails (standard error is closed, say) keeps no other from hearing of it, systemd's watchdog least."""
+    failed: Exception | None = None
     for observe in observers:
-        observe(observation)
+        try:
+            observe(observation)
+        except Exception as error:  # noqa: BLE001 (raised again below, for the shipper's guard)
+            failed = error
+    if failed:
+        raise failed
 
 
 def _collect_garbage_rarely() -> None:
@@ -120,7 +127,7 @@ def _collect_garbage_rarely() -> None:
 def _stop_on_signals(stop: threading.Event, log: ShipperLog) -> None:
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         if stop.is_set():  # a second one: whoever sent it does not want to wait for what is left
-            raise click.Abort
+            raise KeyboardInterrupt  # as Ctrl-C does: no `Exception`, so that no guard takes it for a fault
         stop.set()
         # In a thread: the signal may have interrupted a line that is just being written.
         threading.Thread(target=_say_stopping, args=(log,), daemon=True).start()

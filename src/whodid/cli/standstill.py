@@ -19,10 +19,10 @@ __all__ = ["standstill"]
 def standstill(settings: Settings, why: str) -> Iterator[JournalDirectory]:
     """Holds the lock of the one active shipper. Raises `WhodidError` where one runs; `why` it has to be stopped."""
     from ..journal import JournalDirectory
-    from ..journal.lock import FileLock
+    from ..journal.lock import ProcessLock
 
     directory = JournalDirectory(settings.journal_dir, create=True)
-    lock = FileLock(directory.ship_lock)
+    lock = ProcessLock(directory.ship_lock)
     if not lock.try_acquire():
         raise WhodidError(f"{directory.path} is being shipped by {lock.holder()}: stop that until this is done, {why}")
     try:

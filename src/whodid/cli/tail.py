@@ -12,6 +12,7 @@ import click
 from ..display import printable
 from ..errors import OpenSearchUnavailable
 from ..query import Filter
+from ..query.filter import ordered
 from ..settings import Settings
 from .asking import json_option, query_argument, question
 from .output import print_json
@@ -58,7 +59,7 @@ def tail(settings: Settings, query: tuple[str, ...], follow: bool, number: int, 
         from ..client import AuditClient
 
         with question(), AuditClient(settings) as client:
-            asked = Filter.parse(" ".join(query))
+            asked = ordered(Filter.parse(" ".join(query)))
             away = _Away()
             for batch in client.follow(asked, last=number, pause=pause, on_away=away.told):
                 away.over()

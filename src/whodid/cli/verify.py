@@ -11,6 +11,7 @@ import click
 
 from ..display import printable
 from ..errors import WhodidError
+from ..query import check_order
 from ..settings import Settings
 from .asking import json_option, question
 from .output import print_json, progress
@@ -76,6 +77,8 @@ def verify(
     sys.setswitchinterval(SWITCH_INTERVAL)  # nothing else runs in this process
     notebook = Notebook(resume, settings.index_prefix) if resume else None
     kept = _kept(notebook) if notebook else nullcontext()
+    with question():
+        check_order(since, until)
     with question(), AuditClient(settings) as client, kept, progress("verifying") as on_progress:
         found = verify_stored(
             client,

@@ -411,7 +411,7 @@ class AuditClient:
             asked = (Filter.parse(where) if isinstance(where, str) else where) & asked
         elif where is not None:
             raise QueryError(f"where must be a text of the search language or a Filter, not {type(where).__name__}")
-        if since is not None or until is not None:
+        if isinstance(where, str) or since is not None or until is not None:
             ordered(asked)
         return asked if self._within is None else asked & self._within
 

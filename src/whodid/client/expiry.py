@@ -1,8 +1,9 @@
 """The expiry: entries past their promised time that are not deleted yet, which searches leave out.
 
 Retention deletes whole partitions, so an entry may still be stored for weeks after its time. What is held on purpose
-counts as kept. Where the cluster doesn't tell this user how long entries are kept, nothing is left out: an entry too
-many is better than one that is missing.
+counts as kept. The promise is the longer one of the settings' and the policy's: a policy that somebody made shorter
+hides nothing that is still there. Where the cluster doesn't tell this user how long entries are kept, nothing is left
+out: an entry too many is better than one that is missing.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ class Expiry:
         It is the same for a minute, so that OpenSearch remembers what it has counted.
         """
         view = self.view()
-        if view is None or view.floor_days is None or view.enforced_by == "nothing":
+        if view is None or view.floor_days is None or view.asked_days is None or view.enforced_by == "nothing":
             return None
-        floor = (now or datetime.now(UTC)) - timedelta(days=view.floor_days)
+        floor = (now or datetime.now(UTC)) - timedelta(days=max(view.floor_days, view.asked_days))
         young = {"range": {"@timestamp": {"gte": floor.strftime("%Y-%m-%dT%H:%M:00Z")}}}
         held = [partition.name for partition in view.partitions if partition.holds]
         if not held:

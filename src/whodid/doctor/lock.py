@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from fcntl import LOCK_NB, LOCK_SH, flock
+from fcntl import LOCK_NB, LOCK_SH, lockf
 from pathlib import Path
 
 __all__ = ["Holder", "holders", "is_held", "is_stopped"]
@@ -28,19 +28,25 @@ def holders(path: Path) -> list[Holder]:
         return []
     found = [line.split() for line in lines]
     suffix = f":{about.st_ino}"
-    pids = {int(parts[4]) for parts in found if len(parts) > 5 and parts[1] == "FLOCK" and parts[5].endswith(suffix)}
+    pids = {int(parts[4]) for parts in found if len(parts) > 5 and parts[1] in _KINDS and parts[5].endswith(suffix)}
     return [Holder(pid, _command(pid)) for pid in sorted(pids) if pid > 0]
 
 
+_KINDS = {"FLOCK", "POSIX"}
+
+
 def is_held(path: Path) -> bool:
-    """Also by a process that can't be seen from here: tried for a moment, shared, on a descriptor for reading."""
+    """Whether a `ProcessLock` is held by another process, also one that can't be seen from here.
+
+    It is tried for a moment, shared, on a descriptor for reading.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return False
     try:
-        flock(fd, LOCK_SH | LOCK_NB)
-    except BlockingIOError:
+        lockf(fd, LOCK_SH | LOCK_NB)
+    except (BlockingIOError, PermissionError):
         return True
     finally:
         os.close(fd)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import datetime
 from pathlib import Path
 
+from ..foreign import FOREIGN, json_of
 from ..journal.file import open_file
 
 __all__ = ["first_moment", "last_moment", "moment"]
@@ -31,6 +31,6 @@ def last_moment(segment: Path) -> datetime | None:
 
 def moment(line: bytes) -> datetime | None:
     try:
-        return datetime.fromisoformat(json.loads(line)["@timestamp"])
-    except (ValueError, KeyError, TypeError):
+        return datetime.fromisoformat(json_of(line)["@timestamp"])
+    except FOREIGN:
         return None

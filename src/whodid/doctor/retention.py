@@ -251,7 +251,7 @@ def _dates(settings: Settings, found: Survey, one: Surveyed, now: datetime) -> I
         advice = "nothing is lost; if it must go earlier, delete it yourself once it may"
         yield warning(one.name, what, advice, about=about)
     elif found.ism and one.goes - AHEAD <= now and not (one.record and one.record.uuid == one.uuid):
-        what = f"goes on {one.goes:%Y-%m-%d}, and what it holds is not on record"
+        what = f"is deleted on {one.goes:%Y-%m-%d}, and what it holds is not on record"
         fix = Fix(f"record what {one.name} holds", lambda client: _record(client, settings))
         yield warning(one.name, what, "run `whodid retention enforce` daily", about=about, fix=fix)
 
@@ -312,5 +312,5 @@ def _in_order(one: Surveyed) -> str:
         parts.append(f"under {one.job.policy_id}{version}" + (f", state {one.job.state}" if one.job.state else ""))
     if one.hold and one.hold.wanted:
         parts.append(f"held by {', '.join(one.hold.wanted)}")
-    parts.append(f"goes on {one.goes:%Y-%m-%d}" if one.goes else "is kept")
+    parts.append(f"is deleted on {one.goes:%Y-%m-%d}" if one.goes else "is kept")
     return "; ".join(parts)

@@ -27,6 +27,7 @@ from ..proof.envelope import sealed
 from ..proof.keys import Signer, signer_of
 from ..proof.merkle import Tree
 from ..query import Filter, pinned
+from ..query.filter import ordered
 from ..version import __version__
 from .evidence import write_evidence
 from .forms import Form, Lines, form_of
@@ -66,7 +67,7 @@ def export(
     Raises `QueryError`, `OpenSearchError`, and `ExportError` where the file is there already or can't be written; an
     export that was stopped goes on when it is asked for again.
     """
-    asked = Filter.parse(where) if isinstance(where, str) else where if where is not None else Filter.of()
+    asked = ordered(Filter.parse(where)) if isinstance(where, str) else where if where is not None else Filter.of()
     chosen, compressed = form_of(path, form)
     one = Export(Path(path).absolute(), chosen, compressed, asked, expired, statements)
     return one.run(client, on_progress or (lambda _done, _total: None))

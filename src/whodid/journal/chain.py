@@ -25,7 +25,7 @@ from .lock import FileLock
 from .position import Acknowledged
 from .segment import Broken, Link, Segment, is_closed, last_link
 
-__all__ = ["LOOK_AGAIN", "Chain", "Known"]
+__all__ = ["LOOK_AGAIN", "Chain", "Known", "sync_what_was_left"]
 
 LOOK_AGAIN = 500e-6
 """Seconds for which a look at the files holds under `process`: at whether they still are what their names lead to.
@@ -72,6 +72,8 @@ class Chain:
         self._segment_age = segment_age
         self._max_bytes = max_bytes
         self._monotonic = monotonic
+        self.left_unsynced = False
+        """Whether something in the segment was not known to be on disk when it was opened: who wrote it may be dead."""
         self._opened_at = 0.0
         self._other_bytes = 0
 
@@ -146,8 +148,9 @@ class Chain:
 
     def _open(self) -> Segment:
         known = self.known()
+        if self.segment is None or not self.segment.was_closed():  # by whoever ended that journal in good order
+            self._report_if_gone(known)
         self.segment = None
-        self._report_if_gone(known)
         self._current = self.directory.current_file()  # first: what replaces it from now on is noticed
         self.journal = self.directory.current() or self._begin()
         path = self.directory.journal(self.journal)
@@ -165,7 +168,7 @@ class Chain:
         else:
             end = _link_before([*found, path / segment_name(0)], path)
             segment = self._create(path, end)
-        segment.check_mark()
+        self.left_unsynced = not segment.check_mark()
         if acknowledged.seq > segment.link.seq:
             raise Broken(f"{acknowledged.seq} entries were acknowledged, but the data ends at {segment.link.seq}")
         if known.journal == self.journal and known.seq > segment.link.seq:
@@ -204,7 +207,7 @@ class Chain:
         return Segment(path / segment_name(end.seq + 1), self._mark, before=end, create=True)
 
     def _adopt(self, segment: Segment) -> None:
-        self._opened_at = self._monotonic()
+        self._opened_at = self._monotonic() - segment.age()
         self._other_bytes = self._bytes_beside(segment)
         self.segment = segment
 
@@ -269,6 +272,15 @@ class Chain:
                 self.end(reason)
         finally:
             self.segment = None
+
+
+def sync_what_was_left(directory: JournalDirectory) -> None:
+    """Puts on disk what writers that are dead by now left to the kernel. Needs no lock. Raises as a sync does."""
+    journal = directory.current()
+    found = segments(directory.journal(journal)) if journal else []
+    if found and not is_closed(found[-1].stat()):
+        segment = Segment(found[-1], DurableMark(directory.durable))
+        segment.sync(segment.whole())
 
 
 def _link_before(found: list[Path], journal: Path) -> Link:

@@ -64,7 +64,7 @@ def _wait_for_turn(fd: int) -> None:
 
 def _number(text: bytes) -> int:
     """Counts on from zero where the file was damaged."""
-    return int(text) if text.strip().isdigit() else 0
+    return int(text[:_DIGITS]) if text[:_DIGITS].strip().isdigit() else 0
 
 
 def _text(count: int) -> bytes:

@@ -18,14 +18,15 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..entry import Stamp
 from ..errors import JournalDamaged
+from ..foreign import FOREIGN, json_of, text_of
 from ..integrity import read_line
 from .directory import JournalDirectory, segment_name, segments
 from .durable import first_marked
-from .file import append_line, open_file, read_file, read_lines, write_parts
+from .file import append_line, open_file, read_file, read_objects, write_parts
 from .line import Damaged, Missing
 from .segment import Broken, last_link
 
@@ -58,7 +59,7 @@ def count_damaged(directory: JournalDirectory) -> int:
 
 
 def _places(directory: JournalDirectory) -> set[str]:
-    return {json.loads(line)["place"] for line in read_lines(directory.damaged)}
+    return {str(content.get("place")) for _, content in read_objects(directory.damaged)}
 
 
 def keep_missing(directory: JournalDirectory, gaps: Iterable[Missing]) -> None:
@@ -73,8 +74,17 @@ def keep_missing(directory: JournalDirectory, gaps: Iterable[Missing]) -> None:
 
 def read_missing(directory: JournalDirectory) -> list[Missing]:
     """What is missing and was noted, in the order in which it was found."""
-    found = (json.loads(line) for line in read_lines(directory.missing))
-    return [Missing(str(one["journal"]), int(one["first"]), int(one["last"])) for one in found]
+    return [found for _, content in read_objects(directory.missing) if (found := _missing(content))]
+
+
+def _missing(content: dict[str, Any]) -> Missing | None:
+    """`None` for what is none: somebody else wrote it."""
+    try:
+        journal, first, last = text_of(content["journal"]), content["first"], content["last"]
+    except FOREIGN:
+        return None
+    fits = type(first) is int and type(last) is int and 0 < first < 1 << 63 and (last == 0 or first <= last < 1 << 63)
+    return Missing(journal, first, last) if fits else None
 
 
 def remove_missing(directory: JournalDirectory, found: Iterable[Missing]) -> None:
@@ -109,7 +119,7 @@ def gaps(directory: JournalDirectory, journal: str, after: int) -> Iterator[Miss
     end = gap_at_the_end(directory, journal, after)
     found = segments(directory.journal(journal))
     expected = after + 1
-    for path, successor in zip(found, [*found[1:], None], strict=True):
+    for path, successor in zip(found, [*found[1:], None], strict=False):  # a directory may hold no segment
         if int(path.stem) > expected:
             yield Missing(journal, expected, int(path.stem) - 1)
         if successor is None or int(successor.stem) > expected:
@@ -135,9 +145,10 @@ def gap_at_the_end(directory: JournalDirectory, journal: str, after: int) -> Mis
 def _ended_at(path: Path) -> int:
     """With which entry the journal ended, as far as its writer knew."""
     try:
-        return int(json.loads(read_file(path / "ended")).get("last", 0))
-    except (OSError, ValueError, TypeError, AttributeError):
+        last = json_of(read_file(path / "ended")).get("last", 0)
+    except (OSError, JournalDamaged, *FOREIGN):
         return 0
+    return last if type(last) is int and 0 <= last < 1 << 63 else 0
 
 
 def _last_of(segment: Path) -> int:

@@ -16,7 +16,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from .file import identity, open_apart
+from .file import identity, of_system, open_apart
 
 __all__ = ["Descriptor"]
 
@@ -28,6 +28,7 @@ class Descriptor:
 
     def __init__(self, path: Path, flags: int) -> None:
         self.fd = -1
+        self._identity: dict[str, int] | None = None
         self.path = path
         self._name = str(path)
         self._flags = flags & ~os.O_CREAT
@@ -40,13 +41,16 @@ class Descriptor:
                 self._named = named
 
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "_identity"):  # else it was interrupted before there was anything to close
+            self.close()
 
     def status(self) -> os.stat_result | None:
         """The status of the file; `None` when the number doesn't stand for it any more."""
         try:
             status = os.fstat(self.fd)
-        except OSError:
+        except OSError as error:
+            if not of_system(error):
+                raise
             return None
         return status if _numbers(status) == self._file else None
 
@@ -82,9 +86,10 @@ class Descriptor:
 
     def close(self) -> None:
         """Closes the number, once, if it stands for the file; in a forked child that leaves the parent's alone."""
-        if self.fd >= 0 and self.is_ours():
-            os.close(self.fd)  # interrupted after it, and repeated, it finds a number that is not its own
-        self.fd = -1
+        ours = self.fd >= 0 and (self._identity is None or self.is_ours())
+        fd, self.fd = self.fd, -1  # first: repeated after an interruption, it might close the number of a successor
+        if ours:
+            os.close(fd)
 
 
 def _numbers(status: os.stat_result) -> tuple[int, int]:

@@ -28,7 +28,6 @@ A journal that ends (a failed sync, a copied directory) gets a successor beside 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -39,6 +38,7 @@ from typing import Any
 
 from ..entry import Stamp
 from ..errors import JournalDamaged
+from ..foreign import FOREIGN, json_of, text_of
 from ..settings import journal_place
 from .file import (
     append_line,
@@ -50,6 +50,7 @@ from .file import (
     open_to_read,
     read_file,
     read_lines,
+    read_objects,
     sync_above,
 )
 
@@ -148,18 +149,23 @@ class JournalDirectory:
     def current(self) -> str | None:
         """ID of the journal that new entries go to. Raises `JournalDamaged`."""
         try:
-            content = json.loads(read_file(self.path / "current"))
-            journal, version = content["journal"], content["format"]
+            content = json_of(read_file(self.path / "current"))
+            journal, version = text_of(content["journal"]), content["format"]
         except FileNotFoundError:
             return None
         except PermissionError as error:
             raise JournalDamaged(f"{self.path} may not be read by this user; run as its owner") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise JournalDamaged(
-                f"{self.path / 'current'} is damaged; remove that one file, and a new journal begins beside the old"
-            ) from error
+        except FOREIGN as error:
+            raise self._damaged() from error
         self._check_format(self.path, version)
-        return str(journal)
+        if not _ID.fullmatch(journal):
+            raise self._damaged()
+        return journal
+
+    def _damaged(self) -> JournalDamaged:
+        return JournalDamaged(
+            f"{self.path / 'current'} is damaged; remove that one file, and a new journal begins beside the old"
+        )
 
     def current_file(self) -> tuple[int, int] | None:
         """Changes whenever `current` is replaced; `None` while there is no such file."""
@@ -185,9 +191,9 @@ class JournalDirectory:
         """
         marker = self.journal(journal) / "journal.json"
         try:
-            content = json.loads(read_file(marker))
+            content = json_of(read_file(marker))
             copied = content["journal"] != journal or not _fits(content, marker)
-        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, NotADirectoryError, *FOREIGN):
             return True
         self._check_format(marker, content.get("format"))
         return bool(copied)
@@ -211,13 +217,27 @@ class JournalDirectory:
     def alarm_once(self, kind: str, about: str) -> None:
         """As `alarm`, unless it says the same as the last one of its kind on the same day."""
         last: dict[str, Any] = {}
-        with suppress(OSError, JournalDamaged):
+        with best_effort(), suppress(JournalDamaged):
             last = next((one for one in reversed(self.alarms()) if one.get("alarm") == kind), {})
         if last.get("about") != about or str(last.get("time"))[:10] != Stamp.now().creation_date[:10]:
             self.alarm(kind, about)
 
     def alarms(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in read_lines(self.path / "alarms.ndjson")]
+        """Those that can be read: `time`, `alarm` and `about` are texts."""
+        found = [content for _, content in read_objects(self.path / "alarms.ndjson")]
+        return [one for one in found if all(_is_text(one.get(name)) for name in ("time", "alarm", "about"))]
+
+
+_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+"""Of a journal: a name in the directory, and no way out of it."""
+
+
+def _is_text(value: object) -> bool:
+    try:
+        text_of(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _fits(content: dict[str, object], marker: Path) -> bool:

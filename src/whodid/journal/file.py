@@ -15,9 +15,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..errors import JournalDamaged
+from ..foreign import json_of
 from ..owned import why_foreign
 
 __all__ = [
@@ -34,6 +35,8 @@ __all__ = [
     "open_to_read",
     "read_file",
     "read_lines",
+    "read_objects",
+    "read_raw",
     "sync_above",
     "sync_directory",
     "write_all",
@@ -198,17 +201,29 @@ def append_line(path: Path, *lines: bytes) -> None:
 
 def read_lines(path: Path) -> Iterator[bytes]:
     """The whole JSON objects of a file made by `append_line`, one by one; a missing file has none."""
+    return (line for line, _ in read_objects(path))
+
+
+def read_objects(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """As `read_lines`, each with what it holds."""
+    for line in read_raw(path):
+        try:
+            content = json_of(line)
+        except ValueError:
+            continue
+        if isinstance(content, dict):
+            yield line, content
+
+
+def read_raw(path: Path) -> Iterator[bytes]:
+    """Every line that has an end, whatever it holds."""
     try:
         file = open_file(path)
     except FileNotFoundError:
         return
     with file:
         for line in file:
-            try:
-                whole = line.endswith(b"\n") and isinstance(json.loads(line), dict)
-            except ValueError:
-                continue
-            if whole:
+            if line.endswith(b"\n"):
                 yield line[:-1]
 
 

@@ -7,6 +7,7 @@ names the hash of the entry before; so it is the next entry of the same journal.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,7 +82,7 @@ class LineParser:
                 try:
                     line = self._any(raw)
                 except ValueError as error:
-                    lines.append(Damaged(path, offset, raw, str(error)))
+                    lines.append(Damaged(path, offset, raw, str(error)[:300]))
             if line is not None:
                 self._last, self._hash = line, line.hash.encode()
                 lines.append(line)
@@ -91,6 +92,8 @@ class LineParser:
     def _any(self, raw: bytes) -> Line:
         """A line of which nothing is known. Raises `ValueError` when its hash doesn't fit."""
         entry = read_line(raw)
+        if not _ID.fullmatch(entry["journal"]):  # it becomes part of a document's ID
+            raise ValueError("its journal is none")
         return Line(entry["journal"], entry["seq"], entry["hash"], str(entry.get("creation_date", "")), raw)
 
     def _next(self, raw: bytes) -> Line | None:
@@ -111,4 +114,5 @@ class LineParser:
 
 
 _VERSION = f',"schema_version":"{SCHEMA_VERSION}","seq":'.encode()
+_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _new = tuple.__new__

@@ -24,17 +24,19 @@ import os
 import random
 import time
 from collections.abc import Callable
-from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock, lockf
 from pathlib import Path
 from sys import _getframe
 from threading import Lock, get_ident
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import JournalLocked
 from .descriptor import Descriptor
+from .file import best_effort
 
-__all__ = ["LOOK_AGAIN", "FileLock", "Hold", "ThreadLock"]
+__all__ = ["LOOK_AGAIN", "FileLock", "Hold", "ProcessLock", "ThreadLock"]
 
 LOOK_AGAIN = 0.05
 """Seconds after which a waiting thread looks whether the one it waits for has ended without waking it."""
@@ -99,28 +101,30 @@ class Hold:
     def _wait(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
         while True:
-            self._look_at(self._lock.state)
-            self._await_gate(min(deadline - time.monotonic(), LOOK_AGAIN))
+            if not self._left_behind(self._lock.state):
+                self._await_gate(min(deadline - time.monotonic(), LOOK_AGAIN))
             self._state = self._lock.state
             if self._state.setdefault(_HOLDER, self) is self:
                 return True
             if time.monotonic() >= deadline:
                 return False
 
-    def _look_at(self, state: dict[str, Any]) -> None:
-        """Leaves the state behind if who took it has ended."""
+    def _left_behind(self, state: dict[str, Any]) -> bool:
+        """Leaves the state behind if who took it has ended; whether it has."""
         other = state.get(_HOLDER)
         if other is None:
-            return
+            return False
         if other._ended():
             if state.get(_HOLDER) is other:  # else it gave the lock back before it ended
                 self._lock.state = state.setdefault(_NEXT, {})
-        elif other._thread == self._thread:
+            return True
+        if other._thread == self._thread:
             raise JournalLocked(
                 "audit() was called while this very thread was recording, from a signal handler or a finalizer; "
                 "the entry is not known to be recorded. Let the handler set a flag, and record from the main "
                 "line of the program"
             )
+        return False
 
     def _await_gate(self, seconds: float) -> None:
         if seconds > 0:
@@ -253,19 +257,91 @@ class FileLock:
 
     def holder(self) -> str:
         """Who holds the lock, in words, as far as the system tells (Linux does)."""
-        inode = os.fstat(self._file.fd).st_ino
+        return _holder("FLOCK", os.fstat(self._file.fd).st_ino)
+
+
+class ProcessLock:
+    """An exclusive lock on `path` that belongs to this process alone: no child that inherited the descriptor keeps it.
+
+    It is a POSIX lock: the kernel gives it to a process, not to an open file, and so it is free as soon as the process
+    has ended, whoever was forked from it. Such a lock is lost when the process closes any descriptor of the file;
+    `try_acquire` is therefore repeated while the lock is used, and takes it again or says that another process has it.
+    Within the process one object holds it at a time.
+    """
+
+    _held: ClassVar[dict[tuple[int, str], ProcessLock]] = {}
+    """By process and path: what a parent held is no lock of the child's."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._name = os.path.realpath(path)
+        self._file: Descriptor | None = None
+
+    def try_acquire(self) -> bool:
+        """Whether this process holds the lock now; may be asked again and again. Raises `OSError`."""
+        self.let_go_of_inherited()
+        if self._held.setdefault(self._key(), self) is not self:
+            return False
         try:
-            for line in Path("/proc/locks").read_text().splitlines():
-                parts = line.split()
-                if parts[1] == "FLOCK" and parts[5].endswith(f":{inode}"):
-                    return f"process {parts[4]} ({_command(parts[4])})"
-        except (OSError, IndexError):
-            pass
-        return "another process"
+            lockf(self._opened().fd, _EXCLUSIVE_OR_ERROR)
+        except (BlockingIOError, PermissionError) as error:  # POSIX lets a held lock be either
+            self.close()
+            if error.filename is not None:  # the file can't be opened
+                raise
+            return False
+        except BaseException:
+            self.close()
+            raise
+        return True
+
+    def close(self) -> None:
+        """Gives the lock back, if this object holds it."""
+        if self._held.get(self._key()) is self:
+            del self._held[self._key()]
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def holder(self) -> str:
+        """As `FileLock.holder`."""
+        if self._key() in self._held:
+            return f"another thread of this process ({os.getpid()})"
+        return _holder("POSIX", self._path.stat().st_ino)
+
+    @classmethod
+    def let_go_of_inherited(cls) -> None:
+        """Closes what a fork copied from the parent: closed later, it would take the child's own lock along."""
+        for key, lock in tuple(cls._held.items()):
+            if key[0] != os.getpid():
+                del cls._held[key]
+                lock.close()
+
+    def _opened(self) -> Descriptor:
+        """The file, opened again if another one is at the path by now, or the application closed the descriptor."""
+        if self._file is None or self._file.status() is None or not self._file.is_named():
+            if self._file is not None:
+                self._file.close()
+            self._file = Descriptor(self._path, os.O_RDWR | os.O_CREAT)
+        return self._file
+
+    def _key(self) -> tuple[int, str]:
+        return os.getpid(), self._name
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=ProcessLock.let_go_of_inherited)
+
+
+def _holder(kind: str, inode: int) -> str:
+    with best_effort(), suppress(IndexError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            parts = line.split()
+            if parts[1] == kind and parts[5].endswith(f":{inode}"):
+                return f"process {parts[4]} ({_command(parts[4])})"
+    return "another process"
 
 
 def _command(pid: str) -> str:
-    try:
+    with best_effort():
         return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return "of another container"
+    return "of another container"

@@ -20,6 +20,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ..entry import ZERO_HASH
+from ..foreign import FOREIGN, json_of, text_of
 from .file import read_file, write_file
 
 __all__ = ["NOTE_BYTES", "Acknowledged"]
@@ -102,17 +103,23 @@ def _slots(content: bytes) -> tuple[Acknowledged, Acknowledged]:
 
 def _parsed(content: bytes) -> Acknowledged:
     try:
-        slot = json.loads(content)
+        slot = json_of(content)
         position = Acknowledged(
-            int(slot["seq"]), str(slot["hash"]), str(slot.get("note", "")), int(slot.get("turn", 0))
+            _number(slot["seq"]), text_of(slot["hash"]), text_of(slot.get("note", "")), _number(slot.get("turn", 0))
         )
         fits = slot["check"] == _check(position.seq, position.hash)
         if position.note:
             noted = _check(position.seq, position.hash, str(position.turn), position.note)
             fits = fits and slot["note_check"] == noted
-    except (ValueError, KeyError, TypeError):
+    except FOREIGN:
         return Acknowledged()
     return position if fits else Acknowledged()
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 63:
+        raise ValueError("no number of an entry or a turn")
+    return value
 
 
 def _check(seq: int, hash_: str, *noted: str) -> str:

@@ -18,7 +18,9 @@ import errno
 import os
 import re
 import stat
+import time
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,8 +79,23 @@ class Segment:
         """Where the file ends now; -1 when its number stands for something that has no end."""
         try:
             return os.lseek(self._file.fd, 0, os.SEEK_END)
-        except OSError:
+        except OSError as error:
+            if not of_system(error):
+                raise
             return -1
+
+    def whole(self) -> int:
+        """Where the last whole line ends. Raises `Broken` when that is no entry."""
+        return _read_tail(self._file.fd, self.path)[0]
+
+    def age(self) -> float:
+        """Seconds since the first entry was made, whoever wrote it; 0 where that can't be told."""
+        made = _MADE.search(os.pread(self._file.fd, _HEAD, 0))  # a key before it can't be a caller's: those sort after
+        if made is None:
+            return 0.0
+        with suppress(ValueError):
+            return max(0.0, time.time() - datetime.fromisoformat(made[1].decode()).timestamp())
+        return 0.0
 
     def has_only_grown(self) -> bool:
         """Whether nothing happened but that others may have appended. Raises `Broken` when lines are gone."""
@@ -90,11 +107,21 @@ class Segment:
         self._check_name()
         return True
 
+    def was_closed(self) -> bool:
+        status = self._file.status()
+        return status is not None and is_closed(status)
+
     def _check_name(self) -> None:
         if not self._file.is_named():
-            first, last = int(self.path.stem), self.link.seq
+            first, last = int(self.path.stem), self._last_seq()
             held = f"entries {first} to {last} were in it" if last >= first else "it was empty"
             raise Broken(f"{self.path.name} was renamed, removed or replaced while it was in use; {held}")
+
+    def _last_seq(self) -> int:
+        """Number of the last entry, of whatever process."""
+        with suppress(Broken):
+            self.link = _read_tail(self._file.fd, self.path, self.size)[2] or self.link
+        return self.link.seq
 
     def catch_up(self) -> str | None:
         """Reads where the chain stands now, and cuts half a line away; returns what was cut, in words.
@@ -110,6 +137,8 @@ class Segment:
             try:
                 self._lower_mark(end)
             except OSError as error:
+                if not of_system(error):
+                    raise
                 raise Broken(f"half a line was cut from {self.path.name}, and {error.strerror}") from error
         self.size = end
         self.link = link or self.link
@@ -262,6 +291,10 @@ def _link_of(line: bytes, path: Path) -> Link:
         raise Broken(f"the last line of {path} is not an entry: {error}") from error
     return Link(entry["seq"], entry["hash"])
 
+
+_MADE = re.compile(rb'"@timestamp":"([^"]+)"')
+_HEAD = 4096
+"""Bytes in which the first entry's time is, behind its hash and its salts."""
 
 _HASH_FIRST = re.compile(rb'\{"hash":"([0-9a-f]{64})",')
 _SEQ = re.compile(rb',"seq":([1-9][0-9]{0,15})[,}]')

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import orjson
 
+from ..foreign import FOREIGN
 from .connection import cause
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _request(client: OpenSearch, documents: Sequence[Document], timeout: float) 
         raise
     except TransportError as error:
         failed = Verdict("wait", f"HTTP {error.status_code}: {_words(error)}", _cause_of_all(error))
-    except SerializationError:
+    except (SerializationError, *FOREIGN):  # the client library takes the body of an error for an object
         failed = _NOT_UNDERSTOOD
     else:
         return _verdicts(answer, documents)
@@ -209,6 +210,13 @@ def _is_opensearch(error: Any) -> bool:
 
 
 def _judge(item: Any, document: Document) -> Verdict:
+    try:
+        return _judged(item, document)
+    except FOREIGN:
+        return Verdict("wait", "an item of the answer was not understood", "answer")
+
+
+def _judged(item: Any, document: Document) -> Verdict:
     result = item.get("create") if isinstance(item, dict) else None
     if not isinstance(result, dict):
         return Verdict("wait", "an item of the answer was not understood", "answer")

@@ -98,9 +98,9 @@ class CheckpointIndex:
     def _search(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         with translated(f"the checkpoints in {self.name}"):
             answer = self._client.search(index=self.name, body=body, params={"ignore_unavailable": "true"})
-        if answer["_shards"]["failed"]:
+            failed, hits = answer["_shards"]["failed"], list(answer["hits"]["hits"])
+        if failed:
             raise OpenSearchError(f"{self.name} can't be read as a whole: a shard failed")
-        hits: list[dict[str, Any]] = answer["hits"]["hits"]
         return hits
 
     def _prepare(self) -> None:

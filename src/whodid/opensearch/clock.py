@@ -7,23 +7,27 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ..errors import OpenSearchError
+from ..errors import NotAuthenticated, NotAuthorized, OpenSearchError, OpenSearchUnavailable
 from .connection import translated
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["ClusterClock", "clock_ahead", "cluster_now"]
+__all__ = ["ClusterClock", "clock_ahead", "cluster_now", "deletion_time"]
 
 
 def clock_ahead(client: OpenSearch) -> timedelta:
     """How far the cluster's clock is ahead of ours, to the second. Raises `OpenSearchError`."""
     with translated("the cluster's clock"):
         answer = client.cat.health(params={"format": "json", "h": "epoch"})
-    try:
-        return datetime.fromtimestamp(int(answer[0]["epoch"]), UTC) - datetime.now(UTC)
-    except (LookupError, ValueError, TypeError) as error:
-        raise OpenSearchError(f"the cluster's clock: this is no answer of OpenSearch: {answer!r}"[:300]) from error
+        seconds = int(answer[0]["epoch"])
+        if not _EARLIEST <= seconds < _LATEST:
+            raise ValueError("no time that a cluster's clock could show")
+        return datetime.fromtimestamp(seconds, UTC) - datetime.now(UTC)
+
+
+_EARLIEST, _LATEST = 1_600_000_000, 4_102_444_800
+"""2020 and 2100: by a clock that shows another time, each entry would be expired, or from the future."""
 
 
 def _steady() -> float:
@@ -67,6 +71,21 @@ def cluster_now(client: OpenSearch) -> datetime:
     """The cluster's time, or ours where this user may not ask."""
     try:
         ahead = clock_ahead(client)
+    except OpenSearchError:
+        ahead = timedelta(0)
+    return datetime.now(UTC) + ahead
+
+
+def deletion_time(client: OpenSearch) -> datetime:
+    """The time by which whodid itself deletes. Raises `OpenSearchError` where the cluster refuses or does not answer.
+
+    By a clock of ours that is a year ahead, everything would be deleted a year early. It has to do only where the
+    cluster has no such request.
+    """
+    try:
+        ahead = clock_ahead(client)
+    except (NotAuthorized, NotAuthenticated, OpenSearchUnavailable):
+        raise
     except OpenSearchError:
         ahead = timedelta(0)
     return datetime.now(UTC) + ahead

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotAuthenticated, NotAuthorized, NotTrusted, OpenSearchError, OpenSearchUnavailable, SettingsError
+from ..foreign import FOREIGN
 from ..secret_file import read_bytes, read_secret
 from ..settings import Settings
 
@@ -121,7 +122,11 @@ def _password(settings: Settings) -> str:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turns every error of the client library inside the block into an `OpenSearchError` about `what`."""
+    """Turns every error of the client library inside the block into an `OpenSearchError` about `what`.
+
+    So it does with whatever an answer raises that is none of OpenSearch: what reads it belongs into the block. As a
+    decorator, for all that a function asks and reads.
+    """
     from opensearchpy import ConnectionError as NoConnection
     from opensearchpy import ConnectionTimeout, OpenSearchException, SSLError, TransportError
 
@@ -147,6 +152,10 @@ def translated(what: str) -> Iterator[None]:
         raise OpenSearchError(f"{what}: {error}") from error
     except RecursionError as error:
         raise OpenSearchError(f"{what}: the answer is nested too deeply to be read; no entry of whodid is") from error
+    except FOREIGN as error:
+        raise OpenSearchError(
+            f"{what}: the answer is not one that OpenSearch gives ({type(error).__name__}); is a proxy in between?"
+        ) from error
 
 
 def is_missing_plugin(error: Any) -> bool:
@@ -205,6 +214,13 @@ def _blocked(what: str, status: int, reason: str) -> OpenSearchError:
 
 def _reason(error: Any) -> str:
     """OpenSearch's own words, on one line."""
+    try:
+        return _words(error)
+    except FOREIGN:
+        return "in words that are none of OpenSearch"
+
+
+def _words(error: Any) -> str:
     info = getattr(error, "info", None)
     body = info.get("error") if isinstance(info, dict) else None
     if isinstance(body, dict):

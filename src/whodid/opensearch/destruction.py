@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..entry import Stamp
 from ..errors import OpenSearchError
+from ..foreign import FOREIGN
 from ..settings import Settings
 from .connection import translated
 from .ledger import Ledger, Page
@@ -90,6 +91,7 @@ class Destruction:
         return about | ({"first": account.first, "last": account.last} if account.entries else {})
 
 
+@translated("counting a partition's entries")
 def take_account(client: OpenSearch, partition: str) -> Account:
     """Counts what a partition holds now. Raises `OpenSearchError`, also for a closed one, which can't be counted."""
     with translated(f"counting the entries of {partition}"):
@@ -144,7 +146,7 @@ def _parts(client: OpenSearch, partition: str) -> Iterator[JournalPart]:
             yield JournalPart(
                 bucket["key"]["journal"], bucket["doc_count"], first["seq"], first["hash"], last["seq"], last["hash"]
             )
-        if "after_key" not in found:
+        if "after_key" not in found or not found["buckets"]:
             return
         after = {"after": found["after_key"]}
 
@@ -165,7 +167,7 @@ def _record(page: Page) -> Destruction | None:
     """`None` for what is none: somebody else wrote it, and it explains nothing."""
     try:
         return _read(page)
-    except (TypeError, KeyError, ValueError):
+    except FOREIGN:
         return None
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..entry import Stamp
 from ..errors import OpenSearchError, OpenSearchUnavailable
 from ..settings import Settings, retention_days
-from .clock import cluster_now
+from .clock import cluster_now, deletion_time
 from .connection import translated
 from .destruction import Destruction, destructions, moment_text, take_account, write_destruction
 from .holds import held
@@ -40,6 +40,7 @@ class Expired:
     entries: int
 
 
+@translated("retention")
 def expired(client: OpenSearch, settings: Settings, now: datetime | None = None) -> list[Expired]:
     """What retention says must go now. Raises `OpenSearchError`, also where ISM sees to it."""
     found = outlook(client, settings, strict=True)
@@ -47,11 +48,12 @@ def expired(client: OpenSearch, settings: Settings, now: datetime | None = None)
         raise OpenSearchError(
             "this cluster has Index State Management, which deletes by its policy; `whodid retention set` changes that"
         )
-    now = now or cluster_now(client)
+    now = now or deletion_time(client)
     due = {one.name: one.due for one in found.fates if one.hold and not one.holds and one.due and one.due <= now}
     return [Expired(name, at, entry_count(client, name)) for name, at in due.items()]
 
 
+@translated("deleting a partition")
 def destroy(client: OpenSearch, settings: Settings, partition: Expired) -> Destruction | None:
     """Deletes the partition with all its entries, after its record was written; returns that.
 
@@ -84,6 +86,7 @@ def destroy(client: OpenSearch, settings: Settings, partition: Expired) -> Destr
     return write_destruction(client, settings, replace(record, state="deleted", deleted=Stamp.now().creation_date))
 
 
+@translated("the records of what ISM deletes")
 def record_ahead(client: OpenSearch, settings: Settings, now: datetime | None = None) -> list[Destruction]:
     """Writes the records of what ISM will delete within `AHEAD`, closes those of what it has deleted, returns both.
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..entry import Stamp, partition_end, partition_start
 from ..errors import OpenSearchError
+from ..foreign import FOREIGN
 from ..settings import Settings
 from .connection import translated
 from .ism import Ism, keeps_as_long, policy_body, policy_name
@@ -148,6 +149,7 @@ def new_hold(
     return Hold(f"h-{secrets.token_hex(6)}", reason.strip(), by, time, tuple(sorted(set(partitions))), **span)
 
 
+@translated("holds")
 def holds(client: OpenSearch, settings: Settings) -> list[Hold]:
     """All holds, released ones too, in the order in which they were set. Raises `OpenSearchError`."""
     return sorted((_hold(page) for page in Ledger(client, settings).pages("hold")), key=lambda hold: hold.time)
@@ -205,6 +207,7 @@ def release_hold(client: OpenSearch, settings: Settings, hold_id: str, *, by: st
     return apply_holds(client, settings)
 
 
+@translated("holds")
 def held(client: OpenSearch, settings: Settings) -> dict[str, tuple[str, ...]]:
     """The IDs of the holds on each held partition, by their marks and by the ledger. Raises `OpenSearchError`."""
     return {step.partition: step.wanted for step in all_steps(client, settings, None) if step.wanted}
@@ -289,6 +292,7 @@ def _give_back(client: OpenSearch, settings: Settings, partition: str) -> None:
     ism.add(partition, name)
 
 
+@translated("holds")
 def apply_holds(client: OpenSearch, settings: Settings) -> Applied:
     """Makes all steps; may be done at any time, and changes nothing the second time.
 
@@ -333,7 +337,7 @@ def _hold(page: Page) -> Hold:
     try:
         body = dict(page.body)
         return Hold(**{**body, "partitions": tuple(body.get("partitions", ()))})
-    except (TypeError, ValueError) as error:
+    except FOREIGN as error:
         raise OpenSearchError(
             f"the page {page.key} of the ledger is no hold that can be read here: a newer whodid wrote it (upgrade "
             "this one), or somebody else (delete the page)"

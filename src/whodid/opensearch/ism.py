@@ -204,7 +204,7 @@ class Ism:
                 answer = self._call("GET", f"policies/{name}")
             except NotFoundError:
                 return None
-        return StoredPolicy(_stripped(answer["policy"]), answer["_seq_no"], answer["_primary_term"])
+            return StoredPolicy(_stripped(answer["policy"]), answer["_seq_no"], answer["_primary_term"])
 
     def put_policy(self, name: str, body: dict[str, Any], known: StoredPolicy | None) -> None:
         """Makes the policy, or replaces exactly the version `known`; managed indices keep the version they have."""
@@ -242,7 +242,7 @@ class Ism:
                 if "no documents to get" in str(error.info):  # its way to say that no index matches
                     return {}
                 raise
-        return {name: about for name, about in answer.items() if isinstance(about, dict)}
+            return {name: about for name, about in answer.items() if isinstance(about, dict)}
 
     def add(self, index: str, name: str) -> None:
         """Puts an unmanaged index under the policy. An index that ISM took meanwhile is no error."""
@@ -268,9 +268,9 @@ class Ism:
         """Why a call did not do what it should. 200 is not success: the answer's own words are read."""
         with translated(f"ISM on {index}"):
             answer = self._call("POST", f"{call}/{index}", body)
-        if not answer.get("failures") and answer.get("updated_indices"):
-            return []
-        reasons = [str(failed.get("reason")) for failed in answer.get("failed_indices", [])]
+            if not answer.get("failures") and answer.get("updated_indices"):
+                return []
+            reasons = [str(failed.get("reason")) for failed in answer.get("failed_indices", [])]
         return [f"{each}; open it first" if each == _CLOSED else each for each in reasons] or ["no index matched"]
 
     def _may_be_under(self, index: str, name: str) -> bool:

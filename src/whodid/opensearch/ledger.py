@@ -87,10 +87,14 @@ class Ledger:
             "seq_no_primary_term": True,
         }
         while hits := self._search(body):
-            yield from (_page(hit) for hit in hits)
+            with translated(f"the ledger {self.name}"):
+                pages, after = [_page(hit) for hit in hits], hits[-1].get("sort")
+            yield from pages
             if len(hits) < _AT_ONCE:
                 return
-            body["search_after"] = hits[-1]["sort"]
+            if not after or after == body.get("search_after"):
+                raise OpenSearchError(f"the ledger {self.name} can't be read to its end: the same page came twice")
+            body["search_after"] = after
 
     def page(self, key: str) -> Page | None:
         """The page of that key, as it was stored last."""
@@ -122,10 +126,9 @@ class Ledger:
     def _search(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         with translated(f"the ledger {self.name}"):
             answer = self._client.search(index=self.name, body=body, params={"ignore_unavailable": "true"})
-        shards = answer["_shards"]
-        if shards["failed"]:
-            raise OpenSearchError(f"the ledger {self.name} can't be read as a whole: {shards['failed']} shards failed")
-        hits: list[dict[str, Any]] = answer["hits"]["hits"]
+            failed, hits = answer["_shards"]["failed"], list(answer["hits"]["hits"])
+        if failed:
+            raise OpenSearchError(f"the ledger {self.name} can't be read as a whole: {failed} shards failed")
         return hits
 
     def _prepare(self) -> None:
@@ -143,4 +146,7 @@ class Ledger:
 
 def _page(hit: Mapping[str, Any]) -> Page:
     source = hit["_source"]
-    return Page(source["key"], source["kind"], source["time"], source["body"], (hit["_seq_no"], hit["_primary_term"]))
+    key, kind, time, body = source["key"], source["kind"], source["time"], source["body"]
+    if not (isinstance(key, str) and isinstance(time, str) and isinstance(body, dict)):
+        raise ValueError("no page")
+    return Page(key, kind, time, body, (hit["_seq_no"], hit["_primary_term"]))

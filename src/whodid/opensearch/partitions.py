@@ -25,6 +25,7 @@ _ENOUGH = 1000
 """Entries: with fewer, what each index takes of itself would count for too much."""
 
 
+@translated("the partitions")
 def creation_dates(client: OpenSearch, settings: Settings) -> dict[str, datetime]:
     """When each partition was made, by the name of its index and in the order of the entries' dates.
 
@@ -40,6 +41,7 @@ def creation_dates(client: OpenSearch, settings: Settings) -> dict[str, datetime
     return {name: _moment(answer[name]["settings"]) for name in _in_order(settings, answer)}
 
 
+@translated("the partitions")
 def metas(client: OpenSearch, settings: Settings) -> dict[str, Mapping[str, Any]]:
     """The `_meta` of each partition that carries our mark, in the same order. Raises `OpenSearchError`."""
     pattern = index_pattern(settings)
@@ -57,6 +59,7 @@ def marks(client: OpenSearch, settings: Settings) -> dict[str, tuple[str, ...]]:
     return {name: ids for name, ids in found.items() if ids}
 
 
+@translated("the partitions")
 def entry_count(client: OpenSearch, partition: str) -> int:
     """How many entries a partition holds; 0 for one that is closed. Raises `OpenSearchError`."""
     with translated(f"counting {partition}"):

@@ -179,6 +179,7 @@ def _days(number: int | None) -> str:
     return "for ever" if number is None else f"{number} days"
 
 
+@translated("retention")
 def outlook(client: OpenSearch, settings: Settings, *, strict: bool = False) -> Outlook:
     """Asks the cluster, read rights being enough. Raises `OpenSearchError`; if `strict`, also where this user may not
     see the holds: who changes something must know them."""

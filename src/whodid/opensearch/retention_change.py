@@ -257,13 +257,11 @@ class _Following:
     def _ask(self, indices: Sequence[Managed]) -> None:
         jobs = {one.index: one for one in indices}
         for move in moves(indices, self._name, self.stored, self.stored.policy, take_over=self.take_over):
-            before, job = self.asked.get(move.index), jobs[move.index]
-            if move.index in self.report.problems or before == (move, job):
+            job = jobs[move.index]
+            if move.index in self.report.problems or self.asked.get(move.index) == (move, job):
                 continue
             self.asked[move.index] = move, job
             try:
-                if move.kind == "restart" and before and before[0].kind == "restart":
-                    raise OpenSearchError(job.problem(self._name, self.stored))
                 make_move(self.ism, move, self._name, self.stored.policy)
             except OpenSearchError as error:
                 self.report.problems[move.index] = str(error)

@@ -21,6 +21,7 @@ import orjson
 from ..canonical import canonical
 from ..entry import parse_creation_date
 from ..errors import ProofError
+from ..foreign import FOREIGN
 from .envelope import payload_of, sealed
 from .keys import PublicKey, Signer
 
@@ -156,6 +157,6 @@ def _checkpoint(payload: bytes) -> Checkpoint:
         keys = tuple(bytes.fromhex(key).hex() for key in one.keys)
         if len(keys) not in (0, 2) or any(len(key) != 64 for key in keys):
             raise ProofError("it is no checkpoint, or a damaged one")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except FOREIGN:
         raise ProofError("it is no checkpoint, or a damaged one") from None
     return replace(one, holes=holes, letters=letters, keys=keys)

@@ -326,7 +326,7 @@ def _refuse_what_no_entry_holds(name: str, text: str) -> None:
 
 def _network(name: str, value: str) -> str:
     try:
-        found = network_of(value)
+        found = network_of(value.replace("%", "no zone"))  # no entry's address has one
         return str(found if "/" in value else found.network_address)
     except ValueError as error:
         raise QueryError(f"{name} must be an address or a network such as 10.0.0.0/8: {error}") from None

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..errors import QueryError
-from .filter import EVERYTHING, Filter, Value, both, either, matching, ordered, time, unknown_field, words
+from .filter import EVERYTHING, Filter, Value, both, either, matching, time, unknown_field, words
 from .grammar import AND, NOT, OR, TIMES, kind_of
 
 __all__ = ["parse"]
@@ -100,7 +100,7 @@ class _Parser:
             if self._operator(AND) or not (self._peek() is None or self._is(")", ",") or self._at(OR)):
                 parts.append(self._term())
             else:
-                return ordered(both(parts))
+                return both(parts)
 
     def _at(self, spellings: tuple[str, ...]) -> bool:
         before = self._next

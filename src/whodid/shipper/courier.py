@@ -16,6 +16,7 @@ from ..errors import WhodidError
 from ..journal import JournalDirectory
 from ..proof.checkpoint import Sealed
 from ..witness.deliveries import Deliveries, Told
+from .guard import Guard
 from .sealing import kept_checkpoints
 
 __all__ = ["Courier", "Destination"]
@@ -36,9 +37,14 @@ class Courier:
     """For one journal directory, while its shipper is active. `tell` gets what a person should know."""
 
     def __init__(
-        self, directory: JournalDirectory, destinations: Sequence[Destination], tell: Callable[[str], None]
+        self,
+        directory: JournalDirectory,
+        destinations: Sequence[Destination],
+        tell: Callable[[str], None],
+        guard: Guard | None = None,
     ) -> None:
         self._directory = directory
+        self._guard = guard or Guard(directory.path, tell)
         self._deliveries = Deliveries(directory.path)
         self._tell = tell
         self._noting = threading.Lock()
@@ -67,8 +73,8 @@ class Courier:
         with self._noting:
             try:
                 self._deliveries.note(name, told)
-            except OSError:
-                return  # a full disk: it is told again some day
+            except (OSError, WhodidError):
+                return  # a full disk, a link in its place: it is told again some day
 
 
 class _Round:
@@ -103,7 +109,8 @@ class _Round:
             self._due.wait(_PAUSES[min(failures, len(_PAUSES)) - 1] if failures else None)
             self._due.clear()
             over = self._over.is_set()
-            failures = 0 if self._bring() else failures + 1
+            brought = self._courier._guard(f"checkpoints to {self._destination.name}", self._bring, lambda: False)
+            failures = 0 if brought else failures + 1
             if over:
                 return
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ..errors import NotAuthorized, OpenSearchError, OpenSearchUnavailable
-from ..opensearch.clock import cluster_now
+from ..errors import NotAuthorized, OpenSearchError, OpenSearchUnavailable, WhodidError
+from ..opensearch.clock import deletion_time
 from ..opensearch.destruction import Destruction
 from ..opensearch.enforcement import destroy, expired, record_ahead
 from ..opensearch.holds import apply_holds
@@ -38,7 +38,7 @@ class Enforcer:
         settings: Settings,
         tell: Callable[[str], None],
         monotonic: Callable[[], float] = time.monotonic,
-        now: Callable[[OpenSearch], datetime] = cluster_now,
+        now: Callable[[OpenSearch], datetime] = deletion_time,
     ) -> None:
         self._client = client
         self._settings = settings
@@ -59,7 +59,7 @@ class Enforcer:
             self._once(f"holds and records are left to `whodid retention enforce`: {error}")
         except OpenSearchUnavailable:
             self._next = self._monotonic() + _SOON  # the shipper says so already
-        except OpenSearchError as error:
+        except WhodidError as error:
             self._once(f"retention is not enforced: {error}")
 
     def _once(self, text: str) -> None:

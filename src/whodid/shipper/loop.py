@@ -7,6 +7,7 @@ Invariants:
 - What was missing when those after it were shipped is looked for again whenever files of its journal come or go.
 - What waits is sent again for ever, with full-jitter back-off; the rest of the batch is not sent twice on purpose.
 - One shipper a directory is active: the others wait for its lock.
+- Only its stop ends it: what nobody foresaw is alarmed, and tried again (`guard`).
 - No more is held in memory than the batches under way and one more read of `bulk_bytes`, whatever the backlog.
 
 A kill at any point costs a repetition, which meets the same `_id`s: exactly once follows.
@@ -20,19 +21,22 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from operator import itemgetter
 
 from ..dead_letters import DeadLetter, keep_dead_letters, without_values
 from ..entry import document_id, partition_name
-from ..errors import ShippingError
+from ..errors import JournalDamaged, NotRecorded, ShippingError, WhodidError
 from ..journal import Acknowledged, Damaged, JournalDirectory, JournalReader, Line, Missing, prune
+from ..journal.chain import sync_what_was_left
 from ..journal.damage import gap_at_the_end, keep_damaged, keep_missing, read_missing, remove_missing
 from ..journal.directory import segment_name
-from ..journal.lock import FileLock
+from ..journal.lock import ProcessLock
 from ..journal.pruning import close_restored
 from ..journal.reader import Read
+from ..journal.segment import Broken
 from ..opensearch.bulk import Cause, Document
 from ..proof.keys import signer_of
 from ..settings import Settings
@@ -40,6 +44,7 @@ from .courier import Courier
 from .dates import Dates
 from .delivery import Delivery, Send
 from .flow import Flow
+from .guard import Guard, unforeseen
 from .observation import Alive, Moved, Observation, Observe, Progress, Synced, Waiting
 from .partitioning import Length, Partitioning
 from .sealing import Sealing
@@ -94,7 +99,8 @@ class Shipper:
 
     `observe` is told of each step. `chores` are done between batches. `farewell` is called when all was shipped after a
     stop, and says whether it recorded an entry that should be shipped as well. `courier` brings the checkpoints away,
-    `tell` gets why one can't be closed. Raises `SettingsError` where the key that signs them can't be used.
+    `tell` gets why one can't be closed, `guard` what nobody foresaw. Raises `SettingsError` where the key that signs
+    them can't be used.
     """
 
     def __init__(
@@ -109,6 +115,7 @@ class Shipper:
         farewell: Callable[[], bool] = lambda: False,
         courier: Courier | None = None,
         tell: Callable[[str], None] = lambda text: None,
+        guard: Guard | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.directory = JournalDirectory(settings.journal_dir, create=True)
@@ -116,7 +123,8 @@ class Shipper:
         self.progress = Progress()
         self._settings = settings
         self._dates = dates or Dates.unlimited()
-        self._observer = observe
+        self._guard = guard or Guard(self.directory.path, tell, monotonic=monotonic)
+        self._observer: Observe = lambda observation: self._guard.always("the log", lambda: observe(observation))
         self._chores = chores
         self._farewell = farewell
         self._courier = courier
@@ -133,6 +141,7 @@ class Shipper:
         self._readers: dict[str, JournalReader] = {}
         self._looked_at: dict[str, int] = {}
         self._partitionings: dict[str, Partitioning] = {}
+        self._withheld: Exception | None = None
         self._sealing = Sealing(
             self.directory,
             settings,
@@ -141,7 +150,8 @@ class Shipper:
             tell=tell,
             monotonic=monotonic,
         )
-        self._drain_timeout = 0.0
+        self.drain_timeout = settings.drain_timeout
+        """Seconds to ship what is left after a stop; may be changed until then."""
         self._drained_by: float | None = None
 
     def run_once(self, patience: float = 30.0) -> Progress:
@@ -150,49 +160,72 @@ class Shipper:
         What remains is safe in the journal; `progress.waiting` then says why. Raises `ShippingError` when another
         shipper is active.
         """
-        lock = FileLock(self.directory.ship_lock)
+        lock = ProcessLock(self.directory.ship_lock)
         try:
             if not lock.try_acquire():
                 raise ShippingError(
                     f"{self.directory.path} is already being shipped by {lock.holder()}; it sends what you wanted sent"
                 )
-            self._begin(0.0, patience)
+            self.drain_timeout = 0.0
+            self._begin(patience)
             while self._pass():
                 pass
+            if self._withheld:
+                raise self._withheld
             if not self.progress.waiting:
                 self._sealing.close_all()
+        except (OSError, WhodidError):
+            raise
+        except Exception as error:
+            raise unforeseen(error) from error
         finally:
             self._end(lock)
         return self.progress
 
     def run(self) -> Progress:
         """Ships until `stop` is set; waits for its turn when another shipper is active."""
-        lock = FileLock(self.directory.ship_lock)
+        lock = ProcessLock(self.directory.ship_lock)
         try:
-            while not lock.try_acquire():
-                self._report(waiting=f"another shipper is active: {lock.holder()}")
-                self._observe(Alive())
-                if self.stop.wait(self._settings.poll_interval):
-                    return self.progress
-            self._begin(self._settings.drain_timeout)
             while not self.stop.is_set():
-                self._chores()
-                self._sealing.close_what_is_due()
-                if not self._pass_or_pause():
-                    self._observe(Alive(idle=not self._flights and not self.progress.waiting))
+                if self._has_turn(lock):
+                    self._work(lock)
+                else:
                     self.stop.wait(self._settings.poll_interval)
-            self._drain()
         finally:
             self._end(lock)
         return self.progress
 
-    def _begin(self, drain_timeout: float, patience: float = float("inf")) -> None:
+    def _has_turn(self, lock: ProcessLock) -> bool:
+        """Whether this is the one active shipper, now and still."""
+        try:
+            if lock.try_acquire():
+                return True
+            self._report(waiting=f"another shipper is active: {lock.holder()}")
+        except OSError as error:
+            self._report(waiting=f"{self.directory.ship_lock}: {error.strerror or error}")
+        self._observe(Alive())
+        return False
+
+    def _work(self, lock: ProcessLock) -> None:
+        """Ships until `stop` is set, or another process has the turn."""
+        self._begin()
+        while not self.stop.is_set():
+            if not self._has_turn(lock):
+                return self._forget()
+            self._guard("retention", self._chores, _nothing)
+            self._guard("checkpoints", self._sealing.close_what_is_due, _nothing)
+            if not self._pass_or_pause():
+                self._observe(Alive(idle=not self._flights and not self.progress.waiting))
+                self.stop.wait(self._settings.poll_interval)
+        return self._drain()
+
+    def _begin(self, patience: float = float("inf")) -> None:
         self._flow.begin(patience)
         if self._courier:
             self._courier.start()
-        self._drain_timeout, self._drained_by = drain_timeout, None
+        self._drained_by = None
 
-    def _end(self, lock: FileLock) -> None:
+    def _end(self, lock: ProcessLock) -> None:
         """What is under way is forgotten: it is sent again by whoever ships next."""
         self._flow.end()
         self._senders.close()
@@ -214,13 +247,15 @@ class Shipper:
         if not self.stop.is_set():
             return False
         if self._drained_by is None:
-            self._drained_by = self._monotonic() + self._drain_timeout
+            self._drained_by = self._monotonic() + self.drain_timeout
         return self._monotonic() >= self._drained_by
 
     def _drain(self) -> None:
         """Ships what is left after a stop, and what the farewell adds to it; then closes the checkpoint over it."""
-        if self._emptied(self._settings.poll_interval) and (not self._farewell() or self._emptied(0.0)):
-            self._sealing.close_all()
+        if not self._emptied(self._settings.poll_interval):
+            return
+        if not self._guard("closing the journal", self._farewell, lambda: False) or self._emptied(0.0):
+            self._guard("checkpoints", self._sealing.close_all, _nothing)
 
     def _emptied(self, quiet: float) -> bool:
         """Ships until nothing new came for so many seconds; `False` when the time was up first."""
@@ -237,15 +272,27 @@ class Shipper:
         return False
 
     def _pass_or_pause(self) -> bool:
-        """As `_pass`; a full or failing disk of this host is waited for, like everything else."""
+        """As `_pass`; what can't be read or written on this host is waited for, like everything else."""
+        return self._guard("shipping", self._careful_pass, self._rest)
+
+    def _careful_pass(self) -> bool:
         try:
             found = self._pass()
-        except OSError as error:
-            self._report(waiting=f"{self.directory.path}: {error.strerror or error}")
+        except (OSError, WhodidError) as error:
+            self._report(waiting=_words(self.directory, error))
             return False
-        if not (found or self._flights or self._flow.over) and self.progress.waiting:
-            self._report()  # nothing waits any more
+        if not (found or self._flights):
+            if self._withheld:
+                self._report(waiting=_words(self.directory, self._withheld))
+            elif self.progress.waiting and not self._flow.over:
+                self._report()  # nothing waits any more
         return found
+
+    def _rest(self) -> bool:
+        """After what nobody foresaw: all is read again, as after a restart."""
+        self._forget()
+        self._report(waiting=self._guard.why("shipping"))
+        return False
 
     def _pass(self) -> bool:
         """Has the next batches sent, and acknowledges the oldest; whether there was any."""
@@ -261,17 +308,27 @@ class Shipper:
         """Waits for the oldest batch and acknowledges it; `False` when the end came first."""
         while not flight.landed(_LOOK_UP):
             self._observe(Alive())
+            self._sync()
             if self._time_is_up():
                 self._flow.end()
                 if not flight.landed(_LAST_WORD):
                     return False
-        refused = flight.outcome()
+        try:
+            refused = flight.outcome()
+        except BaseException:
+            self._forget()
+            raise
         if refused is None:
             self._forget()
             return False
         self._acknowledge(flight.batch, refused)
         self._flights.popleft()
         return True
+
+    def _sync(self) -> None:
+        """While the cluster is waited for: what is read is on disk already, what was written since may not be."""
+        with suppress(OSError, NotRecorded, JournalDamaged, Broken):  # who records next meets it, too, and says so
+            sync_what_was_left(self.directory)
 
     def _acknowledge(self, batch: _Batch, refused: Sequence[DeadLetter]) -> None:
         """Notes that a batch is stored, after what of it is kept elsewhere. Raises `OSError`; may be done again."""
@@ -301,11 +358,20 @@ class Shipper:
         prune(path, self._settings.keep_days, missing=noted)
 
     def _next_batch(self) -> _Batch | None:
-        """The next lines that no batch holds yet, of the first journal that has some."""
+        """The next lines that no batch holds yet, of the first journal that has some.
+
+        A journal that can't be read keeps no other from being shipped.
+        """
         batch = next(self._batches, None)
         if batch is None:
+            self._withheld = None
             for journal in self.directory.journals():
-                if lines := self._reader(journal).read(self._settings.bulk_bytes):
+                try:
+                    lines = self._reader(journal).read(self._settings.bulk_bytes)
+                except (OSError, WhodidError) as error:
+                    self._withheld = error
+                    continue
+                if lines:
                     self._sealing.begin(journal)
                     self._batches = self._cut(journal, lines)
                     return next(self._batches)
@@ -430,3 +496,11 @@ class Shipper:
                 waiting,
             )
         self._observer(Moved(progress))
+
+
+def _nothing() -> None:
+    pass
+
+
+def _words(directory: JournalDirectory, error: Exception) -> str:
+    return f"{directory.path}: {error.strerror or error}" if isinstance(error, OSError) else str(error)

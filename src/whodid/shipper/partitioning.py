@@ -26,6 +26,7 @@ from pathlib import Path
 
 from ..entry import Partitioning as Length
 from ..errors import JournalDamaged
+from ..foreign import FOREIGN, json_of
 from ..journal import Acknowledged, JournalReader, Line
 from ..journal.file import read_file, write_file
 
@@ -93,12 +94,14 @@ def _of_pairs(pairs: list[tuple[int, Length]]) -> Partitioning:
 def _read(journal: Path) -> Partitioning | None:
     path = journal / _NAME
     try:
-        pairs = [(int(first), length) for first, length in json.loads(read_file(path))]
+        pairs = [(first, length) for first, length in json_of(read_file(path))]
+        firsts = [first for first, _ in pairs]
+        fits = all(type(first) is int and 0 < first < 1 << 63 for first in firsts) and firsts == sorted(set(firsts))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
+    except FOREIGN as error:
         raise _damaged(path) from error
-    if not pairs or any(length not in _LENGTHS for _, length in pairs):
+    if not (pairs and fits and all(length in _LENGTHS for _, length in pairs)):
         raise _damaged(path)
     return _of_pairs(pairs)
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-import orjson
-
 from ..dead_letters import DeadLetter
 from ..entry import Stamp, partition_name, partition_start
 from ..opensearch.bulk import Document, Verdict
@@ -51,7 +49,7 @@ def _retry_batch(batch: Sequence[DeadLetter], settings: Settings, send: Send, da
     documents: list[Document] = []
     sent: list[DeadLetter] = []
     for letter in batch:
-        date = str(orjson.loads(letter.line).get("creation_date", ""))
+        date = str(letter.entry.get("creation_date", ""))
         if why := dates.why_refused(date):
             result.refused[letter.id] = _refused_again(letter, why)
         else:

@@ -23,6 +23,7 @@ from itertools import pairwise
 from ..dead_letters import each_dead_letter
 from ..entry import ZERO_HASH, Stamp
 from ..errors import ProofError
+from ..foreign import FOREIGN, json_of, text_of
 from ..journal import Acknowledged, JournalDirectory, Line
 from ..journal.file import append_line, read_lines
 from ..proof.checkpoint import Checkpoint, Sealed, Why
@@ -97,22 +98,29 @@ class _Open:
     @classmethod
     def of(cls, position: Acknowledged, now: str) -> _Open:
         """What stands beside a position; for one without a note, a checkpoint that begins behind it."""
-        if not position.note:
+        try:
+            return cls._noted(position)
+        except FOREIGN:  # none, or one that this version can't read
             return cls(first=position.seq + 1, last=position.seq, last_hash=position.hash, since=now)
-        content = json.loads(position.note)
+
+    @classmethod
+    def _noted(cls, position: Acknowledged) -> _Open:
+        """Raises one of `FOREIGN` for what is no note of ours."""
+        content = json_of(position.note.encode())
         edge = b64decode(content["edge"])
+        datetime.fromisoformat(content["since"])
         return cls(
-            number=content["number"],
-            previous=content["previous"],
+            number=_number(content["number"]),
+            previous=text_of(content["previous"]),
             since=content["since"],
-            why=content["why"],
-            first=content["first"],
+            why=text_of(content["why"]),
+            first=_number(content["first"]),
             last=position.seq,
             last_hash=position.hash,
-            tree=Tree(content["entries"], [edge[at : at + 32] for at in range(0, len(edge), 32)]),
-            partitions=content["partitions"],
-            holes=[(first, last) for first, last in content["holes"]],
-            letters=content["letters"],
+            tree=Tree(_number(content["entries"]), [edge[at : at + 32] for at in range(0, len(edge), 32)]),
+            partitions={name: _number(count) for name, count in content["partitions"].items()},
+            holes=[(_number(first), _number(last)) for first, last in content["holes"]],
+            letters=_number(content["letters"]),
         )
 
     def begin_after(self, closed: Sealed, why: str, since: str) -> None:
@@ -218,7 +226,10 @@ class Sealing:
 
     def _is_due(self, open_: _Open) -> bool:
         """Also where the clock was set back, which the next one then shows."""
-        age = (datetime.fromisoformat(self._now()) - datetime.fromisoformat(open_.since)).total_seconds()
+        try:
+            age = (datetime.fromisoformat(self._now()) - datetime.fromisoformat(open_.since)).total_seconds()
+        except FOREIGN:  # a checkpoint that somebody else wrote
+            return True
         return not 0 <= age < self._settings.checkpoint_interval
 
     def _of(self, journal: str) -> _Open:
@@ -290,9 +301,9 @@ class Sealing:
 
     def _letters(self, journal: str, open_: _Open) -> Iterator[tuple[int, str]]:
         for letter in each_dead_letter(self._directory, lambda letter: letter.id.startswith(f"{journal}-")):
-            entry = json.loads(letter.line)
-            if open_.first <= entry["seq"] <= open_.last:
-                yield entry["seq"], entry["hash"]
+            seq, hash_ = letter.entry.get("seq"), letter.entry.get("hash")
+            if type(seq) is int and isinstance(hash_, str) and open_.first <= seq <= open_.last:
+                yield seq, hash_
 
     def _write(self, journal: str, open_: _Open) -> None:
         Acknowledged(open_.last, open_.last_hash, open_.note()).write(self._directory.journal(journal))
@@ -310,6 +321,12 @@ def kept_checkpoints(directory: JournalDirectory, journal: str | None = None) ->
             continue
         if journal in (None, one.checkpoint.journal):
             yield one
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 63:
+        raise ValueError("no number of entries")
+    return value
 
 
 def _now() -> str:

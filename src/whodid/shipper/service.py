@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from ..errors import (
     NotAuthenticated,
@@ -12,6 +13,7 @@ from ..errors import (
     OpenSearchUnavailable,
     SettingsError,
     WhodidError,
+    WitnessError,
 )
 from ..journal import JournalDirectory
 from ..opensearch.bulk import Document, Verdict, send_bulk
@@ -19,6 +21,7 @@ from ..opensearch.checkpoints import CheckpointIndex
 from ..opensearch.clock import ClusterClock
 from ..opensearch.connection import connect, translated
 from ..opensearch.template import template_name
+from ..proof.checkpoint import Sealed
 from ..settings import Settings, retention_days
 from ..warning import warn
 from ..witness import Witness, witnesses_of
@@ -26,10 +29,11 @@ from .closing import close_journal
 from .courier import Courier, Destination
 from .dates import Dates
 from .enforcer import Enforcer
+from .guard import Guard
 from .loop import Shipper
 from .observation import Observe
 
-__all__ = ["Cluster", "connected_shipper", "dates_of", "ship_in_background", "stop_background_shipping"]
+__all__ = ["Cluster", "connected_shipper", "dates_of"]
 
 
 class Cluster:
@@ -94,23 +98,28 @@ def connected_shipper(
     observe: Observe = lambda observation: None,
     tell: Callable[[str], None] | None = None,
     closing: bool = False,
+    guard: Guard | None = None,
 ) -> Shipper:
     """A shipper for the cluster in the settings. Raises `SettingsError`; an unreachable cluster is waited for.
 
     While it runs, it enforces retention where the cluster doesn't; `tell` gets what a person should know of that.
-    With `closing`, a stop that found everything shipped is recorded.
+    With `closing`, a stop that found everything shipped is recorded. `guard` may outlive the shipper.
     """
     cluster = Cluster(settings)
-    enforcer = Enforcer(lambda: cluster.client, settings, tell or _warn)
+    tell = _careful(tell or _warn)
+    directory = JournalDirectory(settings.journal_dir, create=True)
+    guard = guard or Guard(directory.path, tell)
+    enforcer = Enforcer(lambda: cluster.client, settings, tell)
     courier = Courier(
-        JournalDirectory(settings.journal_dir, create=True),
+        directory,
         [
             Destination(
                 "the cluster", lambda sealed: CheckpointIndex(cluster.client, settings).keep(sealed), quiet=True
             ),
             *(_destination(witness) for witness in witnesses_of(settings)),
         ],
-        tell or _warn,
+        tell,
+        guard,
     )
     return Shipper(
         settings,
@@ -121,49 +130,34 @@ def connected_shipper(
         chores=enforcer,
         farewell=(lambda: close_journal(settings)) if closing else lambda: False,
         courier=courier,
-        tell=tell or _warn,
+        tell=tell,
+        guard=guard,
     )
 
 
 def _destination(witness: Witness) -> Destination:
-    return Destination(
-        f"the witness {witness.name}", lambda sealed: witness.put(f"{sealed.key}.dsse.json", sealed.line())
-    )
+    """What a witness of the application's own raises becomes a `WitnessError`."""
+
+    def keep(sealed: Sealed) -> None:
+        try:
+            witness.put(f"{sealed.key}.dsse.json", sealed.line())
+        except WhodidError:
+            raise
+        except Exception as error:
+            raise WitnessError(f"the witness {witness.name} failed with {type(error).__name__}: {error}") from error
+
+    return Destination(f"the witness {witness.name}", keep)
+
+
+def _careful(tell: Callable[[str], None]) -> Callable[[str], None]:
+    """What can't be told stops nothing: a warning that is an error, standard error that was closed."""
+
+    def told(text: str) -> None:
+        with suppress(Exception):
+            tell(text)
+
+    return told
 
 
 def _warn(message: str) -> None:
     warn(message, RuntimeWarning, stacklevel=2)
-
-
-_background: dict[str, tuple[threading.Event, threading.Thread]] = {}
-_lock = threading.Lock()
-
-
-def ship_in_background(settings: Settings) -> None:
-    """Runs a shipper in a daemon thread of this process, one for each journal directory."""
-    with _lock:
-        if settings.journal_dir in _background:
-            return
-        stop = threading.Event()
-        thread = threading.Thread(target=_ship_patiently, args=(settings, stop), name="whodid-ship", daemon=True)
-        _background[settings.journal_dir] = stop, thread
-        thread.start()
-
-
-def stop_background_shipping(journal_dir: str, timeout: float = 10.0) -> None:
-    """Ends what `ship_in_background` began, after the request under way; what remains is safe in the journal."""
-    with _lock:
-        stop, thread = _background.pop(journal_dir, (None, None))
-    if stop is not None and thread is not None:
-        stop.set()
-        thread.join(timeout)
-
-
-def _ship_patiently(settings: Settings, stop: threading.Event) -> None:
-    """A failure of the shipper must not end the application's shipping: it is said, and tried again."""
-    while not stop.is_set():
-        try:
-            connected_shipper(settings, stop=stop).run()
-        except (WhodidError, OSError) as error:
-            warn(f"shipping of {settings.journal_dir} paused: {error}", RuntimeWarning, stacklevel=1)
-            stop.wait(settings.poll_interval)

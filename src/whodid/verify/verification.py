@@ -13,6 +13,7 @@ from ..client.asking import Asking
 from ..opensearch.template import index_pattern
 from ..proof.keys import PublicKey
 from ..proof.merkle import Tree
+from ..query import check_order
 from ..settings import Settings
 from .absence import Absence, Knowledge, explained
 from .crew import Task, walked
@@ -61,6 +62,7 @@ def verify_stored(
     Raises `OpenSearchError`, and `QueryError` for times that can't be read. Memory stays flat.
     """
     now = now or datetime.now(UTC)
+    check_order(since, until, now)
     asking = Asking(client.connection)
     statements = judged(sources, keys)
     evidence = gathered(client, statements)

@@ -6,12 +6,13 @@ where it is lost, and changes nothing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..errors import JournalDamaged
+from ..foreign import FOREIGN, json_of, text_of
 from ..journal.file import dump, read_file, write_file
 
 __all__ = ["Deliveries", "Told"]
@@ -37,9 +38,9 @@ class Deliveries:
     def read(self) -> dict[str, Told]:
         """A lost or damaged file counts as nothing told."""
         try:
-            content = json.loads(read_file(self.directory / _NAME))
-            return {str(name): _told(one) for name, one in content.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            content = json_of(read_file(self.directory / _NAME))
+            return {text_of(name): _told(one) for name, one in content.items()}
+        except (OSError, JournalDamaged, *FOREIGN):
             return {}
 
     def note(self, name: str, told: Told) -> None:
@@ -59,5 +60,5 @@ class Deliveries:
 
 
 def _told(content: Mapping[str, Any]) -> Told:
-    told = {str(journal): int(number) for journal, number in content["told"].items()}
-    return Told(told, str(content["failing"]), str(content["error"]))
+    told = {text_of(journal): int(number) for journal, number in content["told"].items()}
+    return Told(told, text_of(content["failing"]), text_of(content["error"]))
