@@ -12,6 +12,7 @@ import pytest
 from whodid.proof.keys import signer_of
 
 from .attacks import ATTACKS, Attack
+from .independent import independently
 from .scene import NOW, Evidence, Scene, scene
 
 pytestmark = pytest.mark.live
@@ -30,10 +31,12 @@ def found(ready: Scene, level: Evidence) -> set[tuple[str, int, int]]:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name.replace(" ", "-"))
-def test_it_is_found(attack: Attack, ready: Scene) -> None:
+def test_it_is_found_and_the_independent_verifier_agrees(attack: Attack, ready: Scene, tmp_path: Path) -> None:
+    public_key = ready.public_key
     attack.do(ready)
     shown = {level: found(ready, level) for level in LEVELS}
     assert shown == {"chain": set(attack.chain), "own": set(attack.own), "outside": set(attack.outside)}
+    assert independently(ready, public_key, tmp_path) == shown
 
 
 def test_nothing_is_found_where_nothing_was_done(ready: Scene) -> None:
