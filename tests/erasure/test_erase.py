@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -336,8 +337,11 @@ def test_the_role_for_it_is_enough_and_that_of_an_auditor_is_not(secured_node: S
 
 
 @pytest.mark.live
-def test_what_was_erased_before_a_crash_is_on_record_after_the_same_command(place: Corner) -> None:
-    """The values were removed, and neither the page of the ledger nor the entry that vouches for it was written."""
+def test_what_was_erased_before_a_crash_is_on_record_after_the_same_command(place: Corner, tmp_path: Path) -> None:
+    """The values were removed, and neither the page of the ledger nor the entry that vouches for it was written.
+
+    The command is given on another host, which has none of these entries in its journal.
+    """
     place.ship()
     for name, hit in place.stored().items():
         if entry := erased_entry(hit["_source"]) if is_of(hit["_source"], "42") else None:
@@ -345,8 +349,9 @@ def test_what_was_erased_before_a_crash_is_on_record_after_the_same_command(plac
     place.refresh()
     client = AuditClient(place.settings, client=place.client)
     assert {one.kind for one in verify_stored(client).findings} == {"altered"}
-    assert erase(place, "--yes").exit_code == 0
-    place.ship()
+    elsewhere = replace(place, settings=replace(place.settings, journal_dir=str(tmp_path / "elsewhere")))
+    assert erase(elsewhere, "--yes").exit_code == 0
+    elsewhere.ship()
     assert verify_stored(client).findings == []
 
 
