@@ -55,6 +55,14 @@ _SEE_RETENTION = [
     "cluster:admin/opendistro/ism/managedindex/explain",
 ]
 
+_MERGE = (
+    "indices:admin/settings/update",
+    "indices:admin/flush*",
+    "indices:admin/forcemerge*",
+    "indices:monitor/stats",
+)
+"""So that a replaced document leaves the files of OpenSearch as well."""
+
 
 def role_name(settings: Settings, kind: str) -> str:
     """`whodid_writer` and so on; an index prefix of one's own gives names of one's own."""
@@ -128,6 +136,7 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
                 "indices:data/write/index",
                 "indices:data/write/bulk*",
                 "indices:admin/refresh*",
+                *_MERGE,
             ],
             others={ledger: ["read", *_KEEP, "indices:admin/refresh*"]},
         ),
