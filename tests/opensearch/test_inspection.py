@@ -27,7 +27,7 @@ from whodid.opensearch.bulk import Document, Verdict
 from whodid.opensearch.connection import connect
 from whodid.opensearch.inspection import Difference, foreseen, inspected, inspected_all
 from whodid.opensearch.setup import apply, plan, plan_partitions
-from whodid.opensearch.template import index_pattern
+from whodid.opensearch.template import FIELD_TYPES, MARK, index_pattern, template_name
 from whodid.settings import Settings
 from whodid.shipper.service import Cluster, connected_shipper
 from whodid.verify import verify_stored
@@ -155,15 +155,20 @@ def test_a_mapping_that_was_changed_makes_no_dead_letters(place: Corner) -> None
     assert cluster.send([Document("odd", partition, b'{"unknown":1}')])[0].kind == "refused"
 
 
-def test_an_older_partition_takes_what_it_can_and_one_without_fields_gets_nothing(place: Corner) -> None:
-    from whodid.opensearch import inspection
-    from whodid.opensearch.template import FIELD_TYPES, MARK
-
-    few = dict(list(FIELD_TYPES.items())[:-1])
-    older = {"_meta": {**MARK, "schema_version": "1.0"}, "dynamic": "strict", "properties": few}
-    assert [one.loses for one in inspection._of_mapping(older)] == [False]
-    assert [one.loses for one in inspection._of_mapping({**older, "_meta": MARK})] == [True]
-    assert [one.loses for one in inspection._of_mapping({**older, "properties": {}})] == [True]
+def test_a_partition_that_lacks_a_field_takes_what_it_can_and_one_that_lacks_a_needed_one_gets_nothing(
+    place: Corner,
+) -> None:
+    place.client.indices.delete_index_template(name=template_name(place.settings))
+    for month, lacking, loses in ((1, "workspace_name", False), (2, "hash", True)):
+        fields = {name: kind for name, kind in FIELD_TYPES.items() if name != lacking}
+        body = mapping(_meta=MARK, dynamic="strict", properties=fields)
+        place.client.indices.create(index=name(place, 2026, month), body=body)
+        assert inspected(place.client, name(place, 2026, month)) == (
+            Difference(f"it lacks the fields {lacking}", loses),
+        )
+    place.set_up()
+    verdicts = send(Cluster(place.settings), name(place, 2026, 1), name(place, 2026, 2))
+    assert [verdict.kind for verdict in verdicts] == ["stored"] * 2  # by the setup, which adds fields
 
 
 def test_an_entry_without_its_content_is_a_finding_and_never_a_traceback(place: Corner) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..settings import Settings
 from .connection import is_missing_plugin, translated
-from .template import FIELD_TYPES, MARK, index_pattern
+from .template import FIELD_TYPES, index_pattern
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
@@ -110,10 +110,12 @@ def _of_mapping(mapping: Mapping[str, Any]) -> Iterator[Difference]:
         if stored[name] != FIELD_TYPES[name]:
             yield Difference(f"the field {name} is {_short(stored[name])} instead of {_short(FIELD_TYPES[name])}")
     if missing := sorted(FIELD_TYPES.keys() - stored.keys()):
-        # Of an older version: what lacks a field is a dead letter, until the setup has added it.
-        older = (mapping.get("_meta") or {}).get("schema_version", MARK["schema_version"]) != MARK["schema_version"]
-        yield Difference(f"it lacks the fields {', '.join(missing)}", loses=not older or len(missing) > len(stored))
+        # As one of an older version: what has such a field is a dead letter, until the setup has added it.
+        yield Difference(f"it lacks the fields {', '.join(missing)}", loses=not stored.keys() >= _IN_EACH)
 
+
+_IN_EACH = {"@timestamp", "creation_date", "hash", "journal", "prev", "schema_version", "seq", "type"}
+"""Fields of every entry: without one of them, all would be dead letters."""
 
 _HARMFUL: dict[str, tuple[tuple[Any, ...], bool]] = {
     "index.final_pipeline": ((None, "_none"), True),
