@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -158,8 +157,7 @@ def print_entry(entry: Mapping[str, Any]) -> None:
     """All fields of one entry, a line each."""
     rows = []
     for name, value in entry.items():
-        shown = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
-        rows.append((name, printable(shown)))
+        rows.append((name, printable(value)))
     print_table(("field", "value"), rows)
 
 

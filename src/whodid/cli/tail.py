@@ -92,6 +92,6 @@ def _show(batch: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def _line(entry: dict[str, Any]) -> str:
-    who = f"{entry.get('principal', '')} {entry.get('client_ip', '-')}"
+    who = f"{printable(entry.get('principal'))} {printable(entry.get('client_ip', '-'))}"
     fields = (entry.get("creation_date"), entry.get("type"), entry.get("target"), who, entry.get("status"))
     return "  ".join(printable(field) for field in fields if field is not None)

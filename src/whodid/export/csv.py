@@ -73,7 +73,7 @@ def unguarded(cell: str) -> str:
 def _written(rows: Iterable[Iterable[str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="backslashreplace")  # a lone surrogate, as in JSON
 
 
 def _cell(value: object) -> str:

@@ -17,9 +17,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from ..client.order import OLDEST, sort_of
+from ..display import json_bytes
 from ..errors import NotAuthorized, ProofError
 from ..opensearch.erasures import ERASED, Erasure, erasures
 from ..query import Filter
@@ -64,7 +63,7 @@ def write_evidence(path: Path, client: AuditClient, asked: Filter, statements: S
     new.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
-        for line in map(orjson.dumps, lines):
+        for line in map(json_bytes, lines):
             file.write(line + b"\n")
             digest.update(line + b"\n")
         file.flush()

@@ -295,7 +295,7 @@ def _note(state: _State, block: list[dict[str, Any]]) -> None:
     """What the state has to know of a block that is in the file."""
     tree = _tree(state)
     for hit in block:
-        tree.add(str(hit["_source"].get("hash", "")).encode())
+        tree.add(str(hit["_source"].get("hash", "")).encode(errors="backslashreplace"))
     state.edge = [node.hex() for node in tree.edge]
     state.count += len(block)
     state.after = block[-1]["sort"]

@@ -8,8 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from ..canonical import MAX_DEPTH
+from ..display import json_bytes, json_text, levels
+from ..entry import FIELDS
 from ..errors import QueryError
 from ..spelling import did_you_mean
 from . import csv
@@ -27,6 +28,7 @@ Lines = Callable[[Sequence[Entry]], bytes]
 """Makes the bytes of some entries, lines each."""
 
 _BATCH = 500
+_LONG = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,33 @@ class Form:
 
 
 def _json(entries: Iterable[Mapping[str, Any]]) -> bytes:
-    return b"".join([orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE) for entry in entries])
+    return b"".join([json_bytes(entry) + b"\n" for entry in entries])
 
 
 def _each(made: Callable[[Entry], dict[str, Any]]) -> Lines:
-    return lambda entries: _json(map(made, entries))
+    return lambda entries: _json(made(_of_known_kinds(entry)) for entry in entries)
+
+
+def _of_known_kinds(entry: Entry) -> Entry:
+    """The entry, with what no entry holds (of another kind than its field, or nested too deeply) as JSON in a text.
+
+    So a document that something else stored has its line in every form, whatever is in it.
+    """
+    if all(map(_is_known_kind, entry, entry.values())):
+        return entry
+    return {
+        name.replace(".", "_"): value if _is_known_kind(name, value) else json_text(value)
+        for name, value in entry.items()
+    }
+
+
+def _is_known_kind(name: str, value: object) -> bool:
+    field = FIELDS.get(name)
+    if field is None or value is None:
+        return field is not None
+    if field.kind in {"flat_object", "stored"}:
+        return isinstance(value, dict) and levels(value) <= MAX_DEPTH + 1
+    return type(value) is int and abs(value) < _LONG if field.kind == "long" else isinstance(value, str)
 
 
 _NDJSON = "application/x-ndjson"

@@ -10,7 +10,7 @@ from contextlib import nullcontext, suppress
 from types import TracebackType
 from typing import IO, Any
 
-from ..display import json_text
+from ..display import json_text, valid
 from ..entry import FIELDS, entry_id
 from ..errors import ExportError
 from .moments import moment
@@ -28,6 +28,7 @@ _TYPES = {
     "date_nanos": pyarrow.timestamp("us", tz="UTC"),
     "long": pyarrow.int64(),
 }
+_LONG = 2**63
 _SCHEMA = pyarrow.schema(
     [
         *((name, _TYPES.get(field.kind, pyarrow.string())) for name, field in FIELDS.items()),
@@ -57,11 +58,11 @@ class Columns:
 
 def _value(entry: Mapping[str, Any], name: str) -> Any:
     if name == "entry_id":
-        return entry_id(entry) or None
+        return valid(entry_id(entry)) or None
     value = entry.get(name)
     kind = FIELDS[name].kind
     if value is None:
         return None
     if kind in _TYPES:
-        return (value if isinstance(value, int) else None) if kind == "long" else moment(value)
-    return value if isinstance(value, str) else json_text(value)
+        return (value if type(value) is int and abs(value) < _LONG else None) if kind == "long" else moment(value)
+    return valid(value if isinstance(value, str) else json_text(value))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
+from opensearchpy.exceptions import SerializationError
 from opensearchpy.serializer import JSONSerializer
 
 from .bulk import Unread
 
 __all__ = ["Answers"]
+
+_DIGITS = 19
 
 
 class Answers(JSONSerializer):
@@ -20,5 +24,13 @@ class Answers(JSONSerializer):
             return Unread(s)
         try:
             return orjson.loads(s)
-        except orjson.JSONDecodeError:  # a lone surrogate, or no JSON at all
-            return super().loads(s)
+        except orjson.JSONDecodeError:  # a lone surrogate, a number beyond a float, or no JSON at all
+            try:
+                return json.loads(s, parse_int=_number)
+            except ValueError as error:
+                raise SerializationError(s, error) from error
+
+
+def _number(digits: str) -> int | float:
+    """As orjson: what needs more than 64 bits is a float. Python refuses to read an integer of 5,000 digits."""
+    return int(digits) if len(digits) < _DIGITS else float(digits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
+from ..canonical import MAX_DEPTH
 from ..display import json_text, printable
 
 __all__ = ["Line", "difference"]
@@ -27,7 +28,7 @@ class Line(NamedTuple):
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Line]:
-    """Every key of either, what differs first."""
+    """Every key of either, what differs first; beyond the levels that an entry may have, a value is shown whole."""
     old, new = dict(_flat(before)), dict(_flat(after))
     lines = [_line(key, old, new) for key in dict.fromkeys([*old, *new])]
     return sorted(lines, key=lambda line: line.kind == "same")
@@ -47,9 +48,9 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json_text(value)
 
 
-def _flat(image: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(image: Mapping[str, Any], path: str = "", level: int = 1) -> Iterator[tuple[str, Any]]:
     for key, value in image.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{path}{printable(key)}.")
+        if isinstance(value, Mapping) and value and level <= MAX_DEPTH:
+            yield from _flat(value, f"{path}{printable(key)}.", level + 1)
         else:
             yield f"{path}{printable(key)}", value
