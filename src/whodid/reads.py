@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 from .context import current_fields
@@ -52,7 +53,7 @@ class Reads:
         self._record("audit_log_exported", self._settings.index_prefix, {"query": query[:_LONGEST], "format": form})
 
     def _note(self, event_type: str, target: str, details: dict[str, Any], question: str) -> None:
-        key = (str(self._who()["principal"]), event_type, target, question)
+        key = (str(self._who()["principal"]), event_type, target, sha256(question.encode()).hexdigest())
         now = self._clock()
         with self._lock:
             if now - self._noted.get(key, now - _AGAIN) < _AGAIN:

@@ -253,3 +253,18 @@ def test_documents_that_are_no_entries_do_not_end_it(partitions: Partitions) -> 
     partitions.store("2026.11", 4)
     partitions.show("2026.11")
     assert next(following) == ["a4"]
+
+
+def test_more_journals_with_gaps_than_one_query_takes_are_all_followed(partitions: Partitions) -> None:
+    following = partitions.follow()
+    assert next(following) == []
+    index = f"{partitions.place.settings.index_prefix}-2026.11"
+    lines: list[dict[str, Any]] = []
+    for number in range(600):
+        entry = {"journal": f"{number:016x}", "seq": 1, "hash": f"{number:064x}", "target": f"{number:03d}"}
+        lines += [
+            {"index": {}},
+            {**entry, "creation_date": "2026-11-01T00:00:00Z", "@timestamp": "2026-11-01T00:00:00Z"},
+        ]
+    assert not partitions.place.client.bulk(body=lines, index=index, params={"refresh": "true"})["errors"]
+    assert next(following) == [f"{number:03d}" for number in range(600)]

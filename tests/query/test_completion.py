@@ -6,7 +6,7 @@ import pytest
 
 from whodid.query import FILTERS, Filter
 from whodid.query.completion import complete
-from whodid.query.grammar import KEYED, PERIODS, TIMES
+from whodid.query.grammar import KEYED, LONGEST, PERIODS, TIMES
 
 TYPES = {"type": ["team_created", "user_sign_in", "user_deleted"], "principal": ["42"]}
 
@@ -57,3 +57,14 @@ def test_each_offer_put_in_place_can_be_read(written: str) -> None:
 
 def test_periods_are_all_there() -> None:
     assert set(PERIODS) <= set(texts("time:"))
+
+
+def test_what_is_longer_than_a_query_is_not_completed() -> None:
+    assert texts("x " * (LONGEST // 2 - 2) + "prin")[0] == "principal:"
+    assert texts("x " * (LONGEST // 2) + "prin") == []
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", "\t", "\u2003", "("])
+def test_a_token_begins_behind_the_last_blank_or_bracket(blank: str) -> None:
+    written = f"a(b c\nd{blank}prin"
+    assert {one.start for one in complete(written)} == {len(written) - 4}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,13 @@ _MISSING_ALLOWED = {"allow_no_indices": "true", "ignore_unavailable": "true"}
 """Partitions that are named, but not there: nothing was shipped, or retention has deleted them."""
 
 
+_OF_THE_TIMEOUT = 0.9
+"""The part of `opensearch_timeout` after which OpenSearch stops a search. Who waits then gets its answer; without this
+limit the cluster works on for somebody who is gone."""
+
+_STOPPED = ("cancelled task", "request has been terminated")
+"""What OpenSearch says of a search that it has stopped (recorded)."""
+
 _TOO_MUCH = {
     "maxclausecount": "the query has more parts than this OpenSearch takes at once; ask for less at a time",
     "determiniz": "a text to look for is too long for this OpenSearch; look for a part of it",
@@ -46,18 +53,28 @@ def _too_much_named() -> Iterator[None]:
         for said, what in _TOO_MUCH.items():
             if said in str(error).lower():
                 raise QueryError(what) from error
+        if any(said in str(error) for said in _STOPPED):
+            raise OpenSearchUnavailable(
+                "the search took too long and was stopped; ask for a shorter time or for less, or raise "
+                "opensearch_timeout"
+            ) from error
         raise
 
 
 class Asking:
     """Searches over an index expression. An answer that some shard is missing from is an error, never a shorter one."""
 
-    def __init__(self, client: OpenSearch) -> None:
+    def __init__(self, client: OpenSearch, timeout: float) -> None:
+        """`timeout` is the client's, in seconds."""
         self._client = client
+        self._limits = {
+            "allow_partial_search_results": "false",
+            "cancel_after_time_interval": f"{max(round(timeout * _OF_THE_TIMEOUT * 1000), 1)}ms",
+        }
 
     def ask(self, body: Mapping[str, Any], indices: str | None) -> Any:
         """The answer of a search, all of it; without `indices`, over the point in time that `body` names."""
-        params = {"allow_partial_search_results": "false"} | (_MISSING_ALLOWED if indices else {})
+        params = self._limits | (_MISSING_ALLOWED if indices else {})
         with _too_much_named(), translated("the search"):
             answer = self._client.search(index=indices, body=dict(body), params=params)
         if answer.get("timed_out") or answer["_shards"].get("failed"):
@@ -78,14 +95,19 @@ class Asking:
         limit: int | None = None,
         after: list[Any] | None = None,
         source: bool = True,
-    ) -> Iterator[dict[str, Any]]:
-        """Search hits in order over one point in time, from behind the sort values `after`."""
+    ) -> Generator[dict[str, Any], None, None]:
+        """Search hits in order, from behind the sort values `after`; over one point in time if they are many."""
+        body: dict[str, Any] = {"query": query, "sort": sort, "track_total_hits": False}
+        if not source:
+            body["_source"] = False
+        if limit is not None and limit <= PAGE:
+            more = {} if after is None else {"search_after": after}
+            yield from self.ask({**body, "size": limit, **more}, indices)["hits"]["hits"]
+            return
         with self._point_in_time(indices) as pit:
             if pit is None:
                 return
-            body: dict[str, Any] = {"query": query, "sort": sort, "track_total_hits": False, "pit": pit}
-            if not source:
-                body["_source"] = False
+            body["pit"] = pit
             remaining = limit
             while remaining is None or remaining > 0:
                 size = PAGE if remaining is None else min(PAGE, remaining)

@@ -6,7 +6,8 @@ double nothing, and need the memory of one page. They touch only the partitions 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,7 +21,7 @@ from ..opensearch.connection import connect
 from ..opensearch.retention import RetentionView, retention_in_force
 from ..opensearch.template import index_pattern
 from ..query import Filter, Window, query_body, window_of
-from ..query.filter import literal, ordered
+from ..query.filter import can_be_asked, literal, ordered
 from ..query.names import OtherNames
 from ..reads import Reads
 from ..settings import Settings, load_settings
@@ -28,7 +29,7 @@ from . import asking, stats
 from .asking import Asking
 from .expiry import Expiry
 from .follow import follow as following
-from .order import NEWEST, OLDEST, cursor_of, nanoseconds_of, sort_of, sort_values
+from .order import NEWEST, OLDEST, cursor_of, is_long, nanoseconds_of, sort_of, sort_values
 from .reach import indices_of
 from .stats import Stats
 
@@ -39,6 +40,9 @@ __all__ = ["AuditClient", "Entry", "Page", "Where"]
 
 Entry = dict[str, Any]
 """An entry as it was journalled."""
+
+_LONGEST_ID = 512
+"""Bytes of an ID that OpenSearch takes."""
 
 Where = Filter | str | None
 """What entries must be: a filter, a text of the search language (docs/language.md), or nothing."""
@@ -96,7 +100,7 @@ class AuditClient:
         self.settings = settings or load_settings(**keywords)
         self._within = within
         self._client = client or connect(self.settings)
-        self._asking = Asking(self._client)
+        self._asking = Asking(self._client, self.settings.opensearch_timeout)
         self._expiry = Expiry(self.retention)
         self._reads = Reads(self.settings) if self.settings.audit_reads else None
 
@@ -126,15 +130,15 @@ class AuditClient:
         limit: int | None = None,
         expired: bool = False,
         **filters: object,
-    ) -> Iterator[Entry]:
-        """Entries that match, as they are needed; `limit` at most.
+    ) -> Generator[Entry, None, None]:
+        """Entries that match, as they are needed; `limit` at most. `close()` ends the search before its end, and what
+        the cluster keeps ready for it.
 
         `sort` is `newest`, `oldest`, or a field (`-field` from the last value to the first).
         """
         question = self._question(where, filters, since, until, expired=expired)
         _check_limit(limit)
-        found = self._asking.hits(question.body, question.indices, sort_of(sort), limit=limit)
-        return (hit["_source"] for hit in found)
+        return _sources(self._asking.hits(question.body, question.indices, sort_of(sort), limit=limit))
 
     def page(
         self,
@@ -285,7 +289,7 @@ class AuditClient:
         return islice(found, limit)
 
     def _without_outcome(self, intents: Sequence[Entry]) -> list[Entry]:
-        operations = [one for entry in intents if isinstance(one := entry.get("operation"), str)]
+        operations = [one for entry in intents if can_be_asked(one := entry.get("operation"))]
         if not operations:  # what something else wrote or altered may have none
             return list(intents)
         outcomes = Filter.of(phase="outcome", operation=[literal(operation) for operation in operations])
@@ -305,24 +309,24 @@ class AuditClient:
     def correlated(self, entry: Mapping[str, Any], *, sort: str = OLDEST, limit: int | None = None) -> Iterator[Entry]:
         """The other entries of the same cascade, operation, request or trace, oldest first."""
         belongs = [
-            Filter.of(**{name: [literal(str(entry[name]))]})
+            Filter.of(**{name: [literal(value)]})
             for name in ("correlation_id", "operation", "request_id", "trace_id")
-            if entry.get(name)
+            if can_be_asked(value := entry.get(name))
         ]
         if not belongs:
             return iter(())
         together = belongs[0]
         for one in belongs[1:]:
             together |= one
-        if entry.get("hash"):
-            together &= ~Filter.of(hash=[literal(str(entry["hash"]))])
+        if can_be_asked(hash_ := entry.get("hash")):
+            together &= ~Filter.of(hash=[literal(hash_)])
         return self.search(together, sort=sort, limit=limit)
 
     def around(self, entry: Mapping[str, Any]) -> tuple[Entry | None, Entry | None]:
         """The entries of the same target right before and right after one; `None` where there is none."""
         target, journal, seq = entry.get("target"), entry.get("journal"), entry.get("seq")
         at = nanoseconds_of(str(entry.get("@timestamp")))
-        if not (isinstance(target, str) and target and isinstance(journal, str) and type(seq) is int) or at is None:
+        if not (can_be_asked(target) and can_be_asked(journal) and is_long(seq)) or at is None:
             return None, None  # something else wrote it, or altered it
         same = Filter.of(target=[literal(target)])
         place = [at, journal, seq]
@@ -339,7 +343,7 @@ class AuditClient:
 
     def hit(self, entry_id: str, *, expired: bool = False) -> dict[str, Any] | None:
         """The search hit of that entry: with `_index`, its partition."""
-        if not entry_id:
+        if not can_be_asked(entry_id) or len(entry_id.encode()) > _LONGEST_ID:
             return None
         if self._reads:
             self._reads.viewed(entry_id)
@@ -426,6 +430,13 @@ class AuditClient:
     @cached_property
     def _names(self) -> OtherNames:
         return OtherNames.of(self.settings)
+
+
+def _sources(hits: Generator[dict[str, Any], None, None]) -> Generator[Entry, None, None]:
+    """The entries of hits; closed, it closes the point in time that they are read over."""
+    with closing(hits):
+        for hit in hits:
+            yield hit["_source"]
 
 
 def _check_limit(limit: int | None) -> None:

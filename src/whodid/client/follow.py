@@ -30,6 +30,9 @@ _PATIENCE = 10
 _GAPS = 200
 """Passed gaps that are remembered of each journal, the newest; a reader of one organization passes one an entry."""
 
+_CLAUSES = 800
+"""Of one search; OpenSearch takes 1,024, and what is asked for needs some too."""
+
 _JOURNALS = {"journals": {"terms": {"field": "journal", "size": 10_000}, "aggs": {"last": {"max": {"field": "seq"}}}}}
 _ORDER = [{"journal": "asc"}, {"seq": "asc"}]
 _WANTED = "wanted"
@@ -107,14 +110,27 @@ class _Following:
         ahead = [name for name, last in last_seqs.items() if last > self._seen.get(name, 0)]
         if not ahead and not more:
             return
-        positions = _any_of(self._after(name) for name in dict.fromkeys([*ahead, *more]))
-        hits = self._hits(positions)
-        wanted = (
-            hit
-            for name, found in groupby(hits, key=lambda hit: str(hit["sort"][0]))
-            for hit in self._in_order(name, found, settled.get(name, 0))
-        )
-        yield from self._entries(wanted)
+        for positions in self._positions(dict.fromkeys([*ahead, *more])):
+            hits = self._hits(_any_of(positions))
+            wanted = (
+                hit
+                for name, found in groupby(hits, key=lambda hit: str(hit["sort"][0]))
+                for hit in self._in_order(name, found, settled.get(name, 0))
+            )
+            yield from self._entries(wanted)
+
+    def _positions(self, names: Iterable[str]) -> Iterator[list[dict[str, Any]]]:
+        """Where to look in these journals, in lists of no more clauses than OpenSearch takes at once."""
+        clauses = 0
+        positions: list[dict[str, Any]] = []
+        for name in names:
+            needed = 2 + len(self._gaps.get(name, ()))
+            if clauses + needed > _CLAUSES:
+                yield positions
+                clauses, positions = 0, []
+            clauses += needed
+            positions.append(self._after(name))
+        yield positions
 
     def _hits(self, positions: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """All new entries in order, for their places; those asked for are marked."""

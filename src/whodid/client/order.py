@@ -19,13 +19,16 @@ from ..errors import QueryError
 from ..query.grammar import FILTERS
 from ..spelling import did_you_mean
 
-__all__ = ["NEWEST", "OLDEST", "Sort", "cursor_of", "nanoseconds_of", "sort_of", "sort_values"]
+__all__ = ["NEWEST", "OLDEST", "Sort", "cursor_of", "is_long", "nanoseconds_of", "sort_of", "sort_values"]
 
 Sort = list[dict[str, Any]]
 """As OpenSearch's `sort`."""
 
 NEWEST, OLDEST = "newest", "oldest"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST = 100_000
+"""Characters of a cursor: two values of a field, of 32,766 bytes each at most in OpenSearch, in Base64."""
+
 _TIE_BREAKERS = ("@timestamp", "journal", "seq")
 """No two entries agree in all of them, unless a journal was forked."""
 
@@ -65,6 +68,8 @@ def cursor_of(sort: list[Any], question: str) -> str:
 
 def sort_values(cursor: str, question: str, order: str) -> list[Any]:
     """What `search_after` takes. Raises `QueryError` for text that no search gave, or another one."""
+    if len(cursor) > _LONGEST:
+        raise QueryError("this is no cursor of a search; start at the first page")
     try:
         values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, binascii.Error, RecursionError):
@@ -79,7 +84,7 @@ def sort_values(cursor: str, question: str, order: str) -> list[Any]:
 
 def _fits(sort: list[Any], order: str) -> bool:
     match sort[-3:]:
-        case [time, str() | None, seq] if _is_long(time) and _is_long(seq):
+        case [time, str() | None, seq] if is_long(time) and is_long(seq):
             first = sort[:-3]
         case _:
             return False
@@ -87,10 +92,11 @@ def _fits(sort: list[Any], order: str) -> bool:
         return not first
     if len(first) != 1 or first[0] is None:
         return len(first) == 1
-    return _is_long(first[0]) if FIELDS[order.removeprefix("-")].kind == "long" else isinstance(first[0], str)
+    return is_long(first[0]) if FIELDS[order.removeprefix("-")].kind == "long" else isinstance(first[0], str)
 
 
-def _is_long(value: object) -> bool:
+def is_long(value: object) -> bool:
+    """Whether it is a number that a field of the kind `long` can hold."""
     return type(value) is int and -(2**63) <= value < 2**63
 
 

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..canonical import canonical, plain
-from ..errors import InvalidEntry
+from ..errors import InvalidEntry, QueryError
 from .filter import All, AnyOf, Everything, Filter, Has, Match, Not, Range, Time, Value, Words
-from .grammar import WORD_FIELDS, kind_of
+from .grammar import MOST_PREFIXES, MOST_WORDS, WORD_FIELDS, kind_of
 from .times import Window, moment, period
 
 __all__ = ["Also", "query_body", "window_of"]
@@ -29,7 +29,8 @@ Also = Callable[[str], Iterable[str]]
 
 
 def query_body(asked: Filter, now: datetime | None = None, also: Also = lambda _name: ()) -> Clause:
-    """The value of OpenSearch's `query`."""
+    """The value of OpenSearch's `query`. Raises `QueryError` for one that asks too much of the cluster."""
+    _check_cost(asked)
     return _Body(now or datetime.now(UTC), also).clause(asked)
 
 
@@ -50,6 +51,24 @@ def window_of(asked: Filter, now: datetime | None = None) -> Window:
                 first = first.hull(other)
             return first
     return Window()
+
+
+def _check_cost(asked: Filter) -> None:
+    """Every reader's question passes here, whether it was written as text or in Python."""
+    left, word_count, prefixes = [asked], 0, 0
+    while left:
+        match left.pop():
+            case Words():
+                word_count += 1
+            case Match(_, values):
+                prefixes += sum(value.kind == "prefix" for value in values)
+            case Not(part):
+                left.append(part)
+            case All(parts) | AnyOf(parts):
+                left += parts
+    for count, most, what in ((word_count, MOST_WORDS, "texts to look for"), (prefixes, MOST_PREFIXES, "beginnings")):
+        if count > most:
+            raise QueryError(f"the query has {count:,} {what}; {most} at most: name fields, or ask for less at a time")
 
 
 class _Body:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..entry import FIELDS
-from .grammar import AND, FILTERS, KEYED, MOMENTS, NOT, OR, TIMES
+from .grammar import AND, FILTERS, KEYED, LONGEST, MOMENTS, NOT, OR, TIMES
 
 __all__ = ["Suggestion", "complete"]
 
-_TOKEN = re.compile(r"[^\s(]*$")
+_BEFORE_TOKEN = re.compile(r"(?:.*[\s(])?", re.DOTALL)
 _MOST = 100
 
 
@@ -25,8 +25,10 @@ class Suggestion(NamedTuple):
 
 def complete(written: str, values: Mapping[str, Sequence[str]] | None = None) -> list[Suggestion]:
     """What may follow `written`, at whose end the cursor is. `values` are known values of fields, such as types."""
-    found = _TOKEN.search(written)
-    start = found.start() if found else len(written)
+    if len(written) > LONGEST:
+        return []
+    found = _BEFORE_TOKEN.match(written)
+    start = found.end() if found else 0
     token = written[start:]
     if written.count('"') % 2:
         return []

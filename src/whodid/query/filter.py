@@ -13,13 +13,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from ..client_ip import network_of
+from ..display import valid
 from ..entry import FIELDS
 from ..errors import QueryError
 from ..spelling import near
-from .grammar import AND, FILTERS, KEYED, NOT, OR, SYNONYMS, TIMES, kind_of
+from .grammar import AND, FILTERS, KEYED, LONGEST_WORD, MOST_VALUES, NOT, OR, SYNONYMS, TIMES, kind_of
 from .times import check_order, moment, period
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Time",
     "Value",
     "Words",
+    "can_be_asked",
     "ordered",
 ]
 
@@ -43,8 +45,6 @@ _BARE = re.compile(r'[^\s(),"\\*]+')
 """What needs no quotes."""
 _OPERATORS = frozenset((*AND, *OR, *NOT))
 _LONG = 2**63 - 1
-_MOST = 1000
-"""Values of one field; OpenSearch takes 65,536, and a person some dozens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +238,8 @@ def matching(name: str, values: Iterable[Value]) -> Filter:
     if not (name.isascii() and name.isprintable()):
         raise QueryError(f"{name.partition('.')[0]} has no such key: keys are printable ASCII")
     given = tuple(dict.fromkeys(values))
-    if len(given) > _MOST:
-        raise QueryError(f"{name} has {len(given)} values to look for; ask for {_MOST} at most")
+    if len(given) > MOST_VALUES:
+        raise QueryError(f"{name} has {len(given)} values to look for; ask for {MOST_VALUES} at most")
     if any(value == Value("", "prefix") for value in given):
         return Has(name)
     if not given:
@@ -254,6 +254,8 @@ def words(text: str) -> Filter:
     """Text somewhere in names, e-mail address, status or details. Raises `QueryError` for no text."""
     if not text.strip():
         raise QueryError("there is nothing to look for between the quotes")
+    if len(text) > LONGEST_WORD:
+        raise QueryError(f"a text to look for has {len(text):,} characters; {LONGEST_WORD} is the most")
     _refuse_what_no_entry_holds("the text", text)
     return Words(text)
 
@@ -313,6 +315,11 @@ def _checked(name: str, kind: str, value: Value) -> Value:
     if value.kind == "plain" and not _BARE.fullmatch(value.text):
         return Value(value.text, "literal")
     return value
+
+
+def can_be_asked(value: object) -> TypeGuard[str]:
+    """Whether a value of a stored document is a text that entries can be looked for by; what is foreign may not be."""
+    return isinstance(value, str) and value != "" and "\0" not in value and valid(value) == value
 
 
 def _refuse_what_no_entry_holds(name: str, text: str) -> None:

@@ -15,7 +15,12 @@ __all__ = [
     "FILTERS",
     "FORMS",
     "KEYED",
+    "LONGEST",
+    "LONGEST_WORD",
     "MOMENTS",
+    "MOST_PREFIXES",
+    "MOST_VALUES",
+    "MOST_WORDS",
     "NOT",
     "OR",
     "PERIODS",
@@ -26,6 +31,21 @@ __all__ = [
     "Form",
     "kind_of",
 ]
+
+LONGEST = 10_000
+"""Characters of a query."""
+
+MOST_WORDS = 20
+"""Texts without a field in one query: OpenSearch compares each with every value of seven fields."""
+
+LONGEST_WORD = 256
+"""Characters of such a text."""
+
+MOST_PREFIXES = 100
+"""Beginnings (`credentials_*`) in one query: each stands for all values that begin so."""
+
+MOST_VALUES = 1000
+"""Values of one field in one query; OpenSearch takes 1,024 clauses, and a person some dozens."""
 
 AND = ("and", "&")
 OR = ("or", "|")

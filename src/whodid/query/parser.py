@@ -12,11 +12,10 @@ from typing import NamedTuple
 
 from ..errors import QueryError
 from .filter import EVERYTHING, Filter, Value, both, either, matching, time, unknown_field, words
-from .grammar import AND, NOT, OR, TIMES, kind_of
+from .grammar import AND, LONGEST, NOT, OR, TIMES, kind_of
 
 __all__ = ["parse"]
 
-_LONGEST = 10_000
 _DEEPEST = 50
 _PIECE = re.compile(
     r'"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>(?:[^\s(),"\\*]|\\.)+)|(?P<sign>[(),*])|(?P<blank>\s+)', re.DOTALL
@@ -34,8 +33,8 @@ class _Piece(NamedTuple):
 
 def parse(text: str) -> Filter:
     """Raises `QueryError`."""
-    if len(text) > _LONGEST:
-        raise QueryError(f"the query is {len(text):,} characters long; {_LONGEST:,} is the most")
+    if len(text) > LONGEST:
+        raise QueryError(f"the query is {len(text):,} characters long; {LONGEST:,} is the most")
     return _Parser(text).all_of_it()
 
 

@@ -55,7 +55,7 @@ _there: list[Asking] = []
 
 
 def _begin(settings: Settings) -> None:
-    _there[:] = [Asking(connect(settings))]
+    _there[:] = [Asking(connect(settings), settings.opensearch_timeout)]
 
 
 def _walk_there(task: Task) -> Walked:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..client import AuditClient
 from ..client.asking import Asking
+from ..display import json_text
 from ..entry import why_unreadable
 from ..errors import ProofError
 from ..integrity import entry_hash
@@ -50,7 +51,7 @@ class Inclusion:
             "path": list(self.path),
             "checkpoint": dict(self.checkpoint),
         }
-        return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+        return json_text(content, 1) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Inclusion:
@@ -69,7 +70,7 @@ class Prover:
     """Makes proofs of entries, by the checkpoints in `statements`."""
 
     def __init__(self, client: AuditClient, statements: Statements) -> None:
-        self._asking = Asking(client.connection)
+        self._asking = Asking(client.connection, client.settings.opensearch_timeout)
         self._pattern = index_pattern(client.settings)
         self._statements = statements
         self._parts: dict[str, list[Part]] = {}

@@ -63,7 +63,7 @@ def verify_stored(
     """
     now = now or datetime.now(UTC)
     check_order(since, until, now)
-    asking = Asking(client.connection)
+    asking = Asking(client.connection, client.settings.opensearch_timeout)
     statements = judged(sources, keys)
     evidence = gathered(client, statements)
     statements.findings += statements.silence(now, evidence.retired)
