@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from whodid.client import AuditClient
 from whodid.settings import Settings
-from whodid.web.sessions import IDLE, LIFETIME, Sessions
+from whodid.web.sessions import IDLE, LIFETIME, PER_USER, Sessions
 
 
 class Clock:
@@ -50,10 +50,23 @@ def test_the_most_idle_session_makes_room() -> None:
     sessions = Sessions(clock)
     shared = client()
     secrets = []
-    for _ in range(501):
+    for number in range(501):
         clock.now += 1
-        secrets.append(sessions.begin("anna", shared))
+        secrets.append(sessions.begin(f"user{number}", shared))
         sessions.find(secrets[0])
     assert sessions.find(secrets[0])
     assert sessions.find(secrets[1]) is None
     assert sessions.find(secrets[2])
+
+
+def test_one_user_has_ten_sessions_at_most_and_ends_only_their_own() -> None:
+    clock = Clock()
+    sessions = Sessions(clock)
+    shared = client()
+    other = sessions.begin("bert", shared)
+    secrets = []
+    for _ in range(PER_USER + 1):
+        clock.now += 1
+        secrets.append(sessions.begin("anna", shared))
+    assert [sessions.find(secret) is None for secret in secrets] == [True] + [False] * PER_USER
+    assert sessions.find(other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp
 
 from ..catalog import Catalog
 from ..client import AuditClient
+from ..display import one_line
 from ..errors import (
     JournalDamaged,
     NotAuthenticated,
@@ -36,13 +38,15 @@ from ..query.filter import literal
 from ..settings import Settings, journal_place, load_settings
 from . import data, pages
 from .everyone import Everyone
-from .hardening import Hardened
+from .hardening import Bounded, Hardened
 from .host import IsRootUser, OrganizationsOf, UserOf
 from .host_gate import HostGate, Organizations
 from .kept import Kept
 from .reader import Reader
 from .rendering import Frame, refusal
+from .shares import Fair, Shares
 from .sign_in import SignedInOnly, SignIn
+from .visit import visit_if_any
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
@@ -61,6 +65,9 @@ _STATUS = {
 
 _SCOPES = 256
 """Sets of organizations whose clients are kept ready."""
+
+_log = logging.getLogger("whodid.web")
+_BEFORE_THE_GATE = "The audit log can't be shown now. The server's log says why."
 
 _ENTRY = "/entries/{entry_id:str}"
 
@@ -165,9 +172,9 @@ def _application(
         routes=[
             Mount("/static", StaticFiles(directory=str(files(__package__) / "static"))),
             *open_routes,
-            Mount("/", gate(behind_the_gate)),
+            Mount("/", gate(Fair(behind_the_gate))),
         ],
-        middleware=[Middleware(Hardened), *middleware],
+        middleware=[Middleware(Hardened), Middleware(Bounded), *middleware],
         exception_handlers={WhodidError: _failed, 404: _nowhere, 405: _nowhere, Exception: _broken},
     )
     catalog = Catalog.load(settings.catalog or None, mode=settings.catalog_mode)
@@ -176,13 +183,18 @@ def _application(
     app.state.known = {**Catalog.own().types, **catalog.types}
     app.state.types = sorted(app.state.known)
     app.state.kept = Kept()
+    app.state.exports = Shares(data.EXPORTS, data.ALL_EXPORTS)
     return app
 
 
 def _failed(request: Request, error: Exception) -> Response:
-    """What went wrong, in the words of the error, which never hold a secret."""
+    """What went wrong, in the words of the error, which never hold a secret; but they may name hosts, which nobody sees
+    who has not come through the gate."""
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
-    return refusal(request, status, str(error))
+    if visit_if_any(request):
+        return refusal(request, status, str(error))
+    _log.error("%s", one_line(str(error)))
+    return refusal(request, status, _BEFORE_THE_GATE)
 
 
 def _nowhere(request: Request, error: Exception) -> Response:

@@ -33,17 +33,20 @@ class Kept:
             rule = "as long as ISM's copies of an old policy say"
         return f"kept {rule}" + (", but see `whodid retention show`" if view.problems else "")
 
-    def until(self, client: AuditClient, entry: Mapping[str, Any], partition: str) -> str:
-        """Until when an entry is kept."""
+    def until(self, client: AuditClient, entry: Mapping[str, Any], partition: str, *, of_all: bool) -> str:
+        """Until when an entry is kept. Only who sees the entries `of_all` organizations is told of holds: a hold may be
+        for one of them, and keeps partitions of each."""
         view = self._view(client)
         if view is None:
             return "not shown to this user"
-        if holds := view.holds_on(partition):
+        if of_all and (holds := view.holds_on(partition)):
             return f"as long as it is held ({', '.join(holds)})"
         try:
-            dates = view.kept_until(str(entry.get("creation_date")), partition)
+            dates = view.kept_until(str(entry.get("creation_date")), partition if of_all else "")
         except (ValueError, OverflowError):
             return "not known: its creation date is none"
+        if dates is not None and not of_all:
+            return f"{dates[0]:%Y-%m-%d} at least"
         if dates is None:
             return "for ever" if view.enforced_by != "nothing" else "for ever: there is no retention policy yet"
         floor, ceiling = dates

@@ -15,7 +15,7 @@ from ..integrity import entry_hash
 from .data import EXPORT_LIMIT
 from .difference import difference
 from .picture import FACETS, TOP, bars_of, facets_of, span_of
-from .question import ANY_TIME, RANGES, Question
+from .question import ANY_TIME, LINKED, RANGES, Question
 from .rendering import page, refusal
 from .visit import visit_of
 
@@ -56,6 +56,7 @@ def entries(request: Request) -> Response:
         "types": request.app.state.types,
         "after": after,
         "export_limit": EXPORT_LIMIT,
+        "linked": LINKED,
     }
     client = visit_of(request).client
     nothing: dict[str, Any] = {
@@ -97,7 +98,8 @@ def newest(request: Request) -> Response:
 
 def entry(request: Request) -> Response:
     """One entry."""
-    client = visit_of(request).client
+    visit = visit_of(request)
+    client = visit.client
     name = request.path_params["entry_id"]
     hit = client.hit(name)
     if hit is None:
@@ -113,7 +115,7 @@ def entry(request: Request) -> Response:
         about=known.about if known else "",
         partition=hit["_index"],
         badge=_badge(found),
-        kept=request.app.state.kept.until(client, found, hit["_index"]),
+        kept=request.app.state.kept.until(client, found, hit["_index"], of_all=not visit.organizations),
         around=client.around(found),
         related=list(client.correlated(found, limit=RELATED)),
         changes=difference(found["before"], found["after"]) if _has_both(found) else [],
@@ -152,6 +154,6 @@ def _badge(entry: dict[str, Any]) -> tuple[str, str]:
         return "bad", unreadable
     try:
         fits = entry_hash(entry) == entry.get("hash")
-    except (WhodidError, ValueError, TypeError, KeyError, RecursionError):
+    except (WhodidError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
         fits = False
     return ("good", "fits its hash") if fits else ("bad", "does not fit its hash")

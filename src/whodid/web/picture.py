@@ -18,6 +18,7 @@ FACETS = ("type", "principal", "organization_id", "outcome")
 
 TOP = 6
 HEIGHT = 100
+MOST_BARS = 366
 _SHAPES = {"second": "%Y-%m-%d %H:%M:%S", "minute": "%Y-%m-%d %H:%M", "hour": "%Y-%m-%d %H:00", "month": "%Y-%m"}
 
 
@@ -43,7 +44,10 @@ class Facet(NamedTuple):
 
 
 def bars_of(stats: Stats, question: Question) -> list[BarLink]:
-    """A bar for each stretch of time; those without entries have no height."""
+    """A bar for each stretch of time; those without entries have no height. None where they would be too many, as one
+    entry of 1970 that something else stored would make them."""
+    if len(stats.histogram) > MOST_BARS:
+        return []
     largest = max((bar.count for bar in stats.histogram), default=0)
     shape = _SHAPES.get(stats.interval, "%Y-%m-%d")
     return [

@@ -17,7 +17,13 @@ from ..query import Filter, moment
 from ..query.filter import ordered, quoted, unknown_field
 from ..query.grammar import kind_of
 
-__all__ = ["ANY_TIME", "RANGES", "Question"]
+__all__ = ["ANY_TIME", "LINKED", "MOST_CONDITIONS", "RANGES", "Question"]
+
+MOST_CONDITIONS = 100
+"""Parameters of a URL."""
+
+LINKED = 20
+"""Conditions that have a link to the question without them: each link is as long as all of them together."""
 
 ANY_TIME = "any"
 """As `since`: whatever was given as a time does not count."""
@@ -39,7 +45,13 @@ class Question:
 
     @classmethod
     def of(cls, parameters: Iterable[tuple[str, str]]) -> Question:
-        """The question in a URL's parameters, of which a later `since` or `until` wins. Checked when it is asked."""
+        """The question in a URL's parameters, of which a later `since` or `until` wins. Checked when it is asked.
+
+        Raises `QueryError` for more conditions than anybody writes.
+        """
+        parameters = list(parameters)
+        if len(parameters) > MOST_CONDITIONS:
+            raise QueryError(f"the address has {len(parameters):,} conditions; {MOST_CONDITIONS} are the most")
         filters: dict[str, tuple[str, ...]] = {}
         text = ""
         times = dict.fromkeys(_TIMES, "")
@@ -71,7 +83,7 @@ class Question:
     def url(self, **more: str) -> str:
         """The query string, `?` included; empty for everything."""
         pairs = self.parameters() + list(more.items())
-        return "?" + urlencode(pairs) if pairs else "?"
+        return "?" + urlencode(pairs, errors="replace") if pairs else "?"
 
     def without(self, name: str, value: str) -> Question:
         """The same without one of its conditions."""

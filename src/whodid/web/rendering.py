@@ -12,23 +12,26 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 
-from ..display import json_text, printable
+from ..display import json_bytes, json_text, printable
 from ..entry import entry_id
 from .question import Question
 from .visit import visit_if_any
 
-__all__ = ["Frame", "page", "refusal", "wants_page"]
+__all__ = ["VERSIONS", "Frame", "json_answer", "page", "refusal", "wants_page"]
 
 _ENVIRONMENT = Environment(
     loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
 _STATIC = files(__package__) / "static"
-_ENVIRONMENT.globals["version"] = {
-    file.name: sha256(file.read_bytes()).hexdigest()[:16] for file in _STATIC.iterdir() if file.is_file()
-}
-_ENVIRONMENT.globals["asking"] = lambda field, value: Question().also(field, str(value)).url()
+VERSIONS = {file.name: sha256(file.read_bytes()).hexdigest()[:16] for file in _STATIC.iterdir() if file.is_file()}
+"""Our own files → what their content is called in a URL, so that another content has another one."""
+
+_ENVIRONMENT.globals["version"] = VERSIONS
+_ENVIRONMENT.globals["asking"] = lambda field, value: (
+    Question().also(field, value if isinstance(value, str) else json_text(value)).url()
+)
 _ENVIRONMENT.filters["printable"] = printable
 _ENVIRONMENT.filters["breakable"] = lambda text: escape(text).replace("_", Markup("_<wbr>"))
 _ENVIRONMENT.filters["json"] = lambda value: json_text(value, indent=2)
@@ -56,7 +59,12 @@ def page(request: Request, template: str, code: int = 200, /, **values: Any) -> 
         entry_id=entry_id,
         **values,
     )
-    return HTMLResponse(text, code)
+    return HTMLResponse(text.encode(errors="replace"), code)
+
+
+def json_answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """The value as JSON, whatever it holds."""
+    return Response(json_bytes(value), status, dict(headers or {}), "application/json")
 
 
 def wants_page(request: Request) -> bool:
@@ -68,7 +76,7 @@ def refusal(request: Request, status: int, message: str, headers: Mapping[str, s
     """An answer that holds no data: a page for people, JSON for programs."""
     phrase = HTTPStatus(status).phrase
     if not wants_page(request):
-        return JSONResponse({"error": phrase, "message": message}, status, headers=dict(headers or {}))
+        return json_answer({"error": phrase, "message": message}, status, headers)
     answer = page(request, "refusal.html", status, status=status, phrase=phrase, message=message)
     answer.headers.update(headers or {})
     return answer

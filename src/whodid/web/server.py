@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import ssl
@@ -14,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import SettingsError
 from ..opensearch.account import has_accounts
@@ -21,6 +23,12 @@ from ..settings import Settings, is_loopback
 from .app import create_standalone_app
 
 __all__ = ["Address", "serve"]
+
+REQUEST_WITHIN = 10.0
+"""Seconds in which a request must have come whole; at most twice that."""
+
+_CONNECTIONS = 500
+"""At once; further requests get 503. A process may have some 1,000 files open."""
 
 _OPEN = (
     "This OpenSearch has no accounts: whoever reaches this page, or the cluster, sees every entry. It is served on "
@@ -130,7 +138,38 @@ def _config(app: ASGIApp, address: Address) -> uvicorn.Config:
         ssl_certfile=address.certificate,
         ssl_keyfile=address.key,
         timeout_graceful_shutdown=5,
+        http=_Impatient,
+        ws="none",
+        limit_concurrency=_CONNECTIONS,
     )
+
+
+class _Impatient(H11Protocol):
+    """Ends a connection whose next request does not come whole in time, which uvicorn waits for without an end.
+
+    h11 takes 64 KB of headers at most.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
+        super().connection_made(transport)
+        self._behind: object = transport
+        self._look()
+
+    def _look(self) -> None:
+        """Ends what waits for a request behind the same one as at the look before."""
+        if self.transport.is_closing():
+            self.transport.abort()  # who reads nothing would keep it open
+            return
+        under_way = self.cycle is not None and not self.cycle.response_complete
+        if not under_way and self._behind is self.cycle:
+            self.transport.abort()
+            return
+        self._behind = self.transport if under_way else self.cycle
+        self._next_look = self.loop.call_later(REQUEST_WITHIN, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._next_look.cancel()
+        super().connection_lost(exc)
 
 
 class _Watched:

@@ -19,6 +19,7 @@ __all__ = ["Session", "Sessions"]
 
 LIFETIME = 8 * 3600.0
 IDLE = 30 * 60.0
+PER_USER = 10
 _AT_MOST = 500
 
 
@@ -42,12 +43,14 @@ class Sessions:
         self._lock = threading.Lock()
 
     def begin(self, user: str, client: AuditClient) -> str:
-        """Opens a session; returns its ID. Beyond 500 sessions, the one silent for longest ends."""
+        """Opens a session; returns its ID. Beyond 10 of this user, or 500 of all, the one silent for longest ends."""
         secret, now = secrets.token_urlsafe(32), self._clock()
         with self._lock:
             self._end_old(now)
-            if len(self._sessions) >= _AT_MOST:
-                self._end(min(self._sessions, key=lambda key: self._sessions[key].seen))
+            theirs = [key for key, session in self._sessions.items() if session.user == user]
+            for keys, most in ((theirs, PER_USER), (list(self._sessions), _AT_MOST)):
+                if len(keys) >= most:
+                    self._end(min(keys, key=lambda key: self._sessions[key].seen))
             self._sessions[_key(secret)] = Session(user, client, now, now)
         return secret
 

@@ -7,31 +7,47 @@ somebody in or out.
 from __future__ import annotations
 
 import hmac
+import logging
 import re
 import secrets
 from collections.abc import Mapping
+from functools import cached_property
 from http import HTTPStatus
 from typing import Literal
 from urllib.parse import parse_qs, urlencode
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, move_on_after, to_thread
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..client import AuditClient
+from ..display import one_line
 from ..errors import NotAuthenticated, OpenSearchError
 from ..opensearch.account import settings_of
 from ..settings import Settings
 from .reader import Reader
 from .rendering import page, refusal, wants_page
 from .sessions import Sessions
-from .throttle import Throttle
+from .shares import Shares
+from .throttle import PER_ADDRESS, Throttle
 from .visit import Visit, let_in
 
 __all__ = ["SignIn", "SignedInOnly"]
 
+_log = logging.getLogger("whodid.web")
+
 _MAX_BODY = 8192
+_BODY_WITHIN = 20.0
+"""Seconds in which a form must have come."""
+
+_AT_ONCE = 4
+"""Passwords that the cluster is asked about at the same time; it takes a while over each, on purpose."""
+
+_WAITING = 100
+"""Sign-ins that are under way or wait for it."""
+
+_MOMENT = 60
 _PLACE = re.compile(r"(entries/[0-9a-zA-Z-]{1,200})?(\?[\x21-\x7e]{0,4000})?")
 """Where to go after signing in: within this application, or nowhere."""
 
@@ -44,6 +60,7 @@ class SignIn:
         self._secure = secure
         self.reader = Reader(settings)
         self._throttle = Throttle()
+        self._under_way = Shares(PER_ADDRESS, _WAITING)
         self.sessions = Sessions()
         self._session_cookie = "__Host-whodid-session" if secure else "whodid-session"
         self._token_cookie = "__Host-whodid-form" if secure else "whodid-form"
@@ -61,23 +78,40 @@ class SignIn:
         if not _same(given.get("token", ""), request.cookies.get(self._token_cookie, "")):
             return self._form(request, place, 403, "This form is out of date. Please sign in again.", user)
         address = self.reader.address(request)
-        if wait := self._throttle.wait(address, user):
-            message = f"Too many failed attempts. Try again in {-(-wait // 60)} minutes."
-            answer = self._form(request, place, 429, message, user)
-            answer.headers["Retry-After"] = str(wait)
-            return answer
+        if not self._under_way.take(address):
+            return self._later(request, place, user, "Too many people are signing in at this moment.", _MOMENT)
         try:
-            theirs = await run_in_threadpool(settings_of, self._settings, user, given.get("password", ""))
+            if wait := self._throttle.attempt(address, user):
+                return self._later(request, place, user, "Too many failed attempts.", wait)
+            theirs = await to_thread.run_sync(self._ask, user, given.get("password", ""), limiter=self._threads)
         except NotAuthenticated:
-            self._throttle.failed(address, user)
             return self._form(request, place, 401, "OpenSearch does not know this user and password.", user)
         except OpenSearchError as error:
-            return self._form(request, place, 503, f"Signing in is not possible now. {error}", user)
+            self._throttle.unanswered(address, user)
+            _log.error("signing in failed: %s", one_line(str(error)))  # it may name hosts, which strangers don't see
+            return self._form(request, place, 503, "Signing in is not possible now: OpenSearch did not answer.", user)
+        finally:
+            self._under_way.give_back(address)
         self._throttle.succeeded(address, user)
         self.sessions.end(self.secret(request))
         answer = RedirectResponse(_root(request) + place, HTTPStatus.SEE_OTHER)
         self._set(answer, self._session_cookie, self.sessions.begin(user, AuditClient(theirs)), "lax")
         self._set(answer, self._token_cookie, "", "strict")
+        return answer
+
+    def _ask(self, user: str, password: str) -> Settings:
+        return settings_of(self._settings, user, password)
+
+    @cached_property
+    def _threads(self) -> CapacityLimiter:
+        """Threads of its own, so that whoever guesses passwords keeps nobody who has signed in from reading."""
+        return CapacityLimiter(_AT_ONCE)
+
+    def _later(self, request: Request, place: str, user: str, problem: str, wait: int) -> Response:
+        minutes = -(-wait // 60)
+        text = f"{problem} Try again in {minutes} minute{'s' * (minutes > 1)}."
+        answer = self._form(request, place, 429, text, user)
+        answer.headers["Retry-After"] = str(wait)
         return answer
 
     async def leave(self, request: Request) -> Response:
@@ -149,10 +183,13 @@ def _same(one: str, other: str) -> bool:
 async def _form_of(request: Request) -> Mapping[str, str]:
     """The form's fields, the last of each name; empty for what is too long to be this form."""
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_BODY:
-            return {}
+    with move_on_after(_BODY_WITHIN) as waiting:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _MAX_BODY:
+                return {}
+    if waiting.cancelled_caught:
+        return {}
     try:
         return {name: values[-1] for name, values in parse_qs(body.decode(), max_num_fields=20).items()}
     except ValueError:

@@ -1,8 +1,10 @@
 """The throttle: how often somebody may try a password (OWASP ASVS 5.0, V6.3.1).
 
-Failures are counted for the address (an IPv6 network of 64 bits) and for the user name, in a sliding window; a sign-in
-that succeeds clears its address. Beyond the limit even the right password is refused until the window has passed. The
-counts are kept in memory: of this process, and gone with it.
+An attempt counts as a failure before the cluster is asked, so that many at once are no more than many one by one. It is
+forgotten when it was none: a sign-in that succeeds clears its address, and what the cluster could not answer takes back
+its own. Attempts are counted for the address (an IPv6 network of 64 bits) and for the user name, in a sliding window.
+Beyond the limit even the right password is refused until the window has passed. The counts are kept in memory: of this
+process, and gone with it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ WINDOW = 15 * 60.0
 PER_ADDRESS = 10
 PER_USER = 30
 _REMEMBERED = 10_000
+_LONGEST = 256
+"""Characters of a user name that are remembered."""
 
 
 class Throttle:
@@ -29,23 +33,30 @@ class Throttle:
         self._failures: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def wait(self, address: str, user: str) -> int:
-        """Whole seconds until the next try is allowed; 0 for now."""
+    def attempt(self, address: str, user: str) -> int:
+        """Counts an attempt and answers 0; or the whole seconds until the next one is allowed, and counts nothing."""
         now = self._clock()
         with self._lock:
-            waits = [self._wait(key, limit, now) for key, limit in _keys(address, user)]
-        return max(waits)
+            wait = max(self._wait(key, limit, now) for key, limit in _keys(address, user))
+            if not wait:
+                self._count(address, user, now)
+        return wait
 
-    def failed(self, address: str, user: str) -> None:
-        now = self._clock()
+    def _count(self, address: str, user: str, now: float) -> None:
+        for key, _ in _keys(address, user):
+            self._failures[key] = [*self._recent(key, now), now]
+            self._failures.move_to_end(key)
+        while len(self._failures) > _REMEMBERED:
+            self._failures.popitem(last=False)
+
+    def unanswered(self, address: str, user: str) -> None:
+        """The cluster could not say whether the password was right."""
         with self._lock:
             for key, _ in _keys(address, user):
-                self._failures[key] = [*self._recent(key, now), now]
-                self._failures.move_to_end(key)
-            while len(self._failures) > _REMEMBERED:
-                self._failures.popitem(last=False)
+                self._failures[key] = self._failures.get(key, [])[:-1]
 
     def succeeded(self, address: str, user: str) -> None:
+        self.unanswered(address, user)
         with self._lock:
             self._failures.pop(_keys(address, user)[0][0], None)
 
@@ -58,7 +69,7 @@ class Throttle:
 
 
 def _keys(address: str, user: str) -> list[tuple[tuple[str, str], int]]:
-    return [(("address", _network(address)), PER_ADDRESS), (("user", user.casefold()), PER_USER)]
+    return [(("address", _network(address)), PER_ADDRESS), (("user", user.casefold()[:_LONGEST]), PER_USER)]
 
 
 def _network(address: str) -> str:
