@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from whodid.web.difference import Line, difference
 
 
@@ -28,3 +30,12 @@ def test_what_looks_alike_and_is_not_is_shown_as_json() -> None:
     assert difference({"a": 1, "b": "true", "c": "x"}, {"a": "1", "b": True, "c": "x"}) == [
         Line("a", "1", '"1"'), Line("b", '"true"', "true"), Line("c", "x", "x")
     ]  # fmt: skip
+
+
+def test_levels_that_no_entry_has_are_shown_as_one_value() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    [line] = difference(deep, {})
+    assert line.key == ".".join("a" * 13)
+    assert line.before == '{"a": ' * 4987 + "{}" + "}" * 4987

@@ -37,3 +37,11 @@ def test_every_page_shows_every_odd_document() -> None:
             answers = {path: browser.get(path).status_code for path in PATHS}
             assert answers == dict.fromkeys(PATHS, 200), what
         assert place.open_points == 0
+
+
+def test_a_value_that_nothing_can_be_looked_for_by_leaves_its_entry_without_neighbours() -> None:
+    with stored("{}") as place, tab(place) as browser:
+        for what in ("lone surrogate", "NUL"):
+            for name in ("target", "journal", "seq", "operation", "hash"):
+                place.source = DOCUMENTS[f"{what} in {name}"]
+                assert browser.get("/entries/odd").status_code == 200, (what, name)
