@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
-from whodid.context import bind, carried, context, current_fields, scope
+from whodid.context import _scope, bind, carried, context, current_fields, scope
 from whodid.errors import InvalidEntry
 
 
@@ -282,3 +284,34 @@ def test_a_context_can_be_entered_once() -> None:
         pass
     with pytest.raises(InvalidEntry, match="can be entered once"), block:
         pass
+
+
+class CutOff:
+    """The contextvar, with a signal handler that raises right after it was set."""
+
+    def __init__(self, variable: Any) -> None:
+        self._variable = variable
+        self.armed = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._variable, name)
+
+    def set(self, value: object) -> object:
+        token = self._variable.set(value)
+        if self.armed:
+            self.armed = False
+            raise TimeoutError
+        return token
+
+
+@pytest.mark.parametrize("opening", [context, lambda **fields: scope(fields)], ids=["context", "scope"])
+def test_a_block_that_a_signal_handler_cut_off_while_it_was_opened_names_nobody_afterwards(
+    monkeypatch: pytest.MonkeyPatch, opening: Any
+) -> None:
+    monkeypatch.setattr(sys.modules["whodid.context"], "_scope", CutOff(_scope))
+    with pytest.raises(TimeoutError), opening(principal="42"):
+        pass
+    assert current_fields() == {}
+    with opening(principal="43"):
+        assert current_fields() == {"principal": "43"}
+    assert current_fields() == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from whodid.cli.program import program
 from whodid.dead_letters import (
     DeadLetter,
     count_dead_letters,
+    each_dead_letter,
     grouped,
     keep_dead_letters,
     read_dead_letters,
@@ -219,3 +221,17 @@ def test_without_a_cluster_a_retry_leaves_the_letters_and_says_why(directory: Jo
     assert said.exit_code == 1
     assert "can't be reached" in json.loads(said.output.splitlines()[0])["why_waiting"]
     assert count_dead_letters(directory) == 1
+
+
+def test_a_letter_with_one_more_field_is_read_and_keeps_it_and_what_is_none_stays(tmp_path: Path) -> None:
+    """Of a newer version, or of somebody else."""
+    there = JournalDirectory(tmp_path)
+    newer = {"id": "a", "index": "i", "reason": "old", "line": '{"seq": 1}', "time": "t", "attempts": 3}
+    foreign = b'{"id": ["a"], "line": 1e400}'
+    there.dead_letters.write_bytes(json.dumps(newer).encode() + b"\n" + foreign + b"\n")
+    [letter] = each_dead_letter(there)
+    assert (letter.id, letter.entry) == ("a", {"seq": 1})
+    replace_dead_letters(there, set(), {"a": replace(letter, reason="new")})
+    first, second = there.dead_letters.read_bytes().splitlines()
+    assert json.loads(first) == {**newer, "reason": "new"}
+    assert second == foreign

@@ -116,11 +116,12 @@ def test_a_policy_that_somebody_made_shorter_hides_nothing(
     asked: int | None, policy: int, hidden_after: int | None
 ) -> None:
     """The promise is the longer one of settings and policy; without a limit in the settings, all are kept."""
-    clause = Expiry(lambda: RetentionView(asked, policy, policy + 33, "ism")).kept(NOW)
+    now = datetime.now(UTC)
+    clause = Expiry(lambda: RetentionView(asked, policy, policy + 33, "ism")).kept(now)
     if hidden_after is None:
         assert clause is None
     else:
-        since = NOW - timedelta(days=hidden_after)
+        since = now - timedelta(days=hidden_after)
         assert clause == {"range": {"@timestamp": {"gte": since.strftime("%Y-%m-%dT%H:%M:00Z")}}}
 
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from typing import Any
 import pytest
 
 from tests import independent
+from whodid.entry import Stamp
 from whodid.errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory, prune, read_entries
+from whodid.journal.chain import Chain
 from whodid.journal.lock import FileLock
 from whodid.journal.segment import Segment, last_link
 
@@ -282,6 +285,20 @@ def test_a_segment_is_closed_by_age(path: Path) -> None:
     assert targets(path) == ["a", "b"]
 
 
+@pytest.mark.parametrize(("seconds", "segments"), [(3500, 1), (3700, 2), (-3700, 1)])
+def test_the_age_of_a_segment_is_that_of_its_first_entry_whoever_wrote_it(
+    path: Path, seconds: float, segments: int
+) -> None:
+    """So a segment is closed by age also where no process lives that long."""
+    made = Stamp.from_ns(time.time_ns() - int(seconds * 1e9)).timestamp
+    details = {"@timestamp": "2000-01-01T00:00:00Z"}  # of the caller's
+    entry = {"type": "t", "target": "a", "@timestamp": made, "details": details, "client_ip": "203.0.113.9"}
+    Journal(path, segment_age=3600).append(Draft(entry, {"client_ip"}))
+    Journal(path, segment_age=3600).append(draft("b"))
+    assert len(list(path.glob("*/[0-9]*.ndjson"))) == segments
+    assert targets(path) == ["a", "b"]
+
+
 def test_another_writer_notices_that_a_segment_was_closed(path: Path) -> None:
     slow, fast = Journal(path, segment_bytes=1500), Journal(path, segment_bytes=1500)
     slow.append(draft("slow"))
@@ -432,6 +449,44 @@ def test_a_failed_sync_is_never_retried_and_ends_the_journal(path: Path, monkeyp
         with pytest.raises(NotRecorded, match="could not be synced"):
             journal.append(draft("b"))
     assert journal.append(draft("c")).journal != first.journal
+    assert alarms(path) == ["new journal"]
+
+
+@pytest.mark.parametrize("ending", ["done", "failing", "interrupted", "interrupted, and not marked"])
+def test_a_failed_sync_is_an_error_for_all_who_wait_and_for_all_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """The kernel forgets what it could not write: the next sync of that file succeeds without it."""
+    journal = Journal(path)
+    first = journal.append(draft("a"), "process")
+    chain = journal._chain
+    assert chain is not None
+    segment = chain.segment
+    assert segment is not None
+    tries: list[int] = []
+
+    def sync(fd: int) -> None:
+        tries.append(fd)
+        if len(tries) == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def end(_chain: Chain, _reason: str) -> None:
+        raise OSError(errno.EIO, "the disk") if ending == "failing" else KeyboardInterrupt
+
+    monkeypatch.setattr("whodid.journal.segment.datasync", sync)
+    with monkeypatch.context() as patched:
+        if ending == "interrupted, and not marked":
+            patched.setattr(FileLock, "replace", _fails(errno.EIO))
+        if ending != "done":
+            patched.setattr(Chain, "end_if_possible", end)
+        with pytest.raises((NotRecorded, KeyboardInterrupt)):
+            journal.append(draft("b"))
+    for offset in (1, segment.size):
+        with pytest.raises(NotRecorded, match="could not be synced"):
+            segment.sync(offset)
+    assert len(tries) == 1
+    for later in (journal, Journal(path)):
+        assert later.append(draft("c")).journal != first.journal
     assert alarms(path) == ["new journal"]
 
 

@@ -85,7 +85,7 @@ def by_hand(*states: tuple[str, list[Any], list[Any]]) -> dict[str, Any]:
     return {"default_state": states[0][0], "states": made}
 
 
-DELETE = ("end", [{"delete": {}}], [])
+DELETE: tuple[str, list[Any], list[Any]] = ("end", [{"delete": {}}], [])
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from whodid.errors import JournalDamaged, ShippingError
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory, JournalReader, Position
 from whodid.journal.damage import count_damaged
+from whodid.journal.durable import DurableMark
 from whodid.opensearch.bulk import Cause, Document, Verdict
 from whodid.settings import Settings
 from whodid.shipper import Progress, Shipper
@@ -501,6 +502,29 @@ def test_a_request_that_hangs_at_a_stop_is_left_behind(settings: Settings, monke
     assert not thread.is_alive()
     assert acknowledged(settings, first.journal) == 0
     cluster.waiting["a"].set()
+
+
+def test_while_the_cluster_is_waited_for_what_dead_processes_left_to_the_kernel_is_synced(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whodid.journal.writer._FLUSH_AFTER", 3600)
+    record(settings, "a")
+    cluster, stop = Gate(), threading.Event()
+    shipper = Shipper(replace(settings, bulk_entries=1, bulks_in_flight=1, drain_timeout=0.0), cluster.send, stop=stop)
+    thread = threading.Thread(target=shipper.run, daemon=True)
+    thread.start()
+    eventually(lambda: cluster.waiting)
+    record(settings, "b")
+    [last] = record(settings, "c")
+    directory = JournalDirectory(settings.journal_dir)
+    segment = max(directory.journal(last.journal).glob("[0-9]*.ndjson"))
+    mark = DurableMark(directory.durable)
+    eventually(lambda: mark.read(f"{last.journal}/{segment.stem}") == segment.stat().st_size)
+    stop.set()
+    for gate in cluster.waiting.values():
+        gate.set()
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 def test_a_full_disk_at_the_acknowledgement_costs_no_second_request(

@@ -97,6 +97,8 @@ class Journal:
         self._file_lock: FileLock | None = None
         self._chain: Chain | None = None
         self._group: GroupCommit[Draft, Written] = GroupCommit(self._write, self._try_sync)
+        self._failed: Segment | None = None
+        """Whose sync failed, until its journal is ended."""
         self._unsynced: Segment | None = None
         """Where `process` durability appended last; what was opened anew since doesn't know what is to be synced."""
         self._flush_due: SimpleQueue[None] = SimpleQueue()
@@ -112,6 +114,8 @@ class Journal:
         """
         if getpid() != self._pid:
             self._notice_fork()
+        if self._failed is not None:  # and what was to end its journal was interrupted
+            self._exclusively(self._end, self._failed)
         if durability == "disk":
             position, segment, offset = self._group.submit(draft)
             self._sync(segment, offset)
@@ -155,6 +159,7 @@ class Journal:
             segment.sync(offset)
         except NotRecorded:
             if segment.failed is not None:
+                self._failed = segment
                 self._exclusively(self._end, segment)
             raise
 
@@ -164,6 +169,7 @@ class Journal:
                 chain.current()
         if chain.segment is not None and chain.segment.path == failed.path:
             chain.end_if_possible(f"a sync of {failed.path.name} failed")
+        self._failed = None
         self._chain = None  # the directory may be another one by now
 
     def _sync_soon(self) -> None:
