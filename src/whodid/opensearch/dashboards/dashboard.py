@@ -45,12 +45,12 @@ _PAGES: Mapping[str, _Page] = {
             "numbers": (0, 6, 48, 7),
             "over-time": (0, 13, 34, 18),
             "event-types": (34, 13, 14, 18),
-            "failures-over-time": (0, 31, 28, 15),
-            "organizations": (28, 31, 20, 15),
+            "failures-over-time": (0, 31, 48, 15),
             "top-principals": (0, 46, 20, 18),
             "top-targets": (20, 46, 28, 18),
-            "client-ips": (0, 64, 20, 18),
-            EVERYTHING: (20, 64, 28, 18),
+            "client-ips": (0, 64, 24, 18),
+            "organizations": (24, 64, 24, 18),
+            EVERYTHING: (0, 82, 48, 24),
         },
     ),
     "sign-ins-and-failures": _Page(
@@ -70,11 +70,11 @@ _PAGES: Mapping[str, _Page] = {
         "Who changed rights, who deleted, who read credentials, and on whose behalf.",
         ("rights", "deletions", "credentials-access", "on-behalf"),
         {
-            "rights-by": (0, 6, 24, 18),
-            "deletions-by": (24, 6, 24, 18),
-            "credentials-by": (0, 24, 24, 18),
-            "on-behalf-of": (24, 24, 24, 18),
-            "deletions": (0, 42, 48, 24),
+            "rights-by": (0, 6, 48, 18),
+            "deletions-by": (0, 24, 48, 18),
+            "credentials-by": (0, 42, 48, 18),
+            "on-behalf-of": (0, 60, 48, 18),
+            "deletions": (0, 78, 48, 24),
         },
     ),
 }
@@ -109,7 +109,7 @@ def _text(settings: Settings, name: str, tab_url: str) -> SavedObject:
         "title": title,
         "type": "markdown",
         "params": {
-            "fontSize": 12,
+            "fontSize": 10,
             "openLinksInNewTab": False,
             "markdown": (
                 f"{page.about} Dashboards checks no hash and no signature, so it does not notice a changed or deleted "

@@ -29,14 +29,7 @@ class Part(NamedTuple):
 
 
 def _values(
-    field: str,
-    label: str,
-    width: int = 0,
-    *,
-    schema: str = "bucket",
-    by: str = "1",
-    other: str = "",
-    none: str = "",
+    field: str, label: str, width: int = 0, *, schema: str = "bucket", by: str = "1", other: str = "", none: str = ""
 ) -> Part:
     """The most frequent values, or those with most of metric `by`; `other` names the rest, `none` absence."""
     params = {
@@ -74,7 +67,7 @@ _TARGET = _values("target", "Target", _ID)
 _CLIENT_IP = _values("client_ip", "Client IP", _ADDRESS)
 _PRINCIPAL_NAME = _newest("principal_name")
 _TARGET_NAME = _newest("target_name")
-_TYPE = _values("type", "Type", 260)
+_TYPE = _values("type", "Type", 240)
 
 _TABLES: Mapping[str, tuple[str, str, Sequence[Part]]] = {
     "event-types": ("event types", EVERYTHING, (_values("type", "Type"), _count())),
@@ -115,7 +108,13 @@ _TABLES: Mapping[str, tuple[str, str, Sequence[Part]]] = {
     "credentials-by": (
         "credentials accessed, by whom",
         "credentials-access",
-        (_PRINCIPAL, _PRINCIPAL_NAME, _distinct("target", "Credentials"), _count()),
+        (
+            _PRINCIPAL,
+            _values("on_behalf_of", "On behalf of", _ID, none="nobody"),
+            _PRINCIPAL_NAME,
+            _distinct("target", "Credentials"),
+            _count(),
+        ),
     ),
     "on-behalf-of": (
         "on whose behalf",
@@ -284,9 +283,6 @@ _HISTOGRAM: Mapping[str, Any] = {
             "mode": "stacked",
             "data": {"label": _COUNTED, "id": "1"},
             "valueAxis": "ValueAxis-1",
-            "drawLinesBetweenPoints": True,
-            "lineWidth": 2,
-            "showCircles": True,
         }
     ],
     "addTooltip": True,
