@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.opensearch.dql import dql_query
 from whodid.entry import FIELDS, SEED_FIELDS
 from whodid.errors import SettingsError
 from whodid.opensearch.dashboards import SavedObject, check_tab_url, ndjson, saved_objects
+from whodid.opensearch.dashboards.searches import QUESTIONS
 from whodid.settings import Settings
 
 OBJECTS = saved_objects(Settings())
@@ -189,6 +191,22 @@ def test_columns_of_ids_and_addresses_are_wide_enough_and_come_before_the_metric
         for index, each in enumerate(state["aggs"]):
             if each["type"] == "terms" and each["params"]["field"] in {"principal", "target", "client_ip"}:
                 assert widths[index] >= 320
+
+
+@pytest.mark.parametrize(
+    ("question", "own"),
+    [
+        ("sign-ins", "admin_sign_in"),
+        ("failures", "invoice_payment_failed"),
+        ("deletions", "invoice_removed"),
+        ("deletions", "audit_log_dead_letters_dropped"),
+        ("rights", "invoice_role_updated"),
+    ],
+)
+def test_types_of_an_application_s_own_are_found_by_how_they_are_called(question: str, own: str) -> None:
+    _, _, named = QUESTIONS[question].query.partition("type:")
+    assert any(fnmatchcase(own, word) for word in re.findall(r"[\w*]+", named))
+    assert not any(fnmatchcase("invoice_paid", word) for word in re.findall(r"[\w*]+", named))
 
 
 # The index pattern

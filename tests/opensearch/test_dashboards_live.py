@@ -232,3 +232,8 @@ def test_the_page_s_questions_find_the_same_in_both_languages(place: Corner, shi
         found = AuditClient(place.settings, client=place.client).search(ours)
         assert sorted(entry_id(entry) for entry in found) == sorted(hit["_id"] for hit in theirs), ours
         assert 0 < len(theirs) < len(shipped), ours
+
+
+def test_what_lucene_asks_for_absence_finds_everything_in_dql(place: Corner, shipped: list[Entry]) -> None:
+    body = {"query": dql_query("NOT _exists_:status")}
+    assert place.client.count(index=index_pattern(place.settings), body=body)["count"] == len(shipped)
