@@ -13,6 +13,9 @@ from tests.opensearch.dashboards_fake import DashboardsFake, dashboards_fake
 from whodid.resources import resource_text
 
 
+XSRF = {"osd-xsrf": "true"}
+
+
 def lines() -> list[dict[str, Any]]:
     return [json.loads(line) for line in resource_text("opensearch/dashboards/audit.ndjson").splitlines()]
 
@@ -30,7 +33,7 @@ def post(
     answer = urllib3.request(
         "POST",
         f"{fake.url}/api/saved_objects/_import{query}",
-        headers=xsrf or {"osd-xsrf": "true"},
+        headers=xsrf or XSRF,
         fields={"file": (name, text, "application/x-ndjson")},
     )
     return answer.status, answer.json()
@@ -65,3 +68,11 @@ def test_the_stand_in_refuses_as_the_real_one_did(fake: DashboardsFake) -> None:
         "type": "unsupported_type"
     }
     assert post(fake, {**visualization, "references": []})[1]["success"]  # and then draws nothing
+
+
+def test_the_stand_in_deletes_one_object_once_and_only_with_the_header(fake: DashboardsFake) -> None:
+    post(fake, *lines())
+    url = f"{fake.url}/api/saved_objects/search/whodid-audit.failures"
+    statuses = [urllib3.request("DELETE", url, headers=headers).status for headers in ({}, XSRF, XSRF)]
+    assert statuses == [400, 200, 404]
+    assert len(fake.stored()) == len(lines()) - 1
