@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -52,7 +51,7 @@ def test_after_a_rotation_either_key_vouches_for_the_whole_log(settings: Setting
     assert [one.checkpoint.why for one in kept] == ["begun", "stop", "key", "stop"]
     for name in ("old", "new"):
         keys = [read_public_key(tmp_path / f"{name}.pem.pub")]
-        found = judged([Source("here", kept)], keys, datetime.now(UTC), ())
+        found = judged([Source("here", kept)], keys)
         assert (found.findings, len(found.of(kept[0].checkpoint.journal))) == ([], 4)
     told = json.loads(done.stdout)
     [own] = [entry for entry in read_entries(settings.journal_dir) if entry["type"] == "audit_log_key_rotated"]

@@ -124,7 +124,7 @@ def test_drop_that_can_not_be_recorded_leaves_the_letters(directory: JournalDire
 @pytest.mark.parametrize("reason", ["", "  "])
 def test_drop_needs_a_reason(directory: JournalDirectory, reason: str) -> None:
     keep_dead_letters(directory, [letter(1)])
-    assert call(directory, "dead-letters", "drop", "--reason", reason, "--yes").exit_code == 1
+    assert call(directory, "dead-letters", "drop", "--reason", reason, "--yes").exit_code == 2
     assert count_dead_letters(directory) == 1
 
 

@@ -61,10 +61,10 @@ def test_arguments_win_over_the_context_and_none_means_not_given(journal_dir: Pa
     assert "client_ip" not in entry
 
 
-def test_personal_fields_are_committed_to_by_a_salt_each(journal_dir: Path) -> None:
+def test_personal_fields_are_committed_to(journal_dir: Path) -> None:
     audit(principal_name="Ada", user_agent="curl")
     [entry] = recorded(journal_dir)
-    assert set(entry["salts"]) == {"client_ip", "principal_name", "user_agent"}
+    assert set(entry["committed"]) == {"client_ip", "principal_name", "user_agent"}
 
 
 def test_what_the_system_does_inside_a_request_carries_nothing_of_the_user(journal_dir: Path) -> None:
@@ -85,7 +85,7 @@ def test_the_chain_of_proxies_is_personal_and_kept_where_details_are_forbidden(j
     first, second = recorded(journal_dir)
     assert (first["forwarded_for"], "details" in first) == (CHAIN, False)
     assert (second["forwarded_for"], second["details"]) == (CHAIN, {"forwarded_for": "mine"})
-    assert set(first["salts"]) == {"client_ip", "forwarded_for"}
+    assert set(first["committed"]) == {"client_ip", "forwarded_for"}
 
 
 def test_an_entry_of_the_system_and_one_whose_address_is_left_out_have_no_chain(journal_dir: Path) -> None:

@@ -15,7 +15,8 @@ import pytest
 from tests.live.corner import Corner, corner
 from whodid.client import AuditClient
 from whodid.entry import document_id, partition_name
-from whodid.integrity import commitment, entry_hash
+from whodid.erasure import erased_entry
+from whodid.integrity import entry_hash
 from whodid.opensearch.bulk import Document
 from whodid.verify import Stretch, Verification, verify_stored
 
@@ -83,9 +84,13 @@ def test_it_needs_no_more_memory_than_a_page(place: Corner, monkeypatch: pytest.
         {"details": {"n": 1.4}},
         {"status": "added"},
         {"target": None},
-        {"salts": {"client_ip": "zz"}},
-        {"salts": 5},
+        {"salt": "zz"},
+        {"salt": 5},
+        {"salts": {}},
+        {"salts": 5, "salt": None, "erased": {"client_ip": "x"}},
         {"erased": [1]},
+        {"committed": None},
+        {"committed": ["client_ip", "type"]},
         {"details": {"n": 2**60}},
         {"creation_date": "2026-01-01T00:00:00Z"},
     ],
@@ -97,10 +102,10 @@ def test_a_changed_field_is_altered(place: Corner, changes: dict[str, Any]) -> N
 
 
 def test_an_entry_of_a_higher_major_format_is_never_called_intact(place: Corner) -> None:
-    put(place, hits(place)[5], schema_version="2.0")
+    put(place, hits(place)[5], schema_version="3.0")
     [finding] = verify(place).findings
     assert (finding.kind, finding.seq) == ("unknown format", 5)
-    assert "this whodid reads up to 1.x; upgrade whodid here" in finding.about
+    assert "this whodid reads 2.x; upgrade whodid here" in finding.about
 
 
 def test_a_change_with_a_hash_made_to_fit_is_altered(place: Corner) -> None:
@@ -177,15 +182,16 @@ def test_an_entry_behind_the_last_that_does_not_follow_it_is_inserted(place: Cor
 
 def test_erased_fields_still_verify_and_a_false_erasure_does_not(place: Corner) -> None:
     hit = hits(place)[5]
-    salts = dict(hit["_source"]["salts"])
-    erased = commitment(bytes.fromhex(salts.pop("client_ip")), hit["_source"]["client_ip"])
-    put(place, hit, client_ip=None, salts=salts, erased={"client_ip": erased})
+    entry = erased_entry(hit["_source"], ["client_ip"])
+    assert entry
+    about = {"client_ip": None, "salt": None, "salts": entry.get("salts")}
+    put(place, hit, **about, erased=entry["erased"])
     assert findings(place) == [("altered", 5)]
     client = AuditClient(place.settings, client=place.client)
     journal = hit["_source"]["journal"]
     [verdict] = verify_stored(client, erased={journal: [(4, 6)]}).journals
     assert [(one.verdict, one.first, one.last) for one in verdict.stretches][1] == ("erased", 5, 5)
-    put(place, hit, client_ip=None, salts=salts, erased={"client_ip": "sha256:" + "0" * 64})
+    put(place, hit, **about, erased={"client_ip": "sha256:" + "0" * 64})
     assert findings(place) == [("altered", 5)]
 
 

@@ -19,8 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import rfc8785
-from verify_proof import content, entry_hash, opened, read_keys, root
+from verify_proof import content, fits, loads, opened, read_keys, root
 
 KIND = "application/vnd.whodid.export+json"
 
@@ -60,11 +59,11 @@ def altered_entries(file: str) -> Iterator[str]:
     places: dict[tuple[str, int], dict[str, Any]] = {}
     for number, line in enumerate(lines(file), 1):
         try:
-            entry = json.loads(line)
-            if entry_hash(entry) != entry["hash"]:
+            entry = loads(line)
+            if not fits(entry):
                 yield f"line {number}: altered"
             place = entry["journal"], entry["seq"]
-        except (AttributeError, KeyError, ValueError, TypeError, rfc8785.CanonicalizationError):
+        except (AttributeError, KeyError, ValueError, TypeError):
             yield f"line {number}: no entry of whodid's"
             continue
         if place in places:

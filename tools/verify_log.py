@@ -9,45 +9,55 @@ what does not hold, and exits with 1 if there is anything. What the words mean: 
 """
 
 import argparse
-import json
 import sys
 from collections import Counter, defaultdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import groupby
 
+from verify_checkpoints import Checkpoints, by_old_keys, joined, journal_of
 from verify_export import lines, unlike_the_manifest
-from verify_proof import content, entry_hash, read_keys, root_by_path
-from verify_records import Checkpoints, excused, joined, journal_of
+from verify_proof import content, fits, loads, read_keys, root_by_path
+from verify_records import Absent, Records, says
 
+at = datetime.fromisoformat
 BEGIN = {"hash": "0" * 64, "@timestamp": "0001-01-01T00:00:00Z"}
 
 
 class Journal(Checkpoints):
     """One journal: its documents by number, those of each number that count, and what checkpoints name."""
 
-    def __init__(self):
+    def __init__(self, name):
         super().__init__()
-        self.docs, self.kept, self.anchors, self.branch = defaultdict(list), {0: [BEGIN]}, defaultdict(set), set()
+        self.name = name
+        self.kept, self.anchors, self.branch = {0: [BEGIN]}, defaultdict(set), set()
 
-    def add(self, entry, place, erased):
-        if entry_hash(entry) != entry["hash"] or (entry.get("erased") and not erased):
+    def add(self, entry, place):
+        """Takes one document, and looks at it by itself."""
+        if not (right := fits(entry)):
             self.tell("altered", entry["seq"])
         roots = {point["root"] for point in self.points.get(place.get("number"), {}).values()}
         if roots and root_by_path(entry["hash"], place["leaf"], place["size"], place["path"]) not in roots:
             self.tell("rebuilt", entry["seq"])
         day, begin = date.fromisoformat(entry["creation_date"][:10]), f"{entry['journal']}-{entry['seq']:012d}-"
-        here = place["index"].rpartition("-")[2] in (f"{day:%Y.%m}", f"{day:%Y.%m.%d}", f"{day:%G.w%V}")
-        misplaced = "" if here else "reordered"
+        places = f"{day:%Y.%m}", f"{day:%Y.%m.%d}", f"{day:%G.w%V}"
+        misplaced = "" if place["index"].rpartition("-")[2] in places else "reordered"
         if place["id"] != begin + entry["hash"][:16]:
             misplaced = "altered" if place["id"].startswith(begin) else "reordered"
-        self.docs[entry["seq"]].append(entry | {"misplaced": misplaced})
+        self.docs[entry["seq"]].append(entry | {"misplaced": misplaced, "fits": right, "index": place["index"]})
 
-    def walk(self, chain, days, whole):
+    def ends(self, chain, records):
+        """Values removed without a record, and entries behind the end of the journal."""
+        for seq in (seq for seq, docs in self.docs.items() if any("erased" in doc for doc in docs)):
+            if (self.name, seq) not in records.excused:
+                self.tell("altered", seq)
+        if (chain and chain[-1]["why"] == "ended") or self.name in records.retired:
+            end = max(chain[-1]["last_seq"] if chain else 0, records.retired.get(self.name, 0))
+            self.found["inserted"] |= {seq for seq in self.docs if seq > end}
+
+    def walk(self, chain, absent, whole):
         for point in chain:
             self.anchors[point["last_seq"]].add(point["last_hash"])
         letters = {seq: hash_ for point in chain for seq, hash_ in point["letters"]}
-        holes = {seq for point in chain for first, last in point["holes"] for seq in range(first, last + 1)}
-        gone = {p["number"]: sum(n for name, n in p["partitions"].items() if over(name, days)) for p in chain}
         good = 0
         for seq in range(1, max([*self.docs, *self.anchors], default=0) + 1) if whole else sorted(self.docs):
             if seq in self.docs:
@@ -58,11 +68,8 @@ class Journal(Checkpoints):
                     self.tell("rebuilt", good + 1 if whole else seq, seq)
             elif seq in letters:
                 self.kept[seq] = [BEGIN | {"hash": letters[seq]}]
-            else:
-                number = next((p["number"] for p in chain if p["first_seq"] <= seq <= p["last_seq"]), 0)
-                gone[number] = gone.get(number, 0) - 1
-                if gone[number] < 0:
-                    self.tell("altered" if seq in holes else "gap", seq)
+            elif kind := absent.explained(seq):
+                self.tell(kind, seq)
 
     def judge(self, seq, group, before, anchor):
         """Which documents of a number count, what the others are, and whether they follow the one before."""
@@ -83,52 +90,45 @@ class Journal(Checkpoints):
         if {seq, seq - 1} & self.found["altered"]:
             return
         if follows and not any(doc["prev"] in follows for doc in self.kept[seq]):
-            self.tell(*(("altered", seq - 1) if chosen & vouching else ("inserted", seq)))
+            alone = ("altered", seq) if seq - 1 not in self.docs else ("inserted", seq)
+            self.tell(*(("altered", seq - 1) if chosen & vouching and seq - 1 in self.docs else alone))
         if at((before or [BEGIN])[0]["@timestamp"]) - at(self.kept[seq][0]["@timestamp"]) > timedelta(seconds=60):
             self.tell("clock set back", seq)
 
 
-def at(text):
-    return datetime.fromisoformat(text)
-
-
 def read(path):
-    return [json.loads(line) for line in lines(path)]
-
-
-def over(partition, days):
-    """Whether a partition of a month, a week or a day is past its time."""
-    name = partition.rpartition("-")[2].replace(".", "-").upper()
-    if name == "*":  # what a checkpoint counts together
-        return False
-    begin = date.fromisoformat(name + {7: "-01", 8: "-1"}.get(len(name), ""))
-    end = (begin + timedelta(31)).replace(day=1) if len(name) == 7 else begin + timedelta(7 if "W" in name else 1)
-    return end + timedelta(days) <= datetime.now(UTC).date()
+    return [loads(line) for line in lines(path)]
 
 
 def findings(file, keys, against, days):
     entries, evidence = read(file), read(f"{file}.evidence.ndjson")
-    manifest = json.loads(content(f"{file}.manifest.json"))
+    manifest = loads(content(f"{file}.manifest.json"))
     whole = manifest["asked"] in ("", "*") and manifest["expired"]
-    journals, places = defaultdict(Journal), [one for one in evidence if "id" in one]
+    journals, places = {}, [one for one in evidence if "id" in one]
     entries += [place["entry"] for place in places if "entry" in place]
     heard = [(one, True) for one in against] + [(one["checkpoint"], False) for one in evidence if "checkpoint" in one]
     trusted = joined(keys, [envelope for envelope, _ in heard])
     for envelope, outside in heard:
-        journals[journal_of(envelope)].hear(envelope, trusted, outside)
-    erased = {*excused([one["erasure"] for one in evidence if "erasure" in one], entries)}
+        journals.setdefault(name := journal_of(envelope), Journal(name)).hear(envelope, trusted, outside)
     for entry, place in zip(entries, places, strict=True):
         try:
-            journals[entry["journal"]].add(entry, place, (entry["journal"], entry["seq"]) in erased)
-        except (KeyError, TypeError, ValueError):
+            journals.setdefault(entry["journal"], Journal(entry["journal"])).add(entry, place)
+        except (AttributeError, KeyError, TypeError, ValueError):
             yield f"inserted: {place['id']} in {place['index']} is no entry"
     chains = {name: [*journal.chain()] for name, journal in journals.items()}
-    begun = min((point["time"] for chain in chains.values() for point in chain), default="9999-01-01T00:00:00Z")
+    for name in [*by_old_keys(chains)]:
+        journals[name].tell("untrusted", chains[name][0]["first_seq"], chains.pop(name)[-1]["last_seq"])
+    chains, prefix, sealing = defaultdict(list, chains), manifest["index_prefix"], any(chains.values())
+    vouching = [(entry, place) for entry, place in zip(entries, places, strict=True) if says(entry, place)]
+    if sealing:
+        vouching = [(e, p) for e, p in vouching if journals[e["journal"]].proves(e, p, chains[e["journal"]], prefix)]
+    pages = [one["erasure"] for one in evidence if "erasure" in one]
+    records = Records([entry for entry, _ in vouching], days, pages)
     for name, journal in sorted(journals.items()):
-        newest = max((doc["creation_date"] for docs in journal.docs.values() for doc in docs), default=begun)
-        if not chains[name] and at(newest) >= at(begun) + timedelta(hours=1):
+        if sealing and not chains[name] and journal.docs:
             journal.tell("unknown journal", min(journal.docs), max(journal.docs))
-        journal.walk(chains[name], days, whole)
+        journal.ends(chains[name], records)
+        journal.walk(chains[name], Absent(name, chains[name], journal.docs, records, sealing), whole)
         for kind, seqs in sorted(journal.found.items()):
             for _, run in groupby(enumerate(sorted(seqs)), key=lambda one: one[1] - one[0]):
                 row = [seq for _, seq in run]

@@ -2,8 +2,7 @@
 
     python verify_proof.py proof.json [signing.pem.pub]
 
-Needs Python, `rfc8785` and `cryptography`. Prints what does not hold, and exits with 1 if there is anything. What the
-other verifiers beside it share is here, too.
+Needs Python, `rfc8785` and `cryptography`. Prints what does not hold, and exits with 1 if there is anything.
 """
 
 from __future__ import annotations
@@ -23,6 +22,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 CHECKPOINT = "application/vnd.whodid.checkpoint+json"
+NEVER_COMMITTED = {
+    *[
+        "type",
+        "target",
+        "principal",
+        "creation_date",
+        "@timestamp",
+        "target_type",
+        "before",
+        "after",
+        "details",
+        "shortened",
+    ]
+}
+NEVER_COMMITTED |= {
+    *["service", "host", "schema_version", "journal", "seq", "prev", "hash", "committed", "salt", "salts", "erased"]
+}
 
 
 def content(path: str | Path) -> bytes:
@@ -33,12 +49,34 @@ def content(path: str | Path) -> bytes:
 
 
 def entry_hash(entry: dict[str, Any]) -> str:
-    body = {name: value for name, value in entry.items() if name not in ("hash", "salts", "erased")}
-    for name, salt in entry.get("salts", {}).items():
-        digest = hashlib.sha256(bytes.fromhex(salt) + rfc8785.dumps(body[name])).hexdigest()
-        body[name] = f"sha256:{digest}"
-    body.update(entry.get("erased", {}))
-    return hashlib.sha256(rfc8785.dumps(body)).hexdigest()
+    body = {name: value for name, value in entry.items() if name not in ("hash", "salt", "salts", "erased")}
+    names, left, erased = entry.get("committed", []), entry.get("salts", {}), entry.get("erased", {})
+    if "salt" in entry and not left and not erased:
+        pieces = hashlib.shake_256(bytes.fromhex(entry["salt"])).hexdigest(16 * len(names))
+        left = {name: pieces[32 * at : 32 * at + 32] for at, name in enumerate(names)}
+    elif "salt" in entry or ("committed" in entry and not erased):
+        raise ValueError("salt, salts and erased do not go together")
+    if sorted([*left, *erased]) != names or {*erased} & {*entry} or {*names} & NEVER_COMMITTED:
+        raise ValueError("what opens them is not of the committed fields")
+    for name, salt in left.items():
+        body[name] = "sha256:" + hashlib.sha256(bytes.fromhex(salt) + rfc8785.dumps(body[name])).hexdigest()
+    return hashlib.sha256(rfc8785.dumps(body | erased)).hexdigest()
+
+
+def fits(entry: dict[str, Any]) -> bool:
+    try:
+        return entry["schema_version"].startswith("2.") and entry_hash(entry) == entry["hash"]
+    except (AttributeError, KeyError, TypeError, ValueError, rfc8785.CanonicalizationError):
+        return False
+
+
+def loads(data: bytes | str) -> Any:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) < len(pairs):
+            raise SystemExit(f"a name is there twice in one object: {[name for name, _ in pairs]}")
+        return dict(pairs)
+
+    return json.loads(data, object_pairs_hook=unique)
 
 
 def leaf(hash_: str) -> bytes:
@@ -50,7 +88,7 @@ def node(left: bytes, right: bytes) -> bytes:
 
 
 def root(hashes: list[str]) -> str:
-    """RFC 6962, section 2.1, level by level: what has no neighbour goes up as it is."""
+    """RFC 6962, section 2.1: what has no neighbour goes up as it is."""
     level = [leaf(hash_) for hash_ in hashes]
     while len(level) > 1:
         pairs = [node(level[n], level[n + 1]) for n in range(0, len(level) - 1, 2)]
@@ -94,7 +132,7 @@ def problems(proof: dict[str, Any], keys: set[str]) -> Iterator[str]:
     one, entry = json.loads(payload), proof["entry"]
     if keys and not signers:
         yield "the checkpoint is not signed by this key"
-    if entry_hash(entry) != entry["hash"]:
+    if not fits(entry):
         yield "the entry was changed: its content does not fit its hash"
     place = proof["index"], proof["size"], proof["path"]
     if (entry["journal"], proof["size"]) != (one["journal"], one["entries"]):
@@ -104,7 +142,7 @@ def problems(proof: dict[str, Any], keys: set[str]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    proof = json.loads(content(sys.argv[1]))
+    proof = loads(content(sys.argv[1]))
     found = list(problems(proof, read_keys(*sys.argv[2:])))
     print("\n".join(found) or f"entry {proof['entry']['seq']} was in journal {proof['entry']['journal']}")
     sys.exit(1 if found else 0)

@@ -1,79 +1,104 @@
-"""What the records beside the entries say, without whodid, by docs/format.md alone; verify_log.py asks it.
+"""What the records beside the entries say, and explain, without whodid, by docs/format.md alone; verify_log.py asks it.
 
-Checkpoints may come from a witness, and from the log's own host and cluster. Where two say different things of one
-place, the witness counts; and what a key signed that was changed before does not. An erasure counts where an entry of
-the log vouches for it.
+What an entry of the log says of erasures, dropped dead letters, retention and retired journals counts if the entry
+itself is proven by a checkpoint.
 """
 
-import base64
 import hashlib
-import json
+import re
+from bisect import bisect
 from collections import defaultdict
+from datetime import UTC, date, datetime, time, timedelta
 
 import rfc8785
-from verify_proof import CHECKPOINT, opened
+from verify_proof import fits
 
 
-def journal_of(envelope):
-    return json.loads(base64.b64decode(envelope["payload"]))["journal"]
+def says(entry, place):
+    """Whether a document is an entry, in its own place, that may excuse something."""
+    types = ("person_erased", "journal_retired", "dead_letters_dropped", "retention_set")
+    if not fits(entry) or entry.get("type") not in [f"audit_log_{name}" for name in types]:
+        return False
+    return place["id"] == f"{entry['journal']}-{entry['seq']:012d}-{entry['hash'][:16]}"
 
 
-def joined(keys, envelopes):
-    """The keys, and those that a change of keys joins with one of them: both have signed it."""
-    pairs = [{*json.loads(base64.b64decode(one["payload"])).get("keys", [])} for one in envelopes]
-    changes = [
-        pair for one, pair in zip(envelopes, pairs, strict=True) if pair and opened(one, CHECKPOINT, pair)[1] == pair
-    ]
-    while more := [pair for pair in changes if pair & keys and pair - keys]:
-        keys = keys.union(*more)
-    return keys
+class Records:
+    """What these entries, which are proven, say, together with the pages of the ledger on erasures."""
+
+    def __init__(self, entries, days, pages):
+        erased, self.dropped, self.retired = set(), defaultdict(list), {}
+        self.rules, before, now = [(days, datetime.now(UTC))], "", datetime.now(UTC)
+        for entry in sorted(entries, key=lambda entry: entry["creation_date"]):
+            details = entry.get("details", {})
+            if entry["type"] == "audit_log_person_erased":
+                erased.add(details.get("digest"))
+            if entry["type"] == "audit_log_journal_retired":
+                self.retired[entry["target"]] = details.get("last_seq", 0)
+            if entry["type"] == "audit_log_dead_letters_dropped":
+                for journal, text in details.get("entries", {}).items():
+                    self.dropped[journal] += ranges(text)
+            if entry["type"] == "audit_log_retention_set":
+                self.rules.append((before or details.get("was"), datetime.fromisoformat(entry["creation_date"])))
+                before = details.get("retention")
+        self.rules.append((before, now))
+        self.excused = set()
+        for page in (page for page in pages if hashlib.sha256(rfc8785.dumps(page)).hexdigest() in erased):
+            for journal, text in page["places"].items():
+                self.excused |= {(journal, seq) for first, last in ranges(text) for seq in range(first, last + 1)}
+
+    def past(self, end):
+        """Whether a retention that was in force may have deleted what ended then."""
+        ages = [(re.fullmatch(r"(\d+)d?", str(age)), until) for age, until in self.rules]
+        return any(age and end + timedelta(int(age[1])) <= until for age, until in ages)
 
 
-class Checkpoints:
-    """Those of one journal, by number and hash; and by kind, of which entries what was found."""
+class Absent:
+    """Of one journal: what explains that an entry is not stored."""
 
-    def __init__(self):
-        self.points, self.found = defaultdict(dict), defaultdict(set)
+    def __init__(self, name, chain, docs, records, sealing):
+        self.chain, self.docs, self.records, self.stored = chain, docs, records, sorted(docs)
+        self.dropped, self.holes = records.dropped[name], [hole for point in chain for hole in point["holes"]]
+        gone = {point["number"]: [n for name, n in point["partitions"].items() if self.over(name)] for point in chain}
+        self.gone = {number: sum(counts) for number, counts in gone.items()} | {0: 0}
+        self.unnamed = {point["number"]: point["dead_letters"] - len(point["letters"]) for point in chain}
+        self.unnamed[0] = 0 if sealing else float("inf")
 
-    def tell(self, kind, first, last=0):
-        self.found[kind] |= {*range(first, max(first, last) + 1)}
+    def explained(self, seq):
+        over = [point["number"] for point in self.chain if point["first_seq"] <= seq <= point["last_seq"]]
+        number = over[0] if over else 0
+        for left in [self.unnamed] * among(seq, self.dropped) + [self.gone]:
+            if left[number] > 0:
+                left[number] -= 1
+                return ""
+        if not number and self.by_the_rule(seq):
+            return ""
+        return "altered" if among(seq, self.holes) else "gap"
 
-    def hear(self, envelope, keys, outside):
-        """Takes one. What a witness says has to come first."""
-        payload, signers = opened(envelope, CHECKPOINT, keys)
-        hash_, point = hashlib.sha256(payload).hexdigest(), json.loads(payload)
-        point |= {"hash": hash_, "by": signers, "outside": outside}
-        known = self.points[point["number"]]
-        if keys and not signers:
-            self.tell("untrusted", point["first_seq"], point["last_seq"])
-        elif known and hash_ not in known:
-            worse = not outside and all(other["outside"] for other in known.values())
-            last = max(other["last_seq"] for other in [point, *known.values()])
-            self.tell("rebuilt" if worse else "forked", point["first_seq"], last)
-            known |= {} if worse else {hash_: point}
-        else:
-            known.setdefault(hash_, point)
+    def over(self, partition):
+        return (times := span(partition)) is not None and self.records.past(times[1])
 
-    def chain(self):
-        """Those that count, in their order."""
-        changed, before, number, follows = set(), set(), 0, {"0" * 64}
-        for point in [point for _, points in sorted(self.points.items()) for point in points.values()]:
-            if point["by"] and point["by"] <= changed:
-                self.tell("untrusted", point["first_seq"], point["last_seq"])
-                continue
-            changed, before = changed | (before - point["by"]) | {*point.get("keys", [])[:1]}, point["by"]
-            if point["number"] > number + 1:
-                self.tell("gap", 0)
-            elif point["number"] > number and point["previous"] not in follows:
-                self.tell("rebuilt", point["first_seq"], point["last_seq"])
-            number, follows = point["number"], {*self.points[point["number"]]}
-            yield point
+    def by_the_rule(self, seq):
+        """Where no checkpoint counts them: whether the partitions before the next entry's are past their time."""
+        at = bisect(self.stored, seq)
+        after = span(self.docs[self.stored[at]][0]["index"]) if at < len(self.stored) else None
+        before = span(self.docs[self.stored[at - 1]][0]["index"]) if at else None
+        return after is not None and self.records.past(after[0]) and not (before and before[1] >= after[0])
 
 
-def excused(pages, entries):
-    """Of which entries a page of the ledger says that values were removed, where an entry of the log vouches for it."""
-    vouched = {entry["details"].get("digest") for entry in entries if entry["type"] == "audit_log_person_erased"}
-    for page in (page for page in pages if hashlib.sha256(rfc8785.dumps(page)).hexdigest() in vouched):
-        for journal, part in ((name, part) for name, parts in page["places"].items() for part in parts.split(",")):
-            first, _, last = part.partition("-")
-            yield from ((journal, seq) for seq in range(int(first), int(last or first) + 1))
+def among(seq, ranges):
+    return any(first <= seq <= last for first, last in ranges)
+
+
+def ranges(text):
+    parts = (part.partition("-") for part in text.split(","))
+    return [(int(first), int(last or first)) for first, _, last in parts]
+
+
+def span(partition):
+    """When a partition of a month, a week or a day begins and ends; nothing for what a checkpoint counts together."""
+    name = partition.rpartition("-")[2].replace(".", "-").upper()
+    if name in ("", "*"):
+        return None
+    begin = date.fromisoformat(name + {7: "-01", 8: "-1"}.get(len(name), ""))
+    end = (begin + timedelta(31)).replace(day=1) if len(name) == 7 else begin + timedelta(7 if "W" in name else 1)
+    return datetime.combine(begin, time(), UTC), datetime.combine(end, time(), UTC)

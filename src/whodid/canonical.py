@@ -101,7 +101,7 @@ def _holds_float(value: Any) -> bool:
         value = value.values()
     elif type(value) is not list:
         return type(value) is float
-    return not _LEAVES.issuperset(map(type, value)) and any(map(_holds_float, value))
+    return not _LEAVES.issuperset(map(type, value)) and any(map(_holds_float, [v for v in value if type(v) is not str]))
 
 
 _LEAVES = frozenset({str, int, bool, type(None)})

@@ -21,6 +21,8 @@ __all__ = [
     "FIELDS",
     "FREE_FIELDS",
     "HARD_LIMIT",
+    "NEVER_COMMITTED",
+    "PERSONAL_FIELDS",
     "SCHEMA_VERSION",
     "SEED_FIELDS",
     "SOFT_LIMIT",
@@ -38,7 +40,7 @@ __all__ = [
     "why_unreadable",
 ]
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "2.0"
 """Format of an entry: the same major number can be read, a higher minor number only adds fields."""
 
 SOFT_LIMIT = 32 * 1024
@@ -127,10 +129,22 @@ FIELDS: Mapping[str, Field] = {
         Field("seq", "long", "journal", "position in the journal: 1, 2, 3 … without a gap"),
         Field("prev", "keyword", "journal", "hash of the entry before; 64 zeros for the first", 64),
         Field("hash", "keyword", "journal", "SHA-256 of this entry's canonical bytes", 64),
-        Field("salts", "stored", "derived", "salt (32 hex digits) of each personal field present"),
+        Field("committed", "stored", "derived", "names of the personal fields, which are hashed by commitments"),
+        Field("salt", "stored", "derived", "salt (32 hex digits) that opens the commitments, until one is erased"),
+        Field("salts", "stored", "derived", "salt (32 hex digits) of each personal field that an erasure left"),
         Field("erased", "stored", "derived", "commitment of each personal field that was erased"),
     )
 }
+
+PERSONAL_FIELDS = frozenset(
+    name
+    for name, field in FIELDS.items()
+    if field.source == "call" and field.kind in {"keyword", "ip"} and name not in {"type", "target", "principal"}
+)
+"""What a catalog may call personal: texts that a caller fills, but for those that say what the entry is about."""
+
+NEVER_COMMITTED = frozenset(FIELDS) - PERSONAL_FIELDS
+"""What may not be hashed by a commitment. A field that a higher minor format adds is not among them."""
 
 FREE_FIELDS = tuple(name for name, field in FIELDS.items() if field.kind == "flat_object" and field.source == "call")
 """`before`, `after` and `details`: objects in which a caller may put anything that JSON holds."""
@@ -194,14 +208,21 @@ def parse_creation_date(text: str) -> datetime | None:
 
 
 def why_unreadable(entry: Mapping[str, object]) -> str:
-    """Why this version of whodid can't read an entry: its format has a higher major number. Empty when it can."""
+    """Why this version of whodid can't read an entry: its format has another major number, or it has no content.
+
+    Empty when it can.
+    """
+    if "hash" not in entry and isinstance(why := entry.get("unreadable"), str):
+        return why
     version = entry.get("schema_version", SCHEMA_VERSION)
     if version == SCHEMA_VERSION or not isinstance(version, str):
         return ""
     major, known = version.partition(".")[0], SCHEMA_VERSION.partition(".")[0]
-    if not (major.isascii() and major.isdecimal() and len(major) < _MANY_DIGITS and int(major) > int(known)):
+    if not (major.isascii() and major.isdecimal() and len(major) < _MANY_DIGITS) or int(major) == int(known):
         return ""
-    return f"its format is {major}.x, and this whodid reads up to {known}.x; upgrade whodid here"
+    return f"its format is {major}.x, and this whodid reads {known}.x" + (
+        "; upgrade whodid here" if int(major) > int(known) else ""
+    )
 
 
 _MANY_DIGITS = 16

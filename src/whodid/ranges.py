@@ -5,18 +5,39 @@ Whoever reads them can't rely on who wrote them: what is no range is left out.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["places", "ranges"]
+__all__ = ["Places", "places", "ranges"]
+
+
+class Places:
+    """Entries by journal and `seq`, at eight bytes each: a person may have millions."""
+
+    def __init__(self) -> None:
+        self._seqs: dict[str, array[int]] = {}
+
+    def add(self, journal: str, seq: int) -> None:
+        self._seqs.setdefault(journal, array("Q")).append(seq)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._seqs.values()))
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        return ((journal, seq) for journal, seqs in self._seqs.items() for seq in seqs)
+
+    def written(self) -> dict[str, str]:
+        """As ranges of `seq`, by journal."""
+        return {journal: _written(sorted(set(seqs))) for journal, seqs in self._seqs.items()}
 
 
 def places(ids: Iterable[str]) -> dict[str, str]:
     """The entries of these document IDs, as ranges of `seq`, by journal."""
-    found: dict[str, list[int]] = {}
+    found = Places()
     for name in ids:
         journal, _, rest = name.partition("-")
-        found.setdefault(journal, []).append(int(rest.partition("-")[0]))
-    return {journal: _written(sorted(numbers)) for journal, numbers in found.items()}
+        found.add(journal, int(rest.partition("-")[0]))
+    return found.written()
 
 
 def ranges(text: str) -> Iterator[tuple[int, int]]:

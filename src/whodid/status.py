@@ -10,7 +10,7 @@ from typing import Any
 from .dead_letters import count_dead_letters
 from .journal import Acknowledged, JournalDirectory, JournalReader, Line, Missing
 from .journal.counter import not_recorded
-from .journal.damage import count_damaged, gaps, in_words, read_missing
+from .journal.damage import count_damaged, gaps, gone_journal, in_words, read_missing
 from .journal.directory import read_lines, segment_size, segments
 from .journal.segment import Broken, last_link
 from .witness.deliveries import Deliveries
@@ -100,7 +100,8 @@ def missing_entries(directory: JournalDirectory) -> list[Missing]:
         for gap in gaps(directory, journal, Acknowledged.read(directory.journal(journal)).seq):
             if not any(one.first <= gap.first and (gap.last <= one.last or one == gap) for one in known):
                 found.append(gap)
-    return [*noted, *found]
+    gone = gone_journal(directory)
+    return [*noted, *found, *([gone] if gone and gone not in noted else [])]
 
 
 def _journal_status(directory: JournalDirectory, journal: str) -> JournalStatus:

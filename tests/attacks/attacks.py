@@ -9,13 +9,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from whodid.catalog import Catalog
 from whodid.entry import ZERO_HASH, Stamp
-from whodid.integrity import commitment
+from whodid.erasure import erased_entry
+from whodid.integrity import commitments
 from whodid.journal.directory import segments
 from whodid.opensearch.checkpoints import CheckpointIndex
 from whodid.opensearch.destruction import Destruction, take_account, write_destruction
+from whodid.opensearch.erasures import write_erasure
+from whodid.own import record_operation
 from whodid.proof.checkpoint import Sealed
 from whodid.proof.keys import PublicKey, Signer, new_key, signer_of
 from whodid.settings import Settings
@@ -164,6 +171,22 @@ class _Pretender:
         return self.own.sign(data)
 
 
+def make_up_a_journal_by_a_rotated_key(scene: Scene) -> None:
+    """The key was changed; whoever kept the old one has a journal under it, which no witness was told of."""
+    old = scene.settings
+    use = replace(scene.corner, settings=old)
+    with tempfile.TemporaryDirectory() as folder:
+        new_key(Path(folder) / "new.pem")
+        signer, new = signer_of(old), signer_of(Settings(signing_key_file=f"{folder}/new.pem"))
+        assert signer
+        assert new
+        Sealing(scene.directory, old, signer, now=lambda: f"{NOW:%Y-%m-%dT%H:%M:%SZ}").change_key(new)
+        scene.seal()
+        thief = Scene(replace(use, settings=replace(old, journal_dir=f"{folder}/journal")), scene.key)
+        thief.record(3, 0.1)
+        thief.seal(hours_ago=3)
+
+
 def forge_a_rotation(scene: Scene) -> None:
     """To a key of one's own, without the key until then."""
     file = f"{scene.settings.journal_dir}-thief.pem"
@@ -234,10 +257,116 @@ def _later() -> dict[str, str]:
 def take_a_name_out(scene: Scene) -> None:
     hit = scene.hits()[15]
     entry = dict(hit["_source"])
-    salts = dict(entry.pop("salts"))
-    address = entry.pop("client_ip")
-    entry["erased"] = {"client_ip": commitment(bytes.fromhex(salts.pop("client_ip")), address)}
-    scene.put(hit, entry | ({"salts": salts} if salts else {}))
+    hidden = commitments(entry)
+    del entry["salt"], entry["client_ip"]
+    scene.put(hit, entry | {"erased": hidden})
+
+
+def pass_a_commitment_off_as_the_value(scene: Scene) -> None:
+    """What an erasure leaves, without saying that there was one."""
+    hit = scene.hits()[15]
+    entry = hit["_source"]
+    scene.put(hit, {**entry, "principal_name": commitments(entry)["principal_name"]})
+
+
+def pass_a_commitment_off_as_a_text(scene: Scene) -> None:
+    """The same, and the list of personal fields does not name it any more."""
+    hit = scene.hits()[15]
+    entry = hit["_source"]
+    hidden = commitments(entry)["principal_name"]
+    scene.put(hit, {**entry, "principal_name": hidden, "committed": ["client_ip"]})
+
+
+def show_a_text_as_another_value(scene: Scene) -> None:
+    """A text that was recorded on purpose as the commitment to something else, which is now shown in its place."""
+    value, salt = "somebody else", "ab" * 16
+    hidden = commitments({"target_name": value, "committed": ["target_name"], "salt": salt})["target_name"]
+    scene.record(1, 0, target_name=hidden)
+    scene.record(2, 0)
+    scene.seal()
+    hit = scene.hits()[31]
+    entry = {name: value for name, value in hit["_source"].items() if name not in {"committed", "salt"}}
+    scene.put(hit, {**entry, "target_name": value, "committed": ["target_name"], "salt": salt})
+
+
+def _excuse(scene: Scene, number: int, type_: str, details: dict[str, Any], target: str = "x") -> None:
+    """The first entry of a made-up journal, dated before the first checkpoint."""
+    about = {"journal": f"00ff00ff00ff00{number:02d}", "seq": 1, "prev": ZERO_HASH, "target": target}
+    scene.store(scene.made_up(1, type=type_, details=details, **about), scene.hits()[1]["_index"])
+
+
+def excuse_by_dropped_letters(scene: Scene) -> None:
+    scene.delete(*range(12, 19))
+    _excuse(scene, 0, "audit_log_dead_letters_dropped", {"entries": {scene.journal: "12-18"}})
+
+
+def excuse_by_letters_that_were_none(scene: Scene) -> None:
+    """A record that is proven, of letters that the checkpoint does not know."""
+    record_operation(
+        scene.settings, "audit_log_dead_letters_dropped", "dead letters", {"entries": {scene.journal: "12-18"}}
+    )
+    scene.seal()
+    scene.delete(*range(12, 19))
+
+
+def excuse_by_retention(scene: Scene) -> None:
+    """It is said to have been a day, for a while."""
+    place = scene.hits()[15]["_index"]
+    _excuse(scene, 0, "audit_log_retention_set", {"retention": "1d"})
+    scene.corner.client.indices.delete(index=place)
+
+
+def excuse_by_retention_of_then(scene: Scene) -> None:
+    """It was a day in truth, before the entries that were deleted; then it was a year again."""
+    with tempfile.TemporaryDirectory() as folder:
+        host = scene.another_host(Path(folder) / "journal")
+        for seconds, retention, was in ((10, "1d", "365d"), (20, "365d", "1d")):
+            at = int((NOW - timedelta(days=70) + timedelta(seconds=seconds)).timestamp() * 1e9)
+            recorder = host.corner.recorder(catalog=Catalog.own(), clock_ns=partial(int, at))
+            about = {"target": "audit", "principal": "root", "details": {"retention": retention, "was": was}}
+            recorder.record("audit_log_retention_set", about)
+            recorder.journal.close()
+        host.seal()
+    scene.corner.client.indices.delete(index=scene.hits()[15]["_index"])
+
+
+def excuse_by_erasure(scene: Scene) -> None:
+    hit = scene.hits()[15]
+    entry = erased_entry(hit["_source"])
+    assert entry
+    scene.put(hit, entry)
+    places = {scene.journal: "15"}
+    page = write_erasure(scene.corner.client, scene.settings, "42", "because", "mallory", ["client_ip"], places)
+    _excuse(scene, 0, "audit_log_person_erased", {"digest": page.digest}, target="42")
+
+
+def excuse_beside_an_entry(scene: Scene) -> None:
+    """The record is a second entry in the place of one that is under a checkpoint."""
+    scene.delete(*range(12, 19))
+    made = scene.made_up(25, type="audit_log_dead_letters_dropped", details={"entries": {scene.journal: "12-18"}})
+    scene.store(made, scene.hits()[25]["_index"])
+
+
+def excuse_by_a_changed_record(scene: Scene) -> None:
+    """A record that was there is changed to name more."""
+    record_operation(scene.settings, "audit_log_dead_letters_dropped", "dead letters", {"entries": {"x": "1"}})
+    scene.seal()
+    hit = scene.hits()[31]
+    scene.put(hit, {**hit["_source"], "details": {"entries": {scene.journal: "12-18"}}})
+    scene.delete(*range(12, 19))
+
+
+def go_on_behind_the_end(scene: Scene) -> None:
+    """The journal has ended, and another is used; its entries go on."""
+    last = scene.hits()[30]
+    scene.end_the_journal()
+    made = scene.made_up(30, journal=last["_source"]["journal"], seq=31, prev=last["_source"]["hash"], target="made up")
+    scene.store(made, last["_index"])
+
+
+def forge_an_old_journal(scene: Scene) -> None:
+    """Dated before the first checkpoint."""
+    _excuse(scene, 0, "credentials_created", {})
 
 
 def move(scene: Scene) -> None:
@@ -256,12 +385,29 @@ def _sealed(name: str, who: str, do: Do, *found: Found, note: str = "") -> Attac
     return Attack(name, who, do, (), found, found, note)
 
 
+_MADE_UP: Found = ("unknown journal", 1, 1)
+
 _ELSEWHERE = "found on the journal's own host, or by a witness: elsewhere the checkpoints are gone as well"
 
 ATTACKS = (
     _everywhere("change one byte of one field", CLUSTER, change_one_field, ("altered", 15, 15)),
     _everywhere("overwrite an entry under its known ID", WRITER, overwrite, ("altered", 15, 15)),
     _everywhere("take a personal value out, without a record", CLUSTER, take_a_name_out, ("altered", 15, 15)),
+    _everywhere(
+        "put the commitment of a personal value in its place",
+        CLUSTER,
+        pass_a_commitment_off_as_the_value,
+        ("altered", 15, 15),
+    ),
+    _everywhere(
+        "call the commitment of a personal value a text", CLUSTER, pass_a_commitment_off_as_a_text, ("altered", 15, 15)
+    ),
+    _everywhere(
+        "record a text that looks like a commitment, and show another value later",
+        CLUSTER,
+        show_a_text_as_another_value,
+        ("altered", 31, 31),
+    ),
     _everywhere("delete one entry", CLUSTER, lambda scene: scene.delete(15), ("gap", 15, 15)),
     _everywhere("delete the first entry", CLUSTER, lambda scene: scene.delete(1), ("gap", 1, 1)),
     _everywhere("delete a range of entries", CLUSTER, lambda scene: scene.delete(*range(12, 18)), ("gap", 12, 17)),
@@ -316,6 +462,14 @@ ATTACKS = (
         (("untrusted", 11, 30), ("rebuilt", 11, 30)),
     ),
     _sealed("go on by a key that was rotated", HOST, use_a_rotated_key, ("untrusted", 31, 33)),
+    Attack(
+        "make up a journal under a key that was rotated",
+        "whoever has the old key",
+        make_up_a_journal_by_a_rotated_key,
+        (),
+        (),
+        (("untrusted", 1, 3), ("unknown journal", 1, 3)),
+    ),
     _sealed("forge a rotation to a key of one's own", HOST, forge_a_rotation, ("untrusted", 31, 33)),
     Attack(
         "clone a journal, and let both go on",
@@ -335,6 +489,56 @@ ATTACKS = (
     ),
     _everywhere("set the clock back", HOST, set_the_clock_back, ("clock set back", 31, 31)),
     _sealed("make up a journal", CLUSTER, forge_a_journal, ("unknown journal", 1, 3)),
+    _sealed("make up a journal, dated before the first checkpoint", CLUSTER, forge_an_old_journal, _MADE_UP),
+    _sealed(
+        "delete entries, and make up a record that they were dropped dead letters",
+        CLUSTER,
+        excuse_by_dropped_letters,
+        _MADE_UP,
+        ("gap", 12, 18),
+    ),
+    _sealed(
+        "delete a partition, and make up a record that retention was a day",
+        CLUSTER,
+        excuse_by_retention,
+        _MADE_UP,
+        ("gap", 11, 20),
+    ),
+    _sealed(
+        "remove personal values, and make up page and record of an erasure",
+        CLUSTER,
+        excuse_by_erasure,
+        _MADE_UP,
+        ("altered", 15, 15),
+    ),
+    Attack(
+        "delete entries, and insert such a record beside an entry",
+        CLUSTER,
+        excuse_beside_an_entry,
+        (("inserted", 25, 25),),
+        (("gap", 12, 18), ("inserted", 25, 25)),
+        (("gap", 12, 18), ("inserted", 25, 25)),
+    ),
+    _everywhere(
+        "delete entries, and change a record to name them",
+        CLUSTER,
+        excuse_by_a_changed_record,
+        ("gap", 12, 18),
+        ("altered", 31, 31),
+    ),
+    _sealed(
+        "record that entries were dropped dead letters, which they were not, and delete them",
+        BOTH,
+        excuse_by_letters_that_were_none,
+        ("gap", 12, 18),
+    ),
+    _everywhere(
+        "delete a partition because retention was shorter for a while, before it was due",
+        CLUSTER,
+        excuse_by_retention_of_then,
+        ("gap", 11, 20),
+    ),
+    _sealed("append to a journal that has ended", CLUSTER, go_on_behind_the_end, ("inserted", 31, 31)),
 )
 
 

@@ -34,6 +34,8 @@ __all__ = ["Evidence", "Scene", "scene"]
 Evidence = Literal["chain", "own", "outside"]
 """What there is to verify by: the chain only; own checkpoints, in the cluster and on the host; a witness as well."""
 
+_OF_PERSONAL = ("committed", "salt")
+
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
@@ -62,14 +64,14 @@ class Scene:
         assert journal
         return journal
 
-    def record(self, count: int, days_ago: float, **keywords: Any) -> None:
+    def record(self, count: int, days_ago: float, target_name: str = "", **keywords: Any) -> None:
         at = iter(range(count))
         start = NOW - timedelta(days=days_ago)
         recorder = self.corner.recorder(clock_ns=lambda: int(start.timestamp() * 1e9) + next(at) * 10**6, **keywords)
+        person = {"principal": "42", "client_ip": "203.0.113.9", "principal_name": "Somebody"}
         for number in range(count):
-            recorder.record(
-                "credentials_created", {"target": str(number), "principal": "42", "client_ip": "203.0.113.9"}
-            )
+            named = {"target_name": target_name} if target_name else {}
+            recorder.record("credentials_created", {"target": str(number), **person, **named})
         recorder.journal.close()
 
     def seal(self, *, hours_ago: float = 0.0) -> None:
@@ -85,7 +87,9 @@ class Scene:
                 self.witness.append(sealed)
         self.corner.client.indices.refresh(index=index.name)
 
-    def verify(self, evidence: Evidence, *, now: datetime | None = None) -> Verification:
+    def verify(
+        self, evidence: Evidence, *, now: datetime | None = None, since: object = None, until: object = None
+    ) -> Verification:
         self.corner.refresh()
         index = CheckpointIndex(self.corner.client, self.settings)
         self.corner.client.indices.refresh(index=index.name)
@@ -94,7 +98,7 @@ class Scene:
         shown = {"chain": [], "own": sources, "outside": [*sources, outside]}[evidence]
         client = AuditClient(self.settings, client=self.corner.client)
         keys = [self.key] if shown else []
-        return verify_stored(client, sources=shown, keys=keys, now=now, pause=lambda seconds: None)
+        return verify_stored(client, sources=shown, keys=keys, now=now, since=since, until=until, pause=_at_once)
 
     # What an administrator of the cluster can do.
 
@@ -112,7 +116,7 @@ class Scene:
 
     def made_up(self, like: int, **changes: Any) -> dict[str, Any]:
         """An entry with a hash that fits."""
-        entry = {name: value for name, value in self.hits()[like]["_source"].items() if name != "salts"}
+        entry = {name: value for name, value in self.hits()[like]["_source"].items() if name not in _OF_PERSONAL}
         entry |= changes
         entry["hash"] = entry_hash(entry)
         return entry
@@ -142,6 +146,17 @@ class Scene:
             kept = [one for one in kept_checkpoints(self.directory) if one.checkpoint.number <= after]
             self.directory.checkpoints.write_bytes(b"".join(one.line() + b"\n" for one in kept))
 
+    def another_host(self, path: Path) -> Scene:
+        """With a journal of its own, and the same key and witness."""
+        there = replace(self.corner, settings=replace(self.settings, journal_dir=str(path)))
+        return Scene(there, self.key, self.witness)
+
+    def end_the_journal(self) -> None:
+        """Another goes on in its place, with an entry."""
+        (self.directory.path / "current").unlink()
+        self.record(1, 0)
+        self.seal()
+
     def clone(self, path: Path) -> Scene:
         """A copy of the journal directory that does not know that it is one."""
         shutil.copytree(self.settings.journal_dir, path)
@@ -151,8 +166,11 @@ class Scene:
         with marker.open("r+b") as file:
             file.truncate()
             file.write(orjson.dumps(content))
-        there = replace(self.corner, settings=replace(self.settings, journal_dir=str(path)))
-        return Scene(there, self.key, self.witness)
+        return self.another_host(path)
+
+
+def _at_once(seconds: float) -> None:
+    """A pause of nothing."""
 
 
 @contextmanager

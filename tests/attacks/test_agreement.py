@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import subprocess
 import sys
@@ -19,23 +18,19 @@ from click.testing import CliRunner
 
 from whodid.cli import program
 from whodid.client import AuditClient
-from whodid.export import export
 from whodid.opensearch.bulk import Document, Verdict
-from whodid.opensearch.checkpoints import CheckpointIndex
 from whodid.proof.keys import new_key
 from whodid.query import Filter
 from whodid.shipper import Shipper
-from whodid.shipper.sealing import kept_checkpoints
 from whodid.verify import Source
 from whodid.verify.inclusion import Prover
 from whodid.verify.statements import judged
 
 from .attacks import ATTACKS, Attack
+from .independent import VERIFIER, exported, said
 from .scene import NOW, Scene, scene
 
 pytestmark = pytest.mark.live
-
-VERIFIER = Path(__file__).parents[2] / "tools" / "verify_log.py"
 
 
 @pytest.fixture
@@ -44,58 +39,11 @@ def ready(opensearch_url: str, tmp_path: Path) -> Iterator[Scene]:
         yield made
 
 
-def exported(ready: Scene, path: Path, where: Filter | None = None) -> None:
-    """With the checkpoints of the cluster and of the host, whoever signed them."""
-    ready.corner.refresh()
-    index = CheckpointIndex(ready.corner.client, ready.settings)
-    ready.corner.client.indices.refresh(index=index.name)
-    kept = [*index.each(), *kept_checkpoints(ready.directory)]
-    statements = judged([Source("kept", kept)], [], datetime.now(UTC), ())
-    for journal, others in statements.forks.items():
-        statements.by_journal[journal] += others
-    client = AuditClient(ready.settings, client=ready.corner.client)
-    export(client, where, path, expired=True, statements=statements)
-
-
-def said(path: Path, *options: str) -> set[tuple[str, int, int]]:
-    done = subprocess.run(
-        [sys.executable, str(VERIFIER), str(path), *options], capture_output=True, text=True, check=False
-    )
-    assert done.stderr == ""
-    found = set()
-    for line in done.stdout.splitlines():
-        if line == "nothing found":
-            continue
-        kind, _, rest = line.partition(": journal ")
-        first, _, last = rest.partition(", ")[2].partition(" to ")
-        found.add((kind, int(first or 0), int(last or 0)))
-    assert done.returncode == bool(found)
-    return found
-
-
 def test_it_is_short_and_knows_nothing_of_whodid() -> None:
-    for file in (
-        VERIFIER.with_name(name)
-        for name in ("verify_log.py", "verify_records.py", "verify_export.py", "verify_proof.py")
-    ):
+    for file in VERIFIER.parent.glob("verify_*.py"):
         assert len(file.read_text().splitlines()) < 150
         assert "import whodid" not in file.read_text()
         assert "from whodid" not in file.read_text()
-
-
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name.replace(" ", "-"))
-def test_it_agrees(attack: Attack, ready: Scene, tmp_path: Path) -> None:
-    key = ("--key", str(ready.settings.signing_key_file) + ".pub")
-    attack.do(ready)
-    file = tmp_path / "all.ndjson"
-    exported(ready, file)
-    unsigned = {("the manifest is not signed by this key", 0, 0)} if key[1] != ready.public_key else set()
-    assert said(file, *key) == set(attack.own) | unsigned
-    witness = tmp_path / "witness.ndjson"
-    witness.write_bytes(b"".join(sealed.line() + b"\n" for sealed in ready.witness))
-    assert said(file, *key, "--against", str(witness)) == set(attack.outside) | unsigned
-    without_checkpoints(file)
-    assert said(file) == set(attack.chain)
 
 
 @pytest.mark.parametrize("tool", ["verify_log.py", "verify_export.py", "verify_proof.py"])
@@ -107,14 +55,14 @@ def test_a_file_that_is_not_there_is_named(tool: str, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-PAIRS = random.Random(7).sample([*permutations(ATTACKS, 2)], 24)
+PAIRS = random.Random(7).sample([*permutations(ATTACKS, 2)], 16)
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: " and ".join(one.name for one in pair).replace(" ", "-"))
 def test_it_agrees_on_two_attacks_at_once(pair: tuple[Attack, Attack], ready: Scene, tmp_path: Path) -> None:
     key = ("--key", str(ready.settings.signing_key_file) + ".pub")
     pair[0].do(ready)
-    with suppress(KeyError):  # what the first one removed, the second one can't change
+    with suppress(KeyError, ValueError):  # what the first one removed, the second one can't change
         pair[1].do(ready)
     exported(ready, tmp_path / "all.ndjson")
     witness = tmp_path / "witness.ndjson"
@@ -125,17 +73,8 @@ def test_it_agrees_on_two_attacks_at_once(pair: tuple[Attack, Attack], ready: Sc
     assert {one for one in told if one[1]} == found
 
 
-def without_checkpoints(file: Path) -> None:
-    """What was exported where no checkpoint was known."""
-    evidence, manifest = Path(f"{file}.evidence.ndjson"), Path(f"{file}.manifest.json")
-    before = evidence.read_bytes()
-    evidence.write_bytes(b"".join(line for line in before.splitlines(True) if not line.startswith(b'{"checkpoint"')))
-    old, new = (hashlib.sha256(data).hexdigest() for data in (before, evidence.read_bytes()))
-    manifest.write_text(manifest.read_text().replace(old, new))
-
-
 def erase(ready: Scene) -> None:
-    command = ready.corner.arguments("erase", "--principal", "42", "--reason", "request 4711", "--yes")
+    command = ready.corner.arguments("erase", "--principal", "42", "--reason", "request 4711", "--wait=0", "--yes")
     done = CliRunner().invoke(program, [*command, f"--signing-key-file={ready.settings.signing_key_file}"])
     assert done.exit_code == 0, done.output
     ready.seal()
@@ -199,7 +138,7 @@ def test_a_part_of_the_log_is_shown_entry_by_entry(ready: Scene, tmp_path: Path)
 
 
 def test_it_checks_a_proof(ready: Scene, tmp_path: Path) -> None:
-    statements = judged([Source("a witness", ready.witness)], [], datetime.now(UTC), ())
+    statements = judged([Source("a witness", ready.witness)], [])
     entry = ready.hits()[17]["_source"]
     proof = Prover(AuditClient(ready.settings, client=ready.corner.client), statements).prove(entry)
     command = [sys.executable, str(VERIFIER.with_name("verify_proof.py")), str(tmp_path / "proof.json")]

@@ -12,6 +12,7 @@ import pytest
 from whodid.proof.keys import signer_of
 
 from .attacks import ATTACKS, Attack
+from .independent import independently
 from .scene import NOW, Evidence, Scene, scene
 
 pytestmark = pytest.mark.live
@@ -30,10 +31,12 @@ def found(ready: Scene, level: Evidence) -> set[tuple[str, int, int]]:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name.replace(" ", "-"))
-def test_it_is_found(attack: Attack, ready: Scene) -> None:
+def test_it_is_found_and_the_independent_verifier_agrees(attack: Attack, ready: Scene, tmp_path: Path) -> None:
+    public_key = ready.public_key
     attack.do(ready)
     shown = {level: found(ready, level) for level in LEVELS}
     assert shown == {"chain": set(attack.chain), "own": set(attack.own), "outside": set(attack.outside)}
+    assert independently(ready, public_key, tmp_path) == shown
 
 
 def test_nothing_is_found_where_nothing_was_done(ready: Scene) -> None:
@@ -43,6 +46,17 @@ def test_nothing_is_found_where_nothing_was_done(ready: Scene) -> None:
         [verdict] = verification.journals
         assert {one.verdict for one in verdict.stretches} == {"not yet sealed" if level == "chain" else "intact"}
         assert verdict.completeness.complete
+
+
+def test_entries_deleted_at_the_end_of_a_period_are_found_by_the_checkpoint_that_closed_after_it(ready: Scene) -> None:
+    ready.record(10, 0.03)  # 43 minutes ago
+    ready.seal()
+    ready.delete(*range(31, 41))
+    since, until = (f"{NOW - ago:%Y-%m-%dT%H:%M:%SZ}" for ago in (timedelta(days=100), timedelta(minutes=20)))
+    found = ready.verify("outside", since=since, until=until).findings
+    assert [(one.kind, one.seq, one.last) for one in found] == [("gap", 31, 40)]
+    before = ready.verify("outside", since=since, until=f"{NOW - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}")
+    assert before.findings == []
 
 
 def test_a_shipper_that_was_silenced_is_found(ready: Scene) -> None:

@@ -16,7 +16,7 @@ from tests.live.corner import Corner, corner
 from whodid.client import AuditClient
 from whodid.dead_letters import each_dead_letter, replace_dead_letters
 from whodid.entry import partition_end
-from whodid.integrity import commitment
+from whodid.erasure import erased_entry
 from whodid.journal import JournalDirectory
 from whodid.opensearch.bulk import Document, Verdict
 from whodid.opensearch.checkpoints import CheckpointIndex
@@ -100,9 +100,8 @@ def past_their_time(place: Corner, now: datetime) -> list[Expired]:
 def erase(place: Corner, target: str, erased: dict[str, Any]) -> None:
     for hit in place.stored().values():
         entry = dict(hit["_source"])
-        if entry["target"] == target and "salts" in entry:
-            salts = dict(entry.pop("salts"))
-            entry["erased"] = {"client_ip": commitment(bytes.fromhex(salts["client_ip"]), entry.pop("client_ip"))}
+        if entry["target"] == target and (gone := erased_entry(entry)):
+            entry = gone
             place.client.index(index=hit["_index"], id=hit["_id"], body=entry)
             erased.setdefault(entry["journal"], []).append((entry["seq"], entry["seq"]))
 

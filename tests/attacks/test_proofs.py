@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ def ready(opensearch_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def prover(ready: Scene) -> Prover:
-    statements = judged([Source("a witness", ready.witness, outside=True)], [ready.key], datetime.now(UTC), ())
+    statements = judged([Source("a witness", ready.witness, outside=True)], [ready.key])
     return Prover(AuditClient(ready.settings, client=ready.corner.client), statements)
 
 
@@ -45,7 +44,7 @@ def test_each_entry_can_be_proven_without_any_other(ready: Scene, prover: Prover
     assert checkpoint.first_seq <= seq <= checkpoint.last_seq
     assert key == ready.key
     others = [hit["_source"] for other, hit in ready.hits().items() if other != seq]
-    assert not any(entry["salts"]["client_ip"] in proof.to_json() for entry in others)
+    assert not any(entry["salt"] in proof.to_json() for entry in others)
     assert len(proof.to_json()) < 6000
 
 
@@ -106,7 +105,7 @@ def test_what_can_not_be_proven_is_told(ready: Scene, prover: Prover) -> None:
 def test_without_the_entries_around_it_nothing_can_be_proven(opensearch_url: str, tmp_path: Path) -> None:
     with scene(opensearch_url, tmp_path) as made:
         made.delete(12)
-        statements = judged([Source("a witness", made.witness)], [], datetime.now(UTC), ())
+        statements = judged([Source("a witness", made.witness)], [])
         prover = Prover(AuditClient(made.settings, client=made.corner.client), statements)
         with pytest.raises(ProofError, match="covers 10 entries, and 9 are stored"):
             prover.prove(made.hits()[15]["_source"])

@@ -20,7 +20,13 @@ SCHEMA = CATALOG.json_schema()
 WHOLE = jsonschema_rs.Draft202012Validator(SCHEMA, validate_formats=True)
 
 CHAIN = {"journal": "8f14e45fceea167a", "seq": 1, "prev": ZERO_HASH, "hash": "f" * 64}
-FILLED_BY_THE_JOURNAL = {*CHAIN, "salts", "erased"}
+OF_PERSONAL_FIELDS: dict[str, Any] = {
+    "committed": ["client_ip"],
+    "salt": "0" * 32,
+    "salts": {"client_ip": "0" * 32},
+    "erased": {"client_ip": "sha256:" + "0" * 64},
+}
+FILLED_BY_THE_JOURNAL = {*CHAIN, *OF_PERSONAL_FIELDS}
 CALLER_FIELDS = sorted(name for name, field in FIELDS.items() if field.source == "call" and name != "type")
 TEXT_FIELDS = [name for name in CALLER_FIELDS if FIELDS[name].kind == "keyword" and name not in {"phase", "outcome"}]
 
@@ -33,7 +39,7 @@ def entry_of(name: str = "user_updated", **fields: Any) -> dict[str, Any]:
         "target_type": CATALOG.types[name].resource,
         "creation_date": "2026-11-23T08:15:30Z",
         "@timestamp": "2026-11-23T08:15:30.000001Z",
-        "schema_version": "1.0",
+        "schema_version": "2.0",
         **fields,
     }
 
@@ -80,7 +86,7 @@ def test_a_stored_entry_has_its_place_in_the_chain(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(FILLED_BY_THE_JOURNAL))
 def test_an_entry_to_be_recorded_has_no_place_in_the_chain_yet(name: str) -> None:
-    filled: dict[str, Any] = {**CHAIN, "salts": {"client_ip": "0" * 32}, "erased": {"client_ip": "sha256:" + "0" * 64}}
+    filled: dict[str, Any] = {**CHAIN, **OF_PERSONAL_FIELDS}
     with pytest.raises(InvalidEntry):
         CATALOG.check(entry_of(**{name: filled[name]}))
 
@@ -88,6 +94,8 @@ def test_an_entry_to_be_recorded_has_no_place_in_the_chain_yet(name: str) -> Non
 @pytest.mark.parametrize(
     ("field", "right", "wrong"),
     [
+        ("committed", ["client_ip", "user_agent"], ["client_ip", "client_ip"]),
+        ("salt", "0" * 32, "0" * 31),
         ("salts", {"client_ip": "0" * 32}, {"client_ip": "0" * 31}),
         ("erased", {"client_ip": "sha256:" + "0" * 64}, {"client_ip": "0" * 64}),
         ("seq", 2**53 - 1, 0),
@@ -98,8 +106,9 @@ def test_an_entry_to_be_recorded_has_no_place_in_the_chain_yet(name: str) -> Non
     ],
 )
 def test_the_form_of_what_the_journal_fills(field: str, right: object, wrong: object) -> None:
-    assert WHOLE.is_valid({**entry_of(), **CHAIN, field: right})
-    assert not WHOLE.is_valid({**entry_of(), **CHAIN, field: wrong})
+    entry = {**entry_of(), **CHAIN, **OF_PERSONAL_FIELDS}
+    assert WHOLE.is_valid({**entry, field: right})
+    assert not WHOLE.is_valid({**entry, field: wrong})
 
 
 @pytest.mark.parametrize("name", TEXT_FIELDS)
@@ -136,7 +145,7 @@ def test_every_address_that_python_prints_is_one(address: object) -> None:
         ("creation_date", "2026-11-23T08:15:30Z\n"),
         ("@timestamp", "2026-11-23T08:15:30Z"),
         ("@timestamp", "2026-11-23T08:15:30.000Z"),
-        ("schema_version", "2.0"),
+        ("schema_version", "3.0"),
         ("target_type", "team"),
     ],
 )
@@ -145,7 +154,7 @@ def test_the_form_of_what_the_recorder_fills(field: str, value: str) -> None:
 
 
 def test_a_reader_of_this_version_accepts_higher_minor_versions() -> None:
-    assert accepted(entry_of(schema_version="1.7"))
+    assert accepted(entry_of(schema_version="2.7"))
 
 
 _TEXTS = st.sampled_from(

@@ -38,7 +38,7 @@ def entry_of(name: str = "invoice_refunded", **fields: Any) -> dict[str, Any]:
         "target_type": "invoice",
         "creation_date": "2026-11-23T08:15:30Z",
         "@timestamp": "2026-11-23T08:15:30.000001Z",
-        "schema_version": "1.0",
+        "schema_version": "2.0",
         **fields,
     }
 

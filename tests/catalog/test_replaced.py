@@ -42,7 +42,7 @@ def stored(**change: Any) -> dict[str, Any]:
         "target_type": "door",
         "creation_date": "2026-11-23T08:15:30Z",
         "@timestamp": "2026-11-23T08:15:30.000001Z",
-        "schema_version": "1.0",
+        "schema_version": "2.0",
         "journal": "8f14e45fceea167a",
         "seq": 1,
         "prev": "0" * 64,

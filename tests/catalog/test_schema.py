@@ -18,6 +18,7 @@ VALIDATOR = jsonschema_rs.Draft202012Validator(COMMITTED, validate_formats=True)
 PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
 LINES = [line for line in re.findall(r"```json\n(\{.*\})\n```", PAGE) if '"hash":' in line]
 COMMITMENT = "sha256:" + "0" * 64
+GONE = {"erased": {"client_ip": COMMITMENT}}
 
 
 def sign_in(**change: Any) -> dict[str, Any]:
@@ -37,9 +38,20 @@ def test_every_journal_line_of_the_format_page_fits_it(line: str) -> None:
 
 def test_a_required_personal_field_may_be_erased_but_not_be_missing() -> None:
     VALIDATOR.validate(sign_in())
-    VALIDATOR.validate(sign_in(client_ip=None, salts=None, erased={"client_ip": COMMITMENT}))
+    VALIDATOR.validate(sign_in(client_ip=None, salt=None, **GONE))
     for erased in (None, {}, {"principal_name": COMMITMENT}):
-        assert not VALIDATOR.is_valid(sign_in(client_ip=None, salts=None, erased=erased))
+        assert not VALIDATOR.is_valid(sign_in(client_ip=None, salt=None, erased=erased))
+
+
+@pytest.mark.parametrize("name", ["type", "seq", "prev", "details", "committed", "salt"])
+def test_what_says_what_the_entry_is_about_can_t_be_committed(name: str) -> None:
+    VALIDATOR.validate(sign_in(committed=["client_ip", "device"]))
+    assert not VALIDATOR.is_valid(sign_in(committed=["client_ip", name]))
+
+
+def test_a_salt_and_an_erasure_need_the_list_of_committed_fields() -> None:
+    assert not VALIDATOR.is_valid(sign_in(committed=None))
+    assert not VALIDATOR.is_valid(sign_in(client_ip=None, salt=None, committed=None, **GONE))
 
 
 def test_a_required_field_that_is_not_personal_can_t_be_erased() -> None:
@@ -53,8 +65,8 @@ def test_a_stored_entry_without_its_place_in_the_chain_is_refused(field: str) ->
 
 def test_a_field_that_is_not_known_is_refused_but_in_an_entry_of_a_higher_minor_version() -> None:
     assert not VALIDATOR.is_valid(sign_in(device="phone"))
-    VALIDATOR.validate(sign_in(device="phone", schema_version="1.7"))
-    assert not VALIDATOR.is_valid(sign_in(device="phone", schema_version="2.0"))
+    VALIDATOR.validate(sign_in(device="phone", schema_version="2.7"))
+    assert not VALIDATOR.is_valid(sign_in(device="phone", schema_version="3.0"))
 
 
 def test_the_schema_of_an_own_catalog_knows_what_is_personal_there() -> None:

@@ -51,7 +51,7 @@ def entries_of_two_years(count: int, seed: int) -> list[Entry]:
             "principal": "system" if picks.random() < 0.1 else str(picks.randrange(40)),
             "creation_date": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "@timestamp": at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            "schema_version": "1.1",
+            "schema_version": "2.0",
             "journal": journal,
             "seq": seqs[journal],
             "prev": f"{picks.getrandbits(64):064x}",

@@ -319,6 +319,22 @@ def test_without_the_policy_the_doctor_says_what_ism_still_deletes(ward: Ward) -
     )
 
 
+def test_a_partition_that_somebody_sent_to_be_deleted_is_held(ward: Ward) -> None:
+    """`change_policy` can name a state: ISM then deletes at its next runs, whatever the age."""
+    ward.partition(NAME_OF_ONE)
+    change = {"policy_id": NAME, "state": "delete"}
+    ward.client.transport.perform_request("POST", f"/_plugins/_ism/change_policy/{NAME_OF_ONE}", body=change)
+    ward.cluster.advance(300)
+    [one] = retention_in_force(ward.client, ward.settings, ward.now).partitions
+    assert one.problem.startswith("ISM is about to delete it, though it is due on")
+    [(severity, what)] = ward.found(NAME_OF_ONE)
+    assert (severity, what.startswith("is about to be deleted by ISM")) == ("problem", True)
+    assert len(ward.mend()) == 1
+    ward.cluster.advance(300)
+    ward.cluster.advance(300)
+    assert NAME_OF_ONE in ward.cluster.indices
+
+
 def test_a_red_index_of_anybody_is_told_since_ism_then_deletes_nothing(ward: Ward) -> None:
     ward.partition(NAME_OF_ONE)
     ward.cluster.create_index("somebody-elses").health = "red"

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import independent
 from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner, corner
 from tests.opensearch_node import SecuredNode
@@ -27,7 +29,7 @@ from whodid.dead_letters import each_dead_letter
 from whodid.erasure.cluster import IMMUTABLE, _erase
 from whodid.erasure.entry import erased_entry, erased_line, is_of
 from whodid.errors import WhodidError
-from whodid.integrity import Draft, entry_hash, read_line
+from whodid.integrity import Draft, entry_hash, read_line, salts_of
 from whodid.journal import JournalDirectory
 from whodid.journal.lock import ProcessLock
 from whodid.opensearch.bulk import Document, Verdict
@@ -52,7 +54,7 @@ def test_the_hash_stays_and_the_values_go(name: str, address: str, free: dict[st
     assert erased is not None
     found = read_line(erased)
     assert found["hash"] == hash_ == entry_hash(found)
-    assert "salts" not in found
+    assert found.keys().isdisjoint({"salt", "salts"})
     assert found.keys().isdisjoint({"principal_name", "client_ip"})
     assert set(found["erased"]) == {"principal_name", "client_ip"}
     assert erased_line(erased) is None
@@ -64,11 +66,26 @@ def test_what_was_erased_before_stays_so() -> None:
     hash_, line = Draft(entry, ("principal_name", "client_ip")).seal("ab" * 8, 1, "0" * 64)
     whole = erased_entry(orjson.loads(line))
     assert whole
-    half = orjson.loads(line)
-    del half["client_ip"], half["salts"]["client_ip"]
-    half["erased"] = {"client_ip": whole["erased"]["client_ip"]}
-    assert entry_hash(half) == hash_
+    half = erased_entry(orjson.loads(line), ["client_ip"])
+    assert half
+    assert half["principal_name"] == NAME
+    assert half["erased"] == {"client_ip": whole["erased"]["client_ip"]}
+    assert entry_hash(half) == hash_ == independent.entry_hash(half)
+    assert erased_entry(half, ["client_ip"]) is None
     assert erased_entry(half) == whole
+
+
+def test_what_an_erasure_leaves_does_not_open_what_it_removed() -> None:
+    """An address can be guessed; so the salt of the entry is removed, and only those of other fields stay."""
+    entry = {"type": "t", "principal": "42", "principal_name": NAME, "client_ip": ADDRESS}
+    _, line = Draft(entry, ("principal_name", "client_ip")).seal("ab" * 8, 1, "0" * 64)
+    whole = orjson.loads(line)
+    half = erased_entry(whole, ["client_ip"])
+    assert half
+    assert "salt" not in half
+    assert half["salts"] == {"principal_name": salts_of(whole)["principal_name"]}
+    assert salts_of(whole)["client_ip"] not in orjson.dumps(half).decode()
+    assert whole["salt"] not in orjson.dumps(half).decode()
 
 
 def test_of_whom_an_entry_is() -> None:
@@ -88,15 +105,16 @@ def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
 
 
 def erase(place: Corner, *options: str, principal: str = "42") -> Result:
-    command = place.arguments("erase", "--principal", principal, "--reason", "request 4711", *options)
+    command = place.arguments("erase", "--principal", principal, "--reason", "request 4711", "--wait", "0", *options)
     return CliRunner().invoke(program, command)
 
 
-@pytest.mark.parametrize("given", [("--principal", "", "--reason", "r"), ("--principal", "42", "--reason", " ")])
-def test_it_needs_somebody_and_a_reason(given: tuple[str, ...]) -> None:
-    done = CliRunner().invoke(program, ["erase", *given])
-    assert isinstance(done.exception, WhodidError)
-    assert "is empty" in str(done.exception)
+def test_it_needs_somebody_and_a_reason() -> None:
+    nobody = CliRunner().invoke(program, ["erase", "--principal", "", "--reason", "r"])
+    assert isinstance(nobody.exception, WhodidError)
+    assert "--principal is empty" in str(nobody.exception)
+    without = CliRunner().invoke(program, ["erase", "--principal", "42", "--reason", " "])
+    assert (without.exit_code, "--reason must not be empty" in without.output) == (2, True)
 
 
 def everything_of(place: Corner) -> str:
@@ -269,7 +287,7 @@ from whodid.__main__ import main
 sys.argv = ["whodid", *sys.argv[1:]]
 main()
 """
-    command = place.arguments("erase", "--principal", "42", "--reason", "request 4711", "--yes")
+    command = place.arguments("erase", "--principal", "42", "--reason", "request 4711", "--wait=0", "--yes")
     done = subprocess.run([sys.executable, "-c", program_, *command], check=False, capture_output=True)
     assert done.returncode == -9, done.stderr
     assert erase(place, "--yes").exit_code == 0
@@ -316,3 +334,38 @@ def test_the_role_for_it_is_enough_and_that_of_an_auditor_is_not(secured_node: S
         assert done.exit_code == 0, (done.output, done.exception)
         assert NAME not in json.dumps(place.stored())
         assert orjson.loads(done.stdout)["left"] == []
+
+
+@pytest.mark.live
+def test_what_was_erased_before_a_crash_is_on_record_after_the_same_command(place: Corner, tmp_path: Path) -> None:
+    """The values were removed, and neither the page of the ledger nor the entry that vouches for it was written.
+
+    The command is given on another host, which has none of these entries in its journal.
+    """
+    place.ship()
+    for name, hit in place.stored().items():
+        if entry := erased_entry(hit["_source"]) if is_of(hit["_source"], "42") else None:
+            place.client.index(index=hit["_index"], id=name, body=entry)
+    place.refresh()
+    client = AuditClient(place.settings, client=place.client)
+    assert {one.kind for one in verify_stored(client).findings} == {"altered"}
+    elsewhere = replace(place, settings=replace(place.settings, journal_dir=str(tmp_path / "elsewhere")))
+    assert erase(elsewhere, "--yes").exit_code == 0
+    elsewhere.ship()
+    assert verify_stored(client).findings == []
+
+
+@pytest.mark.live
+@pytest.mark.soak
+def test_the_values_leave_the_files_of_opensearch(place: Corner) -> None:
+    """Five of 108 entries: fewer than a tenth, so that a merge of deleted documents leaves the segment alone."""
+    place.record(100, principal="7", principal_name="Carol", client_ip="192.0.2.7")
+    place.ship()
+    [partition] = {hit["_index"] for hit in place.stored().values()}
+    place.client.indices.flush(index=partition)
+    done = erase(place, "--yes", "--json", "--wait", "120")
+    assert (done.exit_code, json.loads(done.stdout)["files_of_the_cluster"]) == (0, {})
+    stats = place.client.indices.stats(index=partition, metric="docs")["_all"]["total"]["docs"]
+    assert stats == {"count": 108, "deleted": 0}
+    settings = place.client.indices.get_settings(index=partition)[partition]["settings"]["index"]
+    assert "merge" not in settings

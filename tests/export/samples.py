@@ -25,11 +25,12 @@ _VALUES: dict[str, Any] = {
     "details": {"rows": 7, "big": 2**53 - 1, "flag": True, "ratio": 0.25, "=1": "ünïcode\u2028"},
     "shortened": {"status": {"bytes": 4096, "sha256": "ab" * 32}},
     "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
-    "schema_version": "1.1",
+    "schema_version": "2.0",
     "journal": "5d0c21f3a9b84e67",
     "seq": 42,
     "prev": hashlib.sha256(b"before").hexdigest(),
     "hash": hashlib.sha256(b"own").hexdigest(),
+    "committed": ["client_ip", "user_agent"],
     "salts": {"client_ip": "00" * 16},
     "erased": {"user_agent": "cd" * 32},
 }

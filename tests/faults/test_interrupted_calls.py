@@ -84,7 +84,7 @@ class Interruption:
         frame.f_trace_opcodes = self._dense
         if event in (("opcode",) if self._dense else ("line", "return")):
             self._left -= 1
-            if self._left <= 0 and not _in_finalizer(frame):  # where Python itself would drop the exception
+            if self._left <= 0:
                 sys.settrace(None)
                 self.where = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}, {event}"
                 self._meanwhile()
@@ -98,12 +98,6 @@ class Interruption:
             yield
         finally:
             sys.settrace(None)
-
-
-def _in_finalizer(frame: FrameType | None) -> bool:
-    while frame is not None and frame.f_code.co_name != "__del__":
-        frame = frame.f_back
-    return frame is not None
 
 
 class Applications:

@@ -334,6 +334,6 @@ def test_workers_of_uwsgi_that_python_does_not_see_fork_share_one_chain(tmp_path
     with under_uwsgi(tmp_path, 4, durability) as served, ThreadPoolExecutor(4) as clients:
         list(clients.map(get, [served] * 24))
     check(tmp_path / "journal", (tmp_path / "receipts").read_text(), 1 + 4 * 30 + 24 * 30)
-    salts = [entry["salts"]["client_ip"] for entry in recorded(tmp_path / "journal")]
+    salts = [entry["salt"] for entry in recorded(tmp_path / "journal")]
     assert len(set(salts)) == len(salts)
     assert not (tmp_path / "journal" / "alarms.ndjson").exists()

@@ -44,7 +44,7 @@ def test_the_address_is_the_one_in_the_header_that_the_proxies_write(name: str, 
     assert entry["forwarded_for"].replace(", ", ",") == ",".join(
         [*(line for _, line in WRITTEN[header]), peer]
     ).replace(", ", ",")
-    assert "forwarded_for" in entry["salts"]
+    assert "forwarded_for" in entry["committed"]
 
 
 @pytest.mark.parametrize("name", ["fastapi_app", "flask_app"])

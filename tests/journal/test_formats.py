@@ -1,4 +1,4 @@
-"""Versions: journals that earlier ones wrote are read and gone on with; those of a newer one are refused."""
+"""Versions: a journal that an earlier one wrote is read and continued; one of a newer version is refused."""
 
 from __future__ import annotations
 

@@ -90,14 +90,14 @@ def test_a_damaged_line_is_handed_out_as_such_and_the_rest_is_read(path: Path, d
 
 def test_a_line_of_a_higher_major_format_is_set_aside_and_one_with_added_fields_is_read(path: Path) -> None:
     journal = Journal(path)
-    for version in ("1.0", "1.7", "2.0", "1.0"):
+    for version in ("2.0", "2.7", "3.0", "2.0"):
         position = journal.append(Draft({"type": "t", "schema_version": version, "device": "phone"}), "process")
     first, second, third, fourth = JournalReader(path / position.journal).read()
     assert seqs([first, second, fourth]) == [1, 2, 4]
     assert isinstance(second, Line)
     assert second.entry["device"] == "phone"
     assert isinstance(third, Damaged)
-    assert third.reason == "its format is 2.x, and this whodid reads up to 1.x; upgrade whodid here"
+    assert third.reason == "its format is 3.x, and this whodid reads 2.x; upgrade whodid here"
 
 
 def test_the_acknowledged_position_is_read_back(tmp_path: Path) -> None:

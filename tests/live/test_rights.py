@@ -87,8 +87,8 @@ def cluster(secured_node: SecuredNode, tmp_path_factory: pytest.TempPathFactory)
 
 
 def _places(place: Corner) -> dict[str, str]:
-    theirs, entry = next((name, hit["_source"]) for name, hit in place.stored().items() if THEIRS in str(hit))
-    [index] = place.client.indices.get(index=f"{place.settings.index_prefix}-*")
+    theirs, hit = next((name, hit) for name, hit in place.stored().items() if THEIRS in str(hit))
+    entry, index = hit["_source"], hit["_index"]
     place.client.index(index=index, id="victim", body={"type": "team_created"}, refresh=True)
     return {
         "index": index,

@@ -12,7 +12,6 @@ import urllib3
 from tests.opensearch.dashboards_fake import DashboardsFake, dashboards_fake
 from whodid.resources import resource_text
 
-
 XSRF = {"osd-xsrf": "true"}
 
 

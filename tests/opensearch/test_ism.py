@@ -134,6 +134,15 @@ def test_a_policy_without_conditions_ends_no_command(cluster: IsmStandIn, client
     assert "the setting asks for 365 days, the policy keeps 0 days" in str(view)
 
 
+@pytest.mark.parametrize("age", ["9999999d", "99999999999999999999d"])
+def test_an_age_beyond_the_calendar_is_never(cluster: IsmStandIn, client: OpenSearch, age: str) -> None:
+    policy = by_hand(("live", [], [("end", {"conditions": {"min_index_age": age}})]), DELETE)
+    Ism(client).put_policy(NAME, {"policy": {**policy, "description": "by hand"}}, None)
+    cluster.create_index(INDEX, policy=NAME, mark=MARK)
+    [one] = retention_in_force(client, Settings(), NOW).partitions
+    assert (one.ceiling, one.problem) == (None, "")
+
+
 def test_the_priority_of_the_policy_is_a_setting(cluster: IsmStandIn, client: OpenSearch) -> None:
     apply(plan(client, Settings(policy_priority=7)))
     assert cluster.policies.stored[NAME]["policy"]["ism_template"][0]["priority"] == 7

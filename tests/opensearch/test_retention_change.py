@@ -122,6 +122,13 @@ def test_a_job_that_does_not_run_in_time_is_named(cluster: IsmStandIn, client: O
     }
 
 
+def test_on_a_red_cluster_it_says_why_no_job_runs(cluster: IsmStandIn, client: OpenSearch) -> None:
+    cluster.create_index(INDEX, policy=NAME, mark=MARK)
+    cluster.create_index("somebody-elses").health = "red"
+    report = set_retention(client, Settings(retention="400d"), tries=3, pause=lambda: cluster.advance(300))
+    assert report.problems[INDEX].endswith("the cluster is red, and ISM runs no job until no index is")
+
+
 def test_off_and_back_again(cluster: IsmStandIn, client: OpenSearch, set_: Set) -> None:
     names = [name for name in months(3) if cluster.create_index(name, policy=NAME, mark=MARK)]
     assert sorted(set_("off").running) == names
@@ -149,6 +156,15 @@ def test_shortening_tells_which_entries_would_go(cluster: IsmStandIn, client: Op
     assert going == [Doomed(name, 10) for name in names[:2]], "the third is under another policy, and stays there"
     going = doomed(client, Settings(retention="330d"), now(cluster), take_over=True)
     assert going == [Doomed(name, 10) for name in names[:3]]
+
+
+def test_what_ism_deletes_anyway_is_not_asked_for(cluster: IsmStandIn, client: OpenSearch) -> None:
+    cluster.create_index(INDEX, policy=NAME, mark=MARK, entries=10, age=399)
+    assert doomed(client, Settings(retention="330d"), now(cluster)) == []
+    job = cluster.indices[INDEX].job
+    assert job
+    job.failed, job.enabled = True, False  # it has given up: a new one would delete it
+    assert doomed(client, Settings(retention="330d"), now(cluster)) == [Doomed(INDEX, 10)]
 
 
 def test_partitions_are_deleted_when_they_are_due_and_not_before(cluster: IsmStandIn, client: OpenSearch) -> None:

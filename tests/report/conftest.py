@@ -74,7 +74,7 @@ def story(opensearch_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         kept = _hold(made, "case 4711")
         freed = _hold(made, "case 12")
         _run(made, "hold", "release", freed, "--reason=closed", "--yes")
-        _run(made, "erase", "--principal=99", "--reason=request 17", "--yes")
+        _run(made, "erase", "--principal=99", "--reason=request 17", "--wait=0", "--yes")
         for event_type, target in (("audit_log_searched", "x"), ("audit_log_searched", "y"), ("audit_log_viewed", "z")):
             record_own(
                 made.settings, event_type, principal="lin", target=target, details={"query": f"client_ip:{ADDRESS}"}

@@ -255,7 +255,7 @@ def test_check_fails_on_a_difference_and_tells_programs_too(signed: Pack, tmp_pa
         (["r", "--since=whenever"], 2, "since 'whenever' is no time"),
         ([".", "--since=-7d"], 1, ". is a directory; say what the report in it is to be called"),
         (["nowhere/r", "--since=-7d"], 1, "nowhere is no directory; make it first"),
-        (["r", "--since=-7d", "--public-key=nowhere.pub"], 2, "the public key nowhere.pub can't be read"),
+        (["r", "--since=-7d", "--public-key=nowhere.pub"], 2, "the public key: 'nowhere.pub' can't be read"),
     ],
     ids=str,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import threading
@@ -16,8 +17,10 @@ from click.testing import CliRunner
 from tests.live.corner import eventually
 from tests.shipper.test_loop import Cluster, acknowledged, numbered, record
 from whodid.cli.program import program
+from whodid.errors import WhodidError
 from whodid.integrity import Draft
 from whodid.journal import Journal, JournalDirectory, JournalReader, Line, Missing, prune
+from whodid.journal.beginning import begin_journal
 from whodid.journal.damage import count_damaged, read_missing
 from whodid.settings import Settings
 from whodid.shipper import Progress, Shipper
@@ -103,7 +106,7 @@ def test_a_segment_that_was_renamed_is_named_and_shipped_once_when_it_is_back(
     Shipper(settings, cluster.send).run_once()
     [alarm] = alarmed(settings)
     assert f"it lies in {moved}: move it back to {segment}, and run `whodid ship`" in alarm
-    moved.rename(segment)
+    moved.rename(segment).chmod(0o600)  # as a copy would be
     assert "there again, and not shipped" in directory_status(settings.journal_dir).missing[0]
     assert Shipper(settings, cluster.send).run_once() == Progress(shipped=last - first + 1)
     assert sorted(cluster.seen) == numbered(12)
@@ -176,6 +179,59 @@ def test_a_newest_segment_that_was_synced_and_is_gone_is_missed(settings: Settin
     newest.write_bytes(content)
     Shipper(settings, cluster.send).run_once()
     assert (len(cluster.stored), read_missing(directory(settings))) == (13, [])
+
+
+def test_the_end_of_a_segment_that_was_on_disk_and_was_cut_is_missed(settings: Settings) -> None:
+    journal = Journal(settings.journal_dir)
+    positions = [journal.append(draft(), "disk") for _ in range(4)]
+    place = Path(settings.journal_dir) / positions[0].journal
+    [segment] = files(place)
+    whole = segment.read_bytes()
+    segment.write_bytes(b"".join(whole.splitlines(keepends=True)[:2]))
+    cluster = Cluster()
+    assert Shipper(settings, cluster.send).run_once() == Progress(shipped=2, missing=1)
+    assert read_missing(directory(settings)) == [Missing(place.name, 3, 3)]
+    segment.write_bytes(whole)
+    assert Shipper(settings, cluster.send).run_once() == Progress(shipped=2)
+    assert directory_status(settings.journal_dir).missing == ()
+
+
+def test_a_segment_that_was_compressed_is_named(settings: Settings, place: Path) -> None:
+    packed = files(place)[1].rename(f"{files(place)[1]}.gz")
+    packed.write_bytes(gzip.compress(packed.read_bytes()))
+    Shipper(settings, Cluster().send).run_once()
+    assert f"it may be {packed}: put it back as it was" in alarmed(settings)[0]
+
+
+def test_a_journal_whose_directory_was_moved_is_missed_until_it_is_back(settings: Settings, place: Path) -> None:
+    moved = place.rename(Path(settings.journal_dir).with_name("moved"))
+    assert Shipper(settings, Cluster().send).run_once() == Progress(missing=1)
+    [text] = directory_status(settings.journal_dir).missing
+    assert text.startswith(f"the whole directory of journal {place.name}: not in the journal")
+    moved.rename(place)
+    assert Shipper(settings, Cluster().send).run_once() == Progress(shipped=12)
+    assert directory_status(settings.journal_dir).missing == ()
+
+
+def test_an_ended_journal_is_not_retired_while_what_is_missing_can_be_put_back(
+    settings: Settings, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = files(place)[-1]
+    moved = newest.rename(f"{newest}.1")
+    (place / "ended").write_text("{}")
+    begin_journal(directory(settings))
+    Shipper(settings, Cluster().send).run_once()
+    done = CliRunner().invoke(
+        program, ["journal", "retire", place.name, "--reason=x", f"--journal-dir={settings.journal_dir}"]
+    )
+    assert isinstance(done.exception, WhodidError)
+    assert f"it lies in {moved}" in str(done.exception)
+    assert moved.exists()
+
+
+def test_lines_of_somebody_else_in_the_notes_stop_nothing(settings: Settings, place: Path) -> None:
+    directory(settings).missing.write_text('{"first": {}}\n{"journal": 1}\n[]\n')
+    assert Shipper(settings, Cluster().send).run_once() == Progress(shipped=12)
 
 
 def test_a_writer_that_noticed_how_far_it_was_tells_it_to_the_shipper(settings: Settings) -> None:

@@ -75,7 +75,8 @@ def test_once_and_json_say_how_many(place: Corner) -> None:
     place.record(3)
     code, out, err = end(start(place, "--once", "--json"))
     assert (code, err) == (0, "")
-    assert json.loads(out) == {"shipped": 3, "dead_letters": 0, "damaged": 0, "waiting": "", "backlog": 0}
+    known = {"shipped": 3, "dead_letters": 0, "damaged": 0, "missing": 0, "waiting": "", "backlog": 0}
+    assert json.loads(out) == known
     assert end(start(place, "--once"))[0] == 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -70,7 +70,7 @@ class Chain(list[Sealed]):
 
 def told(chain: Chain, *trusted: Signer) -> tuple[Statements, list[tuple[str, int, int]]]:
     keys: list[PublicKey] = [signer.key for signer in trusted]
-    found = judged([Source("here", chain)], keys, NOW + timedelta(minutes=5), ())
+    found = judged([Source("here", chain)], keys)
     return found, [(one.kind, one.seq, one.last) for one in found.findings]
 
 

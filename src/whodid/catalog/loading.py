@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from ..canonical import MAX_KEY, is_key
-from ..entry import FIELDS
+from ..entry import FIELDS, PERSONAL_FIELDS
 from ..errors import CatalogError
 from ..spelling import did_you_mean
 from .model import Contents, DetailRule, EventType, Resource, Rules, is_name
@@ -22,7 +22,6 @@ _RESOURCE_KEYS = {"label", "target"} | _RULE_KEYS
 _OWN_KEYS = {"resource", "event", "about", "outcome", "durability", "on_failure", "override", "replaced_by"}
 _TYPE_KEYS = _OWN_KEYS | _RULE_KEYS
 _RULED = {name for name, known in FIELDS.items() if known.source == "call"} - {"type", "target", "principal"}
-_PERSONAL = {name for name, known in FIELDS.items() if known.source == "call" and known.kind in {"keyword", "ip"}}
 
 
 @cache
@@ -74,10 +73,11 @@ def _check_owner(name: str, table: _Table, own: bool) -> None:
 def _personal(top: _Table) -> frozenset[str]:
     names = top.strings("personal")
     for name in names:
-        if name not in _PERSONAL:
-            raise top.error(f"personal: {name!r} is no text field that a caller fills{did_you_mean(name, _PERSONAL)}")
         if name in {"type", "target", "principal"}:
             raise top.error(f"personal: {name!r} identifies the entry and can't be erased; leave it out")
+        if name not in PERSONAL_FIELDS:
+            meant = did_you_mean(name, PERSONAL_FIELDS)
+            raise top.error(f"personal: {name!r} is no text field that a caller fills{meant}")
     return frozenset(names) | ({"forwarded_for"} if "client_ip" in names else frozenset())  # which holds it, too
 
 

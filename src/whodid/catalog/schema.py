@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..canonical import MAX_DEPTH
-from ..entry import FIELDS, SCHEMA_VERSION, Field
+from ..entry import FIELDS, NEVER_COMMITTED, SCHEMA_VERSION, Field
 from .model import Contents, DetailRule, EventType, Rules
 
 __all__ = ["entry_schema", "given_schema", "type_schema"]
@@ -19,6 +19,7 @@ __all__ = ["entry_schema", "given_schema", "type_schema"]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _ALWAYS = ("type", "target", "principal", "creation_date", "@timestamp", "target_type", "schema_version")
 _CHAIN = ("journal", "seq", "prev", "hash")
+_PERSONAL = ("committed", "salt", "salts", "erased")
 _SYNTAX = frozenset(r"^$\.*+?()[]{}|")
 """Characters that mean something in a pattern."""
 
@@ -29,6 +30,13 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "prev": {"pattern": "^[0-9a-f]{64}$"},
     "hash": {"pattern": "^[0-9a-f]{64}$"},
     "schema_version": {"pattern": rf"^{SCHEMA_VERSION.split('.')[0]}\.\d+$", "examples": [SCHEMA_VERSION]},
+    "committed": {
+        "type": "array",
+        "items": {"type": "string", "not": {"enum": [name for name in FIELDS if name in NEVER_COMMITTED]}},
+        "minItems": 1,
+        "uniqueItems": True,
+    },
+    "salt": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
     "salts": {"additionalProperties": {"type": "string", "pattern": "^[0-9a-f]{32}$"}},
     "erased": {"additionalProperties": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}},
 }
@@ -43,7 +51,7 @@ def type_schema(event_type: EventType) -> dict[str, Any]:
     for name in parts["properties"].keys() & entry["properties"].keys():
         if isinstance(parts["properties"][name], dict):
             properties[name] = {**entry["properties"][name], **parts["properties"][name]}
-    for name in (*_CHAIN, "salts", "erased"):
+    for name in (*_CHAIN, *_PERSONAL):
         properties[name] = False
     return {**entry, "properties": properties, "required": [*entry["required"], *parts.get("required", [])]}
 
@@ -101,6 +109,7 @@ def _stored_entry_part() -> dict[str, Any]:
     major, _, minor = SCHEMA_VERSION.partition(".")
     known = {"schema_version": {"enum": [f"{major}.{number}" for number in range(int(minor) + 1)]}}
     part = {name: rule for name, rule in _entry_part().items() if name != "additionalProperties"}
+    part["dependentRequired"] |= {"salt": ["committed"], "salts": ["committed", "erased"], "erased": ["committed"]}
     return {**part, "allOf": [{"if": {"properties": known}, "then": {"propertyNames": {"enum": list(FIELDS)}}}]}
 
 

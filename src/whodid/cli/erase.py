@@ -31,21 +31,36 @@ Examples:
   whodid erase --principal 42 --reason "request 4711" --yes --json
 
 Goes: the values of the fields that the catalog marks personal (client_ip, user_agent, principal_name, principal_email
-and so on), with their salts, in OpenSearch and in the journal and dead letters of this host. Stays: who did what to
+and so on), with their salt, in OpenSearch and in the journal and dead letters of this host. Stays: who did what to
 what, by ID, and the hashes, which still fit. It is recorded, with the reason. Run it on each host whose journal may
 still hold entries of the person, while no shipper runs there. docs/erasure.md says what it does not reach.
 
-Needs the role whodid_eraser. Exit 1 when something is left."""
+Then OpenSearch is asked to remove the old values from its files, which takes half a minute or more. Needs the role
+whodid_eraser. Exit 1 when something is left."""
 )
 @click.option("--principal", required=True, metavar="ID", help="Whose entries: those by them, and those in their name.")
 @reason_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be erased.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=300.0,
+    show_default=True,
+    help="Seconds to wait until OpenSearch has removed old values from its files; 0 doesn't ask it to.",
+)
 @click.option("--despite-holds", is_flag=True, help="Also in partitions that a hold keeps.")
 @yes_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def erase(
-    settings: Settings, principal: str, reason: str, dry_run: bool, despite_holds: bool, yes: bool, as_json: bool
+    settings: Settings,
+    principal: str,
+    reason: str,
+    dry_run: bool,
+    wait: float,
+    despite_holds: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Remove a person's personal values from the log; everything still verifies."""
     from ..client import AuditClient
@@ -66,9 +81,18 @@ def erase(
         confirm(f"personal values of {planned.count:,} stored entries of {principal} would be gone for good", yes)
         with standstill(settings, "or it would send what is being erased") as directory:
             here, done = _erase(client, directory, settings, principal, reason, spare)
-        report = _report(client, done, here, settings, principal)
+        files = _remove_from_files(client, done, wait) if wait else {}
+        report = _report(client, done, here, settings, principal) | {"files_of_the_cluster": files}
     _say(report, as_json, "erased")
-    sys.exit(1 if done.left or here.open else 0)
+    sys.exit(1 if done.left or here.open or files else 0)
+
+
+def _remove_from_files(client: AuditClient, done: Erased, wait: float) -> dict[str, str]:
+    from ..erasure import remove_from_files
+
+    with progress("removing old values from the files of OpenSearch") as on_progress:
+        touched = {*done.entries, *done.before}
+        return remove_from_files(client.connection, touched, patience=wait, on_progress=on_progress)
 
 
 def _held(client: AuditClient, settings: Settings) -> dict[str, str]:
@@ -100,7 +124,6 @@ def _erase(
     from ..opensearch.erasures import ERASED, write_erasure
     from ..operator import operator
     from ..own import record_operation
-    from ..ranges import places
 
     about = {"reason": reason, "step": "begun"}
     record_operation(replace(settings, segment_bytes=1), ERASED, principal, about)
@@ -110,10 +133,11 @@ def _erase(
             done = erase_stored(client, principal, spare=spare, on_progress=on_progress)
     except OpenSearchError as error:
         raise WhodidError(f"nothing more was erased: {error}. Give the same command again to go on") from error
-    ids = [*here.entries, *(name for names in done.entries.values() for name in names)]
+    for journal, seq in here.entries:
+        done.places.add(journal, seq)
     details: dict[str, Any] = {"reason": reason, "step": "done", "stored": done.count, "on_host": len(here.entries)}
-    if ids:
-        where = places(set(ids))
+    if len(done.places):
+        where = done.places.written()
         page = write_erasure(client.connection, settings, principal, reason, operator(), done.fields, where)
         details |= {"ledger": f"erasure-{page.id}", "digest": page.digest}
     record_operation(settings, ERASED, principal, details | {"letters": here.letters, "left": len(done.left)})
@@ -129,7 +153,7 @@ def _report(
     partitions = {*done.entries, *(left.partition for left in done.left)}
     return {
         "principal": principal,
-        "stored": {partition: len(names) for partition, names in sorted(done.entries.items())},
+        "stored": dict(sorted(done.entries.items())),
         "fields": sorted(done.fields),
         "on_host": len(here.entries) if here else 0,
         "dead_letters": here.letters if here else 0,
@@ -154,6 +178,8 @@ def _say(report: dict[str, Any], as_json: bool, word: str) -> None:
         click.echo(f"on this host: {report['on_host']:,} journal lines, {report['dead_letters']:,} dead letters")
     for left in report["left"]:
         click.echo(printable(f"left: {left['entries']:,} entries in {left['partition']}: {left['why']}"), err=True)
+    for partition, why in report.get("files_of_the_cluster", {}).items():
+        click.echo(printable(f"left: {partition}: {why}; give the same command again later"), err=True)
     for path in report["still_open"]:
         click.echo(printable(f"left: {path} is being written to; give the same command again"), err=True)
     for name in report["snapshots"]:

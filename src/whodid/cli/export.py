@@ -134,12 +134,11 @@ def _write(
 
 def _statements(client: AuditClient) -> Statements:
     """The checkpoints that are trusted here."""
-    from datetime import UTC, datetime
 
     from ..testimony import sources, trusted_keys
     from ..verify.statements import judged
 
-    return judged(sources(client, ()), trusted_keys(client.settings, ()), datetime.now(UTC), ())
+    return judged(sources(client, ()), trusted_keys(client.settings, ()))
 
 
 def _say(file: str, manifest: Manifest) -> None:

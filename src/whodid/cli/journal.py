@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from .confirmation import reason_option
 from .output import print_json, print_table
 
 if TYPE_CHECKING:
+    from ..journal import JournalDirectory, Missing
     from ..opensearch.journals import StoredJournal
     from ..status import JournalStatus
 
@@ -81,8 +83,8 @@ def _stored_row(one: Any) -> tuple[str, ...]:
 Examples:
   whodid journal retire 8f14e45fceea167a --reason "node web-3 died, its disk is lost"
 
-An ended journal of this directory that is wholly shipped is also removed from the disk. One with entries that wait, and
-the one that is written to, are refused."""
+An ended journal of this directory that is wholly shipped is also removed from the disk. One with entries that wait, or
+that can be put back, and the one that is written to, are refused."""
 )
 @click.argument("id_", metavar="ID")
 @reason_option
@@ -91,14 +93,20 @@ the one that is written to, are refused."""
 def retire(settings: Settings, id_: str, reason: str, as_json: bool) -> None:
     """Record that a journal will never speak again: its host, pod or volume is gone."""
     from ..journal import Acknowledged, JournalDirectory
+    from ..journal.damage import remove_missing
     from ..own import record_operation
+    from ..status import missing_entries
 
     local = next((one for one in _local(settings) if one.journal == id_), None)
-    directory = JournalDirectory(settings.journal_dir)
+    directory, missing = JournalDirectory(settings.journal_dir), []
     if local is not None:
         known = Acknowledged.read(directory.journal(id_))
         _refuse_if_needed(local)
+        missing = [gap for gap in missing_entries(directory) if gap.journal == id_]
+        _refuse_if_restorable(directory, missing)
         details: dict[str, Any] = {"last_seq": known.seq, "last_hash": known.hash}
+        if missing:
+            details["missing"] = [[gap.first, gap.last] for gap in missing[:100]]
     else:
         stored = next((one for one in _stored(settings) if one.journal == id_), None)
         if stored is None:
@@ -107,6 +115,7 @@ def retire(settings: Settings, id_: str, reason: str, as_json: bool) -> None:
     record_operation(settings, "audit_log_journal_retired", id_, {"reason": reason, **details})
     if local is not None:
         shutil.rmtree(directory.journal(id_))
+        remove_missing(directory, missing)
     removed = local is not None
     if as_json:
         print_json({"retired": id_, "removed": removed, **details})
@@ -121,6 +130,15 @@ def _refuse_if_needed(local: JournalStatus) -> None:
         raise WhodidError(
             f"{local.journal} has {local.backlog:,} entries that are not in OpenSearch; run `whodid ship --once` first"
         )
+
+
+def _refuse_if_restorable(directory: JournalDirectory, missing: Sequence[Missing]) -> None:
+    """Raises `WhodidError` while a file below the directory has entries that were not shipped."""
+    from ..journal.damage import find_stray, in_words
+
+    for gap in missing:
+        if find_stray(directory, gap):
+            raise WhodidError(in_words(directory, gap))
 
 
 def _local(settings: Settings) -> list[JournalStatus]:

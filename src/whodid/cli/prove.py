@@ -81,7 +81,6 @@ def prove(
 
 
 def _made(settings: Settings, entry_id: str, against: tuple[str, ...], keys: list[PublicKey]) -> Inclusion:
-    from datetime import UTC, datetime
 
     from ..client import AuditClient
     from ..testimony import sources
@@ -92,5 +91,5 @@ def _made(settings: Settings, entry_id: str, against: tuple[str, ...], keys: lis
         entry = client.get(entry_id, expired=True)
         if entry is None:
             raise ProofError(f"there is no entry {entry_id}; `whodid search --json` has the parts of an ID")
-        statements = judged(sources(client, against), keys, datetime.now(UTC), ())
+        statements = judged(sources(client, against), keys)
         return Prover(client, statements).prove(entry)

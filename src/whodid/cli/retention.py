@@ -111,8 +111,9 @@ def set_(settings: Settings, age: str, take_over: bool, force: bool, timeout: fl
     wanted = replace(settings, retention=age)
     client = connect(wanted)
     confirm(in_words(doomed(client, wanted, cluster_now(client), take_over=take_over)), yes)
-    about = {"retention": age, "policy": policy_name(wanted), **({"take_over": True} if take_over else {})}
-    record_operation(settings, "audit_log_retention_set", policy_name(wanted), about)
+    about = {"retention": age, "was": settings.retention, "policy": policy_name(wanted)}
+    moved = {"take_over": True} if take_over else {}
+    record_operation(settings, "audit_log_retention_set", policy_name(wanted), {**about, **moved})
     report = set_retention(
         client,
         wanted,

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["setup"]
 
-_DONE = {"create": "created", "update": "updated", "unchanged": "unchanged", "unavailable": "not available"}
+_DONE = {
+    "create": "created",
+    "update": "updated",
+    "unchanged": "unchanged",
+    "unavailable": "not available",
+    "differs": "differs",
+}
 
 
 @click.command(
@@ -26,6 +32,7 @@ Examples:
   whodid setup                    make it so; running it again changes nothing
   whodid setup --force            also overwrite what somebody changed by hand since
   whodid setup --retention 400d --partition month
+  whodid setup --partitions-only  daily, with the Security plugin: shippers may not create what they write to
   whodid setup --dashboards https://dashboards.example:5601 --dashboards-tenant global --tab-url https://audit.example"""
 )
 @click.option("--dry-run", is_flag=True, help="Show the differences and change nothing.")
@@ -33,6 +40,8 @@ Examples:
 @click.option("--dashboards-tenant", metavar="NAME", help="Tenant of Dashboards they belong to, such as global.")
 @click.option("--tab-url", metavar="URL", help="Address of the Audit logs tab; entries in Dashboards link to it.")
 @click.option("--force", is_flag=True, help="Overwrite what was changed by hand since the last setup.")
+@click.option("--partitions-only", is_flag=True, help="Only create the partitions of today and tomorrow.")
+@click.option("--create", multiple=True, metavar="NAME", help="With those, create this partition; entries wait for it.")
 @yes_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a change.")
 @click.pass_obj
@@ -43,17 +52,20 @@ def setup(
     dashboards_tenant: str | None,
     tab_url: str | None,
     force: bool,
+    partitions_only: bool,
+    create: tuple[str, ...],
     yes: bool,
     as_json: bool,
 ) -> None:
     """Install index template, retention policy and roles, and dashboards."""
     from ..opensearch.connection import connect
-    from ..opensearch.setup import apply, plan
+    from ..opensearch.setup import apply, plan, plan_partitions
 
     for option, value in (("--dashboards-tenant", dashboards_tenant), ("--tab-url", tab_url)):
         if value and not dashboards:
             raise click.UsageError(f"{option} needs --dashboards, the address of Dashboards.")
-    changes = plan(connect(settings), settings)
+    client = connect(settings)
+    changes = plan_partitions(client, settings, create) if create or partitions_only else plan(client, settings)
     if dashboards:
         changes += _dashboards(dashboards, dashboards_tenant or "", tab_url or "", settings)
     if not dry_run:
@@ -64,7 +76,7 @@ def setup(
         made = not dry_run and (force or not change.by_hand)
         if made:
             apply((change,))
-        left = left or (not made and change.kind in {"create", "update"})
+        left = left or change.kind == "differs" or (not made and change.kind in {"create", "update"})
         _print(change, made, as_json)  # at once: should the next one fail, it is known what was made
     sys.exit(1 if left else 0)
 

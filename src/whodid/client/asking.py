@@ -13,7 +13,10 @@ from .order import Sort
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["PAGE", "Asking"]
+__all__ = ["CONTENTLESS", "PAGE", "Asking"]
+
+CONTENTLESS = "stored without its content (_source); `whodid doctor` says where"
+"""Instead of the entry, where somebody turned `_source` off in its partition."""
 
 PAGE = 1000
 """Hits of one request, and the most of one page."""
@@ -61,6 +64,9 @@ class Asking:
             raise OpenSearchUnavailable(
                 "the search found only part of the entries, as some shards did not answer in time; try again"
             )
+        if body.get("_source", True) is not False:
+            for hit in answer["hits"]["hits"]:
+                hit.setdefault("_source", {"unreadable": CONTENTLESS})
         return answer
 
     def hits(

@@ -19,6 +19,7 @@ from pathlib import Path
 from whodid.devserver.folder import missing_extra
 from whodid.devserver.privatefile import write_private
 from whodid.errors import DevServerError
+from whodid.owned import open_owned
 
 __all__ = ["NodeRecord", "ProcessMark", "forget_record", "read_record", "write_record"]
 
@@ -101,7 +102,8 @@ def write_record(file: Path, record: NodeRecord) -> None:
 def read_record(file: Path) -> NodeRecord | None:
     """The record, or None where there is none; raises DevServerError for one that can't be read."""
     try:
-        content = json.loads(file.read_bytes())
+        with os.fdopen(open_owned(file, os.O_RDONLY), "rb") as stream:
+            content = json.loads(stream.read())
         return NodeRecord(
             node=ProcessMark(int(content["node"]["pid"]), float(content["node"]["started"])),
             guard=ProcessMark(int(content["guard"]["pid"]), float(content["guard"]["started"])),

@@ -174,7 +174,8 @@ def _partition(settings: Settings, found: Survey, one: Surveyed, now: datetime) 
         what = "is red: a shard is missing, and its entries are not found as a whole"
         yield problem(one.name, what, "see GET _cluster/allocation/explain; a snapshot may bring it back", about=about)
     if one.hold and not one.hold.done:
-        what = f"should be {one.hold}, and is not" + (": ISM may delete it" if one.hold.managed else "")
+        unmarked = "has no mark yet" if one.hold.wanted else "is not"
+        what = f"should be {one.hold}, and {'is not: ISM may delete it' if one.hold.managed else unmarked}"
         fix = Fix(f"{one.name} {one.hold}", lambda client: make_step(client, settings, one.hold))  # type: ignore[arg-type]
         yield problem(one.name, what, "`whodid doctor --fix`, or `whodid setup`", about=about, fix=fix)
     if one.held:
@@ -217,7 +218,7 @@ def _job(settings: Settings, found: Survey, one: Surveyed, now: datetime) -> Ite
         yield problem(one.name, what, _IMMUTABLE, about=about)
     elif not keeps_as_long(found.policy.policy, wanted):
         yield problem(one.name, f"{what}; and the policy deletes too early", f"first: {_POLICY}", about=about)
-    elif age is not None and one.created + age <= now:
+    elif age is not None and now - one.created >= age:
         ended = f"; under it, its {one.entries:,} entries would be deleted within minutes"
         yield problem(one.name, what + ended, f"{_SET}: `whodid retention set {settings.retention}`", about=about)
     else:
@@ -239,7 +240,11 @@ def _dates(settings: Settings, found: Survey, one: Surveyed, now: datetime) -> I
     about = one.as_json()
     last = datetime.fromisoformat(one.last) if one.last and now >= one.end + OVERDUE else one.end
     floor = last + timedelta(days=found.floor)
-    if one.goes < floor:
+    if one.job and one.job.deleting and not one.job.stuck and now < floor:
+        what = f"is about to be deleted by ISM, though it has entries that must live until {floor:%Y-%m-%d}"
+        fix = _hold(settings, one, f"must live until {floor:%Y-%m-%d}")
+        yield problem(one.name, what, "hold it at once", about=about, fix=fix)
+    elif one.goes < floor:
         yield _too_early(settings, found, one, floor)
     elif now > one.goes + OVERDUE:
         why = (one.job.message if one.job else "") or "nobody has deleted it"
@@ -268,7 +273,7 @@ def _too_early(settings: Settings, found: Survey, one: Surveyed, floor: datetime
         advice = f"`whodid retention set {settings.retention}`, which is longer than the policy; or hold it"
         return problem(one.name, what, advice, about=about)
     moves_on = one.job is not None and one.job.policy_id == policy_name(settings)
-    if found.policy and moves_on and (age is None or one.created + age >= floor):
+    if found.policy and moves_on and (age is None or age >= floor - one.created):
         return problem(one.name, what, "the policy in force would keep it: move it to that version", about=about)
     fix = _hold(settings, one, f"must live until {floor:%Y-%m-%d}")
     return problem(one.name, what, "hold it until then", about=about, fix=fix)

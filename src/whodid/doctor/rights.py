@@ -23,12 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["examine"]
 
-_NO_SHARDS = {"settings": {"number_of_shards": -1}}
 _READ = [("GET", "/{index}/_search", None)]
 _STORE: list[tuple[str, str, Any]] = [
     ("POST", "/{index}/_bulk?require_alias=true", b'{"create":{}}\n{"not":"an entry"}\n'),
     ("PUT", "/{index}/_create/probe?require_alias=true", {"not": "an entry"}),
-    ("PUT", "/{index}", _NO_SHARDS),
+    ("GET", "/{index}", None),
 ]
 _CHECK = "perform_permission_check=true"
 _JOBS = {

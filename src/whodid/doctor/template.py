@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from ..entry import FIELDS, partition_name
+from ..entry import FIELDS, Stamp, partition_name
 from ..errors import NotAuthorized
 from ..opensearch.connection import translated
 from ..opensearch.features import restores_sorted
-from ..opensearch.template import MARK, index_pattern, index_template, template_by_hand, template_name
+from ..opensearch.inspection import foreseen, inspected_all, losses
+from ..opensearch.template import FIELD_TYPES, MARK, index_pattern, index_template, template_by_hand, template_name
 from .finding import Finding, ok, problem, warning
 from .subject import Subject
 
@@ -36,10 +37,15 @@ def examine(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
         )
     else:
         yield from _differences(settings, name, stored[name])
-        yield from _shadows(settings, stored)
+        shadows = list(_shadows(settings, stored))
+        yield from shadows
+        if not shadows and _maps_as_ours(stored[name]):  # else what is to be done is told already
+            yield from _foreseen(settings, client)
         yield from _sorting(name, stored[name], client)
     try:
-        yield from _partitions(settings, client)
+        told = list(_partitions(settings, client))
+        yield from told
+        yield from _inspected(settings, client, {one.on for one in told})
     except NotAuthorized:
         yield ok(index_pattern(settings), "the mappings of the partitions may not be seen by this user")
 
@@ -84,6 +90,36 @@ def _shadows(settings: Settings, stored: Mapping[str, Mapping[str, Any]]) -> Ite
         if other != name and matches and about.get("priority", 0) > ours:
             what = f"shadows our index template {name}: priority {about['priority']} over {ours} for {next_one}"
             yield problem(other, what, "lower its priority below ours, or narrow its patterns")
+
+
+def _maps_as_ours(stored: Mapping[str, Any]) -> bool:
+    mappings: dict[str, Any] = stored.get("template", {}).get("mappings", {})
+    return mappings.get("properties") == FIELD_TYPES and mappings.get("dynamic") == "strict"
+
+
+def _foreseen(settings: Settings, client: OpenSearch) -> Iterator[Finding]:
+    """Whatever template wins: what the next partition would be like."""
+    name = partition_name(settings.index_prefix, settings.partition, Stamp.now().creation_date)
+    try:
+        found = foreseen(client, name)
+    except NotAuthorized:
+        return
+    if lost := losses(found):
+        yield problem(name, f"if it is created now, entries in it are lost or shown: {lost}", _MEND)
+
+
+_MEND = "see who changed it; `whodid setup --dry-run` compares. Nothing is shipped to it until it is as the template"
+
+
+def _inspected(settings: Settings, client: OpenSearch, told: Collection[str]) -> Iterator[Finding]:
+    for name, found in inspected_all(client, settings).items():
+        if name in told:
+            continue
+        if lost := losses(found):
+            yield problem(name, f"entries in it are lost, changed or shown: {lost}", _MEND)
+        for one in found:
+            if not one.loses and not one.what.startswith("it lacks"):
+                yield warning(name, f"differs from the template: {one.what}", "if nobody needs that, undo it")
 
 
 def _partitions(settings: Settings, client: OpenSearch) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,7 +15,8 @@ from ..errors import NotAuthorized, OpenSearchError
 from ..opensearch.connection import translated
 from ..query import Filter
 from ..query.filter import literal
-from .entry import erased_entry
+from ..ranges import Places
+from .entry import erased_entry, personal_values
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
@@ -41,9 +43,13 @@ class Left:
 
 @dataclass(slots=True)
 class Erased:
-    """IDs of entries by partition, the fields that went, and what could not be done."""
+    """How many entries by partition, the fields that went, and what could not be done."""
 
-    entries: dict[str, list[str]] = field(default_factory=dict)
+    entries: Counter[str] = field(default_factory=Counter)
+    places: Places = field(default_factory=Places)
+    """Of what is erased now, before or this time."""
+    before: set[str] = field(default_factory=set)
+    """Partitions with entries that had been erased before."""
     fields: set[str] = field(default_factory=set)
     first: str = ""
     """`creation_date` of the person's first entry."""
@@ -51,7 +57,7 @@ class Erased:
 
     @property
     def count(self) -> int:
-        return sum(map(len, self.entries.values()))
+        return self.entries.total()
 
 
 def erase_stored(
@@ -77,12 +83,15 @@ def erase_stored(
         pending = {}
         for hit in block:
             if erased_entry(hit["_source"]) is None:
+                if hit["_source"].get("erased"):
+                    result.before.add(hit["_index"])
+                    _note(result, hit)
                 continue
             if hit["_index"] in spare:
                 key = hit["_index"], spare[hit["_index"]]
                 left[key] = left.get(key, 0) + 1
                 continue
-            result.fields |= set(hit["_source"]["salts"])
+            result.fields |= set(personal_values(hit["_source"]))
             pending[hit["_index"], hit["_id"]] = hit
         refused = {} if dry_run else _erase(client.connection, pending)
         for place in pending:
@@ -90,11 +99,21 @@ def erase_stored(
                 key = place[0], refused[place]
                 left[key] = left.get(key, 0) + 1
             else:
-                result.entries.setdefault(place[0], []).append(place[1])
+                result.entries[place[0]] += 1
+                _note(result, pending[place])
         seen += len(block)
         on_progress(seen, total)
+    if result.entries and not dry_run:
+        with translated("the entries"):
+            client.connection.indices.refresh(index=",".join(result.entries))
     result.left = [Left(partition, count, why) for (partition, why), count in sorted(left.items())]
     return result
+
+
+def _note(result: Erased, hit: Mapping[str, Any]) -> None:
+    journal, seq = hit["_source"].get("journal"), hit["_source"].get("seq")
+    if isinstance(journal, str) and type(seq) is int and seq > 0:
+        result.places.add(journal, seq)
 
 
 _Place = tuple[str, str]
@@ -121,7 +140,7 @@ def _as_they_are(connection: OpenSearch, places: list[_Place]) -> Iterator[tuple
     with translated("the entries"):
         found = connection.mget(body=body)["docs"]
     for place, one in zip(places, found, strict=True):
-        if one.get("found") and (entry := erased_entry(one["_source"])) is not None:
+        if one.get("found") and (entry := erased_entry(one.get("_source", {}))) is not None:
             yield place, entry, one["_seq_no"], one["_primary_term"]
 
 
@@ -139,7 +158,7 @@ def _write(
     if not lines:
         return {}
     with translated("erasing entries"):
-        answer = connection.bulk(body="\n".join(lines) + "\n", params={"refresh": "true", "pipeline": "_none"})
+        answer = connection.bulk(body="\n".join(lines) + "\n", params={"pipeline": "_none"})
     return {place: _outcome(item) for place, item in zip(places, answer["items"], strict=True)}
 
 

@@ -1,16 +1,17 @@
-"""One entry without its personal values: the commitments stay where the values were, and the hash is the same."""
+"""One entry without personal values: the commitments stay where the values were, and the hash is the same."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
 
 from ..canonical import canonical
-from ..integrity import commitment
+from ..entry import PERSONAL_FIELDS
+from ..integrity import commitments, salts_of
 
-__all__ = ["erased_entry", "erased_line", "is_of"]
+__all__ = ["erased_entry", "erased_line", "is_of", "personal_values"]
 
 
 def is_of(entry: Mapping[str, Any], principal: str) -> bool:
@@ -18,14 +19,24 @@ def is_of(entry: Mapping[str, Any], principal: str) -> bool:
     return principal in (entry.get("principal"), entry.get("on_behalf_of"))
 
 
-def erased_entry(entry: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The entry without the fields that have a salt; `None` where there is none. Raises `ValueError` for a bad salt."""
-    salts = entry.get("salts")
-    if not isinstance(salts, Mapping) or not salts:
+def personal_values(entry: Mapping[str, Any], fields: Collection[str] = PERSONAL_FIELDS) -> list[str]:
+    """The names of the committed fields, among `fields`, whose values are still there."""
+    names = entry.get("committed")
+    return [name for name in names if name in entry and name in fields] if isinstance(names, list) else []
+
+
+def erased_entry(entry: Mapping[str, Any], fields: Collection[str] = PERSONAL_FIELDS) -> dict[str, Any] | None:
+    """The entry without the personal values of these fields, by default all; `None` where none is left to remove.
+
+    Raises `ValueError` for an entry whose salts are malformed.
+    """
+    going = personal_values(entry, fields)
+    if not going:
         return None
-    kept = {name: value for name, value in entry.items() if name != "salts" and name not in salts}
-    hidden = {name: commitment(bytes.fromhex(salt), entry[name]) for name, salt in salts.items() if name in entry}
-    return {**kept, "erased": {**(entry.get("erased") or {}), **hidden}}
+    kept = {name: value for name, value in entry.items() if name not in {"salt", "salts", "erased", *going}}
+    left = {name: salt for name, salt in salts_of(entry).items() if name in kept}
+    erased = {name: hidden for name, hidden in commitments(entry).items() if name not in kept}
+    return {**kept, **({"salts": left} if left else {}), "erased": erased}
 
 
 def erased_line(line: bytes) -> bytes | None:

@@ -16,11 +16,11 @@ from pathlib import Path
 import orjson
 
 from ..dead_letters import DeadLetter, each_dead_letter, replace_dead_letters
-from ..entry import document_id
 from ..journal import JournalDirectory
 from ..journal.directory import segments
-from ..journal.file import open_apart, sync_directory
+from ..journal.file import open_apart, read_file, sync_directory
 from ..journal.segment import is_closed
+from ..ranges import Places
 from .entry import erased_line, is_of
 
 __all__ = ["HostErased", "erase_on_host", "what_else_holds"]
@@ -28,20 +28,20 @@ __all__ = ["HostErased", "erase_on_host", "what_else_holds"]
 
 @dataclass(frozen=True, slots=True)
 class HostErased:
-    """IDs of the entries that were erased, and how many dead letters; `open` are segments that are still written to."""
+    """The entries that were erased, and how many dead letters; `open` are segments that are still written to."""
 
-    entries: tuple[str, ...]
+    entries: Places
     letters: int
     open: tuple[str, ...]
 
 
 def erase_on_host(directory: JournalDirectory, principal: str) -> HostErased:
     """Raises `OSError`; what was done by then stays done."""
-    done: list[str] = []
+    done = Places()
     still_open: list[str] = []
     for journal in directory.journals():
         for path in segments(directory.journal(journal)):
-            lines = path.read_bytes().splitlines(keepends=True)
+            lines = read_file(path).splitlines(keepends=True)
             changed = dict(_erased(lines, principal))
             if not changed:
                 continue
@@ -49,8 +49,10 @@ def erase_on_host(directory: JournalDirectory, principal: str) -> HostErased:
                 still_open.append(str(path))
                 continue
             _replace(path, [changed.get(number, line) for number, line in enumerate(lines)])
-            done += (_id(lines[number]) for number in changed)
-    return HostErased(tuple(done), _erase_letters(directory, principal), tuple(still_open))
+            for number in changed:
+                entry = orjson.loads(lines[number])
+                done.add(entry["journal"], entry["seq"])
+    return HostErased(done, _erase_letters(directory, principal), tuple(still_open))
 
 
 def _erased(lines: list[bytes], principal: str) -> Iterator[tuple[int, bytes]]:
@@ -64,11 +66,6 @@ def _erased(lines: list[bytes], principal: str) -> Iterator[tuple[int, bytes]]:
                 yield number, erased + b"\n"
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # damaged: `what_else_holds` names the file
-
-
-def _id(line: bytes) -> str:
-    entry = orjson.loads(line)
-    return document_id(entry["journal"], entry["seq"], entry["hash"])
 
 
 def _replace(path: Path, lines: list[bytes]) -> None:
@@ -103,4 +100,4 @@ def what_else_holds(directory: JournalDirectory, principal: str) -> list[str]:
     """Other files of the directory in which the ID stands, and so perhaps what belongs to it: nothing rewrites them."""
     name = orjson.dumps(principal)
     files = [directory.rejected, directory.damaged, *sorted(directory.path.glob("*/*.torn"))]
-    return [str(path) for path in files if path.exists() and (name in path.read_bytes() or path == directory.damaged)]
+    return [str(path) for path in files if path.exists() and (name in read_file(path) or path == directory.damaged)]

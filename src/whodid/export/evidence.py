@@ -26,6 +26,7 @@ from ..query import Filter
 
 if TYPE_CHECKING:
     from ..client import AuditClient
+    from ..proof.checkpoint import Sealed
     from ..verify.inclusion import Prover
     from ..verify.statements import Statements
 
@@ -45,7 +46,7 @@ def write_evidence(path: Path, client: AuditClient, asked: Filter, statements: S
         journals.add(str(entry.get("journal")))
         if entry.get("type") == ERASED:
             vouching.add(hit["_id"])
-        if sealed := _over(prover, entry):
+        if sealed := _over(statements, entry):
             counts[sealed.key] += 1
     known = _erasures(client, journals)
     lines = chain(
@@ -55,12 +56,13 @@ def write_evidence(path: Path, client: AuditClient, asked: Filter, statements: S
             for sealed in statements.by_journal.get(name, ())
         ),
         ({"erasure": one.body} for one in known),
-        _places(client, asked, prover, counts, expired=expired),
-        _vouching(client, prover, known, vouching),
+        _places(client, asked, statements, prover, counts, expired=expired),
+        _vouching(client, statements, prover, known, vouching),
     )
     digest = sha256()
     new = path.with_name(path.name + ".part")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    new.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
         for line in map(orjson.dumps, lines):
             file.write(line + b"\n")
@@ -83,33 +85,35 @@ def _erasures(client: AuditClient, journals: set[str]) -> list[Erasure]:
 
 
 def _places(
-    client: AuditClient, asked: Filter, prover: Prover, counts: Counter[str], *, expired: bool
+    client: AuditClient, asked: Filter, statements: Statements, prover: Prover, counts: Counter[str], *, expired: bool
 ) -> Iterator[Line]:
     for hit in client.hits(asked, sort_of(OLDEST), expired=expired):
         entry, line = hit["_source"], {"id": hit["_id"], "index": hit["_index"]}
-        sealed = _over(prover, entry)
+        sealed = _over(statements, entry)
         yield line | (
             _proof(prover, sealed, entry) if sealed and counts[sealed.key] != sealed.checkpoint.entries else {}
         )
 
 
-def _vouching(client: AuditClient, prover: Prover, known: list[Erasure], exported: set[str]) -> Iterator[Line]:
+def _vouching(
+    client: AuditClient, statements: Statements, prover: Prover, known: list[Erasure], exported: set[str]
+) -> Iterator[Line]:
     """The entries that vouch for erasures and are not in the export themselves."""
     digests = {one.digest for one in known}
     for hit in client.hits(Filter.of(type=ERASED), sort_of(OLDEST)) if digests else ():
         entry = hit["_source"]
         if hit["_id"] not in exported and (entry.get("details") or {}).get("digest") in digests:
-            sealed = _over(prover, entry)
+            sealed = _over(statements, entry)
             proof = _proof(prover, sealed, entry) if sealed else {}
             yield {"entry": entry, "id": hit["_id"], "index": hit["_index"], **proof}
 
 
-def _over(prover: Prover, entry: dict[str, Any]) -> Any:
+def _over(statements: Statements, entry: dict[str, Any]) -> Sealed | None:
     seq = entry.get("seq")
-    return prover.covering(str(entry.get("journal")), seq) if type(seq) is int else None
+    return statements.covering(str(entry.get("journal")), seq) if type(seq) is int else None
 
 
-def _proof(prover: Prover, sealed: Any, entry: dict[str, Any]) -> dict[str, Any]:
+def _proof(prover: Prover, sealed: Sealed, entry: dict[str, Any]) -> dict[str, Any]:
     """Nothing where it can't be shown any more: others of its checkpoint expired, or something is wrong."""
     try:
         leaf, size, path = prover.path(sealed, str(entry.get("hash")), entry["seq"])

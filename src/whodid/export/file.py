@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 from ..client.ahead import read_ahead
 from ..client.order import OLDEST, sort_of
 from ..errors import ExportError
+from ..owned import open_owned
 from ..proof.envelope import sealed
 from ..proof.keys import Signer, signer_of
 from ..proof.merkle import Tree
@@ -186,7 +187,7 @@ class Export:
         if os.path.lexists(self.path):
             raise ExportError(f"{self.path} is there already; choose another name, or move it away")
         name = self._beside(".part")
-        with os.fdopen(os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+b") as part:
+        with os.fdopen(open_owned(name, os.O_RDWR | os.O_CREAT), "r+b") as part:
             try:
                 fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -219,7 +220,8 @@ class Export:
 
     def _saved(self) -> _State | None:
         try:
-            return _State(**json.loads(self._beside(".part.json").read_bytes()))
+            with os.fdopen(open_owned(self._beside(".part.json"), os.O_RDONLY), "rb") as file:
+                return _State(**json.loads(file.read()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 

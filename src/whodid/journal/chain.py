@@ -18,6 +18,7 @@ from typing import NamedTuple
 from ..entry import ZERO_HASH
 from ..errors import JournalFull, NotRecorded
 from .beginning import begin_journal
+from .descriptor import close_forgotten
 from .directory import JournalDirectory, segment_name, segments
 from .durable import DurableMark
 from .file import best_effort, dump, sync_directory, write_file
@@ -106,6 +107,7 @@ class Chain:
         if not fresh:
             self._generation = generation
             self._looked_at = self._now
+            close_forgotten()
         return segment
 
     def _begin_anew(self, reason: str) -> Segment:

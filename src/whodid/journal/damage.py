@@ -2,7 +2,7 @@
 
 `damaged.ndjson` has lines that are no entry of their place, once each: `place`, `reason`, and the bytes as `base64`.
 `missing.ndjson` has entries that are in no segment, though others come after them, or a segment that is gone:
-`journal`, `first`, `last` (0 where nobody knows), `time`.
+`journal`, `first`, `last` (0 where nobody knows; both are 0 where the directory of a whole journal is gone), `time`.
 
 Invariants:
 - What is missing is on disk in this file before the acknowledged position passes it.
@@ -17,6 +17,7 @@ import json
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,16 +25,18 @@ from ..entry import Stamp
 from ..errors import JournalDamaged
 from ..foreign import FOREIGN, json_of, text_of
 from ..integrity import read_line
-from .directory import JournalDirectory, segment_name, segments
-from .durable import first_marked
+from .directory import JournalDirectory, segment_name, segment_size, segments
+from .durable import on_disk
 from .file import append_line, open_file, read_file, read_objects, write_parts
 from .line import Damaged, Missing
 from .segment import Broken, last_link
 
 __all__ = [
     "count_damaged",
+    "find_stray",
     "gap_at_the_end",
     "gaps",
+    "gone_journal",
     "in_words",
     "keep_damaged",
     "keep_missing",
@@ -83,7 +86,7 @@ def _missing(content: dict[str, Any]) -> Missing | None:
         journal, first, last = text_of(content["journal"]), content["first"], content["last"]
     except FOREIGN:
         return None
-    fits = type(first) is int and type(last) is int and 0 < first < 1 << 63 and (last == 0 or first <= last < 1 << 63)
+    fits = type(first) is int and type(last) is int and 0 <= first < 1 << 63 and (last == 0 or first <= last < 1 << 63)
     return Missing(journal, first, last) if fits else None
 
 
@@ -119,7 +122,7 @@ def gaps(directory: JournalDirectory, journal: str, after: int) -> Iterator[Miss
     end = gap_at_the_end(directory, journal, after)
     found = segments(directory.journal(journal))
     expected = after + 1
-    for path, successor in zip(found, [*found[1:], None], strict=False):  # a directory may hold no segment
+    for path, successor in zip_longest(found, found[1:]):
         if int(path.stem) > expected:
             yield Missing(journal, expected, int(path.stem) - 1)
         if successor is None or int(successor.stem) > expected:
@@ -131,7 +134,7 @@ def gaps(directory: JournalDirectory, journal: str, after: int) -> Iterator[Miss
 def gap_at_the_end(directory: JournalDirectory, journal: str, after: int) -> Missing | None:
     """What is missing behind the last entry that is there, as far as anything tells of it. Raises `JournalDamaged`."""
     path = directory.journal(journal)
-    marked = first_marked(directory.durable, journal)  # before the segments are listed: another may be started now
+    marked, size = on_disk(directory.durable, journal)  # before the segments are listed: another may be started now
     known = max([_ended_at(path), *(last for _, _, last in _strays(path, journal))])
     found = segments(path)
     last = max([after, *(_last_of(segment) for segment in found[-1:])])
@@ -139,7 +142,15 @@ def gap_at_the_end(directory: JournalDirectory, journal: str, after: int) -> Mis
         return Missing(journal, last + 1, known)
     if marked > max((int(segment.stem) for segment in found), default=0):
         return Missing(journal, marked, 0)
+    if found and int(found[-1].stem) == marked and segment_size(found[-1]) < size:
+        return Missing(journal, last + 1, last + 1)  # at least
     return None
+
+
+def gone_journal(directory: JournalDirectory) -> Missing | None:
+    """The current journal, if its directory is not there. Raises `JournalDamaged`."""
+    journal = directory.current() if directory.path.is_dir() else None
+    return Missing(journal, 0, 0) if journal and not directory.journal(journal).is_dir() else None
 
 
 def _ended_at(path: Path) -> int:
@@ -200,18 +211,25 @@ def _stray(path: Path, journal: str) -> _Stray | None:
     return _Stray(path, entry["seq"], max(last, entry["seq"])) if ours else None
 
 
+def find_stray(directory: JournalDirectory, gap: Missing) -> _Stray | None:
+    """The file below the journal directory that has some of what is missing, under a name that no segment has."""
+    for stray in _strays(directory.path, gap.journal, below=True):
+        if stray.last >= gap.first and (stray.first <= gap.last or not gap.last):
+            return stray
+    return None
+
+
 def in_words(directory: JournalDirectory, gap: Missing) -> str:
     """What is missing, where it is, and what to do."""
     what = f"entries {gap.first:,} to {gap.last:,}" if gap.last > gap.first else f"entry {gap.first:,}"
     if not gap.last:
-        what = f"the segment that begins with entry {gap.first:,}"
+        what = f"the segment that begins with entry {gap.first:,}" if gap.first else "the whole directory"
     where = directory.journal(gap.journal)
     if any(int(path.stem) <= gap.first <= _last_of(path) for path in segments(where)):
         return f"{what} of journal {gap.journal}: there again, and not shipped; run `whodid ship`"
-    for path, first, last in _strays(directory.path, gap.journal, below=True):
-        if last >= gap.first and (first <= gap.last or not gap.last):
-            todo = f"it lies in {path}: move it back to {where / segment_name(first)}"
-            break
-    else:
-        todo = f"a file was moved, cut or deleted: put it back into {where}, from where it was moved to or a backup"
+    todo = f"it was moved, cut or deleted: put it back into {where}, from where it was moved to or from a backup"
+    if stray := find_stray(directory, gap):
+        todo = f"it lies in {stray.path}: move it back to {where / segment_name(stray.first)}"
+    elif other := next((path for path in directory.path.rglob(f"{gap.first:020d}.*") if path.suffix != ".torn"), None):
+        todo = f"it may be {other}: put it back as it was, as {where / segment_name(gap.first)}"
     return f"{what} of journal {gap.journal}: not in the journal, and not shipped; {todo}, and run `whodid ship`"

@@ -47,6 +47,7 @@ from .file import (
     identity,
     linked,
     of_system,
+    open_to_read,
     read_file,
     read_lines,
     read_objects,
@@ -89,6 +90,16 @@ class JournalDirectory:
                 ) from error
         if self.path.exists() and not self.path.is_dir():
             raise JournalDamaged(f"journal_dir {self.path} is a file; name a directory")
+        self._refuse_foreign()
+
+    def _refuse_foreign(self) -> None:
+        """One of another user: they can read and replace all that is recorded. Root may look after anybody's."""
+        owner = self.path.stat().st_uid if self.path.exists() else 0
+        if owner not in (0, user := os.geteuid()) and user != 0:
+            raise JournalDamaged(
+                f"journal_dir {self.path} belongs to another user, {owner}, who can change what is recorded there; "
+                f"name a directory of this user, {user}"
+            )
 
     @property
     def lock(self) -> Path:
@@ -230,7 +241,7 @@ def _is_text(value: object) -> bool:
 
 
 def _fits(content: dict[str, object], marker: Path) -> bool:
-    fd = os.open(marker, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    fd = open_to_read(marker)
     try:
         now = identity(fd)
     finally:

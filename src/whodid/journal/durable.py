@@ -27,7 +27,7 @@ from ..errors import JournalLocked
 from .file import best_effort, of_system, read_file
 from .lock import FileLock, Hold, ThreadLock
 
-__all__ = ["DurableMark", "SyncFailed", "first_marked"]
+__all__ = ["DurableMark", "SyncFailed", "on_disk"]
 
 _FAILED = "failed"
 _PATIENCE = 0.02
@@ -156,12 +156,15 @@ class DurableMark:
             self._file.release()
 
 
-def first_marked(path: Path, journal: str) -> int:
-    """As `DurableMark.first`, for who only reads; 0 also where there is no mark, or it can't be read."""
+def on_disk(path: Path, journal: str) -> tuple[int, int]:
+    """With which entry the segment of `journal` begins that was synced last, and up to where; zeros for not known."""
     try:
-        return _first(read_file(path), journal)
+        content = read_file(path)
     except OSError:
-        return 0
+        return 0, 0
+    words = content.split()
+    whole = len(words) == 3 and words[1] == words[2] and words[1].isdigit()
+    return _first(content, journal), int(words[1]) if whole else 0
 
 
 def _first(content: bytes, journal: str) -> int:

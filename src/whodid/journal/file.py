@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from ..errors import JournalDamaged
 from ..foreign import json_of
+from ..owned import why_foreign
 
 __all__ = [
     "append_line",
@@ -31,6 +32,7 @@ __all__ = [
     "open_apart",
     "open_file",
     "open_new",
+    "open_to_read",
     "read_file",
     "read_lines",
     "read_objects",
@@ -44,12 +46,14 @@ __all__ = [
 
 
 def open_apart(path: Path, flags: int) -> int:
-    """A descriptor for writing to a plain file, which is created with mode 0600 if `flags` say so. Raises `OSError`.
+    """A descriptor for writing to a plain file, which is created with mode 0600 if `flags` say so.
 
-    It is none of 0, 1 and 2: an application that has closed its standard streams still prints to these numbers.
+    It is none of 0, 1 and 2: an application that has closed its standard streams still prints to these numbers. Raises
+    `OSError`, and `JournalDamaged` for a file of another user.
     """
-    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     try:
+        _refuse_foreign(fd, path)
         _hand_over(fd, path)
         apart = fd if fd >= _ABOVE_STANDARD else fcntl(fd, F_DUPFD_CLOEXEC, _ABOVE_STANDARD)
     except BaseException:
@@ -114,7 +118,7 @@ class best_effort:  # noqa: N801 (reads as the manner it is)
 
 
 def read_file(path: Path) -> bytes:
-    """All of it. Raises `OSError`, and `JournalDamaged` for a link in its place."""
+    """All of it. Raises `OSError`, and `JournalDamaged` for a link, or a file of another user, in its place."""
     with open_file(path) as file:
         return file.read()
 
@@ -122,12 +126,29 @@ def read_file(path: Path) -> bytes:
 def open_file(path: Path) -> BinaryIO:
     """Open for reading. Raises as `read_file`."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = open_to_read(path)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise linked(path) from error
         raise
     return os.fdopen(fd, "rb")
+
+
+def open_to_read(path: Path) -> int:
+    """A descriptor for reading. Raises `OSError`, and `JournalDamaged` for a file of another user."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        _refuse_foreign(fd, path)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _refuse_foreign(fd: int, path: Path) -> None:
+    """Several names are allowed: there are backups that link what was closed."""
+    if why := why_foreign(os.fstat(fd), path.parent.stat().st_uid):
+        raise JournalDamaged(f"{path} is not trusted: {why}. Find out who put it there, and move it away")
 
 
 def linked(path: Path | str) -> JournalDamaged:

@@ -8,17 +8,14 @@ names the hash of the entry before; so it is the next entry of the same journal.
 from __future__ import annotations
 
 import re
-from binascii import unhexlify
-from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
 from ..entry import SCHEMA_VERSION
-from ..integrity import read_line
+from ..integrity import line_hash, read_line
 
 __all__ = ["Damaged", "Line", "LineParser", "Missing"]
 
@@ -75,7 +72,6 @@ class LineParser:
     def __init__(self) -> None:
         self._last = Line("", 0, "", "", b"")
         self._hash = b"-"
-        self._layouts: list[_Layout] = []
 
     def parse(self, path: Path, offset: int, data: bytes) -> list[Line | Damaged]:
         """What `data`, whole lines of the segment at `path` from `offset` on, holds."""
@@ -98,9 +94,6 @@ class LineParser:
         entry = read_line(raw)
         if not _ID.fullmatch(entry["journal"]):  # it becomes part of a document's ID
             raise ValueError("its journal is none")
-        layout = _Layout(entry.get("salts") or ())
-        if all(layout.texts != known.texts for known in self._layouts):
-            self._layouts = [layout, *self._layouts[:3]]
         return Line(entry["journal"], entry["seq"], entry["hash"], str(entry.get("creation_date", "")), raw)
 
     def _next(self, raw: bytes) -> Line | None:
@@ -112,15 +105,10 @@ class LineParser:
         prev = raw.rfind(b'"prev":"') + 8
         if not raw.startswith(self._hash, prev) or raw.find(_VERSION, prev) < 0:
             return None
-        for layout in self._layouts:
-            if layout.fits(raw):
-                break
-        else:
-            return None
-        hash_ = layout.hash(raw)
-        date = raw.find(b'"creation_date":"', layout.body) + 17
-        nested = raw.find(b"{", layout.body, date) >= 0
-        if not raw.startswith(hash_.encode(), 9) or nested or raw.find(b'"', date) != date + 20:
+        hash_ = line_hash(raw)
+        date = raw.find(b'"creation_date":"', 75) + 17
+        nested = raw.find(b"{", 75, date) >= 0
+        if hash_ is None or not raw.startswith(hash_.encode(), 9) or nested or raw.find(b'"', date) != date + 20:
             return None
         return _new(Line, (self._last.journal, self._last.seq + 1, hash_, raw[date : date + 20].decode("latin-1"), raw))
 
@@ -128,44 +116,3 @@ class LineParser:
 _VERSION = f',"schema_version":"{SCHEMA_VERSION}","seq":'.encode()
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _new = tuple.__new__
-
-
-class _Layout:
-    """How a line begins, and where the salts of which fields are in it."""
-
-    def __init__(self, salted: Iterable[str]) -> None:
-        """`salted` in the order of the salts."""
-        self.texts: list[tuple[bytes, int]] = [(b'{"hash":"', 0)]
-        self._fields: list[tuple[bytes, int]] = []
-        at, before = 73, b'","salts":{"'
-        for name in salted:
-            text = b'%b%b":"' % (before, name.encode())
-            self.texts.append((text, at))
-            self._fields.append((b'"%b":"' % name.encode(), at + len(text)))
-            at, before = at + len(text) + 32, b'","'
-        self._fields.sort()  # as they stand in the line
-        end = b'"},"@' if self._fields else b'","@'  # the first field is `@timestamp`; an unsalted line fits no other
-        self.texts.append((end, at))
-        self.body = at + len(end) - 2
-
-    def fits(self, raw: bytes) -> bool:
-        for text, at in self.texts:  # noqa: SIM110 (half the cost of all())
-            if not raw.startswith(text, at):
-                return False
-        return True
-
-    def hash(self, raw: bytes) -> str:
-        """What a line of this form hashes to: what the sealed entry did, or another hash."""
-        parts = [b"{"]
-        done = self.body
-        for key, salt in self._fields:
-            start = raw.find(key, done) + len(key) - 1
-            end = raw.find(b'"', start + 1) + 1
-            try:
-                hidden = sha256(unhexlify(raw[salt : salt + 32]) + raw[start:end]).hexdigest()
-            except ValueError:
-                return "?"
-            parts += (raw[done:start], b'"sha256:', hidden.encode(), b'"')
-            done = end
-        parts.append(raw[done:])
-        return sha256(b"".join(parts)).hexdigest()

@@ -75,7 +75,7 @@ class Acknowledged:
                 return os.fsync(fd)
         finally:
             os.close(fd)
-        return self.reserve(journal)  # of a version that had no slots, or cut
+        return self.reserve(journal)  # it was cut
 
     def reserve(self, journal: Path) -> None:
         """Makes the file anew, with all the space that it will ever need. Raises `OSError`."""
@@ -98,18 +98,16 @@ def _order(slot: Acknowledged) -> tuple[int, int]:
 
 def _slots(content: bytes) -> tuple[Acknowledged, Acknowledged]:
     """What the slots say; a damaged one says that nothing was shipped."""
-    if len(content) < _SLOT:
-        return _parsed(content, checked=False), Acknowledged()  # of a version that had no slots
     return _parsed(content[:_SLOT]), _parsed(content[_SLOT:_BOTH])
 
 
-def _parsed(content: bytes, *, checked: bool = True) -> Acknowledged:
+def _parsed(content: bytes) -> Acknowledged:
     try:
         slot = json_of(content)
         position = Acknowledged(
             _number(slot["seq"]), text_of(slot["hash"]), text_of(slot.get("note", "")), _number(slot.get("turn", 0))
         )
-        fits = not checked or slot["check"] == _check(position.seq, position.hash)
+        fits = slot["check"] == _check(position.seq, position.hash)
         if position.note:
             noted = _check(position.seq, position.hash, str(position.turn), position.note)
             fits = fits and slot["note_check"] == noted

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .directory import JournalDirectory, segments
+from .file import open_to_read
 from .line import Damaged, Line, LineParser, Missing
 from .segment import datasync
 
@@ -115,7 +116,7 @@ class JournalReader:
 
     def _synced_bytes(self, path: Path, max_bytes: int) -> bytes:
         """The next bytes that are on disk: at least one whole line if there is one."""
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = open_to_read(path)
         try:
             status = os.fstat(fd)
             size = status.st_size

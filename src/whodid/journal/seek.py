@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..integrity import read_line
 from .directory import segments
+from .file import open_to_read
 from .line import Line
 
 __all__ = ["entry_at"]
@@ -20,7 +21,7 @@ def entry_at(journal: Path, seq: int) -> Line | None:
     found = [path for path in segments(journal) if int(path.stem) <= seq]
     if not found:
         return None
-    fd = os.open(found[-1], os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    fd = open_to_read(found[-1])
     try:
         return _search(fd, seq)
     finally:

@@ -29,7 +29,7 @@ from ..errors import JournalFull, JournalLocked, NotRecorded
 from ..integrity import read_line
 from .descriptor import Descriptor
 from .durable import DurableMark, SyncFailed
-from .file import append_line, of_system, sync_directory
+from .file import append_line, of_system, open_to_read, sync_directory
 from .lock import Hold, ThreadLock
 
 __all__ = ["NO_SPACE", "Broken", "Link", "Segment", "datasync", "is_closed", "last_link"]
@@ -259,7 +259,7 @@ def is_closed(status: os.stat_result) -> bool:
 
 def last_link(path: Path) -> Link | None:
     """The last entry of a segment; `None` when it holds none. Raises `Broken`."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    fd = open_to_read(path)
     try:
         return _read_tail(fd, path)[2]
     finally:

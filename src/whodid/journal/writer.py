@@ -37,6 +37,7 @@ from ..settings import journal_place
 from ..warning import warn
 from .append import Position, Written, append_at_once, append_one
 from .chain import Chain, Known
+from .descriptor import close_forgotten
 from .directory import JournalDirectory
 from .file import append_line, linked, of_system
 from .group import GroupCommit
@@ -250,6 +251,7 @@ class Journal:
         lock, self._file_lock = self._file_lock, None
         if lock is not None:
             lock.close()
+        close_forgotten()
 
     def after_fork_in_child(self) -> None:
         """Lets go of the parent's descriptors, which leaves the parent's lock alone."""

@@ -13,10 +13,13 @@ __all__ = ["Change", "compared"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing the cluster must have. `difference` is a unified diff; `note` says what a person should know."""
+    """One thing the cluster must have. `difference` is a unified diff; `note` says what a person should know.
+
+    What `differs` is not for the setup to change: a person has to.
+    """
 
     what: str
-    kind: Literal["create", "update", "unchanged", "unavailable"]
+    kind: Literal["create", "update", "unchanged", "unavailable", "differs"]
     difference: str = ""
     note: str = ""
     loses: str = ""

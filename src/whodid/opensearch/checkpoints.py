@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..errors import OpenSearchError, ProofError
+from ..errors import NotAuthorized, OpenSearchError, ProofError
 from ..proof.checkpoint import Sealed
 from ..settings import Settings
 from .connection import translated
@@ -88,7 +88,7 @@ class CheckpointIndex:
         while hits := self._search(body):
             for hit in hits:
                 try:
-                    yield Sealed.read(hit["_source"].get("envelope") or {})
+                    yield Sealed.read(hit.get("_source", {}).get("envelope") or {})
                 except ProofError as error:
                     yield ProofError(f"{hit['_id']} in {self.name}: {error}")
             if len(hits) < _AT_ONCE:
@@ -103,16 +103,25 @@ class CheckpointIndex:
             raise OpenSearchError(f"{self.name} can't be read as a whole: a shard failed")
         return hits
 
-    def _prepare(self) -> None:
+    def exists(self) -> bool:
+        with translated(f"the index {self.name}"):
+            return bool(self._client.indices.exists(index=self.name))
+
+    def create(self) -> None:
+        """Creates the index; with accounts that is for who administers."""
         from opensearchpy import RequestError
 
-        if self._there:
-            return
         with translated(f"the index {self.name}"):
             try:
-                if not self._client.indices.exists(index=self.name):
-                    self._client.indices.create(index=self.name, body=_INDEX)
+                self._client.indices.create(index=self.name, body=_INDEX)
             except RequestError as error:
                 if error.error != "resource_already_exists_exception":
                     raise
+
+    def _prepare(self) -> None:
+        if not self._there and not self.exists():
+            try:
+                self.create()
+            except NotAuthorized as error:
+                raise NotAuthorized(f"there is no index {self.name}: run `whodid setup` as an administrator") from error
         self._there = True

@@ -142,13 +142,18 @@ def _parts(client: OpenSearch, partition: str) -> Iterator[JournalPart]:
                 "journals"
             ]
         for bucket in found["buckets"]:
-            first, last = (bucket[end]["hits"]["hits"][0]["_source"] for end in ("first", "last"))
+            first, last = (_place(bucket[end]["hits"]["hits"][0]) for end in ("first", "last"))
             yield JournalPart(
                 bucket["key"]["journal"], bucket["doc_count"], first["seq"], first["hash"], last["seq"], last["hash"]
             )
         if "after_key" not in found or not found["buckets"]:
             return
         after = {"after": found["after_key"]}
+
+
+def _place(hit: dict[str, Any]) -> dict[str, Any]:
+    """Number and hash of an entry, of which the content may not be stored."""
+    return hit["_source"] if "_source" in hit else {"seq": hit["sort"][0], "hash": ""}
 
 
 def _end(order: str) -> dict[str, Any]:

@@ -146,7 +146,10 @@ def keeps_as_long(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 def _condition_age(transition: Mapping[str, Any]) -> timedelta:
     found = _AGE.fullmatch(str((transition.get("conditions") or {}).get("min_index_age")))
-    return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta(0)
+    try:
+        return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta(0)
+    except (OverflowError, ValueError):  # an age of more digits than there is time
+        return timedelta.max
 
 
 def policy_by_hand(stored: StoredPolicy | None) -> bool:

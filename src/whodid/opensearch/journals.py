@@ -55,16 +55,16 @@ _SHOWN = ["host", "service", "type", "seq", "hash", "@timestamp"]
 
 def _journal(bucket: dict[str, Any], retired: set[str]) -> StoredJournal:
     [hit] = bucket["last"]["hits"]["hits"]
-    last, name = hit["_source"], bucket["key"]["journal"]
+    last, name = hit.get("_source", {}), bucket["key"]["journal"]
     return StoredJournal(
         journal=name,
         host=last.get("host", ""),
         service=last.get("service", ""),
         entries=bucket["doc_count"],
-        last_seq=last["seq"],
-        last_hash=last["hash"],
-        last_time=last["@timestamp"],
-        closed=last["type"] == _CLOSED,
+        last_seq=last.get("seq", 0),
+        last_hash=last.get("hash", ""),
+        last_time=last.get("@timestamp", ""),
+        closed=last.get("type") == _CLOSED,
         retired=name in retired,
     )
 

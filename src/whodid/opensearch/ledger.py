@@ -145,7 +145,9 @@ class Ledger:
 
 
 def _page(hit: Mapping[str, Any]) -> Page:
-    source = hit["_source"]
+    source = hit.get("_source")
+    if source is None:
+        raise OpenSearchError(f"{hit.get('_id')} in {hit.get('_index')} is stored without its content (_source)")
     key, kind, time, body = source["key"], source["kind"], source["time"], source["body"]
     if not (isinstance(key, str) and isinstance(time, str) and isinstance(body, dict)):
         raise ValueError("no page")

@@ -34,6 +34,8 @@ class Managed:
     completed: bool = False
     leaving: bool = False
     """Whether its job is on the way out of its state, or about to delete: no change of policy stops that any more."""
+    deleting: bool = False
+    """Whether it is in a state that deletes it, or on the way into one."""
     message: str = ""
     snapshot: str = ""
     """`repository/name` of the snapshot that ISM made of it."""
@@ -85,6 +87,7 @@ def _of(name: str, about: Mapping[str, Any]) -> Managed:
     action, info, policy = about.get("action") or {}, about.get("info") or {}, about.get("policy")
     failed = bool((about.get("retry_info") or {}).get("failed")) or bool(action.get("failed"))
     state = (about.get("state") or {}).get("name")
+    next_one, deleting = about.get("transition_to"), deletion_states(policy) if policy else {"delete"}
     return Managed(
         index=name,
         policy_id=about.get("policy_id"),
@@ -94,7 +97,8 @@ def _of(name: str, about: Mapping[str, Any]) -> Managed:
         failed=failed,
         retrying=not failed and (about.get("step") or {}).get("step_status") == "failed",
         completed=bool(about.get("policy_completed")),
-        leaving=bool(about.get("transition_to")) or state in (deletion_states(policy) if policy else {"delete"}),
+        leaving=bool(next_one) or state in deleting,
+        deleting=next_one in deleting or state in deleting,
         message=": ".join(str(info[key]) for key in ("message", "cause") if key in info),
         snapshot=_snapshot(about, policy),
         policy=policy,

@@ -33,6 +33,7 @@ __all__ = [
     "RetentionView",
     "deletion_date",
     "floor_days",
+    "is_red",
     "outlook",
     "retention_in_force",
 ]
@@ -64,7 +65,8 @@ class Fate:
 
     def going(self, now: datetime) -> bool:
         """Whether ISM is about to delete it, unless somebody stops that."""
-        return bool(self.job and not self.job.stuck and self.due and self.due <= now)
+        due = self.due is not None and self.due <= now
+        return self.job is not None and not self.job.stuck and (due or self.job.deleting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,7 @@ def outlook(client: OpenSearch, settings: Settings, *, strict: bool = False) -> 
         ism=available,
         policy=ism.policy(policy_name(settings)) if available else None,
         margin=margin_days(settings, created),
-        red=available and _is_red(client),
+        red=available and is_red(client),
         fates=tuple(found),
     )
 
@@ -210,7 +212,8 @@ def _steps(client: OpenSearch, settings: Settings, jobs: dict[str, Managed] | No
         return []
 
 
-def _is_red(client: OpenSearch) -> bool:
+def is_red(client: OpenSearch) -> bool:
+    """Whether any index of the cluster lacks a shard; false where this user may not ask."""
     try:
         with translated("the health of the cluster"):
             return str(client.cluster.health()["status"]) == "red"
@@ -221,12 +224,20 @@ def _is_red(client: OpenSearch) -> bool:
 def _fate(settings: Settings, name: str, created: datetime, job: Managed | None, hold: Step | None) -> Fate:
     start, end = (edge(settings.index_prefix, name) or created for edge in (partition_start, partition_end))
     if job is not None:
-        due = None if (age := job.deletion_age) is None else created + age
+        due = None if (age := job.deletion_age) is None else _at_age(created, age)
     elif retention_days(settings.retention) is None:
         due = None
     else:
         due = deletion_date(settings, name, created)
     return Fate(name, created, start, end, job, hold, due)
+
+
+def _at_age(created: datetime, age: timedelta) -> datetime | None:
+    """`None` where the calendar ends before."""
+    try:
+        return created + age
+    except OverflowError:
+        return None
 
 
 def deletion_date(settings: Settings, name: str, created: datetime) -> datetime:
@@ -289,6 +300,8 @@ def _why_not(settings: Settings, found: Outlook, fate: Fate, days: int | None, n
         return ""
     if problem := job.problem(policy_name(settings), found.policy):
         return problem
+    if due is not None and job.deleting and now < due:
+        return f"ISM is about to delete it, though it is due on {due:%Y-%m-%d}; `whodid doctor --fix` holds it"
     if due is not None and late:
         return f"should be gone since {due:%Y-%m-%d}: {job.message or 'ISM has not deleted it'}"
     if due is not None and days is not None and due < fate.end + timedelta(days=days):

@@ -21,7 +21,7 @@ from .holds import apply_holds, held
 from .ism import Ism, StoredPolicy, deletion_age, keeps_as_long, policy_body, policy_by_hand, policy_name
 from .managed import Managed, managed
 from .partitions import creation_dates, entry_count
-from .retention import Outlook, outlook
+from .retention import Outlook, is_red, outlook
 from .template import index_pattern
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def doomed_by(
     if age is None:
         return []
     due = [
-        fate.name for fate in found.fates if fate.name in moved and fate.created + age <= now and not fate.going(now)
+        fate.name for fate in found.fates if fate.name in moved and now - fate.created >= age and not fate.going(now)
     ]
     return [Doomed(name, entry_count(client, name)) for name in due]
 
@@ -189,7 +189,7 @@ def set_retention(
     report = Report(problems={index: f"held, but {why}" for index, why in applied.problems.items()})
     on_hold = held(client, settings)
     stored = _store(ism, name, wanted, force)
-    _Following(ism, settings, stored, report, on_hold, take_over).until_done(tries, pause, on_progress)
+    _Following(client, ism, settings, stored, report, on_hold, take_over).until_done(tries, pause, on_progress)
     return report
 
 
@@ -223,6 +223,7 @@ class _Following:
     be, it is asked for again. A policy that somebody else replaces meanwhile ends it.
     """
 
+    client: OpenSearch
     ism: Ism
     settings: Settings
     stored: StoredPolicy
@@ -277,6 +278,7 @@ class _Following:
         return True
 
     def _give_up(self, waiting: Sequence[Managed], when: str) -> None:
+        red = "; the cluster is red, and ISM runs no job until no index is" if is_red(self.client) else ""
         for one in waiting:
             why = one.problem(self._name, self.stored) or "its job has not run yet"
-            self.report.problems[one.index] = f"{when}: {why}"
+            self.report.problems[one.index] = f"{when}: {why}{red}"

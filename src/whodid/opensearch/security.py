@@ -10,9 +10,10 @@
 
 Facts, each tried on a real cluster: a role that may create documents may also overwrite those whose ID it knows
 (OpenSearch has no right for creating alone); a bulk request needs a right of the cluster besides that of the index, and
-one that begins a partition needs the right to create indices; templates and policies of ISM have no owners: who may
-write one may write all (docs/security.md); the filter of the reader is not applied to global
-aggregations, which give out whole entries of others, nor to suggesters (docs/security.md).
+one to an index that is not there needs `indices:admin/create`, which `indices:admin/auto_create` does not replace: who
+has it can also prepare the next partition, so that partitions are created by who administers; templates and policies of
+ISM have no owners: who may write one may write all; the filter of the reader is not applied to global aggregations,
+which give out whole entries of others, nor to suggesters (docs/security.md).
 `opensearch/roles/` holds the roles under default settings, for people to read; a test compares them.
 """
 
@@ -35,7 +36,7 @@ from .template import index_pattern
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["delete_role", "plan_roles", "role_by_hand", "role_name", "roles", "stored_role"]
+__all__ = ["NO_ACCOUNTS", "delete_role", "plan_roles", "role_by_hand", "role_name", "roles", "stored_role"]
 
 _OF_ONE_ORGANIZATION = json.dumps(
     {"term": {"organization_id": "${attr.internal.organization_id}"}}, separators=(",", ":")
@@ -43,13 +44,24 @@ _OF_ONE_ORGANIZATION = json.dumps(
 _READ = ["read", "indices:monitor/settings/get", "indices:admin/opensearch/ism/managedindex"]
 """The last one changes nothing by itself: ISM's `explain` leaves out, without a word, the indices of whoever lacks it
 (`TransportExplainAction` of opensearch-project/index-management)."""
-_KEEP = ["indices:admin/create", "indices:admin/get", "indices:data/write/index", "indices:data/write/bulk*"]
-"""To make an index and create documents in it."""
+_ADD = ["indices:admin/get", "indices:data/write/index", "indices:data/write/bulk*"]
+"""To see an index and create documents in it."""
+_KEEP = ["indices:admin/create", *_ADD]
+"""To create an index as well."""
+NO_ACCOUNTS = "this cluster has no Security plugin"
 _SEE_RETENTION = [
     "cluster:admin/opendistro/ism/policy/get",
     "cluster:admin/opendistro/ism/policy/search",
     "cluster:admin/opendistro/ism/managedindex/explain",
 ]
+
+_MERGE = (
+    "indices:admin/settings/update",
+    "indices:admin/flush*",
+    "indices:admin/forcemerge*",
+    "indices:monitor/stats",
+)
+"""So that a replaced document leaves the files of OpenSearch as well."""
 
 
 def role_name(settings: Settings, kind: str) -> str:
@@ -66,13 +78,8 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
             "stores audit entries and checkpoints, and reads none",
             ["indices:data/write/bulk", "indices:admin/index_template/get", "cluster:monitor/health"],
             pattern,
-            [
-                "indices:data/write/index",
-                "indices:data/write/bulk*",
-                "indices:admin/auto_create",
-                "indices:admin/create",
-            ],
-            others={checkpoints: _KEEP},
+            _ADD,
+            others={checkpoints: _ADD},
         ),
         "reader": _role(
             "reads the audit entries of the organization in the user's attribute organization_id; OpenSearch's filter "
@@ -97,6 +104,7 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
                 "cluster:monitor/state",
                 "indices:admin/index_template/get",
                 "indices:admin/index_template/put",
+                "indices:admin/index_template/simulate_index",
                 "indices:admin/index_template/delete",
                 "cluster:admin/opendistro/ism/*",
                 "cluster:admin/repository/get",
@@ -108,6 +116,7 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
             [
                 *_READ,
                 "indices:monitor/*",
+                "indices:admin/create",
                 "indices:admin/get",
                 "indices:admin/mappings/get",
                 "indices:admin/mapping/put",
@@ -127,6 +136,7 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
                 "indices:data/write/index",
                 "indices:data/write/bulk*",
                 "indices:admin/refresh*",
+                *_MERGE,
             ],
             others={ledger: ["read", *_KEEP, "indices:admin/refresh*"]},
         ),
@@ -141,7 +151,7 @@ def plan_roles(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
         try:
             stored = _stored(client, name)
         except _NoPlugin:
-            return (Change("roles", "unavailable", note="this cluster has no Security plugin"),)
+            return (Change("roles", "unavailable", note=NO_ACCOUNTS),)
         except NotAuthorized:
             note = "this user may not manage roles: let an administrator of the cluster run the setup once"
             return (Change("roles", "unavailable", note=note),)

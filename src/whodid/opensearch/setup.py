@@ -7,29 +7,32 @@ want and onto no other: where one that was changed by hand stays, so do the part
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..entry import FIELDS
-from ..errors import OpenSearchError
+from ..entry import FIELDS, Stamp, partition_name, partition_start
+from ..errors import NotAuthorized, OpenSearchError
 from ..settings import Settings
 from .change import Change, compared
+from .checkpoints import CheckpointIndex
 from .clock import cluster_now
 from .connection import translated
 from .features import check_repository, codec, restores_sorted
 from .holds import make_step, steps
+from .inspection import foreseen, inspected_all, losses
 from .ism import Ism, policy_body, policy_by_hand, policy_name
 from .retention import Outlook, outlook
 from .retention_change import Move, doomed_by, in_words, make_move, moves
-from .security import plan_roles
+from .security import NO_ACCOUNTS, plan_roles
 from .template import FIELD_TYPES, MARK, as_made, index_pattern, index_template, template_by_hand, template_name
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["apply", "plan"]
+__all__ = ["apply", "plan", "plan_partitions"]
 
 
 def plan(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
@@ -38,12 +41,34 @@ def plan(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
     _refuse_foreign_indices(mappings, settings)
     check_repository(client, settings.snapshot_repository)
     return (
-        _template(client, settings),
+        (template := _template(client, settings)),
+        *_foreseen(client, settings, template.kind),
         *_partitions(client, mappings),
+        *_inspected(client, settings),
         *_holds(client, settings),
         *_retention(client, settings),
-        *plan_roles(client, settings),
+        *(changes := plan_roles(client, settings)),
+        *(plan_partitions(client, settings) if changes[0].note != NO_ACCOUNTS else ()),
     )
+
+
+def plan_partitions(client: OpenSearch, settings: Settings, more: Collection[str] = ()) -> tuple[Change, ...]:
+    """The indices that are due, or in `more`, and missing: with accounts, shippers may not create what they write to.
+
+    Raises `OpenSearchError`, also for a name that no partition has.
+    """
+    for name in more:
+        if not partition_start(settings.index_prefix, name):
+            raise OpenSearchError(f"{name} is no name of a partition; `whodid ship` says which one entries wait for")
+    now = cluster_now(client)
+    due = {
+        partition_name(settings.index_prefix, settings.partition, f"{when:%Y-%m-%dT%H:%M:%SZ}")
+        for when in (now, now + _AHEAD)
+    }
+    missing = sorted({*more, *due} - {*_mappings(client, settings)})
+    checkpoints = CheckpointIndex(client, settings)
+    index = () if checkpoints.exists() else (Change(f"index {checkpoints.name}", "create", make=checkpoints.create),)
+    return (*(Change(f"partition {one}", "create", make=partial(_create, client, one)) for one in missing), *index)
 
 
 def apply(changes: tuple[Change, ...]) -> None:
@@ -87,6 +112,44 @@ def _template(client: OpenSearch, settings: Settings) -> Change:
     known = as_made(stored) if stored else None  # what else is set counts too: `data_stream`, say
     by_hand = stored is not None and template_by_hand(stored)
     return compared(f"index template {name}", known, wanted, make, by_hand=by_hand)
+
+
+def _foreseen(client: OpenSearch, settings: Settings, ours: str) -> Iterator[Change]:
+    """Whether another template wins over ours; of one that is to be updated the next run says it."""
+    if ours == "update":
+        return
+    name = partition_name(settings.index_prefix, settings.partition, Stamp.now().creation_date)
+    try:
+        found = foreseen(client, name, index_template(settings) if ours == "create" else None)
+    except NotAuthorized:
+        yield Change(f"what would be in force in {name}", "unavailable", note="this user may not simulate templates")
+        return
+    if lost := losses(found):
+        note = f"another template wins: lower its priority, or narrow its patterns. With it, {lost}"
+        yield Change(f"what would be in force in {name}", "differs", note=note)
+
+
+def _inspected(client: OpenSearch, settings: Settings) -> Iterator[Change]:
+    """Partitions in which entries would be lost; the shipper sends nothing to them."""
+    for name, found in inspected_all(client, settings).items():
+        if lost := losses(found):
+            yield Change(f"partition {name}", "differs", note=f"nothing is shipped to it: {lost}")
+
+
+_AHEAD = timedelta(days=1)
+"""So long before its time a partition is created: earlier, and ISM would delete it too early."""
+
+
+def _create(client: OpenSearch, name: str) -> None:
+    """Creates a partition, by the template."""
+    from opensearchpy import RequestError
+
+    with translated(f"the partition {name}"):
+        try:
+            client.indices.create(index=name)
+        except RequestError as error:
+            if error.error != "resource_already_exists_exception":
+                raise
 
 
 def _partitions(client: OpenSearch, mappings: Mapping[str, Any]) -> tuple[Change, ...]:

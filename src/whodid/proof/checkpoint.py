@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import orjson
 
 from ..canonical import canonical
+from ..entry import parse_creation_date
 from ..errors import ProofError
 from ..foreign import FOREIGN
 from .envelope import payload_of, sealed
@@ -30,6 +31,8 @@ CHECKPOINT = "application/vnd.whodid.checkpoint+json"
 """What an envelope around a checkpoint says that it holds."""
 
 FORMAT = 1
+_LONGEST = 10**9
+"""Seconds between two checkpoints, at most: more is no time that can be waited for."""
 
 Why = Literal["begun", "time", "size", "stop", "ended", "key"]
 """The first one, before anything was shipped under checkpoints; an hour was over; a million entries were together; the
@@ -142,10 +145,12 @@ def _checkpoint(payload: bytes) -> Checkpoint:
         if version != FORMAT:
             raise ProofError(f"a checkpoint of format {version} can't be read here; upgrade whodid")
         one = Checkpoint(**{field.name: content[field.name] for field in fields(Checkpoint)})
-        plain = (one.journal, one.last_hash, one.root, one.previous, one.time)
+        plain = (one.journal, one.last_hash, one.root, one.previous, one.host, one.service, one.index_prefix)
         numbers = [one.number, one.first_seq, one.last_seq, one.entries, one.dead_letters, one.interval]
         numbers += one.partitions.values()
         if not all(type(text) is str for text in plain) or not all(type(n) is int and n >= 0 for n in numbers):
+            raise ProofError("it is no checkpoint, or a damaged one")
+        if parse_creation_date(one.time) is None or one.why not in get_args(Why) or one.interval > _LONGEST:
             raise ProofError("it is no checkpoint, or a damaged one")
         holes = tuple((int(first), int(last)) for first, last in one.holes)
         letters = tuple((int(seq), str(hash_)) for seq, hash_ in one.letters)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import ProofError, SettingsError
-from ..secret_file import read_secret
+from ..secret_file import read_bytes, read_secret
 from ..settings import Settings
 
 if TYPE_CHECKING:
@@ -149,9 +149,7 @@ def read_public_key(path: str | Path) -> PublicKey:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
     try:
-        found = load_pem_public_key(Path(path).read_bytes())
-    except OSError as error:
-        raise SettingsError(f"the public key {path} can't be read ({error.strerror})") from error
+        found = load_pem_public_key(read_bytes("the public key", str(path)))
     except (ValueError, UnsupportedAlgorithm):
         found = None
     if not isinstance(found, Ed25519PublicKey):

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from ..client_ip import network_of
+from ..entry import FIELDS
 from ..errors import QueryError
 from ..spelling import near
 from .grammar import AND, FILTERS, KEYED, NOT, OR, SYNONYMS, TIMES, kind_of
@@ -270,7 +271,7 @@ def quoted(text: str) -> str:
 def unknown_field(name: str) -> QueryError:
     """The error for a name that no field has, with what may have been meant."""
     names = (*FILTERS, *KEYED, *TIMES)
-    if name in {"salts", "erased"}:
+    if name in FIELDS and FIELDS[name].kind == "stored":
         return QueryError(f"{name} is kept with an entry, but can't be searched by")
     meant = [SYNONYMS[name.lower()]] if name.lower() in SYNONYMS else near(name, names, 3)
     hint = f"did you mean {', '.join(meant)}?" if meant else f"fields are {', '.join(names)}."

@@ -31,7 +31,7 @@ from ..entry import document_id, partition_name
 from ..errors import JournalDamaged, NotRecorded, ShippingError, WhodidError
 from ..journal import Acknowledged, Damaged, JournalDirectory, JournalReader, Line, Missing, prune
 from ..journal.chain import sync_what_was_left
-from ..journal.damage import gap_at_the_end, keep_damaged, keep_missing, read_missing, remove_missing
+from ..journal.damage import gap_at_the_end, gone_journal, keep_damaged, keep_missing, read_missing, remove_missing
 from ..journal.directory import segment_name
 from ..journal.lock import ProcessLock
 from ..journal.pruning import close_restored
@@ -398,11 +398,14 @@ class Shipper:
             end = gap_at_the_end(self.directory, journal, self._reader(journal).last)
             if end and end not in noted:
                 yield _Batch(journal, [], [], [], [], [end], [])
+        gone = gone_journal(self.directory)
+        if gone and gone not in read_missing(self.directory):
+            yield _Batch(gone.journal, [], [], [], [], [gone], [])
 
     def _found_again(self, gap: Missing) -> Iterator[_Batch]:
         path = self.directory.journal(gap.journal)
         if not gap.last:
-            if (path / segment_name(gap.first)).exists():  # and its entries are read like all others
+            if not gap.first or (path / segment_name(gap.first)).exists():  # and its entries are read like all others
                 yield _Batch(gap.journal, [], [], [], [], [], [gap])
             return
         self._reader(gap.journal)  # which knows the partitions

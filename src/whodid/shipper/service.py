@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from ..errors import (
     NotAuthenticated,
+    NotAuthorized,
     NotTrusted,
     OpenSearchError,
     OpenSearchUnavailable,
@@ -16,10 +18,11 @@ from ..errors import (
     WitnessError,
 )
 from ..journal import JournalDirectory
-from ..opensearch.bulk import Document, Verdict, send_bulk
+from ..opensearch.bulk import Cause, Document, Verdict, send_bulk
 from ..opensearch.checkpoints import CheckpointIndex
 from ..opensearch.clock import ClusterClock
 from ..opensearch.connection import connect, translated
+from ..opensearch.inspection import foreseen, inspected, losses
 from ..opensearch.template import template_name
 from ..proof.checkpoint import Sealed
 from ..settings import Settings, retention_days
@@ -37,7 +40,9 @@ __all__ = ["Cluster", "connected_shipper", "dates_of"]
 
 
 class Cluster:
-    """The cluster a shipper sends to: a partition gets nothing before the template was seen, and the clock asked.
+    """The cluster a shipper sends to: a partition gets nothing before it was inspected, and the clock asked.
+
+    It is inspected again every few minutes, and before an entry that it refuses becomes a dead letter.
 
     When it does not accept who we are, or we don't trust who it is, password and certificates are read again from their
     files: they can be corrected without a restart.
@@ -47,7 +52,7 @@ class Cluster:
         self.client = connect(settings)
         self._settings = settings
         self.clock = ClusterClock(lambda: self.client)
-        self._seen: set[str] = set()
+        self._inspected: dict[str, float] = {}
 
     def send(self, documents: Sequence[Document]) -> list[Verdict]:
         """A verdict for each document; without the template all wait, as a guessed mapping can't be mended."""
@@ -60,13 +65,51 @@ class Cluster:
         return verdicts
 
     def _send(self, documents: Sequence[Document]) -> list[Verdict]:
-        unseen = {partition for _, partition, _ in documents} - self._seen
-        if unseen:  # OpenSearch may be about to make it, which must not happen without the template
-            waits = self._why_not_ready()
-            if waits:
-                return [waits] * len(documents)
-            self._seen |= unseen
-        return send_bulk(self.client, documents, self._settings.opensearch_timeout)
+        waits = {name: why for name in {document.partition for document in documents} if (why := self._unfit(name))}
+        if not waits:
+            return self._bulk(documents)
+        fit = [document for document in documents if document.partition not in waits]
+        verdicts = iter(self._bulk(fit) if fit else ())
+        return [waits.get(document.partition) or next(verdicts) for document in documents]
+
+    def _bulk(self, documents: Sequence[Document]) -> list[Verdict]:
+        verdicts = send_bulk(self.client, documents, self._settings.opensearch_timeout)
+        judged = zip(documents, verdicts, strict=True)
+        unfit: dict[str, Verdict | None] = {}
+        for name in {document.partition for document, verdict in judged if verdict.kind == "refused"}:
+            self._inspected.pop(name, None)  # its mapping may be another by now
+            unfit[name] = self._unfit(name)
+        if not unfit:
+            return verdicts
+        return [
+            (verdict.kind == "refused" and unfit[document.partition]) or verdict
+            for document, verdict in zip(documents, verdicts, strict=True)
+        ]
+
+    def _unfit(self, partition: str) -> Verdict | None:
+        """Why nothing may be sent to that partition now; `None` where it is as it should be, or was so lately."""
+        now = time.monotonic()
+        if now - self._inspected.get(partition, float("-inf")) < _INSPECTED_FOR:
+            return None
+        try:
+            found = inspected(self.client, partition)
+            if found is None:
+                if waits := self._why_not_ready():
+                    return waits
+                found = foreseen(self.client, partition)
+            else:
+                self._inspected[partition] = now  # one that is still to be made is inspected when it is there
+                self.clock.ask()
+        except NotAuthorized as error:
+            return Verdict("wait", _not_seen(partition, error), "configuration")
+        except OpenSearchError as error:
+            return Verdict("wait", str(error), _cause(error))
+        if lost := losses(found):
+            self._inspected.pop(partition, None)
+            return Verdict(
+                "wait", f"entries would be lost in {partition}: {lost}; see `whodid doctor`", "configuration"
+            )
+        return None
 
     def _why_not_ready(self) -> Verdict | None:
         name = template_name(self._settings)
@@ -74,16 +117,33 @@ class Cluster:
             with translated(f"the index template {name}"):
                 if not self.client.indices.exists_index_template(name=name):
                     return Verdict("wait", f"the cluster has no index template {name}: run `whodid setup`", "blocked")
-        except NotTrusted as error:
-            return Verdict("wait", str(error), "no_trust")
-        except OpenSearchUnavailable as error:
-            return Verdict("wait", str(error), "no_connection")
-        except NotAuthenticated as error:
-            return Verdict("wait", str(error), "no_rights")
+        except (NotTrusted, OpenSearchUnavailable, NotAuthenticated) as error:
+            return Verdict("wait", str(error), _cause(error))
         except OpenSearchError:
             pass  # whodid_writer may not look at templates; whoever made that role ran the setup
         self.clock.ask()
         return None
+
+
+_INSPECTED_FOR = 300.0
+"""Seconds for which an inspection counts."""
+
+
+def _cause(error: OpenSearchError) -> Cause:
+    if isinstance(error, NotTrusted):
+        return "no_trust"
+    if isinstance(error, OpenSearchUnavailable):
+        return "no_connection"
+    return "no_rights" if isinstance(error, NotAuthenticated) else "unavailable"
+
+
+def _not_seen(partition: str, error: NotAuthorized) -> str:
+    if "simulate" in str(error):
+        return (
+            f"there is no partition {partition}, and this user may not create it: run `whodid setup` as an "
+            f"administrator, daily, or once with --create {partition}"
+        )
+    return f"{error}; `whodid setup` gives the role of the shipper this right, which it needs before it sends anything"
 
 
 def dates_of(settings: Settings, cluster: Cluster) -> Dates:

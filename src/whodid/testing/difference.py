@@ -16,7 +16,7 @@ Entry = Mapping[str, Any]
 _SHOWN = 3
 """Nearest entries in a message."""
 
-_ALWAYS_DIFFERENT = {"@timestamp", "creation_date", "hash", "prev", "salts", "seq"}
+_ALWAYS_DIFFERENT = {"@timestamp", "committed", "creation_date", "hash", "prev", "salt", "seq"}
 
 
 def differences(entry: Entry, expected: Entry) -> list[str]:

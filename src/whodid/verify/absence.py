@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from ..entry import partition_end, partition_start
 from ..opensearch.destruction import Destruction, JournalPart
@@ -17,27 +18,38 @@ from ..proof.checkpoint import Checkpoint
 from .verdict import Finding, Stretch
 from .walk import Missing
 
-__all__ = ["Absence", "Knowledge", "explained"]
+__all__ = ["Absence", "Knowledge", "Rule", "explained"]
+
+
+class Rule(NamedTuple):
+    """How many days entries were kept (`None`: for ever), and until when; `None` where that is so still."""
+
+    days: int | None
+    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
     """What may explain an absence in one journal.
 
-    `present`: partitions that are there. `shortest`: the shortest retention that was in force, in days; `None` where
-    nothing was ever to be deleted. `letters`: numbers of dead letters, and `dropped` of those given up, as ranges.
-    `shipped` is how far the journal's own host says it has come, and `recorded` what it holds; `None` on other hosts.
+    `present`: partitions that are there, `held`: those that a hold keeps. `rules`: how long entries were kept, and
+    until when. `letters`: numbers of dead letters by the checkpoints; `here`: by this host; `dropped`: ranges of those
+    given up, by a record. `shipped` is how far the journal's own host or a checkpoint says that it was shipped, and
+    `recorded` what the host holds; `None` on other hosts. `sealing`: whether checkpoints are known, of any journal.
     """
 
     journal: str
     prefix: str
     now: datetime
     present: Collection[str]
-    shortest: int | None
+    held: Collection[str]
+    rules: Sequence[Rule]
     destructions: Sequence[Destruction] = ()
     checkpoints: Sequence[Checkpoint] = ()
     letters: Collection[int] = frozenset()
+    here: Collection[int] = frozenset()
     dropped: Sequence[tuple[int, int]] = ()
+    sealing: bool = False
     shipped: int | None = None
     recorded: int | None = None
     lost: Sequence[tuple[int, int, str]] = ()
@@ -46,13 +58,18 @@ class Knowledge:
     def over(self, partition: str) -> bool:
         """Whether retention may have deleted that partition by now."""
         end = partition_end(self.prefix, partition)
-        if end is None or self.shortest is None:
-            return False
-        return end + timedelta(days=self.shortest) <= self.now
+        return end is not None and self.past(end)
+
+    def past(self, end: datetime) -> bool:
+        """Whether a retention that was in force may have deleted what ended then, while it was in force."""
+        return any(
+            rule.days is not None and end + timedelta(days=rule.days) <= min(self.now, rule.until or self.now)
+            for rule in self.rules
+        )
 
     def gone(self, partition: str) -> bool:
         """Whether it did: its time is over, and it is not there, or one of that name was made anew."""
-        if not self.over(partition):
+        if not self.over(partition) or partition in self.held:
             return False
         return partition not in self.present or any(one.partition == partition for one in self.destructions)
 
@@ -66,20 +83,21 @@ class Absence:
 
 
 _Left = dict[int, int]
-"""By the number of a checkpoint: how many of its entries retention may have deleted, and are not accounted for yet."""
+"""By the number of a checkpoint: how many more of its entries something may explain."""
 
 
 def explained(missing: Sequence[Missing], known: Knowledge) -> Absence:
     """Takes each range apart by what explains it."""
     result = Absence()
     left: _Left = {}
+    unnamed = {one.number: one.dead_letters - len(one.letters) for one in known.checkpoints}
     for one in missing:
-        for first, last in _without_lost(one, known, result):
+        for first, last in _without_lost(one, known, unnamed, result):
             _explain(Missing(first, last, one.before, one.after), known, left, result)
     return result
 
 
-def _without_letters(one: Missing, known: Knowledge, result: Absence) -> Iterator[tuple[int, int]]:
+def _without_letters(one: Missing, known: Knowledge, unnamed: _Left, result: Absence) -> Iterator[tuple[int, int]]:
     """The parts of a range that are no dead letters, and wait on no host."""
     first, last = one.first, one.last
     if known.shipped is not None and known.recorded is not None and last > known.shipped:
@@ -90,9 +108,8 @@ def _without_letters(one: Missing, known: Knowledge, result: Absence) -> Iterato
         if end < last:
             yield max(end + 1, begin), last
         last = begin - 1
-    letters = sorted(seq for seq in known.letters if first <= seq <= last)
-    spans = [(seq, seq) for seq in letters]
-    spans += [(max(first, begin), min(last, end)) for begin, end in known.dropped if begin <= last and end >= first]
+    spans = [(seq, seq) for seq in known.letters if first <= seq <= last]
+    spans += _claimed(Missing(first, last, "", ""), known, unnamed)
     at = first
     for begin, end in sorted(spans):
         if end < at:
@@ -110,7 +127,39 @@ def _without_letters(one: Missing, known: Knowledge, result: Absence) -> Iterato
         yield at, last
 
 
-def _without_lost(one: Missing, known: Knowledge, result: Absence) -> Iterator[tuple[int, int]]:
+def _claimed(one: Missing, known: Knowledge, unnamed: _Left) -> Iterator[tuple[int, int]]:
+    """What is said to be a dead letter, in a range: under a checkpoint, as many as it counts and does not name."""
+    for first, last, checkpoint in (
+        part
+        for begin, end in _unnamed_claims(one, known)
+        for part in _by_checkpoint(Missing(begin, end, "", ""), known.checkpoints)
+    ):
+        if checkpoint:
+            count = min(last - first + 1, unnamed[checkpoint.number])
+            unnamed[checkpoint.number] -= count
+            yield from [(first, first + count - 1)] if count > 0 else []
+        elif known.sealing:
+            yield from ((seq, seq) for seq in known.here if first <= seq <= last)
+        else:
+            yield first, last
+
+
+def _unnamed_claims(one: Missing, known: Knowledge) -> Iterator[tuple[int, int]]:
+    """The parts of a range that this host or a record calls dead letters, each once, but for those in `letters`."""
+    at, named = one.first, sorted(known.letters)
+    for begin, end in sorted([*known.dropped, *((seq, seq) for seq in known.here)]):
+        begin, end = max(begin, at), min(end, one.last)
+        for seq in named:
+            if begin <= seq <= end:
+                if begin < seq:
+                    yield begin, seq - 1
+                begin = seq + 1
+        if begin <= end:
+            yield begin, end
+        at = max(at, end + 1)
+
+
+def _without_lost(one: Missing, known: Knowledge, unnamed: _Left, result: Absence) -> Iterator[tuple[int, int]]:
     """The parts of a range that never left their host, either."""
     at = one.first
     for begin, end, about in sorted(known.lost):
@@ -118,11 +167,11 @@ def _without_lost(one: Missing, known: Knowledge, result: Absence) -> Iterator[t
         if begin > end:
             continue
         if begin > at:
-            yield from _without_letters(Missing(at, begin - 1, one.before, one.after), known, result)
+            yield from _without_letters(Missing(at, begin - 1, one.before, one.after), known, unnamed, result)
         result.findings.append(Finding("gap", known.journal, begin, f"lost before they were shipped: {about}", end))
         at = end + 1
     if at <= one.last:
-        yield from _without_letters(Missing(at, one.last, one.before, one.after), known, result)
+        yield from _without_letters(Missing(at, one.last, one.before, one.after), known, unnamed, result)
 
 
 def _explain(one: Missing, known: Knowledge, left: _Left, result: Absence) -> None:
@@ -206,7 +255,7 @@ def _expiry(one: Missing, first: int, last: int, checkpoint: Checkpoint | None, 
 def _by_the_rule(one: Missing, known: Knowledge) -> str:
     """Where nothing says in which partitions they were: the entries around them say between which these lay."""
     begin = partition_start(known.prefix, one.after)
-    if begin is None or known.shortest is None or begin + timedelta(days=known.shortest) > known.now:
+    if begin is None or not known.past(begin):
         return ""
     end = partition_end(known.prefix, one.before)
     if end is not None and end >= begin:

@@ -1,7 +1,9 @@
 """The evidence: what the cluster says besides the entries themselves: retention, holds, destructions, letters dropped.
 
-Retention that somebody changed, letters that were given up and journals that retired are read from the audit log
-itself, so whoever forges them has to forge the chain.
+Retention that somebody changed, letters that were given up, journals that retired and persons that were erased are read
+from the audit log itself. What an entry says counts only if the entry is itself proven: its content fits its hash, and
+the chain, or the root, leads from it to a checkpoint that is trusted. So whoever wants to excuse something that is
+missing has to forge the chain. Where no checkpoint is known at all, nothing is proven, and it is enough that it fits.
 """
 
 from __future__ import annotations
@@ -9,11 +11,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from ..client import AuditClient
 from ..client.order import OLDEST, sort_of
-from ..errors import NotAuthorized, OpenSearchError, SettingsError
+from ..entry import entry_id, parse_creation_date
+from ..errors import NotAuthorized, OpenSearchError, ProofError, SettingsError
 from ..opensearch.destruction import Destruction, destructions
 from ..opensearch.erasures import ERASED, erased_places, erasures
 from ..opensearch.partitions import creation_dates, marks
@@ -21,8 +25,14 @@ from ..opensearch.retention import retention_in_force
 from ..query import Filter
 from ..ranges import ranges
 from ..settings import retention_days
+from .absence import Rule
+from .inclusion import Prover, as_recorded
+from .statements import Statements
 
 __all__ = ["Evidence", "LocalJournal", "gathered"]
+
+_DROPPED, _RETENTION = "audit_log_dead_letters_dropped", "audit_log_retention_set"
+_RETIRED = "audit_log_journal_retired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +51,26 @@ class LocalJournal:
 
 @dataclass(slots=True)
 class Evidence:
-    """`dropped`: ranges of dead letters given up, by journal. `quiet`: journals whose silence was announced."""
+    """`rules`: how long entries were kept, and until when. `dropped`: ranges of dead letters given up, by journal.
+
+    `retired`: journals that were declared to have ended, with the number of their last entry.
+    """
 
     present: frozenset[str]
     held: frozenset[str]
-    shortest: int | None
+    rules: Sequence[Rule]
     destructions: Sequence[Destruction]
     dropped: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
-    quiet: frozenset[str] = frozenset()
+    retired: dict[str, int] = field(default_factory=dict)
     erased: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     """Ranges of entries of which values were removed on record, by journal."""
     notes: list[str] = field(default_factory=list)
 
 
-def gathered(client: AuditClient) -> Evidence:
+def gathered(client: AuditClient, statements: Statements) -> Evidence:
     """Asks the cluster. Raises `OpenSearchError`; what this user may not see is noted."""
     connection, settings = client.connection, client.settings
-    notes = []
+    notes: list[str] = []
     try:
         records: Sequence[Destruction] = destructions(connection, settings)
     except NotAuthorized:
@@ -68,41 +81,103 @@ def gathered(client: AuditClient) -> Evidence:
     except NotAuthorized:
         held = frozenset()
         notes.append("holds were not looked at: this user may not read mappings")
+    own = _proven(client, statements, notes)
     try:
-        erased = erased_places(
-            erasures(connection, settings),
-            [str(_details(entry).get("digest")) for entry in _own(client, ERASED)],
-        )
+        digests = [str(_details(entry).get("digest")) for entry in own[ERASED]]
+        erased = erased_places(erasures(connection, settings), digests)
     except NotAuthorized:
         erased = {}
-    retentions = [retention_days(settings.retention), *_retentions(client)]
-    shortest = min((days for days in retentions if days is not None), default=None)
-    notes += _policy_note(client, shortest)
-    dropped: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for entry in _own(client, "audit_log_dead_letters_dropped"):
-        places = _details(entry).get("entries")
-        for journal, text in places.items() if isinstance(places, dict) else ():
-            dropped[str(journal)] += ranges(str(text))
-    retired = frozenset(str(entry.get("target")) for entry in _own(client, "audit_log_journal_retired"))
+    rules = _rules(retention_days(settings.retention), own[_RETENTION])
+    notes += _policy_note(client, rules)
     return Evidence(
         present=frozenset(creation_dates(connection, settings)),
         held=held,
-        shortest=shortest,
+        rules=rules,
         destructions=records,
-        dropped=dict(dropped),
-        quiet=retired,
+        dropped=_dropped(own[_DROPPED]),
+        retired=_retired(own[_RETIRED]),
         erased=erased,
         notes=notes,
     )
 
 
-def _policy_note(client: AuditClient, shortest: int | None) -> Iterator[str]:
+_Entry = dict[str, Any]
+
+
+def _proven(client: AuditClient, statements: Statements, notes: list[str]) -> dict[str, list[_Entry]]:
+    """The entries that may excuse something and are proven, by type; of the others it is noted how many there are."""
+    prover, prefix = Prover(client, statements), client.settings.index_prefix
+    found, others = defaultdict[str, list[_Entry]](list), 0
+    for hit in client.hits(Filter.of(type=[_DROPPED, _RETENTION, _RETIRED, ERASED]), sort_of(OLDEST)):
+        entry = hit["_source"]
+        if hit["_id"] == entry_id(entry) and as_recorded(entry) and _is_proven(entry, statements, prover, prefix):
+            found[entry["type"]].append(entry)
+        else:
+            others += 1
+    if others:
+        notes.append(
+            f"{others:,} records of erasures, dropped dead letters, retention or retired journals do not count: no "
+            "trusted checkpoint is over them (one is closed every hour, and when the shipper is stopped)"
+        )
+    return found
+
+
+def _is_proven(entry: _Entry, statements: Statements, prover: Prover, prefix: str) -> bool:
+    if not statements.by_journal:
+        return True
+    sealed = statements.undisputed(entry["journal"], entry["seq"], prefix)
+    if sealed is None:
+        return False
+    if prover.leads(sealed.checkpoint, entry):
+        return True
+    try:
+        prover.path(sealed, entry["hash"], entry["seq"])
+    except ProofError:
+        return False
+    return True
+
+
+def _dropped(entries: Sequence[_Entry]) -> dict[str, list[tuple[int, int]]]:
+    found = defaultdict[str, list[tuple[int, int]]](list)
+    for entry in entries:
+        places = _details(entry).get("entries")
+        for journal, text in places.items() if isinstance(places, dict) else ():
+            found[str(journal)] += ranges(str(text))
+    return dict(found)
+
+
+def _retired(entries: Sequence[_Entry]) -> dict[str, int]:
+    last = ((str(entry.get("target")), _details(entry).get("last_seq")) for entry in entries)
+    return {journal: seq if type(seq) is int else 0 for journal, seq in last}
+
+
+def _rules(days: int | None, entries: Sequence[_Entry]) -> list[Rule]:
+    """What the settings say, and each retention that somebody set, until it was set otherwise."""
+    rules, before = [Rule(days, None)], ""
+    for entry in sorted(entries, key=lambda entry: str(entry.get("creation_date"))):
+        moment, details = parse_creation_date(str(entry.get("creation_date"))), _details(entry)
+        if moment is None:
+            continue
+        rules += _rule(before or details.get("was"), moment)
+        before = str(details.get("retention"))
+    return [*rules, *_rule(before, None)]
+
+
+def _rule(text: object, until: datetime | None) -> Iterator[Rule]:
+    try:
+        yield Rule(retention_days(str(text)), until)
+    except SettingsError:
+        return
+
+
+def _policy_note(client: AuditClient, rules: Sequence[Rule]) -> Iterator[str]:
     """What the cluster keeps is no evidence: who wants entries gone could have changed it for a day."""
     try:
         kept = retention_in_force(client.connection, client.settings).floor_days
     except OpenSearchError as error:
         yield f"the cluster's own retention was not looked at: {error}"
         return
+    shortest = min((rule.days for rule in rules if rule.days is not None and rule.until is None), default=None)
     if kept is not None and (shortest is None or kept < shortest):
         wanted = "for ever" if shortest is None else f"{shortest} days"
         what = (
@@ -114,20 +189,6 @@ def _policy_note(client: AuditClient, shortest: int | None) -> Iterator[str]:
         yield f"{what} {wanted}: what went before that is missing. {advice}"
 
 
-def _retentions(client: AuditClient) -> Iterator[int | None]:
-    """Those that somebody set, ever."""
-    for entry in _own(client, "audit_log_retention_set"):
-        try:
-            yield retention_days(str(_details(entry).get("retention")))
-        except SettingsError:
-            continue
-
-
-def _own(client: AuditClient, event_type: str) -> Iterator[dict[str, Any]]:
-    for hit in client.hits(Filter.of(type=event_type), sort_of(OLDEST)):
-        yield hit["_source"]
-
-
-def _details(entry: dict[str, Any]) -> dict[str, Any]:
+def _details(entry: _Entry) -> _Entry:
     details = entry.get("details")
     return details if isinstance(details, dict) else {}

@@ -7,7 +7,7 @@ root that the checkpoint names. Whoever trusts the key needs nothing else: not t
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -26,7 +26,7 @@ from .scan import hits_of
 from .statements import Statements
 from .survey import Part, survey
 
-__all__ = ["Inclusion", "Prover", "check_inclusion"]
+__all__ = ["Inclusion", "Prover", "as_recorded", "check_inclusion"]
 
 FORMAT = 1
 
@@ -75,15 +75,10 @@ class Prover:
         self._parts: dict[str, list[Part]] = {}
         self._leaves_of = lru_cache(maxsize=4)(self._leaves)
 
-    def covering(self, journal: str, seq: int) -> Sealed | None:
-        """The checkpoint over an entry; `None` for one that is not sealed yet."""
-        found = self._statements.by_journal.get(journal, ())
-        return next((one for one in found if one.checkpoint.first_seq <= seq <= one.checkpoint.last_seq), None)
-
     def prove(self, entry: Mapping[str, Any]) -> Inclusion:
         """Raises `ProofError` where that can't be shown, and `OpenSearchError`."""
         journal, seq = str(entry.get("journal")), entry.get("seq")
-        sealed = self.covering(journal, seq) if type(seq) is int else None
+        sealed = self._statements.covering(journal, seq) if type(seq) is int else None
         if sealed is None:
             raise ProofError(
                 f"no checkpoint covers entry {seq} of journal {journal} yet; the shipper closes one within the hour"
@@ -117,19 +112,43 @@ class Prover:
     def _leaves(self, key: str) -> tuple[list[int], list[bytes]]:
         """Numbers and leaf hashes of what a checkpoint covers, as far as they are known."""
         one = self._checkpoint(key)
-        if one.journal not in self._parts:
-            self._parts[one.journal] = [part for part in survey(self._asking, self._pattern, one.journal) if part.last]
         hashes = dict(one.letters)
-        parts = self._parts[one.journal]
-        for hit in hits_of(self._asking, parts, one.first_seq, one.last_seq) if parts else ():
+        for hit in self._hits(one.journal, one.first_seq, one.last_seq):
             if one.holds(hit["sort"][0]):
                 hashes[hit["sort"][0]] = str(hit["_source"].get("hash"))
         seqs = sorted(hashes)
         return seqs, [leaf_hash(hashes[seq].encode()) for seq in seqs]
 
+    def leads(self, one: Checkpoint, entry: Mapping[str, Any]) -> bool:
+        """Whether the chain, entry by entry, leads from this one to the hash that the checkpoint over it names."""
+        at, before, here = int(entry["seq"]), set[str](), {str(entry["hash"])}
+        for hit in self._hits(one.journal, at + 1, one.last_seq):
+            number, after = hit["sort"][0], hit["_source"]
+            if number > at:
+                before, here, at = here if number == at + 1 else set(), set(), number
+                if not before:
+                    return False
+            if str(after.get("prev")) in before and as_recorded(after):
+                here.add(after["hash"])
+        return at == one.last_seq and one.last_hash in here
+
+    def _hits(self, journal: str, first: int, last: int) -> Iterator[dict[str, Any]]:
+        if journal not in self._parts:
+            self._parts[journal] = [part for part in survey(self._asking, self._pattern, journal) if part.last]
+        parts = self._parts[journal]
+        return hits_of(self._asking, parts, first, last) if parts else iter(())
+
     def _checkpoint(self, key: str) -> Checkpoint:
         journal = key.partition("/")[0]
         return next(one.checkpoint for one in self._statements.by_journal[journal] if one.key == key)
+
+
+def as_recorded(entry: Mapping[str, Any]) -> bool:
+    """Whether the entry's content fits its own hash."""
+    try:
+        return not why_unreadable(entry) and entry_hash(entry) == entry.get("hash")
+    except (ValueError, TypeError, RecursionError):
+        return False
 
 
 def check_inclusion(proof: Inclusion, keys: Collection[PublicKey]) -> tuple[Checkpoint, PublicKey | None]:
@@ -143,12 +162,11 @@ def check_inclusion(proof: Inclusion, keys: Collection[PublicKey]) -> tuple[Chec
     if why := why_unreadable(proof.entry):
         raise ProofError(why)
     try:
-        fits = entry_hash(proof.entry) == proof.entry.get("hash")
         nodes: Sequence[bytes] = [bytes.fromhex(node) for node in proof.path]
         root = root_by_path(leaf_hash(str(proof.entry.get("hash")).encode()), proof.index, proof.size, nodes)
     except (ValueError, TypeError) as error:
         raise ProofError(f"it does not hold: {error}") from error
-    if not fits:
+    if not as_recorded(proof.entry):
         raise ProofError("the entry's content does not fit its hash: it was changed")
     if (root.hex(), proof.size, proof.entry.get("journal")) != (one.root, one.entries, one.journal):
         raise ProofError("the entry does not lead to the root of the checkpoint")

@@ -4,13 +4,14 @@ The first line says which index prefix it is of; then there is a line of JSON fo
 the SHA-256 of all that it was judged by (numbers, checkpoints, dead letters, erasures, holds, partitions), and what
 came of it. A slice that would be judged by something else now is walked again; so is one whose line was cut off.
 
-It is for its owner alone (0600): who can write it can have a slice pass that nobody looked at.
+It is for its owner alone (0600): who can write it can have a slice pass that nobody looked at. One that another user
+could have written is refused.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +22,7 @@ import orjson
 
 from ..entry import Stamp
 from ..errors import WhodidError
+from ..owned import open_owned
 from .crew import Task
 from .verdict import Finding
 from .walk import Missing, Run, Walked
@@ -39,16 +41,18 @@ class Notebook:
         self._known: dict[str, Mapping[str, Any]] = {}
         self.begun = Stamp.now().creation_date
         head = {"format": FORMAT, "index_prefix": index_prefix}
+        new = not os.path.lexists(self.path)
         try:
-            lines = list(_objects(self.path))
-            if self.path.exists() and not (lines and lines[0].items() >= head.items()):
-                raise WhodidError(
-                    f"{path} holds something else than a verification of {index_prefix}; name another file to resume"
-                )
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._file = os.fdopen(os.open(self.path, flags, 0o600), "ab")
+            self._file = os.fdopen(open_owned(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+b")
         except OSError as error:
             raise WhodidError(f"{path} can't be used ({error.strerror}); name another file") from error
+        self._file.seek(0)
+        lines = list(_objects(self._file))
+        if not new and not (lines and lines[0].items() >= head.items()):
+            self._file.close()
+            raise WhodidError(
+                f"{path} holds something else than a verification of {index_prefix}; name another file to resume"
+            )
         if lines:
             self.begun = str(lines[0].get("begun"))
             self._known = {str(line.get("asked")): line for line in lines[1:]}
@@ -94,17 +98,14 @@ class Notebook:
         self._file.close()
 
 
-def _objects(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                content = orjson.loads(line)
-            except ValueError:
-                continue
-            if isinstance(content, dict) and content:
-                yield content
+def _objects(file: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    for line in file:
+        try:
+            content = orjson.loads(line)
+        except ValueError:
+            continue
+        if isinstance(content, dict) and content:
+            yield content
 
 
 def _asked(task: Task) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -82,7 +82,8 @@ def windows(
 ) -> dict[str, tuple[int, int] | None]:
     """By journal, which entries are of that time; `None` for all of them, and journals without any are left out.
 
-    The checkpoints of that time say of which there should be some.
+    The checkpoints of that time say of which there should be some, and so does the first one that closes at its end or
+    later: the last entries of that time are under it. One that was closed because it was full leaves some to the next.
     """
     if since is None and until is None:
         return dict.fromkeys(names)
@@ -96,13 +97,17 @@ def windows(
         answer = asking.ask({"size": 0, "query": wanted, "aggs": ends}, index_pattern(client.settings))
         values = [bucket["value"] for bucket in answer.get("aggregations", {}).values()]
         seqs = [max(1, int(value)) for value in values if value is not None]
-        for one in statements.of(name):
-            if one.entries and _within(window, datetime.fromisoformat(one.time)):
-                seqs += [one.first_seq, one.last_seq]
+        for one in _within(window, statements.of(name)):
+            seqs += [one.first_seq, one.last_seq] if one.entries else []
         if seqs:
             found[name] = min(seqs), max(seqs)
     return found
 
 
-def _within(window: Window, moment: datetime) -> bool:
-    return (window.start is None or moment >= window.start) and (window.end is None or moment < window.end)
+def _within(window: Window, checkpoints: Iterable[Checkpoint]) -> Iterator[Checkpoint]:
+    for one in checkpoints:
+        moment = datetime.fromisoformat(one.time)
+        if window.start is None or moment >= window.start:
+            yield one
+        if window.end is not None and moment >= window.end and one.why != "size":
+            return

@@ -4,12 +4,14 @@ They come from several places, the outermost first: witnesses, the journal's own
 two places say different things, the outer one counts, and the contradiction is a finding.
 
 A change of keys is a checkpoint that the key until then and the new one have signed: who trusts one of them trusts
-both. Behind it in the same journal the old one signs nothing any more.
+both. Behind it in the same journal the old one signs nothing any more. A journal of which such an old key alone has
+signed the checkpoints is trusted unless there is a witness that does not know it: whoever has the old key still can
+make one up, and date it as they like.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain, pairwise
@@ -51,13 +53,27 @@ class Statements:
     keys: frozenset[PublicKey] = frozenset()
     """Whose checkpoints are trusted: the keys given, and those that changes of keys join with them."""
 
-    @property
-    def first_time(self) -> str:
-        """When the first checkpoint of all was closed; empty where there is none."""
-        return min((one.checkpoint.time for found in self.by_journal.values() for one in found), default="")
-
     def of(self, journal: str) -> list[Checkpoint]:
         return [one.checkpoint for one in self.by_journal.get(journal, ())]
+
+    def covering(self, journal: str, seq: int) -> Sealed | None:
+        """The checkpoint over an entry; `None` for one that is not sealed yet."""
+        found = self.by_journal.get(journal, ())
+        return next((one for one in found if one.checkpoint.first_seq <= seq <= one.checkpoint.last_seq), None)
+
+    def undisputed(self, journal: str, seq: int, prefix: str) -> Sealed | None:
+        """The same, if there is no other of its number and standing, and it is of the log of that `index_prefix`."""
+        sealed = self.covering(journal, seq)
+        others = {one.checkpoint.number for one in self.forks.get(journal, ())}
+        if sealed is None or sealed.checkpoint.number in others or sealed.checkpoint.index_prefix != prefix:
+            return None
+        return sealed
+
+    def silence(self, now: datetime, quiet: Collection[str]) -> Iterator[Finding]:
+        """Journals of which a checkpoint is overdue; those in `quiet` have announced that none will come."""
+        for journal, signed in self.by_journal.items():
+            if signed and journal not in quiet:
+                yield from _silence(signed[-1].checkpoint, now)
 
     def anchors(self, journal: str) -> dict[int, Anchor]:
         """What they say of single entries, by `seq`."""
@@ -74,11 +90,8 @@ class Statements:
         return found
 
 
-def judged(sources: Iterable[Source], keys: Collection[PublicKey], now: datetime, quiet: Collection[str]) -> Statements:
-    """Puts the statements of all places together. With `keys`, only what one of them signed counts.
-
-    `quiet` are journals whose silence was announced.
-    """
+def judged(sources: Iterable[Source], keys: Collection[PublicKey]) -> Statements:
+    """Puts the statements of all places together. With `keys`, only what one of them signed counts."""
     sources = sorted(sources, key=lambda source: not source.outside)
     result = Statements(keys=_joined(chain.from_iterable(source.statements for source in sources), keys))
     places: dict[tuple[str, int], dict[str, tuple[Sealed, Source]]] = {}
@@ -107,9 +120,28 @@ def judged(sources: Iterable[Source], keys: Collection[PublicKey], now: datetime
     for journal, signed in result.by_journal.items():
         result.by_journal[journal] = kept = list(_without_changed_keys(signed, signers, result))
         result.findings += _chain_findings(kept)
-        if journal not in quiet:
-            result.findings += _silence(kept[-1].checkpoint, now)
+    if any(source.outside for source in sources):
+        witnessed = {key for source in sources if source.outside for key in _keys_of(source)}
+        _drop_what_old_keys_made_up(result, signers, witnessed)
     return result
+
+
+def _keys_of(source: Source) -> Iterator[str]:
+    return (one.key for one in source.statements if isinstance(one, Sealed))
+
+
+def _drop_what_old_keys_made_up(
+    result: Statements, signers: Mapping[str, frozenset[PublicKey]], witnessed: Collection[str]
+) -> None:
+    changed = {one.checkpoint.change[0] for kept in result.by_journal.values() for one in kept if one.checkpoint.change}
+    for journal, kept in [*result.by_journal.items()]:
+        if any(one.key in witnessed or one.checkpoint.change or not signers[one.key] for one in kept):
+            continue
+        if all(signers[one.key] <= changed for one in kept):
+            del result.by_journal[journal]
+            first, last = kept[0].checkpoint, kept[-1].checkpoint
+            about = "its checkpoints are signed by a key that was changed, and no witness has any of them"
+            result.findings.append(Finding("untrusted", journal, first.first_seq, about, last.last_seq))
 
 
 def _joined(statements: Iterable[Sealed | ProofError], keys: Collection[PublicKey]) -> frozenset[PublicKey]:

@@ -32,9 +32,6 @@ __all__ = ["verify_stored"]
 _A_MOMENT = timedelta(minutes=1)
 """For so long what was shipped may not be visible to searches yet."""
 
-_NEW = timedelta(hours=1)
-"""So long after the first checkpoint of all a journal without one may be of a host that has none yet."""
-
 Progress = Callable[[int, int], None]
 """Told how many entries were checked, and how many there are."""
 
@@ -67,8 +64,9 @@ def verify_stored(
     now = now or datetime.now(UTC)
     check_order(since, until, now)
     asking = Asking(client.connection)
-    evidence = gathered(client)
-    statements = judged(sources, keys, now, evidence.quiet)
+    statements = judged(sources, keys)
+    evidence = gathered(client, statements)
+    statements.findings += statements.silence(now, evidence.retired)
     expected = _just_shipped(statements, local, now)
     parts = settled_survey(asking, index_pattern(client.settings), journal, expected, pause)
     given = erased or {}
@@ -165,6 +163,7 @@ class _Case:
             *_strangers(self.asking, plan.parts),
         ]
         findings += self._unrooted(plan, findings)
+        findings += self._behind_the_end(plan)
         unknown = self._unknown(plan)
         if unknown:
             findings.append(unknown)
@@ -187,18 +186,20 @@ class _Case:
         return next((one for one in self.local if one.journal == journal), None)
 
     def _knowledge(self, plan: Plan, here: LocalJournal | None) -> Knowledge:
-        letters = {*plan.letters, *(here.letters if here else ())}
         return Knowledge(
             journal=plan.journal,
             prefix=self.prefix,
             now=self.now,
             present=self.evidence.present,
-            shortest=self.evidence.shortest,
+            held=self.evidence.held,
+            rules=self.evidence.rules,
             destructions=self.evidence.destructions,
             checkpoints=plan.checkpoints,
-            letters=letters,
+            letters=plan.letters.keys(),
+            here=here.letters if here else frozenset(),
             dropped=self.evidence.dropped.get(plan.journal, ()),
-            shipped=here.shipped if here else None,
+            sealing=bool(self.statements.by_journal),
+            shipped=max(here.shipped, plan.sealed) if here else None,
             recorded=here.recorded if here else None,
             lost=here.missing if here else (),
         )
@@ -239,15 +240,22 @@ class _Case:
                 yield Finding("rebuilt", plan.journal, one.first_seq, about, one.last_seq, (), one.time)
 
     def _unknown(self, plan: Plan) -> Finding | None:
-        """A journal that no checkpoint names, though there are some of others since before its last entry."""
-        first = self.statements.first_time
-        if plan.checkpoints or not plan.parts or not first:
-            return None
-        latest = max(part.latest for part in plan.parts) / 1000
-        if datetime.fromtimestamp(latest, UTC) < datetime.fromisoformat(first) + _NEW:
+        """A journal that no checkpoint names, though there are some of others: the first is closed before an entry."""
+        if plan.checkpoints or not plan.parts or not self.statements.by_journal:
             return None
         about = "no checkpoint names this journal: no shipper of ours has ever sent it"
         return Finding("unknown journal", plan.journal, plan.lowest, about, plan.highest)
+
+    def _behind_the_end(self, plan: Plan) -> Iterator[Finding]:
+        """Entries of a journal that had ended: by its last checkpoint, or by the record that retired it."""
+        ended = plan.checkpoints[-1].why == "ended" if plan.checkpoints else False
+        if not ended and plan.journal not in self.evidence.retired:
+            return
+        end = max(plan.sealed, self.evidence.retired.get(plan.journal, 0))
+        first, last = max(plan.first, end + 1), min(plan.last, plan.highest)
+        if first <= last:
+            about = f"the journal has ended with entry {end:,}, by its last checkpoint or by the record that retired it"
+            yield Finding("inserted", plan.journal, first, about, last)
 
     def _completeness(
         self, plan: Plan, results: Sequence[Walked], absence: Absence, here: LocalJournal | None

@@ -8,17 +8,11 @@ A slice is judged with the entries right before and behind it in view, so that s
 
 from __future__ import annotations
 
-from binascii import unhexlify
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from hashlib import sha256
-from types import NoneType
 from typing import Any, NamedTuple, get_args
 
-import orjson
-
-from ..canonical import canonical
 from ..entry import ZERO_HASH, Partitioning, document_id, partition_name, why_unreadable
 from ..integrity import entry_hash
 from .verdict import Finding, Kind
@@ -126,7 +120,7 @@ class _Group:
 
 
 def walk(job: Slice, hits: Iterable[Mapping[str, Any]]) -> Walked:
-    """Judges a slice; `hits` are those of `job.first` - 1 to `job.last` + 1, in order. They are taken apart."""
+    """Judges a slice; `hits` are those of `job.first` - 1 to `job.last` + 1, in order."""
     return _Walk(job).through(hits)
 
 
@@ -358,7 +352,8 @@ class _Walk:
         if doc.erased:
             mark = "erased"
             if not doc.wrong and not any(first <= seq <= last for first, last in self._job.erased):
-                self._tell("altered", seq, doc, "values were removed from it, and no record says that they should be")
+                about = "values were removed from it, and no record under a trusted checkpoint says that they should be"
+                self._tell("altered", seq, doc, about)
         elif doc.partition in self._job.held:
             mark = "held"
         runs = self._walked.runs
@@ -388,34 +383,16 @@ def _belongs(prefix: str, doc: _Doc) -> bool:
 
 
 def _examined(hit: Mapping[str, Any], entry: dict[str, Any]) -> _Doc:
-    """What one document is; its entry is taken apart."""
+    """What one document is."""
     unreadable = why_unreadable(entry) or ""
     stored, erased = str(entry.get("hash")), bool(entry.get("erased"))
     prev, time, date = str(entry.get("prev")), str(entry.get("@timestamp")), str(entry.get("creation_date"))
     wrong = ""
     if not unreadable:
         try:
-            actual = _hash(entry)
+            actual = entry_hash(entry)
             if actual != stored:
                 wrong = f"hash {stored[:16]}… was recorded, the content has {actual[:16]}…"
         except (ValueError, TypeError, RecursionError) as error:
             wrong = f"its content can't be hashed: {error}"
     return _new(_Doc, (hit["_id"], hit["_index"], stored, prev, wrong, unreadable, time, erased, date))
-
-
-def _hash(entry: dict[str, Any]) -> str:
-    """`entry_hash`, at half its cost for an entry as writers make it; takes it apart."""
-    salts = entry.get("salts")
-    if "erased" in entry or type(salts) not in (dict, NoneType):
-        return entry_hash(entry)
-    hidden = {}
-    for name, salt in (salts or {}).items():
-        value = entry.get(name)
-        if type(value) is not str or type(salt) is not str:
-            return entry_hash(entry)
-        hidden[name] = f"sha256:{sha256(unhexlify(salt) + orjson.dumps(value)).hexdigest()}"
-    entry.pop("hash", None)
-    entry.pop("salts", None)
-    entry.update(hidden)
-    free = "details" in entry or "after" in entry or "before" in entry
-    return sha256(canonical(entry) if free else orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -16,7 +16,7 @@ from whodid.journal.counter import count_not_recorded
 
 def make(path: Path) -> None:
     """Five entries in two segments, two of them acknowledged; a dead letter, a rejected call, one not recorded."""
-    journal = Journal(path, segment_bytes=900)
+    journal = Journal(path, segment_bytes=1000)
     drafts = [Draft({"type": "t", "target": str(n), "client_ip": "203.0.113.9"}, {"client_ip"}) for n in range(1, 6)]
     positions = [journal.append(draft) for draft in drafts]
     journal.quarantine({"error": "no such type", "type": "x", "fields": {}})

@@ -28,7 +28,8 @@ def matching(indices: dict[str, Index], expression: str) -> list[Index]:
 def _mapping(index: Index) -> dict[str, Any]:
     """An index with whodid's mark was made under its template."""
     mapping = {"_meta": index.mark} if index.mark else {}
-    return mapping | ({"properties": FIELD_TYPES} if (index.mark or {}).get("managed_by") == MARK["managed_by"] else {})
+    ours = (index.mark or {}).get("managed_by") == MARK["managed_by"]
+    return mapping | ({"dynamic": "strict", "properties": FIELD_TYPES} if ours else {})
 
 
 def must_exist(indices: dict[str, Index], expression: str) -> None:

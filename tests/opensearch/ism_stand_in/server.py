@@ -169,9 +169,8 @@ class IsmStandIn:
                 self.snapshots[action["repository"], made] = replace(index, job=None)
 
     def answer(self, method: str, target: str, body: Any) -> Answer:
-        if method in {"PUT", "POST", "DELETE"} and not target.split("?")[0].endswith(
-            ("/_count", "/_search", "/_refresh")
-        ):
+        asks = "/_simulate_index/" in target or target.split("?")[0].endswith(("/_count", "/_search", "/_refresh"))
+        if method in {"PUT", "POST", "DELETE"} and not asks:
             self.writes.append(f"{method} {urlsplit(target).path}")
         try:
             status, content = self._routed(method, target, body)

@@ -1,0 +1,73 @@
+"""The independent verifier, which knows nothing of whodid, on an export of a scene."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+from whodid.client import AuditClient
+from whodid.export import export
+from whodid.opensearch.checkpoints import CheckpointIndex
+from whodid.query import Filter
+from whodid.shipper.sealing import kept_checkpoints
+from whodid.verify import Source
+from whodid.verify.statements import judged
+
+from .scene import Evidence, Scene
+
+__all__ = ["VERIFIER", "exported", "independently", "said"]
+
+VERIFIER = Path(__file__).parents[2] / "tools" / "verify_log.py"
+
+Said = set[tuple[str, int, int]]
+
+
+def independently(ready: Scene, public_key: str, path: Path) -> dict[Evidence, Said]:
+    """What it says of the whole log, by what there is to verify by; of the manifest's signature nothing."""
+    key, file, witness = ("--key", public_key), path / "all.ndjson", path / "witness.ndjson"
+    exported(ready, file)
+    witness.write_bytes(b"".join(sealed.line() + b"\n" for sealed in ready.witness))
+    told: dict[Evidence, Said] = {"own": said(file, *key), "outside": said(file, *key, "--against", str(witness))}
+    without_checkpoints(file)
+    told["chain"] = said(file)
+    return {level: {one for one in found if one[1]} for level, found in told.items()}
+
+
+def exported(ready: Scene, path: Path, where: Filter | None = None) -> None:
+    """With the checkpoints of the cluster and of the host, whoever signed them."""
+    ready.corner.refresh()
+    index = CheckpointIndex(ready.corner.client, ready.settings)
+    ready.corner.client.indices.refresh(index=index.name)
+    kept = [*index.each(), *kept_checkpoints(ready.directory)]
+    statements = judged([Source("kept", kept)], [])
+    for journal, others in statements.forks.items():
+        statements.by_journal[journal] += others
+    client = AuditClient(ready.settings, client=ready.corner.client)
+    export(client, where, path, expired=True, statements=statements)
+
+
+def said(path: Path, *options: str) -> set[tuple[str, int, int]]:
+    done = subprocess.run(
+        [sys.executable, str(VERIFIER), str(path), *options], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    found = set()
+    for line in done.stdout.splitlines():
+        if line == "nothing found":
+            continue
+        kind, _, rest = line.partition(": journal ")
+        first, _, last = rest.partition(", ")[2].partition(" to ")
+        found.add((kind, int(first or 0), int(last or 0)))
+    assert done.returncode == bool(found)
+    return found
+
+
+def without_checkpoints(file: Path) -> None:
+    """What was exported where no checkpoint was known."""
+    evidence, manifest = Path(f"{file}.evidence.ndjson"), Path(f"{file}.manifest.json")
+    before = evidence.read_bytes()
+    evidence.write_bytes(b"".join(line for line in before.splitlines(True) if not line.startswith(b'{"checkpoint"')))
+    old, new = (hashlib.sha256(data).hexdigest() for data in (before, evidence.read_bytes()))
+    manifest.write_text(manifest.read_text().replace(old, new))
