@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from whodid.entry import SCHEMA_VERSION
+
 __all__ = ["EVENT", "FIELDS", "FIXED", "IN_CALL", "REQUEST"]
 
 EVENT = "credentials_created"
@@ -19,7 +21,7 @@ REQUEST = {
 }
 """What is the same for all lines of one request."""
 
-FIXED = {"target_type": "credentials", "host": "web-1.example.org", "schema_version": "1.1"}
+FIXED = {"target_type": "credentials", "host": "web-1.example.org", "schema_version": SCHEMA_VERSION}
 """What whodid fills in by itself; plain loggers are handed it."""
 
 FIELDS = frozenset({"type", "creation_date", "@timestamp", *IN_CALL, *REQUEST, *FIXED})
