@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from whodid.entry import SCHEMA_VERSION
-
 __all__ = ["EVENT", "FIELDS", "FIXED", "IN_CALL", "REQUEST"]
 
 EVENT = "credentials_created"
@@ -21,7 +19,7 @@ REQUEST = {
 }
 """What is the same for all lines of one request."""
 
-FIXED = {"target_type": "credentials", "host": "web-1.example.org", "schema_version": SCHEMA_VERSION}
+FIXED = {"target_type": "credentials", "host": "web-1.example.org", "schema_version": "2.0"}
 """What whodid fills in by itself; plain loggers are handed it."""
 
 FIELDS = frozenset({"type", "creation_date", "@timestamp", *IN_CALL, *REQUEST, *FIXED})

@@ -91,7 +91,7 @@ def test_changes_again_while_entries_wait_keep_each_of_them_where_it_was(setting
     assert cluster.indices == {"a": MONTH, "b": MONTH, "c": WEEK, "d": DAY, "e": WEEK}
 
 
-def test_one_batch_may_hold_entries_from_before_and_after_the_change_and_each_partition_has_its_request(
+def test_one_batch_may_hold_entries_from_before_and_after_the_change_in_a_request_each(
     settings: Settings,
 ) -> None:
     record(settings, "a", "b")
