@@ -19,7 +19,7 @@ REQUEST = {
 }
 """What is the same for all lines of one request."""
 
-FIXED = {"target_type": "credentials", "host": "web-1.example.org", "schema_version": "1.1"}
+FIXED = {"target_type": "credentials", "host": "web-1.example.org", "schema_version": "2.0"}
 """What whodid fills in by itself; plain loggers are handed it."""
 
 FIELDS = frozenset({"type", "creation_date", "@timestamp", *IN_CALL, *REQUEST, *FIXED})

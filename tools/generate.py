@@ -34,7 +34,7 @@ def generated() -> dict[str, str]:
     """Path in the repository → content."""
     return {
         "config/audit-entry.schema.json": json.dumps(Catalog.load().json_schema(), indent=1) + "\n",
-        "opensearch/dashboards/audit.ndjson": ndjson(saved_objects(Settings(), Catalog.load())),
+        "opensearch/dashboards/audit.ndjson": ndjson(saved_objects(Settings())),
         "opensearch/index-template.json": json.dumps(index_template(Settings()), indent=2) + "\n",
         "opensearch/ism-policy.json": json.dumps(policy_body(Settings()), indent=2) + "\n",
         **{

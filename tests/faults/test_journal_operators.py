@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 
@@ -149,6 +150,7 @@ def test_a_segment_written_while_the_clock_was_ahead_is_kept_no_longer_than_thos
 _HOLDER = """
 import sys
 from pathlib import Path
+from tempfile import gettempdir
 from whodid.journal.lock import FileLock
 lock = FileLock(Path(sys.argv[1]))
 lock.acquire(5)
@@ -228,11 +230,16 @@ except WhodidError as error:
 """
 
 
+def let_others_in(path: Path) -> None:
+    for folder in path.parents:
+        if folder.owner() == "root" and folder != Path(gettempdir()):
+            folder.chmod(folder.stat().st_mode | 0o011)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_another_user_is_told_whose_directory_it_is(path: Path) -> None:
     record(path, "before")
-    for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
-        folder.chmod(folder.stat().st_mode | 0o011)
+    let_others_in(path)
     done = subprocess.run([sys.executable, "-c", _AS_NOBODY, path], capture_output=True, text=True)
     assert done.stderr == ""
     assert "user" in done.stdout
@@ -241,8 +248,7 @@ def test_another_user_is_told_whose_directory_it_is(path: Path) -> None:
 @pytest.fixture
 def of_a_service(path: Path) -> Path:
     """A journal directory that was made by another user, who may reach it."""
-    for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
-        folder.chmod(folder.stat().st_mode | 0o011)
+    let_others_in(path)
     path.mkdir(0o700)
     os.chown(path, 65534, 65534)
     as_nobody(path)

@@ -4,6 +4,7 @@ Kept from the real one: 400 without `osd-xsrf` or for a file that is not called 
 `migrationVersion`, and 200 with `errors` for a reference to an absent object, an unknown attribute, an object where a
 string is wanted, an unknown type, and an object that is there. From its source: only references to index patterns and
 searches are checked; a resolvable error of one object keeps all others out; a tenant that may not be used is exchanged.
+`refresh_fields` changes the list of an index pattern as a browser did: another order, and fields of its own.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class DashboardsFake:
                 self.end_headers()
                 self.wfile.write(reply.body)
 
-            do_GET = do_POST = _answer  # noqa: N815 (the base class looks for these names)
+            do_GET = do_POST = do_DELETE = _answer  # noqa: N815 (the base class looks for these names)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -140,7 +141,7 @@ class DashboardsFake:
             return _error(404, "Not Found", "Not Found")
         if self._logins and headers.get("authorization") not in self._logins:
             return _error(401, "Unauthorized", "Authentication Exception")
-        if method == "POST" and "osd-xsrf" not in headers:
+        if method in {"POST", "DELETE"} and "osd-xsrf" not in headers:
             return _error(400, "Bad Request", "Request must contain a osd-xsrf header.")
         tenant = self._tenant(headers)
         match method, path:
@@ -151,6 +152,8 @@ class DashboardsFake:
             case "POST", "saved_objects/_import":
                 overwrite = parse_qs(parts.query).get("overwrite") == ["true"]
                 reply = self._import(tenant, headers["content-type"], body, overwrite)
+            case "DELETE", _ if path.startswith("saved_objects/"):
+                reply = self._delete(tenant, *path.split("/")[1:])
             case _:
                 return _error(404, "Not Found", "Not Found")
         if self._tenants is not None:
@@ -180,6 +183,20 @@ class DashboardsFake:
             return {**found, "updated_at": "2026-11-23T12:00:00.000Z", "version": "WzEsMV0=", "namespaces": ["default"]}
         error = {"statusCode": 404, "error": "Not Found", "message": f"Saved object [{kind}/{name}] not found"}
         return {"id": name, "type": kind, "error": error}
+
+    def _delete(self, tenant: str, kind: str, name: str) -> Reply:
+        if self._tenants is not None and self._tenants.get(tenant) is False:
+            return _error(403, "Forbidden", "no permissions for [indices:data/write/delete]")
+        if self.stored(tenant).pop((kind, name), None) is None:
+            return _error(404, "Not Found", f"Saved object [{kind}/{name}] not found")
+        return Reply(200, {})
+
+    def refresh_fields(self, name: str) -> None:
+        attributes = self.stored()["index-pattern", name]["attributes"]
+        own = {"type": "string", "count": 0, "scripted": False, "searchable": False, "aggregatable": False}
+        fields = [{**own, "name": name} for name in ("_score", "_type")]
+        fields += [{**one, "count": 3} for one in reversed(json.loads(attributes["fields"]))]
+        attributes |= {"fields": json.dumps(fields, indent=1), "typeMeta": "{}"}
 
     def _import(self, tenant: str, content_type: str, body: bytes, overwrite: bool) -> Reply:
         message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)

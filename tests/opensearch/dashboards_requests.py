@@ -1,7 +1,7 @@
 """What a browser with Dashboards open sends to OpenSearch for a saved search or a visualization, and what it draws.
 
-Made after Dashboards' source: a Lucene query goes into `query_string` with `analyze_wildcard`, Discover wants
-highlights of every field, and the "Other" of a `terms` aggregation is counted by a second request.
+Made after Dashboards' source: Discover wants highlights of every field, a column of names is a `top_hits`, and the
+"Other" of a `terms` aggregation is counted by a second request, with the aggregations inside it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from opensearchpy import OpenSearch
 
+from tests.opensearch.dql import dql_query
 from whodid.entry import FIELDS
 from whodid.opensearch.dashboards import SavedObject
 
@@ -21,7 +22,7 @@ __all__ = ["INTERVAL_MS", "Browser"]
 INTERVAL_MS = 12 * 3600 * 1000
 """The width of a bar when `auto` is asked for 30 days."""
 
-Rows = dict[tuple[Any, ...], int]
+Row = tuple[Any, ...]
 Aggregation = Mapping[str, Any]
 
 
@@ -53,45 +54,23 @@ class Browser:
         hits: list[dict[str, Any]] = self._ask(body)["hits"]["hits"]
         return hits
 
-    def rows(self, visualization: SavedObject) -> Rows:
-        """What is drawn: for each path of keys its count. What is left over is `__other__`."""
-        buckets = [one for one in visualization.attributes["visState"]["aggs"] if one["schema"] != "metric"]
-        body = {"size": 0, "query": self._query(visualization), "aggs": _nested(buckets)}
-        found = dict(_flat(self._ask(body)["aggregations"], buckets))
-        if buckets[-1]["params"]["otherBucket"]:
-            found |= self._others(visualization, buckets, found)
+    def rows(self, visualization: SavedObject) -> list[Row]:
+        """What is drawn: the keys of the buckets and then the metrics. What is left over is `__other__`."""
+        aggregations = visualization.attributes["visState"]["aggs"]
+        metrics = [one for one in aggregations if one["schema"] == "metric"]
+        first, *others = buckets = [one for one in aggregations if one["schema"] != "metric"]
+        body = {"size": 0, "query": self._query(visualization), "aggs": _nested(buckets, metrics)}
+        found = list(_flat(self._ask(body)["aggregations"], buckets, metrics))
+        if first["params"].get("otherBucket"):
+            keys = list(dict.fromkeys(row[0] for row in found))
+            body["aggs"] = {first["id"]: _left_over(first["params"], keys) | _inside(others, metrics)}
+            found += [row for row in _flat(self._ask(body)["aggregations"], buckets, metrics) if row[-1]]
         return found
-
-    def _others(self, visualization: SavedObject, buckets: Sequence[Aggregation], found: Rows) -> Rows:
-        last = buckets[-1]["params"]
-        parents: dict[tuple[Any, ...], list[Any]] = {}
-        for path in found:
-            parents.setdefault(path[:-1], []).append(path[-1])
-        filters = {}
-        for parent, keys in parents.items():
-            within: list[Any] = [_slot(moment) for moment in parent]
-            if not last["missingBucket"] or "__missing__" in keys:
-                within.append({"exists": {"field": last["field"]}})
-            without = [{"match_phrase": {last["field"]: key}} for key in keys if key != "__missing__"]
-            filters["-".join(map(str, parent))] = {"bool": {"filter": within, "must_not": without}}
-        body = {
-            "size": 0,
-            "query": self._query(visualization),
-            "aggs": {"other-filter": {"filters": {"filters": filters}}},
-        }
-        counted = self._ask(body)["aggregations"]["other-filter"]["buckets"]
-        paths = {"-".join(map(str, parent)): (*parent, "__other__") for parent in parents}
-        return {paths[key]: bucket["doc_count"] for key, bucket in counted.items() if bucket["doc_count"]}
 
     def _query(self, one: SavedObject) -> dict[str, Any]:
         source = one.attributes["kibanaSavedObjectMeta"]["searchSourceJSON"]
-        asked = source["query"]
         assert source["filter"] == []
-        must: list[Any] = []
-        if asked["language"] == "lucene":
-            must = [{"query_string": {"query": asked["query"], "analyze_wildcard": True, "time_zone": "UTC"}}]
-        else:
-            assert asked == {"query": "", "language": "kuery"}
+        must = [_in_dql(source["query"])]
         between = {"gte": _iso(self.since), "lte": _iso(self.until), "format": "strict_date_optional_time"}
         filters = [{"match_all": {}}, {"range": {"@timestamp": between}}]
         return {"bool": {"must": must, "filter": filters, "should": [], "must_not": []}}
@@ -102,38 +81,70 @@ class Browser:
         return answer
 
 
-def _nested(buckets: Sequence[Aggregation]) -> dict[str, Any]:
+def _in_dql(asked: Mapping[str, str]) -> dict[str, Any]:
+    assert asked["language"] == "kuery"
+    return dql_query(asked["query"])
+
+
+def _nested(buckets: Sequence[Aggregation], metrics: Sequence[Aggregation]) -> dict[str, Any]:
     if not buckets:
-        return {}
+        return {one["id"]: {one["type"]: _parameters(one)} for one in metrics if one["type"] != "count"}
     first, *others = buckets
-    about = {first["type"]: _parameters(first["type"], first["params"])}
-    return {first["id"]: {**about, **({"aggs": _nested(others)} if others else {})}}
+    return {first["id"]: {first["type"]: _parameters(first), **_inside(others, metrics)}}
 
 
-def _parameters(kind: str, params: Aggregation) -> dict[str, Any]:
-    if kind == "date_histogram":
-        assert (params["interval"], params["min_doc_count"]) == ("auto", 1)
-        return {"field": params["field"], "fixed_interval": "12h", "time_zone": "UTC", "min_doc_count": 1}
-    assert params["orderBy"] == "1"
+def _inside(buckets: Sequence[Aggregation], metrics: Sequence[Aggregation]) -> dict[str, Any]:
+    return {"aggs": inner} if (inner := _nested(buckets, metrics)) else {}
+
+
+def _parameters(one: Aggregation) -> dict[str, Any]:
+    params = one["params"]
+    match one["type"]:
+        case "date_histogram":
+            assert (params["interval"], params["min_doc_count"]) == ("auto", 1)
+            return {"field": params["field"], "fixed_interval": "12h", "time_zone": "UTC", "min_doc_count": 1}
+        case "filters":
+            return {"filters": {each["label"]: _in_dql(each["input"]) for each in params["filters"]}}
+        case "cardinality":
+            return {"field": params["field"]}
+        case "top_hits":
+            shown = {"docvalue_fields": [{"field": params["field"]}], "_source": params["field"]}
+            return {"size": params["size"], "sort": [{params["sortField"]: {"order": params["sortOrder"]}}], **shown}
+    by = "_count" if params["orderBy"] == "1" else params["orderBy"]
     missing = {"missing": "__missing__"} if params["missingBucket"] else {}
-    return {"field": params["field"], "size": params["size"], "order": {"_count": params["order"]}, **missing}
+    return {"field": params["field"], "size": params["size"], "order": {by: params["order"]}, **missing}
+
+
+def _left_over(params: Aggregation, keys: Sequence[Any]) -> dict[str, Any]:
+    without = [{"match_phrase": {params["field"]: key}} for key in keys if key != "__missing__"]
+    within = [] if params["missingBucket"] and "__missing__" not in keys else [{"exists": {"field": params["field"]}}]
+    return {"filters": {"filters": {"__other__": {"bool": {"filter": within, "must_not": without}}}}}
 
 
 def _flat(
-    answer: Mapping[str, Any], buckets: Sequence[Aggregation], path: tuple[Any, ...] = ()
-) -> Iterator[tuple[tuple[Any, ...], int]]:
+    answer: Mapping[str, Any], buckets: Sequence[Aggregation], metrics: Sequence[Aggregation], path: Row = ()
+) -> Iterator[Row]:
+    if not buckets:
+        yield (*path, *(_measured(answer, one) for one in metrics))
+        return
     first, *others = buckets
-    for bucket in answer[first["id"]]["buckets"]:
-        keys = (*path, bucket["key"])
-        if others:
-            yield from _flat(bucket, others, keys)
-        else:
-            yield keys, bucket["doc_count"]
+    found = answer[first["id"]]["buckets"]
+    keyed = ((bucket["key"], bucket) for bucket in found)
+    if isinstance(found, dict):  # OpenSearch sorts filters by their keys, Dashboards shows them as they were given
+        given = [one["label"] for one in first["params"].get("filters", ())]
+        keyed = ((key, found[key]) for key in given or found)
+    for key, bucket in keyed:
+        yield from _flat(bucket, others, metrics, (*path, key))
 
 
-def _slot(moment: int) -> dict[str, Any]:
-    bounds = {"gte": _iso(moment), "lt": _iso(moment + INTERVAL_MS), "format": "strict_date_optional_time"}
-    return {"range": {"@timestamp": bounds}}
+def _measured(bucket: Mapping[str, Any], metric: Aggregation) -> Any:
+    match metric["type"]:
+        case "count":
+            return bucket["doc_count"]
+        case "cardinality":
+            return bucket[metric["id"]]["value"]
+    [hit] = bucket[metric["id"]]["hits"]["hits"]
+    return ", ".join(hit.get("fields", {}).get(metric["params"]["field"], ())) or None
 
 
 def _iso(moment: int) -> str:

@@ -16,9 +16,11 @@ from whodid.settings import Settings
 __all__ = ["install", "kinds", "planned", "refusal"]
 
 
-def planned(fake: DashboardsFake, settings: Settings, tenant: str = "", url: str = "") -> tuple[Change, ...]:
+def planned(
+    fake: DashboardsFake, settings: Settings, tenant: str = "", url: str = "", tab_url: str = ""
+) -> tuple[Change, ...]:
     with closing(Dashboards(url or fake.url, settings, tenant)) as dashboards:
-        return plan(dashboards, settings)
+        return plan(dashboards, settings, tab_url)
 
 
 def kinds(fake: DashboardsFake, settings: Settings, tenant: str = "") -> list[str]:

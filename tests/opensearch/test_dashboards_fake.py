@@ -12,6 +12,8 @@ import urllib3
 from tests.opensearch.dashboards_fake import DashboardsFake, dashboards_fake
 from whodid.resources import resource_text
 
+XSRF = {"osd-xsrf": "true"}
+
 
 def lines() -> list[dict[str, Any]]:
     return [json.loads(line) for line in resource_text("opensearch/dashboards/audit.ndjson").splitlines()]
@@ -30,7 +32,7 @@ def post(
     answer = urllib3.request(
         "POST",
         f"{fake.url}/api/saved_objects/_import{query}",
-        headers=xsrf or {"osd-xsrf": "true"},
+        headers=xsrf or XSRF,
         fields={"file": (name, text, "application/x-ndjson")},
     )
     return answer.status, answer.json()
@@ -44,7 +46,7 @@ def first_error(answer: tuple[int, Any]) -> Any:
 
 def test_the_stand_in_takes_all_objects_at_once(fake: DashboardsFake) -> None:
     status, answer = post(fake, *lines())
-    assert (status, answer["success"], answer["successCount"]) == (200, True, 12)
+    assert (status, answer["success"], answer["successCount"]) == (200, True, len(lines()))
     assert first_error(post(fake, *lines(), query="")) == {"type": "conflict"}
 
 
@@ -65,3 +67,11 @@ def test_the_stand_in_refuses_as_the_real_one_did(fake: DashboardsFake) -> None:
         "type": "unsupported_type"
     }
     assert post(fake, {**visualization, "references": []})[1]["success"]  # and then draws nothing
+
+
+def test_the_stand_in_deletes_one_object_once_and_only_with_the_header(fake: DashboardsFake) -> None:
+    post(fake, *lines())
+    url = f"{fake.url}/api/saved_objects/search/whodid-audit.failures"
+    statuses = [urllib3.request("DELETE", url, headers=headers).status for headers in ({}, XSRF, XSRF)]
+    assert statuses == [400, 200, 404]
+    assert len(fake.stored()) == len(lines()) - 1

@@ -1,11 +1,11 @@
-"""`whodid setup --dashboards`, against a stand-in for the server: what it installs, mends, leaves alone and refuses."""
+"""`whodid setup --dashboards` and `whodid teardown --dashboards`, against a stand-in for the server."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -15,13 +15,16 @@ from tests.opensearch.dashboards_fake import DashboardsFake, Reply, dashboards_f
 from tests.opensearch.dashboards_runs import install, kinds, planned, refusal
 from tests.opensearch.ism_stand_in import IsmStandIn
 from whodid.errors import NotAuthenticated, NotAuthorized, SettingsError
-from whodid.opensearch.dashboards import Dashboards
+from whodid.opensearch.dashboards import Dashboards, removals
 from whodid.resources import resource_text
 from whodid.settings import Settings
 
 
 def lines() -> list[dict[str, Any]]:
     return [json.loads(line) for line in resource_text("opensearch/dashboards/audit.ndjson").splitlines()]
+
+
+ALL = len(lines())
 
 
 @pytest.fixture
@@ -31,12 +34,12 @@ def fake() -> Iterator[DashboardsFake]:
 
 
 def test_the_first_run_creates_everything_and_the_second_nothing(fake: DashboardsFake) -> None:
-    assert kinds(fake, Settings()) == ["create"] * 12
+    assert kinds(fake, Settings()) == ["create"] * ALL
     install(fake, Settings())
     assert [line["id"] for line in lines()] == fake.imports
-    assert kinds(fake, Settings()) == ["unchanged"] * 12
+    assert kinds(fake, Settings()) == ["unchanged"] * ALL
     install(fake, Settings())
-    assert len(fake.imports) == 12
+    assert len(fake.imports) == ALL
 
 
 def test_what_is_installed_is_the_committed_file(fake: DashboardsFake) -> None:
@@ -44,10 +47,53 @@ def test_what_is_installed_is_the_committed_file(fake: DashboardsFake) -> None:
     assert list(fake.stored().values()) == lines()
 
 
-def test_fields_that_dashboards_filled_in_are_no_difference(fake: DashboardsFake) -> None:
+def test_a_list_of_fields_that_a_browser_wrote_again_is_no_difference(fake: DashboardsFake) -> None:
     install(fake, Settings())
-    fake.stored()["index-pattern", "whodid-audit.entries"]["attributes"]["fields"] = "[]"
-    assert kinds(fake, Settings()) == ["unchanged"] * 12
+    fake.refresh_fields("whodid-audit.entries")
+    assert kinds(fake, Settings()) == ["unchanged"] * ALL
+
+
+def changed_fields(fake: DashboardsFake, change: Callable[[list[Any]], object]) -> None:
+    attributes = fake.stored()["index-pattern", "whodid-audit.entries"]["attributes"]
+    fields = json.loads(attributes["fields"])
+    change(fields)
+    attributes["fields"] = json.dumps(fields)
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        (lambda fields: fields.remove(*(one for one in fields if one["name"] == "host")), '+      "host": "string",'),
+        (
+            lambda fields: next(one for one in fields if one["name"] == "host").update(type="conflict"),
+            '-      "host": "conflict",',
+        ),
+        (lambda fields: fields.clear(), '+      "seq": "number",'),
+        (lambda fields: fields.insert(0, "host"), '-      "host",'),
+    ],
+    ids=["a new field", "another type", "none", "no list of fields"],
+)
+def test_a_field_that_is_missing_or_of_another_type_is_added(
+    fake: DashboardsFake, change: Callable[[list[Any]], object], shown: str
+) -> None:
+    install(fake, Settings())
+    fake.refresh_fields("whodid-audit.entries")
+    install(fake, Settings())
+    changed_fields(fake, change)
+    [update] = [each for each in planned(fake, Settings()) if each.kind != "unchanged"]
+    assert update.what == "Dashboards index-pattern whodid-audit.entries"
+    assert shown in update.difference.splitlines()
+    install(fake, Settings())
+    assert kinds(fake, Settings()) == ["unchanged"] * ALL
+
+
+def test_the_address_of_the_tab_is_part_of_what_is_installed(fake: DashboardsFake) -> None:
+    install(fake, Settings())
+    changed = [
+        each.what for each in planned(fake, Settings(), tab_url="https://audit.example") if each.kind == "update"
+    ]
+    assert changed[0] == "Dashboards index-pattern whodid-audit.entries"
+    assert {each.split()[1] for each in changed} == {"index-pattern", "search", "visualization"}
 
 
 @pytest.mark.parametrize("kind", ["index-pattern", "search", "visualization", "dashboard"])
@@ -61,13 +107,13 @@ def test_a_changed_title_is_shown_and_mended_and_nothing_else_is_touched(fake: D
     assert '-    "title": "mine"' in change.difference
     install(fake, Settings())
     assert fake.imports == [name]
-    assert kinds(fake, Settings()) == ["unchanged"] * 12
+    assert kinds(fake, Settings()) == ["unchanged"] * ALL
 
 
 def test_a_difference_inside_json_text_is_shown_as_a_line_of_its_own(fake: DashboardsFake) -> None:
     install(fake, Settings())
     attributes = fake.stored()["search", "whodid-audit.failures"]["attributes"]
-    changed = attributes["kibanaSavedObjectMeta"]["searchSourceJSON"].replace("outcome:failure", "outcome:unknown")
+    changed = attributes["kibanaSavedObjectMeta"]["searchSourceJSON"].replace("outcome: failure", "outcome: unknown")
     attributes["kibanaSavedObjectMeta"]["searchSourceJSON"] = changed
     [change] = [change for change in planned(fake, Settings()) if change.kind != "unchanged"]
     assert [line[0] for line in change.difference.splitlines()[3:] if line[0] != " "] == ["-", "+"]
@@ -83,22 +129,23 @@ def test_an_object_that_would_not_draw_is_mended(fake: DashboardsFake, broken: s
         kept["attributes"]["kibanaSavedObjectMeta"]["searchSourceJSON"] = "{"
     assert kinds(fake, Settings()).count("update") == 1
     install(fake, Settings())
-    assert kinds(fake, Settings()) == ["unchanged"] * 12
+    assert kinds(fake, Settings()) == ["unchanged"] * ALL
 
 
 def test_two_installations_live_side_by_side(fake: DashboardsFake) -> None:
     for prefix in ("whodid-audit", "other-audit"):
         install(fake, Settings(index_prefix=prefix))
-    assert len(fake.stored()) == 24
-    assert kinds(fake, Settings()) == ["unchanged"] * 12
+    assert len(fake.stored()) == 2 * ALL
+    assert kinds(fake, Settings()) == ["unchanged"] * ALL
 
 
 @pytest.mark.parametrize("base_path", ["", "/dashboards", "/w/a1b2"])
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_a_base_path_is_kept(base_path: str, slash: str) -> None:
     with dashboards_fake(base_path=base_path) as fake:
-        [*_, overview] = planned(fake, Settings(), url=fake.url + slash)
-        assert overview.note == f"{fake.url}/app/dashboards#/view/whodid-audit.overview"
+        notes = [change.note for change in planned(fake, Settings(), url=fake.url + slash) if change.note]
+        assert notes[0] == f"{fake.url}/app/dashboards#/view/whodid-audit.overview"
+        assert len(notes) == 3
 
 
 # Who may
@@ -110,7 +157,7 @@ SIGNED_IN = Settings(opensearch_user="anna", opensearch_password="пароль �
 def test_user_and_password_of_opensearch_are_those_of_dashboards() -> None:
     with dashboards_fake(users={"anna": "пароль €"}) as fake:
         install(fake, SIGNED_IN)
-        assert len(fake.stored()) == 12
+        assert len(fake.stored()) == ALL
 
 
 def test_a_wrong_password_is_told_from_none() -> None:
@@ -126,8 +173,8 @@ def test_objects_go_into_the_tenant_that_is_named() -> None:
     with dashboards_fake(users={"anna": "пароль €"}, tenants={"audit & co": True}) as fake:
         for tenant, kept in (("audit & co", "audit & co"), ("global", ""), ("private", "__user__")):
             install(fake, SIGNED_IN, tenant)
-            assert len(fake.stored(kept)) == 12
-            assert kinds(fake, SIGNED_IN, tenant) == ["unchanged"] * 12
+            assert len(fake.stored(kept)) == ALL
+            assert kinds(fake, SIGNED_IN, tenant) == ["unchanged"] * ALL
 
 
 def test_a_tenant_that_dashboards_would_exchange_ends_the_setup_before_anything_is_changed() -> None:
@@ -187,9 +234,13 @@ def cluster() -> Iterator[IsmStandIn]:
         yield made
 
 
+def run(cluster: IsmStandIn, command: str, *options: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "whodid", command, f"--opensearch-hosts={cluster.url}", *options]
+    return subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+
+
 def setup(cluster: IsmStandIn, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "whodid", "setup", f"--opensearch-hosts={cluster.url}", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return run(cluster, "setup", *options)
 
 
 def test_the_program_shows_installs_and_then_says_unchanged(cluster: IsmStandIn, fake: DashboardsFake) -> None:
@@ -203,7 +254,7 @@ def test_the_program_shows_installs_and_then_says_unchanged(cluster: IsmStandIn,
     again = setup(cluster, "--dashboards", fake.url, "--dry-run", "--json")
     assert again.returncode == 0
     told = [json.loads(line) for line in again.stdout.splitlines()]
-    assert [one["kind"] for one in told if one["what"].startswith("Dashboards ")] == ["unchanged"] * 12
+    assert [one["kind"] for one in told if one["what"].startswith("Dashboards ")] == ["unchanged"] * ALL
 
 
 def test_a_dashboards_that_refuses_ends_the_setup_before_the_cluster_is_changed(cluster: IsmStandIn) -> None:
@@ -217,15 +268,81 @@ def test_what_was_made_before_an_error_is_told(cluster: IsmStandIn, fake: Dashbo
     fake.known_types.discard("visualization")
     done = setup(cluster, "--dashboards", fake.url)
     assert done.returncode == 1
-    assert done.stdout.splitlines()[-1] == "Dashboards search whodid-audit.failures: created"
-    assert "the visualization whodid-audit.over-time: this Dashboards does not know such objects" in done.stderr
+    assert done.stdout.splitlines()[-1] == "Dashboards search whodid-audit.on-behalf: created"
+    assert "the visualization whodid-audit.numbers: this Dashboards does not know such objects" in done.stderr
 
 
 def test_wrong_use_is_told_as_such(cluster: IsmStandIn) -> None:
     for options, says in (
         (["--dashboards-tenant", "audit"], "--dashboards-tenant needs --dashboards"),
+        (["--tab-url", "https://audit.example"], "--tab-url needs --dashboards"),
         (["--dashboards", "http://dashboards.example"], "use https://"),
+        (["--dashboards", "https://dashboards.example", "--tab-url", "http://audit.example"], "use https://"),
     ):
         done = setup(cluster, *options)
         assert (done.returncode, done.stdout, cluster.writes) == (2, "", [])
         assert says in done.stderr
+
+
+# The teardown
+
+
+def removed(fake: DashboardsFake, settings: Settings, tenant: str = "") -> list[str]:
+    with closing(Dashboards(fake.url, settings, tenant)) as dashboards:
+        found = list(removals(dashboards, settings))
+        for one in found:
+            one.make()
+    return [one.what for one in found]
+
+
+def test_what_setup_installed_is_removed_each_before_what_it_refers_to(fake: DashboardsFake) -> None:
+    install(fake, Settings())
+    fake.stored()["search", "whodid-audit.failures"]["attributes"]["title"] = "mine"
+    expected = [f"Dashboards {line['type']} {line['id']}" for line in reversed(lines())]
+    assert removed(fake, Settings()) == expected
+    assert fake.stored() == {}
+    assert removed(fake, Settings()) == []
+
+
+def test_objects_of_others_and_of_another_installation_stay(fake: DashboardsFake) -> None:
+    for prefix in ("whodid-audit", "other-audit"):
+        install(fake, Settings(index_prefix=prefix))
+    mine = {"type": "search", "id": "whodid-audit.mine", "attributes": {}}
+    fake.stored()["search", "whodid-audit.mine"] = mine
+    assert len(removed(fake, Settings())) == ALL
+    assert {name.partition(".")[0] for _, name in fake.stored()} == {"other-audit", "whodid-audit"}
+    assert len(fake.stored()) == ALL + 1
+
+
+def test_an_object_that_somebody_else_deletes_meanwhile_is_no_error(fake: DashboardsFake) -> None:
+    install(fake, Settings())
+    with closing(Dashboards(fake.url, Settings())) as dashboards:
+        found = list(removals(dashboards, Settings()))
+        fake.stored().clear()
+        for one in found:
+            one.make()
+
+
+def test_a_tenant_that_may_only_be_read_is_an_error_of_the_teardown_too() -> None:
+    with dashboards_fake(tenants={"audit": False}) as fake:
+        fake.stored("audit").update({(line["type"], line["id"]): line for line in lines()})
+        with pytest.raises(NotAuthorized, match="write access to the tenant"):
+            removed(fake, Settings(), "audit")
+        assert len(fake.stored("audit")) == ALL
+
+
+def test_the_program_removes_them_when_asked_to(cluster: IsmStandIn, fake: DashboardsFake) -> None:
+    install(fake, Settings())
+    dry = run(cluster, "teardown", "--dashboards", fake.url, "--dry-run")
+    assert (dry.returncode, dry.stderr, len(fake.stored())) == (1, "", ALL)
+    assert (
+        "Dashboards index-pattern whodid-audit.entries: would be removed (objects of yours that use it need another "
+        "one)\n" in dry.stdout
+    )
+    assert run(cluster, "teardown").returncode == 0
+    assert len(fake.stored()) == ALL
+    done = run(cluster, "teardown", "--dashboards", fake.url)
+    assert (done.returncode, done.stderr, fake.stored()) == (0, "", {})
+    wrong = run(cluster, "teardown", "--dashboards-tenant", "audit")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "--dashboards-tenant needs --dashboards" in wrong.stderr

@@ -249,7 +249,7 @@ print(imported)
 
 
 def test_warnings_that_are_errors_stop_nothing(
-    cluster: SmallCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: SmallCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turned_into_errors: list[str]
 ) -> None:
     failures = [KeyError("foreign"), RuntimeWarning("an error, by -W error")]
 
@@ -269,3 +269,5 @@ def test_warnings_that_are_errors_stop_nothing(
         "shipping: unforeseen RuntimeWarning",
         "shipping: unforeseen KeyError",
     ]
+    assert len(turned_into_errors) == 2
+    turned_into_errors.clear()

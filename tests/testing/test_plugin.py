@@ -282,7 +282,7 @@ def test_without_any_entry_the_catalog_is_the_environment_s(
     monkeypatch.setenv("WHODID_CATALOG", "missing.toml")
     result = run(application, "--audit-coverage")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines("*--audit-coverage: the catalog missing.toml can't be read*")
+    result.stderr.fnmatch_lines("*--audit-coverage: the catalog */missing.toml can't be read*")
 
 
 def test_what_is_no_percentage_is_refused(application: pytest.Pytester) -> None:

@@ -33,11 +33,12 @@ Examples:
   whodid setup --force            also overwrite what somebody changed by hand since
   whodid setup --retention 400d --partition month
   whodid setup --partitions-only  daily, with the Security plugin: shippers may not create what they write to
-  whodid setup --dashboards https://dashboards.example:5601 --dashboards-tenant global"""
+  whodid setup --dashboards https://dashboards.example:5601 --dashboards-tenant global --tab-url https://audit.example"""
 )
 @click.option("--dry-run", is_flag=True, help="Show the differences and change nothing.")
-@click.option("--dashboards", metavar="URL", help="Also install searches, charts and an overview in this Dashboards.")
+@click.option("--dashboards", metavar="URL", help="Also install searches, charts and dashboards in this Dashboards.")
 @click.option("--dashboards-tenant", metavar="NAME", help="Tenant of Dashboards they belong to, such as global.")
+@click.option("--tab-url", metavar="URL", help="Address of the Audit logs tab; entries in Dashboards link to it.")
 @click.option("--force", is_flag=True, help="Overwrite what was changed by hand since the last setup.")
 @click.option("--partitions-only", is_flag=True, help="Only create the partitions of today and tomorrow.")
 @click.option("--create", multiple=True, metavar="NAME", help="With those, create this partition; entries wait for it.")
@@ -49,22 +50,24 @@ def setup(
     dry_run: bool,
     dashboards: str | None,
     dashboards_tenant: str | None,
+    tab_url: str | None,
     force: bool,
     partitions_only: bool,
     create: tuple[str, ...],
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Install index template, retention policy and roles, and a dashboard."""
+    """Install index template, retention policy and roles, and dashboards."""
     from ..opensearch.connection import connect
     from ..opensearch.setup import apply, plan, plan_partitions
 
-    if dashboards_tenant and not dashboards:
-        raise click.UsageError("--dashboards-tenant needs --dashboards, the address of Dashboards.")
+    for option, value in (("--dashboards-tenant", dashboards_tenant), ("--tab-url", tab_url)):
+        if value and not dashboards:
+            raise click.UsageError(f"{option} needs --dashboards, the address of Dashboards.")
     client = connect(settings)
     changes = plan_partitions(client, settings, create) if create or partitions_only else plan(client, settings)
     if dashboards:
-        changes += _dashboards(dashboards, dashboards_tenant or "", settings)
+        changes += _dashboards(dashboards, dashboards_tenant or "", tab_url or "", settings)
     if not dry_run:
         meant = (change for change in changes if force or not change.by_hand)
         confirm("; ".join(change.loses for change in meant if change.loses), yes)
@@ -78,10 +81,10 @@ def setup(
     sys.exit(1 if left else 0)
 
 
-def _dashboards(url: str, tenant: str, settings: Settings) -> tuple[Change, ...]:
-    from ..opensearch.dashboards import Dashboards, plan
+def _dashboards(url: str, tenant: str, tab_url: str, settings: Settings) -> tuple[Change, ...]:
+    from ..opensearch.dashboards import Dashboards, check_tab_url, plan
 
-    return plan(Dashboards(url, settings, tenant), settings)
+    return plan(Dashboards(url, settings, tenant), settings, check_tab_url(tab_url) if tab_url else "")
 
 
 def _print(change: Change, made: bool, as_json: bool) -> None:

@@ -1,34 +1,49 @@
-"""The plan: what Dashboards must have, compared with what it has."""
+"""The plan: what Dashboards must have, compared with what it has, and what of it a teardown removes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ...catalog import Catalog
 from ...settings import Settings
 from ..change import Change, compared
-from .overview import saved_objects
+from ..teardown import Removal
+from .dashboard import saved_objects
+from .index_pattern import types
 from .saved_object import SavedObject, as_meant
 from .server import Dashboards
 
-__all__ = ["plan"]
+__all__ = ["plan", "removals"]
 
 
-def plan(dashboards: Dashboards, settings: Settings) -> tuple[Change, ...]:
-    """One change an object, each after what it refers to. Raises `OpenSearchError` and `CatalogError`."""
-    wanted = saved_objects(settings, Catalog.load(settings.catalog or None, mode=settings.catalog_mode))
+def plan(dashboards: Dashboards, settings: Settings, tab_url: str = "") -> tuple[Change, ...]:
+    """One change an object, each after what it refers to. Raises `OpenSearchError`."""
+    wanted = saved_objects(settings, tab_url)
     stored = dashboards.stored(wanted)
     return tuple(_change(dashboards, one, stored.get((one.type, one.id))) for one in wanted)
 
 
+def removals(dashboards: Dashboards, settings: Settings) -> Iterator[Removal]:
+    """Those of our objects that are there, each before what it refers to. Raises `OpenSearchError`."""
+    wanted = saved_objects(settings)
+    stored = dashboards.stored(wanted)
+    for one in reversed(wanted):
+        if (one.type, one.id) in stored:
+            note = "objects of yours that use it need another one" if one.type == "index-pattern" else ""
+            yield Removal(_what(one), note=note, make=partial(dashboards.delete, one))
+
+
+def _what(one: SavedObject) -> str:
+    return f"Dashboards {one.type} {one.id}"
+
+
 def _change(dashboards: Dashboards, wanted: SavedObject, stored: Mapping[str, Any] | None) -> Change:
     change = compared(
-        f"Dashboards {wanted.type} {wanted.id}",
-        _comparable(stored, wanted) if stored is not None else None,
-        {"attributes": wanted.attributes, "references": list(wanted.references)},
+        _what(wanted),
+        _comparable(as_meant(stored["attributes"]), stored["references"], wanted) if stored is not None else None,
+        _comparable(wanted.attributes, wanted.references, wanted),
         partial(dashboards.put, wanted),
     )
     return (
@@ -38,10 +53,11 @@ def _change(dashboards: Dashboards, wanted: SavedObject, stored: Mapping[str, An
     )
 
 
-def _comparable(stored: Mapping[str, Any], wanted: SavedObject) -> dict[str, Any]:
-    """What of a stored object is ours: Dashboards adds attributes, such as the fields of an index pattern."""
-    attributes = as_meant(stored.get("attributes") or {})
-    return {
-        "attributes": {name: value for name, value in attributes.items() if name in wanted.attributes},
-        "references": stored.get("references") or [],
+def _comparable(attributes: Mapping[str, Any], references: Iterable[Any], wanted: SavedObject) -> dict[str, Any]:
+    """What of an object is ours: Dashboards adds attributes, and changes the list of fields."""
+    ours = {
+        name: types(value) if name == "fields" else value
+        for name, value in attributes.items()
+        if name in wanted.attributes
     }
+    return {"attributes": ours, "references": list(references)}

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...settings import Settings
-from ..template import index_pattern
 
-__all__ = ["SavedObject", "as_kept", "as_meant", "index_pattern_object", "ndjson", "object_id", "over_entries"]
+__all__ = ["PATTERN", "SavedObject", "as_kept", "as_meant", "dql", "ndjson", "object_id", "over_entries", "titled"]
 
 Type = Literal["index-pattern", "search", "visualization", "dashboard"]
 
@@ -28,7 +27,19 @@ _VERSIONS: Mapping[Type, str] = {
 }
 """The `migrationVersion` of the form written here; Dashboards 1.0 to 3.x know these."""
 
-_JSON_TEXT = {"searchSourceJSON", "visState", "uiStateJSON", "panelsJSON", "optionsJSON"}
+_JSON_TEXT = {
+    "searchSourceJSON",
+    "visState",
+    "uiStateJSON",
+    "panelsJSON",
+    "optionsJSON",
+    "fields",
+    "fieldFormatMap",
+    "sourceFilters",
+}
+PATTERN = "entries"
+"""The name of the index pattern."""
+
 _INDEX = "kibanaSavedObjectMeta.searchSourceJSON.index"
 
 
@@ -64,10 +75,14 @@ def ndjson(objects: Iterable[SavedObject]) -> str:
     return "".join(one.line for one in objects)
 
 
-def index_pattern_object(settings: Settings) -> SavedObject:
-    """All partitions. Dashboards fills in the fields at first use, once there is an entry."""
-    attributes = {"title": index_pattern(settings), "timeFieldName": "@timestamp"}
-    return SavedObject("index-pattern", object_id(settings, "entries"), attributes)
+def titled(settings: Settings, title: str) -> str:
+    """What lists of saved objects show; a panel has the title alone."""
+    return f"{settings.index_prefix}: {title}"
+
+
+def dql(query: str) -> dict[str, str]:
+    """A query in the Dashboards Query Language, which people are offered too; Dashboards keeps it by its old name."""
+    return {"query": query, "language": "kuery"}
 
 
 def over_entries(
@@ -75,7 +90,7 @@ def over_entries(
 ) -> SavedObject:
     """An object that looks at all partitions; `source` is what its search asks for."""
     meta = {"searchSourceJSON": {**source, "filter": [], "indexRefName": _INDEX}}
-    reference = {"name": _INDEX, "type": "index-pattern", "id": index_pattern_object(settings).id}
+    reference = {"name": _INDEX, "type": "index-pattern", "id": object_id(settings, PATTERN)}
     return SavedObject(
         type_, object_id(settings, name), {**attributes, "version": 1, "kibanaSavedObjectMeta": meta}, (reference,)
     )

@@ -1,4 +1,4 @@
-"""The Dashboards server: the calls of its API that look for saved objects and put them in, as one user.
+"""The Dashboards server: the calls of its API that look for saved objects, put them in and delete them, as one user.
 
 Without the header `osd-xsrf`, or with a file that is not called `….ndjson`, the answer is 400. A tenant that the user
 may not use is silently exchanged for another, so the one that was taken is asked for.
@@ -67,6 +67,10 @@ class Dashboards:
         response = self._answer(what, "POST", "saved_objects/_import?overwrite=true", fields={"file": file})
         check_import(what, parsed(what, self.url, response.data))
 
+    def delete(self, one: SavedObject) -> None:
+        """Deletes the object; one that is no longer there is fine."""
+        self._answer(f"the {one.type} {one.id}", "DELETE", f"saved_objects/{one.type}/{one.id}", fine=(200, 404))
+
     def _confirm_tenant(self, first: BaseHTTPResponse) -> None:
         """The session that the first answer began knows which tenant was taken."""
         what = f"the tenant {self._tenant}"
@@ -86,10 +90,12 @@ class Dashboards:
                 "this user may not use it, or tenants are off. Ask an administrator for it"
             )
 
-    def _answer(self, what: str, method: str, path: str, **content: Any) -> BaseHTTPResponse:
+    def _answer(
+        self, what: str, method: str, path: str, *, fine: tuple[int, ...] = (200,), **content: Any
+    ) -> BaseHTTPResponse:
         """The answer to a call that was taken."""
         response = self._request(what, method, path, **content)
-        if response.status != 200:
+        if response.status not in fine:
             raise refusal(what, self.url, response, anonymous="authorization" not in self._headers)
         return response
 
