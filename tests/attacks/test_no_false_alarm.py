@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ from whodid.verify import Source, Verification, verify_stored
 pytestmark = pytest.mark.live
 
 MONTHS = 24
+SOAK = bool(os.environ.get("WHODID_TEST_SOAK"))
 NOW = datetime.now(UTC).replace(microsecond=0)
 BEGIN = NOW - timedelta(days=30 * MONTHS)
 
@@ -140,6 +142,8 @@ def test_two_years_without_harm_raise_no_alarm(place: Corner, tmp_path: Path, re
                 destroy(place.client, place.settings, partition)
             else:
                 place.client.indices.delete(index=partition.index)
+        if month % 2 and not SOAK:
+            continue
         verification = verified(place, hosts, end, erased)
         assert verification.findings == [], f"month {month}"
         seen |= {stretch.verdict for verdict in verification.journals for stretch in verdict.stretches}

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests import independent
+from tests.live.corner import eventually
 from whodid.entry import Stamp
 from whodid.errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
 from whodid.integrity import Draft
@@ -563,3 +564,19 @@ def test_a_segment_closed_by_another_process_shipped_and_deleted_meanwhile_is_no
         segment.sync(segment.size)
     assert JournalDirectory(path).alarms() == []
     assert ours.append(draft("again")).journal == positions[-1].journal
+
+
+def test_the_thread_that_syncs_ends_when_nothing_comes_and_another_one_takes_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whodid.journal.writer._IDLE", 0.01)
+    journal = Journal(tmp_path)
+    for target in ("a", "b"):
+        journal.append(draft(target), "process")
+        first = journal._flusher
+        eventually(lambda: journal._flusher is None)
+        assert first
+        first.join()
+    segment = journal._unsynced
+    assert segment
+    assert segment._synced == segment.size

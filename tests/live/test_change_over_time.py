@@ -32,7 +32,7 @@ THEN = datetime.now(UTC).replace(day=10) - timedelta(days=70)
 
 @pytest.fixture
 def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
-    with corner(opensearch_url, tmp_path, host="web-1", service="shop") as made:
+    with corner(opensearch_url, tmp_path, host="web-1", service="shop", keep_days=1.0) as made:
         yield made
 
 

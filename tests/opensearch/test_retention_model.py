@@ -7,6 +7,7 @@ set last, and no hold may cover it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -185,7 +186,7 @@ def test_no_sequence_of_commands_deletes_an_entry_before_its_time() -> None:
     run_state_machine_as_test(
         RetentionMachine,
         settings=settings(
-            max_examples=40,
+            max_examples=200 if os.environ.get("WHODID_TEST_SOAK") else 20,
             stateful_step_count=20,
             phases=_UNSHRUNK,
             deadline=None,

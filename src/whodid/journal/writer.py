@@ -52,6 +52,9 @@ A = TypeVar("A")
 _FLUSH_AFTER = 0.5
 """Seconds until what `process` durability left to the kernel is put on disk."""
 
+_IDLE = 10.0
+"""Seconds without an entry after which the thread that does so ends."""
+
 
 class Journal:
     """The journal of one directory, for appending. Safe to use from threads, and from processes at once.
@@ -190,11 +193,19 @@ class Journal:
                 self.sync()
 
     def _flush(self) -> None:
-        while True:
-            self._flush_due.get()
+        """Ends when nothing was left to the kernel for a while: a thread that stays keeps the journal in memory."""
+        while self._comes():
             time.sleep(_FLUSH_AFTER)
             self._all_due()
             self.sync()
+
+    def _comes(self) -> bool:
+        """Whether a flush is due, or becomes due within `_IDLE` seconds."""
+        with suppress(Empty):
+            self._flush_due.get(timeout=_IDLE)
+            return True
+        self._flusher = None  # who comes from now on starts another; who came just before is seen below
+        return not self._flush_due.empty()
 
     def _all_due(self) -> None:
         """Whoever appends from now on has a flush of its own to come."""
