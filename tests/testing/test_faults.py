@@ -229,7 +229,12 @@ def test_opensearch_answers_through_it_as_without_it(place: Corner, tmp_path: Pa
         entries = through.record(50)
         assert through.ship().shipped == 50
         assert len(through.stored()) == len(entries)
-        for path in ("/", "/_cluster/health", "/nothing", f"/{through.settings.index_prefix}-*/_count"):
+        for path in (
+            "/",
+            "/_cluster/health?filter_path=cluster_name,status",
+            "/nothing",
+            f"/{through.settings.index_prefix}-*/_count",
+        ):
             asked = [
                 each.transport.perform_request("GET", path, params={"ignore": 404})
                 for each in (place.client, through.client)
