@@ -22,10 +22,13 @@ OLDEST = 12
 NOT_HERE = "not live and not ism and not soak"
 LEFT_OUT = (
     "tests/devserver",
+    "tests/faults/test_foreign_content.py",
     "tests/faults/test_journal_bytes.py",
     "tests/faults/test_journal_power.py",
+    "tests/faults/test_journal_syscalls.py",
     "tests/faults/test_kill_while_recording.py",
     "tests/integrations/test_celery_example.py",
+    "tests/integrations/test_never_lost.py",
     "tests/integrations/test_origin.py",
     "tests/integrations/test_web_examples.py",
     "tests/opensearch",
@@ -101,7 +104,7 @@ def prepare(minor: int, python: Path) -> Path:
 
 def passes(python: Path) -> bool:
     """Whether all tests pass that are for this place."""
-    options = ["-q", "-n", "2", "-m", NOT_HERE, *(f"--ignore={path}" for path in LEFT_OUT)]
+    options = ["-q", "-n", "3", "-m", NOT_HERE, *(f"--ignore={path}" for path in LEFT_OUT)]
     return subprocess.run([python, "-m", "pytest", *options], cwd=ROOT).returncode == 0
 
 
