@@ -27,6 +27,8 @@ class Bash:
         environ = {"PATH": path, "PS1": PROMPT, "TERM": "dumb", "HOME": str(folder), "INPUTRC": "/dev/null"}
         outside, inside = pty.openpty()
         self._terminal = outside
+        self._readable = select.poll()  # `select.select` refuses numbers from 1024 on
+        self._readable.register(outside, select.POLLIN)
         self._process = subprocess.Popen(
             [shutil.which("bash") or "bash", "--norc", "--noprofile", "-i"],
             stdin=inside,
@@ -50,7 +52,7 @@ class Bash:
         deadline = time.monotonic() + 30
         while not shown.endswith(end):
             assert time.monotonic() < deadline, shown
-            if select.select([self._terminal], [], [], 0.1)[0]:
+            if self._readable.poll(100):
                 shown += os.read(self._terminal, 65536).decode()
         return shown
 

@@ -16,7 +16,7 @@ import whodid
 from tests.live.corner import eventually
 from tests.shipper.small_cluster import SmallCluster, small_cluster
 from whodid.journal import JournalDirectory
-from whodid.shipper.background import stop_background_shipping
+from whodid.shipper.background import _at_work, stop_background_shipping
 from whodid.shipper.loop import Shipper
 from whodid.shipper.service import connected_shipper
 
@@ -207,7 +207,7 @@ def test_a_thread_that_ended_is_replaced_at_the_next_record(
     with monkeypatch.context() as patch:
         patch.setattr("whodid.shipper.background._Worker.run", lambda worker: None)
         configure(tmp_path, cluster.url)
-        eventually(lambda: not threads())
+        eventually(lambda: not _at_work())
     record("a")
     eventually(lambda: cluster.targets == {"a"})
 
