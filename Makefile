@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-versions test-ism browser soak lint types events imports check format bench lock generated clean
+.PHONY: help demo test test-fast test-versions test-ism browser soak lint types events imports docs check format bench lock generated clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ events: $(READY) ## Check the catalog against the JSON Schema of the commit befo
 
 imports: $(READY) ## Check that modules import downwards only
 	$(BIN)/lint-imports
+
+docs: $(READY) ## Build the site of docs/ in build/docs; a warning is an error, and so is a link that leads nowhere
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
 
 check: lint types imports ## All three checks
 

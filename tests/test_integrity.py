@@ -31,7 +31,7 @@ def test_the_published_vectors_hold_here_and_independently(vector: dict[str, Any
 
 
 def test_the_vectors_stand_in_the_format_page() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "format.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "format.md").read_text()
     for vector in VECTORS:
         assert vector["line"] in page
         assert vector["hash"] in page
@@ -163,7 +163,7 @@ def _person() -> dict[str, Any]:
 
 
 def _malformed() -> dict[str, dict[str, Any]]:
-    """What is not one of the forms that docs/format.md allows, though each commitment in it is right."""
+    """What is not one of the forms that docs/reference/format.md allows, though each commitment in it is right."""
     entry = _person()
     hidden, salts = commitments(entry), salts_of(entry)
     bare = {name: value for name, value in entry.items() if name not in {"salt", *hidden}}

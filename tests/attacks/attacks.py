@@ -1,4 +1,4 @@
-"""The attacks: what somebody does to the log, and by what it is found: the table of docs/integrity.md.
+"""The attacks: what somebody does to the log, and by what it is found: the table of docs/explanation/integrity.md.
 
 Each names what verification must say, and of which entries, with the chain only, with checkpoints of one's own, and
 with an outside witness. `tests/attacks/test_attacks.py` tries each of them on a real OpenSearch.
@@ -543,7 +543,7 @@ ATTACKS = (
 
 
 def table() -> Iterator[str]:
-    """What docs/integrity.md shows."""
+    """What docs/explanation/integrity.md shows."""
     yield "| what is done | by whom | found by the chain only | with own checkpoints | with a witness |"
     yield "| --- | --- | --- | --- | --- |"
     notes = list(dict.fromkeys(attack.note for attack in ATTACKS if attack.note))

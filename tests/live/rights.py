@@ -1,4 +1,4 @@
-"""The matrix of rights: what each role tries, and what comes of it. docs/security.md shows it, test_rights.py tries it.
+"""The matrix of rights: what each role tries, and what comes of it. docs/explanation/security.md shows it.
 
 Two organizations have entries; an answer that holds the canary of the second one has shown it.
 """
