@@ -66,7 +66,7 @@ def audit_on_commit(event_type: str, /, *, using: str | None = None, **fields: o
     """Records an audit entry once the transaction of `using` (the default database) is committed; at once outside one.
 
     Who and from where are those of this call. A rollback, of a savepoint too, drops the entry. Raises `InvalidEntry`
-    here; what goes wrong in recording is raised by the commit, which has happened then (docs/integrations.md).
+    here; what goes wrong in recording is raised by the commit, which has happened then (`whodid help integrations`).
     """
     transaction.on_commit(PreparedCall(event_type, fields).record, using=using)
 

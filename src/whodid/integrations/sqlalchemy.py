@@ -34,7 +34,7 @@ def audit_on_commit(session: AnySession, event_type: str, /, **fields: object) -
     """Records an audit entry once the transaction of `session` is committed; one is begun where there is none.
 
     Who and from where are those of this call. A rollback, of a savepoint too, drops the entry. Raises `InvalidEntry`
-    here; what goes wrong in recording is raised by the commit, which has happened then (docs/integrations.md).
+    here; what goes wrong in recording is raised by the commit, which has happened then (`whodid help integrations`).
     """
     call = PreparedCall(event_type, fields)
     plain = _plain(session)
