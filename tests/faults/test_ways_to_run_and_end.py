@@ -303,7 +303,7 @@ def under_uwsgi(folder: Path, workers: int, durability: str) -> Iterator[Path]:
     (folder / "app.py").write_text(UNDER_UWSGI)
     settings = {"JOURNAL_DIR": "journal", "DURABILITY": durability, "ECHO": "no", "SEGMENT_BYTES": "20000"}
     options = f"--http-socket s --wsgi-file app.py --need-app --master --processes {workers} --max-requests {REQUESTS}"
-    options += " --min-worker-lifetime 0 --die-on-term"
+    options += " --min-worker-lifetime 0 --die-on-term --worker-reload-mercy 10"
     with (
         (folder / "log").open("wb") as log,
         subprocess.Popen(
@@ -352,7 +352,8 @@ def test_workers_of_uwsgi_that_python_does_not_see_fork_share_one_chain(tmp_path
     with under_uwsgi(tmp_path, 4, durability) as served:
         with ThreadPoolExecutor(4) as clients:
             list(clients.map(get, [served] * 24))
-        # A worker that is stopped amid its hook ends there: uWSGI runs Python's end inside of its signal handler.
+        # uWSGI sets a worker's signal handlers up after its hook: a worker that is stopped before that doesn't notice,
+        # and waits for requests until the master kills it, `worker-reload-mercy` seconds later.
         eventually(lambda: sum(what.startswith("hook") for what in done()) == hooks())
     receipts = (tmp_path / "receipts").read_text()
     assert len(receipts.split()) == 1 + hooks() * 30 + 24 * 30
