@@ -129,6 +129,10 @@ def record(*targets: str) -> None:
         whodid.get_logger().audit("credentials_accessed", target=target, **WHO)
 
 
+def await_stored(cluster: SmallCluster, target: str) -> None:
+    eventually(lambda: target in cluster.targets)
+
+
 def of_whodid() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name.startswith("whodid-")}
 
@@ -195,13 +199,13 @@ def test_however_often_it_is_configured_there_is_one_thread_and_those_of_earlier
         configure(tmp_path, cluster.url, str(number % 2))
         assert len(threads()) == 1
         record(str(number))
-        eventually(lambda number=number: str(number) in cluster.targets)
+        await_stored(cluster, str(number))
     earlier = {thread for thread in of_whodid() - others if thread.name != "whodid-ship"}
     assert "whodid-send" in {thread.name for thread in earlier}
     configure(tmp_path, cluster.url)
     eventually(lambda: earlier.isdisjoint(of_whodid()))
     record("last")
-    eventually(lambda: "last" in cluster.targets)
+    await_stored(cluster, "last")
     stop_background_shipping()
     eventually(lambda: of_whodid() <= others)
 
