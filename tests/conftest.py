@@ -44,6 +44,17 @@ def turned_into_errors(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     assert said == []
 
 
+@pytest.fixture
+def no_flush(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread syncs in the background, of this test's journals or of an earlier test's: for tests that replace the
+    system's sync, as all journals of the process then use what replaces it.
+    """
+    monkeypatch.setattr("whodid.journal.writer._FLUSH_AFTER", 3600)
+    from whodid.journal.writer import _at_exit
+
+    _at_exit()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests marked `soak` take minutes each: only `make soak` runs them. What needs a server comes first, as it takes
     longest: the many short tests then fill up what is left, and no worker ends long before the others.
