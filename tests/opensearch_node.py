@@ -26,7 +26,7 @@ from xdist.scheduler import LoadFileScheduling
 if TYPE_CHECKING:
     from whodid.devserver import RunningNode
 
-__all__ = ["SecuredNode", "opensearch_url", "secured", "secured_node", "shared_by_workers"]
+__all__ = ["SecuredNode", "opensearch_url", "secured", "secured_node", "shared_by_workers", "uses_accounts"]
 
 RUNNING_NODE_VARIABLE = "WHODID_TEST_DEV_URL"
 RUNNING_SECURED_VARIABLE = "WHODID_TEST_SECURED_DIR"
@@ -94,18 +94,21 @@ def shared_by_workers(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
-    """Files go to whichever worker is free, but all that use a node with accounts to one of them."""
-    return _OneWorkerForAccounts(config, log) if config.getoption("dist") == "loadfile" else None
+    """Files go to whichever worker is free, in their order, but all that use a node with accounts to one of them."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False  # it would put the files with few and long tests last
+    return _OneWorkerForAccounts(config, log)
 
 
 class _OneWorkerForAccounts(LoadFileScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
-        return "accounts" if _uses_accounts(self.config.rootpath / file) else file
+        return "accounts" if uses_accounts(self.config.rootpath / file) else file
 
 
 @cache
-def _uses_accounts(file: Path) -> bool:
+def uses_accounts(file: Path) -> bool:
     text = file.read_text()
     return "older" not in file.parts and any(word in text for word in ("secured_node", "SecuredNode", "live.accounts"))
 
