@@ -2,7 +2,8 @@
 
 Load it with `pytest_plugins = ["tests.opensearch_node"]`. The nodes have free ports and their own data directories, and
 end with the test run, Ctrl-C and `kill -9` included. To save their start, name nodes that run already: the URL of one
-in `WHODID_TEST_DEV_URL`, the data directory of the other in `WHODID_TEST_SECURED_DIR`.
+in `WHODID_TEST_DEV_URL`, the data directory of the other in `WHODID_TEST_SECURED_DIR`. Three tests need the settings
+that the fixtures give: `path.repo` and `SECURITY`.
 
 The workers of one run share the node without accounts: the worker that needs it first starts it, and stops it once no
 other worker uses it. Tests on it keep to an index prefix of their own. A node with accounts belongs to one worker, as
@@ -30,6 +31,12 @@ __all__ = ["SecuredNode", "opensearch_url", "secured", "secured_node", "shared_b
 
 RUNNING_NODE_VARIABLE = "WHODID_TEST_DEV_URL"
 RUNNING_SECURED_VARIABLE = "WHODID_TEST_SECURED_DIR"
+
+SECURITY = {
+    "plugins.security.compliance.immutable_indices": ["immutable-*"],
+    "plugins.security.unsupported.restapi.allow_securityconfig_modification": True,
+}
+"""For tests of indices that nobody may write to, and of ways to sign in."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +130,7 @@ def secured_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredNo
         yield secured(Path(running))
         return
     folder = tmp_path_factory.mktemp("secured")
-    immutable = {"plugins.security.compliance.immutable_indices": ["immutable-*"]}
-    with devserver.start(port=0, data_dir=folder, detached=False, security=True, settings=immutable):
+    with devserver.start(port=0, data_dir=folder, detached=False, security=True, settings=SECURITY):
         yield secured(folder)
 
 
