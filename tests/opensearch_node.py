@@ -35,8 +35,11 @@ RUNNING_SECURED_VARIABLE = "WHODID_TEST_SECURED_DIR"
 SECURITY = {
     "plugins.security.compliance.immutable_indices": ["immutable-*"],
     "plugins.security.unsupported.restapi.allow_securityconfig_modification": True,
+    "plugins.security.password.hashing.bcrypt.rounds": 4,
 }
-"""For tests of indices that nobody may write to, and of ways to sign in."""
+"""For tests of indices that nobody may write to, and of ways to sign in; and passwords are checked in no time, as each
+change of a role or an account has all of them checked again.
+"""
 
 
 @dataclass(frozen=True)
