@@ -8,7 +8,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 import uuid
 import zipfile
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests import independent
+from tests.live.corner import eventually
 
 ROOT = Path(__file__).parents[1]
 
@@ -142,9 +142,7 @@ def test_the_first_screen_of_the_readme_does_what_it_says(
     whodid("setup")
     answer = refund(environment, tmp_path, variables)
     whodid("ship", "--once")
-    deadline = time.monotonic() + 20
-    while not (found := whodid("search", "--principal", "42", "--json")):
-        assert time.monotonic() < deadline
+    found = eventually(lambda: whodid("search", "--principal", "42", "--json"))
     [entry] = [json.loads(line) for line in found.splitlines()]
     [line] = next((tmp_path / "journal").glob("*/*.ndjson")).read_text().splitlines()
     assert entry == json.loads(line)
@@ -175,12 +173,11 @@ def refund(environment: Path, folder: Path, variables: dict[str, str]) -> dict[s
 
 
 def wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while True:
+    def listens() -> bool:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert time.monotonic() < deadline
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    eventually(listens)
 
 
 @network
