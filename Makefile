@@ -5,6 +5,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
+
+# Tests start hundreds of processes: where Python is told to write no bytecode, each compiles whodid anew.
+test test-fast test-versions test-ism soak: export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: help demo test test-fast test-versions test-ism browser soak lint types events imports docs check format bench lock generated clean
 
 help: ## Show this list

@@ -44,16 +44,48 @@ def turned_into_errors(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     assert said == []
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests marked `soak` take minutes each: only `make soak` runs them. What needs a server comes first, as it takes
-    longest: the many short tests then fill up what is left, and no worker ends long before the others.
+@pytest.fixture
+def no_flush(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread syncs in the background, of this test's journals or of an earlier test's: for tests that replace the
+    system's sync, as all journals of the process then use what replaces it.
     """
-    items.sort(key=lambda item: item.get_closest_marker("live") is None)
+    monkeypatch.setattr("whodid.journal.writer._FLUSH_AFTER", 3600)
+    from whodid.journal.writer import _at_exit
+
+    _at_exit()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked `soak` take minutes each: only `make soak` runs them. The longest files come first: the many short
+    tests then fill up what is left, and no worker ends long before the others.
+    """
+    items.sort(key=_place_in_line)
     if os.environ.get("WHODID_TEST_SOAK"):
         return
     soaking = [item for item in items if item.get_closest_marker("soak")]
     config.hook.pytest_deselected(items=soaking)
     items[:] = [item for item in items if item not in soaking]
+
+
+LONG = (
+    "tests/faults",
+    "tests/integrations",
+    "tests/devserver/test_node.py",
+    "tests/test_demo.py",
+    "tests/test_packaging.py",
+)
+"""Files and folders whose tests take long though they use no node, or start one of their own."""
+
+
+def _place_in_line(item: pytest.Item) -> int:
+    """Those that one worker has to do alone, those that are long, what needs the node, and the rest."""
+    from tests.opensearch_node import uses_accounts  # loaded as a plugin, which has to come first
+
+    if uses_accounts(item.path):
+        return 0
+    if item.nodeid.startswith(LONG):
+        return 1
+    return 2 if item.get_closest_marker("live") else 3
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 Load it with `pytest_plugins = ["tests.opensearch_node"]`. The nodes have free ports and their own data directories, and
 end with the test run, Ctrl-C and `kill -9` included. To save their start, name nodes that run already: the URL of one
-in `WHODID_TEST_DEV_URL`, the data directory of the other in `WHODID_TEST_SECURED_DIR`.
+in `WHODID_TEST_DEV_URL`, the data directory of the other in `WHODID_TEST_SECURED_DIR`. Three tests need the settings
+that the fixtures give: `path.repo` and `SECURITY`.
 
 The workers of one run share the node without accounts: the worker that needs it first starts it, and stops it once no
 other worker uses it. Tests on it keep to an index prefix of their own. A node with accounts belongs to one worker, as
@@ -26,10 +27,19 @@ from xdist.scheduler import LoadFileScheduling
 if TYPE_CHECKING:
     from whodid.devserver import RunningNode
 
-__all__ = ["SecuredNode", "opensearch_url", "secured", "secured_node", "shared_by_workers"]
+__all__ = ["SecuredNode", "opensearch_url", "secured", "secured_node", "shared_by_workers", "uses_accounts"]
 
 RUNNING_NODE_VARIABLE = "WHODID_TEST_DEV_URL"
 RUNNING_SECURED_VARIABLE = "WHODID_TEST_SECURED_DIR"
+
+SECURITY = {
+    "plugins.security.compliance.immutable_indices": ["immutable-*"],
+    "plugins.security.unsupported.restapi.allow_securityconfig_modification": True,
+    "plugins.security.password.hashing.bcrypt.rounds": 4,
+}
+"""For tests of indices that nobody may write to, and of ways to sign in; and passwords are checked in no time, as each
+change of a role or an account has all of them checked again.
+"""
 
 
 @dataclass(frozen=True)
@@ -94,18 +104,21 @@ def shared_by_workers(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
-    """Files go to whichever worker is free, but all that use a node with accounts to one of them."""
-    return _OneWorkerForAccounts(config, log) if config.getoption("dist") == "loadfile" else None
+    """Files go to whichever worker is free, in their order, but all that use a node with accounts to one of them."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False  # it would put the files with few and long tests last
+    return _OneWorkerForAccounts(config, log)
 
 
 class _OneWorkerForAccounts(LoadFileScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
-        return "accounts" if _uses_accounts(self.config.rootpath / file) else file
+        return "accounts" if uses_accounts(self.config.rootpath / file) else file
 
 
 @cache
-def _uses_accounts(file: Path) -> bool:
+def uses_accounts(file: Path) -> bool:
     text = file.read_text()
     return "older" not in file.parts and any(word in text for word in ("secured_node", "SecuredNode", "live.accounts"))
 
@@ -120,8 +133,7 @@ def secured_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredNo
         yield secured(Path(running))
         return
     folder = tmp_path_factory.mktemp("secured")
-    immutable = {"plugins.security.compliance.immutable_indices": ["immutable-*"]}
-    with devserver.start(port=0, data_dir=folder, detached=False, security=True, settings=immutable):
+    with devserver.start(port=0, data_dir=folder, detached=False, security=True, settings=SECURITY):
         yield secured(folder)
 
 

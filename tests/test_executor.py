@@ -49,7 +49,7 @@ class Disk:
 
 
 @pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+def disk(monkeypatch: pytest.MonkeyPatch, no_flush: None) -> Disk:
     return Disk(monkeypatch)
 
 

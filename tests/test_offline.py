@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 import structlog
 
 import whodid
+from tests.live.corner import eventually
 from tests.recording import WHO, configured, recorded
 from whodid.settings import Settings
 from whodid.shipper.background import stop_background_shipping
@@ -48,12 +48,9 @@ def test_an_application_can_ship_by_itself(tmp_path: Path, opensearch_url: str) 
     whodid.configure(settings=settings)
     with whodid.context(**WHO):
         receipt = whodid.get_logger().audit("credentials_created", target="6Yk2")
-    deadline = time.monotonic() + 20
-    while directory_status(settings.journal_dir).backlog:
-        assert time.monotonic() < deadline
+    eventually(lambda: not directory_status(settings.journal_dir).backlog)
     with whodid.AuditClient(settings) as client:
-        while (entry := client.get(receipt.entry_id)) is None:
-            assert time.monotonic() < deadline
+        entry = eventually(lambda: client.get(receipt.entry_id))
     stop_background_shipping()
     assert entry == recorded(tmp_path / "journal")[0]
 

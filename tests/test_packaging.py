@@ -8,7 +8,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 import uuid
 import zipfile
@@ -19,6 +18,7 @@ import pytest
 from opensearchpy import OpenSearch
 
 from tests import independent
+from tests.live.corner import eventually
 
 ROOT = Path(__file__).parents[1]
 
@@ -144,9 +144,7 @@ def whodid(environment: Path, variables: dict[str, str], *arguments: str, exit_c
 
 def found(environment: Path, variables: dict[str, str], *query: str) -> list[dict[str, Any]]:
     """The entries, as soon as there are any: OpenSearch shows them within a second."""
-    deadline = time.monotonic() + 60
-    while not (lines := whodid(environment, variables, "search", *query, "--json")):
-        assert time.monotonic() < deadline
+    lines = eventually(lambda: whodid(environment, variables, "search", *query, "--json"))
     return [json.loads(line) for line in lines.splitlines()]
 
 
@@ -156,9 +154,8 @@ def test_the_readme_does_what_it_says(environment: Path, tmp_path: Path, variabl
     [program] = blocks("README.md", "python")
     subprocess.run([environment / "python", "-c", program], cwd=tmp_path, env=variables, check=True)
     whodid(environment, variables, "ship", "--once")
-    query, shown = re.findall(
-        r"^whodid search (.*) --json \| jq -c '\{(.*)\}'$", (ROOT / "README.md").read_text(), re.M
-    )[0]
+    page = (ROOT / "README.md").read_text()
+    [(query, shown)] = re.findall(r"^whodid search (.*) --json \| jq -c '\{(.*)\}'$", page, re.M)
     [entry] = found(environment, variables, *query.split())
     [line] = blocks("README.md", "json")
     assert len(line) <= 160
@@ -213,12 +210,11 @@ def refund(environment: Path, folder: Path, variables: dict[str, str]) -> dict[s
 
 
 def wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while True:
+    def listens() -> bool:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert time.monotonic() < deadline
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    eventually(listens)
 
 
 @network

@@ -29,10 +29,10 @@ def test_a_child_forked_while_another_thread_configures_can_configure_as_well() 
     holding.wait()
     child = os.fork()
     if child == 0:
-        os._exit(0 if runtime._lock.acquire(timeout=5) else 1)
+        os._exit(0 if runtime._lock.acquire(timeout=60) else 1)
     assert os.waitpid(child, 0)[1] == 0
     thread.join()
-    assert runtime._lock.acquire(timeout=5)
+    assert runtime._lock.acquire(timeout=60)
     runtime._lock.release()
 
 

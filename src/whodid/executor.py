@@ -24,6 +24,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+from .uwsgi import forks_unseen
 from .warning import warn
 
 __all__ = ["hand_over", "off_loop", "outcome", "to_be_awaited"]
@@ -118,7 +119,8 @@ class _Threads:
         atexit.register(self.finish)
 
     def submit(self, recording: Future[Any], work: Callable[[], None]) -> None:
-        if _at_end or threading.get_ident() in self._members:  # a member waiting for others could wait for ever
+        waits_for_itself = threading.get_ident() in self._members  # a member waiting for others could wait for ever
+        if _at_end or waits_for_itself or forks_unseen():
             work()
             return
         self._unfinished.add(recording)

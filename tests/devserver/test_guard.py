@@ -89,13 +89,13 @@ def test_lock_is_held_as_long_as_the_node_lives(guarded: GuardedProcess, tmp_pat
 
 def test_guard_ends_when_its_node_ends(guarded: GuardedProcess, wait: Wait) -> None:
     os.kill(guarded.node_pid, signal.SIGKILL)
-    wait(guarded.has_ended, 10)
+    wait(guarded.has_ended, 60)
 
 
 def test_sigterm_to_the_guard_ends_the_node(guarded: GuardedProcess, wait: Wait) -> None:
     found = marks([guarded.node_pid])
     os.kill(guarded.pid, signal.SIGTERM)
-    wait(guarded.has_ended, 10)
+    wait(guarded.has_ended, 60)
     assert not found[0].runs()
 
 
@@ -103,13 +103,13 @@ def test_sigterm_to_the_guard_ends_the_node(guarded: GuardedProcess, wait: Wait)
 def test_guard_killed_with_9_takes_the_node_along(guarded: GuardedProcess, wait: Wait) -> None:
     found = marks([guarded.node_pid])
     os.kill(guarded.pid, signal.SIGKILL)
-    wait(lambda: not found[0].runs(), 10)
+    wait(lambda: not found[0].runs(), 60)
 
 
 def test_owner_killed_with_9_leaves_nothing(tmp_path: Path, environment: dict[str, str], wait: Wait) -> None:
     process, found = owner(tmp_path, environment)
     finish(process)
-    wait(lambda: not any(mark.runs() for mark in found), 10)
+    wait(lambda: not any(mark.runs() for mark in found), 60)
 
 
 def test_owner_killed_leaves_nothing_though_its_fork_keeps_the_pipe(
@@ -122,9 +122,9 @@ def test_owner_killed_leaves_nothing_though_its_fork_keeps_the_pipe(
         forks[:] = [c for c in psutil.Process(process.pid).children() if c.pid != found[0].pid]
         return bool(forks)
 
-    wait(forked, 10)
+    wait(forked, 60)
     process.kill()
-    wait(lambda: not any(mark.runs() for mark in found), 10)
+    wait(lambda: not any(mark.runs() for mark in found), 60)
     assert forks[0].is_running()
     forks[0].kill()
     process.communicate()
@@ -135,7 +135,7 @@ def test_detached_node_outlives_its_owner(tmp_path: Path, environment: dict[str,
     finish(process)
     assert [mark.runs() for mark in found] == [True, True]
     found[0].send(signal.SIGTERM)
-    wait(lambda: not any(mark.runs() for mark in found), 10)
+    wait(lambda: not any(mark.runs() for mark in found), 60)
 
 
 def test_program_that_cannot_be_run_is_reported(tmp_path: Path) -> None:

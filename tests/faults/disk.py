@@ -18,7 +18,7 @@ from unittest.mock import patch
 import whodid.journal.reader
 import whodid.journal.segment
 
-__all__ = ["CTRL_C", "Call", "Fault", "Killed", "System", "disk", "failing"]
+__all__ = ["CTRL_C", "Call", "Fault", "Killed", "System", "disk", "failing", "without_syncs"]
 
 System = Callable[..., Any]
 """One of the functions of `os`, as it is."""
@@ -70,6 +70,16 @@ def disk(root: Path, through: Through) -> Iterator[None]:
 
 def _no_sync(_fd: int) -> None:
     pass
+
+
+@contextmanager
+def without_syncs() -> Iterator[None]:
+    """Real syncs are left out for the block, and nothing else: they take most of the time, and nothing loses power."""
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(os, "fsync", _no_sync))
+        for module in (whodid.journal.segment, whodid.journal.reader):
+            stack.enter_context(patch.object(module, "datasync", _no_sync))
+        yield
 
 
 def _path_of(target: Any) -> str:

@@ -129,6 +129,7 @@ def test_half_a_line_is_not_cut_from_a_segment_that_was_renamed(path: Path, cloc
     assert targets(path) == ["b"]
 
 
+@pytest.mark.usefixtures("no_flush")
 def test_a_segment_renamed_between_the_write_and_the_sync_gives_no_receipt(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +241,7 @@ def failing_sync(_fd: int) -> None:
     raise OSError(5, "Input/output error")
 
 
+@pytest.mark.usefixtures("no_flush")
 def test_a_journal_that_another_process_ended_and_that_was_retired_since_is_not_alarmed(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,6 +305,7 @@ def test_a_link_in_the_place_of_the_lock_is_refused_while_it_is_in_use(path: Pat
         journal.append(draft("b"))
 
 
+@pytest.mark.usefixtures("no_flush")
 def test_a_sync_that_failed_is_seen_in_a_mark_that_was_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = Journal(path), Journal(path)
     first.append(draft("a"))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.disk import CTRL_C, Fault, failing
+from tests.faults.disk import CTRL_C, Fault, failing, without_syncs
 from tests.faults.story import Story
 from whodid.journal import Journal, JournalDirectory
 
@@ -26,14 +26,15 @@ FAULTS = [
     Fault("EIO", errno.EIO),
     Fault("EIO after it was done", errno.EIO, done=True),
     Fault("EIO from then on", errno.EIO, lasting=True),
-    Fault("no space", errno.ENOSPC),
-    Fault("no space from then on", errno.ENOSPC, lasting=True),
     Fault("EINTR", errno.EINTR),
-    Fault("half a write"),
-    Fault("half a write from then on", lasting=True),
     Fault("Ctrl-C", CTRL_C),
     Fault("Ctrl-C after it was done", CTRL_C, done=True),
+    Fault("no space", errno.ENOSPC),
+    Fault("no space from then on", errno.ENOSPC, lasting=True),
+    Fault("half a write"),
+    Fault("half a write from then on", lasting=True),
 ]
+"""The first six may meet any call. So where each meets every sixth, beginning with another, all calls meet one."""
 
 Scenario = Callable[[Story, Journal], None]
 
@@ -133,11 +134,12 @@ def _play(path: Path, scenario: Scenario, fault: Fault, number: int) -> int:
     story, journal = Story(path), _journal(path)
     with failing(path.parent, fault, number) as count:
         scenario(story, journal)
-    again = story.number
-    for _ in range(2):  # the first may be told that the directory is another one by now
-        story.record(journal)
-    assert str(again + 2) in story.promised
-    story.check()
+    with without_syncs():
+        again = story.number
+        for _ in range(2):  # the first may be told that the directory is another one by now
+            story.record(journal)
+        assert str(again + 2) in story.promised
+        story.check()
     if fault.number != CTRL_C and not (fault.lasting and fault.number == errno.EIO):
         _nothing_left_over(path)
     shutil.rmtree(path.parent)  # the long form makes thousands
@@ -158,7 +160,7 @@ def _sweep(tmp_path: Path, scenario: Scenario, fault: Fault, every: int) -> None
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_a_system_call_fails(tmp_path: Path, scenario: Scenario, fault: Fault) -> None:
-    _sweep(tmp_path, scenario, fault, every=4)
+    _sweep(tmp_path, scenario, fault, every=6)
 
 
 @pytest.mark.soak

@@ -65,6 +65,7 @@ def _wait_for(url: str, unix: Path | None) -> None:
     with httpx.Client(transport=httpx.HTTPTransport(uds=str(unix) if unix else None)) as client:
         while not ((unix is None or _listens(unix)) and _answers(client, url)):
             assert time.monotonic() < deadline, "the example did not start"
+            time.sleep(0.02)
 
 
 def _listens(unix: Path) -> bool:

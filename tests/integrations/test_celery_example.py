@@ -40,6 +40,7 @@ def test_each_refund_is_by_the_user_who_asked_for_it_and_what_the_clock_starts_b
             deadline = time.monotonic() + 120
             while not (tmp_path / "journal").exists() or len(recorded(tmp_path / "journal")) < 82:
                 assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.02)
             process.terminate()
             assert process.wait(timeout=60) == 0, log.read_text()
         finally:

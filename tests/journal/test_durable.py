@@ -34,7 +34,8 @@ class Syncs:
 
 
 @pytest.fixture
-def syncs(monkeypatch: pytest.MonkeyPatch) -> Syncs:
+def syncs(monkeypatch: pytest.MonkeyPatch, no_flush: None) -> Syncs:
+    """No process lives as long as until its flush is due."""
     made = Syncs()
     monkeypatch.setattr("whodid.journal.segment.datasync", made)
     return made
@@ -181,13 +182,6 @@ def test_lines_that_another_process_cut_back_do_not_count_as_synced_when_written
     assert syncs.count == 2
 
 
-@pytest.fixture
-def short_lived(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No process lives as long as until its flush is due."""
-    monkeypatch.setattr("whodid.journal.writer._FLUSH_AFTER", 3600)
-
-
-@pytest.mark.usefixtures("short_lived")
 def test_what_a_process_left_that_was_killed_is_synced_by_the_next_that_records(path: Path, syncs: Syncs) -> None:
     Journal(path).append(draft("killed"), "process")
     assert syncs.count == 0
@@ -196,7 +190,6 @@ def test_what_a_process_left_that_was_killed_is_synced_by_the_next_that_records(
     assert DurableMark(path / "durable").read(name(path)) == segment_of(path).stat().st_size
 
 
-@pytest.mark.usefixtures("short_lived")
 def test_of_many_short_lived_processes_no_two_leave_their_entries_to_the_kernel(path: Path, syncs: Syncs) -> None:
     behind = []
     for number in range(8):
@@ -207,7 +200,6 @@ def test_of_many_short_lived_processes_no_two_leave_their_entries_to_the_kernel(
     assert syncs.count == 4
 
 
-@pytest.mark.usefixtures("short_lived")
 def test_a_process_that_goes_on_syncs_what_others_left_once(path: Path, syncs: Syncs) -> None:
     Journal(path).append(draft("killed"), "process")
     journal = Journal(path)
@@ -216,7 +208,6 @@ def test_a_process_that_goes_on_syncs_what_others_left_once(path: Path, syncs: S
     assert syncs.count == 1
 
 
-@pytest.mark.usefixtures("short_lived")
 def test_what_was_left_is_synced_up_to_the_last_whole_line(path: Path, syncs: Syncs) -> None:
     directory = JournalDirectory(path)
     sync_what_was_left(directory)  # there is no journal yet
@@ -270,6 +261,7 @@ def test_a_sync_that_fails_fails_also_where_the_mark_can_not_be_locked(
     assert journal.append(draft("c")).journal != first.journal
 
 
+@pytest.mark.usefixtures("no_flush")
 def test_a_time_limit_amid_a_sync_is_no_failed_sync(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`TimeoutError`, which signal handlers raise, is an `OSError`, but none of the system's."""
 

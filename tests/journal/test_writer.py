@@ -442,6 +442,7 @@ def test_a_failed_write_ends_the_journal_and_recording_goes_on(path: Path, monke
     assert alarms(path) == ["new journal"]
 
 
+@pytest.mark.usefixtures("no_flush")
 def test_a_failed_sync_is_never_retried_and_ends_the_journal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(path)
     first = journal.append(draft("a"))
@@ -454,6 +455,7 @@ def test_a_failed_sync_is_never_retried_and_ends_the_journal(path: Path, monkeyp
 
 
 @pytest.mark.parametrize("ending", ["done", "failing", "interrupted", "interrupted, and not marked"])
+@pytest.mark.usefixtures("no_flush")
 def test_a_failed_sync_is_an_error_for_all_who_wait_and_for_all_time(
     path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
@@ -491,6 +493,7 @@ def test_a_failed_sync_is_an_error_for_all_who_wait_and_for_all_time(
     assert alarms(path) == ["new journal"]
 
 
+@pytest.mark.usefixtures("no_flush")
 def test_a_journal_that_ended_is_ended_for_every_writer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = Journal(path), Journal(path)
     ended = first.append(draft("a")).journal

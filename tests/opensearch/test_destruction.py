@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,6 @@ from opensearchpy import OpenSearch
 from tests.live.corner import Corner, corner
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.test_ism import NAME
-from whodid import devserver
 from whodid.errors import NotAuthorized, OpenSearchError
 from whodid.opensearch.destruction import JournalPart, destructions, take_account
 from whodid.opensearch.enforcement import Expired, destroy, expired, record_ahead
@@ -108,42 +108,43 @@ def test_a_refused_deletion_leaves_all_as_it_was_and_is_tried_again(
     assert [(one.state, one.account.entries) for one in destructions(place.client, place.settings)] == [("deleted", 2)]
 
 
-def register(place: Corner, folder: Path) -> None:
-    body = {"type": "fs", "settings": {"location": str(folder / "snapshots")}}
-    place.client.snapshot.create_repository(repository="backups", body=body)
+def register(place: Corner) -> None:
+    """A repository of the corner's own, in a folder of that name below the node's `path.repo`."""
+    name = place.settings.snapshot_repository
+    body = {"type": "fs", "settings": {"location": name}}
+    place.client.snapshot.create_repository(repository=name, body=body)
 
 
 @pytest.fixture
-def place_with_repository(tmp_path: Path) -> Iterator[Corner]:
-    """On a node of its own that may write snapshots into a folder."""
-    folder = tmp_path / "snapshots"
-    folder.mkdir()
-    node = devserver.start(data_dir=tmp_path / "node", port=0, settings={"path.repo": str(folder)}, detached=False)
-    try:
-        with corner(node.url, tmp_path, snapshot_repository="backups") as made:
-            register(made, tmp_path)
+def place_with_repository(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
+    name = f"backups-{secrets.token_hex(6)}"
+    with corner(opensearch_url, tmp_path, snapshot_repository=name) as made:
+        register(made)
+        try:
             made.set_up()
             yield made
-    finally:
-        node.stop()
+        finally:
+            made.client.snapshot.delete_repository(repository=name)
 
 
 @pytest.mark.live
-def test_what_goes_is_kept_in_a_snapshot_first(place_with_repository: Corner, tmp_path: Path) -> None:
+def test_what_goes_is_kept_in_a_snapshot_first(place_with_repository: Corner) -> None:
     place = place_with_repository
+    name = place.settings.snapshot_repository
     place.record(3)
     place.ship()
     partition = due(place)
-    place.client.snapshot.delete_repository(repository="backups")
-    with pytest.raises(OpenSearchError, match="backups"):
+    place.client.snapshot.delete_repository(repository=name)
+    with pytest.raises(OpenSearchError, match=name):
         destroy(place.client, place.settings, partition)
     assert len(place.stored()) == 3, "without the repository nothing goes"
-    with pytest.raises(OpenSearchError, match="no snapshot repository 'backups'"):
+    with pytest.raises(OpenSearchError, match=f"no snapshot repository '{name}'"):
         place.set_up()
-    register(place, tmp_path)
+    register(place)
     record = destroy(place.client, place.settings, partition)
     assert record
     repository, snapshot = record.snapshot.split("/")
+    assert repository == name
     assert place.stored() == {}
     place.client.snapshot.restore(repository=repository, snapshot=snapshot, params={"wait_for_completion": "true"})
     assert len(place.stored()) == 3

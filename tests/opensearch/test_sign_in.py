@@ -20,8 +20,7 @@ import pytest
 
 from tests.live.accounts import secured_corner
 from tests.live.corner import Corner
-from tests.opensearch_node import secured
-from whodid import devserver
+from tests.opensearch_node import SecuredNode
 from whodid.errors import NotAuthenticated, NotAuthorized, SettingsError
 from whodid.opensearch.bulk import Document, send_bulk
 from whodid.opensearch.connection import authorization, connect, translated
@@ -63,17 +62,12 @@ DOMAIN = {
 
 
 @pytest.mark.live
-def test_a_token_signs_in_and_a_new_one_in_its_file_is_taken_without_a_restart(tmp_path: Path) -> None:
-    allowed = {"plugins.security.unsupported.restapi.allow_securityconfig_modification": True}
-    node = tmp_path / "node"
-    with (
-        devserver.start(port=0, data_dir=node, detached=False, security=True, settings=allowed),
-        _corner(node, tmp_path) as place,
-    ):
-        api = "/_plugins/_security/api/"
+def test_a_token_signs_in_and_a_new_one_in_its_file_is_taken_without_a_restart(
+    secured_node: SecuredNode, tmp_path: Path
+) -> None:
+    api = "/_plugins/_security/api/"
+    with secured_corner(secured_node, tmp_path) as place, _signing_in_with_tokens(place):
         ask = place.client.transport.perform_request
-        dynamic = ask("GET", f"{api}securityconfig")["config"]["dynamic"]
-        ask("PUT", f"{api}securityconfig/config", body={"dynamic": _with_tokens(dynamic)})
         writer = role_name(place.settings, "writer")
         ask("PUT", f"{api}rolesmapping/{writer}", body={"backend_roles": ["shippers"]})
         file = tmp_path / "token"
@@ -101,10 +95,14 @@ def test_a_token_signs_in_and_a_new_one_in_its_file_is_taken_without_a_restart(t
 
 
 @contextmanager
-def _corner(node: Path, folder: Path) -> Iterator[Corner]:
-    """Entered once the node runs."""
-    with secured_corner(secured(node), folder) as place:
-        yield place
+def _signing_in_with_tokens(place: Corner) -> Iterator[None]:
+    ask, path = place.client.transport.perform_request, "/_plugins/_security/api/securityconfig"
+    dynamic = ask("GET", path)["config"]["dynamic"]
+    ask("PUT", f"{path}/config", body={"dynamic": _with_tokens(dynamic)})
+    try:
+        yield
+    finally:
+        ask("PUT", f"{path}/config", body={"dynamic": dynamic})
 
 
 def _with_tokens(dynamic: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -193,3 +195,13 @@ def test_a_float_of_python_is_found_as_it_is_stored() -> None:
     assert query_body(Filter.of(**{"details.x": [1.0, 1e-7, 1e21]})) == {
         "terms": {"details.x": ["1.0", "1", "1e-07", "1e-7", "1e+21"]}
     }
+
+
+@pytest.mark.parametrize(
+    ("network", "holds_ipv4"),
+    [("::/0", True), ("::fffe:0:0/95", True), ("2001:db8::/32", False), ("10.0.0.0/8", False)],
+)
+def test_a_network_of_ipv6_finds_no_address_of_ipv4(network: str, holds_ipv4: bool) -> None:
+    """OpenSearch keeps IPv4 addresses within `::ffff:0:0/96`, so `::/0` would find them all."""
+    body = json.dumps(query_body(Filter.of(client_ip=network)))
+    assert ('"must_not": [{"term": {"client_ip": "0.0.0.0/0"}}]' in body) == holds_ipv4

@@ -129,6 +129,14 @@ def record(*targets: str) -> None:
         whodid.get_logger().audit("credentials_accessed", target=target, **WHO)
 
 
+def await_stored(cluster: SmallCluster, target: str) -> None:
+    eventually(lambda: target in cluster.targets)
+
+
+def of_whodid() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("whodid-")}
+
+
 def threads() -> list[str]:
     return sorted(thread.name for thread in threading.enumerate() if thread.name == "whodid-ship")
 
@@ -183,12 +191,23 @@ def test_another_journal_is_shipped_before_the_shipper_changes(cluster: SmallClu
     eventually(lambda: cluster.targets == {"a", "b"})
 
 
-def test_however_often_it_is_configured_there_is_one_thread(cluster: SmallCluster, tmp_path: Path) -> None:
+def test_however_often_it_is_configured_there_is_one_thread_and_those_of_earlier_shippers_end(
+    cluster: SmallCluster, tmp_path: Path
+) -> None:
+    others = of_whodid()
     for number in range(10):
         configure(tmp_path, cluster.url, str(number % 2))
         assert len(threads()) == 1
-    record("a")
-    eventually(lambda: cluster.targets == {"a"})
+        record(str(number))
+        await_stored(cluster, str(number))
+    earlier = {thread for thread in of_whodid() - others if thread.name != "whodid-ship"}
+    assert "whodid-send" in {thread.name for thread in earlier}
+    configure(tmp_path, cluster.url)
+    eventually(lambda: earlier.isdisjoint(of_whodid()))
+    record("last")
+    await_stored(cluster, "last")
+    stop_background_shipping()
+    eventually(lambda: of_whodid() <= others)
 
 
 def test_a_thread_that_ended_is_replaced_at_the_next_record(
@@ -215,6 +234,41 @@ def test_a_process_that_can_start_no_thread_records_all_the_same(
     assert not cluster.targets
     record("b")
     eventually(lambda: cluster.targets == {"a", "b"})
+
+
+ENDS = {
+    "by a thread that outlives the main one": """
+main = threading.current_thread()
+def late():
+    main.join()
+    record("a", "b")
+    shipped()
+threading.Thread(target=late).start()
+""",
+    "by a handler of atexit": """
+import atexit
+def late():
+    record("a", "b")
+    shipped()
+atexit.register(late)
+""",
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_is_recorded_when_no_thread_can_start_any_more_is_shipped(
+    end: str, cluster: SmallCluster, tmp_path: Path
+) -> None:
+    """Python 3.12 refuses to start threads once the main one has ended."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM + ENDS[end], tmp_path / "journal", cluster.url],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert cluster.targets == {"a", "b"}
 
 
 def test_the_threads_import_nothing(cluster: SmallCluster, tmp_path: Path) -> None:

@@ -504,10 +504,8 @@ def test_a_request_that_hangs_at_a_stop_is_left_behind(settings: Settings, monke
     cluster.waiting["a"].set()
 
 
-def test_while_the_cluster_is_waited_for_what_dead_processes_left_to_the_kernel_is_synced(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("whodid.journal.writer._FLUSH_AFTER", 3600)
+@pytest.mark.usefixtures("no_flush")
+def test_while_the_cluster_is_waited_for_what_dead_processes_left_to_the_kernel_is_synced(settings: Settings) -> None:
     record(settings, "a")
     cluster, stop = Gate(), threading.Event()
     shipper = Shipper(replace(settings, bulk_entries=1, bulks_in_flight=1, drain_timeout=0.0), cluster.send, stop=stop)

@@ -200,7 +200,7 @@ def test_it_speaks_tls_with_the_certificate_that_it_was_given_last(
 
     def trusted(name: str) -> int:
         context = ssl.create_default_context(cafile=tmp_path / name / "ca.pem")
-        connection = http.client.HTTPSConnection("127.0.0.1", proxy.port, timeout=5, context=context)
+        connection = http.client.HTTPSConnection("127.0.0.1", proxy.port, timeout=60, context=context)
         connection.request("POST", "/x", body=b"")
         status = connection.getresponse().status
         connection.close()

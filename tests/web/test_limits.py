@@ -180,12 +180,18 @@ class _Cluster:
 
     def __init__(self, error: Exception) -> None:
         self.error = error
-        self.tried = 0
+        self.tried = self.under_way = self.most = 0
         self.go_on = threading.Event()
+        self._lock = threading.Lock()
 
     def __call__(self, _settings: Settings, _user: str, _password: str) -> Settings:
-        self.tried += 1
+        with self._lock:
+            self.tried += 1
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
         self.go_on.wait(30)
+        with self._lock:
+            self.under_way -= 1
         raise self.error
 
 
@@ -213,6 +219,7 @@ def test_guesses_at_once_are_no_more_than_guesses_one_by_one(monkeypatch: pytest
     cluster = _Cluster(NotAuthenticated("unknown"))
     answers = signing_in(monkeypatch, cluster, 60, Settings())
     assert cluster.tried == 10
+    assert cluster.most <= 4  # as many threads as signing in has; the others are for those who have signed in
     assert Counter(answer.status_code for answer in answers) == {401: 10, 429: 50}
     assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 429)
 

@@ -110,3 +110,23 @@ def test_one_that_comes_back_is_told_while_the_shipper_runs(
         stop.set()
         thread.join(10)
     assert [one.checkpoint.why for one in told] == ["begun", "stop"]
+
+
+def test_where_no_thread_could_start_the_next_checkpoint_tries_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    record(settings, "a")
+    ship(settings, lambda sealed: None)
+    told: list[Sealed] = []
+    courier = Courier(JournalDirectory(settings.journal_dir), [Destination("v", told.append)], print)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        courier.start()
+    courier.finish(0)
+    assert told == []
+    courier.wake()
+    courier.finish(60)
+    assert told == list(kept_checkpoints(JournalDirectory(settings.journal_dir)))

@@ -34,6 +34,7 @@ import orjson
 from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
 from ..integrity import Draft
 from ..settings import journal_place
+from ..uwsgi import forks_unseen, suspends_threads
 from ..warning import warn
 from .append import Position, Written, append_at_once, append_one
 from .chain import Chain, Known
@@ -180,6 +181,9 @@ class Journal:
         chain = self._chain
         if chain is not None and chain.left_unsynced:  # and this process may be as short-lived as the one before
             chain.left_unsynced = False
+            self.sync()
+            return
+        if forks_unseen() or suspends_threads():  # no thread may start here, or none would run in time
             self.sync()
             return
         self._flush_due.put(None)

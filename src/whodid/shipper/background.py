@@ -7,15 +7,12 @@ Invariants:
 - What the thread imports is imported before it starts: a child that is forked meanwhile would wait for ever for the
   lock of an import that a thread had begun which it doesn't have.
 - Only its own stop ends it. A call that records never fails by it.
-
-uWSGI forks its workers without telling Python, and a child that was forked while a thread of Python's ran may hang for
-ever. So there the thread starts in the workers alone.
+- Under uWSGI the thread starts in workers, mules and spoolers alone (`whodid.uwsgi` says why).
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from contextlib import suppress
 from functools import partial
@@ -25,6 +22,7 @@ from ..errors import WhodidError
 from ..opensearch.connection import connect
 from ..proof.keys import signer_of
 from ..settings import Settings
+from ..uwsgi import forks_unseen
 from ..warning import warn
 from ..witness import witnesses_of
 from .guard import Guard
@@ -70,14 +68,8 @@ def ship_in_background(settings: Settings | None) -> None:
 
 def keep_shipping() -> None:
     """Starts the thread if this process has none and should; called before each record. Never raises."""
-    if _wanted is not None and not _at_work() and not _forks_unseen():
+    if _wanted is not None and not _at_work() and not forks_unseen():
         _start()
-
-
-def _forks_unseen() -> bool:
-    """Whether this is uWSGI before it has forked: the module is there inside of it alone."""
-    uwsgi = sys.modules.get("uwsgi")
-    return uwsgi is not None and getattr(uwsgi, "worker_id", lambda: 1)() == 0
 
 
 def stop_background_shipping(timeout: float = 10.0) -> None:

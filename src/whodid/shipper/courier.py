@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..entry import Stamp
@@ -90,12 +91,16 @@ class _Round:
 
     def start(self) -> None:
         self._over.clear()
-        self._due.set()
-        self._thread = threading.Thread(target=self._run, name="whodid-courier", daemon=True)
-        self._thread.start()
+        self._thread = None
+        self.wake()
 
     def wake(self) -> None:
         self._due.set()
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="whodid-courier", daemon=True)
+            with suppress(RuntimeError):  # as for the senders; the next checkpoint tries again
+                thread.start()
+                self._thread = thread
 
     def finish(self, patience: float) -> None:
         self._over.set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 __all__ = ["Flight", "Senders"]
@@ -55,11 +56,16 @@ class Senders(Generic[Batch, Outcome]):
         self._queue: queue.SimpleQueue[Flight[Batch, Outcome] | None] = queue.SimpleQueue()
 
     def submit(self, batch: Batch) -> Flight[Batch, Outcome]:
+        """Has the batch delivered; here, where no thread can be started."""
         flight: Flight[Batch, Outcome] = Flight(batch)
         if self._threads < self._number:
-            threading.Thread(target=self._run, name="whodid-send", daemon=True).start()
-            self._threads += 1
-        self._queue.put(flight)
+            with suppress(RuntimeError):  # there are too many threads, or the main one has ended (from Python 3.12 on)
+                threading.Thread(target=self._run, name="whodid-send", daemon=True).start()
+                self._threads += 1
+        if self._threads:
+            self._queue.put(flight)
+        else:
+            flight.take_off(self._deliver)
         return flight
 
     def close(self) -> None:
