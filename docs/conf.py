@@ -34,6 +34,8 @@ def setup(app: Any) -> None:
 
 def _mark_code(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """An indented block after a blank line is code: in our docstrings it needs no `::` before it."""
+    if lines and lines[0].startswith("Alias for field number"):  # what Python says of a named tuple's fields
+        lines.clear()
     marked: list[str] = []
     before = ""  # the last line with text
     for line in lines:

@@ -186,8 +186,8 @@ def test_the_page_of_the_folder_names_every_file() -> None:
     assert {path.name for path in folder.iterdir()} - {"README.md"} == {Path(path).parts[0] for path in named}
 
 
-def test_the_readme_fits_a_screen_and_the_changelog_too() -> None:
-    for name, lines in (("README.md", 80), ("CHANGELOG.md", 35)):
+def test_readme_and_changelog_stay_short() -> None:
+    for name, lines in (("README.md", 80), ("CHANGELOG.md", 30)):
         assert len((ROOT / name).read_text().splitlines()) <= lines, name
 
 

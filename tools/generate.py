@@ -111,9 +111,9 @@ def _settings() -> str:
     return f"""# Settings
 
 Every setting has a default, so nothing has to be set. Each has one name everywhere: a keyword of
-`whodid.configure()`, a key in a settings file (`--config`, or the variable `WHODID_CONFIG`), a variable such as
-`WHODID_JOURNAL_DIR`, and an option of every command such as `--journal-dir`. An unknown key in a file or a call is an
-error; an unknown `WHODID_` variable is only reported.
+`whodid.configure()`, a key in a settings file (`--config`, or the variable `WHODID_CONFIG`), a
+variable such as `WHODID_JOURNAL_DIR`, and an option of every command such as `--journal-dir`. An
+unknown key in a file or a call is an error; an unknown `WHODID_` variable is only reported.
 
 `config/whodid.toml` has all of them with their defaults:
 
@@ -137,8 +137,8 @@ Made from `--help` by `make generated`. Every command also has:
 
 ## Filters
 
-Commands that search have an option for each field of an entry. Given several times, any of its values matches. The
-[search language](../how-to/search.md#the-search-language) says the same in less space.
+Commands that search have an option for each field of an entry. Given several times, any of its
+values matches. The [search language](../how-to/search.md#the-search-language) is shorter.
 
 | option | meaning |
 | --- | --- |
