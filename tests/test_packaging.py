@@ -103,6 +103,14 @@ def test_files_are_found_from_wheel_and_checkout_alike(environment: Path, tmp_pa
 
 
 @network
+def test_the_pages_are_shown_from_the_wheel(environment: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [environment / "whodid", "help", "glossary"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == (ROOT / "docs" / "reference" / "glossary.md").read_text()
+
+
+@network
 def test_importing_whodid_imports_no_network_library_and_no_command_line(environment: Path, tmp_path: Path) -> None:
     code = "import sys, whodid; print(*sys.modules)"
     done = subprocess.run(

@@ -343,7 +343,8 @@ def bind(**fields: object) -> None:
     if innermost is None:
         raise InvalidEntry(
             "bind() has no block or request to bind to, and would name this user for whatever the thread does next; "
-            "use `with whodid.context(…):` around the work, or your framework's middleware (`whodid help integrations`)"
+            "use `with whodid.context(…):` around the work, or the middleware of your framework "
+            "(`whodid help integrations`)"
         )
     _scope.set(innermost.bound(fields))
 
