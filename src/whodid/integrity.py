@@ -132,43 +132,49 @@ class Draft:
     lets pass, and `InvalidEntry` for a personal value that looks like a commitment.
     """
 
-    __slots__ = ("_hashed", "_salt", "_shown", "_slots", "size")
+    __slots__ = ("_hashed", "_places", "_salt", "_shown", "size")
 
     def __init__(self, entry: dict[str, Any], personal: Collection[str] = ()) -> None:
-        names = sorted([name for name in personal if name in entry]) if personal else []
+        self._places = places = _places_of(*[name for name in personal if name in entry])
         values = []
-        for name in names:
-            values.append(_text(name, entry[name]))
+        for name in places.names:
+            value = entry[name]
+            if "\0" in value or (len(value) == _COMMITMENT_LENGTH and _COMMITMENT.fullmatch(value)):
+                raise _refusal(name, value)
+            values.append(orjson.dumps(value))
             entry[name] = "\0"
-        if names:
-            entry["committed"] = names
+        if values:
+            entry["committed"] = places.names
         entry["journal"] = entry["prev"] = entry["seq"] = "\0"
         free = "details" in entry or "after" in entry or "before" in entry  # only those hold floats
         body = canonical(entry) if free else orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)
-        self._slots = slots = _slots_of(*names)
-        self._shown = self._hashed = _pieces(body, len(values) + 3, slots.seq)
+        found = len(values) + 3
+        if body.count(_NUL) != found and len(_REAL_NUL.findall(body)) != found:
+            raise ValueError("a string contains NUL")
+        self._shown = self._hashed = shown = [b""] * (2 * found + 1)
+        shown[::2] = body.split(_PLACE)
         self._salt = b""
         self.size = len(body)
         """Bytes of its line without its place in the chain, at most."""
-        if names:
-            self._commit(slots.values, values)
+        if values:
+            self._commit(values)
 
-    def _commit(self, slots: tuple[int, ...], values: list[bytes]) -> None:
+    def _commit(self, values: list[bytes]) -> None:
         salt, self._salt = _new_salt()
         salts, begin, shown = field_salts(salt, len(values)), 0, self._shown
         self._hashed = hashed = shown.copy()
-        for at, value in zip(slots, values):  # noqa: B905 (a tenth of the cost)
+        for at, value in zip(self._places.values, values):  # noqa: B905 (a tenth of the cost)
             end = begin + _SALT
-            shown[at], hashed[at] = value[1:-1], b"sha256:" + hexlify(sha256(salts[begin:end] + value).digest())
+            shown[at], hashed[at] = value, b'"sha256:%b"' % hexlify(sha256(salts[begin:end] + value).digest())
             begin = end
         self.size += len(b"".join(values)) + len('"salt":"",') + len(self._salt)
 
     def seal(self, journal: str, seq: int, prev: str) -> tuple[str, bytes]:
         """Hash and journal line (without a newline) as number `seq` of `journal`, after the entry with hash `prev`."""
-        _, in_journal, in_prev, in_seq = self._slots
+        _, _, in_journal, in_prev, in_seq = self._places
         hashed, shown = self._hashed, self._shown
-        hashed[in_journal] = shown[in_journal] = journal.encode()
-        hashed[in_prev] = shown[in_prev] = prev.encode()
+        hashed[in_journal] = shown[in_journal] = b'"%b"' % journal.encode()
+        hashed[in_prev] = shown[in_prev] = b'"%b"' % prev.encode()
         hashed[in_seq] = shown[in_seq] = b"%d" % seq
         body = b"".join(hashed)
         hash_ = sha256(body).hexdigest()
@@ -181,9 +187,10 @@ CHAIN_BYTES = 300
 """What `journal`, `seq`, `prev` and `hash` add to the size of a draft, at most."""
 
 
-class _Slots(NamedTuple):
-    """Where, among the pieces of a serialised entry, stands what is put in later."""
+class _Places(NamedTuple):
+    """The personal fields of an entry, in order, and where among its pieces stands what is put in later."""
 
+    names: tuple[str, ...]
     values: tuple[int, ...]
     journal: int
     prev: int
@@ -191,40 +198,26 @@ class _Slots(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _slots_of(*names: str) -> _Slots:
-    """By the names of the personal fields, in order."""
+def _places_of(*personal: str) -> _Places:
+    names = tuple(sorted(personal))
     place = {name: 2 * number + 1 for number, name in enumerate(sorted((*names, "journal", "prev", "seq")))}
-    return _Slots(tuple(place[name] for name in names), place["journal"], place["prev"], place["seq"])
+    return _Places(names, tuple(place[name] for name in names), place["journal"], place["prev"], place["seq"])
 
 
 _NUL = b"\\u0000"
+_PLACE = b'"%b"' % _NUL
+"""NUL as a whole text, or at the end of one: a quote within a text is escaped."""
 _REAL_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """A NUL, and not the text `\\u0000` that somebody wrote, whose backslash is escaped."""
 
 
-def _pieces(body: bytes, places: int, seq: int) -> list[bytes]:
-    """A serialised entry, cut where something is put in. Raises `ValueError` for a NUL anywhere else."""
-    parts = body.split(_NUL)
-    if len(parts) != places + 1:  # more looks like NUL
-        if len(_REAL_NUL.findall(body)) > places:
-            raise ValueError("a string contains NUL")
-        parts = body.replace(b'"' + _NUL + b'"', b'"\0"').split(b"\0")
-    pieces = [b""] * (2 * places + 1)
-    pieces[::2] = parts
-    pieces[seq - 1], pieces[seq + 1] = pieces[seq - 1][:-1], pieces[seq + 1][1:]  # it is a number
-    return pieces
-
-
-def _text(name: str, value: Any) -> bytes:
-    """A personal value as JSON."""
+def _refusal(name: str, value: str) -> ValueError | InvalidEntry:
     if "\0" in value:
-        raise ValueError(f"{name} contains NUL")
-    if len(value) == _COMMITMENT_LENGTH and _COMMITMENT.fullmatch(value):
-        raise InvalidEntry(
-            f"{name} has the form of a commitment (sha256: and 64 hex digits), by which whodid hides personal values; "
-            "record the value itself"
-        )
-    return orjson.dumps(value)
+        return ValueError(f"{name} contains NUL")
+    return InvalidEntry(
+        f"{name} has the form of a commitment (sha256: and 64 hex digits), by which whodid hides personal values; "
+        "record the value itself"
+    )
 
 
 _COMMITMENT_LENGTH = len("sha256:") + 64
