@@ -148,11 +148,13 @@ class Draft:
         entry["journal"] = entry["prev"] = entry["seq"] = "\0"
         free = "details" in entry or "after" in entry or "before" in entry  # only those hold floats
         body = canonical(entry) if free else orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)
-        found = len(values) + 3
-        if body.count(_NUL) != found and len(_REAL_NUL.findall(body)) != found:
-            raise ValueError("a string contains NUL")
-        self._shown = self._hashed = shown = [b""] * (2 * found + 1)
-        shown[::2] = body.split(_PLACE)
+        parts = body.split(_NUL)
+        if len(parts) != len(values) + 4:
+            parts = _parts_with_care(body, len(values) + 4)
+        self._shown = self._hashed = shown = [b""] * (2 * len(parts) - 1)
+        shown[::2] = parts
+        seq = places.seq
+        shown[seq - 1], shown[seq + 1] = shown[seq - 1][:-1], shown[seq + 1][1:]  # it is a number
         self._salt = b""
         self.size = len(body)
         """Bytes of its line without its place in the chain, at most."""
@@ -160,12 +162,13 @@ class Draft:
             self._commit(values)
 
     def _commit(self, values: list[bytes]) -> None:
-        salt, self._salt = _new_salt()
+        salt = _new_salt()
         salts, begin, shown = field_salts(salt, len(values)), 0, self._shown
+        self._salt = hexlify(salt)
         self._hashed = hashed = shown.copy()
         for at, value in zip(self._places.values, values):  # noqa: B905 (a tenth of the cost)
             end = begin + _SALT
-            shown[at], hashed[at] = value, b'"sha256:%b"' % hexlify(sha256(salts[begin:end] + value).digest())
+            shown[at], hashed[at] = value[1:-1], b"sha256:" + hexlify(sha256(salts[begin:end] + value).digest())
             begin = end
         self.size += len(b"".join(values)) + len('"salt":"",') + len(self._salt)
 
@@ -173,8 +176,8 @@ class Draft:
         """Hash and journal line (without a newline) as number `seq` of `journal`, after the entry with hash `prev`."""
         _, _, in_journal, in_prev, in_seq = self._places
         hashed, shown = self._hashed, self._shown
-        hashed[in_journal] = shown[in_journal] = b'"%b"' % journal.encode()
-        hashed[in_prev] = shown[in_prev] = b'"%b"' % prev.encode()
+        hashed[in_journal] = shown[in_journal] = journal.encode()
+        hashed[in_prev] = shown[in_prev] = prev.encode()
         hashed[in_seq] = shown[in_seq] = b"%d" % seq
         body = b"".join(hashed)
         hash_ = sha256(body).hexdigest()
@@ -205,10 +208,15 @@ def _places_of(*personal: str) -> _Places:
 
 
 _NUL = b"\\u0000"
-_PLACE = b'"%b"' % _NUL
-"""NUL as a whole text, or at the end of one: a quote within a text is escaped."""
 _REAL_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """A NUL, and not the text `\\u0000` that somebody wrote, whose backslash is escaped."""
+
+
+def _parts_with_care(body: bytes, parts: int) -> list[bytes]:
+    """A serialised entry, split at NUL, where more looks like it. Raises `ValueError` if more is."""
+    if len(_REAL_NUL.findall(body)) >= parts:
+        raise ValueError("a string contains NUL")
+    return body.replace(b'"' + _NUL + b'"', b'"\0"').split(b"\0")
 
 
 def _refusal(name: str, value: str) -> ValueError | InvalidEntry:
@@ -223,24 +231,27 @@ def _refusal(name: str, value: str) -> ValueError | InvalidEntry:
 _COMMITMENT_LENGTH = len("sha256:") + 64
 _COMMITMENT = re.compile("sha256:[0-9a-f]{64}")
 
-_spare_salts: deque[tuple[int, bytes, bytes]] = deque()
-"""Salts, each with the process that drew it, and with its hex digits."""
+_spare_salts: deque[bytes] = deque()
+_drawn_by = 0
+"""The process that drew them."""
 _SALTS_AT_ONCE = 64
 
 
-def _new_salt() -> tuple[bytes, bytes]:
-    """16 bytes that no other entry gets, and their hex digits; a process uses none that its parent drew."""
+def _new_salt() -> bytes:
+    """16 bytes that no other entry gets; a process uses none that its parent drew."""
+    global _drawn_by
     try:
-        process, salt, digits = _spare_salts.pop()
-    except IndexError:
-        process = 0
-    if process != getpid():
+        if _drawn_by == getpid():
+            return _spare_salts.pop()
+    except IndexError:  # all are used
+        pass
+    random = os.urandom(_SALT * _SALTS_AT_ONCE)
+    salt, *spare = [random[at : at + _SALT] for at in range(0, len(random), _SALT)]
+    if _drawn_by != getpid():
         _spare_salts.clear()
-        random, process = os.urandom(_SALT * _SALTS_AT_ONCE), getpid()
-        digits, ends = random.hex().encode(), range(_SALT, len(random) + 1, _SALT)
-        _spare_salts.extend([(process, random[end - _SALT : end], digits[2 * (end - _SALT) : 2 * end]) for end in ends])
-        _, salt, digits = _spare_salts.pop()
-    return salt, digits
+        _drawn_by = getpid()  # last: who sees it finds none of the parent's
+    _spare_salts.extend(spare)
+    return salt
 
 
 def read_line(line: bytes) -> dict[str, Any]:

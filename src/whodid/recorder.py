@@ -119,18 +119,18 @@ class Recorder:
             kind = self._types[event_type]
         except (KeyError, TypeError):
             kind = self._kind(event_type)
-        filled = kind.filled.copy()
         entry = self._given(kind, fields, bound)
-        filled["creation_date"], filled["@timestamp"] = stamp(self._clock_ns())
+        date, timestamp = stamp(self._clock_ns())
         try:
             if self.catalog.fits(event_type, entry):
-                entry.update(filled)
+                entry.update(kind.filled)
+                entry["creation_date"], entry["@timestamp"] = date, timestamp
                 draft = Draft(entry, self.catalog.personal)
                 if draft.size <= SOFT_LIMIT - CHAIN_BYTES:
                     return kind, draft
         except (TypeError, ValueError) as error:  # NUL, a lone surrogate: named below
             pass_on(error)
-        entry = {**self._given(kind, fields, bound), **filled}
+        entry = {**self._given(kind, fields, bound), **kind.filled, "creation_date": date, "@timestamp": timestamp}
         self._fit(entry, kind.rules.details)
         self._check(entry)
         return kind, Draft(entry, self.catalog.personal)

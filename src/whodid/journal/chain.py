@@ -215,9 +215,7 @@ class Chain:
 
     def make_room(self, segment: Segment, needed: int) -> Segment:
         """The segment that takes `needed` bytes more: this one, or its successor. Raises `JournalFull`."""
-        if self._max_bytes:
-            self._check_max_bytes(segment, needed)
-        if segment.size == 0 or self._goes_on(segment, needed):
+        if self.has_room(segment, needed) or segment.size == 0:
             return segment
         self._lock.next_generation()
         segment.finish()
@@ -229,11 +227,7 @@ class Chain:
         """Whether this very segment takes `needed` bytes more. Raises `JournalFull`."""
         if self._max_bytes:
             self._check_max_bytes(segment, needed)
-        return self._goes_on(segment, needed)
-
-    def _goes_on(self, segment: Segment, needed: int) -> bool:
-        aged = self._now - self._opened_at > self._segment_age
-        return not aged and segment.size + needed <= self._segment_bytes
+        return segment.size + needed <= self._segment_bytes and self._now - self._opened_at <= self._segment_age
 
     def _check_max_bytes(self, segment: Segment, needed: int) -> None:
         if self._other_bytes + segment.size + needed > self._max_bytes:
