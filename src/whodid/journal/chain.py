@@ -213,10 +213,8 @@ class Chain:
         self._other_bytes = self._bytes_beside(segment)
         self.segment = segment
 
-    def make_room(self, segment: Segment, needed: int) -> Segment:
-        """The segment that takes `needed` bytes more: this one, or its successor. Raises `JournalFull`."""
-        if self.has_room(segment, needed) or segment.size == 0:
-            return segment
+    def next_segment(self, segment: Segment) -> Segment:
+        """Closes this one, and makes its successor."""
         self._lock.next_generation()
         segment.finish()
         successor = self._create(segment.path.parent, segment.link)
