@@ -153,8 +153,9 @@ class Draft:
         self._parts = start, before_prev, before_seq[:-1], end[1:]
 
     def _commit(self, entry: dict[str, Any], names: list[str]) -> None:
-        salt, begin = _new_salt(), 0
-        salts = field_salts(salt, len(names))
+        (salt, salts), begin = _new_salt(), 0
+        if len(names) > _SALTS_READY:
+            salts = field_salts(salt, len(names))
         for name in names:
             value = entry[name]
             if "\0" in value:
@@ -203,14 +204,17 @@ def _split_with_care(body: bytes) -> list[bytes]:
 _COMMITMENT_LENGTH = len("sha256:") + 64
 _COMMITMENT = re.compile("sha256:[0-9a-f]{64}")
 
-_spare_salts: deque[bytes] = deque()
+_spare_salts: deque[tuple[bytes, bytes]] = deque()
+"""Salts, each with those of the first fields, which cost several times as much one by one."""
 _drawn_by = 0
 """The process that drew them."""
 _SALTS_AT_ONCE = 64
+_SALTS_READY = 8
+"""Fields whose salts one block of SHAKE256 holds."""
 
 
-def _new_salt() -> bytes:
-    """16 bytes that no other entry gets; a process uses none that its parent drew."""
+def _new_salt() -> tuple[bytes, bytes]:
+    """A salt that no other entry gets, and those of its first fields; a process uses none that its parent drew."""
     global _drawn_by
     try:
         if _drawn_by == getpid():
@@ -218,7 +222,8 @@ def _new_salt() -> bytes:
     except IndexError:  # all are used
         pass
     random = os.urandom(_SALT * _SALTS_AT_ONCE)
-    salt, *spare = [random[at : at + _SALT] for at in range(0, len(random), _SALT)]
+    drawn = [random[at : at + _SALT] for at in range(0, len(random), _SALT)]
+    salt, *spare = [(each, field_salts(each, _SALTS_READY)) for each in drawn]
     if _drawn_by != getpid():
         _spare_salts.clear()
         _drawn_by = getpid()  # last: who sees it finds none of the parent's
