@@ -21,7 +21,7 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from hashlib import sha256, shake_256
 from os import getpid
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -125,76 +125,68 @@ def _commitment(salt: bytes, value: object) -> str:
 class Draft:
     """A complete entry that lacks only its place in the chain; `personal` fields are committed to here.
 
-    It is serialised here, once, before the journal's lock is taken: NUL stands where the place will be, and where
-    personal values are, which are hashed as commitments. No value of an entry holds NUL. The draft takes `entry` over.
+    It is serialised here, once, before the journal's lock is taken: NUL stands where the place will be, which no value
+    of an entry holds. After the hash was taken, each commitment gives way to its value: nobody knew it before the salt
+    was drawn, so it stands nowhere else. The draft takes `entry` over.
 
     Raises `TypeError` for a value that JSON doesn't have, `ValueError` for a string with NUL, neither of which `plain`
     lets pass, and `InvalidEntry` for a personal value that looks like a commitment.
     """
 
-    __slots__ = ("_hashed", "_salt", "_shown", "_slots", "size")
+    __slots__ = ("_opened", "_parts", "_salt", "size")
 
     def __init__(self, entry: dict[str, Any], personal: Collection[str] = ()) -> None:
-        names = sorted([name for name in personal if name in entry]) if personal else []
-        values = []
-        for name in names:
-            values.append(_text(name, entry[name]))
-            entry[name] = "\0"
-        if names:
-            entry["committed"] = names
+        self._opened: list[tuple[bytes, bytes]] = []
+        self._salt = b""
+        self.size = 0
+        """Bytes of its line without its place in the chain, at most."""
+        if personal and (names := [name for name in personal if name in entry]):
+            self._commit(entry, sorted(names))
         entry["journal"] = entry["prev"] = entry["seq"] = "\0"
         free = "details" in entry or "after" in entry or "before" in entry  # only those hold floats
         body = canonical(entry) if free else orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)
-        self._slots = slots = _slots_of(*names)
-        self._shown = self._hashed = _pieces(body, len(values) + 3, slots.seq)
-        self._salt = b""
-        self.size = len(body)
-        """Bytes of its line without its place in the chain, at most."""
-        if names:
-            self._commit(slots.values, values)
+        self.size += len(body)
+        try:
+            start, before_prev, before_seq, end = body.split(_NUL)
+        except ValueError:  # more looks like NUL
+            start, before_prev, before_seq, end = _split_with_care(body)
+        self._parts = start, before_prev, before_seq[:-1], end[1:]
 
-    def _commit(self, slots: tuple[int, ...], values: list[bytes]) -> None:
-        salt, self._salt = _new_salt()
-        salts, begin, shown = field_salts(salt, len(values)), 0, self._shown
-        self._hashed = hashed = shown.copy()
-        for at, value in zip(slots, values):  # noqa: B905 (a tenth of the cost)
-            end = begin + _SALT
-            shown[at], hashed[at] = value[1:-1], b"sha256:" + hexlify(sha256(salts[begin:end] + value).digest())
+    def _commit(self, entry: dict[str, Any], names: list[str]) -> None:
+        (salt, salts), begin = _new_salt(), 0
+        if len(names) > _SALTS_READY:
+            salts = field_salts(salt, len(names))
+        for name in names:
+            value = entry[name]
+            if "\0" in value:
+                raise ValueError(f"{name} contains NUL")
+            if len(value) == _COMMITMENT_LENGTH and _COMMITMENT.fullmatch(value):
+                raise InvalidEntry(
+                    f"{name} has the form of a commitment (sha256: and 64 hex digits), by which whodid hides personal "
+                    "values; record the value itself"
+                )
+            data, end = orjson.dumps(value), begin + _SALT
+            entry[name] = hidden = "sha256:" + sha256(salts[begin:end] + data).hexdigest()
+            self._opened.append((b'"%b"' % hidden.encode(), data))
+            self.size += len(data)
             begin = end
-        self.size += len(b"".join(values)) + len('"salt":"",') + len(self._salt)
+        entry["committed"] = names
+        self._salt = b'"salt":"%b",' % hexlify(salt)
+        self.size += len(self._salt)
 
     def seal(self, journal: str, seq: int, prev: str) -> tuple[str, bytes]:
         """Hash and journal line (without a newline) as number `seq` of `journal`, after the entry with hash `prev`."""
-        _, in_journal, in_prev, in_seq = self._slots
-        hashed, shown = self._hashed, self._shown
-        hashed[in_journal] = shown[in_journal] = journal.encode()
-        hashed[in_prev] = shown[in_prev] = prev.encode()
-        hashed[in_seq] = shown[in_seq] = b"%d" % seq
-        body = b"".join(hashed)
+        start, before_prev, before_seq, end = self._parts
+        body = b"%b%b%b%b%b%d%b" % (start, journal.encode(), before_prev, prev.encode(), before_seq, seq, end)
         hash_ = sha256(body).hexdigest()
-        if not self._salt:
-            return hash_, b'{"hash":"%b",%b' % (hash_.encode(), body[1:])
-        return hash_, b'{"hash":"%b","salt":"%b",%b' % (hash_.encode(), self._salt, b"".join(shown)[1:])
+        line = b'{"hash":"%b",%b%b' % (hash_.encode(), self._salt, body[1:])
+        for hidden, value in self._opened:
+            line = line.replace(hidden, value, 1)
+        return hash_, line
 
 
 CHAIN_BYTES = 300
 """What `journal`, `seq`, `prev` and `hash` add to the size of a draft, at most."""
-
-
-class _Slots(NamedTuple):
-    """Where, among the pieces of a serialised entry, stands what is put in later."""
-
-    values: tuple[int, ...]
-    journal: int
-    prev: int
-    seq: int
-
-
-@lru_cache(maxsize=64)
-def _slots_of(*names: str) -> _Slots:
-    """By the names of the personal fields, in order."""
-    place = {name: 2 * number + 1 for number, name in enumerate(sorted((*names, "journal", "prev", "seq")))}
-    return _Slots(tuple(place[name] for name in names), place["journal"], place["prev"], place["seq"])
 
 
 _NUL = b"\\u0000"
@@ -202,52 +194,41 @@ _REAL_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """A NUL, and not the text `\\u0000` that somebody wrote, whose backslash is escaped."""
 
 
-def _pieces(body: bytes, places: int, seq: int) -> list[bytes]:
-    """A serialised entry, cut where something is put in. Raises `ValueError` for a NUL anywhere else."""
-    parts = body.split(_NUL)
-    if len(parts) != places + 1:  # more looks like NUL
-        if len(_REAL_NUL.findall(body)) > places:
-            raise ValueError("a string contains NUL")
-        parts = body.replace(b'"' + _NUL + b'"', b'"\0"').split(b"\0")
-    pieces = [b""] * (2 * places + 1)
-    pieces[::2] = parts
-    pieces[seq - 1], pieces[seq + 1] = pieces[seq - 1][:-1], pieces[seq + 1][1:]  # it is a number
-    return pieces
-
-
-def _text(name: str, value: Any) -> bytes:
-    """A personal value as JSON."""
-    if "\0" in value:
-        raise ValueError(f"{name} contains NUL")
-    if len(value) == _COMMITMENT_LENGTH and _COMMITMENT.fullmatch(value):
-        raise InvalidEntry(
-            f"{name} has the form of a commitment (sha256: and 64 hex digits), by which whodid hides personal values; "
-            "record the value itself"
-        )
-    return orjson.dumps(value)
+def _split_with_care(body: bytes) -> list[bytes]:
+    """The parts around the three places, in a body in which more looks like NUL. Raises `ValueError` if it is."""
+    if len(_REAL_NUL.findall(body)) > 3:
+        raise ValueError("a string contains NUL")
+    return body.replace(b'"' + _NUL + b'"', b'"\0"').split(b"\0")
 
 
 _COMMITMENT_LENGTH = len("sha256:") + 64
 _COMMITMENT = re.compile("sha256:[0-9a-f]{64}")
 
-_spare_salts: deque[tuple[int, bytes, bytes]] = deque()
-"""Salts, each with the process that drew it, and with its hex digits."""
+_spare_salts: deque[tuple[bytes, bytes]] = deque()
+"""Salts, each with those of the first fields, which cost several times as much one by one."""
+_drawn_by = 0
+"""The process that drew them."""
 _SALTS_AT_ONCE = 64
+_SALTS_READY = 8
+"""Fields whose salts one block of SHAKE256 holds."""
 
 
 def _new_salt() -> tuple[bytes, bytes]:
-    """16 bytes that no other entry gets, and their hex digits; a process uses none that its parent drew."""
+    """A salt that no other entry gets, and those of its first fields; a process uses none that its parent drew."""
+    global _drawn_by
     try:
-        process, salt, digits = _spare_salts.pop()
-    except IndexError:
-        process = 0
-    if process != getpid():
+        if _drawn_by == getpid():
+            return _spare_salts.pop()
+    except IndexError:  # all are used
+        pass
+    random = os.urandom(_SALT * _SALTS_AT_ONCE)
+    drawn = [random[at : at + _SALT] for at in range(0, len(random), _SALT)]
+    salt, *spare = [(each, field_salts(each, _SALTS_READY)) for each in drawn]
+    if _drawn_by != getpid():
         _spare_salts.clear()
-        random, process = os.urandom(_SALT * _SALTS_AT_ONCE), getpid()
-        digits, ends = random.hex().encode(), range(_SALT, len(random) + 1, _SALT)
-        _spare_salts.extend([(process, random[end - _SALT : end], digits[2 * (end - _SALT) : 2 * end]) for end in ends])
-        _, salt, digits = _spare_salts.pop()
-    return salt, digits
+        _drawn_by = getpid()  # last: who sees it finds none of the parent's
+    _spare_salts.extend(spare)
+    return salt
 
 
 def read_line(line: bytes) -> dict[str, Any]:

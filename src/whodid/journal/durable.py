@@ -139,7 +139,7 @@ class DurableMark:
             finally:
                 hold.give_back(self._release)
         finally:
-            if not hold.over:
+            if hold.frame is not None:
                 hold.give_back(self._release)
 
     def _try_acquire(self) -> bool:
