@@ -34,7 +34,7 @@ from ..errors import (
 )
 from ..opensearch.connection import connect
 from ..query import Filter
-from ..query.filter import literal
+from ..query.value import literal
 from ..settings import Settings, journal_place, load_settings
 from . import data, pages
 from .everyone import Everyone
