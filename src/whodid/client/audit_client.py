@@ -373,6 +373,10 @@ class AuditClient:
         """The retention in force, as far as this user may see it."""
         return retention_in_force(self._client, self.settings)
 
+    def known_retention(self) -> RetentionView | None:
+        """The same as searches go by: at most a minute old, and `None` where this user may not see it."""
+        return self._expiry.view()
+
     def hits(
         self,
         asked: Filter,
