@@ -33,8 +33,8 @@ from types import FrameType
 from typing import Any, ClassVar
 
 from ..errors import JournalLocked
+from ..files import best_effort
 from .descriptor import Descriptor
-from .file import best_effort
 
 __all__ = ["LOOK_AGAIN", "FileLock", "Hold", "ProcessLock", "ThreadLock"]
 
