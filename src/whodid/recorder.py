@@ -8,14 +8,13 @@ from typing import Any, Literal
 
 import orjson
 
-from .canonical import plain
 from .catalog import Catalog, EventType, Rules
 from .context import CALLER_FIELDS, current_fields, override, scope
 from .display import text_of
 from .entry import FIELDS, FREE_FIELDS, SCHEMA_VERSION, SOFT_LIMIT, stamp
 from .errors import InvalidEntry, JournalDamaged, NotRecorded, SettingsError, WhodidError
 from .files import read_secret
-from .integrity import CHAIN_BYTES, Draft
+from .integrity import CHAIN_BYTES, Draft, plain
 from .interruption import pass_on
 from .journal import Journal
 from .journal.counter import count_not_recorded
