@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from random import Random
+from threading import get_native_id
 
 import pytest
 
@@ -114,8 +115,8 @@ def test_an_error_at_any_step_leaves_the_old_or_the_new_and_nothing_else(way: st
 @pytest.mark.parametrize("way", WAYS)
 def test_a_file_is_for_its_owner_alone_whatever_lay_there(way: str, path: Path) -> None:
     prepared(way, path)
-    left = path.with_name(f"small.{os.getpid()}.new")
-    left.write_text("left by a killed process of the same number")
+    left = path.with_name(f"small.{get_native_id()}.new")
+    left.write_text("left by a killed thread of the same number")
     left.chmod(0o644)
     WAYS[way](path, NEW)
     about = path.stat()
@@ -133,7 +134,7 @@ def test_only_a_file_of_a_journal_is_handed_to_the_owner_of_its_directory(way: s
 
 
 def test_a_link_in_the_place_of_the_new_file_is_not_followed(path: Path, tmp_path: Path) -> None:
-    path.with_name(f"small.{os.getpid()}.new").symlink_to(tmp_path / "elsewhere")
+    path.with_name(f"small.{get_native_id()}.new").symlink_to(tmp_path / "elsewhere")
     write_private(path, NEW)
     assert path.read_bytes() == NEW
     assert not (tmp_path / "elsewhere").exists()

@@ -2,8 +2,8 @@
 
 Invariants:
 - A file is replaced, or made, whole: it is written under another name beside its own, synced, gets its name, and the
-  directory is synced. A crash at any step leaves the old content or the new one, and perhaps `NAME.PID.new`, which is
-  nobody's. On return it is durable.
+  directory is synced. A crash at any step leaves the old content or the new one, and perhaps `NAME.THREAD.new`, which
+  is nobody's. On return it is durable.
 - It is 0600 from its first byte on, unless another mode is asked for, and belongs to whom it is written by. Only the
   files of a journal, as root, belong to the owner of their directory: one call as root must not lock the service out.
 - What is new replaces nothing: `write_new` and `name_new` raise `FileExistsError` for whatever has the name.
@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
 from pathlib import Path
+from threading import get_native_id
 from typing import Any, BinaryIO
 
 from .errors import JournalDamaged, SettingsError
@@ -215,11 +216,11 @@ def write_beside(
     hand_over: bool = False,
 ) -> Path:
     """A file beside `path`, whole and synced, for `put_in_place` or `name_new`; an error leaves none."""
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    new = path.with_name(f"{path.name}.{get_native_id()}.new")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
     try:
         fd = open_apart(new, flags, mode, hand_over=hand_over)
-    except FileExistsError:  # left by a process that was killed, and had this number
+    except FileExistsError:  # left by a thread that was killed, and had this number
         new.unlink()
         fd = open_apart(new, flags, mode, hand_over=hand_over)
     try:
