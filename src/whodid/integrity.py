@@ -1,4 +1,8 @@
-"""Integrity: the hash of an entry, the commitments to its personal fields, and the line they make in the journal.
+"""Integrity: the canonical bytes of a value, the hash of an entry, and the line that it makes in the journal.
+
+Values are strings (valid Unicode without surrogates or NUL), booleans, null, integers within ±(2^53 − 1), finite
+floats, lists and objects with ASCII keys. `canonical` gives the one byte sequence of RFC 8785: sorted compact JSON is
+that wherever no float occurs, so floats alone take the slower road through the `rfc8785` library.
 
 `hash` = SHA-256, hex, of the canonical bytes of the entry without `hash`, `salt`, `salts` and `erased`, in which each
 field named in `committed` is replaced by its commitment `"sha256:" + hex(SHA-256(salt of the field ‖ canonical
@@ -8,11 +12,15 @@ value))`. `committed` is itself hashed, so no commitment can pass for a value, n
 removed later, and the log still verifies: `erased` then has the commitments of the values that were removed, and
 `salts` the derived salts of those that stay, because `salt` would open all of them. docs/format.md has the
 specification and test vectors; tests/independent.py checks them without this package.
+
+Three ways lead to a hash, and tests compare them: `entry_hash` from the fields, `Draft.seal` as the line is made, at
+each call of `audit()`, and `line_hash` from the bytes of such a line, as the shipper reads it.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from binascii import hexlify, unhexlify
@@ -21,16 +29,120 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from hashlib import sha256, shake_256
 from os import getpid
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
+import rfc8785
 
-from .canonical import canonical
 from .entry import NEVER_COMMITTED, why_unreadable
 from .errors import InvalidEntry
 from .foreign import FOREIGN
 
-__all__ = ["CHAIN_BYTES", "Draft", "commitments", "entry_hash", "field_salts", "line_hash", "read_line", "salts_of"]
+__all__ = [
+    "CHAIN_BYTES",
+    "MAX_DEPTH",
+    "MAX_KEY",
+    "Draft",
+    "canonical",
+    "commitments",
+    "entry_hash",
+    "field_salts",
+    "is_key",
+    "line_hash",
+    "line_of",
+    "plain",
+    "read_line",
+    "salts_of",
+]
+
+MAX_DEPTH = 12
+"""Levels of nesting in `details`, `before` and `after`."""
+
+MAX_KEY = 512
+"""Characters of a key. OpenSearch refuses a path beyond 32,766 bytes, and shortening cuts only values."""
+
+_SAFE_INTEGER = 2**53 - 1
+_EXPONENT_FROM = 1e21
+"""From here on RFC 8785 writes an exponent; below, a float beyond the safe integers would read back as an integer."""
+
+
+def canonical(value: Any) -> bytes:
+    """The RFC 8785 bytes of a value that `plain` returned."""
+    return rfc8785.dumps(value) if _holds_float(value) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def plain(value: object, path: str, depth: int = 0) -> Any:
+    """A copy of `value` made of plain JSON types only.
+
+    Raises `InvalidEntry` naming the path and the type (never the value) of what an entry can't hold.
+    """
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, str):
+        return _plain_string(value, path)
+    if isinstance(value, int):
+        if not -_SAFE_INTEGER <= value <= _SAFE_INTEGER:
+            raise InvalidEntry(f"{path} is an integer beyond ±(2^53 - 1), which JSON readers round; pass a string")
+        return int(value)
+    if isinstance(value, float):
+        return _plain_float(value, path)
+    if depth >= MAX_DEPTH:
+        raise InvalidEntry(f"{path} is nested more than {MAX_DEPTH} levels deep (or contains itself); flatten it")
+    if isinstance(value, Mapping):
+        return {_plain_key(key, path): plain(item, f"{path}.{key}", depth + 1) for key, item in tuple(value.items())}
+    if isinstance(value, list | tuple):
+        return [plain(item, f"{path}[{number}]", depth + 1) for number, item in enumerate(tuple(value))]
+    raise InvalidEntry(
+        f"{path} is of type {type(value).__name__}, which is not JSON; pass a string, number, boolean, list or dict"
+    )
+
+
+def _plain_string(value: str, path: str) -> str:
+    text = value if type(value) is str else str.__str__(value)
+    if "\x00" in text:
+        raise InvalidEntry(f"{path} contains a NUL character; remove it")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidEntry(
+            f"{path} contains a lone surrogate, which is not valid Unicode; "
+            "decode the original bytes with errors='replace'"
+        ) from None
+    return text
+
+
+def _plain_float(value: float, path: str) -> float | int:
+    if not math.isfinite(value):
+        raise InvalidEntry(f"{path} is NaN or infinite, which JSON can't hold; pass None or a string")
+    if _SAFE_INTEGER < abs(value) < _EXPONENT_FROM:
+        raise InvalidEntry(f"{path} is a number beyond ±(2^53 - 1), which JSON readers round; pass a string")
+    # RFC 8785 writes 1.0 as 1, so that is what a reader gets back.
+    return int(value) if value.is_integer() and abs(value) < _EXPONENT_FROM else float(value)
+
+
+def is_key(key: object) -> TypeGuard[str]:
+    """Whether an object of an entry may have such a key, if it isn't too long."""
+    return isinstance(key, str) and key != "" and key.isascii() and key.isprintable()
+
+
+def _plain_key(key: object, path: str) -> str:
+    if is_key(key):
+        if len(key) > MAX_KEY:
+            raise InvalidEntry(f"a key in {path[:MAX_KEY]} is longer than {MAX_KEY} characters; make it a value")
+        return str.__str__(key)
+    raise InvalidEntry(f"a key in {path} is not a string of printable ASCII characters; rename it")
+
+
+def _holds_float(value: Any) -> bool:
+    if type(value) is dict:
+        value = value.values()
+    elif type(value) is not list:
+        return type(value) is float
+    return not _LEAVES.issuperset(map(type, value)) and any(map(_holds_float, [v for v in value if type(v) is not str]))
+
+
+_LEAVES = frozenset({str, int, bool, type(None)})
+"""Where all values are of these types, sorted compact JSON is canonical."""
 
 _SALT = 16
 """Bytes of a salt, of an entry as of a field."""
@@ -59,8 +171,6 @@ def entry_hash(entry: Mapping[str, object]) -> str:
 
 
 _OPENINGS = ("salt", "salts", "erased")
-_LEAVES = frozenset({str, int, bool, type(None)})
-"""Where the values are of these types, sorted compact JSON is canonical; `committed` holds nothing but names."""
 
 
 def commitments(entry: Mapping[str, object]) -> dict[str, str]:
@@ -229,6 +339,12 @@ def _new_salt() -> tuple[bytes, bytes]:
         _drawn_by = getpid()  # last: who sees it finds none of the parent's
     _spare_salts.extend(spare)
     return salt
+
+
+def line_of(entry: Mapping[str, object]) -> bytes:
+    """The line of a whole entry, without a newline; its hash stands in front, as in those that `Draft.seal` makes."""
+    rest = {name: value for name, value in entry.items() if name != "hash"}
+    return b'{"hash":"%b",%b' % (str(entry["hash"]).encode(), canonical(rest)[1:])
 
 
 def read_line(line: bytes) -> dict[str, Any]:

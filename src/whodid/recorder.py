@@ -8,19 +8,18 @@ from typing import Any, Literal
 
 import orjson
 
-from .canonical import plain
 from .catalog import Catalog, EventType, Rules
 from .context import CALLER_FIELDS, current_fields, override, scope
 from .display import text_of
 from .entry import FIELDS, FREE_FIELDS, SCHEMA_VERSION, SOFT_LIMIT, stamp
 from .errors import InvalidEntry, JournalDamaged, NotRecorded, SettingsError, WhodidError
-from .integrity import CHAIN_BYTES, Draft
+from .files import read_secret
+from .integrity import CHAIN_BYTES, Draft, plain
 from .interruption import pass_on
 from .journal import Journal
 from .journal.counter import count_not_recorded
 from .masking import Mask, masked
 from .receipt import Receipt
-from .secret_file import read_secret
 from .settings import MIN_HASH_KEY, Settings
 from .shortening import shorten
 from .spelling import near

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..files import of_system
 from ..integrity import CHAIN_BYTES, Draft
 from .chain import Chain
-from .file import of_system
 from .segment import Link, Segment
 
 __all__ = ["Position", "Written", "append_at_once", "append_one"]

@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 from ..entry import ZERO_HASH
 from ..errors import JournalFull, NotRecorded
+from ..files import best_effort, dump, sync_directory, write_file
 from .beginning import begin_journal
 from .descriptor import close_forgotten
 from .directory import JournalDirectory, segment_name, segments
 from .durable import DurableMark
-from .file import best_effort, dump, sync_directory, write_file
 from .lock import FileLock
 from .position import Acknowledged
 from .segment import Broken, Link, Segment, is_closed, last_link

@@ -24,7 +24,6 @@ import os
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock, lockf
 from pathlib import Path
 from sys import _getframe
@@ -33,8 +32,8 @@ from types import FrameType
 from typing import Any, ClassVar
 
 from ..errors import JournalLocked
+from ..locks import holder_in_words
 from .descriptor import Descriptor
-from .file import best_effort
 
 __all__ = ["LOOK_AGAIN", "FileLock", "Hold", "ProcessLock", "ThreadLock"]
 
@@ -257,7 +256,7 @@ class FileLock:
 
     def holder(self) -> str:
         """Who holds the lock, in words, as far as the system tells (Linux does)."""
-        return _holder("FLOCK", os.fstat(self._file.fd).st_ino)
+        return holder_in_words("FLOCK", os.fstat(self._file.fd).st_ino)
 
 
 class ProcessLock:
@@ -306,7 +305,7 @@ class ProcessLock:
         """As `FileLock.holder`."""
         if self._key() in self._held:
             return f"another thread of this process ({os.getpid()})"
-        return _holder("POSIX", self._path.stat().st_ino)
+        return holder_in_words("POSIX", self._path.stat().st_ino)
 
     @classmethod
     def let_go_of_inherited(cls) -> None:
@@ -330,18 +329,3 @@ class ProcessLock:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=ProcessLock.let_go_of_inherited)
-
-
-def _holder(kind: str, inode: int) -> str:
-    with best_effort(), suppress(IndexError):
-        for line in Path("/proc/locks").read_text().splitlines():
-            parts = line.split()
-            if parts[1] == kind and parts[5].endswith(f":{inode}"):
-                return f"process {parts[4]} ({_command(parts[4])})"
-    return "another process"
-
-
-def _command(pid: str) -> str:
-    with best_effort():
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    return "of another container"

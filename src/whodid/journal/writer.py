@@ -32,6 +32,7 @@ from typing import Any, Literal, TypeVar
 import orjson
 
 from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
+from ..files import append_line, linked, of_system
 from ..integrity import Draft
 from ..settings import journal_place
 from ..uwsgi import forks_unseen, suspends_threads
@@ -40,7 +41,6 @@ from .append import Position, Written, append_at_once, append_one
 from .chain import Chain, Known
 from .descriptor import close_forgotten
 from .directory import JournalDirectory
-from .file import append_line, linked, of_system
 from .group import GroupCommit
 from .lock import FileLock, Hold, ThreadLock
 from .segment import NO_SPACE, Segment
