@@ -58,8 +58,9 @@ events: $(READY) ## Check the catalog against the JSON Schema of the commit befo
 	@before=$$(git show HEAD~1:config/audit-entry.schema.json 2>/dev/null) || exit 0; \
 	  printf '%s' "$$before" | $(BIN)/whodid events check --against -
 
-imports: $(READY) ## Check that modules import downwards only
+imports: $(READY) ## Check that modules import downwards only, and in no circle
 	$(BIN)/lint-imports
+	$(BIN)/python -m tools.circles
 
 docs: $(READY) ## Build the site of docs/ in build/docs; a warning is an error, and so is a link that leads nowhere
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs

@@ -10,8 +10,8 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whodid.canonical import MAX_DEPTH, canonical, plain
 from whodid.errors import InvalidEntry
+from whodid.integrity import MAX_DEPTH, canonical, plain
 
 keys = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=12)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=30)

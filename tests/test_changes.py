@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import whodid
-from whodid.canonical import canonical, plain
+from whodid.integrity import canonical, plain
 
 
 class Switch(str, enum.Enum):  # noqa: UP042 (what applications have)

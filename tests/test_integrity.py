@@ -14,10 +14,9 @@ from hypothesis import given
 
 from tests import independent
 from tests.test_canonical import values
-from whodid.canonical import plain
 from whodid.entry import ZERO_HASH
 from whodid.errors import InvalidEntry
-from whodid.integrity import Draft, commitments, entry_hash, field_salts, line_hash, read_line, salts_of
+from whodid.integrity import Draft, commitments, entry_hash, field_salts, line_hash, line_of, plain, read_line, salts_of
 
 VECTORS = json.loads((Path(__file__).parent / "vectors.json").read_text())
 
@@ -28,6 +27,14 @@ def test_the_published_vectors_hold_here_and_independently(vector: dict[str, Any
     assert entry == vector["entry"]
     assert entry_hash(entry) == vector["hash"] == independent.entry_hash(entry)
     assert read_line(vector["line"].encode()) == entry
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=[vector["about"] for vector in VECTORS])
+def test_every_way_to_a_hash_gives_the_same_one(vector: dict[str, Any]) -> None:
+    """From the fields, from the bytes of the line, and from those of a line that is made anew."""
+    line = line_of(vector["entry"])
+    assert read_line(line) == vector["entry"]
+    assert {entry_hash(vector["entry"]), line_hash(line) or vector["hash"]} == {vector["hash"]}
 
 
 def test_the_vectors_stand_in_the_format_page() -> None:

@@ -13,10 +13,9 @@ from whodid.devserver.record import read_record
 from whodid.errors import DevServerError, JournalDamaged, SettingsError, WhodidError
 from whodid.export.file import Export
 from whodid.export.forms import form_of
+from whodid.files import open_owned, read_bytes
 from whodid.journal import Journal, JournalDirectory, read_entries
-from whodid.owned import open_owned
 from whodid.query import Filter
-from whodid.secret_file import read_bytes
 from whodid.verify import Notebook
 
 SOMEBODY = 12345

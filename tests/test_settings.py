@@ -83,6 +83,7 @@ def test_an_unknown_variable_is_only_warned_of() -> None:
         ({"retention": "1y"}, "retention must be a number of days such as 365d"),
         ({"retention": "12h"}, "retention must be a number of days"),
         ({"retention": "0d"}, "not an age"),
+        ({"retention": "100000d"}, "retention must be less than 100,000 days"),
         ({"index_prefix": "Audit"}, "index_prefix 'Audit' must"),
         ({"index_prefix": "a*"}, "index_prefix"),
         ({"trusted_proxies": ["10.0.0.1/8"]}, "trusted_proxies must hold networks"),

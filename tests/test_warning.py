@@ -14,7 +14,7 @@ import whodid
 import whodid.call
 import whodid.warning
 from tests.recording import WHO, configured, recorded
-from whodid.secret_file import read_secret
+from whodid.files import read_secret
 from whodid.warning import warn
 
 

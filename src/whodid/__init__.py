@@ -38,10 +38,10 @@ from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .client import AuditClient
+    from .integrations import configure
     from .integrations.json_formatter import AuditJsonFormatter
     from .integrations.stdlib import AuditHandler, AuditLogger, get_logger
     from .integrations.structlog import AuditProcessor, audited
-    from .runtime import configure
     from .settings import Settings
 
 __all__ = [
@@ -81,7 +81,7 @@ _AT_FIRST_USE = {
     "AuditProcessor": ".integrations.structlog",
     "Settings": ".settings",
     "audited": ".integrations.structlog",
-    "configure": ".runtime",
+    "configure": ".integrations",
     "get_logger": ".integrations.stdlib",
 }
 """Name → its module. What records is imported by `configure` or `get_logger`, before anything can be recorded."""

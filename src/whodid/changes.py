@@ -44,7 +44,7 @@ def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[di
 
 def same(one: Any, other: Any) -> bool:
     """Whether an entry holds both alike. What no entry can hold is compared by type and value: the call refuses it."""
-    from .canonical import canonical, plain  # `import whodid` stays light
+    from .integrity import canonical, plain  # `import whodid` stays light
 
     try:
         return canonical(plain(one, "before")) == canonical(plain(other, "after"))

@@ -119,7 +119,9 @@ class Scope:
 
     def fields(self) -> Mapping[str, object]:
         """What holds here, without `None`s. Put together again only when it or a scope around it was bound since."""
-        block, own = self._block, self._held()
+        block, own = self._block, self._own
+        if own is None:
+            own = block.fields
         around = _NOTHING if self._around is None or block.alone else self._around.fields()
         if block.resolver is not None or block.left_open or block.ended:
             return self._put_together(around)

@@ -26,9 +26,9 @@ import orjson
 
 from .entry import Stamp
 from .errors import JournalLocked
+from .files import append_line, read_raw, write_parts
 from .foreign import FOREIGN, json_of, text_of
 from .journal import JournalDirectory
-from .journal.file import append_line, read_raw, write_parts
 from .journal.lock import FileLock
 
 __all__ = [

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 __all__ = [
     "FIELDS",
@@ -27,6 +27,7 @@ __all__ = [
     "SEED_FIELDS",
     "SOFT_LIMIT",
     "ZERO_HASH",
+    "Entry",
     "Field",
     "Partitioning",
     "Stamp",
@@ -51,6 +52,9 @@ HARD_LIMIT = 64 * 1024
 
 ZERO_HASH = "0" * 64
 """`prev` of the first entry of a journal."""
+
+Entry: TypeAlias = dict[str, Any]
+"""One entry as it was journalled: the names of its fields, and their values."""
 
 Kind = Literal["keyword", "ip", "date", "date_nanos", "long", "flat_object", "stored"]
 """What a field holds, in OpenSearch's mapping types; `stored` is kept but not searchable."""

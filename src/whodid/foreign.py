@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-__all__ = ["FOREIGN", "json_of", "text_of"]
+__all__ = ["FOREIGN", "json_of", "object_of", "objects_in", "text_of"]
 
 FOREIGN = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 """What code raises that takes content for another than it is."""
@@ -29,6 +29,16 @@ def text_of(value: object) -> str:
         raise ValueError(f"not a text but {type(value).__name__}")
     value.encode()
     return value
+
+
+def object_of(value: object) -> dict[str, Any]:
+    """A JSON object; an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects_in(value: object) -> list[dict[str, Any]]:
+    """The JSON objects in a list, without what else is in it; none for anything but a list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _finite(text: str) -> float:

@@ -1,4 +1,8 @@
-"""Integrity: the hash of an entry, the commitments to its personal fields, and the line they make in the journal.
+"""Integrity: the canonical bytes of a value, the hash of an entry, and the line that it makes in the journal.
+
+Values are strings (valid Unicode without surrogates or NUL), booleans, null, integers within ±(2^53 − 1), finite
+floats, lists and objects with ASCII keys. `canonical` gives the one byte sequence of RFC 8785: sorted compact JSON is
+that wherever no float occurs, so floats alone take the slower road through the `rfc8785` library.
 
 `hash` = SHA-256, hex, of the canonical bytes of the entry without `hash`, `salt`, `salts` and `erased`, in which each
 field named in `committed` is replaced by its commitment `"sha256:" + hex(SHA-256(salt of the field ‖ canonical
@@ -8,11 +12,15 @@ value))`. `committed` is itself hashed, so no commitment can pass for a value, n
 removed later, and the log still verifies: `erased` then has the commitments of the values that were removed, and
 `salts` the derived salts of those that stay, because `salt` would open all of them. docs/reference/format.md has the
 specification and test vectors; tests/independent.py checks them without this package.
+
+Three ways lead to a hash, and tests compare them: `entry_hash` from the fields, `Draft.seal` as the line is made, at
+each call of `audit()`, and `line_hash` from the bytes of such a line, as the shipper reads it.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from binascii import hexlify, unhexlify
@@ -21,16 +29,120 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from hashlib import sha256, shake_256
 from os import getpid
-from typing import Any, NamedTuple
+from typing import Any, TypeGuard
 
 import orjson
+import rfc8785
 
-from .canonical import canonical
 from .entry import NEVER_COMMITTED, why_unreadable
 from .errors import InvalidEntry
 from .foreign import FOREIGN
 
-__all__ = ["CHAIN_BYTES", "Draft", "commitments", "entry_hash", "field_salts", "line_hash", "read_line", "salts_of"]
+__all__ = [
+    "CHAIN_BYTES",
+    "MAX_DEPTH",
+    "MAX_KEY",
+    "Draft",
+    "canonical",
+    "commitments",
+    "entry_hash",
+    "field_salts",
+    "is_key",
+    "line_hash",
+    "line_of",
+    "plain",
+    "read_line",
+    "salts_of",
+]
+
+MAX_DEPTH = 12
+"""Levels of nesting in `details`, `before` and `after`."""
+
+MAX_KEY = 512
+"""Characters of a key. OpenSearch refuses a path beyond 32,766 bytes, and shortening cuts only values."""
+
+_SAFE_INTEGER = 2**53 - 1
+_EXPONENT_FROM = 1e21
+"""From here on RFC 8785 writes an exponent; below, a float beyond the safe integers would read back as an integer."""
+
+
+def canonical(value: Any) -> bytes:
+    """The RFC 8785 bytes of a value that `plain` returned."""
+    return rfc8785.dumps(value) if _holds_float(value) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def plain(value: object, path: str, depth: int = 0) -> Any:
+    """A copy of `value` made of plain JSON types only.
+
+    Raises `InvalidEntry` naming the path and the type (never the value) of what an entry can't hold.
+    """
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, str):
+        return _plain_string(value, path)
+    if isinstance(value, int):
+        if not -_SAFE_INTEGER <= value <= _SAFE_INTEGER:
+            raise InvalidEntry(f"{path} is an integer beyond ±(2^53 - 1), which JSON readers round; pass a string")
+        return int(value)
+    if isinstance(value, float):
+        return _plain_float(value, path)
+    if depth >= MAX_DEPTH:
+        raise InvalidEntry(f"{path} is nested more than {MAX_DEPTH} levels deep (or contains itself); flatten it")
+    if isinstance(value, Mapping):
+        return {_plain_key(key, path): plain(item, f"{path}.{key}", depth + 1) for key, item in tuple(value.items())}
+    if isinstance(value, list | tuple):
+        return [plain(item, f"{path}[{number}]", depth + 1) for number, item in enumerate(tuple(value))]
+    raise InvalidEntry(
+        f"{path} is of type {type(value).__name__}, which is not JSON; pass a string, number, boolean, list or dict"
+    )
+
+
+def _plain_string(value: str, path: str) -> str:
+    text = value if type(value) is str else str.__str__(value)
+    if "\x00" in text:
+        raise InvalidEntry(f"{path} contains a NUL character; remove it")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidEntry(
+            f"{path} contains a lone surrogate, which is not valid Unicode; "
+            "decode the original bytes with errors='replace'"
+        ) from None
+    return text
+
+
+def _plain_float(value: float, path: str) -> float | int:
+    if not math.isfinite(value):
+        raise InvalidEntry(f"{path} is NaN or infinite, which JSON can't hold; pass None or a string")
+    if _SAFE_INTEGER < abs(value) < _EXPONENT_FROM:
+        raise InvalidEntry(f"{path} is a number beyond ±(2^53 - 1), which JSON readers round; pass a string")
+    # RFC 8785 writes 1.0 as 1, so that is what a reader gets back.
+    return int(value) if value.is_integer() and abs(value) < _EXPONENT_FROM else float(value)
+
+
+def is_key(key: object) -> TypeGuard[str]:
+    """Whether an object of an entry may have such a key, if it isn't too long."""
+    return isinstance(key, str) and key != "" and key.isascii() and key.isprintable()
+
+
+def _plain_key(key: object, path: str) -> str:
+    if is_key(key):
+        if len(key) > MAX_KEY:
+            raise InvalidEntry(f"a key in {path[:MAX_KEY]} is longer than {MAX_KEY} characters; make it a value")
+        return str.__str__(key)
+    raise InvalidEntry(f"a key in {path} is not a string of printable ASCII characters; rename it")
+
+
+def _holds_float(value: Any) -> bool:
+    if type(value) is dict:
+        value = value.values()
+    elif type(value) is not list:
+        return type(value) is float
+    return not _LEAVES.issuperset(map(type, value)) and any(map(_holds_float, [v for v in value if type(v) is not str]))
+
+
+_LEAVES = frozenset({str, int, bool, type(None)})
+"""Where all values are of these types, sorted compact JSON is canonical."""
 
 _SALT = 16
 """Bytes of a salt, of an entry as of a field."""
@@ -59,8 +171,6 @@ def entry_hash(entry: Mapping[str, object]) -> str:
 
 
 _OPENINGS = ("salt", "salts", "erased")
-_LEAVES = frozenset({str, int, bool, type(None)})
-"""Where the values are of these types, sorted compact JSON is canonical; `committed` holds nothing but names."""
 
 
 def commitments(entry: Mapping[str, object]) -> dict[str, str]:
@@ -125,76 +235,68 @@ def _commitment(salt: bytes, value: object) -> str:
 class Draft:
     """A complete entry that lacks only its place in the chain; `personal` fields are committed to here.
 
-    It is serialised here, once, before the journal's lock is taken: NUL stands where the place will be, and where
-    personal values are, which are hashed as commitments. No value of an entry holds NUL. The draft takes `entry` over.
+    It is serialised here, once, before the journal's lock is taken: NUL stands where the place will be, which no value
+    of an entry holds. After the hash was taken, each commitment gives way to its value: nobody knew it before the salt
+    was drawn, so it stands nowhere else. The draft takes `entry` over.
 
     Raises `TypeError` for a value that JSON doesn't have, `ValueError` for a string with NUL, neither of which `plain`
     lets pass, and `InvalidEntry` for a personal value that looks like a commitment.
     """
 
-    __slots__ = ("_hashed", "_salt", "_shown", "_slots", "size")
+    __slots__ = ("_opened", "_parts", "_salt", "size")
 
     def __init__(self, entry: dict[str, Any], personal: Collection[str] = ()) -> None:
-        names = sorted([name for name in personal if name in entry]) if personal else []
-        values = []
-        for name in names:
-            values.append(_text(name, entry[name]))
-            entry[name] = "\0"
-        if names:
-            entry["committed"] = names
+        self._opened: list[tuple[bytes, bytes]] = []
+        self._salt = b""
+        self.size = 0
+        """Bytes of its line without its place in the chain, at most."""
+        if personal and (names := [name for name in personal if name in entry]):
+            self._commit(entry, sorted(names))
         entry["journal"] = entry["prev"] = entry["seq"] = "\0"
         free = "details" in entry or "after" in entry or "before" in entry  # only those hold floats
         body = canonical(entry) if free else orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)
-        self._slots = slots = _slots_of(*names)
-        self._shown = self._hashed = _pieces(body, len(values) + 3, slots.seq)
-        self._salt = b""
-        self.size = len(body)
-        """Bytes of its line without its place in the chain, at most."""
-        if names:
-            self._commit(slots.values, values)
+        self.size += len(body)
+        try:
+            start, before_prev, before_seq, end = body.split(_NUL)
+        except ValueError:  # more looks like NUL
+            start, before_prev, before_seq, end = _split_with_care(body)
+        self._parts = start, before_prev, before_seq[:-1], end[1:]
 
-    def _commit(self, slots: tuple[int, ...], values: list[bytes]) -> None:
-        salt, self._salt = _new_salt()
-        salts, begin, shown = field_salts(salt, len(values)), 0, self._shown
-        self._hashed = hashed = shown.copy()
-        for at, value in zip(slots, values):  # noqa: B905 (a tenth of the cost)
-            end = begin + _SALT
-            shown[at], hashed[at] = value[1:-1], b"sha256:" + hexlify(sha256(salts[begin:end] + value).digest())
+    def _commit(self, entry: dict[str, Any], names: list[str]) -> None:
+        (salt, salts), begin = _new_salt(), 0
+        if len(names) > _SALTS_READY:
+            salts = field_salts(salt, len(names))
+        for name in names:
+            value = entry[name]
+            if "\0" in value:
+                raise ValueError(f"{name} contains NUL")
+            if len(value) == _COMMITMENT_LENGTH and _COMMITMENT.fullmatch(value):
+                raise InvalidEntry(
+                    f"{name} has the form of a commitment (sha256: and 64 hex digits), by which whodid hides personal "
+                    "values; record the value itself"
+                )
+            data, end = orjson.dumps(value), begin + _SALT
+            entry[name] = hidden = "sha256:" + sha256(salts[begin:end] + data).hexdigest()
+            self._opened.append((b'"%b"' % hidden.encode(), data))
+            self.size += len(data)
             begin = end
-        self.size += len(b"".join(values)) + len('"salt":"",') + len(self._salt)
+        entry["committed"] = names
+        self._salt = b'"salt":"%b",' % hexlify(salt)
+        self.size += len(self._salt)
 
     def seal(self, journal: str, seq: int, prev: str) -> tuple[str, bytes]:
         """Hash and journal line (without a newline) as number `seq` of `journal`, after the entry with hash `prev`."""
-        _, in_journal, in_prev, in_seq = self._slots
-        hashed, shown = self._hashed, self._shown
-        hashed[in_journal] = shown[in_journal] = journal.encode()
-        hashed[in_prev] = shown[in_prev] = prev.encode()
-        hashed[in_seq] = shown[in_seq] = b"%d" % seq
-        body = b"".join(hashed)
+        start, before_prev, before_seq, end = self._parts
+        body = b"%b%b%b%b%b%d%b" % (start, journal.encode(), before_prev, prev.encode(), before_seq, seq, end)
         hash_ = sha256(body).hexdigest()
-        if not self._salt:
-            return hash_, b'{"hash":"%b",%b' % (hash_.encode(), body[1:])
-        return hash_, b'{"hash":"%b","salt":"%b",%b' % (hash_.encode(), self._salt, b"".join(shown)[1:])
+        line = b'{"hash":"%b",%b%b' % (hash_.encode(), self._salt, body[1:])
+        for hidden, value in self._opened:
+            line = line.replace(hidden, value, 1)
+        return hash_, line
 
 
 CHAIN_BYTES = 300
 """What `journal`, `seq`, `prev` and `hash` add to the size of a draft, at most."""
-
-
-class _Slots(NamedTuple):
-    """Where, among the pieces of a serialised entry, stands what is put in later."""
-
-    values: tuple[int, ...]
-    journal: int
-    prev: int
-    seq: int
-
-
-@lru_cache(maxsize=64)
-def _slots_of(*names: str) -> _Slots:
-    """By the names of the personal fields, in order."""
-    place = {name: 2 * number + 1 for number, name in enumerate(sorted((*names, "journal", "prev", "seq")))}
-    return _Slots(tuple(place[name] for name in names), place["journal"], place["prev"], place["seq"])
 
 
 _NUL = b"\\u0000"
@@ -202,52 +304,47 @@ _REAL_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """A NUL, and not the text `\\u0000` that somebody wrote, whose backslash is escaped."""
 
 
-def _pieces(body: bytes, places: int, seq: int) -> list[bytes]:
-    """A serialised entry, cut where something is put in. Raises `ValueError` for a NUL anywhere else."""
-    parts = body.split(_NUL)
-    if len(parts) != places + 1:  # more looks like NUL
-        if len(_REAL_NUL.findall(body)) > places:
-            raise ValueError("a string contains NUL")
-        parts = body.replace(b'"' + _NUL + b'"', b'"\0"').split(b"\0")
-    pieces = [b""] * (2 * places + 1)
-    pieces[::2] = parts
-    pieces[seq - 1], pieces[seq + 1] = pieces[seq - 1][:-1], pieces[seq + 1][1:]  # it is a number
-    return pieces
-
-
-def _text(name: str, value: Any) -> bytes:
-    """A personal value as JSON."""
-    if "\0" in value:
-        raise ValueError(f"{name} contains NUL")
-    if len(value) == _COMMITMENT_LENGTH and _COMMITMENT.fullmatch(value):
-        raise InvalidEntry(
-            f"{name} has the form of a commitment (sha256: and 64 hex digits), by which whodid hides personal values; "
-            "record the value itself"
-        )
-    return orjson.dumps(value)
+def _split_with_care(body: bytes) -> list[bytes]:
+    """The parts around the three places, in a body in which more looks like NUL. Raises `ValueError` if it is."""
+    if len(_REAL_NUL.findall(body)) > 3:
+        raise ValueError("a string contains NUL")
+    return body.replace(b'"' + _NUL + b'"', b'"\0"').split(b"\0")
 
 
 _COMMITMENT_LENGTH = len("sha256:") + 64
 _COMMITMENT = re.compile("sha256:[0-9a-f]{64}")
 
-_spare_salts: deque[tuple[int, bytes, bytes]] = deque()
-"""Salts, each with the process that drew it, and with its hex digits."""
+_spare_salts: deque[tuple[bytes, bytes]] = deque()
+"""Salts, each with those of the first fields, which cost several times as much one by one."""
+_drawn_by = 0
+"""The process that drew them."""
 _SALTS_AT_ONCE = 64
+_SALTS_READY = 8
+"""Fields whose salts one block of SHAKE256 holds."""
 
 
 def _new_salt() -> tuple[bytes, bytes]:
-    """16 bytes that no other entry gets, and their hex digits; a process uses none that its parent drew."""
+    """A salt that no other entry gets, and those of its first fields; a process uses none that its parent drew."""
+    global _drawn_by
     try:
-        process, salt, digits = _spare_salts.pop()
-    except IndexError:
-        process = 0
-    if process != getpid():
+        if _drawn_by == getpid():
+            return _spare_salts.pop()
+    except IndexError:  # all are used
+        pass
+    random = os.urandom(_SALT * _SALTS_AT_ONCE)
+    drawn = [random[at : at + _SALT] for at in range(0, len(random), _SALT)]
+    salt, *spare = [(each, field_salts(each, _SALTS_READY)) for each in drawn]
+    if _drawn_by != getpid():
         _spare_salts.clear()
-        random, process = os.urandom(_SALT * _SALTS_AT_ONCE), getpid()
-        digits, ends = random.hex().encode(), range(_SALT, len(random) + 1, _SALT)
-        _spare_salts.extend([(process, random[end - _SALT : end], digits[2 * (end - _SALT) : 2 * end]) for end in ends])
-        _, salt, digits = _spare_salts.pop()
-    return salt, digits
+        _drawn_by = getpid()  # last: who sees it finds none of the parent's
+    _spare_salts.extend(spare)
+    return salt
+
+
+def line_of(entry: Mapping[str, object]) -> bytes:
+    """The line of a whole entry, without a newline; its hash stands in front, as in those that `Draft.seal` makes."""
+    rest = {name: value for name, value in entry.items() if name != "hash"}
+    return b'{"hash":"%b",%b' % (str(entry["hash"]).encode(), canonical(rest)[1:])
 
 
 def read_line(line: bytes) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, TypeVar
 
-from .canonical import canonical
+from .integrity import canonical
 from .interruption import pass_on
 
 __all__ = ["HIDDEN", "Mask", "masked"]

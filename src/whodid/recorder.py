@@ -8,19 +8,18 @@ from typing import Any, Literal
 
 import orjson
 
-from .canonical import plain
 from .catalog import Catalog, EventType, Rules
 from .context import CALLER_FIELDS, current_fields, override, scope
 from .display import text_of
 from .entry import FIELDS, FREE_FIELDS, SCHEMA_VERSION, SOFT_LIMIT, stamp
 from .errors import InvalidEntry, JournalDamaged, NotRecorded, SettingsError, WhodidError
-from .integrity import CHAIN_BYTES, Draft
+from .files import read_secret
+from .integrity import CHAIN_BYTES, Draft, plain
 from .interruption import pass_on
 from .journal import Journal
 from .journal.counter import count_not_recorded
 from .masking import Mask, masked
 from .receipt import Receipt
-from .secret_file import read_secret
 from .settings import MIN_HASH_KEY, Settings
 from .shortening import shorten
 from .spelling import near
@@ -35,9 +34,9 @@ _NEEDS_SHORTENING = min(field.max_length for field in FIELDS.values() if field.s
 class _Type:
     """What there is to know of an event type at each call, under these settings."""
 
-    __slots__ = ("durability", "filled", "hides_proxies", "on_failure", "outcome", "rules")
+    __slots__ = ("durability", "filled", "fits", "hides_proxies", "on_failure", "outcome", "rules")
 
-    def __init__(self, known: EventType, settings: Settings) -> None:
+    def __init__(self, known: EventType, catalog: Catalog, settings: Settings) -> None:
         filled = {
             "type": known.name,
             "target_type": known.resource,
@@ -46,6 +45,7 @@ class _Type:
             "service": settings.service,
         }
         self.filled = {field: value for field, value in filled.items() if value}
+        self.fits = catalog.fits(known.name)
         self.rules = known.rules
         self.outcome = known.outcome
         self.hides_proxies = "forwarded_for" in known.rules.forbids
@@ -119,18 +119,18 @@ class Recorder:
             kind = self._types[event_type]
         except (KeyError, TypeError):
             kind = self._kind(event_type)
-        filled = kind.filled.copy()
         entry = self._given(kind, fields, bound)
-        filled["creation_date"], filled["@timestamp"] = stamp(self._clock_ns())
+        date, timestamp = stamp(self._clock_ns())
         try:
-            if self.catalog.fits(event_type, entry):
-                entry.update(filled)
+            if kind.fits(entry):
+                entry.update(kind.filled)
+                entry["creation_date"], entry["@timestamp"] = date, timestamp
                 draft = Draft(entry, self.catalog.personal)
                 if draft.size <= SOFT_LIMIT - CHAIN_BYTES:
                     return kind, draft
-        except (TypeError, ValueError) as error:  # NUL, a lone surrogate: named below
+        except (TypeError, ValueError) as error:  # NUL, a lone surrogate, no JSON: named below
             pass_on(error)
-        entry = {**self._given(kind, fields, bound), **filled}
+        entry = {**self._given(kind, fields, bound), **kind.filled, "creation_date": date, "@timestamp": timestamp}
         self._fit(entry, kind.rules.details)
         self._check(entry)
         return kind, Draft(entry, self.catalog.personal)
@@ -160,7 +160,7 @@ class Recorder:
 
     def _kind(self, name: str) -> _Type:
         if not isinstance(name, str) or name not in self._types:
-            self._types[name] = _Type(self.catalog.event_type(name), self.settings)
+            self._types[name] = _Type(self.catalog.event_type(name), self.catalog, self.settings)
         return self._types[name]
 
     def _check(self, entry: dict[str, Any]) -> None:

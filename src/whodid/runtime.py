@@ -1,6 +1,7 @@
 """The runtime: which recorder this process uses, and how it is set up.
 
-What recording needs is imported when it is set up, so that `import whodid` stays light.
+What recording needs is imported when it is set up, so that `import whodid` stays light. The runtime knows no logger:
+`whodid.integrations` hands it what gives them their `audit` method.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from .recorder import Recorder
     from .settings import Settings
 
-__all__ = ["configure", "recorder", "recorders_from"]
+__all__ = ["configure", "recorder", "recorders_from", "when_set_up"]
 
 Make = Callable[["Settings", "Catalog | None"], "Recorder"]
 """What makes a recorder of these settings; the catalog is given where it has been loaded already."""
@@ -34,8 +35,14 @@ if hasattr(os, "register_at_fork"):  # a forked child never finds it held by a t
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _make: Make = _make_recorder
 _recorder: Recorder | None = None
+_when_set_up: list[Callable[[], None]] = []
 _keep_shipping: Callable[[], None] | None = None
 """Known since the first `configure(ship=True)`: has this process ship, a forked child too."""
+
+
+def when_set_up(do: Callable[[], None]) -> None:
+    """Has `do` called each time that recording was set up, in the order given."""
+    _when_set_up.append(do)
 
 
 def configure(path: str | Path | None = None, *, settings: Settings | None = None, **keywords: Any) -> Settings:
@@ -59,7 +66,8 @@ def configure(path: str | Path | None = None, *, settings: Settings | None = Non
         before, _recorder = _recorder, made
     if before is not None:
         before.journal.close()
-    _equip_loggers()
+    for do in _when_set_up:
+        do()
     _ship(made.settings)
     return made.settings
 
@@ -90,7 +98,7 @@ def recorders_from(make: Make) -> Iterator[None]:
     """For the block every recorder of this process is one that `make` made; afterwards the one before is back.
 
     That holds for the recorder in force, which is made anew with the same settings and catalog, and for what
-    `configure()` sets up within the block. Loggers have their `audit` method in the block, and keep it.
+    `configure()` sets up within the block.
     """
     global _make, _recorder
     with _lock:
@@ -98,15 +106,7 @@ def recorders_from(make: Make) -> Iterator[None]:
         in_force = make(_recorder.settings, _recorder.catalog) if _recorder is not None else None
         _make, _recorder = make, in_force
     try:
-        _equip_loggers()
         yield
     finally:
         with _lock:
             _make, _recorder = before
-
-
-def _equip_loggers() -> None:
-    from .integrations import stdlib, structlog
-
-    stdlib.install()
-    structlog.install()

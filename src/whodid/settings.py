@@ -26,6 +26,7 @@ from .spelling import did_you_mean
 from .warning import warn
 
 __all__ = [
+    "MOST_DAYS",
     "Settings",
     "check_url",
     "is_loopback",
@@ -35,6 +36,9 @@ __all__ = [
     "retention_days",
     "unknown_variables",
 ]
+
+MOST_DAYS = 100_000
+"""Days of a retention, and of the age in a policy, from which on they are no more than another word for never."""
 
 MIN_HASH_KEY = 32
 """Characters of `hash_key`: with fewer, its hashes could be tried out."""
@@ -370,4 +374,7 @@ def retention_days(text: str) -> int | None:
         return None
     if not text.endswith("d"):
         raise SettingsError(f"retention must be a number of days such as 365d, or off, not {text!r}")
-    return parse_age(text) // 86400
+    days = parse_age(text) // 86400
+    if days >= MOST_DAYS:
+        raise SettingsError(f"retention must be less than {MOST_DAYS:,} days, or off, not {text!r}")
+    return days

@@ -12,9 +12,9 @@ import hashlib
 from collections.abc import Collection
 from typing import Any
 
-from .canonical import canonical
 from .entry import FIELDS, FREE_FIELDS, HARD_LIMIT, SOFT_LIMIT
 from .errors import EntryTooLarge
+from .integrity import canonical
 
 __all__ = ["shorten"]
 

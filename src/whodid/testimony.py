@@ -12,9 +12,9 @@ from pathlib import Path
 from .client import AuditClient
 from .dead_letters import each_dead_letter
 from .errors import NotAuthorized, ProofError, SettingsError, WitnessError
+from .files import read_lines
 from .journal import Acknowledged, JournalDirectory
 from .journal.damage import in_words
-from .journal.file import read_lines
 from .opensearch.checkpoints import CheckpointIndex
 from .proof.checkpoint import Sealed
 from .proof.keys import PublicKey, read_public_key, signer_of

@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from whodid.devserver.filelock import is_locked, take_lock
 from whodid.devserver.guarded import GuardedProcess
 from whodid.devserver.record import ProcessMark
 from whodid.errors import DevServerError
+from whodid.locks import is_locked, take_lock
 
 from .conftest import Wait
 
@@ -25,7 +25,7 @@ NODE = [sys.executable, "-c", "import signal; signal.pause()"]
 OWNER = """
 import os, sys
 from pathlib import Path
-from whodid.devserver.filelock import take_lock
+from whodid.locks import take_lock
 from whodid.devserver.guarded import GuardedProcess
 folder = Path(sys.argv[1])
 lock = take_lock(folder / "lock")

@@ -23,7 +23,7 @@ __all__ = ["CTRL_C", "Call", "Fault", "Killed", "System", "disk", "failing", "wi
 System = Callable[..., Any]
 """One of the functions of `os`, as it is."""
 
-_OF_A_PATH = ("open", "mkdir", "rmdir", "unlink", "rename", "replace")
+_OF_A_PATH = ("open", "mkdir", "rmdir", "unlink", "rename", "replace", "link")
 _OF_A_DESCRIPTOR = ("write", "pwrite", "pread", "fsync", "ftruncate", "fchmod")
 _NEEDS_SPACE = ("open", "mkdir", "write", "pwrite")
 

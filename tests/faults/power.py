@@ -159,6 +159,11 @@ class Recording:
 
     _replace = _rename
 
+    def _link(self, call: Call, before: int, _offset: int, _result: None) -> None:
+        node, new = self._nodes[before], Path(call.arguments[1])
+        folder = self._folder(new)
+        self._note(lambda disk: disk.folders[folder].pending.append({new.name: node}))
+
     def after(self, steps: int, random: Random, into: Path) -> None:
         """Makes `into` what the disk may hold after a power loss that came after so many steps."""
         disk = _Disk()

@@ -9,8 +9,8 @@ import pytest
 from opensearchpy.exceptions import SerializationError
 
 from tests.live.corner import Corner
-from whodid.opensearch.answers import Answers
-from whodid.opensearch.bulk import Document, Unread
+from whodid.opensearch.answers import Answers, Unread
+from whodid.opensearch.bulk import Document
 
 CREATED = {"create": {"status": 201}}
 CONFLICT = {"create": {"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "exists"}}}

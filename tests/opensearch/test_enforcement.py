@@ -53,6 +53,7 @@ def test_no_entry_goes_before_its_floor_and_none_outlives_the_ceiling_of_its_ind
     settings = Settings(partition=partition, retention=f"{days}d")
     name = partition_name(PREFIX, made_as, entry.isoformat())
     goes = deletion_date(settings, name, created := entry + late)
+    assert goes
     assert goes >= entry + timedelta(days=days)
     lengths = {"month": 31, "week": 7, "day": 1}
     assert goes <= max(created, entry) + timedelta(days=days + max(lengths[made_as], lengths[partition]) + 2)

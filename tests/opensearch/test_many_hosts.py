@@ -78,7 +78,7 @@ class Year:
         settings = self.place.settings
         found = {one.index: one for one in expired(self.place.client, settings, now + timedelta(days=9999))}
         for name, made in list(self.made.items()):
-            if name in found and deletion_date(settings, name, made) <= now:
+            if name in found and (date := deletion_date(settings, name, made)) and date <= now:
                 self.place.refresh()
                 for hit in self.place.client.search(index=name, body={"size": 10_000})["hits"]["hits"]:
                     self.gone[hit["_source"]["target"]] = now

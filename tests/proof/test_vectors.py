@@ -12,10 +12,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from whodid.canonical import canonical
-from whodid.entry import ZERO_HASH
+from tests.checkpoint import EXAMPLE
+from whodid.integrity import canonical
 from whodid.opensearch.erasures import Erasure
-from whodid.proof.checkpoint import CHECKPOINT, Checkpoint, Sealed
+from whodid.proof.checkpoint import CHECKPOINT, Sealed
 from whodid.proof.envelope import opened
 from whodid.proof.keys import Signer, signer_of
 from whodid.proof.merkle import Tree, inclusion_path, leaf_hash
@@ -48,26 +48,16 @@ def tree() -> Tree:
     return made
 
 
-CLOSED = Checkpoint(
+CLOSED = replace(
+    EXAMPLE,
     journal=FIRST["journal"],
-    number=1,
-    first_seq=1,
     last_seq=3,
     last_hash=THIRD["hash"],
     entries=3,
     root=tree().root().hex(),
     partitions={"whodid-audit-2026.11": 3},
-    holes=(),
-    dead_letters=0,
-    letters=(),
-    previous=ZERO_HASH,
     time="2026-11-23T09:15:31Z",
-    why="time",
-    interval=3600,
-    host="web-1",
     service="platform",
-    index_prefix="whodid-audit",
-    whodid="0.1.0",
 )
 SEALED = CLOSED.sealed(signer(OLD))
 PROOF = Inclusion(SECOND, 1, 3, tuple(node.hex() for node in inclusion_path(LEAVES, 1)), SEALED.envelope)

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.query.filters import filters
-from whodid.canonical import canonical, plain
 from whodid.errors import QueryError
+from whodid.integrity import canonical, plain
 from whodid.query import Filter, query_body
-from whodid.query.filter import EVERYTHING, NOTHING, All, AnyOf, Has, Match, Not, Range, Time, Value, Words
+from whodid.query.filter import EVERYTHING, NOTHING, All, AnyOf, Has, Match, Not, Range, Time, Words
 from whodid.query.grammar import FORMS
+from whodid.query.value import Value
 
 A, B, C = Words("a"), Words("b"), Words("c")
 

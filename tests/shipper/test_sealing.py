@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from tests.live.corner import eventually
 from whodid.entry import ZERO_HASH
 from whodid.errors import ProofError, SettingsError
+from whodid.files import append_line
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory, Line
-from whodid.journal.file import append_line
 from whodid.proof.checkpoint import CHECKPOINT, Checkpoint, Sealed
 from whodid.proof.envelope import opened
 from whodid.proof.keys import PublicKey, new_key

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tests import independent
 from tests.live.corner import Corner
 from tests.test_canonical import keys, texts, values
-from whodid.canonical import MAX_DEPTH, MAX_KEY
 from whodid.entry import FIELDS, FREE_FIELDS
 from whodid.errors import InvalidEntry
+from whodid.integrity import MAX_DEPTH, MAX_KEY
 from whodid.masking import Mask
 from whodid.shipper import Progress
 

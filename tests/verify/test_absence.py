@@ -8,38 +8,20 @@ from typing import Any
 
 import pytest
 
+from tests.checkpoint import EXAMPLE
 from whodid.entry import ZERO_HASH
 from whodid.proof.checkpoint import Checkpoint
 from whodid.verify.absence import Absence, Knowledge, Rule, explained
 from whodid.verify.walk import Missing
 
-JOURNAL = "8f14e45fceea167a"
+JOURNAL = EXAMPLE.journal
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 HERE = "whodid-audit-2026.11"
 
 
 def checkpoint(first: int, last: int, **about: Any) -> Checkpoint:
-    whole = Checkpoint(
-        journal=JOURNAL,
-        number=1,
-        first_seq=first,
-        last_seq=last,
-        last_hash=ZERO_HASH,
-        entries=last - first + 1,
-        root=ZERO_HASH,
-        partitions={HERE: last - first + 1},
-        holes=(),
-        dead_letters=0,
-        letters=(),
-        previous=ZERO_HASH,
-        time="2026-11-22T00:00:00Z",
-        why="time",
-        interval=3600,
-        host="web-1",
-        service="shop",
-        index_prefix="whodid-audit",
-        whodid="0.1.0",
-    )
+    count = last - first + 1
+    whole = replace(EXAMPLE, first_seq=first, last_seq=last, entries=count, partitions={HERE: count})
     return replace(whole, **about)
 
 

@@ -9,34 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkpoint import EXAMPLE
 from whodid.entry import ZERO_HASH
-from whodid.proof.checkpoint import Checkpoint, Sealed
+from whodid.proof.checkpoint import Sealed
 from whodid.proof.keys import PublicKey, Signer, new_key, signer_of
 from whodid.settings import Settings
 from whodid.verify.statements import Source, Statements, judged
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
-FIRST = Checkpoint(
-    journal="8f14e45fceea167a",
-    number=1,
-    first_seq=1,
-    last_seq=10,
-    last_hash="a" * 64,
-    entries=10,
-    root="b" * 64,
-    partitions={},
-    holes=(),
-    dead_letters=0,
-    letters=(),
-    previous=ZERO_HASH,
-    time="2026-11-24T08:00:00Z",
-    why="time",
-    interval=3600,
-    host="web-1",
-    service="shop",
-    index_prefix="whodid-audit",
-    whodid="0.1.0",
-)
 
 
 @pytest.fixture
@@ -57,7 +37,7 @@ class Chain(list[Sealed]):
         before = self[-1] if self else None
         last = before.checkpoint.last_seq if before else 0
         one = replace(
-            FIRST,
+            EXAMPLE,
             number=len(self) + 1,
             first_seq=last + 1,
             last_seq=last + 10,
@@ -81,7 +61,7 @@ def test_who_trusts_one_of_a_row_of_keys_trusts_all(signers: list[Signer]) -> No
         statements, findings = told(chain, trusted)
         assert findings == []
         assert statements.keys == {a.key, b.key, c.key}
-        assert len(statements.of(FIRST.journal)) == 5
+        assert len(statements.of(EXAMPLE.journal)) == 5
 
 
 def test_behind_the_change_the_old_key_counts_for_nothing(signers: list[Signer]) -> None:
@@ -90,7 +70,7 @@ def test_behind_the_change_the_old_key_counts_for_nothing(signers: list[Signer])
     for trusted in ([a], [b], [a, b]):
         statements, findings = told(chain, *trusted)
         assert findings == [("untrusted", 31, 40)]
-        assert [one.number for one in statements.of(FIRST.journal)] == [1, 2, 3]
+        assert [one.number for one in statements.of(EXAMPLE.journal)] == [1, 2, 3]
     immediately = Chain().by(a).by(a, b, names=[a, b]).by(a)
     assert told(immediately, a)[1] == [("untrusted", 21, 30)]
 
@@ -130,6 +110,6 @@ def test_a_change_of_something_else_is_no_checkpoint(keys: object) -> None:
     from whodid.proof.checkpoint import CHECKPOINT
     from whodid.proof.envelope import sealed
 
-    content = {**orjson.loads(FIRST.payload()), "keys": keys}
+    content = {**orjson.loads(EXAMPLE.payload()), "keys": keys}
     with pytest.raises(ProofError, match="no checkpoint, or a damaged one"):
         Sealed.read(sealed(orjson.dumps(content), CHECKPOINT))

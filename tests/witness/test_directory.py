@@ -68,7 +68,7 @@ def test_a_full_one_says_so_and_keeps_nothing_by_halves(
         os.write(fd, data[:1])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("whodid.witness.directory.write_all", full)
+    monkeypatch.setattr("whodid.files.write_all", full)
     with pytest.raises(WitnessError, match=r"can't keep .*: No space left on device"):
         witness.put(KEY, b"{}")
     assert list(witness.each()) == []

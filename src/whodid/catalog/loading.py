@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from ..canonical import MAX_KEY, is_key
 from ..entry import FIELDS, PERSONAL_FIELDS
 from ..errors import CatalogError
+from ..integrity import MAX_KEY, is_key
 from ..spelling import did_you_mean
 from .model import Contents, DetailRule, EventType, Resource, Rules, is_name
 

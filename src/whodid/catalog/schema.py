@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..canonical import MAX_DEPTH
 from ..entry import FIELDS, NEVER_COMMITTED, SCHEMA_VERSION, Field
+from ..integrity import MAX_DEPTH
 from .model import Contents, DetailRule, EventType, Rules
 
 __all__ = ["entry_schema", "given_schema", "type_schema"]

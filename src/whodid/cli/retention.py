@@ -51,12 +51,10 @@ Exit 1 when a partition would not be deleted as promised."""
 @click.pass_obj
 def show(settings: Settings, as_json: bool) -> None:
     """Show floor and ceiling, and the dates of each partition."""
-    from ..opensearch.clock import cluster_now
     from ..opensearch.connection import connect
     from ..opensearch.retention import retention_in_force
 
-    client = connect(settings)
-    view = retention_in_force(client, settings, cluster_now(client))
+    view = retention_in_force(connect(settings), settings)
     if as_json:
         print_json(view.as_json())
     else:

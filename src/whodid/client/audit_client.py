@@ -16,13 +16,15 @@ from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..entry import Entry
 from ..errors import OpenSearchUnavailable, QueryError
 from ..opensearch.connection import connect
 from ..opensearch.retention import RetentionView, retention_in_force
 from ..opensearch.template import index_pattern
 from ..query import Filter, Window, query_body, window_of
-from ..query.filter import can_be_asked, literal, ordered
+from ..query.filter import ordered
 from ..query.names import OtherNames
+from ..query.value import can_be_asked, literal
 from ..reads import Reads
 from ..settings import Settings, load_settings
 from . import asking, stats
@@ -37,9 +39,6 @@ if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
 __all__ = ["AuditClient", "Entry", "Page", "Where"]
-
-Entry = dict[str, Any]
-"""An entry as it was journalled."""
 
 _LONGEST_ID = 512
 """Bytes of an ID that OpenSearch takes."""
@@ -373,6 +372,10 @@ class AuditClient:
     def retention(self) -> RetentionView:
         """The retention in force, as far as this user may see it."""
         return retention_in_force(self._client, self.settings)
+
+    def known_retention(self) -> RetentionView | None:
+        """The same as searches go by: at most a minute old, and `None` where this user may not see it."""
+        return self._expiry.view()
 
     def hits(
         self,

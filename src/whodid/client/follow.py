@@ -13,16 +13,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from ..entry import Entry
 from ..errors import OpenSearchUnavailable
 from ..query import Filter, query_body
 from ..query.body import Also
 from ..query.filter import EVERYTHING
 from .asking import PAGE, Asking
-
-if TYPE_CHECKING:
-    from .audit_client import Entry
 
 __all__ = ["follow"]
 

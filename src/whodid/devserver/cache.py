@@ -18,11 +18,11 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
-from whodid.devserver.filelock import hold_lock
 from whodid.devserver.lockfile import LockedJar
 from whodid.devserver.maven import MIRROR_VARIABLE, maven_download, mirror_shown
 from whodid.devserver.progress import OnProgress, Progress
 from whodid.errors import DevServerError
+from whodid.locks import hold_lock
 
 __all__ = ["JarCache", "cache_lock", "is_intact"]
 

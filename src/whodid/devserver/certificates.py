@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whodid.devserver.folder import missing_extra
-from whodid.devserver.privatefile import write_private
+from whodid.files import write_private
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from whodid.devserver.filelock import is_locked
 from whodid.devserver.folder import DataDir
 from whodid.errors import DevServerError
+from whodid.locks import is_locked
 
 __all__ = ["follow_lines", "last_lines", "logs"]
 

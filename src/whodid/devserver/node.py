@@ -17,7 +17,6 @@ from types import TracebackType
 
 from whodid.devserver.component import SECURITY
 from whodid.devserver.diagnosis import diagnose
-from whodid.devserver.filelock import hold_lock, is_locked
 from whodid.devserver.folder import MARKER, DataDir, cache_dir, require_extra
 from whodid.devserver.guarded import GuardedProcess
 from whodid.devserver.home import prepare_home
@@ -30,6 +29,7 @@ from whodid.devserver.record import NodeRecord, ProcessMark, forget_record, read
 from whodid.devserver.release import OPENSEARCH_VERSION, Release, find_release
 from whodid.devserver.security import ADMIN, Access, prepare_security
 from whodid.errors import DevServerError
+from whodid.locks import hold_lock, is_locked
 
 __all__ = ["NodeStatus", "RunningNode", "reset", "start", "status", "stop"]
 

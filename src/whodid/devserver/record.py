@@ -17,9 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from whodid.devserver.folder import missing_extra
-from whodid.devserver.privatefile import write_private
 from whodid.errors import DevServerError
-from whodid.owned import open_owned
+from whodid.files import open_owned, write_private
 
 __all__ = ["NodeRecord", "ProcessMark", "forget_record", "read_record", "write_record"]
 

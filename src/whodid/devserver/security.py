@@ -18,8 +18,8 @@ from typing import Any
 
 from whodid.devserver.certificates import ORGANIZATION, issue, make_authority, valid_until
 from whodid.devserver.folder import DataDir
-from whodid.devserver.privatefile import write_private
 from whodid.errors import DevServerError
+from whodid.files import write_private
 
 __all__ = ["ADMIN", "Access", "prepare_security", "security_settings"]
 

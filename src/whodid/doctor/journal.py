@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..locks import holders, is_stopped
 from ..status import DirectoryStatus, directory_status
 from .disk import existing
 from .finding import Finding, ok, problem, warning
-from .lock import holders, is_stopped
 from .mount import mount_of
 from .subject import Subject
 

@@ -6,8 +6,8 @@ import os
 from datetime import datetime
 from pathlib import Path
 
+from ..files import open_file
 from ..foreign import FOREIGN, json_of
-from ..journal.file import open_file
 
 __all__ = ["first_moment", "last_moment", "moment"]
 

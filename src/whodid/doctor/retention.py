@@ -20,7 +20,15 @@ from ..opensearch.connection import translated
 from ..opensearch.enforcement import AHEAD, record_ahead
 from ..opensearch.features import check_repository
 from ..opensearch.holds import make_step, new_hold, set_hold
-from ..opensearch.ism import Ism, deletion_age, keeps_as_long, policy_body, policy_name, snapshot_repositories
+from ..opensearch.ism import (
+    Ism,
+    deletion_age,
+    deletion_days,
+    keeps_as_long,
+    policy_body,
+    policy_name,
+    snapshot_repositories,
+)
 from ..opensearch.partitions import is_immutable
 from ..opensearch.retention import OVERDUE, floor_days
 from ..opensearch.retention_change import Move, make_move, moves
@@ -77,7 +85,7 @@ def _rule(settings: Settings, client: OpenSearch, found: Survey) -> Iterator[Fin
         yield from _without_policy(settings, found)
         return
     kept, wanted = found.policy.policy, _wanted(settings, found)
-    days, promised = _deletion_days(kept), _deletion_days(wanted)
+    days, promised = deletion_days(kept), deletion_days(wanted)
     if keeps_as_long(kept, wanted) and (days is None) == (promised is None) and _promises(found, days):
         if kept != wanted:
             yield warning(
@@ -127,11 +135,6 @@ def _promises(found: Survey, days: int | None) -> bool:
     return days is None or floor_days(days, found.floor, found.margin) == found.floor
 
 
-def _deletion_days(policy: Mapping[str, Any]) -> int | None:
-    age = deletion_age(policy)
-    return None if age is None else age.days
-
-
 def _days(number: int | None) -> str:
     return "never" if number is None else f"{number} days"
 
@@ -142,7 +145,7 @@ def _shadows(settings: Settings, client: OpenSearch, kept: Mapping[str, object])
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     next_one = partition_name(settings.index_prefix, settings.partition, stamp)
     priorities = {
-        policy: max((each.get("priority", 0) for each in templates if _matches(each, next_one)), default=None)
+        policy: max((_priority(each) for each in templates if _matches(each, next_one)), default=None)
         for policy, templates in Ism(client).templates().items()
     }
     ours = priorities.get(name)
@@ -157,9 +160,15 @@ def _shadows(settings: Settings, client: OpenSearch, kept: Mapping[str, object])
             yield problem(other, what, "lower the priority of its ism_template below ours, or narrow its patterns")
 
 
-def _matches(template: Mapping[str, list[str]], name: str) -> bool:
+def _priority(template: Mapping[str, Any]) -> int:
+    found = template.get("priority")
+    return found if isinstance(found, int) else 0
+
+
+def _matches(template: Mapping[str, Any], name: str) -> bool:
     """A pattern that begins with a minus leaves out what it matches."""
-    patterns = template.get("index_patterns", ())
+    found = template.get("index_patterns")
+    patterns = [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
     left_out = any(fnmatchcase(name, pattern[1:]) for pattern in patterns if pattern.startswith("-"))
     return not left_out and any(fnmatchcase(name, pattern) for pattern in patterns)
 

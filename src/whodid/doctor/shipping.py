@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from ..journal import Acknowledged, JournalDirectory, JournalReader, Line
+from ..locks import holders, is_held
 from ..status import JournalStatus, directory_status
 from .finding import Finding, ok, problem, warning
-from .lock import holders, is_held
 from .moment import moment
 from .subject import Subject
 

@@ -9,9 +9,9 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from typing import TYPE_CHECKING
 
 from ..errors import NotAuthorized
+from ..files import read_file
 from ..foreign import FOREIGN, json_of
 from ..journal.directory import FORMAT
-from ..journal.file import read_file
 from ..opensearch.connection import translated
 from ..opensearch.features import versions
 from .finding import Finding, ok, problem, warning

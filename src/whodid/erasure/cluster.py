@@ -14,7 +14,7 @@ from ..client.order import OLDEST, sort_of
 from ..errors import NotAuthorized, OpenSearchError
 from ..opensearch.connection import translated
 from ..query import Filter
-from ..query.filter import literal
+from ..query.value import literal
 from ..ranges import Places
 from .entry import erased_entry, personal_values
 

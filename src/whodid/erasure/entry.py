@@ -7,9 +7,8 @@ from typing import Any
 
 import orjson
 
-from ..canonical import canonical
 from ..entry import PERSONAL_FIELDS
-from ..integrity import commitments, salts_of
+from ..integrity import commitments, line_of, salts_of
 
 __all__ = ["erased_entry", "erased_line", "is_of", "personal_values"]
 
@@ -40,9 +39,6 @@ def erased_entry(entry: Mapping[str, Any], fields: Collection[str] = PERSONAL_FI
 
 
 def erased_line(line: bytes) -> bytes | None:
-    """The same for a journal line, without its newline; its hash stays in front."""
+    """The same for a journal line, without its newline."""
     entry = erased_entry(orjson.loads(line))
-    if entry is None:
-        return None
-    hash_ = entry.pop("hash")
-    return b'{"hash":"%b",%b' % (hash_.encode(), canonical(entry)[1:])
+    return None if entry is None else line_of(entry)

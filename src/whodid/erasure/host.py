@@ -8,7 +8,6 @@ Crash behaviour: a segment is as it was, or erased. Doing it again does the rest
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +15,9 @@ from pathlib import Path
 import orjson
 
 from ..dead_letters import DeadLetter, each_dead_letter, replace_dead_letters
+from ..files import read_file, write_parts
 from ..journal import JournalDirectory
 from ..journal.directory import segments
-from ..journal.file import open_apart, read_file, sync_directory
 from ..journal.segment import is_closed
 from ..ranges import Places
 from .entry import erased_line, is_of
@@ -70,17 +69,7 @@ def _erased(lines: list[bytes], principal: str) -> Iterator[tuple[int, bytes]]:
 
 def _replace(path: Path, lines: list[bytes]) -> None:
     """Puts other lines in the place of a closed segment, which stays closed and as old as it was."""
-    before = path.stat()
-    new = path.with_name(f"{path.name}.erasing")
-    new.unlink(missing_ok=True)
-    with os.fdopen(open_apart(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
-        file.writelines(lines)
-        file.flush()
-        os.fchmod(file.fileno(), 0o400)
-        os.utime(file.fileno(), ns=(before.st_atime_ns, before.st_mtime_ns))
-        os.fsync(file.fileno())
-    new.replace(path)
-    sync_directory(path.parent)
+    write_parts(path, [b"".join(lines)], like=path.stat())
 
 
 def _erase_letters(directory: JournalDirectory, principal: str) -> int:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..client.order import OLDEST, sort_of
 from ..display import json_bytes
 from ..errors import NotAuthorized, ProofError
+from ..files import put_in_place
 from ..opensearch.erasures import ERASED, Erasure, erasures
 from ..query import Filter
 
@@ -68,7 +69,7 @@ def write_evidence(path: Path, client: AuditClient, asked: Filter, statements: S
             digest.update(line + b"\n")
         file.flush()
         os.fsync(file.fileno())
-    new.replace(path)
+    put_in_place(new, path)
     return digest.hexdigest()
 
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 from ..client.ahead import read_ahead
 from ..client.order import OLDEST, sort_of
 from ..errors import ExportError
-from ..owned import open_owned
+from ..files import name_new, open_owned, sync_directory, write_private
 from ..proof.envelope import sealed
 from ..proof.keys import Signer, signer_of
 from ..proof.merkle import Tree
@@ -242,7 +242,7 @@ class Export:
         part.flush()
         os.fsync(part.fileno())
         text = json.dumps({name: getattr(state, name) for name in _State.__slots__})
-        _replace(self._beside(".part.json"), text.encode())
+        write_private(self._beside(".part.json"), text.encode())
 
     def _manifest(self, state: _State, digest: str, matching: int) -> Manifest:
         return Manifest(
@@ -272,19 +272,16 @@ class Export:
         content = manifest.to_json().encode()
         if signer:
             envelope = json.dumps(sealed(content, EXPORT, signer))
-            _replace(envelope_path(self.path), envelope.encode())
-        _replace(manifest_path(self.path), content)
+            write_private(envelope_path(self.path), envelope.encode())
+        write_private(manifest_path(self.path), content)
         try:
-            os.link(self._beside(".part"), self.path)  # unlike a rename, refuses to replace a file
-            self._beside(".part").unlink()
+            name_new(self._beside(".part"), self.path)
         except FileExistsError:
             raise ExportError(
                 f"{self.path} has come into being meanwhile; move it away and give the same command again"
             ) from None
-        except OSError:  # a file system without links
-            self._beside(".part").rename(self.path)
         self._beside(".part.json").unlink(missing_ok=True)
-        _sync_folder(self.path)
+        sync_directory(self.path.parent)
 
 
 def _tree(state: _State) -> Tree:
@@ -314,26 +311,6 @@ def _digest_of(part: IO[bytes]) -> Any:
     while chunk := part.read(_CHUNK):
         digest.update(chunk)
     return digest
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Puts a small file there, whole or not at all."""
-    beside = path.with_name(path.name + ".new")
-    with suppress(FileNotFoundError):
-        beside.unlink()
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _now(at: datetime) -> str:

@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..canonical import MAX_DEPTH
 from ..display import json_bytes, json_text, levels
 from ..entry import FIELDS
 from ..errors import QueryError
+from ..integrity import MAX_DEPTH
 from ..spelling import did_you_mean
 from . import csv
 from .cloudevents import cloudevents

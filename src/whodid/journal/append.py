@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..files import of_system
 from ..integrity import CHAIN_BYTES, Draft
 from .chain import Chain
-from .file import of_system
 from .segment import Link, Segment
 
 __all__ = ["Position", "Written", "append_at_once", "append_one"]
@@ -53,7 +53,8 @@ def append_one(chain: Chain, draft: Draft) -> Written:
     segment = chain.current()
     seq = segment.link.seq + 1
     hash_, line = draft.seal(chain.journal, seq, segment.link.hash)
-    segment = chain.make_room(segment, len(line) + 1)
+    if not chain.has_room(segment, len(line) + 1) and segment.size:
+        segment = chain.next_segment(segment)
     try:
         offset = segment.append(line, _new(Link, (seq, hash_)))
     except OSError as error:

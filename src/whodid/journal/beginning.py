@@ -12,9 +12,9 @@ import shutil
 from pathlib import Path
 
 from ..entry import Stamp
+from ..files import dump, identity, make_directory, open_new, sync_above, sync_directory, write_all, write_file
 from .counter import reserve_counter
 from .directory import FORMAT, JournalDirectory
-from .file import dump, identity, make_directory, open_new, sync_above, sync_directory, write_all, write_file
 from .position import Acknowledged
 
 __all__ = ["begin_journal"]

@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 from ..entry import ZERO_HASH
 from ..errors import JournalFull, NotRecorded
+from ..files import best_effort, dump, sync_directory, write_file
 from .beginning import begin_journal
 from .descriptor import close_forgotten
 from .directory import JournalDirectory, segment_name, segments
 from .durable import DurableMark
-from .file import best_effort, dump, sync_directory, write_file
 from .lock import FileLock
 from .position import Acknowledged
 from .segment import Broken, Link, Segment, is_closed, last_link
@@ -213,12 +213,8 @@ class Chain:
         self._other_bytes = self._bytes_beside(segment)
         self.segment = segment
 
-    def make_room(self, segment: Segment, needed: int) -> Segment:
-        """The segment that takes `needed` bytes more: this one, or its successor. Raises `JournalFull`."""
-        if self._max_bytes:
-            self._check_max_bytes(segment, needed)
-        if segment.size == 0 or self._goes_on(segment, needed):
-            return segment
+    def next_segment(self, segment: Segment) -> Segment:
+        """Closes this one, and makes its successor."""
         self._lock.next_generation()
         segment.finish()
         successor = self._create(segment.path.parent, segment.link)
@@ -229,11 +225,7 @@ class Chain:
         """Whether this very segment takes `needed` bytes more. Raises `JournalFull`."""
         if self._max_bytes:
             self._check_max_bytes(segment, needed)
-        return self._goes_on(segment, needed)
-
-    def _goes_on(self, segment: Segment, needed: int) -> bool:
-        aged = self._now - self._opened_at > self._segment_age
-        return not aged and segment.size + needed <= self._segment_bytes
+        return segment.size + needed <= self._segment_bytes and self._now - self._opened_at <= self._segment_age
 
     def _check_max_bytes(self, segment: Segment, needed: int) -> None:
         if self._other_bytes + segment.size + needed > self._max_bytes:

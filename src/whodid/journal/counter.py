@@ -11,7 +11,7 @@ import time
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
-from .file import best_effort, open_apart, read_file
+from ..files import best_effort, open_apart, read_file
 
 __all__ = ["count_not_recorded", "not_recorded", "reserve_counter"]
 

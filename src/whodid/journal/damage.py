@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 
 from ..entry import Stamp
 from ..errors import JournalDamaged
+from ..files import append_line, open_file, read_file, read_objects, write_parts
 from ..foreign import FOREIGN, json_of, text_of
 from ..integrity import read_line
 from .directory import JournalDirectory, segment_name, segment_size, segments
 from .durable import on_disk
-from .file import append_line, open_file, read_file, read_objects, write_parts
 from .line import Damaged, Missing
 from .segment import Broken, last_link
 

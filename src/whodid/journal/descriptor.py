@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from weakref import ref
 
-from .file import identity, of_system, open_apart
+from ..files import identity, of_system, open_apart
 
 __all__ = ["Descriptor", "close_forgotten"]
 

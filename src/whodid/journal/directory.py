@@ -38,9 +38,7 @@ from typing import Any
 
 from ..entry import Stamp
 from ..errors import JournalDamaged
-from ..foreign import FOREIGN, json_of, text_of
-from ..settings import journal_place
-from .file import (
+from ..files import (
     append_line,
     best_effort,
     dump,
@@ -53,6 +51,8 @@ from .file import (
     read_objects,
     sync_above,
 )
+from ..foreign import FOREIGN, json_of, text_of
+from ..settings import journal_place
 
 __all__ = [
     "FORMAT",

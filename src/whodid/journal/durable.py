@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import JournalLocked
-from .file import best_effort, of_system, read_file
+from ..files import best_effort, of_system, read_file
 from .lock import FileLock, Hold, ThreadLock
 
 __all__ = ["DurableMark", "SyncFailed", "on_disk"]
@@ -139,7 +139,7 @@ class DurableMark:
             finally:
                 hold.give_back(self._release)
         finally:
-            if not hold.over:
+            if hold.frame is not None:
                 hold.give_back(self._release)
 
     def _try_acquire(self) -> bool:

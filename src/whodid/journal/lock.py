@@ -24,7 +24,6 @@ import os
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock, lockf
 from pathlib import Path
 from sys import _getframe
@@ -33,8 +32,8 @@ from types import FrameType
 from typing import Any, ClassVar
 
 from ..errors import JournalLocked
+from ..locks import holder_in_words
 from .descriptor import Descriptor
-from .file import best_effort
 
 __all__ = ["LOOK_AGAIN", "FileLock", "Hold", "ProcessLock", "ThreadLock"]
 
@@ -72,15 +71,14 @@ class Hold:
     The frame must end when an exception comes: as long as it runs, it counts as inside.
     """
 
-    __slots__ = ("_frame", "_lock", "_state", "_thread", "over")
+    __slots__ = ("_lock", "_state", "_thread", "frame")
 
     def __init__(self, lock: ThreadLock) -> None:
         self._lock = lock
         self._thread = get_ident()
-        self._frame: FrameType | None = _getframe(1)
         self._state = lock.state
-        self.over = False
-        """Whether it was given back, to the last step."""
+        self.frame: FrameType | None = _getframe(1)
+        """`None` once it was given back, to the last step."""
 
     def __enter__(self) -> Hold:
         self.take()
@@ -132,9 +130,10 @@ class Hold:
 
     def _ended(self) -> bool:
         """Whether the frame is left, or the lock given back. A frame that still runs refuses to be cleared."""
+        frame = self.frame
         try:
-            if self._frame is not None:
-                self._frame.clear()
+            if frame is not None:
+                frame.clear()
         except RuntimeError:
             return False
         return True
@@ -150,8 +149,7 @@ class Hold:
                 self._lock.gate.release()
             except RuntimeError:  # it was open
                 pass
-        self._frame = None  # which refers to this: a cycle would keep what it holds until a collection
-        self.over = True
+        self.frame = None  # which refers to this: a cycle would keep what it holds until a collection
 
 
 class FileLock:
@@ -193,17 +191,8 @@ class FileLock:
 
         Raises `OSError` when the file can't be opened.
         """
-        if not look:
-            return self._try_flock()
-        if self._file.status() is None:
-            self._renew()
-        acquired = self._try_flock()
-        while not self._file.is_named():
-            self._renew()
-            acquired = self._try_flock()
-        return acquired
-
-    def _try_flock(self) -> bool:
+        if look:
+            return self._try_where_named()
         try:
             flock(self._file.fd, _EXCLUSIVE_OR_ERROR)
         except BlockingIOError:
@@ -212,13 +201,23 @@ class FileLock:
             if error.errno != errno.EBADF:  # the application closed it a moment ago
                 raise
             self._renew()
-            return self._try_flock()
+            return self.try_acquire(look=False)
         return True
+
+    def _try_where_named(self) -> bool:
+        if self._file.status() is None:
+            self._renew()
+        acquired = self.try_acquire(look=False)
+        while not self._file.is_named():
+            self._renew()
+            acquired = self.try_acquire(look=False)
+        return acquired
 
     def release(self, look: bool = True) -> None:
         """May be done twice, and when it was not acquired. `look` as above."""
-        if self._file.fd >= 0 and (not look or self._file.status() is not None):
-            flock(self._file.fd, LOCK_UN)
+        fd = self._file.fd
+        if fd >= 0 and (not look or self._file.status() is not None):
+            flock(fd, LOCK_UN)
 
     def generation(self) -> int:
         """Changes whenever a segment was closed or a journal ended."""
@@ -257,7 +256,7 @@ class FileLock:
 
     def holder(self) -> str:
         """Who holds the lock, in words, as far as the system tells (Linux does)."""
-        return _holder("FLOCK", os.fstat(self._file.fd).st_ino)
+        return holder_in_words("FLOCK", os.fstat(self._file.fd).st_ino)
 
 
 class ProcessLock:
@@ -306,7 +305,7 @@ class ProcessLock:
         """As `FileLock.holder`."""
         if self._key() in self._held:
             return f"another thread of this process ({os.getpid()})"
-        return _holder("POSIX", self._path.stat().st_ino)
+        return holder_in_words("POSIX", self._path.stat().st_ino)
 
     @classmethod
     def let_go_of_inherited(cls) -> None:
@@ -330,18 +329,3 @@ class ProcessLock:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=ProcessLock.let_go_of_inherited)
-
-
-def _holder(kind: str, inode: int) -> str:
-    with best_effort(), suppress(IndexError):
-        for line in Path("/proc/locks").read_text().splitlines():
-            parts = line.split()
-            if parts[1] == kind and parts[5].endswith(f":{inode}"):
-                return f"process {parts[4]} ({_command(parts[4])})"
-    return "another process"
-
-
-def _command(pid: str) -> str:
-    with best_effort():
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    return "of another container"

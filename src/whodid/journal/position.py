@@ -20,8 +20,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from ..entry import ZERO_HASH
+from ..files import read_file, write_file
 from ..foreign import FOREIGN, json_of, text_of
-from .file import read_file, write_file
 
 __all__ = ["NOTE_BYTES", "Acknowledged"]
 

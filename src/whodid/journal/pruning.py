@@ -10,8 +10,8 @@ from collections.abc import Collection
 from itertools import accumulate
 from pathlib import Path
 
+from ..files import sync_directory
 from .directory import segments
-from .file import sync_directory
 from .line import Missing
 from .position import Acknowledged
 from .segment import is_closed

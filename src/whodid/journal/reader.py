@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..files import open_to_read
 from .directory import JournalDirectory, segments
-from .file import open_to_read
 from .line import Damaged, Line, LineParser, Missing
 from .segment import datasync
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ..files import open_to_read
 from ..integrity import read_line
 from .directory import segments
-from .file import open_to_read
 from .line import Line
 
 __all__ = ["entry_at"]

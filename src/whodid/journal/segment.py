@@ -26,10 +26,10 @@ from typing import NamedTuple
 
 from ..entry import HARD_LIMIT, ZERO_HASH
 from ..errors import JournalFull, JournalLocked, NotRecorded
+from ..files import append_line, of_system, open_to_read, sync_directory
 from ..integrity import read_line
 from .descriptor import Descriptor
 from .durable import DurableMark, SyncFailed
-from .file import append_line, of_system, open_to_read, sync_directory
 from .lock import Hold, ThreadLock
 
 __all__ = ["NO_SPACE", "Broken", "Link", "Segment", "datasync", "is_closed", "last_link"]

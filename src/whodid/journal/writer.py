@@ -32,6 +32,7 @@ from typing import Any, Literal, TypeVar
 import orjson
 
 from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
+from ..files import append_line, linked, of_system
 from ..integrity import Draft
 from ..settings import journal_place
 from ..uwsgi import forks_unseen, suspends_threads
@@ -40,7 +41,6 @@ from .append import Position, Written, append_at_once, append_one
 from .chain import Chain, Known
 from .descriptor import close_forgotten
 from .directory import JournalDirectory
-from .file import append_line, linked, of_system
 from .group import GroupCommit
 from .lock import FileLock, Hold, ThreadLock
 from .segment import NO_SPACE, Segment
@@ -124,12 +124,14 @@ class Journal:
         if durability == "disk":
             position, segment, offset = self._group.submit(draft)
             self._sync(segment, offset)
-            self._warn_once()
+            if self._too_open:
+                self._warn_once()
             return position
         position, self._unsynced, _ = self._exclusively(append_one, draft)
         if self._flush_due.empty():
             self._sync_soon()
-        self._warn_once()
+        if self._too_open:
+            self._warn_once()
         return position
 
     def _write(self, drafts: Sequence[Draft]) -> list[Written | Exception]:
@@ -303,7 +305,7 @@ class Journal:
             finally:
                 hold.give_back(self._unlock)
         finally:
-            if not hold.over:
+            if hold.frame is not None:
                 hold.give_back(self._unlock)
         return done
 
@@ -318,6 +320,9 @@ class Journal:
             self._let_go()
         self._amid = True
         try:
+            chain, lock = self._chain, self._file_lock
+            if chain is not None and lock is not None and lock.try_acquire(chain.is_due()):
+                return chain
             return self._lock_files()
         except FileNotFoundError:  # the directory was moved or removed
             self._let_go()
@@ -341,8 +346,9 @@ class Journal:
 
     def _warn_once(self) -> None:
         """Once the entry is recorded and no lock is held: what hears the warning may audit in its turn."""
-        if self._too_open:
-            names, self._too_open, self._warned = " ".join(map(str, self._too_open)), (), True
+        paths, self._too_open, self._warned = self._too_open, (), True
+        if paths:  # no other thread was quicker
+            names = " ".join(map(str, paths))
             warn(f"others than their owner may get at {names}; run `chmod go= {names}`", stacklevel=2)
 
 

@@ -9,11 +9,15 @@ import orjson
 from opensearchpy.exceptions import SerializationError
 from opensearchpy.serializer import JSONSerializer
 
-from .bulk import Unread
-
-__all__ = ["Answers"]
+__all__ = ["Answers", "Unread"]
 
 _DIGITS = 19
+
+
+class Unread(str):
+    """An answer as it came, which says that nothing failed: it need not be parsed to be compared."""
+
+    __slots__ = ()
 
 
 class Answers(JSONSerializer):

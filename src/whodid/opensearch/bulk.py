@@ -24,12 +24,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import orjson
 
 from ..foreign import FOREIGN
+from .answers import Unread
 from .connection import cause
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["STORED", "Cause", "Document", "Unread", "Verdict", "send_bulk"]
+__all__ = ["STORED", "Cause", "Document", "Verdict", "send_bulk"]
 
 _REFUSED = {
     "mapper_parsing_exception",
@@ -87,12 +88,6 @@ class Verdict:
 
 
 STORED = Verdict("stored")
-
-
-class Unread(str):
-    """An answer as it came, which says that nothing failed: it need not be parsed to be compared."""
-
-    __slots__ = ()
 
 
 def send_bulk(client: OpenSearch, documents: Sequence[Document], timeout: float) -> list[Verdict]:

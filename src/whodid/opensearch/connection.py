@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotAuthenticated, NotAuthorized, NotTrusted, OpenSearchError, OpenSearchUnavailable, SettingsError
+from ..files import read_bytes, read_secret
 from ..foreign import FOREIGN
-from ..secret_file import read_bytes, read_secret
 from ..settings import Settings
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from .connection import translated
 from .destruction import Destruction, destructions, moment_text, take_account, write_destruction
 from .holds import held
 from .partitions import entry_count
-from .retention import floor_days, outlook
+from .retention import outlook
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
@@ -49,7 +49,7 @@ def expired(client: OpenSearch, settings: Settings, now: datetime | None = None)
             "this cluster has Index State Management, which deletes by its policy; `whodid retention set` changes that"
         )
     now = now or deletion_time(client)
-    due = {one.name: one.due for one in found.fates if one.hold and not one.holds and one.due and one.due <= now}
+    due = {one.name: one.due for one in found.fates if one.hold and one.due and one.due <= now}
     return [Expired(name, at, entry_count(client, name)) for name, at in due.items()]
 
 
@@ -104,8 +104,7 @@ def record_ahead(client: OpenSearch, settings: Settings, now: datetime | None = 
     for fate in found.fates:
         job, due = fate.job, fate.due
         if job and due and due - AHEAD <= now and (identity := _identity(client, fate.name)):
-            kept = floor_days((due - fate.created).days, retention_days(settings.retention), found.margin)
-            rule = {"retention_days": kept, "policy": job.policy_id, "version": list(job.version or ())}
+            rule = {"retention_days": fate.days, "policy": job.policy_id, "version": list(job.version or ())}
             try:
                 account = take_account(client, fate.name)
             except OpenSearchUnavailable:

@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..entry import partition_end, partition_start
 from ..errors import OpenSearchError
-from ..settings import Settings, retention_days
+from ..foreign import object_of, objects_in
+from ..settings import MOST_DAYS, Settings, retention_days
 from .connection import is_missing_plugin, translated
 from .drift import OWNER, changed_by_hand, signed
 from .template import index_pattern
@@ -29,6 +30,7 @@ __all__ = [
     "Ism",
     "StoredPolicy",
     "deletion_age",
+    "deletion_days",
     "deletion_states",
     "keeps_as_long",
     "margin_days",
@@ -37,6 +39,7 @@ __all__ = [
     "policy_name",
     "same_deeds",
     "snapshot_repositories",
+    "state_names",
 ]
 
 _PARTITION_DAYS = {"month": 31, "week": 7, "day": 1}
@@ -55,6 +58,8 @@ _ALREADY = "This index already has a policy"
 _NONE = "This index does not have a policy"
 _CLOSED = "This index is closed"
 _AGE = re.compile(r"(\d+)(ms|s|m|h|d)")
+_NEVER = timedelta(days=MOST_DAYS)
+"""Nothing gets so old, and whoever adds it to a date may leave the calendar."""
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -103,10 +108,9 @@ def deletion_age(policy: Mapping[str, Any]) -> timedelta | None:
     """The age of an index at which ISM deletes it by this policy at the earliest; `None` for never.
 
     Any policy, also one that somebody edited: a state is known by its action `delete`, and a condition other than an
-    age counts as met, since nobody can tell when it is.
+    age counts as met, since nobody can tell when it is. What is no state and no transition at all counts for nothing.
     """
-    states = {state["name"]: state for state in policy.get("states") or ()}
-    deleting = deletion_states(policy)
+    states = _states(policy)
     ages: dict[str, timedelta] = {}
     waiting = [(str(policy.get("default_state")), timedelta(0))]
     while waiting:
@@ -114,23 +118,29 @@ def deletion_age(policy: Mapping[str, Any]) -> timedelta | None:
         if name not in states or (name in ages and ages[name] <= age):
             continue
         ages[name] = age
-        for transition in states[name].get("transitions") or ():
-            waiting.append((transition["state_name"], max(age, _condition_age(transition))))
-    return min((age for name, age in ages.items() if name in deleting), default=None)
+        waiting += [(following, max(age, least)) for following, least in states[name].transitions]
+    found = min((age for name, age in ages.items() if states[name].deletes), default=_NEVER)
+    return found if found < _NEVER else None
+
+
+def deletion_days(policy: Mapping[str, Any]) -> int | None:
+    """The same in whole days."""
+    age = deletion_age(policy)
+    return None if age is None else age.days
+
+
+def state_names(policy: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(_states(policy))
 
 
 def deletion_states(policy: Mapping[str, Any]) -> frozenset[str]:
     """The states in which a policy deletes the index."""
-    states = policy.get("states") or ()
-    return frozenset(
-        state["name"] for state in states if any("delete" in action for action in state.get("actions") or ())
-    )
+    return frozenset(name for name, state in _states(policy).items() if state.deletes)
 
 
 def snapshot_repositories(policy: Mapping[str, Any]) -> list[str]:
     """Where a policy keeps an index before it deletes it."""
-    actions = (action for state in policy.get("states") or () for action in state.get("actions") or ())
-    return [action["snapshot"]["repository"] for action in actions if "snapshot" in action]
+    return [repository for state in _states(policy).values() for repository in state.repositories]
 
 
 def same_deeds(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -144,8 +154,32 @@ def keeps_as_long(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return age is None or (least is not None and age >= least)
 
 
-def _condition_age(transition: Mapping[str, Any]) -> timedelta:
-    found = _AGE.fullmatch(str((transition.get("conditions") or {}).get("min_index_age")))
+class _State(NamedTuple):
+    """`transitions` are the names of following states, each with the least age of the index for it."""
+
+    deletes: bool
+    repositories: list[str]
+    transitions: list[tuple[str, timedelta]]
+
+
+def _states(policy: Mapping[str, Any]) -> dict[str, _State]:
+    """The states by name, of a policy that anybody may have written: the one place that looks into one."""
+    return {str(state["name"]): _state(state) for state in objects_in(policy.get("states")) if "name" in state}
+
+
+def _state(state: Mapping[str, Any]) -> _State:
+    actions = objects_in(state.get("actions"))
+    repositories = [object_of(action.get("snapshot")).get("repository") for action in actions]
+    transitions = objects_in(state.get("transitions"))
+    return _State(
+        any("delete" in action for action in actions),
+        [name for name in repositories if isinstance(name, str)],
+        [(str(one.get("state_name")), _least_age(object_of(one.get("conditions")))) for one in transitions],
+    )
+
+
+def _least_age(conditions: Mapping[str, Any]) -> timedelta:
+    found = _AGE.fullmatch(str(conditions.get("min_index_age")))
     try:
         return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta(0)
     except (OverflowError, ValueError):  # an age of more digits than there is time
@@ -226,7 +260,10 @@ class Ism:
         with translated("the ISM policies"):
             while True:
                 answer = self._call("GET", f"policies?size={_AT_ONCE}&from={len(found)}")
-                page = {each["_id"]: each["policy"].get("ism_template") or [] for each in answer["policies"]}
+                page = {
+                    str(one["_id"]): objects_in(object_of(one["policy"]).get("ism_template"))
+                    for one in answer["policies"]
+                }
                 if not page.keys() - found.keys():
                     return found
                 found |= page
@@ -286,8 +323,6 @@ class Ism:
 
 def _stripped(policy: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in policy.items() if name not in _ADDED_BY_GET}
-    templates = kept.get("ism_template") or []
-    kept["ism_template"] = [
-        {name: value for name, value in template.items() if name != "last_updated_time"} for template in templates
-    ]
+    templates = objects_in(kept.get("ism_template"))
+    kept["ism_template"] = [{k: v for k, v in template.items() if k != "last_updated_time"} for template in templates]
     return kept

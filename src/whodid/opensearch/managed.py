@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from ..foreign import object_of
 from .ism import StoredPolicy, deletion_age, deletion_states, same_deeds, snapshot_repositories
 
 __all__ = ["Managed", "managed"]
@@ -84,31 +85,34 @@ def managed(explained: Mapping[str, Mapping[str, Any]]) -> list[Managed]:
 
 
 def _of(name: str, about: Mapping[str, Any]) -> Managed:
-    action, info, policy = about.get("action") or {}, about.get("info") or {}, about.get("policy")
-    failed = bool((about.get("retry_info") or {}).get("failed")) or bool(action.get("failed"))
-    state = (about.get("state") or {}).get("name")
-    next_one, deleting = about.get("transition_to"), deletion_states(policy) if policy else {"delete"}
+    action, info, policy = (object_of(about.get(key)) for key in ("action", "info", "policy"))
+    failed = bool(object_of(about.get("retry_info")).get("failed")) or bool(action.get("failed"))
+    state, next_one = _text(object_of(about.get("state")).get("name")), _text(about.get("transition_to"))
+    deleting = deletion_states(policy) if policy else {"delete"}
     return Managed(
         index=name,
-        policy_id=about.get("policy_id"),
+        policy_id=_text(about.get("policy_id")),
         version=(about["policy_seq_no"], about["policy_primary_term"]) if "policy_seq_no" in about else None,
         state=state,
         enabled=bool(about.get("enabled")),
         failed=failed,
-        retrying=not failed and (about.get("step") or {}).get("step_status") == "failed",
+        retrying=not failed and object_of(about.get("step")).get("step_status") == "failed",
         completed=bool(about.get("policy_completed")),
         leaving=bool(next_one) or state in deleting,
         deleting=next_one in deleting or state in deleting,
         message=": ".join(str(info[key]) for key in ("message", "cause") if key in info),
-        snapshot=_snapshot(about, policy),
-        policy=policy,
+        snapshot=_snapshot(action, object_of(about.get("step")), policy),
+        policy=policy or None,
     )
 
 
-def _snapshot(about: Mapping[str, Any], policy: Mapping[str, Any] | None) -> str:
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _snapshot(action: Mapping[str, Any], step: Mapping[str, Any], policy: Mapping[str, Any]) -> str:
     """Once its action is done; a policy of whodid's has one."""
-    action, step = about.get("action") or {}, about.get("step") or {}
-    name = (action.get("action_properties") or {}).get("snapshot_name")
+    name = object_of(action.get("action_properties")).get("snapshot_name")
     done = action.get("name") == "snapshot" and step.get("step_status") == "completed"
-    repositories = snapshot_repositories(policy or {})
+    repositories = snapshot_repositories(policy)
     return f"{repositories[0]}/{name}" if done and name and repositories else ""

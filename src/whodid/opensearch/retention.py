@@ -3,21 +3,23 @@
 ISM counts from the creation of an index and deletes it whole. So an entry lives at least the `floor` (the retention)
 and at most the `ceiling`: the retention, and the longest partition, and two days of margin for clocks. What counts is
 what each job will do, by its own copy of a policy; the policy itself says what becomes of partitions that are to come.
-Whoever asks when a partition is deleted asks `outlook`.
+Whoever asks when a partition is deleted asks `outlook`: `survey` adds what the partitions hold, for the doctor, and
+`retention_in_force` says it in words and dates. Of this view the client keeps the one copy, for a minute.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..entry import partition_end, partition_start
 from ..errors import NotAuthorized
 from ..settings import Settings, retention_days
+from .clock import cluster_now
 from .connection import translated
 from .holds import Step, all_steps
-from .ism import CLOCK_SKEW_DAYS, MARGINS, Ism, StoredPolicy, deletion_age, margin_days, policy_name
+from .ism import CLOCK_SKEW_DAYS, MARGINS, Ism, StoredPolicy, deletion_days, margin_days, policy_name
 from .managed import Managed, managed
 from .partitions import creation_dates
 from .template import index_pattern
@@ -47,8 +49,9 @@ class Fate:
     """One partition, and when it is deleted.
 
     `job` is what ISM does with it, `None` on a cluster without. `due` is when its job deletes it, or whodid; `None`
-    for never. `hold` is how its holds are and should be, `None` where it has no mark of ours or this user may not
-    know. A job that has given up, or a hold, keeps it beyond `due`.
+    for never, also where a hold keeps it and no job of ISM's has it. `days` is how long each of its entries lives at
+    least, `None` as `due` is. `hold` is how its holds are and should be, `None` where it has no mark of ours or this
+    user may not know. A job that has given up keeps it beyond `due`.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Fate:
     job: Managed | None
     hold: Step | None
     due: datetime | None
+    days: int | None
 
     @property
     def holds(self) -> tuple[str, ...]:
@@ -188,16 +192,17 @@ def outlook(client: OpenSearch, settings: Settings, *, strict: bool = False) -> 
     created = creation_dates(client, settings)
     ism, pattern = Ism(client), index_pattern(settings)
     available = ism.available()
+    margin = margin_days(settings, created)
     jobs = {one.index: one for one in managed(ism.explain(pattern))} if available else {}
     holds = {step.partition: step for step in _steps(client, settings, jobs if available else None, strict)}
     found = (
-        _fate(settings, name, at, jobs.get(name, Managed(name)) if available else None, holds.get(name))
+        _fate(settings, name, at, jobs.get(name, Managed(name)) if available else None, holds.get(name), margin)
         for name, at in created.items()
     )
     return Outlook(
         ism=available,
         policy=ism.policy(policy_name(settings)) if available else None,
-        margin=margin_days(settings, created),
+        margin=margin,
         red=available and is_red(client),
         fates=tuple(found),
     )
@@ -221,15 +226,20 @@ def is_red(client: OpenSearch) -> bool:
         return False
 
 
-def _fate(settings: Settings, name: str, created: datetime, job: Managed | None, hold: Step | None) -> Fate:
+def _fate(
+    settings: Settings, name: str, created: datetime, job: Managed | None, hold: Step | None, margin: int
+) -> Fate:
     start, end = (edge(settings.index_prefix, name) or created for edge in (partition_start, partition_end))
-    if job is not None:
+    asked, due, days = retention_days(settings.retention), None, None
+    if hold and hold.wanted and (job is None or job.policy_id is None):
+        pass
+    elif job is not None:
         due = None if (age := job.deletion_age) is None else _at_age(created, age)
-    elif retention_days(settings.retention) is None:
-        due = None
+        days = None if due is None else floor_days((due - created).days, asked, margin)
     else:
         due = deletion_date(settings, name, created)
-    return Fate(name, created, start, end, job, hold, due)
+        days = None if due is None else asked
+    return Fate(name, created, start, end, job, hold, due, days)
 
 
 def _at_age(created: datetime, age: timedelta) -> datetime | None:
@@ -240,29 +250,31 @@ def _at_age(created: datetime, age: timedelta) -> datetime | None:
         return None
 
 
-def deletion_date(settings: Settings, name: str, created: datetime) -> datetime:
-    """When a partition is deleted where whodid does it: as ISM would, but never before the floor of its last entry."""
+def deletion_date(settings: Settings, name: str, created: datetime) -> datetime | None:
+    """When whodid deletes a partition that no hold keeps, on a cluster without ISM; `None` for never.
+
+    That is when ISM would, but never before the floor of its last entry.
+    """
     days = retention_days(settings.retention)
     end = partition_end(settings.index_prefix, name)
     if days is None or end is None:
-        raise ValueError(f"{name} is never deleted")
+        return None
     by_age = created + timedelta(days=days + margin_days(settings, [name]))
     return max(by_age, end + timedelta(days=days + CLOCK_SKEW_DAYS))
 
 
 def retention_in_force(client: OpenSearch, settings: Settings, now: datetime | None = None) -> RetentionView:
-    """Asks the cluster. Raises `OpenSearchError`."""
-    now = now or datetime.now(UTC)
+    """Asks the cluster, by whose clock it is `now`. Raises `OpenSearchError`."""
     asked = retention_days(settings.retention)
     found = outlook(client, settings)
+    now = now or cluster_now(client)
     partitions = tuple(_partition(settings, found, fate, now) for fate in found.fates)
     if not found.ism:
         ceiling = None if asked is None else asked + found.margin
         return RetentionView(asked, asked, ceiling, "whodid", partitions)
     if found.policy is None:
         return RetentionView(asked, None, None, "nothing", partitions, found.red)
-    age = deletion_age(found.policy.policy)
-    ceiling = None if age is None else age.days
+    ceiling = deletion_days(found.policy.policy)
     floor = None if ceiling is None else floor_days(ceiling, asked, found.margin)
     return RetentionView(asked, floor, ceiling, "ism", partitions, found.red)
 
@@ -275,21 +287,16 @@ def floor_days(ceiling: int, asked: int | None, margin: int) -> int:
 
 
 def _partition(settings: Settings, found: Outlook, fate: Fate, now: datetime) -> Partition:
-    one = Partition(fate.name, fate.created, None, None, holds=fate.holds)
-    job = fate.job
-    if fate.holds and (job is None or job.policy_id is None):
-        return one
-    if fate.due is not None:
-        whole = (fate.due - fate.created).days
-        asked = retention_days(settings.retention)
-        days = asked if job is None and asked is not None else floor_days(whole, asked, found.margin)
-        one = replace(one, floor=fate.start + timedelta(days=days), ceiling=fate.due, days=days)
-    return replace(one, problem=_why_not(settings, found, fate, one.days, now))
+    floor = None if fate.days is None else fate.start + timedelta(days=fate.days)
+    problem = _why_not(settings, found, fate, now)
+    return Partition(fate.name, fate.created, floor, fate.due, problem, fate.holds, fate.days)
 
 
-def _why_not(settings: Settings, found: Outlook, fate: Fate, days: int | None, now: datetime) -> str:
+def _why_not(settings: Settings, found: Outlook, fate: Fate, now: datetime) -> str:
     """Why a partition may not be deleted as promised; empty when all is well."""
-    job, due = fate.job, fate.due
+    job, due, days = fate.job, fate.due, fate.days
+    if fate.holds and (job is None or job.policy_id is None):
+        return ""
     late = due is not None and now > due + OVERDUE
     if job is None:
         who = "no `whodid ship` of a user who may delete it, and no `retention enforce`, runs"

@@ -18,10 +18,10 @@ from ..errors import OpenSearchError
 from ..settings import Settings
 from .features import check_repository
 from .holds import apply_holds, held
-from .ism import Ism, StoredPolicy, deletion_age, keeps_as_long, policy_body, policy_by_hand, policy_name
+from .ism import Ism, StoredPolicy, deletion_age, keeps_as_long, policy_body, policy_by_hand, policy_name, state_names
 from .managed import Managed, managed
 from .partitions import creation_dates, entry_count
-from .retention import Outlook, is_red, outlook
+from .retention import Outlook, deletion_date, is_red, outlook
 from .template import index_pattern
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def moves(
     indices: Sequence[Managed],
     name: str,
     stored: StoredPolicy | None,
-    wanted: Any,
+    wanted: Mapping[str, Any],
     *,
     take_over: bool = False,
 ) -> list[Move]:
@@ -78,12 +78,14 @@ def moves(
 
     A job that has not run yet counts by the copy that it has.
     """
-    states = {state["name"] for state in wanted["states"]}
+    states = state_names(wanted)
     found = (_move(one, name, stored, states, take_over) for one in indices)
     return [move for move in found if move]
 
 
-def _move(one: Managed, name: str, stored: StoredPolicy | None, states: set[str], take_over: bool) -> Move | None:
+def _move(
+    one: Managed, name: str, stored: StoredPolicy | None, states: Collection[str], take_over: bool
+) -> Move | None:
     if one.policy_id is None:
         return Move(one.index, "attach", "under no policy")
     if one.policy_id != name:
@@ -149,8 +151,8 @@ def doomed_by_release(
     if found.ism:
         released = [Move(name, "attach", "released") for name in partitions]
         return doomed_by(client, found, released, found.policy.policy, now) if found.policy else []
-    due = [fate.name for fate in found.fates if fate.name in partitions and fate.due and fate.due <= now]
-    return [Doomed(name, entry_count(client, name)) for name in due]
+    dates = {one.name: deletion_date(settings, one.name, one.created) for one in found.fates if one.name in partitions}
+    return [Doomed(name, entry_count(client, name)) for name, date in dates.items() if date and date <= now]
 
 
 def in_words(going: Sequence[Doomed]) -> str:

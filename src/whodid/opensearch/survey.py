@@ -107,7 +107,6 @@ def _surveyed(
     record: Destruction | None,
 ) -> Surveyed:
     entries, first, last = dates or (int(row.get("docs.count") or 0), "", "")
-    kept = bool(fate.holds) and (fate.job is None or fate.job.policy_id is None)
     return Surveyed(
         name=fate.name,
         uuid=row.get("uuid", ""),
@@ -120,7 +119,7 @@ def _surveyed(
         open=row.get("status") != "close",
         ours=fate.hold is not None,
         restored=restored,
-        goes=None if kept else fate.due,
+        goes=fate.due,
         hold=fate.hold,
         job=fate.job,
         record=record,

@@ -18,10 +18,10 @@ from typing import Any, Literal, get_args
 
 import orjson
 
-from ..canonical import canonical
 from ..entry import parse_creation_date
 from ..errors import ProofError
 from ..foreign import FOREIGN
+from ..integrity import canonical
 from .envelope import payload_of, sealed
 from .keys import PublicKey, Signer
 

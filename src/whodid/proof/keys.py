@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import shlex
 import subprocess
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import ProofError, SettingsError
-from ..secret_file import read_bytes, read_secret
+from ..files import read_bytes, read_secret, write_new
 from ..settings import Settings
 
 if TYPE_CHECKING:
@@ -173,20 +172,13 @@ def new_key(path: str | Path) -> PublicKey:
     try:
         if public.exists():
             raise FileExistsError(f"{public} is there already")
-        _create(Path(path), secret, 0o600)
-        _create(public, key.pem.encode(), 0o644)
+        write_new(Path(path), secret)
+        write_new(public, key.pem.encode(), 0o644)
     except FileExistsError as error:
         raise ProofError(f"{error.filename or public} is there already; a key is never overwritten") from None
     except OSError as error:
         raise ProofError(f"the key can't be written to {error.filename or path} ({error.strerror})") from error
     return key
-
-
-def _create(path: Path, data: bytes, mode: int) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _public(raw: bytes) -> Ed25519PublicKey:

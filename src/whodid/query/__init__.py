@@ -1,7 +1,7 @@
 """The query: what is asked of the stored entries, as a text, as Python, and as OpenSearch wants it.
 
-`grammar` is the table of the language, `parser` reads a text, `filter` is what it means, `times` the moments and
-periods in it, `pinned` the same for later, `body` what goes to OpenSearch, `completion` what may come next.
+`grammar` is the table of the language, `value` one value in it, `filter` a text and what it means, `times` the moments
+and periods in it, `pinned` the same for later, `body` what goes to OpenSearch, `completion` what may come next.
 """
 
 from __future__ import annotations

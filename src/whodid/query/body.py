@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from ..canonical import canonical, plain
 from ..errors import InvalidEntry, QueryError
-from .filter import All, AnyOf, Everything, Filter, Has, Match, Not, Range, Time, Value, Words
+from ..integrity import canonical, plain
+from .filter import All, AnyOf, Everything, Filter, Has, Match, Not, Range, Time, Words
 from .grammar import MOST_PREFIXES, MOST_WORDS, WORD_FIELDS, kind_of
 from .times import Window, moment, period
+from .value import Value
 
 __all__ = ["Also", "query_body", "window_of"]
 

@@ -9,19 +9,37 @@ A filter is checked when it is made, immutable, and equal to another that says t
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, TypeGuard
 
-from ..client_ip import network_of
-from ..display import valid
-from ..entry import FIELDS
 from ..errors import QueryError
-from ..spelling import near
-from .grammar import AND, FILTERS, KEYED, LONGEST_WORD, MOST_VALUES, NOT, OR, SYNONYMS, TIMES, kind_of
+from .grammar import (
+    AND,
+    LONGEST,
+    LONGEST_WORD,
+    MOST_VALUES,
+    NOT,
+    OR,
+    TIMES,
+    Piece,
+    kind_of,
+    misplaced,
+    pieces,
+    unescaped,
+)
 from .times import check_order, moment, period
+from .value import (
+    BARE,
+    Value,
+    checked,
+    no_number,
+    quoted,
+    refuse_what_no_entry_holds,
+    unknown_field,
+    value_of,
+    whole_number,
+)
 
 __all__ = [
     "EVERYTHING",
@@ -35,16 +53,13 @@ __all__ = [
     "Not",
     "Range",
     "Time",
-    "Value",
     "Words",
-    "can_be_asked",
     "ordered",
 ]
 
-_BARE = re.compile(r'[^\s(),"\\*]+')
-"""What needs no quotes."""
 _OPERATORS = frozenset((*AND, *OR, *NOT))
-_LONG = 2**63 - 1
+_DEEPEST = 50
+"""Levels of brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +81,9 @@ class Filter:
     @staticmethod
     def parse(text: str) -> Filter:
         """The filter that a text of the search language says; empty text is everything. Raises `QueryError`."""
-        from .parser import parse
-
-        return parse(text)
+        if len(text) > LONGEST:
+            raise QueryError(f"the query is {len(text):,} characters long; {LONGEST:,} is the most")
+        return _Parser(text).all_of_it()
 
     def __and__(self, other: Filter) -> Filter:
         return both([self, other])
@@ -82,20 +97,6 @@ class Filter:
     def __str__(self) -> str:
         """The text that `parse` reads as this filter."""
         raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """One value of a field. `literal`: in quotes, so neither another name of an event type nor a beginning."""
-
-    text: str
-    kind: Literal["plain", "prefix", "literal"] = "plain"
-
-    def __str__(self) -> str:
-        if self.kind == "literal":
-            return quoted(self.text)
-        text = re.sub(r'([\s(),"\\*])', r"\\\1", self.text)
-        return text + "*" if self.kind == "prefix" else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ class Words(Filter):
     text: str
 
     def __str__(self) -> str:
-        plain = _BARE.fullmatch(self.text) and ":" not in self.text and not self.text.startswith("-")
+        plain = BARE.fullmatch(self.text) and ":" not in self.text and not self.text.startswith("-")
         return self.text if plain and self.text.lower() not in _OPERATORS else quoted(self.text)
 
 
@@ -227,7 +228,7 @@ def either(parts: Iterable[Filter]) -> Filter:
 def match(name: str, value: object) -> Filter:
     """A field and what Python code gives for it: a value, or several of which any may match."""
     several = isinstance(value, list | tuple | set | frozenset) and not isinstance(value, Value)
-    return matching(name, [_value(name, each) for each in (value if several else [value])])  # type: ignore[attr-defined]
+    return matching(name, [value_of(name, each) for each in (value if several else [value])])  # type: ignore[attr-defined]
 
 
 def matching(name: str, values: Iterable[Value]) -> Filter:
@@ -246,8 +247,7 @@ def matching(name: str, values: Iterable[Value]) -> Filter:
         return NOTHING
     if kind == "long":
         return either(_number(name, value.text) for value in given)
-    checked = tuple(_checked(name, kind, value) for value in given)
-    return Match(name, tuple(dict.fromkeys(checked)))
+    return Match(name, tuple(dict.fromkeys(checked(name, kind, value) for value in given)))
 
 
 def words(text: str) -> Filter:
@@ -256,105 +256,23 @@ def words(text: str) -> Filter:
         raise QueryError("there is nothing to look for between the quotes")
     if len(text) > LONGEST_WORD:
         raise QueryError(f"a text to look for has {len(text):,} characters; {LONGEST_WORD} is the most")
-    _refuse_what_no_entry_holds("the text", text)
+    refuse_what_no_entry_holds("the text", text)
     return Words(text)
-
-
-def literal(text: str) -> Value:
-    """Exactly this value: neither a beginning nor another name."""
-    return Value(text, "literal")
-
-
-def quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
-def unknown_field(name: str) -> QueryError:
-    """The error for a name that no field has, with what may have been meant."""
-    names = (*FILTERS, *KEYED, *TIMES)
-    if name in FIELDS and FIELDS[name].kind == "stored":
-        return QueryError(f"{name} is kept with an entry, but can't be searched by")
-    meant = [SYNONYMS[name.lower()]] if name.lower() in SYNONYMS else near(name, names, 3)
-    hint = f"did you mean {', '.join(meant)}?" if meant else f"fields are {', '.join(names)}."
-    return QueryError(f"{name} can't be searched by; {hint}")
-
-
-def _value(name: str, value: object) -> Value:
-    if isinstance(value, Value):
-        return value
-    text = _text(name, value)
-    return Value(text[:-1], "prefix") if text.endswith("*") else Value(text)
-
-
-def _text(name: str, value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if kind_of(name) == "long" and type(value) is int:
-        return str(value)
-    if kind_of(name) == "flat_object" and isinstance(value, bool | int | float):
-        return str(value).lower() if isinstance(value, bool) else str(value)
-    if kind_of(name) is None:
-        raise unknown_field(name)
-    raise QueryError(f"{name} must be a string, not {type(value).__name__}")
 
 
 def _time(name: str, value: object) -> str:
     at = moment(value, name)
-    if isinstance(value, str) and _BARE.fullmatch(value):
+    if isinstance(value, str) and BARE.fullmatch(value):
         return value
     return at.isoformat() if at else ""
 
 
-def _checked(name: str, kind: str, value: Value) -> Value:
-    _refuse_what_no_entry_holds(name, value.text)
-    if kind == "ip":
-        if value.kind == "prefix":
-            raise QueryError(f"{name} has no beginnings; write a network such as 10.0.0.0/8 for 10.*")
-        return Value(_network(name, value.text))
-    if value.kind == "plain" and not _BARE.fullmatch(value.text):
-        return Value(value.text, "literal")
-    return value
-
-
-def can_be_asked(value: object) -> TypeGuard[str]:
-    """Whether a value of a stored document is a text that entries can be looked for by; what is foreign may not be."""
-    return isinstance(value, str) and value != "" and "\0" not in value and valid(value) == value
-
-
-def _refuse_what_no_entry_holds(name: str, text: str) -> None:
-    if "\0" in text:
-        raise QueryError(f"{name} contains a NUL character, which no entry holds")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise QueryError(f"{name} contains a lone surrogate, which no entry holds") from None
-
-
-def _network(name: str, value: str) -> str:
-    try:
-        found = network_of(value.replace("%", "no zone"))  # no entry's address has one
-        return str(found if "/" in value else found.network_address)
-    except ValueError as error:
-        raise QueryError(f"{name} must be an address or a network such as 10.0.0.0/8: {error}") from None
-
-
 def _number(name: str, text: str) -> Filter:
     low, dots, high = text.partition("..")
-    bounds = [_whole_number(name, bound) if bound else None for bound in ((low, high) if dots else (text, text))]
+    bounds = [whole_number(name, bound) if bound else None for bound in ((low, high) if dots else (text, text))]
     if bounds == [None, None]:
-        raise _no_number(name)
+        raise no_number(name)
     return Range(name, bounds[0], bounds[1]) if bounds[0] != bounds[1] else Match(name, (Value(str(bounds[0])),))
-
-
-def _whole_number(name: str, text: str) -> int:
-    if re.fullmatch(r"[0-9]{1,19}", text) and int(text) <= _LONG:
-        return int(text)
-    raise _no_number(name)
-
-
-def _no_number(name: str) -> QueryError:
-    return QueryError(f"{name} must be a whole number such as 1, or from one to another: 1..10")
 
 
 def time(name: str, text: str) -> Filter:
@@ -366,6 +284,179 @@ def time(name: str, text: str) -> Filter:
     return Time(name, text)
 
 
-def fields(filters: Mapping[str, object], since: object, until: object) -> Filter:
-    """As `Filter.of`, for names that came from elsewhere."""
-    return Filter.of(since, until, **filters)
+class _Parser:
+    """The parser: one pass over the pieces of a text. Every error says at which character it is."""
+
+    def __init__(self, text: str) -> None:
+        self._pieces = pieces(text)
+        self._next = 0
+        self._depth = 0
+        self._end = len(text)
+
+    def all_of_it(self) -> Filter:
+        if not self._pieces:
+            return EVERYTHING
+        found = self._either()
+        if (left := self._peek()) is not None:
+            raise misplaced(
+                "there is no ( for this )" if left.text == ")" else f"{left.text!r} is not expected", left.start
+            )
+        return found
+
+    def _peek(self) -> Piece | None:
+        return self._pieces[self._next] if self._next < len(self._pieces) else None
+
+    def _is(self, *signs: str) -> bool:
+        piece = self._peek()
+        return piece is not None and piece.kind == "sign" and piece.text in signs
+
+    def _operator(self, spellings: tuple[str, ...]) -> bool:
+        """Takes the operator if it comes next."""
+        piece = self._peek()
+        if piece is None or piece.kind != "bare" or piece.text.lower() not in spellings or self._touches(piece):
+            return False
+        self._next += 1
+        return True
+
+    def _touches(self, piece: Piece) -> bool:
+        """Whether something of the same term comes right after a piece, with no blank between."""
+        following = self._pieces[self._next + 1] if self._next + 1 < len(self._pieces) else None
+        return following is not None and following.start == piece.end and following.text not in ("(", ")")
+
+    def _either(self) -> Filter:
+        return either(self._joined(self._both, OR))
+
+    def _both(self) -> Filter:
+        parts = [self._term()]
+        while True:
+            if self._operator(AND) or not (self._peek() is None or self._is(")", ",") or self._at(OR)):
+                parts.append(self._term())
+            else:
+                return both(parts)
+
+    def _at(self, spellings: tuple[str, ...]) -> bool:
+        before = self._next
+        found = self._operator(spellings)
+        self._next = before
+        return found
+
+    def _joined(self, part: Callable[[], Filter], spellings: tuple[str, ...]) -> list[Filter]:
+        parts = [part()]
+        while self._operator(spellings):
+            parts.append(part())
+        return parts
+
+    def _term(self) -> Filter:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise QueryError(f"the query has more than {_DEEPEST} levels of brackets")
+        try:
+            return self._negated() or self._group() or self._simple()
+        finally:
+            self._depth -= 1
+
+    def _negated(self) -> Filter | None:
+        if self._operator(NOT):
+            return ~self._term()
+        piece = self._peek()
+        if piece is None or piece.kind != "bare" or not piece.text.startswith("-"):
+            return None
+        rest = piece._replace(text=piece.text[1:], start=piece.start + 1)
+        if rest.text:
+            self._pieces[self._next] = rest
+        elif self._touches(piece) or self._opens_after(piece):
+            self._next += 1
+        else:
+            raise misplaced("a - goes right before what must not be", piece.start)
+        return ~self._term()
+
+    def _opens_after(self, piece: Piece) -> bool:
+        following = self._pieces[self._next + 1] if self._next + 1 < len(self._pieces) else None
+        return following is not None and following.text == "(" and following.start == piece.end
+
+    def _group(self) -> Filter | None:
+        if not self._is("("):
+            return None
+        opened = self._pieces[self._next]
+        self._next += 1
+        found = self._either()
+        if not self._is(")"):
+            raise misplaced("this ( is not closed", opened.start)
+        self._next += 1
+        return found
+
+    def _simple(self) -> Filter:
+        piece = self._peek()
+        if piece is None:
+            raise misplaced("something is missing", self._end)
+        if self._is(")", ","):
+            raise misplaced(f"something is missing before this {piece.text}", piece.start)
+        if piece.kind == "bare" and piece.text.lower() in (*AND, *OR) and not self._touches(piece):
+            raise misplaced(f"something is missing beside this {piece.text}", piece.start)
+        if piece.kind == "bare" and ":" in piece.text:
+            return self._field(piece)
+        value = self._value(piece.start)
+        if value == Value("", "prefix"):
+            return EVERYTHING
+        if value.kind == "prefix":
+            raise misplaced("a word is found wherever it stands: leave the * out", piece.start)
+        return words(value.text)
+
+    def _field(self, piece: Piece) -> Filter:
+        name, _, rest = piece.text.partition(":")
+        at = piece.start + len(name) + 1
+        if name in TIMES:
+            self._next += 1
+            following = self._peek()
+            if not rest or (
+                following is not None and following.start == piece.end and following.text not in ("(", ")")
+            ):
+                raise misplaced(f"{name}: needs one time right after it, such as {name}:-7d", at)
+            return time(name, rest)
+        if kind_of(name) is None:
+            raise misplaced(str(unknown_field(name)) + _quotes_hint(piece.text), piece.start)
+        if rest:
+            self._pieces[self._next] = piece._replace(text=rest, start=at)
+        else:
+            self._next += 1
+        values = [self._field_value(name, at)]
+        while self._is(","):
+            at = self._pieces[self._next].end
+            self._next += 1
+            values.append(self._field_value(name, at))
+        return matching(name, values)
+
+    def _field_value(self, name: str, at: int) -> Value:
+        piece = self._peek()
+        if piece is None or piece.start != at or self._is("(", ")", ","):
+            raise misplaced(f"{name}: needs a value right after it", at)
+        return self._value(at)
+
+    def _value(self, at: int) -> Value:
+        """The pieces that follow each other without a blank, as one value."""
+        piece = self._pieces[self._next]
+        self._next += 1
+        if piece.kind == "quoted":
+            following = self._peek()
+            if following is not None and following.start == piece.end and following.text not in ("(", ")", ","):
+                raise misplaced("after a closing quote a blank is missing", piece.end)
+            return Value(unescaped(piece.text), "literal")
+        text = "" if piece.kind == "sign" else unescaped(piece.text)
+        star = piece if piece.kind == "sign" else None
+        following = self._peek()
+        if star is None and following is not None and following.start == piece.end:
+            if following.kind == "quoted":
+                raise misplaced("a quote in the middle of a value; put all of it in quotes", following.start)
+            if following.text == "*" and following.kind == "sign":
+                star = following
+                self._next += 1
+                following = self._peek()
+        if star is None:
+            return Value(text)
+        if following is not None and following.start == star.end and following.text not in ("(", ")", ","):
+            raise misplaced("a * goes at the end of a value; for a real one put the value in quotes", star.start)
+        return Value(text, "prefix")
+
+
+def _quotes_hint(text: str) -> str:
+    return f' In quotes, the text itself is looked for: "{text}"'

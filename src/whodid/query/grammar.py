@@ -6,9 +6,11 @@ tables of docs/how-to/search.md are generated from `FORMS` and `FIELDS_SHOWN`, a
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from ..entry import FIELDS, FREE_FIELDS, Kind
+from ..errors import QueryError
 
 __all__ = [
     "AND",
@@ -29,7 +31,11 @@ __all__ = [
     "UNITS",
     "WORD_FIELDS",
     "Form",
+    "Piece",
     "kind_of",
+    "misplaced",
+    "pieces",
+    "unescaped",
 ]
 
 LONGEST = 10_000
@@ -151,3 +157,40 @@ def kind_of(name: str) -> Kind | None:
         return FIELDS[name].kind
     field, dot, key = name.partition(".")
     return "flat_object" if field in KEYED and dot and key and not key.endswith(".") else None
+
+
+_PIECE = re.compile(
+    r'"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>(?:[^\s(),"\\*]|\\.)+)|(?P<sign>[(),*])|(?P<blank>\s+)', re.DOTALL
+)
+
+
+class Piece(NamedTuple):
+    """A part of the text without blanks in it. `name` is the field before its first `:`, if there is one."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+
+
+def pieces(text: str) -> list[Piece]:
+    pieces: list[Piece] = []
+    at = 0
+    while at < len(text):
+        found = _PIECE.match(text, at)
+        if found is None:
+            what = "this quote is not closed" if text[at] == '"' else "there is nothing after this backslash"
+            raise misplaced(what, at)
+        kind = str(found.lastgroup)
+        if kind != "blank":
+            pieces.append(Piece(kind, found[kind], at, found.end()))
+        at = found.end()
+    return pieces
+
+
+def unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
+
+
+def misplaced(what: str, at: int) -> QueryError:
+    return QueryError(f"{what} (at character {at + 1})")

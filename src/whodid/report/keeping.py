@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ..client import AuditClient
 from ..errors import NotAuthorized
-from ..opensearch.clock import cluster_now
 from ..opensearch.destruction import Destruction, destructions
 from ..opensearch.erasures import Erasure, erasures
 from ..opensearch.holds import Hold, holds
@@ -110,7 +109,7 @@ class Keeping:
 def kept(client: AuditClient, period: Period) -> Keeping:
     """Asks the cluster, read rights being enough. Raises `OpenSearchError`."""
     connection, settings = client.connection, client.settings
-    view = retention_in_force(connection, settings, cluster_now(connection))
+    view = retention_in_force(connection, settings)
     notes: list[str] = []
     found = _allowed(holds, connection, settings, "holds", notes)
     records = _allowed(destructions, connection, settings, "records of destruction", notes)

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from ..errors import ProofError, ReportError
+from ..files import best_effort, name_new, sync_directory, write_beside
 from ..proof.envelope import opened, payload_of, sealed, signed_by
 from ..proof.keys import PublicKey, Signer
 from .page import page
@@ -146,7 +146,7 @@ def _write(files: Mapping[Path, bytes]) -> None:
     named: list[Path] = []
     try:
         for path, data in files.items():
-            written.append((_beside(path, data), path))
+            written.append((write_beside(path, [data]), path))
         for new, path in written:
             _name(new, path)
             named.append(path)
@@ -157,43 +157,16 @@ def _write(files: Mapping[Path, bytes]) -> None:
     finally:
         for new, _ in written:
             new.unlink(missing_ok=True)
-    _sync_folder(next(iter(files)).parent)
-
-
-def _beside(path: Path, data: bytes) -> Path:
-    """A new file in the same directory, on disk; 0600."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return Path(name)
+    with best_effort():  # some network file systems can't
+        sync_directory(next(iter(files)).parent)
 
 
 def _name(new: Path, path: Path) -> None:
     """Raises `ReportError` where something of that name has come into being."""
-    taken = ReportError(f"{path} has come into being meanwhile; choose another name, or move it away")
     try:
-        os.link(new, path)  # unlike a rename, refuses to replace a file
+        name_new(new, path)
     except FileExistsError:
-        raise taken from None
-    except OSError:  # a file system without links
-        if os.path.lexists(path):
-            raise taken from None
-        new.rename(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems can't
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        raise ReportError(f"{path} has come into being meanwhile; choose another name, or move it away") from None
 
 
 @contextmanager

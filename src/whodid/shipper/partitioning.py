@@ -26,9 +26,9 @@ from pathlib import Path
 
 from ..entry import Partitioning as Length
 from ..errors import JournalDamaged
+from ..files import read_file, write_file
 from ..foreign import FOREIGN, json_of
 from ..journal import Acknowledged, JournalReader, Line
-from ..journal.file import read_file, write_file
 
 __all__ = ["Length", "Partitioning"]
 

@@ -23,9 +23,9 @@ from itertools import pairwise
 from ..dead_letters import each_dead_letter
 from ..entry import ZERO_HASH, Stamp
 from ..errors import ProofError
+from ..files import append_line, read_lines
 from ..foreign import FOREIGN, json_of, text_of
 from ..journal import Acknowledged, JournalDirectory, Line
-from ..journal.file import append_line, read_lines
 from ..proof.checkpoint import Checkpoint, Sealed, Why
 from ..proof.keys import Signer
 from ..proof.merkle import Tree

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from ..catalog import Catalog
+from ..integrations import equip_loggers
 from ..recorder import Recorder
 from ..runtime import recorders_from
 from ..settings import Settings, load_settings
@@ -36,4 +37,5 @@ def audit_entries() -> Iterator[AuditEntries]:
         return (made[-1] if made else make(load_settings(), None)).catalog
 
     with recorders_from(make):
+        equip_loggers()
         yield AuditEntries(journal, catalog)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..canonical import canonical, plain
 from ..entry import FIELDS
 from ..errors import InvalidEntry
+from ..integrity import canonical, plain
 
 __all__ = ["differences", "distinctions", "entries_with", "nearest"]
 

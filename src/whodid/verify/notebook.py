@@ -22,7 +22,7 @@ import orjson
 
 from ..entry import Stamp
 from ..errors import WhodidError
-from ..owned import open_owned
+from ..files import open_owned
 from .crew import Task
 from .verdict import Finding
 from .walk import Missing, Run, Walked

@@ -34,14 +34,13 @@ from ..errors import (
 )
 from ..opensearch.connection import connect
 from ..query import Filter
-from ..query.filter import literal
+from ..query.value import literal
 from ..settings import Settings, journal_place, load_settings
 from . import data, pages
 from .everyone import Everyone
 from .hardening import Bounded, Hardened
 from .host import IsRootUser, OrganizationsOf, UserOf
 from .host_gate import HostGate, Organizations
-from .kept import Kept
 from .reader import Reader
 from .rendering import Frame, refusal
 from .shares import Fair, Shares
@@ -182,7 +181,6 @@ def _application(
     app.state.catalog = catalog
     app.state.known = {**Catalog.own().types, **catalog.types}
     app.state.types = sorted(app.state.known)
-    app.state.kept = Kept()
     app.state.exports = Shares(data.EXPORTS, data.ALL_EXPORTS)
     return app
 

@@ -12,6 +12,7 @@ from ..client import Page
 from ..entry import FIELDS, why_unreadable
 from ..errors import QueryError, WhodidError
 from ..integrity import entry_hash
+from . import kept
 from .data import EXPORT_LIMIT
 from .difference import difference
 from .picture import FACETS, TOP, bars_of, facets_of, span_of
@@ -85,7 +86,7 @@ def entries(request: Request) -> Response:
         facets=facets_of(stats, question),
         span=span_of(stats),
         problem="",
-        retention=request.app.state.kept.rule(client),
+        retention=kept.rule(client.known_retention()),
     )
 
 
@@ -115,7 +116,7 @@ def entry(request: Request) -> Response:
         about=known.about if known else "",
         partition=hit["_index"],
         badge=_badge(found),
-        kept=request.app.state.kept.until(client, found, hit["_index"], of_all=not visit.organizations),
+        kept=kept.until(client.known_retention(), found, hit["_index"], of_all=not visit.organizations),
         around=client.around(found),
         related=list(client.correlated(found, limit=RELATED)),
         changes=difference(found["before"], found["after"]) if _has_both(found) else [],

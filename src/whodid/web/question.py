@@ -14,8 +14,9 @@ from urllib.parse import urlencode
 
 from ..errors import QueryError
 from ..query import Filter, moment
-from ..query.filter import ordered, quoted, unknown_field
+from ..query.filter import ordered
 from ..query.grammar import kind_of
+from ..query.value import quoted, unknown_field
 
 __all__ = ["ANY_TIME", "LINKED", "MOST_CONDITIONS", "RANGES", "Question"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import JournalDamaged
+from ..files import dump, read_file, write_file
 from ..foreign import FOREIGN, json_of, text_of
-from ..journal.file import dump, read_file, write_file
 
 __all__ = ["Deliveries", "Told"]
 

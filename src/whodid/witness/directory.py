@@ -9,7 +9,6 @@ what a kill left over is written anew. A mount that hangs keeps its caller waiti
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -17,12 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import WitnessError
-from ..journal.file import read_file, sync_directory, write_all
+from ..files import read_file, sync_directory, write_new
 
 __all__ = ["DirectoryWitness"]
-
-_NEW = ".new"
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 class DirectoryWitness:
@@ -49,26 +45,8 @@ class DirectoryWitness:
             sync_directory(self._path)
         if os.path.lexists(path):
             return self._compare(path, data)
-        new = path.with_name(path.name + _NEW)
-        with suppress(FileNotFoundError):
-            new.unlink()
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o440)
-        try:
-            write_all(fd, data)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        try:
-            os.link(new, path)  # unlike a rename, refuses to replace a file
-            new.unlink()
-        except FileExistsError:
-            new.unlink()
-            return self._compare(path, data)
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            new.rename(path)
-        sync_directory(path.parent)
+        with suppress(FileExistsError):
+            write_new(path, data, 0o440)
         return self._compare(path, data)
 
     def _compare(self, path: Path, data: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from whodid.devserver.filelock import hold_lock, is_locked, take_lock
+from whodid.locks import hold_lock, is_locked, take_lock
 
 
 def test_second_taker_gets_nothing_until_the_first_lets_go(tmp_path: Path) -> None:

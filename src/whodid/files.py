@@ -1,8 +1,16 @@
-"""The small files of a journal directory: replaced whole, or appended to by the line; a link in their place is refused.
+"""Small files that survive a crash, lines that are appended durably, and files that are read back with care.
 
-Crash behaviour: what is replaced is written new, synced, renamed, and the directory synced, so a reader sees the old
-file or the new one. A line is appended so that it never merges with half a line that a crash or a full disk left
-before it; readers skip that half.
+Invariants:
+- A file is replaced, or made, whole: it is written under another name beside its own, synced, gets its name, and the
+  directory is synced. A crash at any step leaves the old content or the new one, and perhaps `NAME.THREAD.new`, which
+  is nobody's. On return it is durable.
+- It is 0600 from its first byte on, unless another mode is asked for, and belongs to whom it is written by. Only the
+  files of a journal, as root, belong to the owner of their directory: one call as root must not lock the service out.
+- What is new replaces nothing: `write_new` and `name_new` raise `FileExistsError` for whatever has the name.
+- An appended line never merges with half a line that a crash or a full disk left before it; readers skip that half.
+- What whodid wrote itself and reads back is trusted, so nobody else may be able to write it: by owner, by mode, or by
+  another name of the same file. It is looked at once it is open: a name may lead to another file from one moment to
+  the next; a descriptor doesn't.
 """
 
 from __future__ import annotations
@@ -10,16 +18,18 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
 from pathlib import Path
+from threading import get_native_id
 from typing import Any, BinaryIO
 
-from ..errors import JournalDamaged
-from ..foreign import json_of
-from ..owned import why_foreign
+from .errors import JournalDamaged, SettingsError
+from .foreign import json_of
+from .warning import warn
 
 __all__ = [
     "append_line",
@@ -28,33 +38,43 @@ __all__ = [
     "identity",
     "linked",
     "make_directory",
+    "name_new",
     "of_system",
     "open_apart",
     "open_file",
     "open_new",
+    "open_owned",
     "open_to_read",
+    "put_in_place",
+    "read_bytes",
     "read_file",
     "read_lines",
     "read_objects",
     "read_raw",
+    "read_secret",
     "sync_above",
     "sync_directory",
+    "why_foreign",
     "write_all",
+    "write_beside",
     "write_file",
+    "write_new",
     "write_parts",
+    "write_private",
 ]
 
 
-def open_apart(path: Path, flags: int) -> int:
-    """A descriptor for writing to a plain file, which is created with mode 0600 if `flags` say so.
+def open_apart(path: Path, flags: int, mode: int = 0o600, *, hand_over: bool = True) -> int:
+    """A descriptor for writing to a plain file, which is created with this mode if `flags` say so.
 
     It is none of 0, 1 and 2: an application that has closed its standard streams still prints to these numbers. Raises
     `OSError`, and `JournalDamaged` for a file of another user.
     """
-    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
     try:
         _refuse_foreign(fd, path)
-        _hand_over(fd, path)
+        if hand_over:
+            _hand_over(fd, path)
         apart = fd if fd >= _ABOVE_STANDARD else fcntl(fd, F_DUPFD_CLOEXEC, _ABOVE_STANDARD)
     except BaseException:
         os.close(fd)
@@ -163,24 +183,96 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Replaces a small file so that a crash leaves the old or the new one whole."""
+    """Replaces a small file of a journal."""
     write_parts(path, [content])
 
 
-def write_parts(path: Path, parts: Iterable[bytes]) -> None:
-    """As `write_file`, with one part after the other."""
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+def write_parts(path: Path, parts: Iterable[bytes], *, like: os.stat_result | None = None) -> None:
+    """As `write_file`, with one part after the other. It gets the mode and the times of `like`."""
+    put_in_place(write_beside(path, parts, like=like, hand_over=True), path)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replaces a small file that is nobody's but this user's."""
+    put_in_place(write_beside(path, [content]), path)
+
+
+def write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Makes a small file. Raises `FileExistsError` where something has its name."""
+    new = write_beside(path, [content], mode)
     try:
-        with open_new(new) as fd:
+        name_new(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def write_beside(
+    path: Path,
+    parts: Iterable[bytes],
+    mode: int = 0o600,
+    *,
+    like: os.stat_result | None = None,
+    hand_over: bool = False,
+) -> Path:
+    """A file beside `path`, whole and synced, for `put_in_place` or `name_new`; an error leaves none."""
+    new = path.with_name(f"{path.name}.{get_native_id()}.new")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+    try:
+        fd = open_apart(new, flags, mode, hand_over=hand_over)
+    except FileExistsError:  # left by a thread that was killed, and had this number
+        new.unlink()
+        fd = open_apart(new, flags, mode, hand_over=hand_over)
+    try:
+        try:
             for part in parts:
                 write_all(fd, part)
+            if like is not None:
+                os.fchmod(fd, stat.S_IMODE(like.st_mode))
+                os.utime(fd, ns=(like.st_atime_ns, like.st_mtime_ns))
             os.fsync(fd)
-        new.replace(path)
-    except OSError:
+        finally:
+            os.close(fd)
+    except BaseException:
         with best_effort():  # on a full disk each byte counts
             new.unlink()
         raise
+    return new
+
+
+def put_in_place(new: Path, path: Path) -> None:
+    """Gives a synced file the name of the one that it replaces, durable on return."""
+    try:
+        new.replace(path)
+    except OSError:
+        with best_effort():
+            new.unlink()
+        raise
     sync_directory(path.parent)
+
+
+def name_new(new: Path, path: Path) -> None:
+    """Gives a synced file a name that nothing has, to be made durable by `sync_directory`. Raises `FileExistsError`."""
+    try:
+        os.link(new, path)  # unlike a rename, refuses to replace a file
+    except FileExistsError:
+        raise _taken(path) from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(path):
+            raise _taken(path) from None
+        new.rename(path)
+    else:
+        new.unlink()
+
+
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""How file systems without hard links say so."""
+
+
+def _taken(path: Path) -> FileExistsError:
+    return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
 
 def append_line(path: Path, *lines: bytes) -> None:
@@ -259,3 +351,63 @@ def identity(fd: int) -> dict[str, int]:
 
 _GENERATION = 0x80087601
 """FS_IOC_GETVERSION of Linux; elsewhere an error."""
+
+
+def open_owned(path: Path, flags: int) -> int:
+    """A descriptor of a file that only this user, or root, can have written; 0600 where it is made.
+
+    Raises `OSError`, whose `strerror` says why it isn't trusted.
+    """
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    if why := why_foreign(os.fstat(fd)) or _why_shared(os.fstat(fd)):
+        os.close(fd)
+        raise PermissionError(errno.EPERM, why, str(path))
+    return fd
+
+
+def why_foreign(about: os.stat_result, *trusted: int) -> str:
+    """Why a file is not one of this user's, of root's, or of the users that are `trusted`, in words; empty if it is."""
+    if not stat.S_ISREG(about.st_mode):
+        return "it is not a regular file"
+    if about.st_uid not in (os.geteuid(), 0, *trusted):
+        return f"it belongs to another user, {about.st_uid}"
+    return ""
+
+
+def _why_shared(about: os.stat_result) -> str:
+    if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"other users may write to it: its mode is {stat.S_IMODE(about.st_mode):04o}"
+    if about.st_nlink != 1:
+        return "it has another name: it is a hard link"
+    return ""
+
+
+def read_secret(setting: str, name: str) -> str:
+    """The text of the file that a setting such as `opensearch_password_file` names, without the newline at its end.
+
+    Warns when others may read it. Raises `SettingsError`.
+    """
+    data, about = _read(setting, name)
+    if about.st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        warn(f"{name} can be read by others; set its mode to 0600", stacklevel=4)
+    try:
+        return data.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise SettingsError(f"{setting}: {name!r} is not UTF-8 text") from None
+
+
+def read_bytes(setting: str, name: str) -> bytes:
+    """The content of the file that a setting names. Raises `SettingsError`, also where any user may write to it."""
+    return _read(setting, name)[0]
+
+
+def _read(setting: str, name: str) -> tuple[bytes, os.stat_result]:
+    """And what the file is, which is looked at once it is open. It may be a link, as those of Kubernetes are."""
+    try:
+        with Path(name).open("rb") as file:
+            about, data = os.fstat(file.fileno()), file.read()
+    except OSError as error:
+        raise SettingsError(f"{setting}: {name!r} can't be read ({error.strerror})") from error
+    if about.st_mode & stat.S_IWOTH:
+        raise SettingsError(f"{setting}: any user may write to {name!r}; set its mode to 0600, and replace its content")
+    return data, about
