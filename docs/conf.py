@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from typing import Any
 
 project = "whodid"
@@ -29,7 +30,16 @@ html_theme_options = {
 
 
 def setup(app: Any) -> None:
+    app.connect("source-read", _add_navigation)
     app.connect("autodoc-process-docstring", _mark_code, priority=400)  # before napoleon
+
+
+def _add_navigation(app: Any, page: str, source: list[str]) -> None:
+    """The sections of the index page are the navigation, so that it stays plain Markdown for its other readers."""
+    if page == "index":
+        for section in source[0].split("\n## ")[1:]:
+            door, pages = section.partition("\n")[0], re.findall(r"^- \[.+?\]\((\S+)\.md\)", section, re.M)
+            source[0] += "\n".join(("\n```{toctree}", ":hidden:", f":caption: {door}", "", *pages, "```\n"))
 
 
 def _mark_code(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
