@@ -308,7 +308,7 @@ def test_the_page_describes_the_json_as_it_is(told: Made) -> None:
 def test_the_page_s_python_runs(
     told: Made, story: Story, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "reference" / "format.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "compliance.md").read_text()
     [snippet] = re.findall(r"```python\n(.*?)```", page, re.S)
     monkeypatch.chdir(told.path.parent)
     Path("signing.pem.pub").write_text(story.scene.key.pem)
