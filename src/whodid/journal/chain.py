@@ -217,7 +217,11 @@ class Chain:
         """The segment that takes `needed` bytes more: this one, or its successor. Raises `JournalFull`."""
         if self._max_bytes:
             self._check_max_bytes(segment, needed)
-        if segment.size == 0 or self._goes_on(segment, needed):
+        return segment if self._goes_on(segment, needed) else self.close_segment(segment)
+
+    def close_segment(self, segment: Segment) -> Segment:
+        """Closes the segment, durable; returns its successor. An empty one stays open. Raises `NotRecorded`."""
+        if segment.size == 0:
             return segment
         self._lock.next_generation()
         segment.finish()
