@@ -11,6 +11,7 @@ import click
 from ..display import printable
 from ..errors import WhodidError
 from ..settings import Settings
+from .options import json_option
 from .output import print_json
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ warnings alone are exit 0."""
     show_default=True,
     help="Seconds for this host, and again for the cluster.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a finding.")
+@json_option
 @click.pass_context
 def doctor(ctx: click.Context, only: tuple[str, ...], fix: bool, verbose: bool, timeout: float, as_json: bool) -> None:
     """Look for what is wrong: disk, journal, cluster, rights, settings."""

@@ -17,6 +17,7 @@ import click
 from ..display import printable
 from ..errors import CatalogError, QueryError
 from ..settings import Settings
+from .options import json_option
 from .output import print_table
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["events"]
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 catalog_option = click.option(
     "--catalog", "path", metavar="FILE", help="An events.toml of your own, on top of the default catalog."
 )

@@ -14,7 +14,8 @@ from ..errors import QueryError, WhodidError
 from ..query import Filter
 from ..settings import Settings
 from . import completion
-from .asking import QUERYING, TIMES, asked, expired_option, filters, json_option, question
+from .asking import QUERYING, TIMES, asked, expired_option, filters, question
+from .options import json_option
 from .output import print_json, progress
 
 if TYPE_CHECKING:

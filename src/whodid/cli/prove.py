@@ -10,9 +10,8 @@ import click
 
 from ..errors import ProofError, WhodidError
 from ..settings import Settings
-from .asking import json_option
+from .options import against_option, json_option
 from .output import print_json
-from .proving import against_option
 
 if TYPE_CHECKING:
     from ..proof.keys import PublicKey

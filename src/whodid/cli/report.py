@@ -10,9 +10,9 @@ import click
 
 from ..display import printable
 from ..settings import Settings
-from .asking import json_option, question
+from .asking import question
+from .options import against_option, json_option, workers_option
 from .output import print_json, progress
-from .proving import against_option, workers_option
 
 if TYPE_CHECKING:
     from pathlib import Path

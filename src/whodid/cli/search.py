@@ -17,11 +17,11 @@ from .asking import (
     asked,
     expired_option,
     filters,
-    json_option,
     question,
     since_option,
     until_option,
 )
+from .options import json_option
 from .output import COLUMNS, columns_of, print_counts, print_entries, print_entry, print_json
 
 if TYPE_CHECKING:

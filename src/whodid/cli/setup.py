@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..settings import Settings
-from .confirmation import confirm, yes_option
+from .options import confirm, json_option, yes_option
 
 if TYPE_CHECKING:
     from ..opensearch.change import Change
@@ -43,7 +43,7 @@ Examples:
 @click.option("--partitions-only", is_flag=True, help="Only create the partitions of today and tomorrow.")
 @click.option("--create", multiple=True, metavar="NAME", help="With those, create this partition; entries wait for it.")
 @yes_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a change.")
+@json_option
 @click.pass_obj
 def setup(
     settings: Settings,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..settings import Settings
+from .options import json_option
 from .output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ default event types (docs/benchmarks.md); measure your own with --from-cluster w
 )
 @click.option("--bytes-per-entry", metavar="NUMBER", help="In OpenSearch, one copy. [default: as measured]")
 @click.option("--from-cluster", is_flag=True, help="Measure the bytes per entry on the partitions that are there.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def sizing(
     settings: Settings,

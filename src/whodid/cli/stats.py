@@ -11,7 +11,8 @@ from ..display import printable
 from ..query import FILTERS
 from ..settings import Settings
 from . import completion
-from .asking import QUERYING, TIMES, asked, expired_option, filters, json_option, question
+from .asking import QUERYING, TIMES, asked, expired_option, filters, question
+from .options import json_option
 from .output import print_bars, print_counts, print_json
 
 __all__ = ["stats"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..settings import Settings
+from .options import json_option
 from .output import print_table
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ Exit 1 when there is something to look at: dead letters, damaged lines, missing 
 lost calls, alarms, no answer."""
 )
 @click.option("--local", is_flag=True, help="Don't ask the cluster.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def status(settings: Settings, local: bool, as_json: bool) -> None:
     """Show backlog, dead letters, alarms and the retention in force."""

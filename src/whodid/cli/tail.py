@@ -14,7 +14,8 @@ from ..errors import OpenSearchUnavailable
 from ..query import Filter
 from ..query.filter import ordered
 from ..settings import Settings
-from .asking import json_option, query_argument, question
+from .asking import query_argument, question
+from .options import json_option
 from .output import print_json
 
 __all__ = ["tail"]

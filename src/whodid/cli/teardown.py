@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..settings import Settings
+from .options import json_option
 from .output import print_json
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ this user may not remove something, such as the roles."""
 @click.option("--dashboards", metavar="URL", help="Also remove what setup installed in this Dashboards.")
 @click.option("--dashboards-tenant", metavar="NAME", help="Tenant of Dashboards it is in, such as global.")
 @click.option("--force", is_flag=True, help="Also what was changed by hand since the last setup.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a thing.")
+@json_option
 @click.pass_obj
 def teardown(
     settings: Settings,
