@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..client import AuditClient
 from ..client.stats import Bar, Stats
 from ..display import printable
 from ..query import FILTERS
@@ -64,8 +65,6 @@ def stats(
     **given: Any,
 ) -> None:
     """Show how many entries match, when, and of what."""
-    from ..client import AuditClient
-
     with question(), AuditClient(settings) as client:
         where = asked(query, since, until, given)
         found = client.stats(where, by=by or ("type", "principal"), top=top, interval=interval, expired=expired)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import click
 
+from ..opensearch.connection import connect
+from ..opensearch.dashboards import Dashboards
+from ..opensearch.dashboards import removals as removals_of_dashboards
+from ..opensearch.teardown import Removal, removals
 from ..settings import Settings
 from .options import json_option
 from .output import print_json
-
-if TYPE_CHECKING:
-    from ..opensearch.teardown import Removal
 
 __all__ = ["teardown"]
 
@@ -46,9 +46,6 @@ def teardown(
     as_json: bool,
 ) -> None:
     """Remove what `whodid setup` created; entries are kept."""
-    from ..opensearch.connection import connect
-    from ..opensearch.teardown import removals
-
     if dashboards_tenant and not dashboards:
         raise click.UsageError("--dashboards-tenant needs --dashboards, the address of Dashboards.")
     found = list(removals(connect(settings), settings))
@@ -72,9 +69,7 @@ def teardown(
 
 
 def _dashboards(url: str, tenant: str, settings: Settings) -> Iterator[Removal]:
-    from ..opensearch.dashboards import Dashboards, removals
-
-    return removals(Dashboards(url, settings, tenant), settings)
+    return removals_of_dashboards(Dashboards(url, settings, tenant), settings)
 
 
 _WHY = {
