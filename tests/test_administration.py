@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -265,7 +266,12 @@ def test_an_erasure_that_can_not_be_recorded_erases_nothing(places: tuple[Corner
 
 
 @LIVE
-def test_retention_is_enforced_by_both_with_the_same_records(places: tuple[Corner, Corner]) -> None:
+def test_retention_is_enforced_by_both_with_the_same_records(
+    places: tuple[Corner, Corner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two years from now: both partitions were created by this test."""
+    later = datetime.now(UTC) + timedelta(days=731)
+    monkeypatch.setattr("whodid.opensearch.enforcement.deletion_time", lambda _client: later)
     one, other = places
     assert command(one.settings, "retention", "enforce")[0] == 0
     done = enforce_retention(other.client, other.settings)
