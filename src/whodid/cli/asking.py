@@ -22,7 +22,6 @@ __all__ = [
     "asked",
     "expired_option",
     "filters",
-    "json_option",
     "query_argument",
     "question",
     "since_option",
@@ -39,8 +38,6 @@ An option may be given several times: any of its values matches. A value that en
 
 QUERYING = {"ignore_unknown_options": True}
 """Of commands with a query and without short options: `-status:ok` is a part of the query."""
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 
 expired_option = click.option(
     "--expired", is_flag=True, help="Also entries whose time is over, as long as they are not deleted."
