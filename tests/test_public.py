@@ -10,6 +10,7 @@ EXPORTED = [
     "AuditHandler",
     "AuditJsonFormatter",
     "AuditLogger",
+    "AuditMixin",
     "AuditProcessor",
     "CatalogError",
     "EntryTooLarge",

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .client import AuditClient
     from .integrations.json_formatter import AuditJsonFormatter
     from .integrations.stdlib import AuditHandler, AuditLogger, get_logger
-    from .integrations.structlog import AuditProcessor, audited
+    from .integrations.structlog import AuditMixin, AuditProcessor, audited
     from .runtime import configure
     from .settings import Settings
 
@@ -49,6 +49,7 @@ __all__ = [
     "AuditHandler",
     "AuditJsonFormatter",
     "AuditLogger",
+    "AuditMixin",
     "AuditProcessor",
     "CatalogError",
     "EntryTooLarge",
@@ -78,6 +79,7 @@ _AT_FIRST_USE = {
     "AuditHandler": ".integrations.stdlib",
     "AuditJsonFormatter": ".integrations.json_formatter",
     "AuditLogger": ".integrations.stdlib",
+    "AuditMixin": ".integrations.structlog",
     "AuditProcessor": ".integrations.structlog",
     "Settings": ".settings",
     "audited": ".integrations.structlog",
