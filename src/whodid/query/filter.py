@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, TypeGuard
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from ..client_ip import network_of
 from ..display import valid
@@ -22,6 +22,11 @@ from ..errors import QueryError
 from ..spelling import near
 from .grammar import AND, FILTERS, KEYED, LONGEST_WORD, MOST_VALUES, NOT, OR, SYNONYMS, TIMES, kind_of
 from .times import check_order, moment, period
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ..typing import FilterFields, Moment
 
 __all__ = [
     "EVERYTHING",
@@ -38,6 +43,7 @@ __all__ = [
     "Value",
     "Words",
     "can_be_asked",
+    "filter_of",
     "ordered",
 ]
 
@@ -49,23 +55,53 @@ _LONG = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What entries must be. Make one with `of` or `parse`."""
+    """What entries must be: an immutable value, combined with `&`, `|` and `~`. Make one with `of` or `parse`.
+
+    Example:
+        >>> team = Filter.of(type="team_*", principal=["42", "43"]) & ~Filter.parse("status:ok")
+        >>> str(team)
+        'type:team_* principal:42,43 -status:ok'
+    """
 
     @staticmethod
-    def of(since: object = None, until: object = None, **fields: object) -> Filter:
-        """Entries whose fields are these: a value each, or a list of which any may match. `None` asks for nothing.
+    def of(since: Moment = None, until: Moment = None, **fields: Unpack[FilterFields]) -> Filter:
+        """The filter for entries whose fields have these values.
 
-        A value that ends in `*` is a prefix, `*` alone any value; `client_ip` takes networks. Keys of objects:
-        `**{"details.region": "eu-*"}`. Raises `QueryError` for what no entry can be.
+        Args:
+            since: Entries from this moment on: an aware datetime, or text such as `2026-11` or `-7d`.
+            until: Entries before this moment.
+            **fields: Fields, each with a value or several of which any may match; `None` asks for nothing. A value that
+                ends in `*` is a prefix, `*` alone any value; `client_ip` takes networks. A key of an object needs
+                `**{"details.region": "eu-*"}`. See `whodid.typing.FilterFields`.
+
+        Returns:
+            The filter.
+
+        Raises:
+            QueryError: No entry can be like that, or no field has that name.
+
+        Example:
+            >>> str(Filter.of(since="-7d", type="team_*", client_ip="10.0.0.0/8"))
+            'type:team_* client_ip:10.0.0.0/8 since:-7d'
         """
-        parts = [match(name, value) for name, value in fields.items() if value is not None]
-        parts += [Time(name, _time(name, at)) for name, at in (("since", since), ("until", until)) if at is not None]
-        check_order(since, until)
-        return both(parts)
+        return filter_of(fields, since, until)
 
     @staticmethod
     def parse(text: str) -> Filter:
-        """The filter that a text of the search language says; empty text is everything. Raises `QueryError`."""
+        """The filter that a text of the search language says.
+
+        Args:
+            text: The text (docs/language.md); the empty one is everything.
+
+        Returns:
+            The filter.
+
+        Raises:
+            QueryError: The text can't be understood.
+
+        Example:
+            >>> Filter.parse("type:team_* -status:ok")
+        """
         from .parser import parse
 
         return parse(text)
@@ -366,6 +402,9 @@ def time(name: str, text: str) -> Filter:
     return Time(name, text)
 
 
-def fields(filters: Mapping[str, object], since: object, until: object) -> Filter:
-    """As `Filter.of`, for names that came from elsewhere."""
-    return Filter.of(since, until, **filters)
+def filter_of(fields: Mapping[str, object], since: object = None, until: object = None) -> Filter:
+    """As `Filter.of`, for names and values that came from elsewhere."""
+    parts = [match(name, value) for name, value in fields.items() if value is not None]
+    parts += [Time(name, _time(name, at)) for name, at in (("since", since), ("until", until)) if at is not None]
+    check_order(since, until)
+    return both(parts)

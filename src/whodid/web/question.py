@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from ..errors import QueryError
 from ..query import Filter, moment
-from ..query.filter import ordered, quoted, unknown_field
+from ..query.filter import filter_of, ordered, quoted, unknown_field
 from ..query.grammar import kind_of
 
 __all__ = ["ANY_TIME", "LINKED", "MOST_CONDITIONS", "RANGES", "Question"]
@@ -73,7 +73,7 @@ class Question:
             if kind_of(name) is None:
                 raise unknown_field(name)
         fields = {name: list(values) for name, values in self.filters.items()}
-        return ordered(Filter.parse(self.text) & Filter.of(self.since or None, self.until or None, **fields))
+        return ordered(Filter.parse(self.text) & filter_of(fields, self.since or None, self.until or None))
 
     def parameters(self) -> list[tuple[str, str]]:
         pairs = [("q", self.text)] if self.text else []
