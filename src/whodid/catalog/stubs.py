@@ -4,8 +4,8 @@ They are the stub of the package `whodid` itself. `EventType` is the `Literal` o
 the same make a shape, which is called after the first of them: `Types_team_created` are their names, and the
 `TypedDict`s `Fields_team_created` and `Operation_team_created` are what a call of `audit` or `auditing` takes. The
 methods of loggers have one overload for each shape. What the context may fill (who, from where, in which organization)
-is optional. `details` may have further keys, and no type says "these and others" to mypy, so its keys are checked only where
-`closed_details` rules others out.
+is optional. `details` may have further keys, and no type says "these and others" to mypy, so its keys are checked only
+where `closed_details` rules others out.
 """
 
 from __future__ import annotations

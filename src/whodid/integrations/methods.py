@@ -27,7 +27,7 @@ __all__ = ["AuditMethods", "equip"]
 
 
 class AuditMethods:
-    """`audit` and its three siblings, for a class that says how it records."""
+    """The four methods, for a class that says how it records."""
 
     def _whodid_audit(self, event_type: str, fields: Mapping[str, object], /) -> Receipt:
         raise NotImplementedError
