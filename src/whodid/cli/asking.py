@@ -11,7 +11,7 @@ import click
 from ..entry import FIELDS
 from ..errors import QueryError
 from ..query import FILTERS, Filter
-from ..query.filter import ordered
+from ..query.filter import filter_of, ordered
 from ..query.grammar import MOMENTS
 from ..spelling import did_you_mean
 from . import completion
@@ -70,7 +70,7 @@ def asked(query: tuple[str, ...], since: str | None, until: str | None, given: d
             known = [f"--{name.replace('_', '-')}" for name in FILTERS]
             name = word.partition("=")[0]  # what follows may be a secret
             raise click.UsageError(f"No such option: {name}{did_you_mean(name, known)}")
-    options = Filter.of(since, until, **{name: list(values) for name, values in given.items() if values})
+    options = filter_of({name: list(values) for name, values in given.items() if values}, since, until)
     return ordered(Filter.parse(" ".join(query)) & options)
 
 
