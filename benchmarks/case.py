@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = ["EVENT", "FIELDS", "FIXED", "IN_CALL", "REQUEST"]
 
 EVENT = "credentials_created"
 
-IN_CALL = {"target": "6Yk2w0gq1bTnXr5pH8dZ3a", "status": "aws"}
+IN_CALL: dict[str, Any] = {"target": "6Yk2w0gq1bTnXr5pH8dZ3a", "status": "aws"}
 """What only the line that logs knows."""
 
-REQUEST = {
+REQUEST: dict[str, Any] = {
     "principal": "1842",
     "organization_id": "7308",
     "organization_name": "Example Genomics",

@@ -71,7 +71,7 @@ def _whodid_structlog(folder: Path, *, durability: str, echo: bool) -> Iterator[
         yield lambda: log.audit(EVENT, **IN_CALL)
 
 
-def _committing(folder: Path, *, fields: dict[str, str], personal: bool) -> Iterator[Call]:
+def _committing(folder: Path, *, fields: dict[str, Any], personal: bool) -> Iterator[Call]:
     """With `fields` more in the context. If they are not `personal`, nothing is committed to by a salt."""
     catalog = resource_text("config/events.toml")
     if not personal:
@@ -167,7 +167,7 @@ _MORE = {
 }
 
 
-def _pair(name: str, about: str, fields: dict[str, str]) -> dict[str, Variant]:
+def _pair(name: str, about: str, fields: dict[str, Any]) -> dict[str, Variant]:
     return {
         f"{name}-plain": Variant(f"{about}, as plain values", partial(_committing, fields=fields, personal=False)),
         name: Variant(f"{about}, committed to", partial(_committing, fields=fields, personal=True)),

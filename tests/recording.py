@@ -9,7 +9,7 @@ import whodid
 from tests import independent
 from whodid.journal import read_entries
 
-WHO = {"principal": "42", "client_ip": "203.0.113.9", "organization_id": "7"}
+WHO: dict[str, Any] = {"principal": "42", "client_ip": "203.0.113.9", "organization_id": "7"}
 
 
 def configured(path: Path, **keywords: Any) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -60,7 +61,7 @@ def test_only_what_differs_is_told(before: dict[str, Any], after: dict[str, Any]
 def test_with_what_is_told_one_state_becomes_the_other_and_nothing_is_told_in_vain(
     before: dict[str, Any], after: dict[str, Any]
 ) -> None:
-    found = whodid.changes({"inner": before}, {"inner": after})
+    found: Mapping[str, Any] = whodid.changes({"inner": before}, {"inner": after})
     gone, come = (found.get(side, {"inner": {}})["inner"] for side in ("before", "after"))
     kept = {key: value for key, value in before.items() if key not in gone}
     assert repr(sorted({**kept, **come}.items())) == repr(sorted(after.items()))
@@ -72,7 +73,7 @@ def test_with_what_is_told_one_state_becomes_the_other_and_nothing_is_told_in_va
 
 @given(states, states)
 def test_what_is_told_is_stored_differently(before: dict[str, Any], after: dict[str, Any]) -> None:
-    found = whodid.changes(before, after)
+    found: Mapping[str, Any] = whodid.changes(before, after)
     gone, come = (
         {key: plain(value, key) for key, value in found.get(side, {}).items()} for side in ("before", "after")
     )

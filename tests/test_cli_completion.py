@@ -13,7 +13,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+
+from whodid.cli.program import _COMMANDS, program
 
 PROGRAM = str(Path(sys.executable).with_name("whodid"))
 PROMPT = "ready> "
@@ -123,3 +126,20 @@ def test_zsh_is_told_what_each_means_and_an_older_script_of_bash_is_answered() -
         environ = {**os.environ, **asked, "_WHODID_COMPLETE": f"{shell}_complete"}
         done = subprocess.run([PROGRAM], capture_output=True, text=True, timeout=60, check=True, env=environ)
         assert done.stdout == expected
+
+
+def test_the_list_of_commands_is_shown_without_loading_any() -> None:
+    code = (
+        "import atexit, sys; from whodid.cli import run; atexit.register(lambda: print(*sys.modules)); run(['--help'])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "Show the last entries, and follow." in shown
+    assert not {"whodid.client", "whodid.opensearch", "whodid.shipper"} & set(shown.splitlines()[-1].split())
+
+
+def test_the_list_of_commands_says_of_each_what_its_help_says() -> None:
+    context = click.Context(program)
+    for name, (_, about) in _COMMANDS.items():
+        found = program.get_command(context, name)
+        assert found is not None
+        assert found.get_short_help_str(1000) == about

@@ -14,6 +14,7 @@ import pytest
 
 from whodid.context import _scope, bind, carried, context, current_fields, scope
 from whodid.errors import InvalidEntry
+from whodid.typing import EntryFields
 
 
 def test_blocks_nest_and_end() -> None:
@@ -36,7 +37,11 @@ def test_the_system_inherits_no_address() -> None:
 
 
 def test_the_chain_of_proxies_goes_with_the_address_that_it_led_to() -> None:
-    request = {"principal": "42", "client_ip": "203.0.113.9", "forwarded_for": "203.0.113.9, 10.0.0.1"}
+    request: EntryFields = {
+        "principal": "42",
+        "client_ip": "203.0.113.9",
+        "forwarded_for": "203.0.113.9, 10.0.0.1",
+    }
     with context(**request):
         with context(client_ip="203.0.113.9", organization_id="7"):
             assert current_fields() == {**request, "organization_id": "7"}
@@ -100,7 +105,8 @@ def test_a_scope_alone_shows_nothing_of_what_is_around() -> None:
 
 @pytest.mark.parametrize("name", ["seq", "nope", "creation_date"])
 def test_a_name_that_is_no_field_is_refused(name: str) -> None:
-    with pytest.raises(InvalidEntry, match=f"{name}: not a field that a context can fill"), context(**{name: "x"}):
+    fields: Any = {name: "x"}
+    with pytest.raises(InvalidEntry, match=f"{name}: not a field that a context can fill"), context(**fields):
         pass
 
 
@@ -230,7 +236,7 @@ def test_a_block_may_be_closed_in_another_context_and_is_over_then() -> None:
 
 
 def test_blocks_of_generators_that_end_in_any_order_leave_nothing_behind() -> None:
-    def rows(**fields: str) -> Iterator[int]:
+    def rows(**fields: Any) -> Iterator[int]:
         with context(**fields):
             yield 1
 

@@ -181,7 +181,7 @@ def test_settings_that_name_a_file_or_directory_are_all_known() -> None:
     known = {field.name for field in dataclasses.fields(Settings)}
     named = {name for name in known if name.endswith(("_file", "_dir", "_ca", "_cert", "_key"))}
     keys_themselves = {"hash_key", "signing_key"}
-    assert set(settings_module._PATHS) == (named - keys_themselves) | {"catalog", "signing_public_key"}
+    assert set(settings_module.PATHS) == (named - keys_themselves) | {"catalog", "signing_public_key"}
 
 
 def test_the_home_directory_is_expanded_in_witnesses_and_in_the_name_of_the_file(

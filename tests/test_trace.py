@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import httpx
 import pytest
@@ -48,7 +49,7 @@ def id_of(span: Span) -> str:
     return f"{span.get_span_context().trace_id:032x}"
 
 
-def audit(target: str = "6Yk2", **fields: object) -> whodid.Receipt:
+def audit(target: str = "6Yk2", **fields: Any) -> whodid.Receipt:
     return whodid.get_logger().audit("credentials_created", target=target, **{**WHO, **fields})
 
 

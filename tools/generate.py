@@ -5,10 +5,16 @@ python -m tools.generate
 
 from __future__ import annotations
 
+import ast
 import copy
+import inspect
 import json
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 from tests.attacks.attacks import table as attacks
@@ -16,7 +22,7 @@ from tests.live.rights import table
 
 from whodid.catalog import Catalog
 from whodid.cli import program
-from whodid.entry import FIELDS
+from whodid.entry import FIELDS, FREE_FIELDS
 from whodid.export import FORMS as EXPORTS
 from whodid.export.ecs import ecs_event
 from whodid.export.ocsf import type_uid_of
@@ -24,9 +30,8 @@ from whodid.opensearch.dashboards import ndjson, saved_objects
 from whodid.opensearch.ism import policy_body
 from whodid.opensearch.security import roles
 from whodid.opensearch.template import index_template
-from whodid.query.grammar import FILTERS, FORMS, KEYED
-from whodid.resources import resource_text
-from whodid.settings import Settings
+from whodid.query.grammar import FILTERS, FORMS, KEYED, TIMES
+from whodid.settings import PATHS, Settings
 from whodid.shipper.log import EVENTS
 
 FORMS_OF = "src/whodid/export/forms.py"
@@ -44,6 +49,8 @@ def generated() -> dict[str, str]:
             f"opensearch/roles/{name}.json": json.dumps(body, indent=2) + "\n"
             for name, body in roles(Settings()).items()
         },
+        "config/whodid.toml": "\n".join(settings_file()) + "\n",
+        "src/whodid/typing.py": "\n".join(types()) + "\n",
         "docs/reference/cli.md": _cli_reference(),
         "docs/reference/events.md": Catalog.load().page(),
         "docs/reference/settings.md": _settings(),
@@ -118,9 +125,207 @@ unknown key in a file or a call is an error; an unknown `WHODID_` variable is on
 `config/whodid.toml` has all of them with their defaults:
 
 ```toml
-{resource_text("config/whodid.toml").rstrip()}
+{chr(10).join(settings_file())}
 ```
 """
+
+
+SECTIONS = {
+    "journal_dir": "Recording",
+    "opensearch_hosts": "The cluster",
+    "signing_key": "Proof",
+    "index_prefix": "Storage and retention",
+    "ship": "Shipping",
+}
+"""The first setting of each section of config/whodid.toml → its heading."""
+
+OF_THE_HOST = {"journal_dir": "/var/lib/app/audit", "host": "web-1"}
+"""Settings whose default is another one on each host → an example."""
+
+
+def settings_file() -> Iterator[str]:
+    """config/whodid.toml: each setting with its docstring and its default."""
+    yield from _comment(
+        "Every setting of whodid with its default. Nothing has to be set: without any file the defaults are in force."
+    )
+    yield "#"
+    yield from _comment(
+        "Each setting has one name everywhere: keyword of whodid.configure(), key in this file, WHODID_ variable "
+        "(journal_dir is WHODID_JOURNAL_DIR) and option of the command line (--journal-dir). First wins: keyword or "
+        'option, variable, file, default. Name the file by whodid.configure("…"), --config or WHODID_CONFIG. Unknown '
+        "keys are errors."
+    )
+    yield "#"
+    yield from _comment(
+        "A relative path, in this file too, is taken from the working directory in which the settings are read: once, "
+        "so that a later change of directory moves nothing. `~` is the user's home."
+    )
+    documented, hints, defaults = _documented(Settings), get_type_hints(Settings), Settings()
+    for setting in fields(Settings):
+        if heading := SECTIONS.get(setting.name):
+            yield f"\n# --- {heading} {'-' * (93 - len(heading))}"
+        yield ""
+        yield from _comment(documented[setting.name])
+        example = OF_THE_HOST.get(setting.name)
+        line = f"{setting.name} = {json.dumps(example or getattr(defaults, setting.name), ensure_ascii=False)}"
+        choices = get_args(hints[setting.name]) if get_origin(hints[setting.name]) is Literal else ()
+        yield ("# " if example else "") + line + (f"  # {' | '.join(map(json.dumps, choices))}" if choices else "")
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(
+        text, 100, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False, break_long_words=False
+    )
+
+
+def _documented(cls: type) -> dict[str, str]:
+    """Attribute → its docstring, on one line."""
+    [node] = (node for node in ast.parse(inspect.getsource(cls)).body if isinstance(node, ast.ClassDef))
+    return {
+        attribute.target.id: " ".join(text.value.value.split())
+        for attribute, text in pairwise(node.body)
+        if isinstance(attribute, ast.AnnAssign) and isinstance(attribute.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }
+
+
+def types() -> Iterator[str]:
+    """whodid/typing.py: the keywords that `configure`, `audit`, `context`, `search` and others take."""
+    yield from _TYPES_BEGIN
+    hints, documented = get_type_hints(Settings), _documented(Settings)
+    yield from _typed_dict(
+        "SettingsKeywords(TypedDict, total=False)",
+        "Keywords of `whodid.configure`, `AuditClient` and others: the settings. `None` counts as not given.",
+        {name: (_of_setting(name, hint), documented[name]) for name, hint in hints.items()},
+    )
+    call = {name: field for name, field in FIELDS.items() if field.source == "call" and name != "type"}
+    pair = ("operation", "phase", "outcome")
+    for name, about, names in (
+        ("_Fields(TypedDict, total=False)", "What every call may fill.", {*call} - {"principal", *pair}),
+        ("_Who(TypedDict, total=False)", "Who acts.", {"principal"}),
+        ("_Pair(TypedDict, total=False)", "What `auditing` fills itself.", {*pair}),
+        ("EntryFields(_Fields, _Who, _Pair, total=False)", "Keywords of `audit`, `context` and `bind`.", set()),
+        (
+            "OperationFields(_Fields, _Who, total=False)",
+            "Keywords of `auditing`: `EntryFields` without a pair's.",
+            set(),
+        ),
+        (
+            "SystemFields(_Fields, _Pair, total=False)",
+            "Keywords of `system`: `EntryFields` without a principal.",
+            set(),
+        ),
+    ):
+        yield from _typed_dict(name, about, {n: (_of_entry(n), f.about) for n, f in call.items() if n in names})
+    yield from _typed_dict(
+        "ExpectedFields(TypedDict, total=False)",
+        "Keywords of `assert_recorded`: any field of an entry whose name can be a keyword, with the value it has.",
+        {name: ("object", field.about) for name, field in FIELDS.items() if name.isidentifier()},
+    )
+    for name, about, names in (
+        (
+            "PageFilters(TypedDict, total=False)",
+            "Keywords of `AuditClient.page`: `FilterFields` without `after`, where the page begins.",
+            [name for name in (*FILTERS, *KEYED) if name != "after"],
+        ),
+        (
+            "FilterFields(PageFilters, total=False)",
+            "Keywords of a search: fields, each a value or several of which any may match. `None` asks for nothing.",
+            ["after"],
+        ),
+    ):
+        yield from _typed_dict(name, about, {n: (_of_filter(n), FIELDS[n].about) for n in names})
+    yield from _typed_dict(
+        "SearchKeywords(FilterFields, total=False)",
+        "Keywords of `AuditClient.history` and `trail`: `FilterFields`, and when.",
+        {
+            "since": ("Moment", TIMES["since"]),
+            "until": ("Moment", TIMES["until"]),
+            "expired": ("bool", "find entries past their promised time, too"),
+        },
+    )
+
+
+_TYPES_BEGIN = '''\
+"""The keywords that whodid's functions take, for type checkers and editors. Made by `make generated`; don't edit.
+
+For a function of one's own that passes its keywords on:
+
+    def record(event_type: str, **fields: Unpack[whodid.typing.EntryFields]) -> None:
+        log.audit(event_type, **fields)
+
+whodid itself imports this module for type checkers alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypedDict
+
+__all__ = [
+    "Changes",
+    "EntryFields",
+    "ExpectedFields",
+    "FilterFields",
+    "Moment",
+    "OperationFields",
+    "PageFilters",
+    "SearchKeywords",
+    "SettingsKeywords",
+    "SystemFields",
+]
+
+Moment: TypeAlias = datetime | str | None
+"""An aware datetime, or text: ISO 8601, a period such as `2026-11`, or a span back from now such as `-24h`."""
+
+_Text: TypeAlias = str | Sequence[str] | AbstractSet[str] | None
+_Number: TypeAlias = int | str | Sequence[int | str] | AbstractSet[int | str] | None
+_Value: TypeAlias = str | float | Sequence[str | float] | AbstractSet[str | float] | None
+
+
+class Changes(TypedDict, total=False):
+    """What `whodid.changes` returns, for the keywords of a call."""
+
+    before: dict[str, Any]
+    """State image before the change."""
+    after: dict[str, Any]
+    """State image after the change."""'''.splitlines()
+
+
+def _typed_dict(head: str, about: str, keys: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    yield from ("", "", f"class {head}:", f'    """{about}"""')
+    yield from [""] if keys else []
+    for name, (kind, text) in keys.items():
+        yield f"    {name}: {kind}"
+        sentence = text[0].upper() + text[1:].rstrip(".") + "."
+        yield from textwrap.wrap(
+            f'"""{sentence}"""', 116, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
+        )
+
+
+def _of_setting(name: str, hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return f"{_literal(get_args(hint))} | None"
+    if hint == tuple[str, ...]:
+        return "str | list[str] | tuple[str, ...] | None"
+    return "str | Path | None" if name in PATHS else f"{hint.__name__} | None"
+
+
+def _of_entry(name: str) -> str:
+    if name in FREE_FIELDS:
+        return "Mapping[str, object] | None"
+    return f"{_literal(FIELDS[name].values)} | None" if FIELDS[name].values else "str | None"
+
+
+def _of_filter(name: str) -> str:
+    return {"long": "_Number", "flat_object": "_Value"}.get(FIELDS[name].kind, "_Text")
+
+
+def _literal(values: Iterable[str]) -> str:
+    return f"Literal[{', '.join(json.dumps(value) for value in values)}]"
 
 
 def _cli_reference() -> str:

@@ -29,7 +29,7 @@ BUCKET = {"visibility": "private"}
 PUBLIC = {"visibility": "public"}
 WAVE = {"wave_enabled": True}
 
-Event = tuple[str, str, dict[str, str], dict[str, str], dict[str, Any]]
+Event = tuple[str, str, dict[str, Any], dict[str, Any], dict[str, Any]]
 
 
 def events() -> Iterator[Event]:

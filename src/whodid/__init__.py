@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .integrations import configure
     from .integrations.json_formatter import AuditJsonFormatter
     from .integrations.stdlib import AuditHandler, AuditLogger, get_logger
-    from .integrations.structlog import AuditProcessor, audited
+    from .integrations.structlog import AuditMixin, AuditProcessor, audited
     from .settings import Settings
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "AuditHandler",
     "AuditJsonFormatter",
     "AuditLogger",
+    "AuditMixin",
     "AuditProcessor",
     "CatalogError",
     "EntryTooLarge",
@@ -78,6 +79,7 @@ _AT_FIRST_USE = {
     "AuditHandler": ".integrations.stdlib",
     "AuditJsonFormatter": ".integrations.json_formatter",
     "AuditLogger": ".integrations.stdlib",
+    "AuditMixin": ".integrations.structlog",
     "AuditProcessor": ".integrations.structlog",
     "Settings": ".settings",
     "audited": ".integrations.structlog",

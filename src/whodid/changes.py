@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .interruption import pass_on
+
+if TYPE_CHECKING:
+    from .typing import Changes
 
 __all__ = ["changes", "same"]
 
 _MISSING: Any = object()
 
 
-def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """`before` and `after` with nothing but what differs, as arguments of a call; `{}` where nothing does.
-
-        log.audit("team_updated", target="9", **whodid.changes(old, new))
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
+    """What differs between two states of a thing, as the arguments `before` and `after` of a call.
 
     Objects within objects are compared key by key, everything else (lists too) as a whole, and always as an entry would
     hold it: an enum and its value are the same, a tuple and a list, `1` and `1.0`; `True` and `1` differ.
+
+    Args:
+        before: The state before the change: names and values.
+        after: The state after it.
+
+    Returns:
+        A dict of `before` and `after`, each with nothing but what differs, and left out where nothing does.
+
+    Example:
+        >>> whodid.changes({"name": "Ada", "role": "member"}, {"name": "Ada", "role": "owner"})
+        {'before': {'role': 'member'}, 'after': {'role': 'owner'}}
+        >>> log.audit("team_updated", target="9", **whodid.changes(old, new))
     """
     old, new = _difference(before, after)
-    return {name: part for name, part in (("before", old), ("after", new)) if part}
+    found: Changes = {}
+    if old:
+        found["before"] = old
+    if new:
+        found["after"] = new
+    return found
 
 
 def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -22,11 +22,16 @@ from contextvars import ContextVar, Token, copy_context
 from functools import wraps
 from threading import get_ident
 from types import MappingProxyType
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from .entry import FIELDS
 from .errors import InvalidEntry
 from .trace import current_trace_id
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from .typing import EntryFields, SystemFields
 
 __all__ = [
     "CALLER_FIELDS",
@@ -64,7 +69,12 @@ class _Block:
     __slots__ = ("alone", "ended", "fields", "left_open", "resolver", "shared")
 
     def __init__(
-        self, fields: dict[str, object], resolver: Resolver | None = None, *, alone: bool = False, shared: bool = False
+        self,
+        fields: Mapping[str, object],
+        resolver: Resolver | None = None,
+        *,
+        alone: bool = False,
+        shared: bool = False,
     ) -> None:
         self.fields = fields
         self.resolver = resolver
@@ -79,7 +89,7 @@ class Scope:
 
     __slots__ = ("_around", "_block", "_own", "_seen", "_thread", "in_request")
 
-    def __init__(self, around: Scope | None, block: _Block, own: dict[str, object] | None = None) -> None:
+    def __init__(self, around: Scope | None, block: _Block, own: Mapping[str, object] | None = None) -> None:
         self._around = around
         self._block = block
         self._own = own
@@ -141,7 +151,7 @@ class Scope:
             fields = override(fields, block.fields)
         return _given(fields)
 
-    def _held(self) -> dict[str, object]:
+    def _held(self) -> Mapping[str, object]:
         return self._block.fields if self._own is None else self._own
 
 
@@ -174,12 +184,22 @@ def override(around: Mapping[str, object], fields: Mapping[str, object]) -> dict
 
 
 class context(ContextDecorator):  # noqa: N801 (used as a function, as those of contextlib)
-    """Fields for every entry recorded inside the block, on top of those around it; also a decorator of functions.
+    """Fields for every entry recorded inside a block, on top of those around it; also a decorator of functions.
 
-    It may be closed in another task or thread. Raises `InvalidEntry` for a name that is no field of an entry.
+    It may be closed in another task or thread.
+
+    Args:
+        **fields: Fields of entries, such as `principal` and `client_ip`; see `whodid.typing.EntryFields`.
+
+    Raises:
+        InvalidEntry: A name is no field of an entry, or the context was entered before.
+
+    Example:
+        >>> with whodid.context(principal="42", client_ip="203.0.113.9"):
+        ...     log.audit("credentials_created", target="6Yk2")
     """
 
-    def __init__(self, **fields: object) -> None:
+    def __init__(self, **fields: Unpack[EntryFields]) -> None:
         _check_names(fields)
         self._block = _Block(fields)
         self._left_in: Scope | None = None
@@ -213,7 +233,8 @@ class context(ContextDecorator):  # noqa: N801 (used as a function, as those of 
             _scope.set(None if inside is None else inside.without(self._block))
 
     def _recreate_cm(self) -> context:
-        return context(**self._block.fields)
+        fields: Any = self._block.fields
+        return context(**fields)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:  # type: ignore[override] # more exact
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
@@ -231,8 +252,22 @@ class context(ContextDecorator):  # noqa: N801 (used as a function, as those of 
         return inside  # type: ignore[return-value] # R is a coroutine
 
 
-def system(**fields: object) -> context:
-    """As `context`, for what the system starts by itself: the principal is `system`, and there is no client."""
+def system(**fields: Unpack[SystemFields]) -> context:
+    """A context for what the system starts by itself: the principal is `system`, and there is no client.
+
+    Args:
+        **fields: As for `context`, without `principal`.
+
+    Returns:
+        A context manager and decorator, as `context` is one.
+
+    Raises:
+        InvalidEntry: As for `context`.
+
+    Example:
+        >>> with whodid.system(organization_id="7"):
+        ...     log.audit("workflow_completed", target="2uJ4", status="SUCCEEDED")
+    """
     return context(principal="system", **fields)
 
 
@@ -320,10 +355,19 @@ class Steps:
 
 
 def carried(function: Callable[P, R]) -> Callable[P, R]:
-    """`function`, to be called in another thread with the context of here: `pool.submit(whodid.carried(work), …)`.
+    """A function that runs, in whatever thread calls it, with the context of here.
 
     What it binds inside a request is seen in all of the request; to a block of `context()` it binds for itself. What it
     opens is its own. It may be called many times at once.
+
+    Args:
+        function: What is to be called in another thread.
+
+    Returns:
+        A function with the same parameters and result.
+
+    Example:
+        >>> pool.submit(whodid.carried(work), order)
     """
     context = copy_context()
 
@@ -334,11 +378,20 @@ def carried(function: Callable[P, R]) -> Callable[P, R]:
     return inside
 
 
-def bind(**fields: object) -> None:
+def bind(**fields: Unpack[EntryFields]) -> None:
     """Adds fields to the innermost block or request, for the entries still to come.
 
     In a request of an integration they hold for all of the request; in a block of `context()` for this task or thread
-    and what it starts from now on. Raises `InvalidEntry` outside of both, and for a name that is no field of an entry.
+    and what it starts from now on.
+
+    Args:
+        **fields: As for `context`.
+
+    Raises:
+        InvalidEntry: There is no block or request, or a name is no field of an entry.
+
+    Example:
+        >>> whodid.bind(principal="42", principal_name="Ada")
     """
     _check_names(fields)
     innermost = _scope.get()

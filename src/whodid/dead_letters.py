@@ -25,7 +25,7 @@ from typing import Any
 import orjson
 
 from .entry import Stamp
-from .errors import JournalLocked
+from .errors import JournalLocked, WhodidError
 from .files import append_line, read_raw, write_parts
 from .foreign import FOREIGN, json_of, text_of
 from .journal import JournalDirectory
@@ -36,6 +36,7 @@ __all__ = [
     "Group",
     "count_dead_letters",
     "each_dead_letter",
+    "find_dead_letters",
     "grouped",
     "keep_dead_letters",
     "read_dead_letters",
@@ -114,6 +115,23 @@ def each_dead_letter(
         if letter is not None and letter.id not in seen and wanted(letter):
             seen.add(letter.id)
             yield letter
+
+
+def find_dead_letters(
+    directory: JournalDirectory, like: str | None = None, ids: Collection[str] = ()
+) -> Iterator[DeadLetter]:
+    """Letters with these IDs, or all; only those whose reason contains `like`, in any case.
+
+    Raises `WhodidError` for an ID that no letter has.
+    """
+    if missing := set(ids) and set(ids) - {letter.id for letter in each_dead_letter(directory)}:
+        where = f"{min(missing)} in {directory.path}"
+        raise WhodidError(f"there is no dead letter {where}; `whodid dead-letters list --each` has them all")
+
+    def wanted(letter: DeadLetter) -> bool:
+        return (not ids or letter.id in ids) and (like is None or like.lower() in letter.reason.lower())
+
+    return each_dead_letter(directory, wanted)
 
 
 def read_dead_letters(directory: JournalDirectory) -> dict[str, DeadLetter]:

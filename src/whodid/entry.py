@@ -87,9 +87,9 @@ FIELDS: Mapping[str, Field] = {
         Field("principal", "keyword", "call", "ID of the user who did it; `system` or `anonymous`"),
         Field("status", "keyword", "call", "more about the event, such as the sign-in method", 1024, True),
         Field("organization_id", "keyword", "call", "ID of the organization it happened in"),
-        Field("organization_name", "keyword", "call", "its name at that moment", 512, True),
+        Field("organization_name", "keyword", "call", "name of the organization at that moment", 512, True),
         Field("workspace_id", "keyword", "call", "ID of the workspace it happened in"),
-        Field("workspace_name", "keyword", "call", "its name at that moment", 512, True),
+        Field("workspace_name", "keyword", "call", "name of the workspace at that moment", 512, True),
         Field("client_ip", "ip", "call", "address of the user or client; absent for the system", 45),
         Field("creation_date", "date", "derived", "when, UTC, whole seconds: YYYY-MM-DDTHH:MM:SSZ", 20),
         # When, to the microsecond: what sorting and Dashboards use.

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from .errors import InvalidEntry
 from .executor import hand_over, off_loop, outcome
@@ -22,30 +23,53 @@ from .interruption import pass_on
 from .receipt import Receipt
 from .warning import warn
 
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from .typing import OperationFields
+
 __all__ = ["Operation", "aauditing", "auditing"]
 
-Record = Callable[..., Receipt]
-"""`audit` of a logger."""
+Record = Callable[[str, Mapping[str, object]], Receipt]
+"""How a logger records: event type and fields → receipt."""
 
 _OURS = ("operation", "phase", "outcome")
 
 
 class Operation:
-    """One action under way. `id` is the `operation` of both entries."""
+    """One action under way: what `auditing` and `aauditing` yield.
+
+    Example:
+        >>> with log.auditing("workflow_deleted", target="2uJ4") as operation:
+        ...     rows = delete("2uJ4")
+        ...     operation.add(details={"rows": rows})
+    """
+
+    id: str
+    """The `operation` of both entries, the intent and the outcome."""
 
     def __init__(self, record: Record, event_type: str, fields: Mapping[str, object]) -> None:
-        given = [name for name in _OURS if name in fields]
-        if given:
-            raise InvalidEntry(f"{', '.join(given)}: filled by auditing() itself; leave it out")
+        _refuse_ours(fields)
         self.id = uuid.uuid4().hex
         self._record = record
         self._event_type = event_type
         self._fields = dict(fields)
 
-    def add(self, **fields: object) -> None:
-        """What is known only now, for the outcome; `details` are put together with those of before."""
+    def add(self, **fields: Unpack[OperationFields]) -> None:
+        """Adds fields to the outcome: what is known only once the action is under way.
+
+        Args:
+            **fields: Fields of the entry, as for `audit`; `details` are merged with those given before.
+
+        Raises:
+            InvalidEntry: `operation`, `phase` or `outcome` was given.
+
+        Example:
+            >>> operation.add(status="SUCCEEDED", details={"rows": 4})
+        """
+        _refuse_ours(fields)
         details = {**_details(self._fields), **_details(fields)}
-        self._fields |= fields | ({"details": details} if details else {})
+        self._fields |= {**fields, **({"details": details} if details else {})}
 
     def begin(self) -> Receipt:
         return self._entry(phase="intent")
@@ -67,7 +91,12 @@ class Operation:
             warn(error.__notes__[-1], stacklevel=4)
 
     def _entry(self, **phase: object) -> Receipt:
-        return self._record(self._event_type, **self._fields, operation=self.id, **phase)
+        return self._record(self._event_type, {**self._fields, "operation": self.id, **phase})
+
+
+def _refuse_ours(fields: Mapping[str, object]) -> None:
+    if given := [name for name in _OURS if name in fields]:
+        raise InvalidEntry(f"{', '.join(given)}: filled by auditing() itself; leave it out")
 
 
 @contextmanager

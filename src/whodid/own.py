@@ -13,7 +13,7 @@ from typing import Any
 
 from .catalog import Catalog
 from .context import scope
-from .operator import operator
+from .operator import who
 from .receipt import Receipt
 from .recorder import Recorder
 from .settings import Settings
@@ -33,6 +33,9 @@ def record_own(settings: Settings, event_type: str, **fields: Any) -> Receipt:
 
 
 def record_operation(settings: Settings, event_type: str, target: str, details: dict[str, Any]) -> Receipt:
-    """As `record_own`, by the user of the operating system who runs this; who became that by sudo is in the details."""
+    """As `record_own`, by the principal of the context, else the user of the operating system.
+
+    Who became that user by sudo is in the details.
+    """
     sudo = {"sudo_user": os.environ["SUDO_USER"]} if os.environ.get("SUDO_USER") else {}
-    return record_own(settings, event_type, principal=operator(), target=target, details={**details, **sudo})
+    return record_own(settings, event_type, target=target, details={**details, **sudo}, **who())

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-from .context import current_fields
-from .operator import operator
+from .operator import who
 from .own import record_own
 from .settings import Settings, journal_place
 
@@ -25,7 +24,6 @@ _AGAIN = 900.0
 """Seconds after which the same question of the same principal is recorded again."""
 
 _REMEMBERED = 10_000
-_WHO = ("principal", "principal_name", "principal_email", "on_behalf_of", "client_ip", "user_agent", "request_id")
 _LONGEST = 2000
 """Characters of a query that are recorded."""
 
@@ -53,7 +51,7 @@ class Reads:
         self._record("audit_log_exported", self._settings.index_prefix, {"query": query[:_LONGEST], "format": form})
 
     def _note(self, event_type: str, target: str, details: dict[str, Any], question: str) -> None:
-        key = (str(self._who()["principal"]), event_type, target, sha256(question.encode()).hexdigest())
+        key = (str(who()["principal"]), event_type, target, sha256(question.encode()).hexdigest())
         now = self._clock()
         with self._lock:
             if now - self._noted.get(key, now - _AGAIN) < _AGAIN:
@@ -65,13 +63,4 @@ class Reads:
             self._noted[key] = now
 
     def _record(self, event_type: str, target: str, details: dict[str, Any]) -> None:
-        record_own(
-            self._settings, event_type, target=target, **({"details": details} if details else {}), **self._who()
-        )
-
-    @staticmethod
-    def _who() -> dict[str, Any]:
-        fields = current_fields()
-        if "principal" not in fields:
-            return {"principal": operator()}
-        return {name: fields[name] for name in _WHO if name in fields}
+        record_own(self._settings, event_type, target=target, **({"details": details} if details else {}), **who())

@@ -11,12 +11,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from .catalog import Catalog
     from .recorder import Recorder
     from .settings import Settings
+    from .typing import SettingsKeywords
 
 __all__ = ["configure", "recorder", "recorders_from", "when_set_up"]
 
@@ -45,13 +48,28 @@ def when_set_up(do: Callable[[], None]) -> None:
     _when_set_up.append(do)
 
 
-def configure(path: str | Path | None = None, *, settings: Settings | None = None, **keywords: Any) -> Settings:
-    """Sets up recording for this process and gives every logger its `audit` method; returns the settings in force.
+def configure(
+    path: str | Path | None = None, *, settings: Settings | None = None, **keywords: Unpack[SettingsKeywords]
+) -> Settings:
+    """Sets up recording for this process and gives every logger its `audit` method.
 
-    Settings come from `keywords`, `WHODID_…` variables, the TOML file at `path` (or `WHODID_CONFIG`) and the defaults,
-    in that order, or ready-made as `settings`. Configurations of structlog and logging are left as they are.
+    A setting comes from the first that has it: keyword, `WHODID_…` variable, file, default. Configurations of structlog
+    and logging are left as they are.
 
-    Raises `SettingsError` and `CatalogError`.
+    Args:
+        path: A TOML file of settings, as config/whodid.toml is one; else the variable `WHODID_CONFIG` names one.
+        settings: Settings made already, in place of all others.
+        **keywords: Settings by name; see `whodid.typing.SettingsKeywords`.
+
+    Returns:
+        The settings in force.
+
+    Raises:
+        SettingsError: A setting is unknown, malformed or contradicts another, or the file can't be read.
+        CatalogError: The events.toml that `catalog` names can't be used.
+
+    Example:
+        >>> whodid.configure(journal_dir="/var/lib/app/audit", service="shop", catalog="events.toml")
     """
     global _recorder
     with _lock:  # a fork waits for it, so that no child finds a module half imported

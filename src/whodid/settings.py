@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from .client_ip import ForwardedHeader, Proxies
@@ -24,6 +24,9 @@ from .errors import SettingsError
 from .interruption import pass_on
 from .spelling import did_you_mean
 from .warning import warn
+
+if TYPE_CHECKING:
+    from .typing import SettingsKeywords
 
 __all__ = [
     "MOST_DAYS",
@@ -46,7 +49,7 @@ MIN_HASH_KEY = 32
 Durability = Literal["disk", "process"]
 
 
-_PATHS = (
+PATHS = (
     *("journal_dir", "catalog", "hash_key_file", "opensearch_password_file", "opensearch_token_file"),
     *("opensearch_ca", "opensearch_client_cert", "opensearch_client_key", "signing_key_file", "signing_public_key"),
 )
@@ -85,68 +88,195 @@ def _absolute(name: str, path: str | Path) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every setting, checked. Sizes are in bytes, times in seconds unless the value carries a unit (`365d`)."""
+    """Every setting, checked. Sizes are in bytes, times in seconds unless the value carries a unit (`365d`).
+
+    `whodid.configure` makes one from keywords, `WHODID_…` variables and a TOML file; made directly, it has the defaults
+    for what is not given, and reads neither variables nor files.
+
+    Raises:
+        SettingsError: A value is malformed or contradicts another.
+
+    Example:
+        >>> settings = whodid.Settings(journal_dir="/var/lib/app/audit", service="shop")
+        >>> whodid.configure(settings=settings)
+    """
 
     journal_dir: str = field(default_factory=_default_journal_dir)
+    """The directory of the journal, shared by all processes of the host that record into it. It belongs on a real disk,
+    not on tmpfs. The default is $XDG_STATE_HOME/whodid/journal, or ~/.local/state/whodid/journal. A user without a home
+    (a container with an arbitrary UID) has no default, and sets it."""
+
     service: str = ""
+    """Name of the application, in each entry."""
+
     host: str = field(default_factory=socket.gethostname)
+    """Name of the machine or pod, in each entry. The default is the host name."""
+
     catalog: str = ""
+    """An events.toml with event types of your own; empty for the 54 default types."""
+
     catalog_mode: Literal["extend", "replace"] = "extend"
+    """Whether `catalog` extends the default types or replaces them."""
+
     durability: Durability = "disk"
+    """What a call has reached when it returns: "disk" survives a power loss; "process" survives kill -9, and a power
+    loss about a second later. A type in the catalog may choose for itself."""
+
     on_failure: Literal["raise", "warn"] = "raise"
+    """When an entry can't be recorded: "raise" stops the action that can't be audited; "warn" lets it continue, and
+    counts."""
+
     on_invalid: Literal["raise", "quarantine"] = "raise"
+    """When a call breaks the catalog: "raise", or "quarantine" keeps it in rejected.ndjson with secrets masked."""
+
     echo: bool = True
+    """Write one line to the ordinary log for each entry: type, target and entry ID, never personal fields."""
+
     hash_key: str = field(default="", repr=False)
+    """The key of the hashes that take the place of secrets in before, after and details, so that equal ones compare
+    equal: 32 characters or more, such as `openssl rand -hex 32` prints, the same on all hosts. Without one, "[hidden]"
+    takes the place. Prefer `hash_key_file`."""
+
     hash_key_file: str = ""
+    """A file (mode 0600) that holds the hash key. Set this or `hash_key`, not both."""
+
     trusted_proxies: tuple[str, ...] = ()
+    """Networks of the proxies that may say who the client is, such as ["10.0.0.0/8"]. The default trusts nobody. "unix"
+    stands for whoever connects through the server's Unix socket: for a server that listens on nothing else."""
+
     forwarded_header: ForwardedHeader = "x-forwarded-for"
+    """The one header in which trusted proxies say it; "forwarded" is RFC 7239. The other is never read, as a proxy may
+    pass on what a client puts there."""
+
     lock_timeout: float = 5.0
+    """Seconds to wait for another process that writes to the journal before the call fails."""
+
     segment_bytes: int = 64 * 1024 * 1024
+    """Bytes after which a segment of the journal is closed."""
+
     segment_age: float = 3600.0
+    """Seconds after which a segment of the journal is closed."""
+
     keep_days: float = 0.0
+    """Days to keep segments after all of their entries were shipped."""
+
     max_bytes: int = 0
+    """The most bytes that the journal may hold; 0 for no limit. Beyond it, recording fails as on_failure says. Rejected
+    calls (on_invalid = "quarantine") count too: they take an eighth of it at most, and never more than 16 MiB."""
 
     opensearch_hosts: tuple[str, ...] = ("http://127.0.0.1:9200",)
+    """URLs of the cluster's nodes. Anything but this machine must be https://."""
+
     opensearch_user: str = ""
+    """The user to sign in as, with a password."""
+
     opensearch_password: str = field(default="", repr=False)
+    """The password of `opensearch_user`. Prefer `opensearch_password_file`."""
+
     opensearch_password_file: str = ""
+    """A file (mode 0600) that holds the password. Set this or `opensearch_password`, not both."""
+
     opensearch_token: str = field(default="", repr=False)
+    """A bearer token, such as a JWT, instead of user and password. Prefer `opensearch_token_file`."""
+
     opensearch_token_file: str = ""
+    """A file (mode 0600) that holds the token; it is read again when the cluster refuses it. Set this or
+    `opensearch_token`, not both."""
+
     opensearch_aws_region: str = ""
+    """Sign requests for this region of Amazon (SigV4), with the credentials that botocore finds, instead of user or
+    token. Needs the extra "aws"."""
+
     opensearch_aws_service: Literal["es", "aoss"] = "es"
+    """The service that signed requests are for: "es" is OpenSearch Service, "aoss" is Serverless."""
+
     opensearch_ca: str = ""
+    """The certificate authority to trust, if it is not one of the system's: a PEM file."""
+
     opensearch_client_cert: str = ""
+    """A client certificate: a PEM file."""
+
     opensearch_client_key: str = ""
+    """The key of the client certificate: a PEM file."""
+
     opensearch_timeout: float = 30.0
+    """Seconds to wait for an answer of the cluster."""
 
     signing_key: str = field(default="", repr=False)
+    """The private key (Ed25519, PEM) that signs checkpoints and the manifests of exports; `whodid key new FILE` makes
+    one. Without one nothing is signed. Prefer `signing_key_file` or `signing_command`; set at most one of the three."""
+
     signing_key_file: str = ""
+    """A file (mode 0600) that holds the signing key."""
+
     signing_command: str = ""
+    """A command that signs what it reads from standard input, for a key that stays in its KMS or HSM."""
+
     signing_public_key: str = ""
+    """The file of the public key of `signing_command`."""
+
     witnesses: tuple[str, ...] = ()
+    """Where checkpoints are kept besides the cluster and this host, so that who administers both can't forge them:
+    directories (absolute paths of WORM storage), "s3://bucket/prefix?region=…" with object lock, or
+    "package.module:factory". See `whodid help integrity`."""
 
     index_prefix: str = "whodid-audit"
+    """The beginning of the names of indices, which are <index_prefix>-2026.11 and so on."""
+
     partition: Partitioning = "month"
+    """The length of a partition: entries are deleted by whole partitions. A change holds for new entries only."""
+
     retention: str = "365d"
+    """Each entry is kept at least this long, and at most one partition and two days longer. "off" keeps everything."""
+
     snapshot_repository: str = ""
+    """A snapshot repository of the cluster, in which what retention deletes is kept first; empty for none."""
+
     policy_priority: int = 500
+    """Priority of the ISM policy's template. Where several policies match a new partition, ISM takes the highest, and
+    it refuses two of the same priority whose patterns overlap."""
+
     number_of_shards: int = 1
+    """Primary shards of a partition."""
+
     audit_reads: bool = False
+    """Record who searches, views and exports entries: in the audit log itself, through journal_dir. The tab always
+    does, unless it is made with audit_reads=False."""
 
     ship: bool = False
+    """Ship from a background thread of the application (development, small applications) instead of `whodid ship`."""
+
     bulk_bytes: int = 2 * 1024 * 1024
+    """The most bytes of one bulk request."""
+
     bulk_entries: int = 5000
+    """The most entries of one bulk request."""
+
     bulks_in_flight: int = 2
+    """How many bulk requests may be under way at once; the shipper holds about bulk_bytes for each of them in
+    memory."""
+
     ship_rate: int = 0
+    """The most entries a second to ship; 0 for as fast as the cluster takes them."""
+
     drain_timeout: float = 10.0
+    """Seconds in which a `whodid ship` that is stopped still ships what was journalled."""
+
     checkpoint_interval: float = 3600.0
+    """Seconds after which `whodid ship` closes a checkpoint over what it has shipped, even if that is nothing: a signed
+    statement of how far the journal had come (`whodid help integrity`)."""
+
     metrics_address: str = ""
+    """HOST:PORT on which `whodid ship` serves /metrics (Prometheus), /healthz and /readyz; empty for nowhere. Needs the
+    extra "metrics". Whoever can reach it sees counts, and no entry."""
+
     poll_interval: float = 1.0
+    """Seconds between looks at the journal when there was nothing to do."""
 
     def __post_init__(self) -> None:
         for setting in fields(self):
             _check_type(setting.name, _hints()[setting.name], getattr(self, setting.name))
-        for name in _PATHS:
+        for name in PATHS:
             if path := getattr(self, name):
                 object.__setattr__(self, name, str(_absolute(name, path)))
         witnesses = (str(_absolute("witnesses", one)) if one.startswith("~") else one for one in self.witnesses)
@@ -168,7 +298,7 @@ def load_settings(
     *,
     environ: Mapping[str, str] | None = None,
     from_text: Mapping[str, str] | None = None,
-    **overrides: Any,
+    **overrides: typing.Unpack[SettingsKeywords],
 ) -> Settings:
     """Settings from keywords, `WHODID_…` variables, a TOML file (`path`, or `WHODID_CONFIG`) and the defaults.
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import structlog
 
 import whodid
 from tests.recording import configured, recorded
@@ -34,6 +35,7 @@ def test_the_page_s_python_records_the_page_s_event_type_and_no_secret(
         for snippet in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
             exec(snippet, {"whodid": whodid})  # noqa: S102 (our own page)
     finally:
+        structlog.reset_defaults()
         configured(tmp_path / "other")
     entry, image = recorded(tmp_path / "journal")
     assert (image["before"], image["after"]) == ({"token": HIDDEN}, {"token": HIDDEN})

@@ -54,8 +54,8 @@ def id_of(one: dict[str, object]) -> str:
     return document_id(str(one["journal"]), int(str(one["seq"])), str(one["hash"]))
 
 
-def targets(client: AuditClient, **how: bool) -> list[object]:
-    return [found["target"] for found in client.search(sort="oldest", **how)]
+def targets(client: AuditClient, expired: bool = False) -> list[object]:
+    return [found["target"] for found in client.search(sort="oldest", expired=expired)]
 
 
 def test_what_is_past_its_time_is_shown_only_to_who_asks_for_it(place: Corner, entries: Entries) -> None:

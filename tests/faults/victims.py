@@ -17,7 +17,7 @@ from whodid.journal import Acknowledged
 from whodid.journal.chain import Chain
 from whodid.journal.segment import Segment
 from whodid.opensearch.template import template_name
-from whodid.settings import Settings
+from whodid.settings import Durability, Settings
 from whodid.shipper import delivery, loop
 from whodid.shipper.service import connected_shipper
 
@@ -39,7 +39,7 @@ def _watch(mark: Mark, owner: Any, name: str, phase: str) -> None:
     setattr(owner, name, watched)
 
 
-def record(mark: Mark, *, journal_dir: str, durability: str, threads: int, **arguments: Any) -> None:
+def record(mark: Mark, *, journal_dir: str, durability: Durability, threads: int, **arguments: Any) -> None:
     """Records without end in several threads."""
     _watch(mark, Chain, "_create", "rotating")
     _watch(mark, Chain, "_open", "starting")

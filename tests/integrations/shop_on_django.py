@@ -36,7 +36,7 @@ class Order(models.Model):  # type: ignore[misc] # Django is untyped
 def pay(number: int, using: str = "default") -> None:
     Order.objects.using(using).create(id=number)
     with whodid.context(principal="42", client_ip="203.0.113.9"):
-        audit_on_commit("credentials_created", target=number and str(number), using=using)
+        audit_on_commit("credentials_created", target=str(number) if number else None, using=using)
 
 
 def holds(*numbers: int) -> None:

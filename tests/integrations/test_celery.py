@@ -29,7 +29,7 @@ POOLS = {
     "solo": ["--pool=solo"],
 }
 
-EVERYTHING = {
+EVERYTHING: dict[str, Any] = {
     **WHO,
     "principal_name": "Ada",
     "principal_email": "ada@example.org",
@@ -329,7 +329,9 @@ def test_where_the_context_cannot_say_who_the_header_names_nobody(sent: tuple[An
     for resolver in (fails, lambda: "system"):
         with scope({}, resolver), pytest.warns(RuntimeWarning, match="who queues a task is not known"):
             app.send_task("seen")
-    with whodid.context(principal=42), pytest.warns(RuntimeWarning, match="principal of the context must be strings"):
+    no_string: Any = 42
+    warned = pytest.warns(RuntimeWarning, match="principal of the context must be strings")
+    with whodid.context(principal=no_string), warned:
         app.send_task("seen")
     assert headers == [{"whodid": {"principal": None}}] * 3
 

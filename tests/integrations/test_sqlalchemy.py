@@ -218,9 +218,7 @@ def test_who_and_what_are_those_of_the_call(journal_dir: Path, engine: Engine) -
         ({"target": "1", "principal": "42", "client_ip": "203.0.113.9", "details": {"at": object()}}, "not JSON"),
     ],
 )
-def test_a_bad_call_raises_at_the_call(
-    journal_dir: Path, engine: Engine, fields: dict[str, object], message: str
-) -> None:
+def test_a_bad_call_raises_at_the_call(journal_dir: Path, engine: Engine, fields: dict[str, Any], message: str) -> None:
     with Session(engine) as session:
         with pytest.raises(whodid.InvalidEntry, match=message):
             audit_on_commit(session, "credentials_created", **fields)

@@ -71,6 +71,20 @@ def test_the_ordinary_line_has_type_target_and_entry(
     assert (record.name, record.levelname, record.filename) == ("tests.app", "INFO", "test_stdlib.py")
 
 
+def test_the_ordinary_line_names_the_place_of_the_call(
+    journal_dir: Path, logger: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    loggers: list[Any] = [logger, logging.LoggerAdapter(logger, {}), whodid.get_logger(logger.name)]
+    with whodid.context(**WHO), caplog.at_level(logging.INFO):
+        for log in loggers:
+            log.audit("credentials_created", target="6Yk2")
+            with log.auditing("credentials_deleted", target="6Yk2"):
+                pass
+    places = {(record.pathname, record.funcName) for record in caplog.records}
+    assert places == {(__file__, "test_the_ordinary_line_names_the_place_of_the_call")}
+    assert len(caplog.records) == 9
+
+
 def test_the_handler_records_once_and_leaves_other_records_alone(journal_dir: Path, logger: logging.Logger) -> None:
     logger.addHandler(whodid.AuditHandler())
     logger.addHandler(whodid.AuditHandler())

@@ -244,6 +244,19 @@ def test_a_segment_is_closed_by_size_and_the_chain_goes_on_in_the_next(path: Pat
     assert targets(path) == [str(n) for n in range(20)]
 
 
+def test_a_segment_is_closed_when_asked_whoever_writes_to_it(path: Path) -> None:
+    writer, other = Journal(path), Journal(path)
+    writer.append(draft("a"))
+    for _ in range(2):  # an empty one stays open
+        other.close_segment()
+    writer.append(draft("b"))
+    other.append(draft("c"))
+    first, second = sorted(path.glob("*/[0-9]*.ndjson"))
+    assert [f.stat().st_mode & 0o777 for f in (first, second)] == [0o400, 0o600]
+    assert (first.read_bytes().count(b"\n"), targets(path)) == (1, ["a", "b", "c"])
+    assert alarms(path) == []
+
+
 def test_a_group_of_threads_fills_no_segment_beyond_its_size(path: Path) -> None:
     journal = Journal(path, segment_bytes=2000)
     threads = [threading.Thread(target=lambda: [journal.append(draft()) for _ in range(20)]) for _ in range(16)]

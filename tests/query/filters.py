@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from whodid.query import FILTERS, Filter
-from whodid.query.filter import EVERYTHING, NOTHING, both, either, time, words
+from whodid.query.filter import EVERYTHING, NOTHING, both, either, filter_of, time, words
 from whodid.query.grammar import KEYED, PERIODS, kind_of
 
 __all__ = ["filters"]
@@ -23,7 +23,7 @@ def _matches(draw: st.DrawFn) -> Filter:
     name = draw(_NAMES)
     kind = kind_of(name)
     value = st.integers(0, 2**63 - 1) if kind == "long" else _ADDRESSES if kind == "ip" else _TEXT
-    return Filter.of(**{name: draw(st.lists(value, min_size=1, max_size=3) | value)})
+    return filter_of({name: draw(st.lists(value, min_size=1, max_size=3) | value)})
 
 
 _SINGLE = st.one_of(

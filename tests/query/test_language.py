@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from tests.query.filters import filters
 from whodid.errors import QueryError
 from whodid.integrity import canonical, plain
 from whodid.query import Filter, query_body
-from whodid.query.filter import EVERYTHING, NOTHING, All, AnyOf, Has, Match, Not, Range, Time, Words
+from whodid.query.filter import EVERYTHING, NOTHING, All, AnyOf, Has, Match, Not, Range, Time, Words, filter_of
 from whodid.query.grammar import FORMS
 from whodid.query.value import Value
 
@@ -132,7 +133,7 @@ def test_each_example_of_the_grammar_is_one(form: object) -> None:
         ({"type": [str(n) for n in range(1001)]}, "ask for 1000 at most"),
     ],
 )
-def test_a_filter_that_can_not_be_is_named(filters_: dict[str, object], says: str) -> None:
+def test_a_filter_that_can_not_be_is_named(filters_: dict[str, Any], says: str) -> None:
     with pytest.raises(QueryError, match=says):
         Filter.of(**filters_)
 
@@ -193,7 +194,7 @@ def test_what_is_written_as_it_is_stored_or_no_number_is_looked_for_as_it_is(wri
 
 
 def test_a_float_of_python_is_found_as_it_is_stored() -> None:
-    assert query_body(Filter.of(**{"details.x": [1.0, 1e-7, 1e21]})) == {
+    assert query_body(filter_of({"details.x": [1.0, 1e-7, 1e21]})) == {
         "terms": {"details.x": ["1.0", "1", "1e-07", "1e-7", "1e+21"]}
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -96,7 +97,7 @@ def test_last_month_is_there_in_january_too() -> None:
         (NOW, NOW - timedelta(hours=1), "since .* is after until"),
     ],
 )
-def test_two_times_with_nothing_between_are_named(since: object, until: object, says: str) -> None:
+def test_two_times_with_nothing_between_are_named(since: Any, until: Any, says: str) -> None:
     with pytest.raises(QueryError, match=says):
         check_order(since, until, NOW)
     with pytest.raises(QueryError, match=r"is after until|is empty"):

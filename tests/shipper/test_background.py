@@ -19,7 +19,7 @@ from whodid.shipper.background import _at_work, stop_background_shipping
 from whodid.shipper.loop import Shipper
 from whodid.shipper.service import connected_shipper
 
-WHO = {"principal": "42"}
+WHO: dict[str, Any] = {"principal": "42"}
 
 PROGRAM = """
 import ctypes, os, signal, sys, threading, time, types

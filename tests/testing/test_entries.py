@@ -20,7 +20,7 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> Iterator[AuditEntries]:
         yield made
 
 
-def audit(event_type: str = "credentials_created", **fields: object) -> None:
+def audit(event_type: str = "credentials_created", **fields: Any) -> None:
     whodid.get_logger().audit(event_type, **{"target": "6Yk2", "principal": "42", **fields})
 
 

@@ -1,18 +1,16 @@
 """The stubs: a catalog as types, so that a type checker knows the event types and what each of them needs.
 
-They are the stub of the package `whodid` itself, in which `get_logger()` returns a logger whose methods have one
-overload for each shape of call; event types that ask for the same share one. What the context may fill (who, from
-where, in which organization) is optional. `details` may have further keys, and no type says "these and others" to
-mypy, so its keys are checked only where `closed_details` rules others out.
-
-A call that fits no overload would have mypy print all of them, each with all fields. Three more come last, which no
-string satisfies but which look near enough for mypy to explain the call by one of them, in one line.
+They are the stub of the package `whodid` itself. `EventType` is the `Literal` of all names. Event types that ask for
+the same make a shape, which is called after the first of them: `Types_team_created` are their names, and the
+`TypedDict`s `Fields_team_created` and `Operation_team_created` are what a call of `audit` or `auditing` takes. The
+methods of loggers have one overload for each shape. What the context may fill (who, from where, in which organization)
+is optional. `details` may have further keys, and no type says "these and others" to mypy, so its keys are checked only
+where `closed_details` rules others out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
 from ..entry import FIELDS, FREE_FIELDS
 from .model import Contents, DetailRule, EventType
@@ -32,25 +30,10 @@ _METHODS = (
     ("aauditing", "AbstractAsyncContextManager[Operation]"),
 )
 
-_TEXT = "str | None"
 _FREE = "Mapping[str, object]"
-_KNOWN = "an_event_type_with_what_it_needs__see_whodid_events_show"
-_AIMED = "a_call_with_a_target"
-_NAMED = "an_event_type_with_fields_of_an_entry__others_go_into_details"
 
-
-class _Parameter(NamedTuple):
-    """One keyword of an overload."""
-
-    name: str
-    type: str
-    required: bool
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.type}" if self.required else f"{self.name}: {self.type} = None"
-
-
-_Shape = tuple[_Parameter, ...]
+_Fields = tuple[tuple[str, str], ...]
+"""Names of fields and their types."""
 
 
 def stubs(contents: Contents, exports: Mapping[str, str], *, closed_details: bool = False) -> str:
@@ -58,7 +41,7 @@ def stubs(contents: Contents, exports: Mapping[str, str], *, closed_details: boo
     current = [known for known in contents.types.values() if not known.replaced_by]
     free = [name for name in _call_fields() if name not in _ruled(current)]
     details = _Details(closed_details)
-    shapes: dict[_Shape, list[str]] = {}
+    shapes: dict[_Fields, list[str]] = {}
     for known in current:
         shapes.setdefault(_shape(known, free, details), []).append(known.name)
     lines = [
@@ -66,34 +49,37 @@ def stubs(contents: Contents, exports: Mapping[str, str], *, closed_details: boo
         "",
         *_imports(exports),
         "",
-        "class _Fields(TypedDict, total=False):",
-        *(f"    {name}: {_any_value(name)}" for name in free if name not in _OF_A_PAIR),
-        "",
-        "class _FieldsOfOne(_Fields, total=False):",
-        *([f"    {name}: {_any_value(name)}" for name in free if name in _OF_A_PAIR] or ["    pass"]),
-        "",
-        "class _Anything(TypedDict, total=False):",
-        *(f"    {name}: object" for name in _call_fields() if name != "target"),
-        "",
-        *(f"class {name}: ..." for name in (_KNOWN, _AIMED, _NAMED)),
-        "",
+        *_typed_dict("_Fields", "TypedDict", ((n, _any_value(n)) for n in free if n not in _OF_A_PAIR)),
+        *_typed_dict("_Pair", "TypedDict", ((n, _any_value(n)) for n in free if n in _OF_A_PAIR)),
         *details.classes,
-        "class AuditLogger:",
-        *(line for method, result in _METHODS for line in _method(method, result, shapes)),
-        "",
-        "def get_logger(name: str = ...) -> AuditLogger: ...",
     ]
-    return "\n".join(lines) + "\n"
+    for shape, types in shapes.items():
+        name = types[0]
+        lines += [f"Types_{name}: TypeAlias = {_literal(types)}", ""]
+        lines += _typed_dict(f"Operation_{name}", "_Fields", (field for field in shape if field[0] not in _OF_A_PAIR))
+        ours = (field for field in shape if field[0] in _OF_A_PAIR)
+        lines += _typed_dict(f"Fields_{name}", f"Operation_{name}, _Pair", ours)
+    names = [types[0] for types in shapes.values()]
+    lines += [f"EventType: TypeAlias = {' | '.join(f'Types_{name}' for name in names) or 'Never'}", ""]
+    lines.append("class _AuditMethods:")
+    lines += [line for method, result in _METHODS for line in _method(method, result, names)]
+    lines += ["", "class AuditLogger(_AuditMethods): ...", "class AuditMixin(_AuditMethods): ...", ""]
+    return "\n".join([*lines, "def get_logger(name: str = ...) -> AuditLogger: ..."]) + "\n"
+
+
+def _typed_dict(name: str, bases: str, fields: Iterable[tuple[str, str]]) -> list[str]:
+    shown = [f"    {field}: {kind}" for field, kind in fields]
+    return [f"class {name}({bases}, total=False):", *(shown or ["    pass"]), ""]
 
 
 def _imports(exports: Mapping[str, str]) -> Iterator[str]:
-    yield "from collections.abc import Coroutine, Mapping, Sequence"
+    yield "from collections.abc import Coroutine, Mapping"
     yield "from contextlib import AbstractAsyncContextManager, AbstractContextManager"
-    yield "from typing import Any, Literal, TypedDict, Unpack, overload"
+    yield "from typing import Any, Literal, Never, Required, TypeAlias, TypedDict, Unpack, overload"
     yield ""
     yield "from whodid.operation import Operation"
     for name, module in sorted(exports.items(), key=lambda export: (export[1], export[0])):
-        if name not in {"AuditLogger", "get_logger"}:
+        if name not in {"AuditLogger", "AuditMixin", "get_logger"}:
             yield f"from {module} import {name} as {name}"
     yield ""
     yield "__version__: str"
@@ -104,22 +90,22 @@ def _call_fields() -> list[str]:
 
 
 def _ruled(types: Iterable[EventType]) -> set[str]:
-    """Fields that are not the same for all types, and so are written out in each overload."""
+    """Fields that are not the same for all types, and so are written out for each shape."""
     ruled = {"target", "status", "details"}
     for known in types:
         ruled |= {*known.rules.requires, *known.rules.forbids} | ({"principal"} if known.rules.principal else set())
     return ruled
 
 
-def _shape(known: EventType, free: list[str], details: _Details) -> _Shape:
+def _shape(known: EventType, free: list[str], details: _Details) -> _Fields:
     return tuple(
-        _parameter(known, name, details)
+        (name, _type(known, name, details))
         for name in _call_fields()
         if name not in free and name not in known.rules.forbids
     )
 
 
-def _parameter(known: EventType, name: str, details: _Details) -> _Parameter:
+def _type(known: EventType, name: str, details: _Details) -> str:
     rules = known.rules
     required = name in _OF_THE_CALL and (name == "target" or name in rules.requires)
     kind = _any_value(name).removesuffix(" | None")
@@ -131,13 +117,13 @@ def _parameter(known: EventType, name: str, details: _Details) -> _Parameter:
         kind = _literal((rules.principal,))
     if name == "details" and rules.details:
         required, kind = True, details.of(rules.details)
-    return _Parameter(name, kind if required else f"{kind} | None", required)
+    return f"Required[{kind}]" if required else f"{kind} | None"
 
 
 def _any_value(name: str) -> str:
     if name in FREE_FIELDS:
         return f"{_FREE} | None"
-    return f"{_literal(FIELDS[name].values)} | None" if FIELDS[name].values else _TEXT
+    return f"{_literal(FIELDS[name].values)} | None" if FIELDS[name].values else "str | None"
 
 
 def _literal(values: Iterable[str]) -> str:
@@ -168,20 +154,11 @@ def _detail(rule: DetailRule) -> str:
     return f"Literal[{rule}]" if isinstance(rule, bool) else _literal(rule)
 
 
-def _method(name: str, result: str, shapes: Mapping[_Shape, list[str]]) -> Iterator[str]:
-    pair = name.endswith("auditing")
-    for shape, types in shapes.items():
-        shown = [str(parameter) for parameter in shape if not (pair and parameter.name in _OF_A_PAIR)]
-        yield from _overload(name, _literal(types), ["*", *shown, _rest("_Fields" if pair else "_FieldsOfOne")], result)
-    yield from _overload(name, f"Sequence[{_KNOWN}]", ["*", "target: object", _rest("_Anything")], result)
-    yield from _overload(name, f"Sequence[{_AIMED}]", [_rest("_Anything")], result)
-    yield from _overload(name, f"Sequence[{_NAMED}]", ["**fields: object"], result)
-
-
-def _rest(fields: str) -> str:
-    return f"**fields: Unpack[{fields}]"
-
-
-def _overload(name: str, event_type: str, parameters: list[str], result: str) -> Iterator[str]:
-    yield "    @overload"
-    yield f"    def {name}(self, event_type: {event_type}, /, {', '.join(parameters)}) -> {result}: ..."
+def _method(name: str, result: str, shapes: list[str]) -> Iterator[str]:
+    """A method, with an overload for each shape. A single overload would be none."""
+    fields = "Operation" if name.endswith("auditing") else "Fields"
+    for shape in shapes:
+        yield from ["    @overload"] if len(shapes) > 1 else []
+        yield f"    def {name}(self, event_type: Types_{shape}, /, **fields: Unpack[{fields}_{shape}]) -> {result}: ..."
+    if not shapes:
+        yield f"    def {name}(self, event_type: Never, /) -> {result}: ..."

@@ -11,7 +11,7 @@ import click
 from ..entry import FIELDS
 from ..errors import QueryError
 from ..query import FILTERS, Filter
-from ..query.filter import ordered
+from ..query.filter import filter_of, ordered
 from ..query.grammar import MOMENTS
 from ..spelling import did_you_mean
 from . import completion
@@ -22,7 +22,6 @@ __all__ = [
     "asked",
     "expired_option",
     "filters",
-    "json_option",
     "query_argument",
     "question",
     "since_option",
@@ -39,8 +38,6 @@ An option may be given several times: any of its values matches. A value that en
 
 QUERYING = {"ignore_unknown_options": True}
 """Of commands with a query and without short options: `-status:ok` is a part of the query."""
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 
 expired_option = click.option(
     "--expired", is_flag=True, help="Also entries whose time is over, as long as they are not deleted."
@@ -73,7 +70,7 @@ def asked(query: tuple[str, ...], since: str | None, until: str | None, given: d
             known = [f"--{name.replace('_', '-')}" for name in FILTERS]
             name = word.partition("=")[0]  # what follows may be a secret
             raise click.UsageError(f"No such option: {name}{did_you_mean(name, known)}")
-    options = Filter.of(since, until, **{name: list(values) for name, values in given.items() if values})
+    options = filter_of({name: list(values) for name, values in given.items() if values}, since, until)
     return ordered(Filter.parse(" ".join(query)) & options)
 
 

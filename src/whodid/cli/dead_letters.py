@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ..administration import drop_dead_letters, export_dead_letters, retry_dead_letters
+from ..dead_letters import find_dead_letters, grouped, without_values
 from ..display import printable
 from ..errors import WhodidError
+from ..journal import JournalDirectory
 from ..settings import Settings
-from .confirmation import confirm, reason_option, yes_option
+from .options import confirm, json_option, reason_option, yes_option
 from .output import print_entry, print_json, print_table
-
-if TYPE_CHECKING:
-    from ..dead_letters import DeadLetter
 
 __all__ = ["dead_letters"]
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 like_option = click.option("--like", metavar="TEXT", help="Only letters whose reason contains this, in any case.")
 ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1)
 
@@ -58,9 +55,7 @@ Exit 1 when there are dead letters.""",
 @click.pass_obj
 def list_(settings: Settings, each: bool, like: str | None, as_json: bool) -> None:
     """List the reasons, the most frequent first. No values of entries are shown."""
-    from ..dead_letters import grouped, without_values
-
-    letters = _letters(settings, like)
+    letters = find_dead_letters(JournalDirectory(settings.journal_dir), like)
     found = 0
     if each:
         for letter in letters:
@@ -92,7 +87,7 @@ Examples:
 @click.pass_obj
 def get(settings: Settings, id_: str, as_json: bool) -> None:
     """Show one letter: the entry with all its values, and the reason in OpenSearch's words."""
-    letter = next(_letters(settings, None, (id_,)))
+    letter = next(find_dead_letters(JournalDirectory(settings.journal_dir), ids=(id_,)))
     about = {"id": letter.id, "index": letter.index, "time": letter.time, "reason": letter.reason}
     entry = letter.entry
     if as_json:
@@ -118,18 +113,8 @@ Exit 1 when letters are left, refused again or not yet judged."""
 @click.pass_obj
 def retry(settings: Settings, ids: tuple[str, ...], like: str | None, as_json: bool) -> None:
     """Send letters to OpenSearch again, with the same IDs: what is stored already is not stored twice."""
-    from ..dead_letters import replace_dead_letters
-    from ..own import record_operation
-    from ..ranges import places
-    from ..shipper.retry import retry as send_again
-    from ..shipper.service import Cluster, dates_of
-
-    cluster = Cluster(settings)
-    done = send_again(_letters(settings, like, ids), settings, cluster.send, dates_of(settings, cluster), _told)
-    if done.stored:
-        details = {"stored": len(done.stored), "refused": len(done.refused), **_places(places(done.stored))}
-        record_operation(settings, "audit_log_dead_letters_retried", "dead letters", details)
-    replace_dead_letters(_directory(settings), set(done.stored), done.refused)
+    letters = find_dead_letters(JournalDirectory(settings.journal_dir), like, ids)
+    done = retry_dead_letters(settings, letters, on_progress=_told)
     if as_json:
         counts = {"stored": len(done.stored), "refused": len(done.refused), "waiting": done.waiting}
         print_json({**counts, "why_waiting": done.why_waiting})
@@ -156,18 +141,12 @@ What was dropped, by whom and why, is recorded before the letters go. Export the
 @click.pass_obj
 def drop(settings: Settings, ids: tuple[str, ...], like: str | None, reason: str, yes: bool, as_json: bool) -> None:
     """Give letters up: their entries are then nowhere."""
-    from ..dead_letters import replace_dead_letters
-    from ..own import record_operation
-    from ..ranges import places
-
     if not ids and not like and not yes:
         click.echo("neither IDs nor --like were given: all letters are meant", err=True)
-    names = {letter.id for letter in _letters(settings, like, ids)}
+    names = {letter.id for letter in find_dead_letters(JournalDirectory(settings.journal_dir), like, ids)}
     if names:
         confirm(f"{len(names):,} dead letters would be dropped; their entries are nowhere else", yes)
-        details = {"reason": reason, "dropped": len(names), **_places(places(names))}
-        record_operation(settings, "audit_log_dead_letters_dropped", "dead letters", details)
-        replace_dead_letters(_directory(settings), names)
+        drop_dead_letters(settings, names, reason)
     print_json({"dropped": len(names)}) if as_json else click.echo(f"{len(names):,} dropped")
 
 
@@ -185,16 +164,9 @@ The file must not exist yet, and gets mode 0600: it holds the entries with all t
 @click.pass_obj
 def export(settings: Settings, file: str, like: str | None, as_json: bool) -> None:
     """Write letters as NDJSON: `id`, `index`, `reason`, `time`, and `line`, the entry as it stands in the journal."""
-    from ..own import record_operation
-
-    letters = (json.dumps(asdict(letter)) + "\n" for letter in _letters(settings, like))
-    count = 0
     with _new_file(file) as out:
-        for line in letters:
-            out.write(line)
-            count += 1
-    if count:
-        record_operation(settings, "audit_log_dead_letters_exported", "dead letters", {"exported": count, "to": file})
+        letters = find_dead_letters(JournalDirectory(settings.journal_dir), like)
+        count = export_dead_letters(settings, letters, out, file)
     if as_json and file != "-":
         print_json({"exported": count})
     else:
@@ -211,39 +183,6 @@ def _new_file(name: str) -> Any:
     except OSError as error:
         raise WhodidError(f"{name} can't be written: {error.strerror}") from error
     return os.fdopen(fd, "w", encoding="utf-8")
-
-
-def _directory(settings: Settings) -> Any:
-    from ..journal import JournalDirectory
-
-    return JournalDirectory(settings.journal_dir)
-
-
-def _letters(settings: Settings, like: str | None, ids: tuple[str, ...] = ()) -> Any:
-    """The letters meant. Raises `WhodidError` for an ID that is none's."""
-    from ..dead_letters import each_dead_letter
-
-    directory = _directory(settings)
-    wanted: Callable[[DeadLetter], bool] = lambda letter: (  # noqa: E731 (two conditions, both short)
-        (not ids or letter.id in ids) and (like is None or like.lower() in letter.reason.lower())
-    )
-    if ids:
-        missing = set(ids) - {letter.id for letter in each_dead_letter(directory)}
-        if missing:
-            raise WhodidError(
-                f"there is no dead letter {min(missing)} in {settings.journal_dir}; "
-                "`whodid dead-letters list --each` has them all"
-            )
-    return each_dead_letter(directory, wanted)
-
-
-_MOST = 4000
-
-
-def _places(places: dict[str, str]) -> dict[str, Any]:
-    """The places for the record, as far as they fit; what was cut off is said."""
-    shown = {journal: ranges[:_MOST] for journal, ranges in list(places.items())[:5]}
-    return {"entries": shown, "cut": True} if shown != places else {"entries": shown}
 
 
 def _told(done: int) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import DevServerError
+from .options import json_option
 
 if TYPE_CHECKING:
     from whodid.devserver import NodeStatus, Progress
@@ -27,7 +28,6 @@ data_dir_option = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the node's data and log. [default: dev in the user's data folder]",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 
 
 @click.group()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
 from ..display import printable
+from ..doctor import Finding, Subject, examine
 from ..errors import WhodidError
+from ..opensearch.connection import connect
 from ..settings import Settings
+from .options import json_option
 from .output import print_json
-
-if TYPE_CHECKING:
-    from ..doctor import Finding
+from .program import config_file
 
 __all__ = ["doctor"]
 
@@ -55,14 +55,12 @@ warnings alone are exit 0."""
     show_default=True,
     help="Seconds for this host, and again for the cluster.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a finding.")
+@json_option
 @click.pass_context
 def doctor(ctx: click.Context, only: tuple[str, ...], fix: bool, verbose: bool, timeout: float, as_json: bool) -> None:
     """Look for what is wrong: disk, journal, cluster, rights, settings."""
-    from ..doctor import Subject, examine
-
     settings = ctx.find_object(Settings) or Settings()
-    found = examine(Subject(settings, _config_file(ctx), timeout=timeout), only)
+    found = examine(Subject(settings, config_file(ctx) or os.environ.get("WHODID_CONFIG", ""), timeout=timeout), only)
     mended = _mend(found, settings) if fix else {}
     left = 0
     for finding in found:
@@ -79,8 +77,6 @@ def doctor(ctx: click.Context, only: tuple[str, ...], fix: bool, verbose: bool, 
 
 def _mend(found: tuple[Finding, ...], settings: Settings) -> dict[Finding, str]:
     """What became of each finding that has a fix: empty for mended, or why it could not be."""
-    from ..opensearch.connection import connect
-
     client = connect(settings) if any(finding.fix for finding in found) else None
     outcomes: dict[Finding, str] = {}
     for finding in found:
@@ -92,12 +88,6 @@ def _mend(found: tuple[Finding, ...], settings: Settings) -> dict[Finding, str]:
             else:
                 outcomes[finding] = ""
     return outcomes
-
-
-def _config_file(ctx: click.Context) -> str:
-    from .program import config_file
-
-    return config_file(ctx) or os.environ.get("WHODID_CONFIG", "")
 
 
 def _print_json(finding: Finding, outcome: str | None) -> None:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
 import click
 
+from ..administration import ErasureReport, plan_erasure
+from ..administration import erase as erase_person
 from ..display import printable
-from ..errors import OpenSearchError, WhodidError
+from ..erasure import remove_from_files
+from ..opensearch.connection import connect
 from ..settings import Settings
-from .confirmation import confirm, reason_option, yes_option
+from .options import confirm, json_option, reason_option, yes_option
 from .output import print_json, progress
-from .standstill import standstill
-
-if TYPE_CHECKING:
-    from ..client import AuditClient
-    from ..erasure import Erased, HostErased
-    from ..journal import JournalDirectory
 
 __all__ = ["erase"]
 
@@ -50,7 +47,7 @@ whodid_eraser. Exit 1 when something is left."""
 )
 @click.option("--despite-holds", is_flag=True, help="Also in partitions that a hold keeps.")
 @yes_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def erase(
     settings: Settings,
@@ -63,129 +60,45 @@ def erase(
     as_json: bool,
 ) -> None:
     """Remove a person's personal values from the log; everything still verifies."""
-    from ..client import AuditClient
-    from ..erasure import erase_stored
-
-    if not principal.strip():
-        raise WhodidError("--principal is empty; say whose values are to be removed")
-    quiet = replace(settings, audit_reads=False)  # what is done is recorded anyway
-    with AuditClient(quiet) as client:
-        spare = {} if despite_holds else _held(client, settings)
-        planned = erase_stored(client, principal, spare=spare, dry_run=True)
-        if fixed := _immutable(client, planned):
-            spare |= fixed
-            planned = erase_stored(client, principal, spare=spare, dry_run=True)
-        if dry_run:
-            _say(_report(client, planned, None, settings, principal), as_json, "would be erased")
-            return
-        confirm(f"personal values of {planned.count:,} stored entries of {principal} would be gone for good", yes)
-        with standstill(settings, "or it would send what is being erased") as directory:
-            here, done = _erase(client, directory, settings, principal, reason, spare)
-        files = _remove_from_files(client, done, wait) if wait else {}
-        report = _report(client, done, here, settings, principal) | {"files_of_the_cluster": files}
-    _say(report, as_json, "erased")
-    sys.exit(1 if done.left or here.open or files else 0)
-
-
-def _remove_from_files(client: AuditClient, done: Erased, wait: float) -> dict[str, str]:
-    from ..erasure import remove_from_files
-
-    with progress("removing old values from the files of OpenSearch") as on_progress:
-        touched = {*done.entries, *done.before}
-        return remove_from_files(client.connection, touched, patience=wait, on_progress=on_progress)
-
-
-def _held(client: AuditClient, settings: Settings) -> dict[str, str]:
-    from ..opensearch.holds import held
-    from ..opensearch.partitions import marks
-
-    on_hold = held(client.connection, settings)
-    holds = marks(client.connection, settings) if on_hold else {}
-    return {name: f"a hold keeps it ({', '.join(holds.get(name, ()))}): --despite-holds" for name in on_hold}
-
-
-def _immutable(client: AuditClient, planned: Erased) -> dict[str, str]:
-    from ..erasure import IMMUTABLE
-    from ..opensearch.partitions import is_immutable
-
-    return {name: IMMUTABLE for name in planned.entries if is_immutable(client.connection, name)}
-
-
-def _erase(
-    client: AuditClient,
-    directory: JournalDirectory,
-    settings: Settings,
-    principal: str,
-    reason: str,
-    spare: dict[str, str],
-) -> tuple[HostErased, Erased]:
-    """Records the intent, which closes the segment that is written to; erases; and records what was erased."""
-    from ..erasure import erase_on_host, erase_stored
-    from ..opensearch.erasures import ERASED, write_erasure
-    from ..operator import operator
-    from ..own import record_operation
-
-    about = {"reason": reason, "step": "begun"}
-    record_operation(replace(settings, segment_bytes=1), ERASED, principal, about)
-    here = erase_on_host(directory, principal)
-    try:
-        with progress("erasing") as on_progress:
-            done = erase_stored(client, principal, spare=spare, on_progress=on_progress)
-    except OpenSearchError as error:
-        raise WhodidError(f"nothing more was erased: {error}. Give the same command again to go on") from error
-    for journal, seq in here.entries:
-        done.places.add(journal, seq)
-    details: dict[str, Any] = {"reason": reason, "step": "done", "stored": done.count, "on_host": len(here.entries)}
-    if len(done.places):
-        where = done.places.written()
-        page = write_erasure(client.connection, settings, principal, reason, operator(), done.fields, where)
-        details |= {"ledger": f"erasure-{page.id}", "digest": page.digest}
-    record_operation(settings, ERASED, principal, details | {"letters": here.letters, "left": len(done.left)})
-    return here, done
-
-
-def _report(
-    client: AuditClient, done: Erased, here: HostErased | None, settings: Settings, principal: str
-) -> dict[str, Any]:
-    from ..erasure import exported_since, snapshots_with, what_else_holds
-    from ..journal import JournalDirectory
-
-    partitions = {*done.entries, *(left.partition for left in done.left)}
-    return {
-        "principal": principal,
-        "stored": dict(sorted(done.entries.items())),
-        "fields": sorted(done.fields),
-        "on_host": len(here.entries) if here else 0,
-        "dead_letters": here.letters if here else 0,
-        "left": [asdict(left) for left in done.left],
-        "still_open": list(here.open) if here else [],
-        "snapshots": snapshots_with(client.connection, partitions) if partitions else [],
-        "exports": exported_since(client, done.first) if done.first else [],
-        "files": what_else_holds(JournalDirectory(settings.journal_dir), principal),
-    }
-
-
-def _say(report: dict[str, Any], as_json: bool, word: str) -> None:
-    if as_json:
-        print_json(report)
+    client = connect(settings)
+    plan = plan_erasure(client, settings, principal, despite_holds=despite_holds)
+    if dry_run:
+        _say(ErasureReport.of(client, settings, principal, plan.found), {}, as_json, "would be erased")
         return
-    count = sum(report["stored"].values())
-    fields = f" ({', '.join(report['fields'])})" if report["fields"] else ""
-    click.echo(printable(f"{count:,} stored entries of {report['principal']} {word}{fields}"))
-    for partition, number in report["stored"].items():
+    confirm(f"personal values of {plan.found.count:,} stored entries of {principal} would be gone for good", yes)
+    with progress("erasing") as on_progress:
+        report = erase_person(client, settings, plan, reason, on_progress=on_progress)
+    files: dict[str, str] = {}
+    if wait:
+        with progress("removing old values from the files of OpenSearch") as on_progress:
+            files = remove_from_files(client, report.partitions, patience=wait, on_progress=on_progress)
+    _say(report, files, as_json, "erased")
+    sys.exit(1 if report.left or report.still_open or files else 0)
+
+
+def _say(report: ErasureReport, files: dict[str, str], as_json: bool, word: str) -> None:
+    if as_json:
+        told: dict[str, Any] = asdict(report)
+        del told["partitions"]
+        print_json({**told, "files_of_the_cluster": files})
+        return
+    count = sum(report.stored.values())
+    fields = f" ({', '.join(report.fields)})" if report.fields else ""
+    click.echo(printable(f"{count:,} stored entries of {report.principal} {word}{fields}"))
+    for partition, number in report.stored.items():
         click.echo(printable(f"  {partition}: {number:,}"))
-    if report["on_host"] or report["dead_letters"]:
-        click.echo(f"on this host: {report['on_host']:,} journal lines, {report['dead_letters']:,} dead letters")
-    for left in report["left"]:
-        click.echo(printable(f"left: {left['entries']:,} entries in {left['partition']}: {left['why']}"), err=True)
-    for partition, why in report.get("files_of_the_cluster", {}).items():
+    if report.on_host or report.dead_letters:
+        click.echo(f"on this host: {report.on_host:,} journal lines, {report.dead_letters:,} dead letters")
+    for left in report.left:
+        click.echo(printable(f"left: {left.entries:,} entries in {left.partition}: {left.why}"), err=True)
+    for partition, why in files.items():
         click.echo(printable(f"left: {partition}: {why}; give the same command again later"), err=True)
-    for path in report["still_open"]:
+    for path in report.still_open:
         click.echo(printable(f"left: {path} is being written to; give the same command again"), err=True)
-    for name in report["snapshots"]:
+    for name in report.snapshots:
         click.echo(printable(f"still there: the snapshot {name}"))
-    for export in report["exports"]:
+    for export in report.exports:
         click.echo(printable(f"still there: what {export['by']} exported at {export['time']}: {export.get('query')}"))
-    for path in report["files"]:
+    for path in report.files:
         click.echo(printable(f"look into {path}: it may hold more of it"))
     click.echo("exports that were not recorded (audit_reads), backups and other copies are not known here")

@@ -10,22 +10,23 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+import whodid
+
+from ..catalog import Catalog, EventType
+from ..catalog.comparison import Finding, compare, read_schema
 from ..display import printable
 from ..errors import CatalogError, QueryError
+from ..resources import resource_path
 from ..settings import Settings
+from .options import json_option
 from .output import print_table
-
-if TYPE_CHECKING:
-    from ..catalog import Catalog, EventType
-    from ..catalog.comparison import Finding
 
 __all__ = ["events"]
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 catalog_option = click.option(
     "--catalog", "path", metavar="FILE", help="An events.toml of your own, on top of the default catalog."
 )
@@ -144,8 +145,6 @@ def check(settings: Settings, path: str | None, replace: bool, against: str | No
 
 
 def _findings(catalog: Catalog, against: str | None, in_place: Path, renew: str) -> list[Finding]:
-    from ..catalog.comparison import Finding, compare, read_schema
-
     now = catalog.json_schema()
     source = against or str(in_place)
     before = read_schema(_schema_bytes(source, renew), "standard input" if source == "-" else source)
@@ -172,8 +171,6 @@ def _schema_bytes(source: str, renew: str) -> bytes:
 
 def _schema_in_place(catalog: str | None) -> Path:
     """Where the schema of a catalog is kept: beside it."""
-    from ..resources import resource_path
-
     if catalog is not None:
         return Path(catalog).with_name("audit-entry.schema.json")
     return Path(os.path.relpath(resource_path("config/audit-entry.schema.json")))
@@ -206,8 +203,6 @@ types: a wrong name, an unknown field, another status or a missing field is an e
 @_reads_catalog
 def stubs(catalog: Catalog, file: str | None, closed_details: bool) -> None:
     """Print type stubs that know the catalog's event types."""
-    import whodid
-
     exports = {name: str(getattr(whodid, name).__module__) for name in whodid.__all__}
     _print_or_compare(catalog.stubs(exports, closed_details=closed_details), file)
 
@@ -237,8 +232,6 @@ _FLAGS = {"own": "--own", "replace": "--replace", "closed_details": "--closed-de
 
 
 def _catalog(settings: Settings, path: str | None, replace: bool, own: bool = False) -> Catalog:
-    from ..catalog import Catalog
-
     if own:
         if path is not None or replace:
             raise click.UsageError("--own is a catalog of its own; leave out --catalog and --replace")

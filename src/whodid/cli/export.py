@@ -6,28 +6,29 @@ import dataclasses
 import os
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ..client import AuditClient
+from ..client.ahead import SWITCH_INTERVAL
 from ..errors import QueryError, WhodidError
+from ..export import FORMS, Manifest, check, form_of, pieces
+from ..export import export as write
+from ..proof.keys import read_public_key
 from ..query import Filter
 from ..settings import Settings
+from ..testimony import sources, trusted_keys
+from ..verify.statements import Statements, judged
 from . import completion
-from .asking import QUERYING, TIMES, asked, expired_option, filters, json_option, question
+from .asking import QUERYING, TIMES, asked, expired_option, filters, question
+from .options import json_option
 from .output import print_json, progress
-
-if TYPE_CHECKING:
-    from ..client import AuditClient
-    from ..export import Manifest
-    from ..verify.statements import Statements
 
 __all__ = ["export"]
 
 
 def _forms() -> Iterable[str]:
-    from ..export import FORMS
-
     return FORMS
 
 
@@ -109,11 +110,6 @@ def export(
 def _write(
     settings: Settings, where: Filter, file: str, form: str | None, expired: bool, proofs: bool, as_json: bool
 ) -> None:
-    from ..client import AuditClient
-    from ..client.ahead import SWITCH_INTERVAL
-    from ..export import export as write
-    from ..export import form_of
-
     form_of(file, form)  # before anything is asked
     sys.setswitchinterval(SWITCH_INTERVAL)  # nothing else runs in this process
     with AuditClient(settings) as client, progress("exporting") as on_progress:
@@ -134,10 +130,6 @@ def _write(
 
 def _statements(client: AuditClient) -> Statements:
     """The checkpoints that are trusted here."""
-
-    from ..testimony import sources, trusted_keys
-    from ..verify.statements import judged
-
     return judged(sources(client, ()), trusted_keys(client.settings, ()))
 
 
@@ -152,9 +144,6 @@ def _say(file: str, manifest: Manifest) -> None:
 
 
 def _stream(settings: Settings, where: Filter, form: str | None, expired: bool) -> None:
-    from ..client import AuditClient
-    from ..export import form_of, pieces
-
     if form is None:
         raise QueryError("say in which form with --format, as - has no name to tell it")
     chosen, _ = form_of("-", form)
@@ -166,9 +155,6 @@ def _stream(settings: Settings, where: Filter, form: str | None, expired: bool) 
 
 
 def _check(file: str, keys: tuple[str, ...], as_json: bool) -> None:
-    from ..export import check
-    from ..proof.keys import read_public_key
-
     manifest, findings = check(file, [read_public_key(key) for key in keys])
     if as_json:
         print_json({"file": file, "manifest": dataclasses.asdict(manifest), "findings": findings})

@@ -5,23 +5,19 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..administration import HoldChange, loss_of_release, release_hold, set_hold
 from ..display import printable
-from ..errors import QueryError
-from ..query import check_order, moment
+from ..opensearch.connection import connect
+from ..opensearch.holds import Hold, held, holds
 from ..settings import Settings
-from .confirmation import confirm, reason_option, yes_option
+from .asking import question
+from .options import confirm, json_option, reason_option, yes_option
 from .output import print_json, print_table
 
-if TYPE_CHECKING:
-    from ..opensearch.holds import Applied, Hold
-
 __all__ = ["hold"]
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(
@@ -59,30 +55,15 @@ def set_(
     settings: Settings, reason: str, partitions: tuple[str, ...], since: str | None, until: str | None, as_json: bool
 ) -> None:
     """Keep partitions until the hold is released."""
-    from ..opensearch.connection import connect
-    from ..opensearch.holds import check_hold, new_hold, set_hold
-    from ..operator import operator
-    from ..own import record_operation
-
-    try:
-        check_order(since, until)
-        times = {"since": moment(since, "since"), "until": moment(until, "until")}
-        new = new_hold(reason, operator(), partitions=partitions, **times)
-    except (QueryError, ValueError) as error:
-        raise click.UsageError(str(error)) from error
-    client = connect(settings)
-    check_hold(client, settings, new)
-    about = {name: value for name, value in asdict(new).items() if value and name in _RECORDED}
-    record_operation(settings, "audit_log_hold_set", new.id, about)
-    if not partitions and (times["until"] is None or times["until"] > datetime.now(UTC)):
+    with question():
+        change = set_hold(connect(settings), settings, reason, partitions=partitions, since=since, until=until)
+    if change.hold.covers_later(datetime.now(UTC)):
         click.echo("partitions made later are held by `whodid retention enforce`: run it daily", err=True)
-    _finish(new, set_hold(client, settings, new), as_json)
+    _finish(change, as_json)
 
 
-_RECORDED = {"reason", "partitions", "since", "until"}
-
-
-def _finish(meant: Hold, applied: Applied, as_json: bool) -> None:
+def _finish(change: HoldChange, as_json: bool) -> None:
+    meant, applied = change.hold, change.applied
     if as_json:
         print_json({**asdict(meant), **asdict(applied)})
     else:
@@ -108,9 +89,6 @@ Examples:
 @click.pass_obj
 def list_(settings: Settings, released: bool, as_json: bool) -> None:
     """Show the holds, and which partitions each keeps now."""
-    from ..opensearch.connection import connect
-    from ..opensearch.holds import held, holds
-
     client = connect(settings)
     on = held(client, settings)
     known = holds(client, settings)
@@ -150,24 +128,6 @@ Its partitions are under retention again, unless another hold covers them; those
 @click.pass_obj
 def release(settings: Settings, id_: str, reason: str, yes: bool, as_json: bool) -> None:
     """End a hold."""
-    from ..opensearch.connection import connect
-    from ..opensearch.holds import find_hold, holds, release_hold
-    from ..operator import operator
-    from ..own import record_operation
-
     client = connect(settings)
-    find_hold(client, settings, id_)
-    confirm(_loss(client, settings, id_), yes)
-    record_operation(settings, "audit_log_hold_released", id_, {"reason": reason})
-    applied = release_hold(client, settings, id_, by=operator(), reason=reason)
-    _finish(next(one for one in holds(client, settings) if one.id == id_), applied, as_json)
-
-
-def _loss(client: Any, settings: Settings, id_: str) -> str:
-    """What would be deleted at once."""
-    from ..opensearch.clock import cluster_now
-    from ..opensearch.holds import freed_by
-    from ..opensearch.retention_change import doomed_by_release, in_words
-
-    freed = freed_by(client, settings, id_)
-    return in_words(doomed_by_release(client, settings, freed, cluster_now(client)))
+    confirm(loss_of_release(client, settings, id_), yes)
+    _finish(release_hold(client, settings, id_, reason), as_json)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict
 
 import click
 
+from ..administration import rotate_key
 from ..errors import SettingsError
+from ..proof.keys import new_key, signer_of
 from ..settings import Settings
-from .asking import json_option
-from .confirmation import reason_option
+from .options import json_option, reason_option
 from .output import print_json
-from .standstill import standstill
 
 __all__ = ["key"]
 
@@ -40,8 +40,6 @@ Examples:
 @json_option
 def new(file: str, as_json: bool) -> None:
     """Make a key of Ed25519: FILE (mode 0600) and FILE.pub. Nothing is overwritten."""
-    from ..proof.keys import new_key
-
     made = new_key(file)
     if as_json:
         print_json({"key": made.id, "private": file, "public": f"{file}.pub"})
@@ -59,8 +57,6 @@ Examples:
 @click.pass_obj
 def show(settings: Settings, as_json: bool) -> None:
     """Show the public key of whoever signs by the settings."""
-    from ..proof.keys import signer_of
-
     signer = signer_of(settings)
     if signer is None:
         raise SettingsError("nobody signs here: set signing_key_file; `whodid key new FILE` makes a key")
@@ -89,35 +85,13 @@ behind it the old key counts for nothing in this journal. A key that is lost can
 @click.pass_obj
 def rotate(settings: Settings, to: str, to_command: str, to_public_key: str, reason: str, as_json: bool) -> None:
     """Let another key sign from now on, by a checkpoint that both sign."""
-    from ..own import record_operation
-    from ..proof.keys import signer_of
-    from ..shipper.sealing import Sealing
-
-    if bool(to) == bool(to_command):
-        raise SettingsError("say which key is to sign from now on: --to FILE, or --to-command with --to-public-key")
-    later = replace(
-        settings,
-        signing_key="",
-        signing_key_file=to,
-        signing_command=to_command,
-        signing_public_key=to_public_key,
+    done = rotate_key(
+        settings, reason, signing_key_file=to, signing_command=to_command, signing_public_key=to_public_key
     )
-    old, new = signer_of(settings), signer_of(later)
-    if old is None or new is None:
-        raise SettingsError("nobody signs here yet: name the key in signing_key_file, and there is nothing to rotate")
-    if old.key == new.key:
-        raise SettingsError(f"that is the key {old.key.id}, which signs here already; `whodid key new` makes another")
-    with standstill(settings, "or it would go on by the key until now") as directory:
-        about = {"reason": reason, "before": old.key.id, "after": new.key.id}
-        closed = Sealing(directory, settings, old).change_key(new).checkpoint
-        record_operation(settings, "audit_log_key_rotated", new.key.id, about)
     if as_json:
-        print_json({"journal": closed.journal, "checkpoint": closed.number, **about})
+        print_json({**asdict(done), "reason": reason})
     else:
-        place = f"checkpoint {closed.number} of journal {closed.journal}"
-        click.echo(f"{place}: {new.key.id} signs from now on, instead of {old.key.id}")
-        click.echo(f"now name it in the settings ({_named(to)}), and start the shipper again")
-
-
-def _named(to: str) -> str:
-    return f"signing_key_file = {to}" if to else "signing_command, signing_public_key"
+        place = f"checkpoint {done.checkpoint} of journal {done.journal}"
+        click.echo(f"{place}: {done.after} signs from now on, instead of {done.before}")
+        named = f"signing_key_file = {to}" if to else "signing_command, signing_public_key"
+        click.echo(f"now name it in the settings ({named}), and start the shipper again")

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..errors import SettingsError, WhodidError
 from ..settings import Settings, load_settings
@@ -20,35 +21,38 @@ from ..spelling import near
 __all__ = ["config_file", "program", "run"]
 
 _COMMANDS = {
-    "count": "search",
-    "dead-letters": "dead_letters",
-    "dev": "dev",
-    "doctor": "doctor",
-    "erase": "erase",
-    "events": "events",
-    "export": "export",
-    "get": "search",
-    "help": "help",
-    "history": "search",
-    "hold": "hold",
-    "journal": "journal",
-    "key": "key",
-    "prove": "prove",
-    "report": "report",
-    "retention": "retention",
-    "search": "search",
-    "setup": "setup",
-    "ship": "ship",
-    "sizing": "sizing",
-    "stats": "stats",
-    "status": "status",
-    "tail": "tail",
-    "teardown": "teardown",
-    "trail": "search",
-    "verify": "verify",
-    "web": "web",
+    "count": ("search", "Count entries."),
+    "dead-letters": ("dead_letters", "Look at entries that OpenSearch refused; retry, export or drop them."),
+    "dev": ("dev", "Run a real OpenSearch on this machine, for development."),
+    "doctor": ("doctor", "Look for what is wrong: disk, journal, cluster, rights, settings."),
+    "erase": ("erase", "Remove a person's personal values from the log; everything still verifies."),
+    "events": ("events", "Look up event types and their rules, and see what a change of them would break."),
+    "export": ("export", "Write entries into FILE, oldest first; FILE may be - for standard output."),
+    "get": ("search", "Show one entry by the ID of its receipt."),
+    "help": ("help", "Show the documentation on the terminal."),
+    "history": ("search", "Show what happened to a target, oldest first."),
+    "hold": ("hold", "Keep entries beyond their retention: set, list and release holds."),
+    "journal": ("journal", "List journals; declare that one will never speak again."),
+    "key": ("key", "Make, show and rotate the key that signs checkpoints and exports."),
+    "prove": ("prove", "Prove that an entry was in the log at that time."),
+    "report": (
+        "report",
+        "Write a report of a period: NAME.html, NAME.json, and NAME.dsse, which signs them.",
+    ),
+    "retention": ("retention", "Show, change or enforce how long entries are kept."),
+    "search": ("search", "Find entries, newest first."),
+    "setup": ("setup", "Install index template, retention policy and roles, and dashboards."),
+    "ship": ("ship", "Send journalled entries to OpenSearch."),
+    "sizing": ("sizing", "Say what so many entries a day need, and which settings fit."),
+    "stats": ("stats", "Show how many entries match, when, and of what."),
+    "status": ("status", "Show backlog, dead letters, alarms and the retention in force."),
+    "tail": ("tail", "Show the last entries, and follow."),
+    "teardown": ("teardown", "Remove what `whodid setup` created; entries are kept."),
+    "trail": ("search", "Show what a principal did, or had done in their name, oldest first."),
+    "verify": ("verify", "Check that no stored entry was changed, removed, inserted or moved."),
+    "web": ("web", "Serve the Audit logs tab."),
 }
-"""Command → the module of this package that has it under its own name."""
+"""Command → the module of this package that has it under its own name, and what it does: help loads no module."""
 
 _WITHOUT_SETTINGS = frozenset({"dev", "help"})
 """Commands that need no settings, and so work although those are wrong."""
@@ -85,11 +89,19 @@ class _Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(import_module(f"{__package__}.{_COMMANDS[cmd_name]}"), cmd_name.replace("-", "_"))
+        command = getattr(import_module(f"{__package__}.{_COMMANDS[cmd_name][0]}"), cmd_name.replace("-", "_"))
         if cmd_name not in _WITHOUT_SETTINGS:
             for each in command.commands.values() if isinstance(command, click.Group) else [command]:
                 _add_settings(each)
         return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        _listed().format_commands(ctx, formatter)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        named = [CompletionItem(name, help=about) for name, (_, about) in sorted(_COMMANDS.items())]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [item for item in named if item.value.startswith(incomplete)] + options
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         try:
@@ -99,6 +111,11 @@ class _Program(click.Group):
             if not meant or "Did you mean" in error.message:
                 raise
             raise click.UsageError(f"{error.message} Did you mean {meant[0]!r}?", ctx) from None
+
+
+def _listed() -> click.Group:
+    """The commands by name and purpose only."""
+    return click.Group(commands={name: click.Command(name, help=about) for name, (_, about) in _COMMANDS.items()})
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: object) -> None:

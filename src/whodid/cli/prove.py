@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from ..client import AuditClient
 from ..errors import ProofError, WhodidError
+from ..proof.keys import PublicKey
 from ..settings import Settings
-from .asking import json_option
+from ..testimony import sources, trusted_keys
+from ..verify.inclusion import Inclusion, Prover, check_inclusion
+from ..verify.statements import judged
+from .options import against_option, json_option
 from .output import print_json
-from .proving import against_option
-
-if TYPE_CHECKING:
-    from ..proof.keys import PublicKey
-    from ..verify.inclusion import Inclusion
 
 __all__ = ["prove"]
 
@@ -44,13 +43,10 @@ def prove(
     settings: Settings, what: str, check: bool, against: tuple[str, ...], public_keys: tuple[str, ...], as_json: bool
 ) -> None:
     """Prove that an entry was in the log at that time."""
-    from ..testimony import trusted_keys
-
     keys = trusted_keys(settings, public_keys)
     if not check:
         click.echo(_made(settings, what, against, keys).to_json(), nl=False)
         return
-    from ..verify.inclusion import Inclusion, check_inclusion
 
     try:
         proof = Inclusion.from_json(sys.stdin.buffer.read() if what == "-" else Path(what).read_bytes())
@@ -81,12 +77,6 @@ def prove(
 
 
 def _made(settings: Settings, entry_id: str, against: tuple[str, ...], keys: list[PublicKey]) -> Inclusion:
-
-    from ..client import AuditClient
-    from ..testimony import sources
-    from ..verify.inclusion import Prover
-    from ..verify.statements import judged
-
     with AuditClient(settings) as client:
         entry = client.get(entry_id, expired=True)
         if entry is None:

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..client import AuditClient
+from ..client.ahead import SWITCH_INTERVAL
 from ..display import printable
+from ..proof.keys import read_public_key, signer_of
+from ..report import Checked, Pack, Report, check_pack, make_report, period_of, write_pack
 from ..settings import Settings
-from .asking import json_option, question
+from ..testimony import local_journals, sources, trusted_keys
+from .asking import question
+from .options import against_option, json_option, workers_option
 from .output import print_json, progress
-from .proving import against_option, workers_option
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..report import Checked, Pack, Report
 
 __all__ = ["report"]
 
@@ -70,9 +74,7 @@ def report(
     check: bool,
     as_json: bool,
 ) -> None:
-    """Write a report of a period for an auditor: NAME.html, NAME.json, and NAME.dsse, which signs them."""
-    from ..report import Pack
-
+    """Write a report of a period: NAME.html, NAME.json, and NAME.dsse, which signs them."""
     pack = Pack.named(name)
     if check:
         if since or until or against:
@@ -92,12 +94,6 @@ def _write(
     workers: int,
     as_json: bool,
 ) -> None:
-    from ..client import AuditClient
-    from ..client.ahead import SWITCH_INTERVAL
-    from ..proof.keys import signer_of
-    from ..report import make_report, period_of, write_pack
-    from ..testimony import local_journals, sources, trusted_keys
-
     with question():
         period = period_of(since, until, datetime.now(UTC))
     pack.check_free()  # before anything is asked
@@ -147,9 +143,6 @@ def _place(journal: str, first: int, last: int) -> str:
 
 
 def _check(pack: Pack, public_keys: tuple[str, ...], as_json: bool) -> None:
-    from ..proof.keys import read_public_key
-    from ..report import check_pack
-
     checked = check_pack(pack, [read_public_key(key) for key in public_keys])
     if as_json:
         told = {name: checked.content[name] for name in ("period", "summary")}

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import OpenSearchError
+from ..administration import enforce_retention, loss_of_retention, set_retention
+from ..opensearch.connection import connect
+from ..opensearch.destruction import Destruction
+from ..opensearch.enforcement import Expired
+from ..opensearch.retention import Partition, RetentionView, retention_in_force
+from ..opensearch.retention_change import Report
 from ..settings import Settings
-from .confirmation import confirm, yes_option
+from .options import confirm, json_option, yes_option
 from .output import print_json, print_table
 
-if TYPE_CHECKING:
-    from opensearchpy import OpenSearch
-
-    from ..opensearch.retention import Partition, RetentionView
-    from ..opensearch.retention_change import Report
-
 __all__ = ["retention"]
-
-_PAUSE = 2.0
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(
@@ -51,9 +44,6 @@ Exit 1 when a partition would not be deleted as promised."""
 @click.pass_obj
 def show(settings: Settings, as_json: bool) -> None:
     """Show floor and ceiling, and the dates of each partition."""
-    from ..opensearch.connection import connect
-    from ..opensearch.retention import retention_in_force
-
     view = retention_in_force(connect(settings), settings)
     if as_json:
         print_json(view.as_json())
@@ -100,38 +90,22 @@ setup` sets it back.""",
 @click.pass_obj
 def set_(settings: Settings, age: str, take_over: bool, force: bool, timeout: float, yes: bool, as_json: bool) -> None:
     """Change how long entries are kept, such as 400d, or off."""
-    from ..opensearch.clock import cluster_now
-    from ..opensearch.connection import connect
-    from ..opensearch.ism import policy_name
-    from ..opensearch.retention_change import doomed, in_words, set_retention
-    from ..own import record_operation
-
-    wanted = replace(settings, retention=age)
-    client = connect(wanted)
-    confirm(in_words(doomed(client, wanted, cluster_now(client), take_over=take_over)), yes)
-    about = {"retention": age, "was": settings.retention, "policy": policy_name(wanted)}
-    moved = {"take_over": True} if take_over else {}
-    record_operation(settings, "audit_log_retention_set", policy_name(wanted), {**about, **moved})
+    client = connect(settings)
+    confirm(loss_of_retention(client, settings, age, take_over=take_over), yes)
     report = set_retention(
-        client,
-        wanted,
-        take_over=take_over,
-        force=force,
-        tries=int(timeout / _PAUSE) + 1,
-        pause=lambda: time.sleep(_PAUSE),
-        on_progress=_Progress(),
+        client, settings, age, take_over=take_over, force=force, timeout=timeout, on_progress=_Progress()
     )
-    _tell(report, wanted, as_json)
+    _tell(report, age, as_json)
     if settings.retention != age:
         click.echo(f'set retention = "{age}" in the settings too, or the next `whodid setup` sets it back', err=True)
     sys.exit(1 if report.problems else 0)
 
 
-def _tell(report: Report, settings: Settings, as_json: bool) -> None:
+def _tell(report: Report, age: str, as_json: bool) -> None:
     if as_json:
-        print_json({"retention": settings.retention, "running": report.running, "problems": report.problems})
+        print_json({"retention": age, "running": report.running, "problems": report.problems})
         return
-    click.echo(f"retention {settings.retention}: in force for {len(report.running)} partitions")
+    click.echo(f"retention {age}: in force for {len(report.running)} partitions")
     for index, problem in sorted(report.problems.items()):
         click.echo(f"{index}: {problem}", err=True)
 
@@ -166,60 +140,30 @@ State Management, which deletes by itself, it writes those records two weeks ahe
 @click.pass_obj
 def enforce(settings: Settings, dry_run: bool, as_json: bool) -> None:
     """Do whodid's part of retention: delete what is past its time, or record what ISM will delete."""
-    from ..opensearch.connection import connect
-    from ..opensearch.holds import apply_holds
-    from ..opensearch.ism import Ism
 
-    client = connect(settings)
-    problems = dict(apply_holds(client, settings).problems) if not dry_run else {}
-    if Ism(client).available():
-        _record_ahead(client, settings, dry_run, as_json)
-        found = False
-    else:
-        found = _delete(client, settings, dry_run, as_json, problems)
-    for name, why in problems.items():
-        click.echo(f"{name}: {why}", err=True)
-    sys.exit(1 if problems or (dry_run and found) else 0)
-
-
-def _record_ahead(client: OpenSearch, settings: Settings, dry_run: bool, as_json: bool) -> None:
-    from ..opensearch.enforcement import record_ahead
-
-    if dry_run:
-        click.echo("this cluster deletes by itself; without --dry-run, what will go is recorded", err=True)
-        return
-    written = record_ahead(client, settings)
-    for record in written:
-        if as_json:
-            about = {"partition": record.partition, "entries": record.account.entries, "due": record.due}
-            print_json({**about, "deleted": record.deleted, "snapshot": record.snapshot})
-        else:
-            what = "deleted by ISM" if record.deleted else f"is deleted on {record.due[:10]}"
-            click.echo(f"{record.partition}: {what}, {record.account.entries:,} entries on record")
-    if not written and not as_json:
-        click.echo("nothing is deleted within two weeks")
-
-
-def _delete(client: OpenSearch, settings: Settings, dry_run: bool, as_json: bool, problems: dict[str, str]) -> bool:
-    """Whether anything is past its time."""
-    from ..opensearch.enforcement import destroy, expired
-    from ..own import record_operation
-
-    found = expired(client, settings)
-    for partition in found:
-        if not dry_run:
-            try:
-                record = destroy(client, settings, partition)
-            except OpenSearchError as error:
-                problems[partition.index] = str(error)
-                continue
-            if record:
-                record_operation(settings, "audit_log_partition_destroyed", record.partition, record.brief())
+    def tell(partition: Expired) -> None:
         if as_json:
             print_json({"partition": partition.index, "entries": partition.entries, "deleted": not dry_run})
         else:
             done = "would be deleted" if dry_run else "deleted"
             click.echo(f"{partition.index}: {done}, {partition.entries:,} entries, due since {partition.due:%Y-%m-%d}")
-    if not found and not as_json:
-        click.echo("nothing is past its time")
-    return bool(found)
+
+    done = enforce_retention(connect(settings), settings, dry_run=dry_run, on_expired=tell)
+    for record in done.recorded:
+        _print_record(record, as_json)
+    if done.ism and dry_run:
+        click.echo("this cluster deletes by itself; without --dry-run, what will go is recorded", err=True)
+    elif not (done.recorded or done.expired or as_json):
+        click.echo("nothing is deleted within two weeks" if done.ism else "nothing is past its time")
+    for name, why in done.problems.items():
+        click.echo(f"{name}: {why}", err=True)
+    sys.exit(1 if done.problems or (dry_run and done.expired) else 0)
+
+
+def _print_record(record: Destruction, as_json: bool) -> None:
+    if as_json:
+        about = {"partition": record.partition, "entries": record.account.entries, "due": record.due}
+        print_json({**about, "deleted": record.deleted, "snapshot": record.snapshot})
+    else:
+        what = "deleted by ISM" if record.deleted else f"is deleted on {record.due[:10]}"
+        click.echo(f"{record.partition}: {what}, {record.account.entries:,} entries on record")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ..client import AuditClient
 from ..entry import FIELDS
 from ..query import FILTERS, Filter
 from ..settings import Settings
@@ -17,15 +18,12 @@ from .asking import (
     asked,
     expired_option,
     filters,
-    json_option,
     question,
     since_option,
     until_option,
 )
+from .options import json_option
 from .output import COLUMNS, columns_of, print_counts, print_entries, print_entry, print_json
-
-if TYPE_CHECKING:
-    from ..client import AuditClient
 
 __all__ = ["count", "get", "history", "search", "trail"]
 
@@ -87,8 +85,6 @@ def search(
     **given: Any,
 ) -> None:
     """Find entries, newest first."""
-    from ..client import AuditClient
-
     if orphans and sort != "newest":
         raise click.UsageError("--orphans come newest first; leave --sort out")
     with question(), AuditClient(settings) as client:
@@ -145,8 +141,6 @@ def history(
     settings: Settings, target: str, limit: int | None, columns: str | None, expired: bool, as_json: bool
 ) -> None:
     """Show what happened to a target, oldest first."""
-    from ..client import AuditClient
-
     with question(), AuditClient(settings) as client:
         most = limit or _SHOWN
         found = client.history(target, limit=limit if as_json else most + 1, expired=expired)
@@ -178,8 +172,6 @@ def trail(
     as_json: bool,
 ) -> None:
     """Show what a principal did, or had done in their name, oldest first."""
-    from ..client import AuditClient
-
     with question(), AuditClient(settings) as client:
         most = limit or _SHOWN
         at_most = limit if as_json else most + 1
@@ -229,8 +221,6 @@ def count(
     **given: Any,
 ) -> None:
     """Count entries."""
-    from ..client import AuditClient
-
     with question(), AuditClient(settings) as client:
         where = asked(query, since, until, given)
         if by:
@@ -259,8 +249,6 @@ Exit 1 when there is no such entry."""
 @click.pass_obj
 def get(settings: Settings, entry_id: str, related: bool, expired: bool, as_json: bool) -> None:
     """Show one entry by the ID of its receipt."""
-    from ..client import AuditClient
-
     with AuditClient(settings) as client:
         entry = client.get(entry_id, expired=expired)
         if entry is None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
+from ..opensearch.change import Change
+from ..opensearch.connection import connect
+from ..opensearch.dashboards import Dashboards, check_tab_url
+from ..opensearch.dashboards import plan as plan_dashboards
+from ..opensearch.setup import apply, plan, plan_partitions
 from ..settings import Settings
-from .confirmation import confirm, yes_option
-
-if TYPE_CHECKING:
-    from ..opensearch.change import Change
+from .options import confirm, json_option, yes_option
 
 __all__ = ["setup"]
 
@@ -43,7 +44,7 @@ Examples:
 @click.option("--partitions-only", is_flag=True, help="Only create the partitions of today and tomorrow.")
 @click.option("--create", multiple=True, metavar="NAME", help="With those, create this partition; entries wait for it.")
 @yes_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a change.")
+@json_option
 @click.pass_obj
 def setup(
     settings: Settings,
@@ -58,9 +59,6 @@ def setup(
     as_json: bool,
 ) -> None:
     """Install index template, retention policy and roles, and dashboards."""
-    from ..opensearch.connection import connect
-    from ..opensearch.setup import apply, plan, plan_partitions
-
     for option, value in (("--dashboards-tenant", dashboards_tenant), ("--tab-url", tab_url)):
         if value and not dashboards:
             raise click.UsageError(f"{option} needs --dashboards, the address of Dashboards.")
@@ -82,9 +80,7 @@ def setup(
 
 
 def _dashboards(url: str, tenant: str, tab_url: str, settings: Settings) -> tuple[Change, ...]:
-    from ..opensearch.dashboards import Dashboards, check_tab_url, plan
-
-    return plan(Dashboards(url, settings, tenant), settings, check_tab_url(tab_url) if tab_url else "")
+    return plan_dashboards(Dashboards(url, settings, tenant), settings, check_tab_url(tab_url) if tab_url else "")
 
 
 def _print(change: Change, made: bool, as_json: bool) -> None:

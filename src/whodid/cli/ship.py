@@ -9,17 +9,18 @@ import sys
 import threading
 from dataclasses import asdict
 from types import FrameType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
 
 from ..dead_letters import without_values
 from ..display import printable
 from ..settings import Settings
-
-if TYPE_CHECKING:
-    from ..shipper.log import ShipperLog
-    from ..shipper.observation import Observation, Observe
+from ..shipper.log import ShipperLog
+from ..shipper.notify import Systemd
+from ..shipper.observation import Moved, Observation, Observe
+from ..shipper.service import connected_shipper
+from ..status import directory_status
 
 __all__ = ["ship"]
 
@@ -55,10 +56,6 @@ moment, kill -9 included, loses nothing and stores nothing twice."""
 @click.pass_obj
 def ship(settings: Settings, once: bool, patience: float, log_format: Literal["text", "json"], as_json: bool) -> None:
     """Send journalled entries to OpenSearch."""
-    from ..shipper.log import ShipperLog
-    from ..shipper.service import connected_shipper
-    from ..status import directory_status
-
     log = ShipperLog(lambda line: click.echo(printable(line), err=True), log_format)
     stop = threading.Event()
     _stop_on_signals(stop, log)
@@ -94,8 +91,6 @@ def ship(settings: Settings, once: bool, patience: float, log_format: Literal["t
 
 def _watchers(settings: Settings) -> list[Observe]:
     """systemd, and Prometheus where it is asked for."""
-    from ..shipper.notify import Systemd
-
     watchers: list[Observe] = [Systemd().observe]
     if settings.metrics_address:
         from ..shipper.metrics import Metrics, serve_metrics
@@ -137,8 +132,6 @@ def _stop_on_signals(stop: threading.Event, log: ShipperLog) -> None:
 
 
 def _say_stopping(log: ShipperLog) -> None:
-    from ..shipper.notify import Systemd
-
     Systemd().tell("STOPPING=1")
     log.say("stopping", "stopping: what is left is shipped first; a second signal ends this at once")
 
@@ -150,7 +143,5 @@ class _Counter:
         self._of = f" of {total}" if total is not None else ""
 
     def __call__(self, observation: Observation) -> None:
-        from ..shipper.observation import Moved
-
         if isinstance(observation, Moved) and not observation.progress.waiting:
             click.echo(f"\r{observation.progress.shipped}{self._of} entries shipped ", err=True, nl=False)

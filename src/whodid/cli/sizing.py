@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from ..settings import Settings
+from ..opensearch.connection import connect
+from ..opensearch.partitions import bytes_per_entry
+from ..settings import Settings, parse_age
+from ..sizing import BYTES_PER_ENTRY, Need, Sizing, parse_count, size
+from .options import json_option
 from .output import print_json, print_table
-
-if TYPE_CHECKING:
-    from ..sizing import Sizing
 
 __all__ = ["sizing"]
 
@@ -42,7 +41,7 @@ default event types (`whodid help benchmarks`); measure your own with --from-clu
 )
 @click.option("--bytes-per-entry", metavar="NUMBER", help="In OpenSearch, one copy. [default: as measured]")
 @click.option("--from-cluster", is_flag=True, help="Measure the bytes per entry on the partitions that are there.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def sizing(
     settings: Settings,
@@ -57,9 +56,6 @@ def sizing(
     as_json: bool,
 ) -> None:
     """Say what so many entries a day need, and which settings fit."""
-    from ..settings import parse_age
-    from ..sizing import BYTES_PER_ENTRY, Need, parse_count, size
-
     if from_cluster and bytes_per_entry:
         raise click.UsageError("--bytes-per-entry and --from-cluster say the same thing twice; leave one of them out")
     measured = _measured(settings) if from_cluster else BYTES_PER_ENTRY
@@ -81,9 +77,6 @@ def sizing(
 
 
 def _measured(settings: Settings) -> int:
-    from ..opensearch.connection import connect
-    from ..opensearch.partitions import bytes_per_entry
-
     return bytes_per_entry(connect(settings), settings)
 
 

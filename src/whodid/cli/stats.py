@@ -6,12 +6,14 @@ from typing import Any
 
 import click
 
+from ..client import AuditClient
 from ..client.stats import Bar, Stats
 from ..display import printable
 from ..query import FILTERS
 from ..settings import Settings
 from . import completion
-from .asking import QUERYING, TIMES, asked, expired_option, filters, json_option, question
+from .asking import QUERYING, TIMES, asked, expired_option, filters, question
+from .options import json_option
 from .output import print_bars, print_counts, print_json
 
 __all__ = ["stats"]
@@ -63,8 +65,6 @@ def stats(
     **given: Any,
 ) -> None:
     """Show how many entries match, when, and of what."""
-    from ..client import AuditClient
-
     with question(), AuditClient(settings) as client:
         where = asked(query, since, until, given)
         found = client.stats(where, by=by or ("type", "principal"), top=top, interval=interval, expired=expired)

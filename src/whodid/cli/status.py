@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ..errors import OpenSearchError
+from ..opensearch.connection import connect
+from ..opensearch.retention import retention_in_force
 from ..settings import Settings
+from ..status import DirectoryStatus, directory_status
+from .options import json_option
 from .output import print_table
-
-if TYPE_CHECKING:
-    from ..status import DirectoryStatus
 
 __all__ = ["status"]
 
@@ -28,12 +30,10 @@ Exit 1 when there is something to look at: dead letters, damaged lines, missing 
 lost calls, alarms, no answer."""
 )
 @click.option("--local", is_flag=True, help="Don't ask the cluster.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def status(settings: Settings, local: bool, as_json: bool) -> None:
     """Show backlog, dead letters, alarms and the retention in force."""
-    from ..status import directory_status
-
     found = directory_status(settings.journal_dir)
     cluster = {} if local else _cluster(settings)
     if as_json:
@@ -44,10 +44,6 @@ def status(settings: Settings, local: bool, as_json: bool) -> None:
 
 
 def _cluster(settings: Settings) -> dict[str, Any]:
-    from ..errors import OpenSearchError
-    from ..opensearch.connection import connect
-    from ..opensearch.retention import retention_in_force
-
     try:
         view = retention_in_force(connect(settings), settings)
     except OpenSearchError as error:

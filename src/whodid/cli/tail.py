@@ -9,12 +9,15 @@ from typing import Any
 
 import click
 
+from ..client import AuditClient
 from ..display import printable
 from ..errors import OpenSearchUnavailable
+from ..journal.tail import follow_journal
 from ..query import Filter
 from ..query.filter import ordered
 from ..settings import Settings
-from .asking import json_option, query_argument, question
+from .asking import query_argument, question
+from .options import json_option
 from .output import print_json
 
 __all__ = ["tail"]
@@ -51,12 +54,10 @@ def tail(settings: Settings, query: tuple[str, ...], follow: bool, number: int, 
         if local:
             if query:
                 raise click.UsageError("--local shows every entry of the journal; leave the query out")
-            from ..journal.tail import follow_journal
 
             for batch in follow_journal(settings, number, pause):
                 _show(batch, as_json)
             return
-        from ..client import AuditClient
 
         with question(), AuditClient(settings) as client:
             asked = ordered(Filter.parse(" ".join(query)))

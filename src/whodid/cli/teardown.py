@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import click
 
+from ..opensearch.connection import connect
+from ..opensearch.dashboards import Dashboards
+from ..opensearch.dashboards import removals as removals_of_dashboards
+from ..opensearch.teardown import Removal, removals
 from ..settings import Settings
+from .options import json_option
 from .output import print_json
-
-if TYPE_CHECKING:
-    from ..opensearch.teardown import Removal
 
 __all__ = ["teardown"]
 
@@ -34,7 +35,7 @@ this user may not remove something, such as the roles."""
 @click.option("--dashboards", metavar="URL", help="Also remove what setup installed in this Dashboards.")
 @click.option("--dashboards-tenant", metavar="NAME", help="Tenant of Dashboards it is in, such as global.")
 @click.option("--force", is_flag=True, help="Also what was changed by hand since the last setup.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a thing.")
+@json_option
 @click.pass_obj
 def teardown(
     settings: Settings,
@@ -45,9 +46,6 @@ def teardown(
     as_json: bool,
 ) -> None:
     """Remove what `whodid setup` created; entries are kept."""
-    from ..opensearch.connection import connect
-    from ..opensearch.teardown import removals
-
     if dashboards_tenant and not dashboards:
         raise click.UsageError("--dashboards-tenant needs --dashboards, the address of Dashboards.")
     found = list(removals(connect(settings), settings))
@@ -71,9 +69,7 @@ def teardown(
 
 
 def _dashboards(url: str, tenant: str, settings: Settings) -> Iterator[Removal]:
-    from ..opensearch.dashboards import Dashboards, removals
-
-    return removals(Dashboards(url, settings, tenant), settings)
+    return removals_of_dashboards(Dashboards(url, settings, tenant), settings)
 
 
 _WHY = {

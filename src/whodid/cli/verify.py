@@ -5,20 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
 
 import click
 
+from ..client import AuditClient
+from ..client.ahead import SWITCH_INTERVAL
 from ..display import printable
 from ..errors import WhodidError
 from ..query import check_order
 from ..settings import Settings
-from .asking import json_option, question
+from ..testimony import local_journals, sources, trusted_keys
+from ..verify import Completeness, JournalVerdict, Notebook, Verification, verify_stored
+from .asking import question
+from .options import against_option, json_option, workers_option
 from .output import print_json, progress
-from .proving import against_option, workers_option
-
-if TYPE_CHECKING:
-    from ..verify import Completeness, JournalVerdict, Notebook, Verification
 
 __all__ = ["verify"]
 
@@ -68,11 +68,6 @@ def verify(
     as_json: bool,
 ) -> None:
     """Check that no stored entry was changed, removed, inserted or moved."""
-    from ..client import AuditClient
-    from ..client.ahead import SWITCH_INTERVAL
-    from ..testimony import local_journals, sources, trusted_keys
-    from ..verify import Notebook, verify_stored
-
     keys = trusted_keys(settings, public_keys)
     sys.setswitchinterval(SWITCH_INTERVAL)  # nothing else runs in this process
     notebook = Notebook(resume, settings.index_prefix) if resume else None

@@ -22,7 +22,7 @@ from ..opensearch.connection import connect
 from ..opensearch.retention import RetentionView, retention_in_force
 from ..opensearch.template import index_pattern
 from ..query import Filter, Window, query_body, window_of
-from ..query.filter import ordered
+from ..query.filter import filter_of, match, ordered
 from ..query.names import OtherNames
 from ..query.value import can_be_asked, literal
 from ..reads import Reads
@@ -36,7 +36,11 @@ from .reach import indices_of
 from .stats import Stats
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from opensearchpy import OpenSearch
+
+    from ..typing import FilterFields, Moment, PageFilters, SearchKeywords, SettingsKeywords
 
 __all__ = ["AuditClient", "Entry", "Page", "Where"]
 
@@ -49,14 +53,14 @@ Where = Filter | str | None
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some entries in order; `next` is the cursor of the page behind it, `None` at the end.
-
-    `ids` are those under which they are stored, which `get` takes. An entry that was altered may say another of itself.
-    """
+    """Some entries in order: what `AuditClient.page` returns."""
 
     entries: list[Entry]
+    """The entries, as they were journalled."""
     next: str | None
+    """The cursor of the page behind this one; `None` at the end."""
     ids: list[str]
+    """The IDs under which they are stored, which `get` takes. An entry that was altered may say another of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +74,33 @@ class _Question:
 
 
 class AuditClient:
-    """Searches, counts and gets entries. Settings as for `whodid.configure`; `client` replaces the connection.
+    """Searches, counts and gets the entries in OpenSearch. Where nothing was shipped yet, nothing is found.
 
-    `where` and the keywords say which entries: `client.search("type:user_* -status:ok", principal="42", since="-7d")`.
-    Keywords are fields, each with one value or a list of which any may match; `prefix*` matches a beginning,
-    `client_ip` takes networks. `since` is included, `until` is not: aware datetimes, ISO 8601, periods (`2026-11`,
-    `yesterday`), or spans such as `-24h`. Entries past their promised time that are not deleted yet are left out unless
-    `expired` is true.
+    `where` and the keywords of a method say which entries. Keywords are fields, each with one value or several of which
+    any may match; `prefix*` matches a beginning, `client_ip` takes networks. `since` is included, `until` is not: aware
+    datetimes, ISO 8601, periods (`2026-11`, `yesterday`), or spans such as `-24h`. Entries past their promised time
+    that are not deleted yet are left out unless `expired` is true.
 
-    `within` is what entries must be in any case: of one organization, say. Whatever is asked, no other entry is found,
-    counted or shown.
+    With the setting `audit_reads`, each question is recorded in the audit log before it is answered.
 
-    With the setting `audit_reads`, each question is recorded in the audit log before it is answered, and raises
-    `NotRecorded` or `JournalDamaged` where that can't be done.
+    Args:
+        settings: Settings made already; else they come from keywords, variables, file and defaults.
+        client: A client of OpenSearch to use, in place of one made from the settings.
+        within: What entries must be in any case: of one organization, say. Whatever is asked, no other entry is found,
+            counted or shown.
+        **keywords: Settings by name, as for `whodid.configure`.
 
-    Every method raises `QueryError` for a question that can't be asked and `OpenSearchError` for a cluster that can't
-    answer. Where nothing was shipped yet, nothing is found.
+    Raises:
+        SettingsError: A setting is unknown, malformed or contradicts another.
+        QueryError: Raised by every method for a question that can't be asked.
+        OpenSearchError: Raised by every method when the cluster can't answer.
+        NotRecorded: Raised by every method when `audit_reads` is on and the question can't be recorded;
+            `JournalDamaged` too.
+
+    Example:
+        >>> with whodid.AuditClient(opensearch_hosts=["https://search.example:9200"]) as client:
+        ...     for entry in client.search("type:user_* -status:ok", principal="42", since="-7d"):
+        ...         print(entry["type"], entry["target"])
     """
 
     def __init__(
@@ -94,7 +109,7 @@ class AuditClient:
         *,
         client: OpenSearch | None = None,
         within: Filter | None = None,
-        **keywords: Any,
+        **keywords: Unpack[SettingsKeywords],
     ) -> None:
         self.settings = settings or load_settings(**keywords)
         self._within = within
@@ -123,17 +138,30 @@ class AuditClient:
         where: Where = None,
         /,
         *,
-        since: object = None,
-        until: object = None,
+        since: Moment = None,
+        until: Moment = None,
         sort: str = NEWEST,
         limit: int | None = None,
         expired: bool = False,
-        **filters: object,
+        **filters: Unpack[FilterFields],
     ) -> Generator[Entry, None, None]:
-        """Entries that match, as they are needed; `limit` at most. `close()` ends the search before its end, and what
-        the cluster keeps ready for it.
+        """Finds entries, and gets them as they are needed.
 
-        `sort` is `newest`, `oldest`, or a field (`-field` from the last value to the first).
+        Args:
+            where: A text of the search language, or a `Filter`.
+            since: Entries from this moment on.
+            until: Entries before this moment.
+            sort: `newest`, `oldest`, or a field (`-field` from the last value to the first).
+            limit: Maximum number of entries.
+            expired: Also entries past their promised time.
+            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+
+        Returns:
+            A generator of entries. Its `close()` ends the search before its end, and what the cluster keeps for it.
+
+        Example:
+            >>> for entry in client.search(principal="42", client_ip="10.0.0.0/8", since="2026-11"):
+            ...     print(entry["type"])
         """
         question = self._question(where, filters, since, until, expired=expired)
         _check_limit(limit)
@@ -146,16 +174,33 @@ class AuditClient:
         *,
         after: str | None = None,
         size: int = 50,
-        since: object = None,
-        until: object = None,
+        since: Moment = None,
+        until: Moment = None,
         sort: str = NEWEST,
         expired: bool = False,
-        **filters: object,
+        **filters: Unpack[PageFilters],
     ) -> Page:
-        """At most `size` entries that match, behind those of the page whose `next` is `after`.
+        """Finds one page of entries.
 
         Each page is a search of its own, and its cursor may be kept for as long as one likes: entries that arrive
         between two pages are met where their time puts them.
+
+        Args:
+            where: A text of the search language, or a `Filter`.
+            after: The `next` of the page before, for the same question and `sort`; none for the first page.
+            size: Maximum number of entries.
+            since: Entries from this moment on.
+            until: Entries before this moment.
+            sort: As for `search`.
+            expired: Also entries past their promised time.
+            **filters: Fields and their values; see `whodid.typing.PageFilters`.
+
+        Returns:
+            The page, whose `next` is the cursor of the one behind it.
+
+        Example:
+            >>> page = client.page(type="user_*", size=20)
+            >>> behind = client.page(type="user_*", size=20, after=page.next)
         """
         if not 1 <= size <= asking.PAGE:
             raise QueryError(f"size must be 1 to {asking.PAGE}")
@@ -175,12 +220,26 @@ class AuditClient:
         where: Where = None,
         /,
         *,
-        since: object = None,
-        until: object = None,
+        since: Moment = None,
+        until: Moment = None,
         expired: bool = False,
-        **filters: object,
+        **filters: Unpack[FilterFields],
     ) -> int:
-        """How many entries match."""
+        """Counts the entries that match.
+
+        Args:
+            where: A text of the search language, or a `Filter`.
+            since: Entries from this moment on.
+            until: Entries before this moment.
+            expired: Also entries past their promised time.
+            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+
+        Returns:
+            The exact number.
+
+        Example:
+            >>> client.count(type="user_sign_in", outcome="failure", since="-24h")
+        """
         question = self._question(where, filters, since, until, expired=expired)
         body = {"size": 0, "query": question.body, "track_total_hits": True}
         return int(self._asking.ask(body, question.indices)["hits"]["total"]["value"])
@@ -191,13 +250,29 @@ class AuditClient:
         where: Where = None,
         /,
         *,
-        since: object = None,
-        until: object = None,
+        since: Moment = None,
+        until: Moment = None,
         limit: int = 1000,
         expired: bool = False,
-        **filters: object,
+        **filters: Unpack[FilterFields],
     ) -> dict[str, int]:
-        """How many entries match for each value of a field, most first, `limit` values at most."""
+        """Counts the entries that match for each value of a field, exactly.
+
+        Args:
+            field: A field with one value, such as `type`, `target` or `principal`.
+            where: A text of the search language, or a `Filter`.
+            since: Entries from this moment on.
+            until: Entries before this moment.
+            limit: Maximum number of values.
+            expired: Also entries past their promised time.
+            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+
+        Returns:
+            Value → number of entries, most frequent first.
+
+        Example:
+            >>> client.counts_by("principal", type="credentials_*", since="this-month")
+        """
         stats.check_countable(field)
         return self._counts_by(field, self._question(where, filters, since, until, expired=expired), limit)
 
@@ -220,14 +295,29 @@ class AuditClient:
         by: Sequence[str] = ("type", "principal"),
         top: int = 10,
         interval: str = "auto",
-        since: object = None,
-        until: object = None,
+        since: Moment = None,
+        until: Moment = None,
         expired: bool = False,
-        **filters: object,
+        **filters: Unpack[FilterFields],
     ) -> Stats:
-        """How many entries match, when (a histogram in UTC), and the `top` most frequent values of the fields `by`.
+        """Counts the entries that match: in all, over time (a histogram in UTC), and by the values of fields.
 
-        `interval` is `second`, `minute`, `hour`, `day`, `week`, `month`, or `auto`: about 60 bars.
+        Args:
+            where: A text of the search language, or a `Filter`.
+            by: The fields whose most frequent values are counted.
+            top: How many values of each.
+            interval: What a bar stands for: `second`, `minute`, `hour`, `day`, `week`, `month`, or `auto` for about 60
+                bars.
+            since: Entries from this moment on.
+            until: Entries before this moment.
+            expired: Also entries past their promised time.
+            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+
+        Returns:
+            The numbers; see `Stats`.
+
+        Example:
+            >>> client.stats(since="-30d", by=["type"]).top["type"]
         """
         question = self._question(where, filters, since, until, expired=expired)
         interval_of = stats.interval_of
@@ -252,13 +342,27 @@ class AuditClient:
         last: int = 10,
         pause: Callable[[], None] | None = None,
         on_away: Callable[[OpenSearchUnavailable], None] | None = None,
-        **filters: object,
+        **filters: Unpack[FilterFields],
     ) -> Iterator[list[Entry]]:
-        """The `last` entries that match, oldest first; then, if there is a `pause` to make, each time the new ones.
+        """Finds the last entries, and then those that arrive.
 
         New is what comes after the last seen `seq` of its journal, whatever its time: entries that another host shipped
-        late are there, and none twice. Without a `pause` it ends after the first list. With `on_away`, which is told,
-        a cluster that can't be asked for a while doesn't end it, and what came meanwhile is in the next list.
+        late are there, and none twice.
+
+        Args:
+            where: A text of the search language, or a `Filter`.
+            last: How many entries to start with.
+            pause: Called before each further question, to wait; without one, the first list is the only one.
+            on_away: Called with the error when the cluster can't be asked for a while; what came meanwhile is in the
+                next list. Without it, the error is raised.
+            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+
+        Returns:
+            An iterator of lists of entries, oldest first.
+
+        Example:
+            >>> for entries in client.follow(type="user_*", pause=lambda: time.sleep(1)):
+            ...     print(len(entries))
         """
         if last < 0:
             raise QueryError("last must not be negative")
@@ -273,14 +377,28 @@ class AuditClient:
         where: Where = None,
         /,
         *,
-        since: object = None,
-        until: object = None,
+        since: Moment = None,
+        until: Moment = None,
         limit: int | None = None,
-        **filters: object,
+        **filters: Unpack[FilterFields],
     ) -> Iterator[Entry]:
-        """Intents without an outcome, newest first: actions that were cut off, or are still under way.
+        """Finds intents without an outcome: actions that were cut off, or are still under way.
 
-        The outcome is looked for in all partitions. `until="-1h"` leaves out what began within the last hour.
+        The outcome is looked for in all partitions.
+
+        Args:
+            where: A text of the search language, or a `Filter`.
+            since: Intents from this moment on.
+            until: Intents before this moment: `-1h` leaves out what started within the last hour.
+            limit: Maximum number of entries.
+            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+
+        Returns:
+            An iterator of the intents, newest first.
+
+        Example:
+            >>> for intent in client.orphans(until="-1h"):
+            ...     print(intent["type"], intent["target"])
         """
         _check_limit(limit)
         intents = self.search(self._asked(where, filters, since, until) & Filter.of(phase="intent"))
@@ -291,24 +409,66 @@ class AuditClient:
         operations = [one for entry in intents if can_be_asked(one := entry.get("operation"))]
         if not operations:  # what something else wrote or altered may have none
             return list(intents)
-        outcomes = Filter.of(phase="outcome", operation=[literal(operation) for operation in operations])
+        outcomes = Filter.of(phase="outcome") & match("operation", [literal(operation) for operation in operations])
         question = self._question(outcomes, {}, None, None, expired=True, noted=False)
         ended = self._counts_by("operation", question, len(operations))
         return [entry for entry in intents if str(entry.get("operation")) not in ended]
 
-    def history(self, target: str, *, sort: str = OLDEST, limit: int | None = None, **more: Any) -> Iterator[Entry]:
-        """What happened to a target, oldest first. `more` as for `search`."""
-        return self.search(**{**more, "target": [literal(target)]}, sort=sort, limit=limit)
+    def history(
+        self, target: str, /, *, sort: str = OLDEST, limit: int | None = None, **more: Unpack[SearchKeywords]
+    ) -> Iterator[Entry]:
+        """Finds what happened to a target.
 
-    def trail(self, principal: str, *, sort: str = OLDEST, limit: int | None = None, **more: Any) -> Iterator[Entry]:
-        """What a principal did, or had done in their name, oldest first. `more` as for `search`."""
-        theirs = Filter.of(principal=[literal(principal)]) | Filter.of(on_behalf_of=[literal(principal)])
+        Args:
+            target: ID of the target, exactly.
+            sort: As for `search`, but oldest first by default.
+            limit: Maximum number of entries.
+            **more: `since`, `until`, `expired` and fields, as for `search`.
+
+        Returns:
+            An iterator of entries.
+
+        Example:
+            >>> [entry["type"] for entry in client.history("6Yk2", since="-90d")]
+        """
+        return self.search(match("target", literal(target)), **more, sort=sort, limit=limit)
+
+    def trail(
+        self, principal: str, /, *, sort: str = OLDEST, limit: int | None = None, **more: Unpack[SearchKeywords]
+    ) -> Iterator[Entry]:
+        """Finds what a principal did, or had done in their name.
+
+        Args:
+            principal: ID of the user, exactly.
+            sort: As for `search`, but oldest first by default.
+            limit: Maximum number of entries.
+            **more: `since`, `until`, `expired` and fields, as for `search`.
+
+        Returns:
+            An iterator of entries.
+
+        Example:
+            >>> [entry["type"] for entry in client.trail("42", since="yesterday")]
+        """
+        theirs = match("principal", literal(principal)) | match("on_behalf_of", literal(principal))
         return self.search(theirs, **more, sort=sort, limit=limit)
 
     def correlated(self, entry: Mapping[str, Any], *, sort: str = OLDEST, limit: int | None = None) -> Iterator[Entry]:
-        """The other entries of the same cascade, operation, request or trace, oldest first."""
+        """Finds the other entries of the same cascade, operation, request or trace.
+
+        Args:
+            entry: The entry whose related ones are looked for.
+            sort: As for `search`, but oldest first by default.
+            limit: Maximum number of entries.
+
+        Returns:
+            An iterator of entries.
+
+        Example:
+            >>> related = list(client.correlated(entry))
+        """
         belongs = [
-            Filter.of(**{name: [literal(value)]})
+            match(name, literal(value))
             for name in ("correlation_id", "operation", "request_id", "trace_id")
             if can_be_asked(value := entry.get(name))
         ]
@@ -318,16 +478,26 @@ class AuditClient:
         for one in belongs[1:]:
             together |= one
         if can_be_asked(hash_ := entry.get("hash")):
-            together &= ~Filter.of(hash=[literal(hash_)])
+            together &= ~match("hash", literal(hash_))
         return self.search(together, sort=sort, limit=limit)
 
     def around(self, entry: Mapping[str, Any]) -> tuple[Entry | None, Entry | None]:
-        """The entries of the same target right before and right after one; `None` where there is none."""
+        """Finds the entries of the same target right before and right after one.
+
+        Args:
+            entry: The entry in the middle.
+
+        Returns:
+            Both, `None` for one that is not there.
+
+        Example:
+            >>> before, after = client.around(entry)
+        """
         target, journal, seq = entry.get("target"), entry.get("journal"), entry.get("seq")
         at = nanoseconds_of(str(entry.get("@timestamp")))
         if not (can_be_asked(target) and can_be_asked(journal) and is_long(seq)) or at is None:
             return None, None  # something else wrote it, or altered it
-        same = Filter.of(target=[literal(target)])
+        same = match("target", literal(target))
         place = [at, journal, seq]
         before, after = (
             next((hit["_source"] for hit in self.hits(same, sort_of(order), limit=1, after=place)), None)
@@ -336,12 +506,34 @@ class AuditClient:
         return before, after
 
     def get(self, entry_id: str, *, expired: bool = False) -> Entry | None:
-        """The entry of that ID (a receipt's `entry_id`), or `None`."""
+        """Gets one entry.
+
+        Args:
+            entry_id: Its ID, as a receipt's `entry_id` has it.
+            expired: Also when it is past its promised time.
+
+        Returns:
+            The entry, or `None`.
+
+        Example:
+            >>> client.get(receipt.entry_id)
+        """
         hit = self.hit(entry_id, expired=expired)
         return hit["_source"] if hit else None
 
     def hit(self, entry_id: str, *, expired: bool = False) -> dict[str, Any] | None:
-        """The search hit of that entry: with `_index`, its partition."""
+        """Gets the search hit of one entry: with `_index`, its partition.
+
+        Args:
+            entry_id: As for `get`.
+            expired: As for `get`.
+
+        Returns:
+            The hit, or `None`.
+
+        Example:
+            >>> hit = client.hit(receipt.entry_id)
+        """
         if not can_be_asked(entry_id) or len(entry_id.encode()) > _LONGEST_ID:
             return None
         if self._reads:
@@ -351,17 +543,51 @@ class AuditClient:
         answer = self._asking.ask({"size": 1, "query": query}, index_pattern(self.settings))
         return next(iter(answer["hits"]["hits"]), None)
 
-    def note_export(self, where: Where = None, /, *, form: str, **more: Any) -> None:
-        """Records that what is found is about to be taken away as `form` (`csv`), where `audit_reads` is on.
+    def note_export(
+        self,
+        where: Where = None,
+        /,
+        *,
+        form: str,
+        since: Moment = None,
+        until: Moment = None,
+        **filters: Unpack[FilterFields],
+    ) -> None:
+        """Records that what is found is about to be exported, where `audit_reads` is on.
 
-        `more` as for `search`. Raises `NotRecorded`.
+        Args:
+            where: A text of the search language, or a `Filter`.
+            form: What it is exported as, such as `csv`.
+            since: Entries from this moment on.
+            until: Entries before this moment.
+            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+
+        Raises:
+            NotRecorded: It could not be recorded; `JournalDamaged` too.
+
+        Example:
+            >>> client.note_export(form="csv", since="2026-11")
         """
         if self._reads:
-            since, until = more.pop("since", None), more.pop("until", None)
-            self._reads.exported(str(self._asked(where, more, since, until)), form)
+            self._reads.exported(str(self._asked(where, filters, since, until)), form)
 
-    def hidden(self, where: Where = None, /, *, since: object = None, until: object = None, **filters: object) -> int:
-        """How many entries match that searches leave out, as their time is over."""
+    def hidden(
+        self, where: Where = None, /, *, since: Moment = None, until: Moment = None, **filters: Unpack[FilterFields]
+    ) -> int:
+        """Counts the entries that match and that searches leave out, as their time is over.
+
+        Args:
+            where: A text of the search language, or a `Filter`.
+            since: Entries from this moment on.
+            until: Entries before this moment.
+            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+
+        Returns:
+            The number.
+
+        Example:
+            >>> client.hidden(since="2025")
+        """
         if self._expiry.kept() is None:
             return 0
         shown, all_of_them = (
@@ -370,7 +596,14 @@ class AuditClient:
         return max(all_of_them - shown, 0)
 
     def retention(self) -> RetentionView:
-        """The retention in force, as far as this user may see it."""
+        """Reads the retention in force, as far as this user may see it.
+
+        Returns:
+            The retention: of entries, of each partition, and holds.
+
+        Example:
+            >>> client.retention()
+        """
         return retention_in_force(self._client, self.settings)
 
     def known_retention(self) -> RetentionView | None:
@@ -386,12 +619,38 @@ class AuditClient:
         after: list[Any] | None = None,
         expired: bool = True,
     ) -> Iterator[dict[str, Any]]:
-        """Search hits (`_id`, `_index`, `_source`, `sort`) in order, from behind `after` on; not recorded as a read."""
+        """Finds search hits: `_id`, `_index`, `_source` and `sort`. It is not recorded as a read.
+
+        Args:
+            asked: Which entries.
+            sort: The order, as OpenSearch takes it.
+            limit: Maximum number of hits.
+            after: The `sort` of the hit before the first.
+            expired: Also entries past their promised time.
+
+        Returns:
+            An iterator of hits, in order.
+
+        Example:
+            >>> hits = client.hits(Filter.of(type="user_*"), [{"@timestamp": "asc"}])
+        """
         question = self._question(asked, {}, None, None, expired=expired, noted=False)
         return self._asking.hits(question.body, question.indices, sort, limit=limit, after=after)
 
-    def query_of(self, where: Where = None, /, *, since: object = None, until: object = None) -> dict[str, Any]:
-        """The question as OpenSearch takes it, expired entries included; it is not recorded as a read."""
+    def query_of(self, where: Where = None, /, *, since: Moment = None, until: Moment = None) -> dict[str, Any]:
+        """Writes a question as OpenSearch takes it, expired entries included. It is not recorded as a read.
+
+        Args:
+            where: A text of the search language, or a `Filter`.
+            since: Entries from this moment on.
+            until: Entries before this moment.
+
+        Returns:
+            The query, in OpenSearch's query DSL.
+
+        Example:
+            >>> client.query_of("type:user_* -status:ok")
+        """
         return self._question(where, {}, since, until, expired=True, noted=False).body
 
     def _question(
@@ -413,7 +672,7 @@ class AuditClient:
         return _Question(body, indices_of(self.settings.index_prefix, window), window, f"{asked}\n{expired}")
 
     def _asked(self, where: Where, filters: Mapping[str, object], since: object, until: object) -> Filter:
-        asked = Filter.of(since, until, **filters)
+        asked = filter_of(filters, since, until)
         if isinstance(where, str | Filter):
             asked = (Filter.parse(where) if isinstance(where, str) else where) & asked
         elif where is not None:

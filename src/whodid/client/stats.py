@@ -42,21 +42,25 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """`total` entries match; `first` and `last` are when (`None` for none). `top`: field → value → count, most first.
-
-    `principals` is how many different principals there are, exact up to 40,000 and about right above. `approximate` are
-    the fields of `top` whose counts may be too low, or a value missing: a partition has more than 10,000 values of it,
-    too much alike in number. `AuditClient.counts_by` is exact for those, and slower.
-    """
+    """How many entries match, when, and of what: what `AuditClient.stats` returns."""
 
     total: int
+    """How many entries match."""
     first: datetime | None
+    """The time of the first of them; `None` if there is none."""
     last: datetime | None
+    """The time of the last of them; `None` if there is none."""
     principals: int
+    """How many different principals there are: exact up to 40,000, and about right above."""
     interval: str
+    """What a bar of the histogram stands for: `second`, `minute`, `hour`, `day`, `week` or `month`."""
     histogram: tuple[Bar, ...]
+    """How many entries there are in each interval, the first one first."""
     top: Mapping[str, Mapping[str, int]]
+    """Field → value → number of entries, most frequent first."""
     approximate: tuple[str, ...] = ()
+    """Fields of `top` whose counts may be too low, or a value missing: a partition has more than 10,000 values of it,
+    too much alike in number. `AuditClient.counts_by` is exact for those, and slower."""
 
     def as_json(self) -> dict[str, Any]:
         """Times as ISO 8601."""

@@ -13,13 +13,14 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..administration import set_hold
 from ..entry import partition_name
 from ..errors import OpenSearchError, OpenSearchUnavailable
 from ..opensearch.clock import cluster_now
 from ..opensearch.connection import translated
 from ..opensearch.enforcement import AHEAD, record_ahead
 from ..opensearch.features import check_repository
-from ..opensearch.holds import make_step, new_hold, set_hold
+from ..opensearch.holds import make_step
 from ..opensearch.ism import (
     Ism,
     deletion_age,
@@ -33,8 +34,6 @@ from ..opensearch.partitions import is_immutable
 from ..opensearch.retention import OVERDUE, floor_days
 from ..opensearch.retention_change import Move, make_move, moves
 from ..opensearch.survey import Survey, Surveyed, survey
-from ..operator import operator
-from ..own import record_operation
 from .finding import Finding, Fix, ok, problem, warning
 from .subject import Subject
 
@@ -290,10 +289,7 @@ def _too_early(settings: Settings, found: Survey, one: Surveyed, floor: datetime
 
 def _hold(settings: Settings, one: Surveyed, why: str) -> Fix:
     def make(client: OpenSearch) -> None:
-        hold = new_hold(f"whodid doctor: {why}", operator(), partitions=[one.name])
-        details = {"reason": hold.reason, "partitions": list(hold.partitions)}
-        record_operation(settings, "audit_log_hold_set", hold.id, details)
-        set_hold(client, settings, hold)
+        set_hold(client, settings, f"whodid doctor: {why}", partitions=[one.name])
 
     return Fix(f"hold {one.name} ({why})", make)
 

@@ -14,6 +14,7 @@ from ..client.order import OLDEST, sort_of
 from ..errors import NotAuthorized, OpenSearchError
 from ..opensearch.connection import translated
 from ..query import Filter
+from ..query.filter import match
 from ..query.value import literal
 from ..ranges import Places
 from .entry import erased_entry, personal_values
@@ -72,8 +73,8 @@ def erase_stored(
 
     Raises `OpenSearchError` where nothing can be asked; what can't be written is in the answer's `left`.
     """
-    who = [literal(principal)]
-    asked = Filter.of(principal=who) | Filter.of(on_behalf_of=who)
+    who = literal(principal)
+    asked = match("principal", who) | match("on_behalf_of", who)
     total, seen = client.count(asked, expired=True), 0
     result = Erased()
     hits = client.hits(asked, sort_of(OLDEST))

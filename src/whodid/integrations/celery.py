@@ -120,7 +120,7 @@ class _Tasks:
 def _carried() -> dict[str, Any]:
     """The header for what is queued here; empty outside any context. A context without a cascade's ID is given one."""
     try:
-        fields = {name: value for name, value in current_fields().items() if value is not None}
+        fields: dict[str, Any] = {name: value for name, value in current_fields().items() if value is not None}
     except Exception as error:  # noqa: BLE001 (an application's resolver may raise anything)
         _warn(f"who queues a task is not known, as the principal resolver failed with {type(error).__name__}")
         return dict(_NOBODY)

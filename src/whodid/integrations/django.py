@@ -14,7 +14,7 @@ It works under WSGI and ASGI, for plain and `async` views. Who acts is asked at 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
@@ -24,6 +24,11 @@ from django.utils.module_loading import import_string
 from ..context import Scope, Steps, Within, scope, within
 from .prepared import PreparedCall
 from .request import RequestFields
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ..typing import EntryFields
 
 __all__ = ["AuditMiddleware", "audit_on_commit"]
 
@@ -62,11 +67,24 @@ class AuditMiddleware:
         return self._fields(headers, request.META.get("REMOTE_ADDR") or None), lambda: self._principal(request)
 
 
-def audit_on_commit(event_type: str, /, *, using: str | None = None, **fields: object) -> None:
-    """Records an audit entry once the transaction of `using` (the default database) is committed; at once outside one.
+def audit_on_commit(event_type: str, /, *, using: str | None = None, **fields: Unpack[EntryFields]) -> None:
+    """Records an audit entry once a transaction is committed; at once outside of one.
 
-    Who and from where are those of this call. A rollback, of a savepoint too, drops the entry. Raises `InvalidEntry`
-    here; what goes wrong in recording is raised by the commit, which has happened then (`whodid help integrations`).
+    Who and from where are those of this call. A rollback, of a savepoint too, drops the entry. What goes wrong in
+    recording is raised by the commit, which has happened then (`whodid help integrations`).
+
+    Args:
+        event_type: A type of the catalog.
+        using: The database whose transaction it is; by default the default one.
+        **fields: Fields of the entry, as for `audit`.
+
+    Raises:
+        InvalidEntry: The catalog has no such type, or the entry would break its rules.
+
+    Example:
+        >>> with transaction.atomic():
+        ...     order.pay()
+        ...     audit_on_commit("order_paid", target=order.pk)
     """
     transaction.on_commit(PreparedCall(event_type, fields).record, using=using)
 

@@ -12,9 +12,13 @@ __all__ = ["AuditJsonFormatter"]
 
 
 class AuditJsonFormatter(OrjsonFormatter):
-    """Whole entries as JSON lines, for those who want them on stdout; other records as python-json-logger prints them.
+    """A `logging` formatter that prints whole entries as JSON lines, and other records as python-json-logger does.
 
     It prints personal fields too: point it at a stream that may hold them.
+
+    Example:
+        >>> handler = logging.StreamHandler(sys.stdout)
+        >>> handler.setFormatter(whodid.AuditJsonFormatter())
     """
 
     def format(self, record: logging.LogRecord) -> str:

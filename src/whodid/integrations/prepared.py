@@ -5,11 +5,12 @@ What is bound or opened between the two, another principal above all, does not c
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from ..context import scope
 from ..runtime import recorder
-from .stdlib import get_logger
+from .stdlib import record
 
 __all__ = ["PreparedCall"]
 
@@ -29,4 +30,4 @@ class PreparedCall:
         """Records the entry. Raises `NotRecorded` or `JournalDamaged`, as `on_failure` has it."""
         if self._fields is not None:
             with scope({}, alone=True):
-                get_logger().audit(self._event_type, **self._fields)
+                record(logging.getLogger("whodid"), self._event_type, self._fields)

@@ -20,7 +20,11 @@ from ..errors import WhodidError
 from .prepared import PreparedCall
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session  # fails where greenlet is not installed
+
+    from ..typing import EntryFields
 
     AnySession = Session | AsyncSession | scoped_session[Any] | async_scoped_session[Any]
 
@@ -30,11 +34,24 @@ _INFO = "whodid"
 """Where a session's `info` keeps its calls."""
 
 
-def audit_on_commit(session: AnySession, event_type: str, /, **fields: object) -> None:
-    """Records an audit entry once the transaction of `session` is committed; one is begun where there is none.
+def audit_on_commit(session: AnySession, event_type: str, /, **fields: Unpack[EntryFields]) -> None:
+    """Records an audit entry once the transaction of a session is committed.
 
-    Who and from where are those of this call. A rollback, of a savepoint too, drops the entry. Raises `InvalidEntry`
-    here; what goes wrong in recording is raised by the commit, which has happened then (`whodid help integrations`).
+    Who and from where are those of this call. A rollback, of a savepoint too, drops the entry. What goes wrong in
+    recording is raised by the commit, which has happened then (`whodid help integrations`).
+
+    Args:
+        session: A session, asynchronous or scoped ones too; a transaction is started where it has none.
+        event_type: A type of the catalog.
+        **fields: Fields of the entry, as for `audit`.
+
+    Raises:
+        InvalidEntry: The catalog has no such type, or the entry would break its rules.
+
+    Example:
+        >>> with Session(engine) as session, session.begin():
+        ...     order.pay()
+        ...     audit_on_commit(session, "order_paid", target=order.id)
     """
     call = PreparedCall(event_type, fields)
     plain = _plain(session)

@@ -9,28 +9,23 @@ call records before the ordinary handlers see its line.
 
 from __future__ import annotations
 
-import inspect
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from functools import partial
+import sys
+from collections.abc import Mapping
+from types import FrameType
 from typing import Any, TypeAlias
 
 from ..call import AuditCall, Message
-from ..executor import off_loop, to_be_awaited
-from ..operation import Operation, aauditing, auditing
 from ..receipt import Receipt
 from ..runtime import recorder
-from ..warning import warn
+from .methods import AuditMethods, equip
 
-__all__ = ["AuditHandler", "AuditLogger", "audit", "get_logger", "install"]
+__all__ = ["AuditHandler", "AuditLogger", "get_logger", "install", "record"]
 
 Logger: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
 """What has `audit`."""
 
 _LEVEL = logging.INFO
-_FRAMES = 7
-"""From `_record` up to whoever called `audit`: the place in the code that the ordinary log line names."""
 
 
 class _NoLock:
@@ -53,9 +48,17 @@ class _NoLock:
 
 
 class AuditHandler(logging.Handler):
-    """Records the audit call that a log record carries, and leaves all other records alone.
+    """A `logging` handler that records the audit call that a log record carries, and leaves all other records alone.
 
-    A failure reaches the caller of `audit()`: it never goes to `handleError`, which would swallow it.
+    It chooses the place at which an entry is recorded among the handlers of a logger; without one, the entry is
+    recorded before them. A failure reaches the caller of `audit()`: it never goes to `handleError`, which would swallow
+    it.
+
+    Args:
+        level: As for each `logging.Handler`; audit calls have the level `INFO`.
+
+    Example:
+        >>> logging.getLogger().addHandler(whodid.AuditHandler())
     """
 
     def createLock(self) -> None:  # noqa: N802 (the name is logging's)
@@ -72,8 +75,8 @@ class AuditHandler(logging.Handler):
             record.msg = message.complete()
 
 
-def audit(given: Logger, event_type: str, /, **fields: object) -> Receipt:
-    """Records an audit entry; returns its receipt once it is durable. Installed as `logging.Logger.audit`.
+def record(given: Logger, event_type: str, fields: Mapping[str, object], /) -> Receipt:
+    """Records an audit entry, and sends its ordinary line through the logger's handlers.
 
     Of the `extra` of a `LoggerAdapter` those count that name fields of an entry.
     """
@@ -99,11 +102,25 @@ def _bound(given: Logger) -> tuple[logging.Logger, Mapping[str, object]]:
 
 
 def _record(given: Logger, logger: logging.Logger, call: AuditCall) -> logging.LogRecord:
-    path, line, function, stack = logger.findCaller(stacklevel=_FRAMES)
+    caller = _caller()
     message, extra = _processed(given, call.message())
     if not isinstance(message, Message):
         message = Message(str(message), call)
-    return logger.makeRecord(logger.name, _LEVEL, path, line, message, (), None, function, extra, stack)
+    code, line = caller.f_code, caller.f_lineno
+    return logger.makeRecord(logger.name, _LEVEL, code.co_filename, line, message, (), None, code.co_name, extra)
+
+
+def _caller() -> FrameType:
+    """The frame outside of whodid: the place in the code that the ordinary log line names."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and _is_within(str(frame.f_globals.get("__name__"))):
+        frame = frame.f_back
+    return frame
+
+
+def _is_within(module: str) -> bool:
+    """Whether it is whodid's, or `contextlib`'s, through which `auditing` records."""
+    return module.startswith("whodid.") or module == "contextlib"
 
 
 def _processed(given: Logger, message: Any) -> tuple[Any, Any]:
@@ -123,77 +140,38 @@ def _has_handler(logger: logging.Logger | None) -> bool:
     return False
 
 
-class AuditLogger:
-    """The typed route: what `whodid.get_logger()` returns."""
+class AuditLogger(AuditMethods):
+    """A logger with nothing but the four methods, known to type checkers: what `whodid.get_logger()` returns.
+
+    Example:
+        >>> log: whodid.AuditLogger = whodid.get_logger(__name__)
+        >>> log.audit("credentials_created", target="6Yk2", principal="42")
+    """
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
 
-    def audit(self, event_type: str, /, **fields: object) -> Receipt:
-        """Records an audit entry; returns its receipt once it is durable."""
-        return audit(self._logger, event_type, **fields)
-
-    @to_be_awaited
-    def aaudit(self, event_type: str, /, **fields: object) -> Coroutine[Any, Any, Receipt]:
-        """As `audit`, off the event loop: the form for async code. Once called, it is recorded, awaited or not."""
-        return off_loop(partial(self.audit, event_type, **fields))
-
-    def auditing(self, event_type: str, /, **fields: object) -> AbstractContextManager[Operation]:
-        """Records the intent before the block and its outcome after it."""
-        return auditing(self.audit, event_type, fields)
-
-    def aauditing(self, event_type: str, /, **fields: object) -> AbstractAsyncContextManager[Operation]:
-        """As `auditing`, for `async with`."""
-        return aauditing(self.audit, event_type, fields)
+    def _whodid_audit(self, event_type: str, fields: Mapping[str, object], /) -> Receipt:
+        return record(self._logger, event_type, fields)
 
 
 def get_logger(name: str = "whodid") -> AuditLogger:
-    """A logger with nothing but the methods for auditing, known to type checkers; `name` is the ordinary log line's."""
+    """A logger for auditing alone, which type checkers know.
+
+    Args:
+        name: Name of the `logging` logger that the ordinary line of an entry goes to.
+
+    Returns:
+        A logger with `audit`, `aaudit`, `auditing` and `aauditing`.
+
+    Example:
+        >>> log = whodid.get_logger(__name__)
+        >>> log.audit("credentials_created", target="6Yk2", principal="42")
+    """
     return AuditLogger(logging.getLogger(name))
-
-
-@to_be_awaited
-def _aaudit_method(self: Logger, event_type: str, /, **fields: object) -> Coroutine[Any, Any, Receipt]:
-    return off_loop(partial(audit, self, event_type, **fields))
-
-
-def _auditing_method(self: Logger, event_type: str, /, **fields: object) -> AbstractContextManager[Operation]:
-    return auditing(partial(audit, self), event_type, fields)
-
-
-def _aauditing_method(self: Logger, event_type: str, /, **fields: object) -> AbstractAsyncContextManager[Operation]:
-    return aauditing(partial(audit, self), event_type, fields)
 
 
 def install() -> None:
     """Adds `audit`, `auditing` and their asynchronous forms to every logger and adapter, earlier ones included."""
-    methods = {"audit": audit, "aaudit": _aaudit_method, "auditing": _auditing_method, "aauditing": _aauditing_method}
     loggers = {type(logger) for logger in tuple(logging.root.manager.loggerDict.values())} - {logging.PlaceHolder}
-    equip([logging.Logger, logging.LoggerAdapter], methods, seen=[*loggers, logging.getLoggerClass()])
-
-
-def equip(classes: Iterable[type], methods: Mapping[str, Callable[..., Any]], seen: Iterable[Any] = ()) -> None:
-    """Gives the classes the methods.
-
-    What the application has by such a name, there or on the classes that are only `seen`, is left alone: a warning says
-    so. A wrapper around one of ours (`functools.wraps`) is what somebody meant to have.
-    """
-    taken = set()
-    for cls in (*classes, *seen):
-        for name, method in methods.items():
-            found = getattr(cls, name, None)
-            if found is not None and not _is_ours(inspect.unwrap(found)):
-                taken.add(f"{cls.__qualname__}.{name}")
-            elif cls in classes and (found is None or _is_ours(found)):
-                setattr(cls, name, method)
-    if taken:
-        warn(
-            f"{', '.join(sorted(taken))}: the application's own; whodid leaves it alone, and it records no entry. "
-            "Rename it, or record with whodid.get_logger().audit(…)",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-
-
-def _is_ours(method: Any) -> bool:
-    return str(getattr(method, "__module__", "")).startswith("whodid.") and not hasattr(method, "__wrapped__")
+    equip([logging.Logger, logging.LoggerAdapter], record, seen=[*loggers, logging.getLoggerClass()])

@@ -8,21 +8,17 @@ chooses; without it the call records before the chain runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, MutableMapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping, MutableMapping
+from typing import Any, TypeVar
 
 import structlog
 
 from ..call import AuditCall
-from ..executor import off_loop, to_be_awaited
-from ..operation import Operation, aauditing, auditing
 from ..receipt import Receipt
 from ..runtime import recorder
-from .stdlib import equip
+from .methods import AuditMethods, equip
 
-__all__ = ["AuditProcessor", "audited", "install"]
+__all__ = ["AuditMixin", "AuditProcessor", "audited", "install"]
 
 _CALL = "_whodid_call"
 
@@ -30,7 +26,14 @@ W = TypeVar("W")
 
 
 class AuditProcessor:
-    """The structlog processor: records the audit call that an event dict carries, and leaves all others alone."""
+    """A structlog processor that records the audit call that an event dict carries, and leaves all others alone.
+
+    It chooses the place at which an entry is recorded in the chain of processors; without one, the entry is recorded
+    before the chain runs.
+
+    Example:
+        >>> structlog.configure(processors=[whodid.AuditProcessor(), structlog.processors.JSONRenderer()])
+    """
 
     def __call__(self, logger: Any, method_name: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         call = event_dict.pop(_CALL, None)
@@ -40,66 +43,63 @@ class AuditProcessor:
         return event_dict
 
 
-class _Audited:
-    """The two methods, mixed into a bound logger."""
+class AuditMixin(AuditMethods):
+    """The four methods for a wrapper class of structlog's, known to type checkers.
 
-    if TYPE_CHECKING:
-        _context: dict[str, Any]
-        _processors: list[Any]
-        info: Any
+    Example:
+        >>> class Logger(whodid.AuditMixin, structlog.stdlib.BoundLogger):
+        ...     pass
+        >>> structlog.configure(wrapper_class=Logger)
+        >>> log: Logger = structlog.get_logger()
+        >>> log.bind(principal="42").audit("credentials_created", target="6Yk2")
+    """
 
-    def audit(self, event_type: str, /, **fields: object) -> Receipt:
-        """Records an audit entry; returns its receipt once it is durable. See `whodid.Recorder.record`."""
-        current = recorder()
-        if not current.settings.echo:
-            return current.record(event_type, fields, self._context)[0]
-        call = AuditCall(current, event_type, fields, self._context)
-        records = any(isinstance(processor, AuditProcessor) for processor in self._processors)
+    def _whodid_audit(self, event_type: str, fields: Mapping[str, object], /) -> Receipt:
+        return _audit(self, event_type, fields)
 
-        def chain() -> None:
-            carried = {_CALL: call} if records else {}
-            self.info(call.event, **call.echo(), **carried)
 
-        return call.through(chain, records=records, chain_name="the structlog chain")
+def _audit(logger: Any, event_type: str, fields: Mapping[str, object], /) -> Receipt:
+    """What is bound to the logger counts where it names fields of an entry."""
+    current = recorder()
+    bound: Mapping[str, object] = logger._context
+    if not current.settings.echo:
+        return current.record(event_type, fields, bound)[0]
+    call = AuditCall(current, event_type, fields, bound)
+    records = any(isinstance(processor, AuditProcessor) for processor in logger._processors)
 
-    @to_be_awaited
-    def aaudit(self, event_type: str, /, **fields: object) -> Coroutine[Any, Any, Receipt]:
-        """As `audit`, off the event loop: the form for async code. Once called, it is recorded, awaited or not."""
-        return off_loop(partial(self.audit, event_type, **fields))
+    def chain() -> None:
+        carried = {_CALL: call} if records else {}
+        logger.info(call.event, **call.echo(), **carried)
 
-    def auditing(self, event_type: str, /, **fields: object) -> AbstractContextManager[Operation]:
-        """Records the intent before the block and its outcome after it."""
-        return auditing(self.audit, event_type, fields)
-
-    def aauditing(self, event_type: str, /, **fields: object) -> AbstractAsyncContextManager[Operation]:
-        """As `auditing`, for `async with`."""
-        return aauditing(self.audit, event_type, fields)
+    return call.through(chain, records=records, chain_name="the structlog chain")
 
 
 def audited(wrapper: type[W]) -> type[W]:
-    """`wrapper`, a structlog wrapper class, with `audit` and `aaudit`.
+    """A structlog wrapper class with the four methods for auditing.
 
-    Use it as `structlog.configure(wrapper_class=whodid.audited(structlog.stdlib.BoundLogger))`.
+    `whodid.configure()` gives them to structlog's own bound loggers; this is for a class that does not derive from
+    those. A type checker sees no more than `wrapper` in the result: for one, derive from `AuditMixin` instead.
+
+    Args:
+        wrapper: A wrapper class, such as `structlog.stdlib.BoundLogger` or what `make_filtering_bound_logger` returns.
+
+    Returns:
+        A class derived from `AuditMixin` and `wrapper`; `wrapper` itself where it has the methods.
+
+    Example:
+        >>> structlog.configure(wrapper_class=whodid.audited(structlog.make_filtering_bound_logger(logging.INFO)))
     """
-    if issubclass(wrapper, _Audited):
+    if issubclass(wrapper, AuditMixin):
         return wrapper
-    return type(f"Audited{wrapper.__name__}", (_Audited, wrapper), {})
+    return type(f"Audited{wrapper.__name__}", (AuditMixin, wrapper), {})
 
 
 def install() -> None:
     """Gives every bound logger of structlog the methods, those made or cached earlier included."""
-    configured = structlog.get_config()["wrapper_class"]
-    equip([structlog.BoundLoggerBase], {name: getattr(_Audited, name) for name in _METHODS}, seen=[configured])
-    equip([structlog.stdlib.AsyncBoundLogger], {name: _of_the_logger_within(name) for name in _METHODS})
+    equip([structlog.BoundLoggerBase], _audit, seen=[structlog.get_config()["wrapper_class"]])
+    equip([structlog.stdlib.AsyncBoundLogger], _audit_within)
 
 
-_METHODS = ("audit", "aaudit", "auditing", "aauditing")
-
-
-def _of_the_logger_within(name: str) -> Callable[..., Any]:
-    """The method of the logger that structlog's (deprecated) asynchronous one wraps: `audit` needs no `await` there."""
-
-    def method(self: Any, event_type: str, /, **fields: object) -> Any:
-        return getattr(self.sync_bl, name)(event_type, **fields)
-
-    return method
+def _audit_within(logger: Any, event_type: str, fields: Mapping[str, object], /) -> Receipt:
+    """By the logger that structlog's (deprecated) asynchronous one wraps: `audit` needs no `await` there."""
+    return _audit(logger.sync_bl, event_type, fields)

@@ -53,8 +53,8 @@ def append_one(chain: Chain, draft: Draft) -> Written:
     segment = chain.current()
     seq = segment.link.seq + 1
     hash_, line = draft.seal(chain.journal, seq, segment.link.hash)
-    if not chain.has_room(segment, len(line) + 1) and segment.size:
-        segment = chain.next_segment(segment)
+    if not chain.has_room(segment, len(line) + 1):
+        segment = chain.close_segment(segment)
     try:
         offset = segment.append(line, _new(Link, (seq, hash_)))
     except OSError as error:

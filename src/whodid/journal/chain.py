@@ -213,8 +213,10 @@ class Chain:
         self._other_bytes = self._bytes_beside(segment)
         self.segment = segment
 
-    def next_segment(self, segment: Segment) -> Segment:
-        """Closes this one, and makes its successor."""
+    def close_segment(self, segment: Segment) -> Segment:
+        """Closes the segment, durable; returns its successor. An empty one stays open. Raises `NotRecorded`."""
+        if segment.size == 0:
+            return segment
         self._lock.next_generation()
         segment.finish()
         successor = self._create(segment.path.parent, segment.link)

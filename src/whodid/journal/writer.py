@@ -232,6 +232,15 @@ class Journal:
             except (NotRecorded, JournalDamaged) as error:
                 JournalDirectory(self.path).alarm("sync failed", f"entries of durability=process may be lost: {error}")
 
+    def close_segment(self) -> None:
+        """Closes the segment that is written to, of whatever process: what comes next starts another.
+
+        Raises `NotRecorded` where it can't be made durable, and `JournalDamaged`.
+        """
+        if getpid() != self._pid:
+            self._notice_fork()
+        self._exclusively(lambda chain, _: chain.close_segment(chain.current()), None)
+
     def quarantine(self, rejected: Mapping[str, object]) -> bool:
         """Keeps a call that broke the catalog, durable on return; `False` where there is no more room for such calls.
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
 __all__ = [
+    "DESTROYED",
     "Account",
     "Destruction",
     "JournalPart",
@@ -34,6 +35,9 @@ __all__ = [
     "take_account",
     "write_destruction",
 ]
+
+DESTROYED = "audit_log_partition_destroyed"
+"""The type of the entry that records a deletion."""
 
 _AT_ONCE = 500
 

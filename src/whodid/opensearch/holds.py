@@ -91,6 +91,10 @@ class Hold:
         before_until = not self.until or start < datetime.fromisoformat(self.until)
         return after_since and before_until
 
+    def covers_later(self, now: datetime) -> bool:
+        """Whether it covers partitions that are created later than now."""
+        return not self.partitions and (not self.until or datetime.fromisoformat(self.until) > now)
+
     def meant(self) -> str:
         """In words, which entries it keeps."""
         days = [f"{word} {day}" for word, day in (("since", self.since), ("until", self.until)) if day]

@@ -9,9 +9,10 @@ A filter is checked when it is made, immutable, and equal to another that says t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from ..errors import QueryError
 from .grammar import (
@@ -41,6 +42,11 @@ from .value import (
     whole_number,
 )
 
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ..typing import FilterFields, Moment
+
 __all__ = [
     "EVERYTHING",
     "NOTHING",
@@ -54,6 +60,8 @@ __all__ = [
     "Range",
     "Time",
     "Words",
+    "filter_of",
+    "match",
     "ordered",
 ]
 
@@ -64,23 +72,53 @@ _DEEPEST = 50
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What entries must be. Make one with `of` or `parse`."""
+    """What entries must be: an immutable value, combined with `&`, `|` and `~`. Make one with `of` or `parse`.
+
+    Example:
+        >>> team = Filter.of(type="team_*", principal=["42", "43"]) & ~Filter.parse("status:ok")
+        >>> str(team)
+        'type:team_* principal:42,43 -status:ok'
+    """
 
     @staticmethod
-    def of(since: object = None, until: object = None, **fields: object) -> Filter:
-        """Entries whose fields are these: a value each, or a list of which any may match. `None` asks for nothing.
+    def of(since: Moment = None, until: Moment = None, **fields: Unpack[FilterFields]) -> Filter:
+        """The filter for entries whose fields have these values.
 
-        A value that ends in `*` is a prefix, `*` alone any value; `client_ip` takes networks. Keys of objects:
-        `**{"details.region": "eu-*"}`. Raises `QueryError` for what no entry can be.
+        Args:
+            since: Entries from this moment on: an aware datetime, or text such as `2026-11` or `-7d`.
+            until: Entries before this moment.
+            **fields: Fields, each with a value or several of which any may match; `None` asks for nothing. A value that
+                ends in `*` is a prefix, `*` alone any value; `client_ip` takes networks. A key of an object needs
+                `**{"details.region": "eu-*"}`. See `whodid.typing.FilterFields`.
+
+        Returns:
+            The filter.
+
+        Raises:
+            QueryError: No entry can be like that, or no field has that name.
+
+        Example:
+            >>> str(Filter.of(since="-7d", type="team_*", client_ip="10.0.0.0/8"))
+            'type:team_* client_ip:10.0.0.0/8 since:-7d'
         """
-        parts = [match(name, value) for name, value in fields.items() if value is not None]
-        parts += [Time(name, _time(name, at)) for name, at in (("since", since), ("until", until)) if at is not None]
-        check_order(since, until)
-        return both(parts)
+        return filter_of(fields, since, until)
 
     @staticmethod
     def parse(text: str) -> Filter:
-        """The filter that a text of the search language says; empty text is everything. Raises `QueryError`."""
+        """The filter that a text of the search language says.
+
+        Args:
+            text: The text (`whodid help search`); the empty one is everything.
+
+        Returns:
+            The filter.
+
+        Raises:
+            QueryError: The text can't be understood.
+
+        Example:
+            >>> Filter.parse("type:team_* -status:ok")
+        """
         if len(text) > LONGEST:
             raise QueryError(f"the query is {len(text):,} characters long; {LONGEST:,} is the most")
         return _Parser(text).all_of_it()
@@ -282,6 +320,14 @@ def time(name: str, text: str) -> Filter:
     else:
         moment(text, name)
     return Time(name, text)
+
+
+def filter_of(fields: Mapping[str, object], since: object = None, until: object = None) -> Filter:
+    """As `Filter.of`, for names and values that came from elsewhere."""
+    parts = [match(name, value) for name, value in fields.items() if value is not None]
+    parts += [Time(name, _time(name, at)) for name, at in (("since", since), ("until", until)) if at is not None]
+    check_order(since, until)
+    return both(parts)
 
 
 class _Parser:

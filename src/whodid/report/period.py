@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from ..errors import QueryError
 from ..query import Filter, Window, check_order, moment
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ..typing import FilterFields
 
 __all__ = ["Period", "moment_text", "period_of"]
 
@@ -49,7 +55,7 @@ class Period:
             return False
         return at.tzinfo is not None and self.since <= at < self.until
 
-    def of(self, **fields: object) -> Filter:
+    def of(self, **fields: Unpack[FilterFields]) -> Filter:
         """Entries of the period whose fields are these, as for `Filter.of`."""
         return Filter.of(moment_text(self.since), moment_text(self.until), **fields)
 

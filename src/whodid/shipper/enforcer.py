@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import NotAuthorized, OpenSearchError, OpenSearchUnavailable, WhodidError
 from ..opensearch.clock import deletion_time
-from ..opensearch.destruction import Destruction
+from ..opensearch.destruction import DESTROYED, Destruction
 from ..opensearch.enforcement import destroy, expired, record_ahead
 from ..opensearch.holds import apply_holds
 from ..opensearch.ism import Ism
@@ -22,9 +22,8 @@ from ..settings import Settings, retention_days
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["DESTROYED", "Enforcer"]
+__all__ = ["Enforcer"]
 
-DESTROYED = "audit_log_partition_destroyed"
 _HOUR = 3600.0
 _SOON = 60.0
 

@@ -19,12 +19,22 @@ __all__ = ["audit_entries"]
 
 @contextmanager
 def audit_entries() -> Iterator[AuditEntries]:
-    """What this process records within the block, from any logger, thread or task; nothing on disk, nothing shipped.
+    """Keeps what this process records within the block, from any logger, thread or task, in memory.
 
-    Settings and catalog are those of the application's `whodid.configure()`, called before or within the block, else
-    those of the environment and the defaults. Afterwards the recorder before is back; the entries can still be read.
+    Nothing is on disk, and nothing is shipped. Settings and catalog are those of the application's
+    `whodid.configure()`, called before or within the block, else those of the environment and the defaults. Afterwards
+    the recorder before is back; the entries can still be read.
 
-    Raises `CatalogError` when the catalog in force can't be used.
+    Returns:
+        A context manager that yields the entries.
+
+    Raises:
+        CatalogError: The catalog in force can't be used.
+
+    Example:
+        >>> with whodid.testing.audit_entries() as entries:
+        ...     refund("2026-117", amount=30)
+        >>> entries.assert_recorded(type="invoice_refunded", target="2026-117")
     """
     journal = MemoryJournal()
     made: list[Recorder] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import orjson
 
@@ -13,6 +13,11 @@ from ..errors import InvalidEntry
 from ..spelling import did_you_mean
 from .difference import differences, distinctions, entries_with, nearest
 from .journal import MemoryJournal
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ..typing import ExpectedFields
 
 __all__ = ["AuditEntries"]
 
@@ -24,8 +29,12 @@ class AuditEntries(Sequence[Entry]):
 
     The assertions compare fields as an entry holds them (a tuple is a list, `True` is not 1), and by `==` with what no
     entry holds, so that `unittest.mock.ANY` and the like can be expected; `None` expects that an entry lacks the field.
-    They raise `InvalidEntry` for an event type or field that there is not, since an
-    assertion about it would say nothing.
+
+    Example:
+        >>> with whodid.testing.audit_entries() as entries:
+        ...     refund("2026-117", amount=30)
+        >>> entries.assert_recorded(type="invoice_refunded", target="2026-117")["details"]
+        {'amount': 30}
     """
 
     def __init__(self, journal: MemoryJournal, catalog: Callable[[], Catalog]) -> None:
@@ -63,13 +72,27 @@ class AuditEntries(Sequence[Entry]):
         return f"<AuditEntries: {', '.join(entry['type'] for entry in self[:]) or 'none'}>"
 
     @overload
-    def assert_recorded(self, /, *, times: None = None, **expected: object) -> Entry: ...
+    def assert_recorded(self, /, *, times: None = None, **expected: Unpack[ExpectedFields]) -> Entry: ...
     @overload
-    def assert_recorded(self, /, *, times: int, **expected: object) -> list[Entry]: ...
-    def assert_recorded(self, /, *, times: int | None = None, **expected: object) -> Entry | list[Entry]:
-        """That exactly one entry has these fields, which is returned; with `times`, that so many have: all of them.
+    def assert_recorded(self, /, *, times: int, **expected: Unpack[ExpectedFields]) -> list[Entry]: ...
+    def assert_recorded(
+        self, /, *, times: int | None = None, **expected: Unpack[ExpectedFields]
+    ) -> Entry | list[Entry]:
+        """Asserts that exactly one entry has these fields, or with `times` that this many have.
 
-        Raises `AssertionError` with the nearest entries and what differs in them.
+        Args:
+            times: How many entries must have the fields.
+            **expected: Fields and their values; see `whodid.typing.ExpectedFields`.
+
+        Returns:
+            The entry; with `times`, the list of all of them.
+
+        Raises:
+            AssertionError: Another number of entries has them; the message shows the nearest, and what differs.
+            InvalidEntry: There is no such event type or field, so that the assertion would say nothing.
+
+        Example:
+            >>> entry = audit_entries.assert_recorded(type="invoice_refunded", target="2026-117")
         """
         __tracebackhide__ = True
         found = self._matching(expected)
@@ -83,18 +106,46 @@ class AuditEntries(Sequence[Entry]):
             f"{entries_with(len(found), expected)}{wanted}." + nearest(self[:], found, expected) + self._rejected()
         )
 
-    def assert_not_recorded(self, /, **expected: object) -> None:
-        """That no entry has these fields; without any, that nothing was recorded. Raises `AssertionError`."""
+    def assert_not_recorded(self, /, **expected: Unpack[ExpectedFields]) -> None:
+        """Asserts that no entry has these fields; without any, that nothing was recorded.
+
+        Args:
+            **expected: As for `assert_recorded`.
+
+        Raises:
+            AssertionError: An entry has them.
+            InvalidEntry: As for `assert_recorded`.
+
+        Example:
+            >>> audit_entries.assert_not_recorded(type="invoice_refunded")
+        """
         __tracebackhide__ = True
         if found := self._matching(expected):
             raise AssertionError(f"{entries_with(len(found), expected)}, not none:" + distinctions(self[:], found))
 
     def of_type(self, name: str) -> list[Entry]:
-        """The entries of one event type. Raises `InvalidEntry` for one that isn't in the catalog."""
+        """The entries of one event type.
+
+        Args:
+            name: The event type.
+
+        Returns:
+            The entries, oldest first.
+
+        Raises:
+            InvalidEntry: The catalog has no such type.
+
+        Example:
+            >>> [entry["target"] for entry in audit_entries.of_type("invoice_refunded")]
+        """
         return [self[index] for index in self._matching({"type": name})]
 
     def clear(self) -> None:
-        """Forgets what was recorded until now; the chain goes on."""
+        """Forgets what was recorded until now; the chain continues.
+
+        Example:
+            >>> audit_entries.clear()
+        """
         self._begin, self._rejected_begin = len(self.journal.lines), len(self.journal.rejected)
 
     def _matching(self, expected: Mapping[str, object]) -> list[int]:

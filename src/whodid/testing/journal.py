@@ -21,16 +21,24 @@ __all__ = ["MemoryJournal"]
 
 
 class MemoryJournal(Journal):
-    """A journal in memory, for `Recorder(…, journal=MemoryJournal())`. Safe to share between threads.
+    """A journal in memory. Safe to share between threads.
 
-    `lines` are the journal lines as they would be on disk, `rejected` the calls that broke the catalog, under
-    `on_invalid = "quarantine"`.
+    Example:
+        >>> journal = MemoryJournal()
+        >>> Recorder(settings, journal=journal).record("team_created", {"target": "9", "principal": "42"})
+        >>> journal.entries[0]["target"]
+        '9'
     """
+
+    lines: list[bytes]
+    """The journal lines, as they would be on disk."""
+    rejected: list[dict[str, Any]]
+    """The calls that broke the catalog, under `on_invalid = "quarantine"`."""
 
     def __init__(self) -> None:
         super().__init__(os.devnull)  # no directory can ever be made there
-        self.lines: list[bytes] = []
-        self.rejected: list[dict[str, Any]] = []
+        self.lines = []
+        self.rejected = []
         self._id = secrets.token_hex(8)
         self._last = ZERO_HASH
         self._lock = threading.Lock()

@@ -10,7 +10,8 @@ from ..client import AuditClient
 from ..client.asking import Asking
 from ..opensearch.template import index_pattern
 from ..proof.checkpoint import Checkpoint
-from ..query import Filter, Window, window_of
+from ..query import Window, window_of
+from ..query.filter import filter_of
 from .crew import Task
 from .statements import Statements, letters_of
 from .survey import Part
@@ -87,7 +88,7 @@ def windows(
     """
     if since is None and until is None:
         return dict.fromkeys(names)
-    asked = Filter.of(since, until)
+    asked = filter_of({}, since, until)
     window = window_of(asked, datetime.now(UTC))
     body = client.query_of(asked)
     ends = {"first": {"min": {"field": "seq"}}, "last": {"max": {"field": "seq"}}}

@@ -33,7 +33,7 @@ from ..errors import (
     WhodidError,
 )
 from ..opensearch.connection import connect
-from ..query import Filter
+from ..query.filter import match
 from ..query.value import literal
 from ..settings import Settings, journal_place, load_settings
 from . import data, pages
@@ -110,7 +110,7 @@ def create_app(
 
     @lru_cache(maxsize=_SCOPES)
     def client(organizations: Organizations) -> AuditClient:
-        within = None if organizations is None else Filter.of(organization_id=[literal(one) for one in organizations])
+        within = None if organizations is None else match("organization_id", [literal(one) for one in organizations])
         return AuditClient(settings, client=connection(), within=within)
 
     def gate(app: ASGIApp) -> ASGIApp:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from ..errors import QueryError
 from ..query import Filter, moment
-from ..query.filter import ordered
+from ..query.filter import filter_of, ordered
 from ..query.grammar import kind_of
 from ..query.value import quoted, unknown_field
 
@@ -74,7 +74,7 @@ class Question:
             if kind_of(name) is None:
                 raise unknown_field(name)
         fields = {name: list(values) for name, values in self.filters.items()}
-        return ordered(Filter.parse(self.text) & Filter.of(self.since or None, self.until or None, **fields))
+        return ordered(Filter.parse(self.text) & filter_of(fields, self.since or None, self.until or None))
 
     def parameters(self) -> list[tuple[str, str]]:
         pairs = [("q", self.text)] if self.text else []

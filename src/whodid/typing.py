@@ -1,0 +1,424 @@
+"""The keywords that whodid's functions take, for type checkers and editors. Made by `make generated`; don't edit.
+
+For a function of one's own that passes its keywords on:
+
+    def record(event_type: str, **fields: Unpack[whodid.typing.EntryFields]) -> None:
+        log.audit(event_type, **fields)
+
+whodid itself imports this module for type checkers alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypedDict
+
+__all__ = [
+    "Changes",
+    "EntryFields",
+    "ExpectedFields",
+    "FilterFields",
+    "Moment",
+    "OperationFields",
+    "PageFilters",
+    "SearchKeywords",
+    "SettingsKeywords",
+    "SystemFields",
+]
+
+Moment: TypeAlias = datetime | str | None
+"""An aware datetime, or text: ISO 8601, a period such as `2026-11`, or a span back from now such as `-24h`."""
+
+_Text: TypeAlias = str | Sequence[str] | AbstractSet[str] | None
+_Number: TypeAlias = int | str | Sequence[int | str] | AbstractSet[int | str] | None
+_Value: TypeAlias = str | float | Sequence[str | float] | AbstractSet[str | float] | None
+
+
+class Changes(TypedDict, total=False):
+    """What `whodid.changes` returns, for the keywords of a call."""
+
+    before: dict[str, Any]
+    """State image before the change."""
+    after: dict[str, Any]
+    """State image after the change."""
+
+
+class SettingsKeywords(TypedDict, total=False):
+    """Keywords of `whodid.configure`, `AuditClient` and others: the settings. `None` counts as not given."""
+
+    journal_dir: str | Path | None
+    """The directory of the journal, shared by all processes of the host that record into it. It belongs on a real
+    disk, not on tmpfs. The default is $XDG_STATE_HOME/whodid/journal, or ~/.local/state/whodid/journal. A user
+    without a home (a container with an arbitrary UID) has no default, and sets it."""
+    service: str | None
+    """Name of the application, in each entry."""
+    host: str | None
+    """Name of the machine or pod, in each entry. The default is the host name."""
+    catalog: str | Path | None
+    """An events.toml with event types of your own; empty for the 54 default types."""
+    catalog_mode: Literal["extend", "replace"] | None
+    """Whether `catalog` extends the default types or replaces them."""
+    durability: Literal["disk", "process"] | None
+    """What a call has reached when it returns: "disk" survives a power loss; "process" survives kill -9, and a
+    power loss about a second later. A type in the catalog may choose for itself."""
+    on_failure: Literal["raise", "warn"] | None
+    """When an entry can't be recorded: "raise" stops the action that can't be audited; "warn" lets it continue, and
+    counts."""
+    on_invalid: Literal["raise", "quarantine"] | None
+    """When a call breaks the catalog: "raise", or "quarantine" keeps it in rejected.ndjson with secrets masked."""
+    echo: bool | None
+    """Write one line to the ordinary log for each entry: type, target and entry ID, never personal fields."""
+    hash_key: str | None
+    """The key of the hashes that take the place of secrets in before, after and details, so that equal ones compare
+    equal: 32 characters or more, such as `openssl rand -hex 32` prints, the same on all hosts. Without one,
+    "[hidden]" takes the place. Prefer `hash_key_file`."""
+    hash_key_file: str | Path | None
+    """A file (mode 0600) that holds the hash key. Set this or `hash_key`, not both."""
+    trusted_proxies: str | list[str] | tuple[str, ...] | None
+    """Networks of the proxies that may say who the client is, such as ["10.0.0.0/8"]. The default trusts nobody.
+    "unix" stands for whoever connects through the server's Unix socket: for a server that listens on nothing
+    else."""
+    forwarded_header: Literal["x-forwarded-for", "forwarded"] | None
+    """The one header in which trusted proxies say it; "forwarded" is RFC 7239. The other is never read, as a proxy
+    may pass on what a client puts there."""
+    lock_timeout: float | None
+    """Seconds to wait for another process that writes to the journal before the call fails."""
+    segment_bytes: int | None
+    """Bytes after which a segment of the journal is closed."""
+    segment_age: float | None
+    """Seconds after which a segment of the journal is closed."""
+    keep_days: float | None
+    """Days to keep segments after all of their entries were shipped."""
+    max_bytes: int | None
+    """The most bytes that the journal may hold; 0 for no limit. Beyond it, recording fails as on_failure says.
+    Rejected calls (on_invalid = "quarantine") count too: they take an eighth of it at most, and never more than 16
+    MiB."""
+    opensearch_hosts: str | list[str] | tuple[str, ...] | None
+    """URLs of the cluster's nodes. Anything but this machine must be https://."""
+    opensearch_user: str | None
+    """The user to sign in as, with a password."""
+    opensearch_password: str | None
+    """The password of `opensearch_user`. Prefer `opensearch_password_file`."""
+    opensearch_password_file: str | Path | None
+    """A file (mode 0600) that holds the password. Set this or `opensearch_password`, not both."""
+    opensearch_token: str | None
+    """A bearer token, such as a JWT, instead of user and password. Prefer `opensearch_token_file`."""
+    opensearch_token_file: str | Path | None
+    """A file (mode 0600) that holds the token; it is read again when the cluster refuses it. Set this or
+    `opensearch_token`, not both."""
+    opensearch_aws_region: str | None
+    """Sign requests for this region of Amazon (SigV4), with the credentials that botocore finds, instead of user or
+    token. Needs the extra "aws"."""
+    opensearch_aws_service: Literal["es", "aoss"] | None
+    """The service that signed requests are for: "es" is OpenSearch Service, "aoss" is Serverless."""
+    opensearch_ca: str | Path | None
+    """The certificate authority to trust, if it is not one of the system's: a PEM file."""
+    opensearch_client_cert: str | Path | None
+    """A client certificate: a PEM file."""
+    opensearch_client_key: str | Path | None
+    """The key of the client certificate: a PEM file."""
+    opensearch_timeout: float | None
+    """Seconds to wait for an answer of the cluster."""
+    signing_key: str | None
+    """The private key (Ed25519, PEM) that signs checkpoints and the manifests of exports; `whodid key new FILE`
+    makes one. Without one nothing is signed. Prefer `signing_key_file` or `signing_command`; set at most one of the
+    three."""
+    signing_key_file: str | Path | None
+    """A file (mode 0600) that holds the signing key."""
+    signing_command: str | None
+    """A command that signs what it reads from standard input, for a key that stays in its KMS or HSM."""
+    signing_public_key: str | Path | None
+    """The file of the public key of `signing_command`."""
+    witnesses: str | list[str] | tuple[str, ...] | None
+    """Where checkpoints are kept besides the cluster and this host, so that who administers both can't forge them:
+    directories (absolute paths of WORM storage), "s3://bucket/prefix?region=…" with object lock, or
+    "package.module:factory". See `whodid help integrity`."""
+    index_prefix: str | None
+    """The beginning of the names of indices, which are <index_prefix>-2026.11 and so on."""
+    partition: Literal["month", "week", "day"] | None
+    """The length of a partition: entries are deleted by whole partitions. A change holds for new entries only."""
+    retention: str | None
+    """Each entry is kept at least this long, and at most one partition and two days longer. "off" keeps
+    everything."""
+    snapshot_repository: str | None
+    """A snapshot repository of the cluster, in which what retention deletes is kept first; empty for none."""
+    policy_priority: int | None
+    """Priority of the ISM policy's template. Where several policies match a new partition, ISM takes the highest,
+    and it refuses two of the same priority whose patterns overlap."""
+    number_of_shards: int | None
+    """Primary shards of a partition."""
+    audit_reads: bool | None
+    """Record who searches, views and exports entries: in the audit log itself, through journal_dir. The tab always
+    does, unless it is made with audit_reads=False."""
+    ship: bool | None
+    """Ship from a background thread of the application (development, small applications) instead of `whodid
+    ship`."""
+    bulk_bytes: int | None
+    """The most bytes of one bulk request."""
+    bulk_entries: int | None
+    """The most entries of one bulk request."""
+    bulks_in_flight: int | None
+    """How many bulk requests may be under way at once; the shipper holds about bulk_bytes for each of them in
+    memory."""
+    ship_rate: int | None
+    """The most entries a second to ship; 0 for as fast as the cluster takes them."""
+    drain_timeout: float | None
+    """Seconds in which a `whodid ship` that is stopped still ships what was journalled."""
+    checkpoint_interval: float | None
+    """Seconds after which `whodid ship` closes a checkpoint over what it has shipped, even if that is nothing: a
+    signed statement of how far the journal had come (`whodid help integrity`)."""
+    metrics_address: str | None
+    """HOST:PORT on which `whodid ship` serves /metrics (Prometheus), /healthz and /readyz; empty for nowhere. Needs
+    the extra "metrics". Whoever can reach it sees counts, and no entry."""
+    poll_interval: float | None
+    """Seconds between looks at the journal when there was nothing to do."""
+
+
+class _Fields(TypedDict, total=False):
+    """What every call may fill."""
+
+    target: str | None
+    """ID of the resource the event is about."""
+    status: str | None
+    """More about the event, such as the sign-in method."""
+    organization_id: str | None
+    """ID of the organization it happened in."""
+    organization_name: str | None
+    """Name of the organization at that moment."""
+    workspace_id: str | None
+    """ID of the workspace it happened in."""
+    workspace_name: str | None
+    """Name of the workspace at that moment."""
+    client_ip: str | None
+    """Address of the user or client; absent for the system."""
+    target_name: str | None
+    """Name of the target at that moment."""
+    principal_name: str | None
+    """Name of the user at that moment."""
+    principal_email: str | None
+    """E-mail address of the user at that moment."""
+    on_behalf_of: str | None
+    """ID of the user who was impersonated."""
+    user_agent: str | None
+    """The client's own description."""
+    forwarded_for: str | None
+    """Addresses that proxies passed on, unchecked; the peer last."""
+    access_token_id: str | None
+    """ID (never the value) of the access token used."""
+    correlation_id: str | None
+    """Shared by all entries of one cascade."""
+    request_id: str | None
+    """ID of the HTTP request or task."""
+    trace_id: str | None
+    """W3C trace ID."""
+    before: Mapping[str, object] | None
+    """State image before the change."""
+    after: Mapping[str, object] | None
+    """State image after the change."""
+    details: Mapping[str, object] | None
+    """Anything else worth keeping; free and bounded."""
+
+
+class _Who(TypedDict, total=False):
+    """Who acts."""
+
+    principal: str | None
+    """ID of the user who did it; `system` or `anonymous`."""
+
+
+class _Pair(TypedDict, total=False):
+    """What `auditing` fills itself."""
+
+    operation: str | None
+    """Joins the two entries of an intent/outcome pair."""
+    phase: Literal["intent", "outcome"] | None
+    """`intent` or `outcome`, for pairs."""
+    outcome: Literal["success", "failure", "unknown"] | None
+    """`success`, `failure` or `unknown`."""
+
+
+class EntryFields(_Fields, _Who, _Pair, total=False):
+    """Keywords of `audit`, `context` and `bind`."""
+
+
+class OperationFields(_Fields, _Who, total=False):
+    """Keywords of `auditing`: `EntryFields` without a pair's."""
+
+
+class SystemFields(_Fields, _Pair, total=False):
+    """Keywords of `system`: `EntryFields` without a principal."""
+
+
+class ExpectedFields(TypedDict, total=False):
+    """Keywords of `assert_recorded`: any field of an entry whose name can be a keyword, with the value it has."""
+
+    type: object
+    """The event type, as the catalog names it."""
+    target: object
+    """ID of the resource the event is about."""
+    principal: object
+    """ID of the user who did it; `system` or `anonymous`."""
+    status: object
+    """More about the event, such as the sign-in method."""
+    organization_id: object
+    """ID of the organization it happened in."""
+    organization_name: object
+    """Name of the organization at that moment."""
+    workspace_id: object
+    """ID of the workspace it happened in."""
+    workspace_name: object
+    """Name of the workspace at that moment."""
+    client_ip: object
+    """Address of the user or client; absent for the system."""
+    creation_date: object
+    """When, UTC, whole seconds: YYYY-MM-DDTHH:MM:SSZ."""
+    target_type: object
+    """The resource of the catalog, such as `credentials`."""
+    target_name: object
+    """Name of the target at that moment."""
+    principal_name: object
+    """Name of the user at that moment."""
+    principal_email: object
+    """E-mail address of the user at that moment."""
+    on_behalf_of: object
+    """ID of the user who was impersonated."""
+    user_agent: object
+    """The client's own description."""
+    forwarded_for: object
+    """Addresses that proxies passed on, unchecked; the peer last."""
+    access_token_id: object
+    """ID (never the value) of the access token used."""
+    correlation_id: object
+    """Shared by all entries of one cascade."""
+    request_id: object
+    """ID of the HTTP request or task."""
+    trace_id: object
+    """W3C trace ID."""
+    operation: object
+    """Joins the two entries of an intent/outcome pair."""
+    phase: object
+    """`intent` or `outcome`, for pairs."""
+    outcome: object
+    """`success`, `failure` or `unknown`."""
+    before: object
+    """State image before the change."""
+    after: object
+    """State image after the change."""
+    details: object
+    """Anything else worth keeping; free and bounded."""
+    shortened: object
+    """Which fields were cut, with original bytes and SHA-256."""
+    service: object
+    """The application that recorded it."""
+    host: object
+    """The machine or pod it ran on."""
+    schema_version: object
+    """Format of this entry."""
+    journal: object
+    """Random ID of the journal."""
+    seq: object
+    """Position in the journal: 1, 2, 3 … without a gap."""
+    prev: object
+    """Hash of the entry before; 64 zeros for the first."""
+    hash: object
+    """SHA-256 of this entry's canonical bytes."""
+    committed: object
+    """Names of the personal fields, which are hashed by commitments."""
+    salt: object
+    """Salt (32 hex digits) that opens the commitments, until one is erased."""
+    salts: object
+    """Salt (32 hex digits) of each personal field that an erasure left."""
+    erased: object
+    """Commitment of each personal field that was erased."""
+
+
+class PageFilters(TypedDict, total=False):
+    """Keywords of `AuditClient.page`: `FilterFields` without `after`, where the page begins."""
+
+    type: _Text
+    """The event type, as the catalog names it."""
+    target: _Text
+    """ID of the resource the event is about."""
+    principal: _Text
+    """ID of the user who did it; `system` or `anonymous`."""
+    status: _Text
+    """More about the event, such as the sign-in method."""
+    organization_id: _Text
+    """ID of the organization it happened in."""
+    organization_name: _Text
+    """Name of the organization at that moment."""
+    workspace_id: _Text
+    """ID of the workspace it happened in."""
+    workspace_name: _Text
+    """Name of the workspace at that moment."""
+    client_ip: _Text
+    """Address of the user or client; absent for the system."""
+    target_type: _Text
+    """The resource of the catalog, such as `credentials`."""
+    target_name: _Text
+    """Name of the target at that moment."""
+    principal_name: _Text
+    """Name of the user at that moment."""
+    principal_email: _Text
+    """E-mail address of the user at that moment."""
+    on_behalf_of: _Text
+    """ID of the user who was impersonated."""
+    user_agent: _Text
+    """The client's own description."""
+    forwarded_for: _Text
+    """Addresses that proxies passed on, unchecked; the peer last."""
+    access_token_id: _Text
+    """ID (never the value) of the access token used."""
+    correlation_id: _Text
+    """Shared by all entries of one cascade."""
+    request_id: _Text
+    """ID of the HTTP request or task."""
+    trace_id: _Text
+    """W3C trace ID."""
+    operation: _Text
+    """Joins the two entries of an intent/outcome pair."""
+    phase: _Text
+    """`intent` or `outcome`, for pairs."""
+    outcome: _Text
+    """`success`, `failure` or `unknown`."""
+    service: _Text
+    """The application that recorded it."""
+    host: _Text
+    """The machine or pod it ran on."""
+    schema_version: _Text
+    """Format of this entry."""
+    journal: _Text
+    """Random ID of the journal."""
+    seq: _Number
+    """Position in the journal: 1, 2, 3 … without a gap."""
+    prev: _Text
+    """Hash of the entry before; 64 zeros for the first."""
+    hash: _Text
+    """SHA-256 of this entry's canonical bytes."""
+    before: _Value
+    """State image before the change."""
+    details: _Value
+    """Anything else worth keeping; free and bounded."""
+    shortened: _Value
+    """Which fields were cut, with original bytes and SHA-256."""
+
+
+class FilterFields(PageFilters, total=False):
+    """Keywords of a search: fields, each a value or several of which any may match. `None` asks for nothing."""
+
+    after: _Value
+    """State image after the change."""
+
+
+class SearchKeywords(FilterFields, total=False):
+    """Keywords of `AuditClient.history` and `trail`: `FilterFields`, and when."""
+
+    since: Moment
+    """From that moment on; the beginning of a period."""
+    until: Moment
+    """Before that moment; the beginning of a period."""
+    expired: bool
+    """Find entries past their promised time, too."""
