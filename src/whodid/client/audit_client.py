@@ -607,7 +607,14 @@ class AuditClient:
         return retention_in_force(self._client, self.settings)
 
     def known_retention(self) -> RetentionView | None:
-        """The same as searches go by: at most a minute old, and `None` where this user may not see it."""
+        """The retention that searches apply, at most a minute old.
+
+        Returns:
+            The retention; `None` if this user may not see it.
+
+        Example:
+            >>> client.known_retention()
+        """
         return self._expiry.view()
 
     def hits(
