@@ -9,7 +9,7 @@ READY  := $(VENV)/.ready
 # Tests start hundreds of processes: where Python is told to write no bytecode, each compiles whodid anew.
 test test-fast test-versions test-ism soak: export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help demo test test-fast test-versions test-ism browser soak lint types events imports check format bench lock generated clean
+.PHONY: help demo test test-fast test-versions test-ism browser soak lint types events imports docs check format bench lock generated clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ events: $(READY) ## Check the catalog against the JSON Schema of the commit befo
 imports: $(READY) ## Check that modules import downwards only, and in no circle
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.circles
+
+docs: $(READY) ## Build the site of docs/ in build/docs; a warning is an error, and so is a link that leads nowhere
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
 
 check: lint types imports ## All three checks
 

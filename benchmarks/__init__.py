@@ -1,1 +1,1 @@
-"""whodid beside others: `python -m benchmarks`. docs/benchmarks.md says what is measured and why."""
+"""whodid beside others: `python -m benchmarks`. docs/explanation/benchmarks.md says what is measured and why."""

@@ -1,4 +1,4 @@
-"""The table: Markdown, so that it can go into docs/benchmarks.md as it is."""
+"""The table: Markdown, so that it can go into docs/explanation/benchmarks.md as it is."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def audit_entries(pytestconfig: pytest.Config) -> Iterator[AuditEntries]:
-    """What the test records: entries in memory, oldest first, with assertions. See whodid's docs/testing.md."""
+    """What the test records: entries in memory, oldest first, with assertions. See `whodid help testing`."""
     from whodid import testing
 
     with testing.audit_entries() as entries:

@@ -1,4 +1,4 @@
-"""An independent check of a chain of entries: standard library and `rfc8785` only, written from docs/format.md.
+"""An independent check of a chain of entries: standard library and `rfc8785` only, from docs/reference/format.md.
 
 Reads entries as JSON lines on stdin in order of `seq`; prints what does not hold; exits 1 if anything.
 """

@@ -1,4 +1,4 @@
-"""The benchmark runs, and says what docs/benchmarks.md says that it says. No time is asserted."""
+"""The benchmark runs, and says what docs/explanation/benchmarks.md says that it says. No time is asserted."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_only_the_chosen_validator_refuses_every_broken_entry(report: Any) -> No
 
 
 def test_the_page_has_a_row_for_everything_measured(report: Any) -> None:
-    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    page = (ROOT / "docs" / "explanation" / "benchmarks.md").read_text()
     for row in report["recording"]:
         assert f"| {row['about']} " in page
     for row in report["validators"]:
@@ -75,7 +75,7 @@ def test_the_disk_of_the_template_stands_beside_dynamic_mapping(opensearch_url: 
     assert rows.keys() == {"dynamic", "dynamic-compressed", "whodid"}
     assert rows["dynamic"]["merged_to_dynamic"] == rows["dynamic"]["as_they_come_to_dynamic"] == 1
     assert 0 < rows["whodid"]["merged"] < rows["dynamic"]["merged"]
-    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    page = (ROOT / "docs" / "explanation" / "benchmarks.md").read_text()
     assert all(f"| {row['about']} " in page for row in report["rows"])
 
 
@@ -99,7 +99,7 @@ def test_reading_stands_beside_the_bare_client_and_the_start_beside_nothing(open
     checked = {row["way"]: row for row in report["verification"]["rows"]}
     assert checked.keys() == {"ndjson", "verify-1", "verify-2"}
     assert checked["ndjson"]["to_export"] == checked["verify-1"]["to_one"] == 1
-    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    page = (ROOT / "docs" / "explanation" / "benchmarks.md").read_text()
     assert all(f"| {row['about']} " in page for row in (*ways.values(), *forms.values(), *checked.values()))
     assert all(f"| `{question}` " in page for question in pages)
     assert all(f"| `{row['program']}` " in page for row in (nothing, ours))
@@ -115,7 +115,7 @@ def test_what_proof_costs_stands_beside_calls_and_shipping_without_it(opensearch
     assert all(0 < row["ratio_lowest"] <= row["ratio"] <= row["ratio_highest"] for row in report["commitments"])
     assert 0 < report["checkpoints"]["share_lowest"] <= report["checkpoints"]["share_highest"] < 1
     assert report["checkpoints"]["closed"] == 2
-    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    page = (ROOT / "docs" / "explanation" / "benchmarks.md").read_text()
     assert all(f"| {row['about']} " in page for row in report["commitments"])
 
 

@@ -277,7 +277,7 @@ def test_a_printed_file_that_differs_or_is_missing_is_told_the_command_that_writ
 
 
 def test_docs_prints_what_is_committed() -> None:
-    committed = Path(__file__).parents[1] / "docs" / "events.md"
+    committed = Path(__file__).parents[1] / "docs" / "reference" / "events.md"
     assert printed("docs") == committed.read_text(encoding="utf-8"), "run `make generated`"
 
 

@@ -40,7 +40,7 @@ def test_the_alert_rules_ask_for_metrics_that_there_are() -> None:
 
 def test_each_alert_is_explained() -> None:
     [group] = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"]
-    page = (ROOT / "docs" / "operations.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "operations.md").read_text()
     explained = set(re.findall(r"^\| `(Whodid\w+)` \|", page, re.M))
     assert explained == {rule["alert"] for rule in group["rules"]}
 
@@ -56,10 +56,9 @@ def test_the_dashboard_shows_every_metric_and_none_that_there_is_not() -> None:
 
 
 def test_the_page_names_every_metric_event_and_setting_rightly() -> None:
-    page = (ROOT / "docs" / "operations.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "operations.md").read_text()
     assert {re.sub(r"_total$", "", name) for name in metrics_in(page)} == NAMES
-    events = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.M))
-    assert {name: events[name] for name in EVENTS} == EVENTS
+    assert EVENTS.items() <= set(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.M))
 
 
 def containers(file: Path) -> list[dict[str, Any]]:

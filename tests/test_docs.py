@@ -19,9 +19,13 @@ from whodid.opensearch.ism import margin_days
 from whodid.opensearch.security import roles
 from whodid.query import Filter
 from whodid.settings import Settings
+from whodid.witness import Witness
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("opensearch/*.md")]
+DOCS = sorted(ROOT.glob("docs/**/*.md"))
+PAGES = [*ROOT.glob("*.md"), *DOCS, *ROOT.glob("opensearch/*.md"), *ROOT.glob("examples/*.md")]
+HERE = re.compile(r"https://github\.com/whodid/whodid/(?:blob|tree)/main/([\w./-]+)")
+"""A file of this repository, named so that the link works on the site, on the terminal and on GitHub."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -29,6 +33,8 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+    for path in HERE.findall(page.read_text()):
+        assert (ROOT / path).exists(), path
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -41,7 +47,9 @@ def test_every_link_into_a_page_leads_to_a_heading(page: Path) -> None:
 
 
 def test_every_test_that_the_reliability_page_names_exists() -> None:
-    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "reliability.md").read_text())
+    named = re.findall(
+        r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "explanation" / "reliability.md").read_text()
+    )
     assert len(named) > 10
     for path, function in named:
         wanted = rf"def {function}\b" if function else r"def test_|^Test\w+ = "
@@ -49,13 +57,13 @@ def test_every_test_that_the_reliability_page_names_exists() -> None:
 
 
 def test_every_path_that_contributing_names_exists() -> None:
-    for path in re.findall(r"`((?:src|tests|config|examples)/[\w./-]*)`", (ROOT / "CONTRIBUTING.md").read_text()):
+    for path in re.findall(r"`((?:src|tests|config|examples|docs)/[\w./-]*)`", (ROOT / "CONTRIBUTING.md").read_text()):
         assert (ROOT / path).exists(), path
 
 
 @pytest.mark.live
-def test_the_client_page_s_python_runs(opensearch_url: str) -> None:
-    [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "client.md").read_text(), re.S)
+def test_the_search_page_s_python_runs(opensearch_url: str) -> None:
+    [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "search.md").read_text(), re.S)
     exec(snippet.replace("http://127.0.0.1:9200", opensearch_url), {})  # noqa: S102 (our own page)
 
 
@@ -64,13 +72,13 @@ def test_the_export_page_s_python_runs(
     opensearch_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.S)
+    [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "export.md").read_text(), re.S)
     exec(snippet.replace("http://127.0.0.1:9200", opensearch_url), {})  # noqa: S102 (our own page)
     assert capsys.readouterr().out.endswith(" []\n")
 
 
 def test_the_tab_page_s_python_runs() -> None:
-    snippet, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tab.md").read_text(), re.S)
+    snippet, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "tab.md").read_text(), re.S)
     made: dict[str, Any] = {}
     exec(snippet, made)  # noqa: S102 (our own page)
     assert [route.path for route in made["app"].routes if route.path.startswith("/admin")] == ["/admin/audit-logs"]
@@ -78,14 +86,16 @@ def test_the_tab_page_s_python_runs() -> None:
 
 def test_the_tab_page_s_panels_are_those_of_the_examples() -> None:
     """Which `tests/web/test_mounts.py` serves."""
-    _, *snippets = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tab.md").read_text(), re.S)
+    _, *snippets = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "tab.md").read_text(), re.S)
     for name, snippet in zip(("flask_panel", "django_panel"), snippets, strict=True):
         assert snippet in (ROOT / "examples" / name / "app.py").read_text()
 
 
 def test_the_integrations_page_s_python_runs(tmp_path: Path) -> None:
     journal_dir = configured(tmp_path)
-    celery, sqlalchemy = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "integrations.md").read_text(), re.S)
+    celery, sqlalchemy = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "integrations.md").read_text(), re.S
+    )
     made: dict[str, Any] = {"__name__": "shop"}
     exec(celery, made)  # noqa: S102 (our own page)
     made["app"].conf.task_always_eager = True
@@ -97,16 +107,16 @@ def test_the_integrations_page_s_python_runs(tmp_path: Path) -> None:
     assert {entry["principal"] for entry in recorded(journal_dir)} == {"42"}
 
 
-def test_every_test_that_the_seed_page_names_exists() -> None:
-    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "seed.md").read_text())
+def test_every_test_that_the_platform_page_names_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "reference" / "platform.md").read_text())
     assert len(named) > 25
     for path, function in named:
         wanted = rf"def {function}\b" if function else r"def test_|^Test\w+ = "
         assert re.search(wanted, (ROOT / path).read_text(), re.M), (path, function)
 
 
-def test_the_client_page_names_every_method_that_asks() -> None:
-    page = (ROOT / "docs" / "client.md").read_text()
+def test_the_search_page_names_every_method_that_asks() -> None:
+    page = (ROOT / "docs" / "how-to" / "search.md").read_text()
     named = {name for row in re.findall(r"^\| (`\w+\(.*?) \|", page, re.M) for name in re.findall(r"`(\w+)\(", row)}
     asking = {name for name in vars(whodid.AuditClient) if not name.startswith("_")}
     assert named == asking - {"close", "connection", "hit", "hits", "known_retention", "query_of", "retention"}
@@ -114,11 +124,11 @@ def test_the_client_page_names_every_method_that_asks() -> None:
 
 @pytest.mark.parametrize(
     ("name", "where", "least"),
-    [("command-line.md", "^", 5), ("export.md", "^", 5), ("report.md", "^", 3), ("compliance.md", "(?:^|`)", 60)],
+    [("search.md", "^", 5), ("export.md", "^", 5), ("retention.md", "^", 5), ("compliance.md", "(?:^|`)", 60)],
 )
 def test_every_command_of_a_page_can_be_asked(name: str, where: str, least: int) -> None:
     """With its options, its query, and the fields that it counts by; on some pages also those within a sentence."""
-    page = (ROOT / "docs" / name).read_text()
+    page = (ROOT / "docs" / "how-to" / name).read_text()
     lines = [shlex.split(line, comments=True) for line in re.findall(rf"{where}(whodid [a-z][^`\n]*)", page, re.M)]
     assert len(lines) >= least
     for _, *words in lines:
@@ -127,6 +137,8 @@ def test_every_command_of_a_page_can_be_asked(name: str, where: str, least: int)
             command = command.get_command(click.Context(command), words[0])
             words = words[1:]
         assert command, (name, words)
+        if not words:
+            continue  # only named in a sentence
         given = command.make_context(str(command.name), words, obj=Settings()).params
         Filter.parse(" ".join(given.get("query") or ()))
         by = given.get("by") or ()
@@ -137,10 +149,10 @@ def test_every_command_of_a_page_can_be_asked(name: str, where: str, least: int)
 def test_the_compliance_page_tells_the_margins_that_are_in_force() -> None:
     month, day = (margin_days(Settings(partition=length)) for length in ("month", "day"))
     said = f'lives {month} days longer at most, or {day} with `partition = "day"`'
-    assert said in (ROOT / "docs" / "compliance.md").read_text()
+    assert said in " ".join((ROOT / "docs" / "how-to" / "compliance.md").read_text().split())
 
 
-PRODUCTION = ROOT / "opensearch" / "README.md"
+PRODUCTION = ROOT / "docs" / "how-to" / "opensearch.md"
 
 
 def test_every_command_of_the_production_page_exists() -> None:
@@ -163,12 +175,43 @@ def test_the_production_page_names_every_alert_and_no_other() -> None:
     assert set(re.findall(r"`(Whodid\w+)`", PRODUCTION.read_text())) == set(alerts)
 
 
-def test_the_production_page_names_every_role_and_file() -> None:
-    page = PRODUCTION.read_text()
-    assert set(re.findall(r"^\| `(whodid_\w+)` \|", page, re.M)) == set(roles(Settings()))
-    for path in re.findall(r"^\| `([\w/.-]+)` \|", page, re.M):
-        if not path.startswith("whodid_"):
-            assert (PRODUCTION.parent / path).exists(), path
+def test_the_production_page_names_every_role() -> None:
+    assert set(re.findall(r"^\| `(whodid_\w+)` \|", PRODUCTION.read_text(), re.M)) == set(roles(Settings()))
+
+
+def test_the_page_of_the_folder_names_every_file() -> None:
+    folder = ROOT / "opensearch"
+    named = re.findall(r"^\| `([\w/.-]+)` \|", (folder / "README.md").read_text(), re.M)
+    assert {path for path in named if (folder / path).exists()} == set(named)
+    assert {path.name for path in folder.iterdir()} - {"README.md"} == {Path(path).parts[0] for path in named}
+
+
+def test_readme_and_changelog_stay_short() -> None:
+    for name, lines in (("README.md", 80), ("CHANGELOG.md", 30)):
+        assert len((ROOT / name).read_text().splitlines()) <= lines, name
+
+
+def test_the_page_of_the_examples_names_each_and_no_other() -> None:
+    page = (ROOT / "examples" / "README.md").read_text()
+    folders = {path.name for path in (ROOT / "examples").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert set(re.findall(r"^\| \[(\w+)\]", page, re.M)) == folders
+
+
+def test_every_page_is_on_the_index_once() -> None:
+    index = (ROOT / "docs" / "index.md").read_text()
+    pages = [str(path.relative_to(ROOT / "docs")) for path in DOCS if path.name != "index.md"]
+    assert sorted(re.findall(r"^- \[.+?\]\((\S+)\): .+", index, re.M)) == sorted(pages)
+    assert not re.search(r"^- .*\n +\S", index, re.M)  # `whodid help` reads a line for each
+
+
+def test_the_integrity_page_s_witness_is_one() -> None:
+    [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "explanation" / "integrity.md").read_text(), re.S)
+    made: dict[str, Any] = {}
+    exec(snippet, made)  # noqa: S102 (our own page)
+    notary = made["witness"](Settings())
+    assert isinstance(notary, Witness)
+    notary.put("one", b"1")
+    assert list(notary.each()) == [("one", b"1")]
 
 
 def test_the_production_page_tells_the_ceilings_that_are_in_force() -> None:

@@ -38,7 +38,7 @@ def test_every_way_to_a_hash_gives_the_same_one(vector: dict[str, Any]) -> None:
 
 
 def test_the_vectors_stand_in_the_format_page() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "format.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "format.md").read_text()
     for vector in VECTORS:
         assert vector["line"] in page
         assert vector["hash"] in page
@@ -170,7 +170,7 @@ def _person() -> dict[str, Any]:
 
 
 def _malformed() -> dict[str, dict[str, Any]]:
-    """What is not one of the forms that docs/format.md allows, though each commitment in it is right."""
+    """What is not one of the forms that docs/reference/format.md allows, though each commitment in it is right."""
     entry = _person()
     hidden, salts = commitments(entry), salts_of(entry)
     bare = {name: value for name, value in entry.items() if name not in {"salt", *hidden}}

@@ -1,4 +1,4 @@
-"""The package as users get it: the wheel in a new environment, and the README's first screen with it."""
+"""The package as users get it: the wheel in a new environment, and with it what README and tutorial tell to run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opensearchpy import OpenSearch
 
 from tests import independent
 from tests.live.corner import eventually
@@ -51,6 +52,9 @@ def test_the_wheel_carries_the_files_that_an_operator_reads(wheel: Path) -> None
         for path in (ROOT / folder).rglob("*"):
             if path.is_file():
                 assert f"whodid/_files/{path.relative_to(ROOT)}" in names
+    for path in (ROOT / "docs").rglob("*.md"):
+        assert f"whodid/_files/{path.relative_to(ROOT)}" in names
+    assert not [name for name in names if name.endswith((".png", "conf.py"))]
     assert "whodid/py.typed" in names
     assert {"whodid/devserver/jars-3.4.0.lock", "whodid/devserver/jars-2.19.4.lock"} <= names
 
@@ -99,6 +103,14 @@ def test_files_are_found_from_wheel_and_checkout_alike(environment: Path, tmp_pa
 
 
 @network
+def test_the_pages_are_shown_from_the_wheel(environment: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [environment / "whodid", "help", "glossary"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == (ROOT / "docs" / "reference" / "glossary.md").read_text()
+
+
+@network
 def test_importing_whodid_imports_no_network_library_and_no_command_line(environment: Path, tmp_path: Path) -> None:
     code = "import sys, whodid; print(*sys.modules)"
     done = subprocess.run(
@@ -115,17 +127,14 @@ def test_without_the_extra_the_command_says_what_to_install(wheel: Path, tmp_pat
     assert done.stderr == 'The command line needs an extra: pip install "whodid[cli]"\n'
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.S)
 
 
-@pytest.mark.live
-def test_the_first_screen_of_the_readme_does_what_it_says(
-    environment: Path, tmp_path: Path, opensearch_url: str
-) -> None:
-    (tmp_path / "events.toml").write_text(blocks("toml")[0])
-    (tmp_path / "app.py").write_text(blocks("python")[0])
-    variables = {
+@pytest.fixture
+def variables(tmp_path: Path, opensearch_url: str) -> dict[str, str]:
+    """The environment of what a page tells to run: a journal and indices of its own."""
+    return {
         **os.environ,
         "WHODID_JOURNAL_DIR": str(tmp_path / "journal"),
         "WHODID_OPENSEARCH_HOSTS": opensearch_url,
@@ -133,25 +142,61 @@ def test_the_first_screen_of_the_readme_does_what_it_says(
         "WHODID_HOST": "web-1",
     }
 
-    def whodid(*arguments: str) -> str:
-        command = [str(environment / "whodid"), *arguments]
-        return subprocess.run(
-            command, env=variables, cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True
-        ).stdout
 
-    whodid("setup")
+def whodid(environment: Path, variables: dict[str, str], *arguments: str, exit_code: int = 0) -> str:
+    command = [str(environment / "whodid"), *arguments]
+    done = subprocess.run(command, env=variables, stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == exit_code
+    return done.stdout
+
+
+def found(environment: Path, variables: dict[str, str], *query: str) -> list[dict[str, Any]]:
+    """The entries, as soon as there are any: OpenSearch shows them within a second."""
+    lines = eventually(lambda: whodid(environment, variables, "search", *query, "--json"))
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+@pytest.mark.live
+def test_the_readme_does_what_it_says(environment: Path, tmp_path: Path, variables: dict[str, str]) -> None:
+    whodid(environment, variables, "setup")
+    [program] = blocks("README.md", "python")
+    subprocess.run([environment / "python", "-c", program], cwd=tmp_path, env=variables, check=True)
+    whodid(environment, variables, "ship", "--once")
+    page = (ROOT / "README.md").read_text()
+    [(query, shown)] = re.findall(r"^whodid search (.*) --json \| jq -c '\{(.*)\}'$", page, re.M)
+    [entry] = found(environment, variables, *query.split())
+    [line] = blocks("README.md", "json")
+    assert len(line) <= 160
+    assert json.loads(line) | {"creation_date": entry["creation_date"]} == {
+        name: entry[name] for name in shown.split(", ")
+    }
+
+
+@pytest.mark.live
+def test_the_tutorial_does_what_it_says(environment: Path, tmp_path: Path, variables: dict[str, str]) -> None:
+    page = "docs/tutorial.md"
+    (tmp_path / "events.toml").write_text(blocks(page, "toml")[0])
+    (tmp_path / "app.py").write_text(blocks(page, "python")[0])
+    whodid(environment, variables, "setup")
     answer = refund(environment, tmp_path, variables)
-    whodid("ship", "--once")
-    found = eventually(lambda: whodid("search", "--principal", "42", "--json"))
-    [entry] = [json.loads(line) for line in found.splitlines()]
+    whodid(environment, variables, "ship", "--once")
+    [entry] = found(environment, variables, "principal:42")
     [line] = next((tmp_path / "journal").glob("*/*.ndjson")).read_text().splitlines()
     assert entry == json.loads(line)
     assert answer["entry"].endswith(entry["hash"][:16])
     assert independent.problems([entry]) == []
-    shown = json.loads(blocks("json")[0])
+    shown = json.loads(blocks(page, "json")[0])
     assert set(entry) == set(shown)
     same = {"client_ip", "details", "principal", "schema_version", "seq", "service", "target", "target_type", "type"}
     assert {name: entry[name] for name in same} == {name: shown[name] for name in same}
+
+    intact, altered = (text.replace(shown["journal"], entry["journal"]) for text in blocks(page, "text"))
+    assert whodid(environment, variables, "verify").startswith(intact)
+    [change] = re.findall(r"-d '(.*)'$", (ROOT / page).read_text(), re.M)
+    with OpenSearch(variables["WHODID_OPENSEARCH_HOSTS"]) as client:
+        index = f"{variables['WHODID_INDEX_PREFIX']}-*"
+        assert client.update_by_query(index=index, body=json.loads(change), refresh=True)["updated"] == 1
+    assert whodid(environment, variables, "verify", exit_code=1).startswith(altered)
 
 
 def refund(environment: Path, folder: Path, variables: dict[str, str]) -> dict[str, Any]:
@@ -166,8 +211,8 @@ def refund(environment: Path, folder: Path, variables: dict[str, str]) -> dict[s
             url = f"http://127.0.0.1:{port}/invoices/2026-117/refund?amount=30"
             headers = {"X-User": "42", "User-Agent": "curl/8.5.0"}
             with urllib.request.urlopen(urllib.request.Request(url, method="POST", headers=headers)) as answer:
-                found: dict[str, Any] = json.load(answer)
-                return found
+                said: dict[str, Any] = json.load(answer)
+                return said
         finally:
             server.terminate()
 
@@ -181,9 +226,9 @@ def wait_for_port(port: int) -> None:
 
 
 @network
-def test_the_other_snippets_of_the_readme_run(environment: Path, tmp_path: Path) -> None:
+def test_the_record_page_s_python_runs(environment: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [environment / "python", "-c", blocks("python")[1] + blocks("python")[2]],
+        [environment / "python", "-c", "".join(blocks("docs/how-to/record.md", "python"))],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -201,4 +246,3 @@ def test_the_other_snippets_of_the_readme_run(environment: Path, tmp_path: Path)
         "team_deleted",
         "team_deleted",
     ]
-    compile(blocks("python")[3], "README.md", "exec")

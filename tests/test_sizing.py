@@ -42,7 +42,7 @@ def sized(per_day: str, retention: str = "365d", **more: Any) -> Sizing:
 
 
 def test_the_factors_are_those_of_the_benchmarks_page() -> None:
-    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    page = (ROOT / "docs" / "explanation" / "benchmarks.md").read_text()
     [stored] = re.findall(r"^\| whodid's template +\| +([\d,]+) \|", page, re.M)
     [journalled] = re.findall(r"in the journal, ([\d,]+) bytes each", page)
     assert int(stored.replace(",", "")) == BYTES_PER_ENTRY

@@ -6,6 +6,7 @@ python -m tools.generate
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 import json
 import textwrap
@@ -30,7 +31,9 @@ from whodid.opensearch.ism import policy_body
 from whodid.opensearch.security import roles
 from whodid.opensearch.template import index_template
 from whodid.query.grammar import FILTERS, FORMS, KEYED, TIMES
+from whodid.resources import resource_text
 from whodid.settings import PATHS, Settings
+from whodid.shipper.log import EVENTS
 
 FORMS_OF = "src/whodid/export/forms.py"
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,24 +52,26 @@ def generated() -> dict[str, str]:
         },
         "config/whodid.toml": "\n".join(settings_file()) + "\n",
         "src/whodid/typing.py": "\n".join(types()) + "\n",
-        "docs/cli.md": _cli_reference(),
-        "docs/events.md": Catalog.load().page(),
-        "docs/own-events.md": Catalog.own().page(),
-        "docs/export.md": _filled(
-            "export.md", "src/whodid/export/ocsf.py and ecs.py", standards(), _filled("export.md", FORMS_OF, forms())
-        ),
-        "docs/integrity.md": _filled("integrity.md", "tests/attacks/attacks.py", attacks()),
-        "docs/language.md": _filled("language.md", "src/whodid/query/grammar.py", language()),
-        "docs/security.md": _filled("security.md", "tests/live/rights.py", table()),
+        "docs/reference/cli.md": _cli_reference(),
+        "docs/reference/events.md": Catalog.load().page(),
+        "docs/reference/settings.md": _settings(),
+        **_filled("explanation/integrity.md", {"tests/attacks/attacks.py": attacks()}),
+        **_filled("explanation/security.md", {"tests/live/rights.py": table()}),
+        **_filled("how-to/export.md", {FORMS_OF: forms(), "src/whodid/export/ocsf.py and ecs.py": standards()}),
+        **_filled("how-to/operations.md", {"src/whodid/shipper/log.py": shipper_events()}),
+        **_filled("how-to/search.md", {"src/whodid/query/grammar.py": language()}),
+        **_filled("reference/catalog.md", {"config/own-events.toml": own_events()}),
     }
 
 
-def _filled(page: str, source: str, lines: Iterable[str], text: str = "") -> str:
-    """The page, or a text of it, with what is made from the source between its two marks."""
-    mark = f"<!-- made from {source} by `make generated` -->"
-    before, _, rest = (text or (ROOT / "docs" / page).read_text(encoding="utf-8")).partition(mark)
-    _, _, after = rest.partition(mark)
-    return f"{before}{mark}\n{chr(10).join(lines)}\n{mark}{after}"
+def _filled(page: str, parts: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """The page with what is made from each source between its two marks, by the page's path."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    for source, lines in parts.items():
+        mark = f"<!-- made from {source} by `make generated` -->"
+        before, _, after = text.split(mark)
+        text = f"{before}{mark}\n{chr(10).join(lines)}\n{mark}{after}"
+    return {f"docs/{page}": text}
 
 
 def forms() -> Iterator[str]:
@@ -296,15 +301,80 @@ def _literal(values: Iterable[str]) -> str:
     return f"Literal[{', '.join(json.dumps(value) for value in values)}]"
 
 
+def shipper_events() -> Iterator[str]:
+    """What the shipper logs."""
+    yield "| event | meaning |"
+    yield "| --- | --- |"
+    yield from (f"| `{name}` | {meaning} |" for name, meaning in EVENTS.items())
+
+
+def own_events() -> Iterator[str]:
+    """The event types that whodid records itself."""
+    yield from Catalog.own().page().partition("## Audit log\n\n")[2].rstrip("\n").splitlines()
+
+
+def _settings() -> str:
+    return f"""# Settings
+
+Every setting has a default, so nothing has to be set. Each has one name everywhere: a keyword of
+`whodid.configure()`, a key in a settings file (`--config`, or the variable `WHODID_CONFIG`), a
+variable such as `WHODID_JOURNAL_DIR`, and an option of every command such as `--journal-dir`. An
+unknown key in a file or a call is an error; an unknown `WHODID_` variable is only reported.
+
+`config/whodid.toml` has all of them with their defaults:
+
+```toml
+{resource_text("config/whodid.toml").rstrip()}
+```
+"""
+
+
 def _cli_reference() -> str:
-    parts = ["# The command line\n\nMade from `--help` by `make generated`.\n"]
-    parts += [_help(program, ["whodid"])]
-    return "\n".join(parts)
+    rows = "\n".join(f"| `{option}` | {about} |" for option, about in _filters().items())
+    return f"""# Command line
+
+Made from `--help` by `make generated`. Every command also has:
+
+| option | meaning |
+| --- | --- |
+| `--help` | Show the help of the command and exit. |
+| `--config FILE` | Settings file (TOML). |
+| `--journal-dir VALUE`, `--opensearch-hosts VALUE`, … | [Any setting](settings.md). |
+
+## Filters
+
+Commands that search have an option for each field of an entry. Given several times, any of its
+values matches. The [search language](../how-to/search.md#the-search-language) is shorter.
+
+| option | meaning |
+| --- | --- |
+{rows}
+
+{_help(program, ["whodid"])}"""
+
+
+def _filters() -> dict[str, str]:
+    """Option → help of the filters, which the page lists once."""
+    search = program.get_command(click.Context(program), "search")
+    return {
+        param.opts[0]: param.help or ""
+        for param in (search.params if search else ())
+        if isinstance(param, click.Option) and param.name in FILTERS and not param.hidden
+    }
+
+
+def _is_filter(param: click.Parameter) -> bool:
+    return isinstance(param, click.Option) and not param.hidden and _filters().get(param.opts[0]) == param.help
 
 
 def _help(command: click.Command, path: list[str], parent: click.Context | None = None) -> str:
-    context = click.Context(command, info_name=path[-1], parent=parent, terminal_width=100, max_content_width=100)
-    text = f"## {' '.join(path)}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
+    shown = copy.copy(command)
+    shown.add_help_option = False
+    shown.params = [param for param in command.params if param.name != "config" and not _is_filter(param)]
+    context = click.Context(shown, info_name=path[-1], parent=parent, terminal_width=100, max_content_width=100)
+    text = f"## {' '.join(path)}\n\n```text\n{shown.get_help(context).rstrip()}\n```\n"
+    if any(map(_is_filter, command.params)):
+        text += "\nAlso the [filters](#filters).\n"
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             child = command.get_command(context, name)

@@ -1,4 +1,4 @@
-"""The checkpoints of a log, without whodid, by docs/format.md alone; verify_log.py asks them.
+"""The checkpoints of a log, without whodid, by docs/reference/format.md alone; verify_log.py asks them.
 
 They may come from a witness, and from the log's own host and cluster. Where two say different things of one place, the
 witness counts; and what a key signed that was changed before does not.

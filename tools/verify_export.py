@@ -1,4 +1,4 @@
-"""Checks an export without whodid: by docs/format.md and docs/export.md alone, in a few lines that an auditor can read.
+"""Checks an export without whodid, by docs/reference/format.md alone, in a few lines that an auditor can read.
 
     python verify_export.py october.ndjson [signing.pem.pub …]
 

@@ -1,11 +1,11 @@
-"""Checks a whole log without whodid, by docs/format.md alone: an export of it, with its manifest and checkpoints.
+"""Checks a whole log without whodid, by docs/reference/format.md alone: an export with its manifest and checkpoints.
 
     whodid export all.ndjson --expired --proofs
     python verify_log.py all.ndjson [--key signing.pem.pub] [--against checkpoints.ndjson] [--retention 365]
 
 Of an export that is only a part, each entry is checked by itself. Entries dated ahead of the export are not in it, and
 look missing, if a host's clock was ahead: export once more, later. Needs Python, `rfc8785` and `cryptography`. Prints
-what does not hold, and exits with 1 if there is anything. What the words mean: docs/integrity.md.
+what does not hold, and exits with 1 if there is anything. What the words mean: docs/explanation/integrity.md.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Checks the proof of one entry (`whodid prove`) without whodid, by docs/format.md alone.
+"""Checks the proof of one entry (`whodid prove`) without whodid, by docs/reference/format.md alone.
 
     python verify_proof.py proof.json [signing.pem.pub]
 

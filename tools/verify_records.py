@@ -1,4 +1,4 @@
-"""What the records beside the entries say, and explain, without whodid, by docs/format.md alone; verify_log.py asks it.
+"""What the records beside the entries say, without whodid, by docs/reference/format.md alone; verify_log.py asks it.
 
 What an entry of the log says of erasures, dropped dead letters, retention and retired journals counts if the entry
 itself is proven by a checkpoint.

@@ -398,7 +398,8 @@ def bind(**fields: Unpack[EntryFields]) -> None:
     if innermost is None:
         raise InvalidEntry(
             "bind() has no block or request to bind to, and would name this user for whatever the thread does next; "
-            "use `with whodid.context(…):` around the work, or the middleware of your framework (docs/integrations.md)"
+            "use `with whodid.context(…):` around the work, or the middleware of your framework "
+            "(`whodid help integrations`)"
         )
     _scope.set(innermost.bound(fields))
 

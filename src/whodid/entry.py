@@ -4,7 +4,7 @@ One table, `FIELDS`, says of each field what it holds and who fills it. The JSON
 filters of the query client and the arguments of `audit()` are all made from it, so a new field is one line here.
 
 An entry is one JSON object. The line in the journal and the `_source` in OpenSearch are the same bytes.
-docs/format.md is the specification for other languages.
+docs/reference/format.md is the specification for other languages.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ value))`. `committed` is itself hashed, so no commitment can pass for a value, n
 
 `salt` is random, and the salts of the fields are derived from it (`field_salts`). A personal value can therefore be
 removed later, and the log still verifies: `erased` then has the commitments of the values that were removed, and
-`salts` the derived salts of those that stay, because `salt` would open all of them. docs/format.md has the
+`salts` the derived salts of those that stay, because `salt` would open all of them. docs/reference/format.md has the
 specification and test vectors; tests/independent.py checks them without this package.
 
 Three ways lead to a hash, and tests compare them: `entry_hash` from the fields, `Draft.seal` as the line is made, at

@@ -1,4 +1,4 @@
-"""The files beside the code: `config/` and `opensearch/`, found in a wheel and in a checkout alike.
+"""The files beside the code: `config/`, `opensearch/` and the pages of `docs/`, in a wheel and in a checkout alike.
 
 They live at the top of the repository, where an operator reads them. A wheel carries them in `whodid/_files`; an
 editable install finds them at the top of the checkout.
@@ -14,7 +14,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def resource_path(name: str) -> Path:
-    """The path of `config/…` or `opensearch/…`. Raises `FileNotFoundError` for a broken installation."""
+    """The path of `config/…`, `opensearch/…` or `docs/…`. Raises `FileNotFoundError` for a broken installation."""
     for root in (_PACKAGE / "_files", _PACKAGE.parent.parent):
         path = root / name
         if path.is_file():
@@ -23,5 +23,5 @@ def resource_path(name: str) -> Path:
 
 
 def resource_text(name: str) -> str:
-    """The text of `config/…` or `opensearch/…`."""
+    """The text of `config/…`, `opensearch/…` or `docs/…`."""
     return resource_path(name).read_text(encoding="utf-8")

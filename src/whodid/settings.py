@@ -218,7 +218,7 @@ class Settings:
     witnesses: tuple[str, ...] = ()
     """Where checkpoints are kept besides the cluster and this host, so that who administers both can't forge them:
     directories (absolute paths of WORM storage), "s3://bucket/prefix?region=…" with object lock, or
-    "package.module:factory". See docs/witnesses.md."""
+    "package.module:factory". See `whodid help integrity`."""
 
     index_prefix: str = "whodid-audit"
     """The beginning of the names of indices, which are <index_prefix>-2026.11 and so on."""
@@ -264,7 +264,7 @@ class Settings:
 
     checkpoint_interval: float = 3600.0
     """Seconds after which `whodid ship` closes a checkpoint over what it has shipped, even if that is nothing: a signed
-    statement of how far the journal had come (docs/integrity.md)."""
+    statement of how far the journal had come (`whodid help integrity`)."""
 
     metrics_address: str = ""
     """HOST:PORT on which `whodid ship` serves /metrics (Prometheus), /healthz and /readyz; empty for nowhere. Needs the

@@ -19,7 +19,7 @@ __all__ = ["BYTES_PER_ENTRY", "JOURNAL_BYTES_PER_ENTRY", "Need", "Sizing", "pars
 
 BYTES_PER_ENTRY = 692
 """Of the primary store in OpenSearch, without forced merges: measured by `python -m benchmarks disk`; its table is in
-docs/benchmarks.md, and a test compares."""
+docs/explanation/benchmarks.md, and a test compares."""
 
 JOURNAL_BYTES_PER_ENTRY = 1_015
 """Of a line in the journal, which is also what is sent: measured by the same command."""

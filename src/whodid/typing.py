@@ -135,7 +135,7 @@ class SettingsKeywords(TypedDict, total=False):
     witnesses: str | list[str] | tuple[str, ...] | None
     """Where checkpoints are kept besides the cluster and this host, so that who administers both can't forge them:
     directories (absolute paths of WORM storage), "s3://bucket/prefix?region=…" with object lock, or
-    "package.module:factory". See docs/witnesses.md."""
+    "package.module:factory". See `whodid help integrity`."""
     index_prefix: str | None
     """The beginning of the names of indices, which are <index_prefix>-2026.11 and so on."""
     partition: Literal["month", "week", "day"] | None
@@ -169,7 +169,7 @@ class SettingsKeywords(TypedDict, total=False):
     """Seconds in which a `whodid ship` that is stopped still ships what was journalled."""
     checkpoint_interval: float | None
     """Seconds after which `whodid ship` closes a checkpoint over what it has shipped, even if that is nothing: a
-    signed statement of how far the journal had come (docs/integrity.md)."""
+    signed statement of how far the journal had come (`whodid help integrity`)."""
     metrics_address: str | None
     """HOST:PORT on which `whodid ship` serves /metrics (Prometheus), /healthz and /readyz; empty for nowhere. Needs
     the extra "metrics". Whoever can reach it sees counts, and no entry."""

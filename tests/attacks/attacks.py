@@ -1,4 +1,4 @@
-"""The attacks: what somebody does to the log, and by what it is found: the table of docs/integrity.md.
+"""The attacks: what somebody does to the log, and by what it is found: the table of docs/explanation/integrity.md.
 
 Each names what verification must say, and of which entries, with the chain only, with checkpoints of one's own, and
 with an outside witness. `tests/attacks/test_attacks.py` tries each of them on a real OpenSearch.
@@ -430,7 +430,7 @@ ATTACKS = (
         CLUSTER,
         append,
         ("inserted", 31, 31),
-        note="found once the journal goes on; until then it is `not yet sealed`",
+        note="found once the journal continues; until then it is `not yet sealed`",
     ),
     _everywhere("swap two entries", CLUSTER, swap, ("reordered", 22, 22), ("reordered", 27, 27)),
     _everywhere("put an old entry in the place of another", CLUSTER, replay, ("inserted", 5, 5), ("gap", 25, 25)),
@@ -461,7 +461,7 @@ ATTACKS = (
         (("untrusted", 11, 30),),
         (("untrusted", 11, 30), ("rebuilt", 11, 30)),
     ),
-    _sealed("go on by a key that was rotated", HOST, use_a_rotated_key, ("untrusted", 31, 33)),
+    _sealed("use a rotated key", HOST, use_a_rotated_key, ("untrusted", 31, 33)),
     Attack(
         "make up a journal under a key that was rotated",
         "whoever has the old key",
@@ -470,9 +470,9 @@ ATTACKS = (
         (),
         (("untrusted", 1, 3), ("unknown journal", 1, 3)),
     ),
-    _sealed("forge a rotation to a key of one's own", HOST, forge_a_rotation, ("untrusted", 31, 33)),
+    _sealed("forge a rotation to another key", HOST, forge_a_rotation, ("untrusted", 31, 33)),
     Attack(
-        "clone a journal, and let both go on",
+        "clone a journal, and continue both",
         HOST,
         clone,
         (("forked", 31, 33),),
@@ -543,7 +543,7 @@ ATTACKS = (
 
 
 def table() -> Iterator[str]:
-    """What docs/integrity.md shows."""
+    """What docs/explanation/integrity.md shows."""
     yield "| what is done | by whom | found by the chain only | with own checkpoints | with a witness |"
     yield "| --- | --- | --- | --- | --- |"
     notes = list(dict.fromkeys(attack.note for attack in ATTACKS if attack.note))

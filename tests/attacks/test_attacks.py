@@ -1,4 +1,4 @@
-"""Each attack is found, by its name and at its place, by what docs/integrity.md says that it is found by."""
+"""Each attack is found, by its name and at its place, by what docs/explanation/integrity.md says."""
 
 from __future__ import annotations
 

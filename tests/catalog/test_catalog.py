@@ -292,7 +292,7 @@ def test_a_refusal_never_repeats_a_value(fields: dict[str, Any]) -> None:
 
 
 def test_the_catalog_page_names_every_key_and_its_toml_loads(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "catalog.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "catalog.md").read_text(encoding="utf-8")
     for text in ("x = 1", "[resources.a]\nx = 1", "[types.a]\nx = 1"):
         with pytest.raises(CatalogError) as caught:
             Catalog.parse(text)

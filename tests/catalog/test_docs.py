@@ -13,7 +13,7 @@ from tests.recording import configured, recorded
 from whodid.catalog import Catalog
 from whodid.masking import HIDDEN
 
-PAGE = (Path(__file__).parents[2] / "docs" / "catalog.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "catalog.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 

@@ -15,7 +15,7 @@ from whodid.resources import resource_text
 
 COMMITTED = json.loads(resource_text("config/audit-entry.schema.json"))
 VALIDATOR = jsonschema_rs.Draft202012Validator(COMMITTED, validate_formats=True)
-PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "format.md").read_text(encoding="utf-8")
 LINES = [line for line in re.findall(r"```json\n(\{.*\})\n```", PAGE) if '"hash":' in line]
 COMMITMENT = "sha256:" + "0" * 64
 GONE = {"erased": {"client_ip": COMMITMENT}}

@@ -1,4 +1,4 @@
-"""The matrix of rights: what each role tries, and what comes of it. docs/security.md shows it, test_rights.py tries it.
+"""The matrix of rights: what each role tries, and what comes of it. docs/explanation/security.md shows it.
 
 Two organizations have entries; an answer that holds the canary of the second one has shown it.
 """
@@ -123,7 +123,7 @@ _READING = (
     _by(_READERS, "open a point in time", "POST", "/{index}/_search/point_in_time?keep_alive=1s"),
     _by((), "see everybody's points in time", "GET", "/_search/point_in_time/_all"),
     _by((), "close everybody's points in time", "DELETE", "/_search/point_in_time/_all"),
-    _by((), "go on with somebody else's scroll", "POST", "/_search/scroll", {"scroll_id": "{scroll}"}),
+    _by((), "continue somebody else's scroll", "POST", "/_search/scroll", {"scroll_id": "{scroll}"}),
     _by((), "search like an entry of theirs", "POST", "/{index}/_search", {"query": _LIKE_THEIRS}),
     Attempt(
         "several entries by ID",
@@ -144,7 +144,7 @@ _READING = (
 _CHANGING = (
     _by(_STORING, "store an entry", "PUT", "/{index}/_create/{new}", _ENTRY),
     _by(_STORING, "store entries in bulk", "POST", "/_bulk", _bulk({"create": _NEW}, _ENTRY)),
-    _by((), "begin a partition", "POST", "/_bulk", _bulk({"create": _NEW_ELSEWHERE}, _ENTRY)),
+    _by((), "create a partition by a bulk request", "POST", "/_bulk", _bulk({"create": _NEW_ELSEWHERE}, _ENTRY)),
     _by(("admin",), "make an index whose name is a partition's", "PUT", "/{prefix}-{new}"),
     _by(("writer", "admin"), "see what is in force in a partition", "GET", "/{index}"),
     _by(("admin",), "see what would be in force", "POST", "/_index_template/_simulate_index/{prefix}-{new}"),

@@ -233,7 +233,7 @@ def test_what_a_writer_overwrote_shows_in_verify(cluster: Cluster) -> None:
 
 
 def test_what_a_stolen_writer_password_makes_and_what_shows_it(secured_node: SecuredNode, tmp_path: Path) -> None:
-    """docs/security.md has the table."""
+    """docs/explanation/security.md has the table."""
     with secured_corner(secured_node, tmp_path) as place:
         entries = place.record(3)
         place.ship()
@@ -360,7 +360,7 @@ def test_an_auditor_is_not_told_to_become_one(cluster: Cluster) -> None:
 
 
 def test_templates_and_policies_have_no_owner(cluster: Cluster) -> None:
-    """docs/security.md says so: the role that writes ours may write, and delete, those of other teams."""
+    """docs/explanation/security.md says so: the role that writes ours may write, and delete, those of other teams."""
     theirs = f"other-team-{cluster.names['prefix']}"
     cluster.place.client.indices.put_index_template(name=theirs, body={"index_patterns": [f"{theirs}-*"]})
     admin = cluster.client("admin")

@@ -223,7 +223,7 @@ def test_the_index_pattern_says_of_each_field_what_opensearch_does(place: Corner
 
 
 def test_the_page_s_questions_find_the_same_in_both_languages(place: Corner, shipped: list[Entry]) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "dashboards.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "dashboards.md").read_text()
     questions = re.findall(r"^\| `([^`|]+)` \| `([^`|]+)` \|$", page, re.M)
     assert len(questions) > 5
     for ours, dql in questions:

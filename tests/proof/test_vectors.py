@@ -1,4 +1,4 @@
-"""The vectors of docs/format.md: a signed checkpoint over its entries, the proof of one, a rotation, and an erasure."""
+"""The vectors of docs/reference/format.md: a signed checkpoint, the proof of an entry, a rotation, and an erasure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from whodid.settings import Settings
 from whodid.verify.inclusion import Inclusion, check_inclusion
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "format.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "format.md").read_text()
 ENTRIES = [vector["entry"] for vector in json.loads((ROOT / "tests" / "vectors.json").read_text())]
 FIRST, SECOND, _, _, THIRD = ENTRIES
 LEAVES = [leaf_hash(entry["hash"].encode()) for entry in (FIRST, SECOND, THIRD)]

@@ -14,7 +14,7 @@ TRIED = (
     "delete a range of entries",
     "put an old entry in the place of another",
     "insert an entry beside another",
-    "clone a journal, and let both go on",
+    "clone a journal, and continue both",
     "change an entry in the journal before it is sent",
 )
 

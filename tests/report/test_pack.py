@@ -96,7 +96,7 @@ def test_an_html_and_a_json_made_to_fit_are_not_what_was_signed(signed: Pack, si
     content["made"]["signed_by"] = ""
     signed.json.write_bytes(statement(content, html, "october.html"))
     assert differences(signed, signer.key) == ("it is not signed: october.dsse is missing",)
-    assert differences(signed) == ()  # an unsigned one: docs/report.md says so
+    assert differences(signed) == ()  # an unsigned one: docs/how-to/compliance.md says so
 
 
 def test_another_s_signature_is_none(signed: Pack, tmp_path: Path) -> None:

@@ -293,8 +293,8 @@ def test_without_a_key_it_says_that_it_is_not_signed(place: Corner, tmp_path: Pa
 
 
 def test_the_page_describes_the_json_as_it_is(told: Made) -> None:
-    """docs/report.md: every member of the JSON, and no other."""
-    page = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
+    """docs/reference/format.md: every member of the JSON, and no other."""
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "format.md").read_text()
     named = {
         name for row in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", page, re.M) for name in re.findall(r"`(\w+)`", row)
     }
@@ -308,7 +308,7 @@ def test_the_page_describes_the_json_as_it_is(told: Made) -> None:
 def test_the_page_s_python_runs(
     told: Made, story: Story, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "compliance.md").read_text()
     [snippet] = re.findall(r"```python\n(.*?)```", page, re.S)
     monkeypatch.chdir(told.path.parent)
     Path("signing.pem.pub").write_text(story.scene.key.pem)

@@ -1,4 +1,4 @@
-"""docs/testing.md: its application and tests run, and fail as it shows."""
+"""docs/how-to/testing.md: its application and tests run, and fail as it shows."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def blocks(page: str, language: str) -> list[str]:
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """The page's files, with the catalog of the README."""
+    """The page's files, with the catalog of the tutorial."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    shop, conftest, tests, *_ = blocks("docs/testing.md", "python")
-    pytester.makefile(".toml", events=blocks("README.md", "toml")[0])
+    shop, conftest, tests, *_ = blocks("docs/how-to/testing.md", "python")
+    pytester.makefile(".toml", events=blocks("docs/tutorial.md", "toml")[0])
     pytester.makepyfile(shop=shop, conftest=conftest, test_shop=tests)
     return pytester
 
@@ -39,7 +39,7 @@ def test_its_tests_pass(project: pytest.Pytester) -> None:
 def test_a_failure_is_as_shown(project: pytest.Pytester) -> None:
     test = project.path / "test_shop.py"
     test.write_text(test.read_text().replace('target="2026-117", principal="42")', 'principal="43")'))
-    shown = blocks("docs/testing.md", "text")[0].splitlines()
+    shown = blocks("docs/how-to/testing.md", "text")[0].splitlines()
     assert [line for line in run(project).outlines if line.startswith("E  ")] == shown
 
 
@@ -60,10 +60,10 @@ class _Shop:
 
 
 def test_the_faults_are_those_that_there_are_and_happen() -> None:
-    *_, test, process = blocks("docs/testing.md", "python")
+    *_, test, process = blocks("docs/how-to/testing.md", "python")
     made: dict[str, Any] = {}
     exec(test, made)  # noqa: S102 (our own page)
     made["test_a_request_is_answered_although_opensearch_hangs"]("http://127.0.0.1:9", _Shop())
     exec(process, {})  # noqa: S102 (our own page)
-    named = set(re.findall(r"`(\w+)\(", (ROOT / "docs/testing.md").read_text().split("## Faults")[1]))
+    named = set(re.findall(r"`(\w+)\(", (ROOT / "docs/how-to/testing.md").read_text().split("## Faults")[1]))
     assert set(faults.__all__) - {"Answer", "Exchange", "Fault"} <= named | {"FaultProxy", "ControlledProcess"}

@@ -88,7 +88,7 @@ def test_a_change_that_one_of_the_two_did_not_sign_joins_nothing(signers: list[S
 
 
 def test_a_lost_key_is_replaced_by_giving_the_auditor_both(signers: list[Signer]) -> None:
-    """The procedure in docs/integrity.md."""
+    """The procedure in docs/explanation/integrity.md."""
     lost, new, _ = signers
     chain = Chain().by(lost).by(new).by(new)
     assert told(chain, lost)[1] == [("untrusted", 11, 20), ("untrusted", 21, 30)]

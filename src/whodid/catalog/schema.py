@@ -73,7 +73,7 @@ def entry_schema(contents: Contents) -> dict[str, Any]:
         "$schema": DIALECT,
         "title": "whodid audit entry",
         "description": "Made from the catalog by `whodid events schema`. Objects nest at most "
-        f"{MAX_DEPTH} deep; docs/format.md says what the hash covers.",
+        f"{MAX_DEPTH} deep; `whodid help format` says what the hash covers.",
         "type": "object",
         "required": list(_CHAIN),
         "properties": {"type": {"enum": list(contents.types)}},

@@ -31,7 +31,7 @@ __all__ = [
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 TIMES = """\b
-QUERY is written in the search language, the same as in the tab (docs/language.md): principal:42, type:user_*,
+QUERY is written in the search language, the same as in the tab (`whodid help search`): principal:42, type:user_*,
 -status:ok, since:-7d, client_ip:10.0.0.0/8, "a text", and, or, ( ).
 Times: 2026-11-23, 2026-11-23T08:00:00Z, 2026-11, yesterday, or a span back from now: -30m, -24h, -7d, -4w.
 An option may be given several times: any of its values matches. A value that ends in * is a beginning."""

@@ -30,7 +30,7 @@ Examples:
 Goes: the values of the fields that the catalog marks personal (client_ip, user_agent, principal_name, principal_email
 and so on), with their salt, in OpenSearch and in the journal and dead letters of this host. Stays: who did what to
 what, by ID, and the hashes, which still fit. It is recorded, with the reason. Run it on each host whose journal may
-still hold entries of the person, while no shipper runs there. docs/erasure.md says what it does not reach.
+still hold entries of the person, while no shipper runs there. `whodid help erasure` says what it does not reach.
 
 Then OpenSearch is asked to remove the old values from its files, which takes half a minute or more. Needs the role
 whodid_eraser. Exit 1 when something is left."""

@@ -75,7 +75,7 @@ Examples:
 
 Run it on each host that ships, with the key until now in the settings and the shipper stopped; then name the new key in
 the settings, and start it again. A checkpoint that both keys sign says so: who trusts one of them trusts the other, and
-behind it the old key counts for nothing in this journal. A key that is lost can't sign: docs/integrity.md."""
+behind it the old key counts for nothing in this journal. A key that is lost can't sign: `whodid help integrity`."""
 )
 @click.option("--to", default="", metavar="FILE", help="The new private key (PEM), as `whodid key new` makes it.")
 @click.option("--to-command", default="", metavar="COMMAND", help="Or the command that signs by it.")

@@ -29,6 +29,7 @@ _COMMANDS = {
     "events": ("events", "Look up event types and their rules, and see what a change of them would break."),
     "export": ("export", "Write entries into FILE, oldest first; FILE may be - for standard output."),
     "get": ("search", "Show one entry by the ID of its receipt."),
+    "help": ("help", "Show a page of the documentation."),
     "history": ("search", "Show what happened to a target, oldest first."),
     "hold": ("hold", "Keep entries beyond their retention: set, list and release holds."),
     "journal": ("journal", "List journals; declare that one will never speak again."),
@@ -53,6 +54,9 @@ _COMMANDS = {
 }
 """Command → the module of this package that has it under its own name, and what it does: help loads no module."""
 
+_WITHOUT_SETTINGS = frozenset({"dev", "help"})
+"""Commands that need no settings, and so work although those are wrong."""
+
 _OVERRIDES = "whodid.settings"
 
 _EPILOG = """\b
@@ -68,6 +72,7 @@ Examples:
   whodid retention show                  how long entries are kept, and who sees to it
   whodid doctor                          what is wrong, and what to do
   whodid web                             the Audit logs tab, in a browser
+  whodid help                            the documentation
 
 Settings come from options, WHODID_… variables and a file (--config or WHODID_CONFIG), in that order; each setting of
 config/whodid.toml is also an option of every command, such as --journal-dir or --opensearch-hosts.
@@ -85,7 +90,7 @@ class _Program(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command = getattr(import_module(f"{__package__}.{_COMMANDS[cmd_name][0]}"), cmd_name.replace("-", "_"))
-        if cmd_name != "dev":  # which needs no settings
+        if cmd_name not in _WITHOUT_SETTINGS:
             for each in command.commands.values() if isinstance(command, click.Group) else [command]:
                 _add_settings(each)
         return command if isinstance(command, click.Command) else None
@@ -165,7 +170,7 @@ def _add_settings(command: click.Command) -> None:
 @click.pass_context
 def program(ctx: click.Context) -> None:
     """Who did what, to what, when, from where, and can you prove it?"""
-    if ctx.obj is None and ctx.invoked_subcommand != "dev":  # which needs no settings, and may come before any
+    if ctx.obj is None and ctx.invoked_subcommand not in _WITHOUT_SETTINGS:
         ctx.obj = _load({})
 
 

@@ -38,8 +38,8 @@ Examples:
   whodid report october --check --public-key signing.pem.pub
 
 NAME.html is for people: one file, without scripts, that also prints well. NAME.json is the same for programs
-(docs/report.md). Where the settings name a key (see `whodid key`), NAME.dsse signs both. A file that is there already
-is never replaced.
+(`whodid help format`). If the settings name a key (see `whodid key`), NAME.dsse signs both. An existing file is never
+replaced.
 
 In it: completeness and integrity as `whodid verify` finds them, and what that rests on; retention and its changes,
 holds, destructions, erasures; what was done to the log itself, and who read it; findings.

@@ -23,7 +23,7 @@ Examples:
   whodid sizing --per-day 2M --json | jq .disk_bytes
 
 Numbers may end in k, M or G. A GB is 1,000,000,000 bytes. Bytes per entry were measured on made-up entries of all
-default event types (docs/benchmarks.md); measure your own with --from-cluster when there are some."""
+default event types (`whodid help benchmarks`); measure your own with --from-cluster when there are some."""
 )
 @click.option("--per-day", required=True, metavar="NUMBER", help="Entries recorded a day, such as 2M.")
 @click.option("--retention", metavar="AGE", help="How long they are kept. [default: the setting]")

@@ -39,7 +39,7 @@ Checkpoints are read from the cluster, from this host's journal_dir, from the wi
 --against says. What only the cluster holds, its administrator can replace: keep a witness, and check by a public key.
 
 Exit 1 when something does not hold. Needs read rights only, but to all entries: to a reader of one organization those
-of the others look removed. What each word means, and what is shown by what: docs/integrity.md."""
+of the others look removed. What each word means, and what is shown by what: `whodid help integrity`."""
 )
 @click.option("--journal", metavar="ID", help="Only this journal.")
 @click.option("--since", metavar="TIME", help="Only entries since then: ISO 8601, -30d, 2026-11, yesterday.")
@@ -133,7 +133,7 @@ def _count(number: int, one: str, many: str = "") -> str:
 def _trust(found: Verification) -> str:
     """What the verdict rests on."""
     if not any(verdict.checkpoints for verdict in found.journals):
-        return "no checkpoint was found: who may write to the cluster could have rebuilt all of it (docs/integrity.md)"
+        return "no checkpoint was found: who may write to the cluster could have rebuilt all (`whodid help integrity`)"
     where = ", ".join(found.sources)
     if not found.keys:
         return f"checkpoints from {where}; their signatures were not checked: give --public-key"

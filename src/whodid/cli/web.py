@@ -20,7 +20,7 @@ Examples:
   whodid web --url https://admin.example/audit/ behind a proxy on this machine that ends TLS
 
 People sign in with their OpenSearch account and see what its roles allow; user and password of the settings are not
-used. To put the tab into an admin panel of your own, mount whodid.web.create_app (docs/tab.md)."""
+used. To put the tab into an admin panel of your own, mount whodid.web.create_app (`whodid help tab`)."""
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8417, show_default=True, help="0 takes a free one.")

@@ -48,7 +48,7 @@ _LONGEST_ID = 512
 """Bytes of an ID that OpenSearch takes."""
 
 Where = Filter | str | None
-"""What entries must be: a filter, a text of the search language (docs/language.md), or nothing."""
+"""What entries must be: a filter, a text of the search language (`whodid help search`), or nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@
     with devserver.start(port=0, data_dir=tmp, detached=False) as node:
         print(node.url)
 
-Needs the extra: pip install "whodid[dev-server]". See docs/dev-server.md.
+Needs the extra: pip install "whodid[dev-server]". See `whodid help dev-server`.
 """
 
 from whodid.devserver.folder import default_data_dir

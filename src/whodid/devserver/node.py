@@ -102,8 +102,8 @@ def start(
     soon as the returned object is stopped or forgotten. With `security` it has accounts and TLS: `status` names
     the administrator, the file with the password, and the authority to trust. `timeout` (seconds) bounds the
     start itself, not the download before it. `settings` replace or add lines of opensearch.yml; `None` takes one
-    out. `version` is one of docs/dev-server.md, `java` the program to run it with in place of that of the extra. Raises
-    DevServerError, whose message says what to do.
+    out. `version` is one of `whodid help dev-server`, `java` the program to run it with in place of that of the extra.
+    Raises DevServerError, whose message says what to do.
     """
     require_extra()
     release = find_release(version)

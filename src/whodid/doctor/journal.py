@@ -144,7 +144,7 @@ def _content(status: DirectoryStatus) -> Iterator[Finding]:
         yield warning(
             at / "alarms.ndjson",
             f"{count:,} × {kind}, last at {last['time']}: {last['about']}",
-            "docs/reliability.md says what each means; keep the file, it is evidence",
+            "`whodid help reliability` says what each means; keep the file, it is evidence",
         )
     for journal in status.journals:
         yield ok(

@@ -51,7 +51,7 @@ class Manifest:
     bytes: int
     sha256: str
     root: str
-    """The Merkle root (RFC 6962) over the `hash`es of the entries, in their order; docs/format.md."""
+    """The Merkle root (RFC 6962) over the `hash`es of the entries, in their order; docs/reference/format.md."""
     whodid: str
     """The version that wrote it."""
     evidence: str = ""

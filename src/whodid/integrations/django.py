@@ -71,7 +71,7 @@ def audit_on_commit(event_type: str, /, *, using: str | None = None, **fields: U
     """Records an audit entry once a transaction is committed; at once outside of one.
 
     Who and from where are those of this call. A rollback, of a savepoint too, drops the entry. What goes wrong in
-    recording is raised by the commit, which has happened then (docs/integrations.md).
+    recording is raised by the commit, which has happened then (`whodid help integrations`).
 
     Args:
         event_type: A type of the catalog.

@@ -38,7 +38,7 @@ def audit_on_commit(session: AnySession, event_type: str, /, **fields: Unpack[En
     """Records an audit entry once the transaction of a session is committed.
 
     Who and from where are those of this call. A rollback, of a savepoint too, drops the entry. What goes wrong in
-    recording is raised by the commit, which has happened then (docs/integrations.md).
+    recording is raised by the commit, which has happened then (`whodid help integrations`).
 
     Args:
         session: A session, asynchronous or scoped ones too; a transaction is started where it has none.

@@ -13,7 +13,7 @@ Facts, each tried on a real cluster: a role that may create documents may also o
 one to an index that is not there needs `indices:admin/create`, which `indices:admin/auto_create` does not replace: who
 has it can also prepare the next partition, so that partitions are created by who administers; templates and policies of
 ISM have no owners: who may write one may write all; the filter of the reader is not applied to global aggregations,
-which give out whole entries of others, nor to suggesters (docs/security.md).
+which give out whole entries of others, nor to suggesters (docs/explanation/security.md).
 `opensearch/roles/` holds the roles under default settings, for people to read; a test compares them.
 """
 
@@ -83,7 +83,7 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
         ),
         "reader": _role(
             "reads the audit entries of the organization in the user's attribute organization_id; OpenSearch's filter "
-            "can be got round by who asks the cluster directly: see docs/security.md",
+            "can be got round by who asks the cluster directly: see `whodid help security`",
             _SEE_RETENTION,
             pattern,
             _READ,

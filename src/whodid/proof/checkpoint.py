@@ -6,7 +6,7 @@ numbered, and each names the hash of the one before, so that none can be left ou
 
 What is signed are the RFC 8785 bytes of the checkpoint, in a DSSE envelope; its own hash is SHA-256 of these bytes.
 Where nobody signs, the envelope has no signature, and the checkpoint shows only that nothing was changed by who can't
-change the checkpoints. docs/format.md has the specification.
+change the checkpoints. docs/reference/format.md has the specification.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class Filter:
         """The filter that a text of the search language says.
 
         Args:
-            text: The text (docs/language.md); the empty one is everything.
+            text: The text (`whodid help search`); the empty one is everything.
 
         Returns:
             The filter.

@@ -1,7 +1,7 @@
 """The grammar of the search language: one table that the parser, the completion and the documentation share.
 
-A query is terms. Terms side by side must all match; `or` comes last, `not` first, brackets group. docs/language.md is
-generated from `FORMS` and `FIELDS_SHOWN`, and a test parses every example in it.
+A query is terms. Terms side by side must all match; `or` comes last, `not` first, brackets group. The
+tables of docs/how-to/search.md are generated from `FORMS` and `FIELDS_SHOWN`, and a test parses every example in them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The report: everything an auditor asks of a period of the log, as one value, and as JSON that programs rely on.
 
-docs/report.md describes the JSON, format 1. A later version only adds to it, or has another number.
+docs/reference/format.md describes the JSON, format 1. A later version only adds to it, or has another number.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class Report:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """Format 1 of docs/report.md, without `digest` and `html`, which the pack adds."""
+        """Format 1 of docs/reference/format.md, without `digest` and `html`, which the pack adds."""
         made, keeping = self.made, self.keeping
         return {
             "format": FORMAT,

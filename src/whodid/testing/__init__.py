@@ -5,7 +5,7 @@
         audit_entries.assert_recorded(type="invoice_refunded", target="2026-117")
 
 That fixture is pytest's form of the context manager `audit_entries`; the plugin is the module `pytest_whodid`.
-docs/testing.md tells the whole.
+`whodid help testing` tells the whole.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A witness is told once, and can't be made to forget: a directory on storage that is written once (WORM), an S3 bucket
 with object lock, or whatever else keeps the protocol below. It needs no right to read, change or delete what it has.
-docs/witnesses.md says which to choose.
+docs/explanation/integrity.md says which to choose.
 """
 
 from __future__ import annotations
@@ -65,5 +65,5 @@ def witness_of(text: str, settings: Settings) -> Witness:
     except (ImportError, AttributeError) as error:
         raise SettingsError(f"witnesses: {text} can't be imported: {error}") from error
     if not isinstance(made, Witness):
-        raise SettingsError(f"witnesses: {text} makes no witness: it lacks name, put or each (docs/witnesses.md)")
+        raise SettingsError(f"witnesses: {text} makes no witness: it lacks name, put or each (`whodid help integrity`)")
     return made
