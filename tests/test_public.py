@@ -13,8 +13,8 @@ import whodid
 from whodid import errors, testing
 from whodid.client import Page, Stats
 from whodid.integrations.methods import AuditMethods
-from whodid.operation import Operation
 from whodid.query import Filter
+from whodid.recording.operation import Operation
 
 EXPORTED = [
     "AuditClient",

@@ -39,7 +39,7 @@ from whodid import devserver
 from whodid.opensearch.connection import connect
 from whodid.opensearch.setup import apply, plan
 from whodid.proof.keys import new_key
-from whodid.recorder import Recorder
+from whodid.recording.recorder import Recorder
 from whodid.settings import Settings
 from whodid.shipper.service import connected_shipper
 from whodid.web import create_app

@@ -18,8 +18,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .changes import changes
-from .context import bind, carried, context, system
+from .entry import Receipt
 from .errors import (
     CatalogError,
     EntryTooLarge,
@@ -33,14 +32,14 @@ from .errors import (
     SettingsError,
     WhodidError,
 )
-from .receipt import Receipt
-from .version import __version__ as __version__
+from .recording.changes import changes
+from .recording.context import bind, carried, context, system
+from .resources import __version__ as __version__
 
 if TYPE_CHECKING:
     from .client import AuditClient
     from .integrations import configure
-    from .integrations.json_formatter import AuditJsonFormatter
-    from .integrations.stdlib import AuditHandler, AuditLogger, get_logger
+    from .integrations.stdlib import AuditHandler, AuditJsonFormatter, AuditLogger, get_logger
     from .integrations.structlog import AuditMixin, AuditProcessor, audited
     from .settings import Settings
 

@@ -27,9 +27,9 @@ import orjson
 from .entry import Stamp
 from .errors import JournalLocked, WhodidError
 from .files import append_line, read_raw, write_parts
-from .foreign import FOREIGN, json_of, text_of
 from .journal import JournalDirectory
 from .journal.lock import FileLock
+from .text import FOREIGN, json_of, text_of
 
 __all__ = [
     "DeadLetter",

@@ -22,9 +22,9 @@ from whodid.journal.directory import segments
 from whodid.opensearch.checkpoints import CheckpointIndex
 from whodid.opensearch.destruction import Destruction, take_account, write_destruction
 from whodid.opensearch.erasures import write_erasure
-from whodid.own import record_operation
 from whodid.proof.checkpoint import Sealed
 from whodid.proof.keys import PublicKey, Signer, new_key, signer_of
+from whodid.recording.own import record_operation
 from whodid.settings import Settings
 from whodid.shipper.sealing import Sealing
 

@@ -16,7 +16,7 @@ import pytest
 from tests.live.corner import Corner, corner
 from whodid.client import AuditClient
 from whodid.dead_letters import each_dead_letter, replace_dead_letters
-from whodid.entry import partition_end
+from whodid.entry import partition_end, places
 from whodid.erasure import erased_entry
 from whodid.journal import JournalDirectory
 from whodid.opensearch.bulk import Document, Verdict
@@ -24,8 +24,7 @@ from whodid.opensearch.checkpoints import CheckpointIndex
 from whodid.opensearch.enforcement import Expired, destroy
 from whodid.opensearch.holds import held, new_hold, set_hold
 from whodid.opensearch.partitions import creation_dates
-from whodid.own import record_operation
-from whodid.ranges import places
+from whodid.recording.own import record_operation
 from whodid.shipper import Shipper
 from whodid.shipper.sealing import kept_checkpoints
 from whodid.testimony import local_journals

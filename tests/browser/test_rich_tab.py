@@ -21,7 +21,7 @@ from tests.live.corner import Corner
 from tests.web.served import served
 from whodid.client import AuditClient
 from whodid.entry import entry_id
-from whodid.recorder import Recorder
+from whodid.recording.recorder import Recorder
 from whodid.settings import Settings
 from whodid.shipper import Shipper
 from whodid.testing.faults import FaultProxy, cut

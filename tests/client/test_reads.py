@@ -17,7 +17,7 @@ from tests.live.corner import Corner, corner
 from whodid.client import AuditClient
 from whodid.entry import document_id
 from whodid.errors import JournalDamaged, NotRecorded
-from whodid.reads import Reads
+from whodid.recording.own import Reads
 from whodid.settings import Settings
 
 pytestmark = pytest.mark.live

@@ -27,7 +27,7 @@ from whodid.export.cloudevents import cloudevents
 from whodid.export.ecs import ecs
 from whodid.export.ocsf import ocsf, type_uid_of
 from whodid.export.opentelemetry import opentelemetry
-from whodid.version import __version__
+from whodid.resources import __version__
 
 OCSF = json.loads(Path(__file__).with_name("ocsf-1.9.json").read_text())
 GOLDEN = Path(__file__).with_name("golden")

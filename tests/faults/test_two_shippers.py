@@ -11,7 +11,7 @@ import pytest
 from tests.live.corner import Corner
 from tests.shipper.test_ship_live import at_work, ids, position
 from whodid.journal import JournalDirectory
-from whodid.recorder import Recorder
+from whodid.recording.recorder import Recorder
 from whodid.settings import Settings
 from whodid.testing.faults import ControlledProcess, FaultProxy, hang
 

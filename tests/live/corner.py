@@ -22,7 +22,7 @@ from whodid.opensearch.ism import policy_name
 from whodid.opensearch.ledger import ledger_name
 from whodid.opensearch.setup import apply, plan
 from whodid.opensearch.template import index_pattern, template_name
-from whodid.recorder import Recorder
+from whodid.recording.recorder import Recorder
 from whodid.settings import Settings
 from whodid.shipper import Progress, Shipper
 

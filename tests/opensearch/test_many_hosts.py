@@ -21,7 +21,7 @@ from whodid.opensearch.destruction import destructions
 from whodid.opensearch.enforcement import destroy, expired
 from whodid.opensearch.partitions import creation_dates
 from whodid.opensearch.retention import deletion_date
-from whodid.recorder import Recorder
+from whodid.recording.recorder import Recorder
 from whodid.shipper import Shipper
 from whodid.shipper.dates import Dates
 

@@ -16,7 +16,7 @@ from whodid.cli import program
 from whodid.client import Stats
 from whodid.opensearch.destruction import Destruction, moment_text, take_account, write_destruction
 from whodid.opensearch.retention import RetentionView
-from whodid.own import record_operation, record_own
+from whodid.recording.own import record_operation, record_own
 from whodid.report import Report, period_of
 from whodid.report.deeds import Deeds
 from whodid.report.keeping import Keeping

@@ -16,7 +16,7 @@ from tests.live.corner import Corner, corner, eventually
 from whodid.entry import document_id
 from whodid.journal import Acknowledged
 from whodid.journal.lock import ProcessLock
-from whodid.recorder import Recorder
+from whodid.recording.recorder import Recorder
 from whodid.settings import Settings
 from whodid.testing.faults import FaultProxy
 

@@ -15,7 +15,7 @@ from tests.test_canonical import keys, texts, values
 from whodid.entry import FIELDS, FREE_FIELDS
 from whodid.errors import InvalidEntry
 from whodid.integrity import MAX_DEPTH, MAX_KEY
-from whodid.masking import Mask
+from whodid.recording.masking import Mask
 from whodid.shipper import Progress
 
 pytestmark = pytest.mark.live

@@ -24,8 +24,8 @@ from ..journal import Journal, JournalDirectory
 from ..opensearch.erasures import ERASED, write_erasure
 from ..opensearch.holds import held
 from ..opensearch.partitions import is_immutable, marks
-from ..operator import check_reason, who
-from ..own import record_operation
+from ..recording.context import check_reason, who
+from ..recording.own import record_operation
 from ..settings import Settings
 from .host import without_shipper
 

@@ -10,16 +10,16 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..dead_letters import DeadLetter, replace_dead_letters
+from ..entry import places
 from ..errors import SettingsError, WhodidError
 from ..journal import Acknowledged, JournalDirectory, Missing
 from ..journal.damage import find_stray, in_words, remove_missing
 from ..journal.lock import ProcessLock
 from ..opensearch.connection import connect
 from ..opensearch.journals import stored_journals
-from ..operator import check_reason
-from ..own import record_operation
 from ..proof.keys import signer_of
-from ..ranges import places
+from ..recording.context import check_reason
+from ..recording.own import record_operation
 from ..settings import Settings
 from ..shipper.retry import Retried, retry
 from ..shipper.sealing import Sealing

@@ -15,9 +15,9 @@ from ..opensearch.enforcement import Expired, destroy, expired, record_ahead
 from ..opensearch.holds import Applied, Hold
 from ..opensearch.ism import Ism, policy_name
 from ..opensearch.retention_change import Report, doomed, doomed_by_release, in_words
-from ..operator import check_reason, who
-from ..own import record_operation
 from ..query import check_order, moment
+from ..recording.context import check_reason, who
+from ..recording.own import record_operation
 from ..settings import Settings
 
 if TYPE_CHECKING:

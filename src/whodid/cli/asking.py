@@ -13,7 +13,7 @@ from ..errors import QueryError
 from ..query import FILTERS, Filter
 from ..query.filter import filter_of, ordered
 from ..query.grammar import MOMENTS
-from ..spelling import did_you_mean
+from ..text import did_you_mean
 from . import completion
 
 __all__ = [

@@ -7,11 +7,11 @@ import sys
 
 import click
 
-from ..display import printable
 from ..doctor import Finding, Subject, examine
 from ..errors import WhodidError
 from ..opensearch.connection import connect
 from ..settings import Settings
+from ..text import printable
 from .options import json_option
 from .output import print_json
 from .program import config_file

@@ -7,11 +7,11 @@ from dataclasses import asdict
 import click
 
 from ..administration import retire_journal
-from ..display import printable
 from ..opensearch.connection import connect
 from ..opensearch.journals import StoredJournal, stored_journals
 from ..settings import Settings
 from ..status import JournalStatus, directory_status
+from ..text import printable
 from .options import json_option, reason_option
 from .output import print_json, print_table
 

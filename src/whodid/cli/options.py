@@ -8,7 +8,7 @@ import sys
 import click
 
 from ..errors import InvalidEntry, WhodidError
-from ..operator import check_reason
+from ..recording.context import check_reason
 
 __all__ = ["against_option", "confirm", "json_option", "reason_option", "workers_option", "yes_option"]
 

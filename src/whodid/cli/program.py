@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from ..errors import SettingsError, WhodidError
 from ..settings import Settings, load_settings
-from ..spelling import near
+from ..text import near
 
 __all__ = ["config_file", "program", "run"]
 

@@ -10,11 +10,11 @@ import click
 
 from ..client import AuditClient
 from ..client.ahead import SWITCH_INTERVAL
-from ..display import printable
 from ..proof.keys import read_public_key, signer_of
 from ..report import Checked, Pack, Report, check_pack, make_report, period_of, write_pack
 from ..settings import Settings
 from ..testimony import local_journals, sources, trusted_keys
+from ..text import printable
 from .asking import question
 from .options import against_option, json_option, workers_option
 from .output import print_json, progress

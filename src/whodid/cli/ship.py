@@ -14,13 +14,13 @@ from typing import Literal
 import click
 
 from ..dead_letters import without_values
-from ..display import printable
 from ..settings import Settings
 from ..shipper.log import ShipperLog
 from ..shipper.notify import Systemd
 from ..shipper.observation import Moved, Observation, Observe
 from ..shipper.service import connected_shipper
 from ..status import directory_status
+from ..text import printable
 
 __all__ = ["ship"]
 

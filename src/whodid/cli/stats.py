@@ -8,9 +8,9 @@ import click
 
 from ..client import AuditClient
 from ..client.stats import Bar, Stats
-from ..display import printable
 from ..query import FILTERS
 from ..settings import Settings
+from ..text import printable
 from . import completion
 from .asking import QUERYING, TIMES, asked, expired_option, filters, question
 from .options import json_option

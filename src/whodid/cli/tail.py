@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from ..client import AuditClient
-from ..display import printable
 from ..errors import OpenSearchUnavailable
 from ..journal.tail import follow_journal
 from ..query import Filter
 from ..query.filter import ordered
 from ..settings import Settings
+from ..text import printable
 from .asking import query_argument, question
 from .options import json_option
 from .output import print_json

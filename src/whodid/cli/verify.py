@@ -10,11 +10,11 @@ import click
 
 from ..client import AuditClient
 from ..client.ahead import SWITCH_INTERVAL
-from ..display import printable
 from ..errors import WhodidError
 from ..query import check_order
 from ..settings import Settings
 from ..testimony import local_journals, sources, trusted_keys
+from ..text import printable
 from ..verify import Completeness, JournalVerdict, Notebook, Verification, verify_stored
 from .asking import question
 from .options import against_option, json_option, workers_option

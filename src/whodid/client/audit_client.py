@@ -25,7 +25,7 @@ from ..query import Filter, Window, query_body, window_of
 from ..query.filter import filter_of, match, ordered
 from ..query.names import OtherNames
 from ..query.value import can_be_asked, literal
-from ..reads import Reads
+from ..recording.own import Reads
 from ..settings import Settings, load_settings
 from . import asking, stats
 from .asking import Asking

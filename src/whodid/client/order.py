@@ -17,7 +17,7 @@ from typing import Any
 from ..entry import FIELDS
 from ..errors import QueryError
 from ..query.grammar import FILTERS
-from ..spelling import did_you_mean
+from ..text import did_you_mean
 
 __all__ = ["NEWEST", "OLDEST", "Sort", "cursor_of", "is_long", "nanoseconds_of", "sort_of", "sort_values"]
 

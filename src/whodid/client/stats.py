@@ -10,7 +10,7 @@ from typing import Any
 from ..entry import FIELDS
 from ..errors import QueryError
 from ..query import FILTERS, Window
-from ..spelling import did_you_mean
+from ..text import did_you_mean
 
 __all__ = ["BARS", "INTERVALS", "Bar", "Stats", "aggregations", "counts_of", "interval_of", "most_frequent", "stats_of"]
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ..files import open_file
-from ..foreign import FOREIGN, json_of
+from ..text import FOREIGN, json_of
 
 __all__ = ["first_moment", "last_moment", "moment"]
 

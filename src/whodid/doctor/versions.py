@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import NotAuthorized
 from ..files import read_file
-from ..foreign import FOREIGN, json_of
 from ..journal.directory import FORMAT
 from ..opensearch.connection import translated
 from ..opensearch.features import versions
+from ..text import FOREIGN, json_of
 from .finding import Finding, ok, problem, warning
 from .subject import Subject
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..client import AuditClient
 from ..client.order import OLDEST, sort_of
+from ..entry import Places
 from ..errors import NotAuthorized, OpenSearchError
 from ..opensearch.connection import translated
 from ..query import Filter
 from ..query.filter import match
 from ..query.value import literal
-from ..ranges import Places
 from .entry import erased_entry, personal_values
 
 if TYPE_CHECKING:

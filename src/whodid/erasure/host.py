@@ -15,11 +15,11 @@ from pathlib import Path
 import orjson
 
 from ..dead_letters import DeadLetter, each_dead_letter, replace_dead_letters
+from ..entry import Places
 from ..files import read_file, write_parts
 from ..journal import JournalDirectory
 from ..journal.directory import segments
 from ..journal.segment import is_closed
-from ..ranges import Places
 from .entry import erased_line, is_of
 
 __all__ = ["HostErased", "erase_on_host", "what_else_holds"]

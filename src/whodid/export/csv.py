@@ -17,8 +17,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..display import json_text
 from ..entry import FIELDS, SEED_FIELDS, entry_id
+from ..text import json_text
 
 __all__ = ["COLUMNS", "HEAD", "lines", "unguarded"]
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..client.order import OLDEST, sort_of
-from ..display import json_bytes
 from ..errors import NotAuthorized, ProofError
 from ..files import put_in_place
 from ..opensearch.erasures import ERASED, Erasure, erasures
 from ..query import Filter
+from ..text import json_bytes
 
 if TYPE_CHECKING:
     from ..client import AuditClient

@@ -28,7 +28,7 @@ from ..proof.keys import Signer, signer_of
 from ..proof.merkle import Tree
 from ..query import Filter, pinned
 from ..query.filter import ordered
-from ..version import __version__
+from ..resources import __version__
 from .evidence import write_evidence
 from .forms import Form, Lines, form_of
 from .manifest import EXPORT, Manifest, envelope_path, evidence_path, manifest_path

@@ -8,11 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..display import json_bytes, json_text, levels
 from ..entry import FIELDS
 from ..errors import QueryError
 from ..integrity import MAX_DEPTH
-from ..spelling import did_you_mean
+from ..text import did_you_mean, json_bytes, json_text, levels
 from . import csv
 from .cloudevents import cloudevents
 from .ecs import ecs

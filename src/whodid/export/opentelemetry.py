@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..entry import entry_id
-from ..version import __version__
+from ..resources import __version__
 from .moments import nanoseconds
 
 __all__ = ["opentelemetry"]

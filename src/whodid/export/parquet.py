@@ -10,9 +10,9 @@ from contextlib import nullcontext, suppress
 from types import TracebackType
 from typing import IO, Any
 
-from ..display import json_text, valid
 from ..entry import FIELDS, entry_id
 from ..errors import ExportError
+from ..text import json_text, valid
 from .moments import moment
 
 try:

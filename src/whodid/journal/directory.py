@@ -51,8 +51,8 @@ from ..files import (
     read_objects,
     sync_above,
 )
-from ..foreign import FOREIGN, json_of, text_of
 from ..settings import journal_place
+from ..text import FOREIGN, json_of, text_of
 
 __all__ = [
     "FORMAT",

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ..entry import ZERO_HASH
 from ..files import read_file, write_file
-from ..foreign import FOREIGN, json_of, text_of
+from ..text import FOREIGN, json_of, text_of
 
 __all__ = ["NOTE_BYTES", "Acknowledged"]
 

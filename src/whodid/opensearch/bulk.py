@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import orjson
 
-from ..foreign import FOREIGN
+from ..text import FOREIGN
 from .answers import Unread
 from .connection import cause
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import NotAuthenticated, NotAuthorized, NotTrusted, OpenSearchError, OpenSearchUnavailable, SettingsError
 from ..files import read_bytes, read_secret
-from ..foreign import FOREIGN
 from ..settings import Settings
+from ..text import FOREIGN
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..entry import Stamp
 from ..errors import OpenSearchError
-from ..foreign import FOREIGN
 from ..settings import Settings
+from ..text import FOREIGN
 from .connection import translated
 from .ledger import Ledger, Page
 

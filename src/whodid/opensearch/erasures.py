@@ -12,9 +12,8 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from ..entry import Stamp
+from ..entry import Stamp, ranges
 from ..integrity import canonical
-from ..ranges import ranges
 from ..settings import Settings
 from .ledger import Ledger
 

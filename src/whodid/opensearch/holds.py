@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..entry import Stamp, partition_end, partition_start
 from ..errors import OpenSearchError
-from ..foreign import FOREIGN
 from ..settings import Settings
+from ..text import FOREIGN
 from .connection import translated
 from .ism import Ism, keeps_as_long, policy_body, policy_name
 from .ledger import Ledger, Page

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..entry import partition_end, partition_start
 from ..errors import OpenSearchError
-from ..foreign import object_of, objects_in
 from ..settings import MOST_DAYS, Settings, retention_days
+from ..text import object_of, objects_in
 from .connection import is_missing_plugin, translated
 from .drift import OWNER, changed_by_hand, signed
 from .template import index_pattern

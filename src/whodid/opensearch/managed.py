@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from ..foreign import object_of
+from ..text import object_of
 from .ism import StoredPolicy, deletion_age, deletion_states, same_deeds, snapshot_repositories
 
 __all__ = ["Managed", "managed"]

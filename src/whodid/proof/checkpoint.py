@@ -20,8 +20,8 @@ import orjson
 
 from ..entry import parse_creation_date
 from ..errors import ProofError
-from ..foreign import FOREIGN
 from ..integrity import canonical
+from ..text import FOREIGN
 from .envelope import payload_of, sealed
 from .keys import PublicKey, Signer
 

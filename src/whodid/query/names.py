@@ -11,7 +11,7 @@ import csv
 from collections.abc import Mapping
 from functools import cache
 
-from ..catalog.loading import parse, read
+from ..catalog.model import parse, read
 from ..resources import resource_text
 from ..settings import Settings
 

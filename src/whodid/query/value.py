@@ -6,11 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeGuard
 
-from ..client_ip import network_of
-from ..display import valid
 from ..entry import FIELDS
 from ..errors import QueryError
-from ..spelling import near
+from ..recording.client_ip import network_of
+from ..text import near, valid
 from .grammar import FILTERS, KEYED, SYNONYMS, TIMES, kind_of
 
 __all__ = [

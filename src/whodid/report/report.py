@@ -12,11 +12,11 @@ from typing import Any
 
 from ..client import AuditClient, Stats
 from ..client.stats import interval_of
-from ..operator import operator
 from ..proof.keys import PublicKey
+from ..recording.context import operator
+from ..resources import __version__
 from ..settings import Settings
 from ..verify import Finding, LocalJournal, Source, Verification, verify_stored
-from ..version import __version__
 from .deeds import RETENTION_SET, Deeds, done
 from .journals import JournalPart, parts_of
 from .keeping import Keeping, kept

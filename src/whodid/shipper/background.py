@@ -7,7 +7,7 @@ Invariants:
 - What the thread imports is imported before it starts: a child that is forked meanwhile would wait for ever for the
   lock of an import that a thread had begun which it doesn't have.
 - Only its own stop ends it. A call that records never fails by it.
-- Under uWSGI the thread starts in workers, mules and spoolers alone (`whodid.uwsgi` says why).
+- Under uWSGI the thread starts in workers, mules and spoolers alone (`whodid.process` says why).
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from importlib import import_module
 
 from ..errors import WhodidError
 from ..opensearch.connection import connect
+from ..process import forks_unseen, warn
 from ..proof.keys import signer_of
 from ..settings import Settings
-from ..uwsgi import forks_unseen
-from ..warning import warn
 from ..witness import witnesses_of
 from .guard import Guard
 from .loop import Shipper

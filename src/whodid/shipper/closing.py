@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..errors import JournalDamaged, NotRecorded
 from ..journal import Acknowledged, JournalDirectory, JournalReader, Line
-from ..own import record_own
+from ..recording.own import record_own
 from ..settings import Settings
 
 __all__ = ["CLOSED", "close_journal"]

@@ -16,7 +16,7 @@ from ..opensearch.destruction import DESTROYED, Destruction
 from ..opensearch.enforcement import destroy, expired, record_ahead
 from ..opensearch.holds import apply_holds
 from ..opensearch.ism import Ism
-from ..own import record_own
+from ..recording.own import record_own
 from ..settings import Settings, retention_days
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from pathlib import Path
 from ..entry import Partitioning as Length
 from ..errors import JournalDamaged
 from ..files import read_file, write_file
-from ..foreign import FOREIGN, json_of
 from ..journal import Acknowledged, JournalReader, Line
+from ..text import FOREIGN, json_of
 
 __all__ = ["Length", "Partitioning"]
 

@@ -24,14 +24,14 @@ from ..dead_letters import each_dead_letter
 from ..entry import ZERO_HASH, Stamp
 from ..errors import ProofError
 from ..files import append_line, read_lines
-from ..foreign import FOREIGN, json_of, text_of
 from ..journal import Acknowledged, JournalDirectory, Line
 from ..proof.checkpoint import Checkpoint, Sealed, Why
 from ..proof.keys import Signer
 from ..proof.merkle import Tree
+from ..resources import __version__
 from ..settings import Settings
 from ..status import last_seq
-from ..version import __version__
+from ..text import FOREIGN, json_of, text_of
 
 __all__ = ["MOST_ENTRIES", "Sealing", "kept_checkpoints"]
 

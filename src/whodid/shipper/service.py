@@ -24,9 +24,9 @@ from ..opensearch.clock import ClusterClock
 from ..opensearch.connection import connect, translated
 from ..opensearch.inspection import foreseen, inspected, losses
 from ..opensearch.template import template_name
+from ..process import warn
 from ..proof.checkpoint import Sealed
 from ..settings import Settings, retention_days
-from ..warning import warn
 from ..witness import Witness, witnesses_of
 from .closing import close_journal
 from .courier import Courier, Destination

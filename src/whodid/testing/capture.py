@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from ..catalog import Catalog
 from ..integrations import equip_loggers
-from ..recorder import Recorder
-from ..runtime import recorders_from
+from ..recording.recorder import Recorder
+from ..recording.runtime import recorders_from
 from ..settings import Settings, load_settings
 from .entries import AuditEntries
 from .journal import MemoryJournal

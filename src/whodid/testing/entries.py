@@ -10,7 +10,7 @@ import orjson
 from ..catalog import Catalog
 from ..entry import FIELDS
 from ..errors import InvalidEntry
-from ..spelling import did_you_mean
+from ..text import did_you_mean
 from .difference import differences, distinctions, entries_with, nearest
 from .journal import MemoryJournal
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from ..client import AuditClient
 from ..client.asking import Asking
-from ..display import json_text
 from ..entry import why_unreadable
 from ..errors import ProofError
 from ..integrity import entry_hash
@@ -23,6 +22,7 @@ from ..proof.checkpoint import CHECKPOINT, Checkpoint, Sealed
 from ..proof.envelope import opened
 from ..proof.keys import PublicKey
 from ..proof.merkle import inclusion_path, leaf_hash, root_by_path
+from ..text import json_text
 from .scan import hits_of
 from .statements import Statements
 from .survey import Part, survey

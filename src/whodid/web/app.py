@@ -20,7 +20,6 @@ from starlette.types import ASGIApp
 
 from ..catalog import Catalog
 from ..client import AuditClient
-from ..display import one_line
 from ..errors import (
     JournalDamaged,
     NotAuthenticated,
@@ -36,6 +35,7 @@ from ..opensearch.connection import connect
 from ..query.filter import match
 from ..query.value import literal
 from ..settings import Settings, journal_place, load_settings
+from ..text import one_line
 from . import data, pages
 from .everyone import Everyone
 from .hardening import Bounded, Hardened

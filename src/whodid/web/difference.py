@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from ..display import json_text, printable
 from ..integrity import MAX_DEPTH
+from ..text import json_text, printable
 
 __all__ = ["Line", "difference"]
 

@@ -1,4 +1,4 @@
-"""The reader: who asks, from where, for the record of reads (`whodid.reads`)."""
+"""The reader: who asks, from where, for the record of reads (`whodid.recording.own`)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Any
 
 from starlette.requests import Request
 
-from ..client_ip import Proxies, client_ip
-from ..context import context, current_fields
-from ..operator import operator
+from ..recording.client_ip import Proxies, client_ip
+from ..recording.context import context, current_fields, operator
 from ..settings import Settings
 from .host import UserOf, told
 

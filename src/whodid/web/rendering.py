@@ -14,8 +14,8 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from ..display import json_bytes, json_text, printable
 from ..entry import entry_id
+from ..text import json_bytes, json_text, printable
 from .question import Question
 from .visit import visit_if_any
 

@@ -8,7 +8,7 @@ from collections import Counter
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..context import current_fields
+from ..recording.context import current_fields
 from .rendering import refusal
 
 __all__ = ["REQUESTS", "Fair", "Shares", "person_of"]

@@ -22,10 +22,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..client import AuditClient
-from ..display import one_line
 from ..errors import NotAuthenticated, OpenSearchError
 from ..opensearch.account import settings_of
 from ..settings import Settings
+from ..text import one_line
 from .reader import Reader
 from .rendering import page, refusal, wants_page
 from .sessions import Sessions

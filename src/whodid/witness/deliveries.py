@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import JournalDamaged
 from ..files import dump, read_file, write_file
-from ..foreign import FOREIGN, json_of, text_of
+from ..text import FOREIGN, json_of, text_of
 
 __all__ = ["Deliveries", "Told"]
 

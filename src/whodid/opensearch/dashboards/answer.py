@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ...display import printable
 from ...errors import NotAuthenticated, NotAuthorized, OpenSearchError, OpenSearchUnavailable
+from ...text import printable
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse

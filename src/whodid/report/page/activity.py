@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...display import json_text
+from ...text import json_text
 from ..deeds import Deed, Reader
 from ..report import Report
 from .chart import histogram, share

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from .catalog import Catalog
+    from ..catalog import Catalog
+    from ..settings import Settings
+    from ..typing import SettingsKeywords
     from .recorder import Recorder
-    from .settings import Settings
-    from .typing import SettingsKeywords
 
 __all__ = ["configure", "recorder", "recorders_from", "when_set_up"]
 
@@ -73,12 +73,12 @@ def configure(
     """
     global _recorder
     with _lock:  # a fork waits for it, so that no child finds a module half imported
-        from .settings import load_settings
+        from ..settings import load_settings
 
         chosen = settings or load_settings(path, **keywords)
         made = _make(chosen, None)
         if made.settings.ship:
-            from .shipper.background import import_ahead
+            from ..shipper.background import import_ahead
 
             import_ahead(made.settings)
         before, _recorder = _recorder, made
@@ -94,7 +94,7 @@ def _ship(settings: Settings) -> None:
     """Has this process ship by these settings, and no longer by those before."""
     global _keep_shipping
     if settings.ship or _keep_shipping is not None:
-        from .shipper.background import keep_shipping, ship_in_background
+        from ..shipper.background import keep_shipping, ship_in_background
 
         _keep_shipping = keep_shipping
         ship_in_background(settings if settings.ship else None)

@@ -3,6 +3,13 @@
 Control characters could steer a terminal, and bidirectional ones reorder what a person reads. A document that something
 else stored may hold what no entry does: lone surrogates, numbers beyond a float, hundreds of levels. None of it makes a
 page, an export or a report fail: everything that becomes JSON goes through `json_bytes` or `json_text`.
+
+Foreign content: what somebody else wrote, or another version, where whodid reads its own files and answers.
+
+Each boundary reads in one `try`, and turns `FOREIGN` into what it says about such content: an error of whodid's own, or
+that there is nothing. Behind it, types are what they say.
+
+Spelling: which known name someone may have meant, for messages about one that isn't known.
 """
 
 from __future__ import annotations
@@ -10,11 +17,26 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any, NoReturn
 
 import orjson
 
-__all__ = ["json_bytes", "json_text", "levels", "one_line", "printable", "text_of", "valid"]
+__all__ = [
+    "FOREIGN",
+    "did_you_mean",
+    "json_bytes",
+    "json_of",
+    "json_text",
+    "levels",
+    "near",
+    "object_of",
+    "objects_in",
+    "one_line",
+    "printable",
+    "text_of",
+    "valid",
+]
 
 _MOST = 1000
 _DEEP = 20
@@ -114,7 +136,7 @@ def _leaf(value: object) -> str:
     return f'"{text}"' if odd else text
 
 
-def text_of(value: object, most: int = _MOST) -> str:
+def shown(value: object, most: int = _MOST) -> str:
     """A text as valid Unicode of at most `most` characters; of anything else, which may hold a secret, its type."""
     text = str.__str__(value) if isinstance(value, str) else f"[{type(value).__name__}]"
     return valid(text if len(text) <= most else text[:most] + "…")
@@ -125,10 +147,64 @@ def one_line(value: object, *, quoted: bool = False) -> str:
 
     `quoted` puts it into quotes where it could pass for more than one value, as `x entry_id=y` could.
     """
-    text = text_of(value)
+    text = shown(value)
     if text.isprintable() and not (quoted and _SEVERAL.search(text)):
         return text
     return json_text(text) if quoted else json_text(text)[1:-1]
 
 
 _SEVERAL = re.compile(r'[\s"=]|^$')
+
+
+FOREIGN = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+"""What code raises that takes content for another than it is."""
+
+
+def json_of(data: bytes) -> Any:
+    """JSON, parsed. Raises `ValueError`, also for a number that is none (1e400, NaN), and for a nesting without end."""
+    try:
+        return json.loads(data, parse_float=_finite, parse_constant=_refused)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def text_of(value: object) -> str:
+    """A text that can be written somewhere. Raises `ValueError` for anything else."""
+    if not isinstance(value, str):
+        raise ValueError(f"not a text but {type(value).__name__}")
+    value.encode()
+    return value
+
+
+def object_of(value: object) -> dict[str, Any]:
+    """A JSON object; an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects_in(value: object) -> list[dict[str, Any]]:
+    """The JSON objects in a list, without what else is in it; none for anything but a list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError("a number without bounds")
+    return number
+
+
+def _refused(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def near(name: str, known: Iterable[str], at_most: int = 1) -> list[str]:
+    """The known names that look like `name`, the likeliest first."""
+    import difflib  # only wanted on the way to an error
+
+    return difflib.get_close_matches(name, list(known), n=at_most)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """` (did you mean 'x'?)` for the likeliest, or nothing."""
+    found = near(name, known)
+    return f" (did you mean {found[0]!r}?)" if found else ""

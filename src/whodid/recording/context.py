@@ -10,11 +10,18 @@ opens one for a request. They differ in what `bind()` does:
   leaves open when it returns is one of the request's until it is closed.
 
 A block may be closed in another copy of the contextvars. It is over then, wherever it is still seen.
+
+The trace: the W3C trace ID of an entry, by OpenTelemetry's span at the call or a request's header.
+
+The operator: who does something to the log, and why, as the entries of whodid itself say it.
 """
 
 from __future__ import annotations
 
 import inspect
+import os
+import pwd
+import re
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import ContextDecorator, contextmanager
@@ -24,14 +31,13 @@ from threading import get_ident
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from .entry import FIELDS
-from .errors import InvalidEntry
-from .trace import current_trace_id
+from ..entry import FIELDS
+from ..errors import InvalidEntry
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from .typing import EntryFields, SystemFields
+    from ..typing import EntryFields, SystemFields
 
 __all__ = [
     "CALLER_FIELDS",
@@ -40,14 +46,43 @@ __all__ = [
     "Within",
     "bind",
     "carried",
+    "check_reason",
     "context",
     "current_fields",
+    "current_trace_id",
     "is_open",
+    "operator",
     "override",
     "scope",
     "system",
+    "trace_id_of",
+    "who",
     "within",
 ]
+
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def current_trace_id() -> str | None:
+    """The trace ID of the span that is recording here, if the application has loaded OpenTelemetry's API.
+
+    Not imported: nobody can have begun a span without it, and looking is all that an application without it pays.
+    """
+    get_current_span = getattr(sys.modules.get("opentelemetry.trace"), "get_current_span", None)
+    if get_current_span is None:
+        return None
+    span = get_current_span()
+    if not span.is_recording():
+        return None
+    trace_id: int = span.get_span_context().trace_id
+    return f"{trace_id:032x}" if trace_id else None
+
+
+def trace_id_of(traceparent: str) -> str | None:
+    """The trace ID of a request by its header; `None` for one that is malformed or names no trace."""
+    found = _TRACEPARENT.fullmatch(traceparent)
+    return found[1] if found else None
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -461,3 +496,29 @@ def _check_names(fields: Mapping[str, object]) -> None:
             f"{', '.join(unknown)}: not a field that a context can fill; put it into details={{…}} at the call. "
             f"Fields are {', '.join(sorted(CALLER_FIELDS))}"
         )
+
+
+_WHO = ("principal", "principal_name", "principal_email", "on_behalf_of", "client_ip", "user_agent", "request_id")
+
+
+def who() -> dict[str, Any]:
+    """The principal of the context with what is known of them, else the user of the operating system."""
+    fields = current_fields()
+    if "principal" not in fields:
+        return {"principal": operator()}
+    return {name: fields[name] for name in _WHO if name in fields}
+
+
+def operator() -> str:
+    """The name of the user of the operating system."""
+    uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # a container's user without a name
+        return str(uid)
+
+
+def check_reason(reason: str) -> None:
+    """Raises `InvalidEntry` for one that can't be read: white space and invisible characters alone say nothing."""
+    if not any(character.isprintable() and not character.isspace() for character in reason):
+        raise InvalidEntry("reason must not be empty; it is recorded in the audit log")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .interruption import pass_on
+from ..process import pass_on
 
 if TYPE_CHECKING:
-    from .typing import Changes
+    from ..typing import Changes
 
 __all__ = ["changes", "same"]
 
@@ -62,7 +62,7 @@ def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[di
 
 def same(one: Any, other: Any) -> bool:
     """Whether an entry holds both alike. What no entry can hold is compared by type and value: the call refuses it."""
-    from .integrity import canonical, plain  # `import whodid` stays light
+    from ..integrity import canonical, plain  # `import whodid` stays light
 
     try:
         return canonical(plain(one, "before")) == canonical(plain(other, "after"))

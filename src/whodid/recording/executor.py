@@ -24,8 +24,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from .uwsgi import forks_unseen
-from .warning import warn
+from ..process import forks_unseen, warn
 
 __all__ = ["hand_over", "off_loop", "outcome", "to_be_awaited"]
 

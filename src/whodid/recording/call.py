@@ -11,11 +11,10 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from .display import one_line
-from .errors import WhodidError
-from .interruption import pass_on
-from .receipt import Receipt
-from .warning import warn
+from ..entry import Receipt
+from ..errors import WhodidError
+from ..process import pass_on, warn
+from ..text import one_line
 
 if TYPE_CHECKING:
     from .recorder import Recorder

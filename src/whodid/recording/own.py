@@ -1,4 +1,9 @@
-"""The reads: who looked for what in the audit log, recorded in the audit log itself.
+"""Own entries: what whodid records itself, of what is done to the audit log.
+
+They stand in the same journal as the application's entries, and are part of its chain. Their types, in
+config/own-events.toml, are there whatever catalog the application has.
+
+The reads: who looked for what in the audit log, recorded in the audit log itself.
 
 A question is recorded when it is first asked, before its answer, and then once in a quarter of an hour for each
 principal, so that turning pages, counting, and looking again every second add nothing: reading the record of a read
@@ -8,17 +13,43 @@ user of the operating system.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from .operator import who
-from .own import record_own
-from .settings import Settings, journal_place
+from ..catalog import Catalog
+from ..entry import Receipt
+from ..settings import Settings, journal_place
+from .context import scope, who
+from .recorder import Recorder
 
-__all__ = ["Reads"]
+__all__ = ["Reads", "record_operation", "record_own"]
+
+
+def record_own(settings: Settings, event_type: str, **fields: Any) -> Receipt:
+    """Records an own entry into the journal of these settings, on disk when it returns.
+
+    Raises `NotRecorded` or `JournalDamaged`, whatever `on_failure` says: what can't be recorded must not be done.
+    """
+    strict = replace(settings, on_failure="raise", on_invalid="raise", durability="disk")
+    recorder = Recorder(strict, catalog=Catalog.own())
+    with closing(recorder.journal), scope({}, alone=True):
+        return recorder.record(event_type, fields)[0]
+
+
+def record_operation(settings: Settings, event_type: str, target: str, details: dict[str, Any]) -> Receipt:
+    """As `record_own`, by the principal of the context, else the user of the operating system.
+
+    Who became that user by sudo is in the details.
+    """
+    sudo = {"sudo_user": os.environ["SUDO_USER"]} if os.environ.get("SUDO_USER") else {}
+    return record_own(settings, event_type, target=target, details={**details, **sudo}, **who())
+
 
 _AGAIN = 900.0
 """Seconds after which the same question of the same principal is recorded again."""

@@ -17,16 +17,15 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .errors import InvalidEntry
+from ..entry import Receipt
+from ..errors import InvalidEntry
+from ..process import pass_on, warn
 from .executor import hand_over, off_loop, outcome
-from .interruption import pass_on
-from .receipt import Receipt
-from .warning import warn
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from .typing import OperationFields
+    from ..typing import OperationFields
 
 __all__ = ["Operation", "aauditing", "auditing"]
 

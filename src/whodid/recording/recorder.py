@@ -8,22 +8,18 @@ from typing import Any, Literal
 
 import orjson
 
-from .catalog import Catalog, EventType, Rules
+from ..catalog import Catalog, EventType, Rules
+from ..entry import FIELDS, FREE_FIELDS, SCHEMA_VERSION, SOFT_LIMIT, Receipt, stamp
+from ..errors import InvalidEntry, JournalDamaged, NotRecorded, SettingsError, WhodidError
+from ..files import read_secret
+from ..integrity import CHAIN_BYTES, Draft, plain
+from ..journal import Journal
+from ..journal.counter import count_not_recorded
+from ..process import pass_on, warn
+from ..settings import MIN_HASH_KEY, Settings
+from ..text import near, shown
 from .context import CALLER_FIELDS, current_fields, override, scope
-from .display import text_of
-from .entry import FIELDS, FREE_FIELDS, SCHEMA_VERSION, SOFT_LIMIT, stamp
-from .errors import InvalidEntry, JournalDamaged, NotRecorded, SettingsError, WhodidError
-from .files import read_secret
-from .integrity import CHAIN_BYTES, Draft, plain
-from .interruption import pass_on
-from .journal import Journal
-from .journal.counter import count_not_recorded
-from .masking import Mask, masked
-from .receipt import Receipt
-from .settings import MIN_HASH_KEY, Settings
-from .shortening import shorten
-from .spelling import near
-from .warning import warn
+from .masking import Mask, masked, shorten
 
 __all__ = ["Recorder"]
 
@@ -202,7 +198,7 @@ class Recorder:
         ours = error if isinstance(error, WhodidError) else _unreadable(error)
         if self.settings.on_invalid == "raise":
             raise ours from ours.__cause__
-        return self._quarantine(event_type, fields, text_of(str(ours)))
+        return self._quarantine(event_type, fields, shown(str(ours)))
 
     def _quarantine(self, event_type: str, fields: Mapping[str, object], why: str) -> Receipt:
         try:
