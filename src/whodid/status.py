@@ -9,9 +9,8 @@ from typing import Any
 
 from .dead_letters import count_dead_letters
 from .journal import Acknowledged, JournalDirectory, JournalReader, Line, Missing
-from .journal.counter import not_recorded
 from .journal.damage import count_damaged, gaps, gone_journal, in_words, read_missing
-from .journal.directory import read_lines, segment_size, segments
+from .journal.directory import not_recorded, read_lines, segment_size, segments
 from .journal.segment import Broken, last_link
 from .witness.deliveries import Deliveries
 

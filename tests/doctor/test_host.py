@@ -27,8 +27,8 @@ from whodid.doctor.mount import Mount, mount_of
 from whodid.files import append_line
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory
-from whodid.journal.counter import count_not_recorded
 from whodid.journal.damage import keep_damaged, keep_missing
+from whodid.journal.directory import count_not_recorded
 from whodid.journal.line import Damaged, Missing
 from whodid.settings import Settings
 

@@ -29,7 +29,7 @@ from whodid.entry import Stamp
 from whodid.errors import WhodidError
 from whodid.integrity import Draft
 from whodid.journal import Journal, JournalDirectory
-from whodid.journal.counter import count_not_recorded
+from whodid.journal.directory import count_not_recorded
 from whodid.opensearch.bulk import Document, Verdict
 from whodid.settings import Settings
 from whodid.shipper import Shipper

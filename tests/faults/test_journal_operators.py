@@ -21,7 +21,7 @@ from tests.journal.test_writer import alarms, draft, segment_of, targets
 from whodid.entry import document_id
 from whodid.errors import JournalDamaged, JournalLocked, NotRecorded
 from whodid.journal import Acknowledged, Journal, prune, read_entries
-from whodid.journal.counter import count_not_recorded, not_recorded
+from whodid.journal.directory import count_not_recorded, not_recorded
 from whodid.opensearch.bulk import Document, Verdict
 from whodid.settings import Settings
 from whodid.shipper import Shipper

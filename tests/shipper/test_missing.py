@@ -20,7 +20,7 @@ from whodid.cli.program import program
 from whodid.errors import WhodidError
 from whodid.integrity import Draft
 from whodid.journal import Journal, JournalDirectory, JournalReader, Line, Missing, prune
-from whodid.journal.beginning import begin_journal
+from whodid.journal.chain import begin_journal
 from whodid.journal.damage import count_damaged, read_missing
 from whodid.settings import Settings
 from whodid.shipper import Progress, Shipper

@@ -11,7 +11,7 @@ import click
 
 from ..client import AuditClient
 from ..errors import OpenSearchUnavailable
-from ..journal.tail import follow_journal
+from ..journal.reader import follow_journal
 from ..query import Filter
 from ..query.filter import ordered
 from ..settings import Settings

@@ -14,7 +14,7 @@ from ..errors import InvalidEntry, JournalDamaged, NotRecorded, SettingsError, W
 from ..files import read_secret
 from ..integrity import CHAIN_BYTES, Draft, plain
 from ..journal import Journal
-from ..journal.counter import count_not_recorded
+from ..journal.directory import count_not_recorded
 from ..process import pass_on, warn
 from ..settings import MIN_HASH_KEY, Settings
 from ..text import near, shown

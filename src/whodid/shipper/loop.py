@@ -34,7 +34,7 @@ from ..journal.chain import sync_what_was_left
 from ..journal.damage import gap_at_the_end, gone_journal, keep_damaged, keep_missing, read_missing, remove_missing
 from ..journal.directory import segment_name
 from ..journal.lock import ProcessLock
-from ..journal.pruning import close_restored
+from ..journal.position import close_restored
 from ..journal.reader import Read
 from ..journal.segment import Broken
 from ..opensearch.bulk import Cause, Document

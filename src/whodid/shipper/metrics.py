@@ -17,10 +17,9 @@ from ..dead_letters import count_dead_letters
 from ..entry import parse_creation_date
 from ..errors import SettingsError
 from ..journal import Acknowledged, JournalDirectory
-from ..journal.counter import not_recorded
 from ..journal.damage import count_damaged
-from ..journal.directory import segment_size, segments
-from ..journal.seek import entry_at
+from ..journal.directory import not_recorded, segment_size, segments
+from ..journal.reader import entry_at
 from ..settings import Settings
 from ..status import last_seq, missing_entries
 from .observation import Alive, Answered, Moved, Observation, Synced, Waiting

@@ -11,7 +11,7 @@ from pathlib import Path
 from whodid.dead_letters import DeadLetter, keep_dead_letters
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory
-from whodid.journal.counter import count_not_recorded
+from whodid.journal.directory import count_not_recorded
 
 
 def make(path: Path) -> None:
