@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from tests.live.corner import Corner
 from whodid.cli.program import program
+from whodid.cluster.template import template_name
 from whodid.dead_letters import (
     DeadLetter,
     count_dead_letters,
@@ -25,7 +26,6 @@ from whodid.dead_letters import (
     without_values,
 )
 from whodid.journal import JournalDirectory, read_entries
-from whodid.opensearch.template import template_name
 
 STRICT = (
     "strict_dynamic_mapping_exception: mapping set to strict, dynamic introduction of [x] within [_doc] is not allowed"

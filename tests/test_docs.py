@@ -15,10 +15,10 @@ from tests.recording import WHO, configured, recorded
 from whodid.cli import program
 from whodid.client.stats import check_countable
 from whodid.entry import Partitioning
-from whodid.opensearch.ism import margin_days
-from whodid.opensearch.security import roles
 from whodid.query import Filter
+from whodid.retention.ism import margin_days
 from whodid.settings import Settings
+from whodid.setup.roles import roles
 from whodid.witness import Witness
 
 ROOT = Path(__file__).parents[1]

@@ -22,17 +22,17 @@ from tests.live.rights import table
 
 from whodid.catalog import Catalog
 from whodid.cli import program
+from whodid.cluster.template import index_template
 from whodid.entry import FIELDS, FREE_FIELDS
 from whodid.export import FORMS as EXPORTS
 from whodid.export.ecs import ecs_event
 from whodid.export.ocsf import type_uid_of
-from whodid.opensearch.dashboards import ndjson, saved_objects
-from whodid.opensearch.ism import policy_body
-from whodid.opensearch.security import roles
-from whodid.opensearch.template import index_template
 from whodid.query.grammar import FILTERS, FORMS, KEYED, TIMES
 from whodid.resources import resource_text
+from whodid.retention.ism import policy_body
 from whodid.settings import PATHS, Settings
+from whodid.setup.dashboards import ndjson, saved_objects
+from whodid.setup.roles import roles
 from whodid.shipper.log import EVENTS
 
 FORMS_OF = "src/whodid/export/forms.py"

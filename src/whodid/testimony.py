@@ -10,12 +10,12 @@ from itertools import chain
 from pathlib import Path
 
 from .client import AuditClient
+from .cluster.ledger import CheckpointIndex
 from .dead_letters import each_dead_letter
 from .errors import NotAuthorized, ProofError, SettingsError, WitnessError
 from .files import read_lines
 from .journal import Acknowledged, JournalDirectory
 from .journal.damage import in_words
-from .opensearch.checkpoints import CheckpointIndex
 from .proof.checkpoint import Sealed
 from .proof.keys import PublicKey, read_public_key, signer_of
 from .settings import Settings

@@ -13,8 +13,8 @@ from unittest.mock import patch
 import pytest
 
 from whodid.client import AuditClient
+from whodid.cluster.ledger import CheckpointIndex
 from whodid.export import export
-from whodid.opensearch.checkpoints import CheckpointIndex
 from whodid.query import Filter
 from whodid.shipper.sealing import kept_checkpoints
 from whodid.verify import Source

@@ -19,10 +19,10 @@ import orjson
 
 from tests.live.corner import Corner, corner
 from whodid.client import AuditClient
+from whodid.cluster.ledger import CheckpointIndex
 from whodid.entry import document_id
 from whodid.integrity import entry_hash
 from whodid.journal import JournalDirectory
-from whodid.opensearch.checkpoints import CheckpointIndex
 from whodid.proof.checkpoint import Sealed
 from whodid.proof.keys import PublicKey, new_key
 from whodid.settings import Settings

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from whodid.cli import program
 from whodid.client import AuditClient
-from whodid.opensearch.bulk import Document, Verdict
+from whodid.cluster.bulk import Document, Verdict
 from whodid.proof.keys import new_key
 from whodid.query import Filter
 from whodid.shipper import Shipper

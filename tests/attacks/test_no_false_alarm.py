@@ -15,16 +15,16 @@ import pytest
 
 from tests.live.corner import Corner, corner
 from whodid.client import AuditClient
+from whodid.cluster.bulk import Document, Verdict
+from whodid.cluster.ledger import CheckpointIndex
+from whodid.cluster.partitions import creation_dates
 from whodid.dead_letters import each_dead_letter, replace_dead_letters
 from whodid.entry import partition_end, places
 from whodid.erasure import erased_entry
 from whodid.journal import JournalDirectory
-from whodid.opensearch.bulk import Document, Verdict
-from whodid.opensearch.checkpoints import CheckpointIndex
-from whodid.opensearch.enforcement import Expired, destroy
-from whodid.opensearch.holds import held, new_hold, set_hold
-from whodid.opensearch.partitions import creation_dates
 from whodid.recording.own import record_operation
+from whodid.retention.enforcement import Expired, destroy
+from whodid.retention.holds import held, new_hold, set_hold
 from whodid.shipper import Shipper
 from whodid.shipper.sealing import kept_checkpoints
 from whodid.testimony import local_journals

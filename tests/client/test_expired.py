@@ -14,8 +14,8 @@ from whodid.client import AuditClient
 from whodid.client.expiry import Expiry
 from whodid.entry import document_id, partition_name
 from whodid.errors import NotAuthorized, OpenSearchError
-from whodid.opensearch.holds import new_hold, release_hold, set_hold
-from whodid.opensearch.retention import RetentionView
+from whodid.retention.holds import new_hold, release_hold, set_hold
+from whodid.retention.outlook import RetentionView
 
 pytestmark = pytest.mark.live
 

@@ -12,9 +12,9 @@ import pytest
 
 from tests.live.corner import Corner, corner
 from whodid.client import AuditClient
+from whodid.cluster.bulk import Document
 from whodid.entry import document_id
 from whodid.errors import OpenSearchUnavailable
-from whodid.opensearch.bulk import Document
 from whodid.testing.faults import FaultProxy
 
 pytestmark = pytest.mark.live

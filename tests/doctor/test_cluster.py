@@ -20,13 +20,12 @@ from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch_node import SecuredNode
+from whodid.cluster.connection import connect, restores_sorted
+from whodid.cluster.template import index_pattern, index_template, template_name
 from whodid.devserver.certificates import issue, make_authority
-from whodid.opensearch.connection import connect
-from whodid.opensearch.features import restores_sorted
-from whodid.opensearch.ism import Ism, policy_body, policy_name
-from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.template import index_pattern, index_template, template_name
+from whodid.retention.ism import Ism, policy_body, policy_name
 from whodid.settings import Settings
+from whodid.setup.setup import apply, plan
 from whodid.testing.faults import FaultProxy, answer, drip, hang, unavailable
 
 pytestmark = pytest.mark.live

@@ -10,9 +10,9 @@ import pytest
 
 from tests.export.foreign import DOCUMENTS, ODD
 from tests.export.samples import FULL
+from whodid.cluster.answers import Answers
 from whodid.export import FORMS, pieces
 from whodid.export.csv import lines
-from whodid.opensearch.answers import Answers
 from whodid.text import json_bytes, json_text
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from tests.live.corner import Corner, eventually
+from whodid.cluster.bulk import Cause
 from whodid.entry import document_id
-from whodid.opensearch.bulk import Cause
 from whodid.settings import Settings
 from whodid.shipper import Shipper
 from whodid.shipper.observation import Observation, Waiting

@@ -25,12 +25,12 @@ from tests.faults.foreign import Change, changes
 from tests.live.corner import eventually
 from tests.shipper.small_cluster import SmallCluster, small_cluster
 from whodid.cli.program import program
+from whodid.cluster.bulk import Document, Verdict
 from whodid.entry import Stamp
 from whodid.errors import WhodidError
 from whodid.integrity import Draft
 from whodid.journal import Journal, JournalDirectory
 from whodid.journal.directory import count_not_recorded
-from whodid.opensearch.bulk import Document, Verdict
 from whodid.settings import Settings
 from whodid.shipper import Shipper
 from whodid.shipper.metrics import Metrics

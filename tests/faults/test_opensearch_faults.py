@@ -11,8 +11,8 @@ import pytest
 
 from tests.faults.shipping import all_stored_once, shipping
 from tests.live.corner import Corner, eventually
+from whodid.cluster.bulk import Cause
 from whodid.entry import Stamp, partition_name
-from whodid.opensearch.bulk import Cause
 from whodid.settings import Settings
 from whodid.testing.faults import (
     Fault,

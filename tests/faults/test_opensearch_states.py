@@ -17,10 +17,10 @@ from tests.faults.shipping import all_stored_once, shipping
 from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner, eventually
 from tests.opensearch_node import SecuredNode
+from whodid.cluster.template import template_name
 from whodid.devserver.certificates import issue, make_authority
 from whodid.files import write_private
-from whodid.opensearch.security import role_name
-from whodid.opensearch.template import template_name
+from whodid.setup.roles import role_name
 from whodid.testing.faults import FaultProxy
 
 pytestmark = pytest.mark.live

@@ -15,10 +15,10 @@ from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.ism_stand_in.answers import Answer
 from whodid.cli.program import program
 from whodid.client import AuditClient
-from whodid.opensearch.connection import connect
-from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.template import MARK
+from whodid.cluster.connection import connect
+from whodid.cluster.template import MARK
 from whodid.settings import Settings
+from whodid.setup.setup import apply, plan
 from whodid.web import kept
 
 NAME = "whodid-audit-retention"

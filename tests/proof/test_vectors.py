@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.checkpoint import EXAMPLE
+from whodid.cluster.ledger import Erasure
 from whodid.integrity import canonical
-from whodid.opensearch.erasures import Erasure
 from whodid.proof.checkpoint import CHECKPOINT, Sealed
 from whodid.proof.envelope import opened
 from whodid.proof.keys import Signer, signer_of

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from whodid.opensearch.destruction import Account, Destruction
-from whodid.opensearch.holds import Hold
-from whodid.opensearch.retention import RetentionView
 from whodid.report import Report
 from whodid.report.deeds import Deed, Deeds, Reader
 from whodid.report.keeping import Destroyed, Held
 from whodid.report.page import page
+from whodid.retention.destruction import Account, Destruction
+from whodid.retention.holds import Hold
+from whodid.retention.outlook import RetentionView
 from whodid.verify import Completeness, Finding, JournalVerdict, Stretch, Verification
 
 

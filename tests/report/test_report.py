@@ -19,7 +19,7 @@ from tests.attacks.scene import NOW, Scene
 from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner, corner
 from tests.opensearch_node import SecuredNode
-from whodid.opensearch.ledger import Ledger
+from whodid.cluster.ledger import Ledger
 
 from .conftest import ADDRESS, NAME, Story
 from .making import Made, days_ago, make, whodid_report

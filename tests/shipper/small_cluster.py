@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.opensearch.ism_stand_in import IsmStandIn
-from whodid.opensearch.template import template_name
+from whodid.cluster.template import template_name
 from whodid.settings import Settings
 from whodid.testing.faults import Answer, Exchange, FaultProxy
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from tests.live.corner import eventually
-from whodid.opensearch.bulk import Cause, Document
+from whodid.cluster.bulk import Cause, Document
 from whodid.shipper.flow import Flow
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.live.corner import eventually
+from whodid.cluster.bulk import Cause, Document, Verdict
 from whodid.dead_letters import read_dead_letters
 from whodid.entry import Stamp
 from whodid.errors import JournalDamaged, ShippingError
@@ -19,7 +20,6 @@ from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory, JournalReader, Position
 from whodid.journal.damage import count_damaged
 from whodid.journal.durable import DurableMark
-from whodid.opensearch.bulk import Cause, Document, Verdict
 from whodid.settings import Settings
 from whodid.shipper import Progress, Shipper
 from whodid.shipper.dates import Dates

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.shipper.test_loop import NOW, STORED, Cluster, record, target
+from whodid.cluster.bulk import Document, Verdict
 from whodid.dead_letters import read_dead_letters
 from whodid.errors import JournalDamaged
 from whodid.journal import JournalDirectory
-from whodid.opensearch.bulk import Document, Verdict
 from whodid.settings import Settings
 from whodid.shipper import Shipper, partitioning
 from whodid.shipper.dates import Dates

@@ -14,8 +14,8 @@ from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner
 from tests.opensearch_node import SecuredNode
 from tests.web.served import served
+from whodid.cluster.connection import has_accounts
 from whodid.journal import read_entries
-from whodid.opensearch.account import has_accounts
 from whodid.settings import Settings
 from whodid.web import throttle
 from whodid.web.app import create_standalone_app

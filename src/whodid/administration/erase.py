@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..client import AuditClient
+from ..cluster.ledger import ERASED, write_erasure
+from ..cluster.partitions import is_immutable, marks
 from ..erasure import (
     IMMUTABLE,
     Erased,
@@ -21,11 +23,9 @@ from ..erasure import (
 )
 from ..errors import OpenSearchError, QueryError, WhodidError
 from ..journal import Journal, JournalDirectory
-from ..opensearch.erasures import ERASED, write_erasure
-from ..opensearch.holds import held
-from ..opensearch.partitions import is_immutable, marks
 from ..recording.context import check_reason, who
 from ..recording.own import record_operation
+from ..retention.holds import held
 from ..settings import Settings
 from .host import without_shipper
 

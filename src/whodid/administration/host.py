@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..cluster.connection import connect
+from ..cluster.partitions import stored_journals
 from ..dead_letters import DeadLetter, replace_dead_letters
 from ..entry import places
 from ..errors import SettingsError, WhodidError
 from ..journal import Acknowledged, JournalDirectory, Missing
 from ..journal.damage import find_stray, in_words, remove_missing
 from ..journal.lock import ProcessLock
-from ..opensearch.connection import connect
-from ..opensearch.journals import stored_journals
 from ..proof.keys import signer_of
 from ..recording.context import check_reason
 from ..recording.own import record_operation

@@ -7,9 +7,9 @@ import sys
 
 import click
 
+from ..cluster.connection import connect
 from ..doctor import Finding, Subject, examine
 from ..errors import WhodidError
-from ..opensearch.connection import connect
 from ..settings import Settings
 from ..text import printable
 from .options import json_option

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import click
 
 from ..administration import HoldChange, loss_of_release, release_hold, set_hold
-from ..opensearch.connection import connect
-from ..opensearch.holds import Hold, held, holds
+from ..cluster.connection import connect
+from ..retention.holds import Hold, held, holds
 from ..settings import Settings
 from ..text import printable
 from .asking import question

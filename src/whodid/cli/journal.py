@@ -7,8 +7,8 @@ from dataclasses import asdict
 import click
 
 from ..administration import retire_journal
-from ..opensearch.connection import connect
-from ..opensearch.journals import StoredJournal, stored_journals
+from ..cluster.connection import connect
+from ..cluster.partitions import StoredJournal, stored_journals
 from ..settings import Settings
 from ..status import JournalStatus, directory_status
 from ..text import printable

@@ -9,11 +9,11 @@ from datetime import datetime
 import click
 
 from ..administration import enforce_retention, loss_of_retention, set_retention
-from ..opensearch.connection import connect
-from ..opensearch.destruction import Destruction
-from ..opensearch.enforcement import Expired
-from ..opensearch.retention import Partition, RetentionView, retention_in_force
-from ..opensearch.retention_change import Report
+from ..cluster.connection import connect
+from ..retention.destruction import Destruction
+from ..retention.enforcement import Expired
+from ..retention.moves import Report
+from ..retention.outlook import Partition, RetentionView, retention_in_force
 from ..settings import Settings
 from .options import confirm, json_option, yes_option
 from .output import print_json, print_table

@@ -7,12 +7,12 @@ import sys
 
 import click
 
-from ..opensearch.change import Change
-from ..opensearch.connection import connect
-from ..opensearch.dashboards import Dashboards, check_tab_url
-from ..opensearch.dashboards import plan as plan_dashboards
-from ..opensearch.setup import apply, plan, plan_partitions
+from ..cluster.connection import connect
+from ..cluster.template import Change
 from ..settings import Settings
+from ..setup.dashboards import Dashboards, check_tab_url
+from ..setup.dashboards import plan as plan_dashboards
+from ..setup.setup import apply, plan, plan_partitions
 from .options import confirm, json_option, yes_option
 
 __all__ = ["setup"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from ..opensearch.connection import connect
-from ..opensearch.partitions import bytes_per_entry
+from ..cluster.connection import connect
+from ..cluster.partitions import bytes_per_entry
+from ..retention.sizing import BYTES_PER_ENTRY, Need, Sizing, parse_count, size
 from ..settings import Settings, parse_age
-from ..sizing import BYTES_PER_ENTRY, Need, Sizing, parse_count, size
 from .options import json_option
 from .output import print_json, print_table
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from ..cluster.connection import connect
 from ..errors import OpenSearchError
-from ..opensearch.connection import connect
-from ..opensearch.retention import retention_in_force
+from ..retention.outlook import retention_in_force
 from ..settings import Settings
 from ..status import DirectoryStatus, directory_status
 from .options import json_option

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import click
 
-from ..opensearch.connection import connect
-from ..opensearch.dashboards import Dashboards
-from ..opensearch.dashboards import removals as removals_of_dashboards
-from ..opensearch.teardown import Removal, removals
+from ..cluster.connection import connect
 from ..settings import Settings
+from ..setup.dashboards import Dashboards
+from ..setup.dashboards import removals as removals_of_dashboards
+from ..setup.setup import Removal, removals
 from .options import json_option
 from .output import print_json
 

@@ -6,8 +6,8 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from ..cluster.connection import translated
 from ..errors import OpenSearchError, OpenSearchUnavailable, QueryError
-from ..opensearch.connection import translated
 from .order import Sort
 
 if TYPE_CHECKING:

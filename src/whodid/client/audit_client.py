@@ -16,16 +16,16 @@ from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..cluster.connection import connect
+from ..cluster.template import index_pattern
 from ..entry import Entry
 from ..errors import OpenSearchUnavailable, QueryError
-from ..opensearch.connection import connect
-from ..opensearch.retention import RetentionView, retention_in_force
-from ..opensearch.template import index_pattern
 from ..query import Filter, Window, query_body, window_of
 from ..query.filter import filter_of, match, ordered
 from ..query.names import OtherNames
 from ..query.value import can_be_asked, literal
 from ..recording.own import Reads
+from ..retention.outlook import RetentionView, retention_in_force
 from ..settings import Settings, load_settings
 from . import asking, stats
 from .asking import Asking

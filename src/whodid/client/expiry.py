@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..errors import OpenSearchError
-from ..opensearch.retention import RetentionView
+from ..retention.outlook import RetentionView
 
 __all__ = ["Expiry"]
 

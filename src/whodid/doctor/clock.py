@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from ..cluster.clock import clock_ahead
 from ..errors import NotAuthorized
 from ..journal import JournalDirectory
 from ..journal.directory import segments
-from ..opensearch.clock import clock_ahead
 from .finding import Finding, ok, problem, warning
 from .moment import last_moment
 from .subject import Subject

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from ..cluster.connection import cause, is_missing_plugin, tls_context, translated
 from ..errors import NotAuthenticated, NotAuthorized, OpenSearchUnavailable
-from ..opensearch.connection import cause, is_missing_plugin, tls_context, translated
 from .finding import Finding, ok, problem, warning
 from .subject import Subject
 

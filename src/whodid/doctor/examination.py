@@ -14,8 +14,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..cluster.connection import connect
 from ..errors import NotAuthorized, SettingsError, WhodidError
-from ..opensearch.connection import connect
 from . import clock, connection, disk, journal, retention, rights, secrets, shipping, template, variables, versions
 from .finding import Finding, problem, warning
 from .subject import Subject

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..cluster.connection import is_missing_plugin, translated
 from ..errors import OpenSearchError
 from ..journal import JournalDirectory
-from ..opensearch.connection import is_missing_plugin, translated
-from ..opensearch.security import role_name
+from ..setup.roles import role_name
 from .finding import Finding, ok, problem, warning
 from .subject import Subject
 

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import TYPE_CHECKING
 
+from ..cluster.connection import translated, versions
 from ..errors import NotAuthorized
 from ..files import read_file
 from ..journal.directory import FORMAT
-from ..opensearch.connection import translated
-from ..opensearch.features import versions
 from ..text import FOREIGN, json_of
 from .finding import Finding, ok, problem, warning
 from .subject import Subject

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..client import AuditClient
 from ..client.order import OLDEST, sort_of
+from ..cluster.connection import translated
 from ..entry import Places
 from ..errors import NotAuthorized, OpenSearchError
-from ..opensearch.connection import translated
 from ..query import Filter
 from ..query.filter import match
 from ..query.value import literal

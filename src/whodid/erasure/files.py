@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from ..cluster.connection import translated
 from ..errors import NotAuthorized, OpenSearchError
-from ..opensearch.connection import translated
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch

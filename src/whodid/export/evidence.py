@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..client.order import OLDEST, sort_of
+from ..cluster.ledger import ERASED, Erasure, erasures
 from ..errors import NotAuthorized, ProofError
 from ..files import put_in_place
-from ..opensearch.erasures import ERASED, Erasure, erasures
 from ..query import Filter
 from ..text import json_bytes
 

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ..client import AuditClient
+from ..cluster.ledger import Erasure, erasures
 from ..entry import ranges
 from ..errors import NotAuthorized
-from ..opensearch.destruction import Destruction, destructions
-from ..opensearch.erasures import Erasure, erasures
-from ..opensearch.holds import Hold, holds
-from ..opensearch.retention import RetentionView, retention_in_force
+from ..retention.destruction import Destruction, destructions
+from ..retention.holds import Hold, holds
+from ..retention.outlook import RetentionView, retention_in_force
 from ..settings import Settings
 from .period import Period
 

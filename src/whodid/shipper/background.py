@@ -18,8 +18,8 @@ from contextlib import suppress
 from functools import partial
 from importlib import import_module
 
+from ..cluster.connection import connect
 from ..errors import WhodidError
-from ..opensearch.connection import connect
 from ..process import forks_unseen, warn
 from ..proof.keys import signer_of
 from ..settings import Settings

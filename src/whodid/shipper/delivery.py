@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from ..cluster.bulk import STORED, Document, Verdict
 from ..dead_letters import DeadLetter
-from ..opensearch.bulk import STORED, Document, Verdict
 from .flow import Flow
 from .observation import Answered, Observe, Waiting
 

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ..cluster.clock import deletion_time
 from ..errors import NotAuthorized, OpenSearchError, OpenSearchUnavailable, WhodidError
-from ..opensearch.clock import deletion_time
-from ..opensearch.destruction import DESTROYED, Destruction
-from ..opensearch.enforcement import destroy, expired, record_ahead
-from ..opensearch.holds import apply_holds
-from ..opensearch.ism import Ism
 from ..recording.own import record_own
+from ..retention.destruction import DESTROYED, Destruction
+from ..retention.enforcement import destroy, expired, record_ahead
+from ..retention.holds import apply_holds
+from ..retention.ism import Ism
 from ..settings import Settings, retention_days
 
 if TYPE_CHECKING:

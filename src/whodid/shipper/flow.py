@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from ..opensearch.bulk import Cause, Document
+from ..cluster.bulk import Cause, Document
 
 __all__ = ["Flow"]
 

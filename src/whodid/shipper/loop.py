@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from operator import itemgetter
 
+from ..cluster.bulk import Cause, Document
 from ..dead_letters import DeadLetter, keep_dead_letters, without_values
 from ..entry import document_id, partition_name
 from ..errors import JournalDamaged, NotRecorded, ShippingError, WhodidError
@@ -37,7 +38,6 @@ from ..journal.lock import ProcessLock
 from ..journal.position import close_restored
 from ..journal.reader import Read
 from ..journal.segment import Broken
-from ..opensearch.bulk import Cause, Document
 from ..proof.keys import signer_of
 from ..settings import Settings
 from .courier import Courier

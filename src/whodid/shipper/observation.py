@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..opensearch.bulk import Cause
+from ..cluster.bulk import Cause
 
 __all__ = ["Alive", "Answered", "Moved", "Observation", "Observe", "Progress", "Synced", "Waiting"]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from ..cluster.bulk import Document, Verdict
 from ..dead_letters import DeadLetter
 from ..entry import Stamp, partition_name, partition_start
-from ..opensearch.bulk import Document, Verdict
 from ..settings import Settings
 from .dates import Dates
 from .delivery import Send

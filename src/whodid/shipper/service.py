@@ -7,6 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from ..cluster.bulk import Cause, Document, Verdict, send_bulk
+from ..cluster.clock import ClusterClock
+from ..cluster.connection import connect, translated
+from ..cluster.ledger import CheckpointIndex
+from ..cluster.template import foreseen, inspected, losses, template_name
 from ..errors import (
     NotAuthenticated,
     NotAuthorized,
@@ -18,12 +23,6 @@ from ..errors import (
     WitnessError,
 )
 from ..journal import JournalDirectory
-from ..opensearch.bulk import Cause, Document, Verdict, send_bulk
-from ..opensearch.checkpoints import CheckpointIndex
-from ..opensearch.clock import ClusterClock
-from ..opensearch.connection import connect, translated
-from ..opensearch.inspection import foreseen, inspected, losses
-from ..opensearch.template import template_name
 from ..process import warn
 from ..proof.checkpoint import Sealed
 from ..settings import Settings, retention_days

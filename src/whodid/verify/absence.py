@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from ..entry import partition_end, partition_start
-from ..opensearch.destruction import Destruction, JournalPart
 from ..proof.checkpoint import Checkpoint
+from ..retention.destruction import Destruction, JournalPart
 from .verdict import Finding, Stretch
 from .walk import Missing
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..client.ahead import read_ahead
 from ..client.asking import Asking
-from ..opensearch.connection import connect
+from ..cluster.connection import connect
 from ..settings import Settings
 from .scan import WINDOW, hits_of
 from .survey import Part

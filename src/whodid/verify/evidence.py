@@ -16,13 +16,13 @@ from typing import Any
 
 from ..client import AuditClient
 from ..client.order import OLDEST, sort_of
+from ..cluster.ledger import ERASED, erased_places, erasures
+from ..cluster.partitions import creation_dates, marks
 from ..entry import entry_id, parse_creation_date, ranges
 from ..errors import NotAuthorized, OpenSearchError, ProofError, SettingsError
-from ..opensearch.destruction import Destruction, destructions
-from ..opensearch.erasures import ERASED, erased_places, erasures
-from ..opensearch.partitions import creation_dates, marks
-from ..opensearch.retention import retention_in_force
 from ..query import Filter
+from ..retention.destruction import Destruction, destructions
+from ..retention.outlook import retention_in_force
 from ..settings import retention_days
 from .absence import Rule
 from .inclusion import Prover, as_recorded

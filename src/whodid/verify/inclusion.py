@@ -14,10 +14,10 @@ from typing import Any
 
 from ..client import AuditClient
 from ..client.asking import Asking
+from ..cluster.template import index_pattern
 from ..entry import why_unreadable
 from ..errors import ProofError
 from ..integrity import entry_hash
-from ..opensearch.template import index_pattern
 from ..proof.checkpoint import CHECKPOINT, Checkpoint, Sealed
 from ..proof.envelope import opened
 from ..proof.keys import PublicKey

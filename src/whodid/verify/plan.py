@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from ..client import AuditClient
 from ..client.asking import Asking
-from ..opensearch.template import index_pattern
+from ..cluster.template import index_pattern
 from ..proof.checkpoint import Checkpoint
 from ..query import Window, window_of
 from ..query.filter import filter_of

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from ..client import AuditClient
 from ..client.asking import Asking
-from ..opensearch.template import index_pattern
+from ..cluster.template import index_pattern
 from ..proof.keys import PublicKey
 from ..proof.merkle import Tree
 from ..query import check_order

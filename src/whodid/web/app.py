@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 
 from ..catalog import Catalog
 from ..client import AuditClient
+from ..cluster.connection import connect
 from ..errors import (
     JournalDamaged,
     NotAuthenticated,
@@ -31,7 +32,6 @@ from ..errors import (
     SettingsError,
     WhodidError,
 )
-from ..opensearch.connection import connect
 from ..query.filter import match
 from ..query.value import literal
 from ..settings import Settings, journal_place, load_settings

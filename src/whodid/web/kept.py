@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..opensearch.retention import RetentionView
+from ..retention.outlook import RetentionView
 
 __all__ = ["rule", "until"]
 

@@ -22,8 +22,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..client import AuditClient
+from ..cluster.connection import settings_of
 from ..errors import NotAuthenticated, OpenSearchError
-from ..opensearch.account import settings_of
 from ..settings import Settings
 from ..text import one_line
 from .reader import Reader

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from ...opensearch.retention import Partition
+from ...retention.outlook import Partition
 from ..deeds import RETENTION_SET, Deed
 from ..keeping import Destroyed, Erased, Held
 from ..report import Report

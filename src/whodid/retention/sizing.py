@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
-from .entry import Partitioning
-from .errors import SettingsError
-from .opensearch.ism import margin_days
-from .settings import Settings, retention_days
+from ..entry import Partitioning
+from ..errors import SettingsError
+from ..settings import Settings, retention_days
+from .ism import margin_days
 
 __all__ = ["BYTES_PER_ENTRY", "JOURNAL_BYTES_PER_ENTRY", "Need", "Sizing", "parse_count", "size"]
 

@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..cluster.connection import translated
+from ..cluster.ledger import Ledger, Page
 from ..entry import Stamp
 from ..errors import OpenSearchError
 from ..settings import Settings
 from ..text import FOREIGN
-from .connection import translated
-from .ledger import Ledger, Page
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch

@@ -13,16 +13,15 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..cluster.clock import cluster_now
+from ..cluster.connection import translated
+from ..cluster.partitions import creation_dates
+from ..cluster.template import index_pattern
 from ..entry import partition_end, partition_start
 from ..errors import NotAuthorized
 from ..settings import Settings, retention_days
-from .clock import cluster_now
-from .connection import translated
 from .holds import Step, all_steps
-from .ism import CLOCK_SKEW_DAYS, MARGINS, Ism, StoredPolicy, deletion_days, margin_days, policy_name
-from .managed import Managed, managed
-from .partitions import creation_dates
-from .template import index_pattern
+from .ism import CLOCK_SKEW_DAYS, MARGINS, Ism, Managed, StoredPolicy, deletion_days, managed, margin_days, policy_name
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch

@@ -24,14 +24,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..cluster.connection import is_missing_plugin, translated
+from ..cluster.ledger import checkpoint_index_name, ledger_name
+from ..cluster.template import OWNER, Change, changed_by_hand, compared, index_pattern, signed
 from ..errors import NotAuthorized, OpenSearchError
 from ..settings import Settings
-from .change import Change, compared
-from .checkpoints import checkpoint_index_name
-from .connection import is_missing_plugin, translated
-from .drift import OWNER, changed_by_hand, signed
-from .ledger import ledger_name
-from .template import index_pattern
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch

@@ -14,15 +14,25 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..cluster.connection import check_repository
+from ..cluster.partitions import creation_dates, entry_count
+from ..cluster.template import index_pattern
 from ..errors import OpenSearchError
 from ..settings import Settings
-from .features import check_repository
 from .holds import apply_holds, held
-from .ism import Ism, StoredPolicy, deletion_age, keeps_as_long, policy_body, policy_by_hand, policy_name, state_names
-from .managed import Managed, managed
-from .partitions import creation_dates, entry_count
-from .retention import Outlook, deletion_date, is_red, outlook
-from .template import index_pattern
+from .ism import (
+    Ism,
+    Managed,
+    StoredPolicy,
+    deletion_age,
+    keeps_as_long,
+    managed,
+    policy_body,
+    policy_by_hand,
+    policy_name,
+    state_names,
+)
+from .outlook import Outlook, deletion_date, is_red, outlook
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch

@@ -10,9 +10,16 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...settings import Settings
-from .index_pattern import index_pattern_object
-from .saved_object import SavedObject, dql, object_id, titled
-from .searches import EVERYTHING, QUESTIONS, saved_searches
+from .saved_object import (
+    EVERYTHING,
+    QUESTIONS,
+    SavedObject,
+    dql,
+    index_pattern_object,
+    object_id,
+    saved_searches,
+    titled,
+)
 from .visualizations import visualizations
 
 __all__ = ["saved_objects"]

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...settings import Settings
-from .saved_object import SavedObject, dql, over_entries, titled
-from .searches import EVERYTHING, QUESTIONS
+from .saved_object import EVERYTHING, QUESTIONS, SavedObject, dql, over_entries, titled
 
 __all__ = ["visualizations"]
 

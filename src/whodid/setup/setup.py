@@ -3,36 +3,53 @@
 Idempotent: `plan` looks and says what differs, `apply` makes just that. An index of our pattern without our mark is
 somebody else's, and ends everything before anything is changed. A partition is moved onto the policy that the settings
 want and onto no other: where one that was changed by hand stays, so do the partitions.
+
+The teardown: what setup created is removed again: index template, ISM policy, roles; never an entry.
+
+Only what carries our mark is removed, and nothing that somebody changed by hand unless told to. Partitions, their holds
+and the ledger stay. ISM continues with the copies of the policy that its jobs have (recorded): what is due is still
+deleted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from ..cluster.clock import cluster_now
+from ..cluster.connection import check_repository, codec, restores_sorted, translated
+from ..cluster.ledger import CheckpointIndex
+from ..cluster.template import (
+    FIELD_TYPES,
+    MARK,
+    OWNER,
+    Change,
+    as_made,
+    compared,
+    foreseen,
+    index_pattern,
+    index_template,
+    inspected_all,
+    losses,
+    template_by_hand,
+    template_name,
+)
 from ..entry import FIELDS, Stamp, partition_name, partition_start
 from ..errors import NotAuthorized, OpenSearchError
+from ..retention.holds import make_step, steps
+from ..retention.ism import Ism, policy_body, policy_by_hand, policy_name
+from ..retention.moves import Move, doomed_by, in_words, make_move, moves
+from ..retention.outlook import Outlook, outlook
 from ..settings import Settings
-from .change import Change, compared
-from .checkpoints import CheckpointIndex
-from .clock import cluster_now
-from .connection import translated
-from .features import check_repository, codec, restores_sorted
-from .holds import make_step, steps
-from .inspection import foreseen, inspected_all, losses
-from .ism import Ism, policy_body, policy_by_hand, policy_name
-from .retention import Outlook, outlook
-from .retention_change import Move, doomed_by, in_words, make_move, moves
-from .security import NO_ACCOUNTS, plan_roles
-from .template import FIELD_TYPES, MARK, as_made, index_pattern, index_template, template_by_hand, template_name
+from .roles import NO_ACCOUNTS, delete_role, plan_roles, role_by_hand, roles, stored_role
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["apply", "plan", "plan_partitions"]
+__all__ = ["Removal", "apply", "plan", "plan_partitions", "removals"]
 
 
 def plan(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
@@ -222,3 +239,69 @@ def _moved(ism: Ism, name: str, move: Move, wanted: Mapping[str, Any], *, by_han
         return Change(move.index, "unavailable", note=f"{move.why}; `whodid retention set --take-over` would move it")
     what, make = f"{move.index} under {name}", partial(make_move, ism, move, name, wanted)
     return Change(what, "update", note=move.why, by_hand=by_hand, make=make)
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One thing of ours, or why it stays: `foreign` (not ours), `by hand` (changed), `refused` (this user may not).
+
+    `note` says what a person should know.
+    """
+
+    what: str
+    stays: Literal["", "foreign", "by hand", "refused"] = ""
+    note: str = ""
+    make: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+
+
+def removals(client: OpenSearch, settings: Settings) -> Iterator[Removal]:
+    """What is there. Raises `OpenSearchError`."""
+    name = template_name(settings)
+    with translated(f"the index template {name}"):
+        if client.indices.exists_index_template(name=name):
+            stored = client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
+            ours = (stored.get("_meta") or {}).get("managed_by") == MARK["managed_by"]
+            yield Removal(
+                f"index template {name}",
+                _stays(ours, template_by_hand(stored)),
+                make=lambda: _delete_template(client, name),
+            )
+    yield from _policy_changes(client, settings)
+    yield from _roles(client, settings)
+
+
+def _roles(client: OpenSearch, settings: Settings) -> Iterator[Removal]:
+    for role in roles(settings):
+        try:
+            body = stored_role(client, role)
+        except NotAuthorized:
+            yield Removal("roles", "refused", "an administrator of the cluster may remove them")
+            return
+        if body is not None:
+            ours = str(body.get("description")).startswith(OWNER)
+            stays = _stays(ours, role_by_hand(body))
+            yield Removal(f"role {role}", stays, make=partial(delete_role, client, role))
+
+
+def _policy_changes(client: OpenSearch, settings: Settings) -> Iterator[Removal]:
+    ism, name = Ism(client), policy_name(settings)
+    stored = ism.policy(name) if ism.available() else None
+    if stored is not None:
+        ours = str(stored.policy.get("description")).startswith(OWNER)
+        stays = _stays(ours, policy_by_hand(stored))
+        yield Removal(f"ISM policy {name}", stays, _still(client, settings), make=lambda: ism.delete_policy(name))
+
+
+def _still(client: OpenSearch, settings: Settings) -> str:
+    """What ISM deletes without the policy."""
+    left = sum(fate.due is not None for fate in outlook(client, settings).fates)
+    return f"ISM still deletes {left} partitions by the copies that its jobs have; a hold keeps one" if left else ""
+
+
+def _stays(ours: bool, by_hand: bool) -> Literal["", "foreign", "by hand"]:
+    return "foreign" if not ours else "by hand" if by_hand else ""
+
+
+def _delete_template(client: OpenSearch, name: str) -> None:
+    with translated(f"the index template {name}"):
+        client.indices.delete_index_template(name=name)

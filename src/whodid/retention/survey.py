@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ..cluster.connection import translated
+from ..cluster.template import index_pattern
 from ..settings import Settings, retention_days
-from .connection import translated
 from .destruction import Destruction, destructions
 from .holds import Step
-from .ism import StoredPolicy
-from .managed import Managed
-from .retention import Fate, outlook
-from .template import index_pattern
+from .ism import Managed, StoredPolicy
+from .outlook import Fate, outlook
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch

@@ -21,16 +21,15 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ..cluster.connection import translated
+from ..cluster.ledger import Ledger, Page
+from ..cluster.partitions import creation_dates, marks, metas
+from ..cluster.template import index_pattern
 from ..entry import Stamp, partition_end, partition_start
 from ..errors import OpenSearchError
 from ..settings import Settings
 from ..text import FOREIGN
-from .connection import translated
-from .ism import Ism, keeps_as_long, policy_body, policy_name
-from .ledger import Ledger, Page
-from .managed import Managed, managed
-from .partitions import creation_dates, marks, metas
-from .template import index_pattern
+from .ism import Ism, Managed, keeps_as_long, managed, policy_body, policy_name
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch

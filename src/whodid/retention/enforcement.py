@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from ..cluster.clock import cluster_now, deletion_time
+from ..cluster.connection import translated
+from ..cluster.partitions import entry_count
 from ..entry import Stamp
 from ..errors import OpenSearchError, OpenSearchUnavailable
 from ..settings import Settings, retention_days
-from .clock import cluster_now, deletion_time
-from .connection import translated
 from .destruction import Destruction, destructions, moment_text, take_account, write_destruction
 from .holds import held
-from .partitions import entry_count
-from .retention import outlook
+from .outlook import outlook
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch

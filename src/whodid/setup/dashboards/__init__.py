@@ -1,4 +1,11 @@
-"""The plan: what Dashboards must have, compared with what it has, and what of it a teardown removes."""
+"""OpenSearch Dashboards: an index pattern, saved searches, visualizations and three dashboards over the audit log.
+
+`dashboard` lists the saved objects, made from the settings; `server` is the small part of Dashboards' API that puts
+them in; `plan` compares the two. `opensearch/dashboards/audit.ndjson` is the list under default settings, for people to
+read or to import by hand; a test compares it.
+
+The plan: what Dashboards must have, compared with what it has, and what of it a teardown removes.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +14,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from ...cluster.template import Change, compared
 from ...settings import Settings
-from ..change import Change, compared
-from ..teardown import Removal
+from ..setup import Removal
 from .dashboard import saved_objects
-from .index_pattern import types
-from .saved_object import SavedObject, as_meant
+from .saved_object import SavedObject, as_meant, check_tab_url, ndjson, types
 from .server import Dashboards
 
-__all__ = ["plan", "removals"]
+__all__ = ["Dashboards", "SavedObject", "check_tab_url", "ndjson", "plan", "removals", "saved_objects"]
 
 
 def plan(dashboards: Dashboards, settings: Settings, tab_url: str = "") -> tuple[Change, ...]:
