@@ -118,7 +118,7 @@ def test_what_is_left_out_of_counts_is_said(
 ) -> None:
     monkeypatch.setattr("whodid.cli.search._COUNTED", 2)
     program.main(place.arguments("count", "--by", "target"), standalone_mode=False)
-    monkeypatch.setattr("whodid.client.stats.counts_of", lambda _found: ({"0": 1}, False))
+    monkeypatch.setattr("whodid.search.stats.counts_of", lambda _found: ({"0": 1}, False))
     program.main(place.arguments("stats", "--by", "target"), standalone_mode=False)
     counted, doubtful = capsys.readouterr().err.splitlines()
     assert counted == "the 2 most frequent; a narrower question counts the others"

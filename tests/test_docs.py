@@ -13,10 +13,10 @@ import pytest
 import whodid
 from tests.recording import WHO, configured, recorded
 from whodid.cli import program
-from whodid.client.stats import check_countable
 from whodid.entry import Partitioning
-from whodid.query import Filter
 from whodid.retention.ism import margin_days
+from whodid.search import Filter
+from whodid.search.stats import check_countable
 from whodid.settings import Settings
 from whodid.setup.roles import roles
 from whodid.witness import Witness

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from whodid.cli.program import program
-from whodid.client import AuditClient
 from whodid.errors import QueryError
 from whodid.export import export
+from whodid.search import AuditClient
 from whodid.settings import Settings
 from whodid.verify import verify_stored
 from whodid.web.question import Question

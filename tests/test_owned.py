@@ -15,7 +15,7 @@ from whodid.export.file import Export
 from whodid.export.forms import form_of
 from whodid.files import open_owned, read_bytes
 from whodid.journal import Journal, JournalDirectory, read_entries
-from whodid.query import Filter
+from whodid.search import Filter
 from whodid.verify import Notebook
 
 SOMEBODY = 12345

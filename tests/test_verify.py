@@ -13,11 +13,11 @@ import orjson
 import pytest
 
 from tests.live.corner import Corner, corner
-from whodid.client import AuditClient
 from whodid.cluster.bulk import Document
 from whodid.entry import document_id, partition_name
 from whodid.erasure import erased_entry
 from whodid.integrity import entry_hash
+from whodid.search import AuditClient
 from whodid.verify import Stretch, Verification, verify_stored
 
 pytestmark = pytest.mark.live

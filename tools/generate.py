@@ -27,9 +27,9 @@ from whodid.entry import FIELDS, FREE_FIELDS
 from whodid.export import FORMS as EXPORTS
 from whodid.export.ecs import ecs_event
 from whodid.export.ocsf import type_uid_of
-from whodid.query.grammar import FILTERS, FORMS, KEYED, TIMES
 from whodid.resources import resource_text
 from whodid.retention.ism import policy_body
+from whodid.search.grammar import FILTERS, FORMS, KEYED, TIMES
 from whodid.settings import PATHS, Settings
 from whodid.setup.dashboards import ndjson, saved_objects
 from whodid.setup.roles import roles
@@ -59,7 +59,7 @@ def generated() -> dict[str, str]:
         **_filled("explanation/security.md", {"tests/live/rights.py": table()}),
         **_filled("how-to/export.md", {FORMS_OF: forms(), "src/whodid/export/ocsf.py and ecs.py": standards()}),
         **_filled("how-to/operations.md", {"src/whodid/shipper/log.py": shipper_events()}),
-        **_filled("how-to/search.md", {"src/whodid/query/grammar.py": language()}),
+        **_filled("how-to/search.md", {"src/whodid/search/grammar.py": language()}),
         **_filled("reference/catalog.md", {"config/own-events.toml": own_events()}),
     }
 

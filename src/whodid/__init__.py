@@ -37,10 +37,10 @@ from .recording.context import bind, carried, context, system
 from .resources import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .client import AuditClient
     from .integrations import configure
     from .integrations.stdlib import AuditHandler, AuditJsonFormatter, AuditLogger, get_logger
     from .integrations.structlog import AuditMixin, AuditProcessor, audited
+    from .search import AuditClient
     from .settings import Settings
 
 __all__ = [

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-from .client import AuditClient
 from .cluster.ledger import CheckpointIndex
 from .dead_letters import each_dead_letter
 from .errors import NotAuthorized, ProofError, SettingsError, WitnessError
@@ -18,6 +17,7 @@ from .journal import Acknowledged, JournalDirectory
 from .journal.damage import in_words
 from .proof.checkpoint import Sealed
 from .proof.keys import PublicKey, read_public_key, signer_of
+from .search import AuditClient
 from .settings import Settings
 from .status import last_seq, missing_entries
 from .verify import LocalJournal, Source

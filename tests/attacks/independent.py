@@ -12,10 +12,9 @@ from unittest.mock import patch
 
 import pytest
 
-from whodid.client import AuditClient
 from whodid.cluster.ledger import CheckpointIndex
 from whodid.export import export
-from whodid.query import Filter
+from whodid.search import AuditClient, Filter
 from whodid.shipper.sealing import kept_checkpoints
 from whodid.verify import Source
 from whodid.verify.statements import judged

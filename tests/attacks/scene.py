@@ -18,13 +18,13 @@ from unittest.mock import patch
 import orjson
 
 from tests.live.corner import Corner, corner
-from whodid.client import AuditClient
 from whodid.cluster.ledger import CheckpointIndex
 from whodid.entry import document_id
 from whodid.integrity import entry_hash
 from whodid.journal import JournalDirectory
 from whodid.proof.checkpoint import Sealed
 from whodid.proof.keys import PublicKey, new_key
+from whodid.search import AuditClient
 from whodid.settings import Settings
 from whodid.shipper.sealing import kept_checkpoints
 from whodid.verify import Source, Verification, verify_stored

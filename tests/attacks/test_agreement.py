@@ -17,10 +17,9 @@ import pytest
 from click.testing import CliRunner
 
 from whodid.cli import program
-from whodid.client import AuditClient
 from whodid.cluster.bulk import Document, Verdict
 from whodid.proof.keys import new_key
-from whodid.query import Filter
+from whodid.search import AuditClient, Filter
 from whodid.shipper import Shipper
 from whodid.verify import Source
 from whodid.verify.inclusion import Prover

@@ -14,7 +14,6 @@ from unittest.mock import patch
 import pytest
 
 from tests.live.corner import Corner, corner
-from whodid.client import AuditClient
 from whodid.cluster.bulk import Document, Verdict
 from whodid.cluster.ledger import CheckpointIndex
 from whodid.cluster.partitions import creation_dates
@@ -25,6 +24,7 @@ from whodid.journal import JournalDirectory
 from whodid.recording.own import record_operation
 from whodid.retention.enforcement import Expired, destroy
 from whodid.retention.holds import held, new_hold, set_hold
+from whodid.search import AuditClient
 from whodid.shipper import Shipper
 from whodid.shipper.sealing import kept_checkpoints
 from whodid.testimony import local_journals

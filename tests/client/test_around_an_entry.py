@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.live.corner import corner
-from whodid.client import AuditClient
 from whodid.errors import QueryError
+from whodid.search import AuditClient
 
 pytestmark = pytest.mark.live
 

@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 
 from tests.client.two_years import END, START, BruteForce, entries_of_two_years, store
 from tests.live.corner import Corner, corner
-from whodid.client import AuditClient
-from whodid.query import Filter
-from whodid.query.filter import NOTHING, both, either, time, words
-from whodid.query.names import OtherNames
+from whodid.search import AuditClient, Filter
+from whodid.search.body import OtherNames
+from whodid.search.filter import NOTHING, both, either, time, words
 from whodid.settings import Settings
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
@@ -169,8 +168,8 @@ def test_the_most_frequent_values_are_those_of_all_partitions_together(stored: S
 def test_where_partitions_have_too_many_values_that_is_told_and_counts_are_right_all_the_same(
     stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whodid.client.stats._MANY", 20)
-    monkeypatch.setattr("whodid.client.asking._VALUES", 100)
+    monkeypatch.setattr("whodid.search.stats._MANY", 20)
+    monkeypatch.setattr("whodid.search.requests._VALUES", 100)
     stats = stored.client.stats(by=["type", "target"], top=6)
     assert stats.approximate == ("target",)
     assert stats.as_json()["approximate"] == ("target",)

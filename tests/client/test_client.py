@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.live.corner import Corner, corner
-from whodid.client import AuditClient
 from whodid.entry import document_id
 from whodid.errors import OpenSearchUnavailable, QueryError
+from whodid.search import AuditClient
 
 pytestmark = pytest.mark.live
 
@@ -46,7 +46,7 @@ def place(opensearch_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def client(place: Corner, monkeypatch: pytest.MonkeyPatch) -> AuditClient:
-    monkeypatch.setattr("whodid.client.asking.PAGE", 7)
+    monkeypatch.setattr("whodid.search.requests.PAGE", 7)
     return AuditClient(place.settings, client=place.client)
 
 

@@ -10,12 +10,12 @@ import pytest
 
 from tests.client.two_years import store
 from tests.live.corner import Corner, corner
-from whodid.client import AuditClient
-from whodid.client.expiry import Expiry
 from whodid.entry import document_id, partition_name
 from whodid.errors import NotAuthorized, OpenSearchError
 from whodid.retention.holds import new_hold, release_hold, set_hold
 from whodid.retention.outlook import RetentionView
+from whodid.search import AuditClient
+from whodid.search.partitions import Expiry
 
 pytestmark = pytest.mark.live
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.live.corner import Corner, corner
-from whodid.client import AuditClient
 from whodid.cluster.bulk import Document
 from whodid.entry import document_id
 from whodid.errors import OpenSearchUnavailable
+from whodid.search import AuditClient
 from whodid.testing.faults import FaultProxy
 
 pytestmark = pytest.mark.live
@@ -210,7 +210,7 @@ def test_a_cluster_that_goes_away_for_a_while_ends_nothing_and_loses_nothing(par
 def test_what_was_read_before_a_look_broke_off_is_in_the_next_one(
     partitions: Partitions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whodid.client.asking.PAGE", 2)
+    monkeypatch.setattr("whodid.search.requests.PAGE", 2)
     client = AuditClient(partitions.place.settings)
     told: list[OpenSearchUnavailable] = []
     following = client.follow("", last=0, pause=lambda: None, on_away=told.append)

@@ -6,8 +6,8 @@ import base64
 
 import pytest
 
-from whodid.client.order import NEWEST, OLDEST, cursor_of, sort_of, sort_values
 from whodid.errors import QueryError
+from whodid.search.requests import NEWEST, OLDEST, cursor_of, sort_of, sort_values
 
 TIME = 1795409079642000000
 

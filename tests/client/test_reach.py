@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from whodid.client.reach import indices_of
 from whodid.entry import partition_end, partition_name, partition_start
-from whodid.query import Window
+from whodid.search import Window
+from whodid.search.partitions import indices_of
 
 PREFIX = "whodid-audit"
 slowly = settings(deadline=None)

@@ -14,10 +14,10 @@ import pytest
 
 import whodid
 from tests.live.corner import Corner, corner
-from whodid.client import AuditClient
 from whodid.entry import document_id
 from whodid.errors import JournalDamaged, NotRecorded
 from whodid.recording.own import Reads
+from whodid.search import AuditClient
 from whodid.settings import Settings
 
 pytestmark = pytest.mark.live

@@ -19,9 +19,8 @@ import orjson
 from opensearchpy import OpenSearch
 
 from whodid.entry import document_id, partition_name
-from whodid.query.filter import All, AnyOf, Everything, Filter, Has, Match, Not, Range, Time, Words
-from whodid.query.times import moment, period
-from whodid.query.value import Value
+from whodid.search.filter import All, AnyOf, Everything, Filter, Has, Match, Not, Range, Time, Words
+from whodid.search.value import Value, moment, period
 
 __all__ = ["END", "START", "BruteForce", "entries_of_two_years", "store"]
 

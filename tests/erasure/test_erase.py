@@ -24,7 +24,6 @@ from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner, corner
 from tests.opensearch_node import SecuredNode
 from whodid.cli import program
-from whodid.client import AuditClient
 from whodid.cluster.bulk import Document, Verdict
 from whodid.cluster.connection import connect
 from whodid.cluster.template import index_template, template_name
@@ -36,6 +35,7 @@ from whodid.integrity import Draft, entry_hash, read_line, salts_of
 from whodid.journal import JournalDirectory
 from whodid.journal.lock import ProcessLock
 from whodid.retention.holds import new_hold, set_hold
+from whodid.search import AuditClient
 from whodid.settings import Settings
 from whodid.shipper import Shipper
 from whodid.verify import verify_stored

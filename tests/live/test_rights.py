@@ -20,7 +20,6 @@ from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner
 from tests.live.rights import ATTEMPTS, KINDS, OURS, ROLES, THEIRS, Attempt
 from tests.opensearch_node import SecuredNode
-from whodid.client import AuditClient
 from whodid.cluster.bulk import send_bulk
 from whodid.cluster.connection import connect, versions
 from whodid.cluster.ledger import Ledger
@@ -34,6 +33,7 @@ from whodid.retention.destruction import destructions
 from whodid.retention.enforcement import destroy, expired
 from whodid.retention.holds import new_hold, release_hold, set_hold
 from whodid.retention.outlook import retention_in_force
+from whodid.search import AuditClient
 from whodid.settings import Settings
 from whodid.setup.roles import role_name
 from whodid.setup.setup import apply, plan, removals

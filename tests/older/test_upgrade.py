@@ -8,9 +8,9 @@ import pytest
 
 from tests.live.corner import Corner
 from whodid import devserver
-from whodid.client import AuditClient
 from whodid.cluster.connection import connect
 from whodid.doctor import Subject, examine
+from whodid.search import AuditClient
 from whodid.settings import Settings
 from whodid.setup.setup import plan
 from whodid.verify import verify_stored

@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.ism_stand_in.answers import Answer
 from whodid.cli.program import program
-from whodid.client import AuditClient
 from whodid.cluster.connection import connect
 from whodid.cluster.template import MARK
+from whodid.search import AuditClient
 from whodid.settings import Settings
 from whodid.setup.setup import apply, plan
 from whodid.web import kept

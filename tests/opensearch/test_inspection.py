@@ -17,8 +17,6 @@ from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner
 from tests.opensearch_node import SecuredNode
 from tests.web.served import served
-from whodid.client import AuditClient
-from whodid.client.asking import CONTENTLESS
 from whodid.cluster.bulk import Document, Verdict
 from whodid.cluster.connection import connect
 from whodid.cluster.template import (
@@ -35,6 +33,8 @@ from whodid.doctor import Subject, examine
 from whodid.entry import Stamp, partition_name
 from whodid.errors import OpenSearchError
 from whodid.journal import JournalDirectory
+from whodid.search import AuditClient
+from whodid.search.requests import CONTENTLESS
 from whodid.settings import Settings
 from whodid.setup.setup import apply, plan, plan_partitions
 from whodid.shipper.service import Cluster, connected_shipper

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from whodid.query import FILTERS, Filter
-from whodid.query.filter import EVERYTHING, NOTHING, both, either, filter_of, time, words
-from whodid.query.grammar import KEYED, PERIODS, kind_of
+from whodid.search import FILTERS, Filter
+from whodid.search.filter import EVERYTHING, NOTHING, both, either, filter_of, time, words
+from whodid.search.grammar import KEYED, PERIODS, kind_of
 
 __all__ = ["filters"]
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from whodid.query import FILTERS, Filter
-from whodid.query.completion import complete
-from whodid.query.grammar import KEYED, LONGEST, PERIODS, TIMES
+from whodid.search import FILTERS, Filter
+from whodid.search.grammar import KEYED, LONGEST, PERIODS, TIMES, complete
 
 TYPES = {"type": ["team_created", "user_sign_in", "user_deleted"], "principal": ["42"]}
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tests.query.filters import filters
 from whodid.errors import QueryError
 from whodid.integrity import canonical, plain
-from whodid.query import Filter, query_body
-from whodid.query.filter import EVERYTHING, NOTHING, All, AnyOf, Has, Match, Not, Range, Time, Words, filter_of
-from whodid.query.grammar import FORMS
-from whodid.query.value import Value
+from whodid.search import Filter, query_body
+from whodid.search.filter import EVERYTHING, NOTHING, All, AnyOf, Has, Match, Not, Range, Time, Words, filter_of
+from whodid.search.grammar import FORMS
+from whodid.search.value import Value
 
 A, B, C = Words("a"), Words("b"), Words("c")
 

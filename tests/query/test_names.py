@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from whodid.query import Filter, query_body
-from whodid.query.names import OtherNames
+from whodid.search import Filter, query_body
+from whodid.search.body import OtherNames
 from whodid.settings import Settings
 
 

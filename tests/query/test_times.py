@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from whodid.errors import QueryError
-from whodid.query import Filter, Window, check_order, moment
-from whodid.query.times import period
+from whodid.search import Filter, Window, check_order, moment
+from whodid.search.value import period
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 

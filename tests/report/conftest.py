@@ -13,7 +13,6 @@ from click.testing import CliRunner
 
 from tests.attacks.scene import NOW, Scene, scene
 from whodid.cli import program
-from whodid.client import Stats
 from whodid.recording.own import record_operation, record_own
 from whodid.report import Report, period_of
 from whodid.report.deeds import Deeds
@@ -21,6 +20,7 @@ from whodid.report.keeping import Keeping
 from whodid.report.report import Made
 from whodid.retention.destruction import Destruction, moment_text, take_account, write_destruction
 from whodid.retention.outlook import RetentionView
+from whodid.search import Stats
 from whodid.settings import Settings
 from whodid.verify import Verification
 

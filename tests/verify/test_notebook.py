@@ -18,8 +18,8 @@ from click.testing import CliRunner
 
 from tests.live.corner import Corner, corner
 from whodid.cli import program
-from whodid.client import AuditClient
 from whodid.errors import WhodidError
+from whodid.search import AuditClient
 from whodid.verify import Notebook, Verification, verify_stored
 from whodid.verify.crew import Task
 from whodid.verify.survey import Part

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.scene import NOW, Scene, scene
-from whodid.client import AuditClient
+from whodid.search import AuditClient
 from whodid.shipper.sealing import kept_checkpoints
 from whodid.testimony import local_journals
 from whodid.verify import LocalJournal, Source, verify_stored

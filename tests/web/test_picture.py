@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from whodid.client import Bar, Stats
+from whodid.search import Bar, Stats
 from whodid.web.picture import HEIGHT, bars_of, facets_of, span_of
 from whodid.web.question import Question
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from whodid.client import AuditClient
+from whodid.search import AuditClient
 from whodid.settings import Settings
 from whodid.web.sessions import IDLE, LIFETIME, PER_USER, Sessions
 

@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..client import AuditClient
 from ..cluster.ledger import ERASED, write_erasure
 from ..cluster.partitions import is_immutable, marks
 from ..erasure import (
@@ -26,6 +25,7 @@ from ..journal import Journal, JournalDirectory
 from ..recording.context import check_reason, who
 from ..recording.own import record_operation
 from ..retention.holds import held
+from ..search import AuditClient
 from ..settings import Settings
 from .host import without_shipper
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from ..cluster.clock import cluster_now
 from ..errors import OpenSearchError, QueryError
-from ..query import check_order, moment
 from ..recording.context import check_reason, who
 from ..recording.own import record_operation
 from ..retention import holds, moves
@@ -18,6 +17,7 @@ from ..retention.enforcement import Expired, destroy, expired, record_ahead
 from ..retention.holds import Applied, Hold
 from ..retention.ism import Ism, policy_name
 from ..retention.moves import Report, doomed, doomed_by_release, in_words
+from ..search import check_order, moment
 from ..settings import Settings
 
 if TYPE_CHECKING:

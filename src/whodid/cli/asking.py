@@ -10,9 +10,9 @@ import click
 
 from ..entry import FIELDS
 from ..errors import QueryError
-from ..query import FILTERS, Filter
-from ..query.filter import filter_of, ordered
-from ..query.grammar import MOMENTS
+from ..search import FILTERS, Filter
+from ..search.filter import filter_of, ordered
+from ..search.grammar import MOMENTS
 from ..text import did_you_mean
 from . import completion
 

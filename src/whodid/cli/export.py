@@ -10,13 +10,12 @@ from typing import Any
 
 import click
 
-from ..client import AuditClient
-from ..client.ahead import SWITCH_INTERVAL
 from ..errors import QueryError, WhodidError
 from ..export import FORMS, Manifest, check, form_of, pieces
 from ..export import export as write
 from ..proof.keys import read_public_key
-from ..query import Filter
+from ..search import AuditClient, Filter
+from ..search.requests import SWITCH_INTERVAL
 from ..settings import Settings
 from ..testimony import sources, trusted_keys
 from ..verify.statements import Statements, judged

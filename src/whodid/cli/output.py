@@ -11,7 +11,7 @@ import click
 
 from ..entry import FIELDS, entry_id
 from ..errors import QueryError
-from ..query.grammar import kind_of
+from ..search.grammar import kind_of
 from ..text import did_you_mean, json_text, printable
 
 if TYPE_CHECKING:

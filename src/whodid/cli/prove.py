@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from ..client import AuditClient
 from ..errors import ProofError, WhodidError
 from ..proof.keys import PublicKey
+from ..search import AuditClient
 from ..settings import Settings
 from ..testimony import sources, trusted_keys
 from ..verify.inclusion import Inclusion, Prover, check_inclusion

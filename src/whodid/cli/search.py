@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from ..client import AuditClient
 from ..entry import FIELDS
-from ..query import FILTERS, Filter
+from ..search import FILTERS, AuditClient, Filter
 from ..settings import Settings
 from . import completion
 from .asking import (

@@ -6,9 +6,8 @@ from typing import Any
 
 import click
 
-from ..client import AuditClient
-from ..client.stats import Bar, Stats
-from ..query import FILTERS
+from ..search import FILTERS, AuditClient
+from ..search.stats import Bar, Stats
 from ..settings import Settings
 from ..text import printable
 from . import completion

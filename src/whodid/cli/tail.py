@@ -9,11 +9,10 @@ from typing import Any
 
 import click
 
-from ..client import AuditClient
 from ..errors import OpenSearchUnavailable
 from ..journal.reader import follow_journal
-from ..query import Filter
-from ..query.filter import ordered
+from ..search import AuditClient, Filter
+from ..search.filter import ordered
 from ..settings import Settings
 from ..text import printable
 from .asking import query_argument, question

@@ -8,10 +8,9 @@ from contextlib import contextmanager, nullcontext
 
 import click
 
-from ..client import AuditClient
-from ..client.ahead import SWITCH_INTERVAL
 from ..errors import WhodidError
-from ..query import check_order
+from ..search import AuditClient, check_order
+from ..search.requests import SWITCH_INTERVAL
 from ..settings import Settings
 from ..testimony import local_journals, sources, trusted_keys
 from ..text import printable

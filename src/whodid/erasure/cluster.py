@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ..client import AuditClient
-from ..client.order import OLDEST, sort_of
 from ..cluster.connection import translated
 from ..entry import Places
 from ..errors import NotAuthorized, OpenSearchError
-from ..query import Filter
-from ..query.filter import match
-from ..query.value import literal
+from ..search import AuditClient, Filter
+from ..search.filter import match
+from ..search.requests import OLDEST, sort_of
+from ..search.value import literal
 from .entry import erased_entry, personal_values
 
 if TYPE_CHECKING:

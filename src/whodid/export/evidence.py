@@ -17,16 +17,16 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..client.order import OLDEST, sort_of
 from ..cluster.ledger import ERASED, Erasure, erasures
 from ..errors import NotAuthorized, ProofError
 from ..files import put_in_place
-from ..query import Filter
+from ..search import Filter
+from ..search.requests import OLDEST, sort_of
 from ..text import json_bytes
 
 if TYPE_CHECKING:
-    from ..client import AuditClient
     from ..proof.checkpoint import Sealed
+    from ..search import AuditClient
     from ..verify.inclusion import Prover
     from ..verify.statements import Statements
 

@@ -19,22 +19,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ..client.ahead import read_ahead
-from ..client.order import OLDEST, sort_of
 from ..errors import ExportError
 from ..files import name_new, open_owned, sync_directory, write_private
 from ..proof.envelope import sealed
 from ..proof.keys import Signer, signer_of
 from ..proof.merkle import Tree
-from ..query import Filter, pinned
-from ..query.filter import ordered
 from ..resources import __version__
+from ..search import Filter, pinned
+from ..search.filter import ordered
+from ..search.requests import OLDEST, read_ahead, sort_of
 from .evidence import write_evidence
 from .forms import Form, Lines, form_of
 from .manifest import EXPORT, Manifest, envelope_path, evidence_path, manifest_path
 
 if TYPE_CHECKING:
-    from ..client import AuditClient
+    from ..search import AuditClient
     from ..verify.statements import Statements
 
 __all__ = ["BLOCK", "Export", "export"]

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
-from ..client import AuditClient
-from ..client.order import OLDEST, sort_of
+from ..search import AuditClient
+from ..search.requests import OLDEST, sort_of
 from .period import Period
 
 __all__ = ["LISTED", "RETENTION_SET", "Deed", "Deeds", "Reader", "done"]

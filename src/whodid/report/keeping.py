@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ..client import AuditClient
 from ..cluster.ledger import Erasure, erasures
 from ..entry import ranges
 from ..errors import NotAuthorized
 from ..retention.destruction import Destruction, destructions
 from ..retention.holds import Hold, holds
 from ..retention.outlook import RetentionView, retention_in_force
+from ..search import AuditClient
 from ..settings import Settings
 from .period import Period
 

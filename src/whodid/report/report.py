@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from ..client import AuditClient, Stats
-from ..client.stats import interval_of
 from ..proof.keys import PublicKey
 from ..recording.context import operator
 from ..resources import __version__
+from ..search import AuditClient, Stats
+from ..search.stats import interval_of
 from ..settings import Settings
 from ..verify import Finding, LocalJournal, Source, Verification, verify_stored
 from .deeds import RETENTION_SET, Deeds, done

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from ..client.ahead import read_ahead
-from ..client.asking import Asking
 from ..cluster.connection import connect
+from ..search.requests import Asking, read_ahead
 from ..settings import Settings
 from .scan import WINDOW, hits_of
 from .survey import Part

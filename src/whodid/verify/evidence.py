@@ -14,15 +14,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ..client import AuditClient
-from ..client.order import OLDEST, sort_of
 from ..cluster.ledger import ERASED, erased_places, erasures
 from ..cluster.partitions import creation_dates, marks
 from ..entry import entry_id, parse_creation_date, ranges
 from ..errors import NotAuthorized, OpenSearchError, ProofError, SettingsError
-from ..query import Filter
 from ..retention.destruction import Destruction, destructions
 from ..retention.outlook import retention_in_force
+from ..search import AuditClient, Filter
+from ..search.requests import OLDEST, sort_of
 from ..settings import retention_days
 from .absence import Rule
 from .inclusion import Prover, as_recorded

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from ..client import AuditClient
-from ..client.asking import Asking
 from ..cluster.template import index_pattern
 from ..entry import why_unreadable
 from ..errors import ProofError
@@ -22,6 +20,8 @@ from ..proof.checkpoint import CHECKPOINT, Checkpoint, Sealed
 from ..proof.envelope import opened
 from ..proof.keys import PublicKey
 from ..proof.merkle import inclusion_path, leaf_hash, root_by_path
+from ..search import AuditClient
+from ..search.requests import Asking
 from ..text import json_text
 from .scan import hits_of
 from .statements import Statements

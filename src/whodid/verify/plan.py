@@ -6,12 +6,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ..client import AuditClient
-from ..client.asking import Asking
 from ..cluster.template import index_pattern
 from ..proof.checkpoint import Checkpoint
-from ..query import Window, window_of
-from ..query.filter import filter_of
+from ..search import AuditClient, Window, window_of
+from ..search.filter import filter_of
+from ..search.requests import Asking
 from .crew import Task
 from .statements import Statements, letters_of
 from .survey import Part

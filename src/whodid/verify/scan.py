@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..client.asking import Asking
+from ..search.requests import Asking
 from .survey import Part
 
 __all__ = ["WINDOW", "hits_of", "unnumbered"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..client.asking import Asking
+from ..search.requests import Asking
 
 __all__ = ["Part", "settled_survey", "survey"]
 

@@ -8,12 +8,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from ..client import AuditClient
-from ..client.asking import Asking
 from ..cluster.template import index_pattern
 from ..proof.keys import PublicKey
 from ..proof.merkle import Tree
-from ..query import check_order
+from ..search import AuditClient, check_order
+from ..search.requests import Asking
 from ..settings import Settings
 from .absence import Absence, Knowledge, explained
 from .crew import Task, walked

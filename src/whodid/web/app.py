@@ -19,7 +19,6 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from ..catalog import Catalog
-from ..client import AuditClient
 from ..cluster.connection import connect
 from ..errors import (
     JournalDamaged,
@@ -32,8 +31,9 @@ from ..errors import (
     SettingsError,
     WhodidError,
 )
-from ..query.filter import match
-from ..query.value import literal
+from ..search import AuditClient
+from ..search.filter import match
+from ..search.value import literal
 from ..settings import Settings, journal_place, load_settings
 from ..text import one_line
 from . import data, pages

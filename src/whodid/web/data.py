@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from ..export import FORMS, Form, pieces
-from ..query.completion import complete
+from ..search.grammar import complete
 from .question import Question
 from .rendering import json_answer, refusal
 from .shares import Shares, person_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..client import AuditClient
+from ..search import AuditClient
 from .reader import Reader
 from .visit import Visit, let_in
 

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..client import AuditClient
+from ..search import AuditClient
 from .host import IsRootUser, OrganizationsOf, told
 from .reader import Reader
 from .rendering import refusal

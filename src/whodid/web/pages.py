@@ -8,10 +8,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from ..client import Page
 from ..entry import FIELDS, why_unreadable
 from ..errors import QueryError, WhodidError
 from ..integrity import entry_hash
+from ..search import Page
 from . import kept
 from .data import EXPORT_LIMIT
 from .difference import difference

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from ..client import Stats
-from ..client.stats import INTERVALS
 from ..entry import FIELDS
+from ..search import Stats
+from ..search.stats import INTERVALS
 from .question import Question
 
 __all__ = ["FACETS", "TOP", "BarLink", "Facet", "bars_of", "facets_of", "span_of"]

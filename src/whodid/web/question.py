@@ -13,10 +13,10 @@ from datetime import datetime
 from urllib.parse import urlencode
 
 from ..errors import QueryError
-from ..query import Filter, moment
-from ..query.filter import filter_of, ordered
-from ..query.grammar import kind_of
-from ..query.value import quoted, unknown_field
+from ..search import Filter, moment
+from ..search.filter import filter_of, ordered
+from ..search.grammar import kind_of
+from ..search.value import quoted, unknown_field
 
 __all__ = ["ANY_TIME", "LINKED", "MOST_CONDITIONS", "RANGES", "Question"]
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..client import AuditClient
+from ..search import AuditClient
 
 __all__ = ["Session", "Sessions"]
 

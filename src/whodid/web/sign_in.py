@@ -21,9 +21,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..client import AuditClient
 from ..cluster.connection import settings_of
 from ..errors import NotAuthenticated, OpenSearchError
+from ..search import AuditClient
 from ..settings import Settings
 from ..text import one_line
 from .reader import Reader

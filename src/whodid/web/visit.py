@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.types import Scope
 
-from ..client import AuditClient
+from ..search import AuditClient
 
 __all__ = ["Visit", "let_in", "visit_if_any", "visit_of"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from ...client import Stats
-from ...client.stats import INTERVALS, Bar
+from ...search import Stats
+from ...search.stats import INTERVALS, Bar
 from ...verify import Stretch
 from ..period import Period
 from .markup import Html, tag

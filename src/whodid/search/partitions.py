@@ -1,4 +1,11 @@
-"""The reach: which partitions can hold entries of a window, so that a search touches no others.
+"""The expiry: entries past their promised time that are not deleted yet, which searches leave out.
+
+Retention deletes whole partitions, so an entry may still be stored for weeks after its time. What is held on purpose
+counts as kept. The promise is the longer one of the settings' and the policy's: a policy that somebody made shorter
+hides nothing that is still there. Where the cluster doesn't tell this user how long entries are kept, nothing is left
+out: an entry too many is better than one that is missing.
+
+The reach: which partitions can hold entries of a window, so that a search touches no others.
 
 A partition's name says which days it holds, whatever its length was when it was made, so nobody has to be asked: from
 23 November on that is `2026.11` and `2026.11.23`, `2026.11.24` … and `2026.w48` …, then all of December, then each year
@@ -7,14 +14,56 @@ that follows. What lies together is one pattern (`2026.11.2*`), as all of it goe
 
 from __future__ import annotations
 
+import time
 from calendar import monthrange
-from collections.abc import Collection, Iterator
-from datetime import date, timedelta
+from collections.abc import Callable, Collection, Iterator
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
-from ..query import Window
+from ..errors import OpenSearchError
+from ..retention.outlook import RetentionView
+from .value import Window
 
-__all__ = ["indices_of"]
+__all__ = ["Expiry", "indices_of"]
+
+_FRESH = 60.0
+"""Seconds for which the retention in force is remembered."""
+
+
+class Expiry:
+    """Asks `retention` when it is first needed, and again when the answer is old."""
+
+    def __init__(self, retention: Callable[[], RetentionView], clock: Callable[[], float] = time.monotonic) -> None:
+        self._retention = retention
+        self._clock = clock
+        self._known: tuple[float, RetentionView | None] | None = None
+
+    def view(self) -> RetentionView | None:
+        """The retention in force; `None` where this user may not know."""
+        if self._known is None or self._clock() - self._known[0] >= _FRESH:
+            try:
+                view = self._retention()
+            except OpenSearchError:
+                view = None
+            self._known = self._clock(), view
+        return self._known[1]
+
+    def kept(self, now: datetime | None = None) -> dict[str, Any] | None:
+        """The clause that only kept entries match; `None` where all are.
+
+        It is the same for a minute, so that OpenSearch remembers what it has counted.
+        """
+        view = self.view()
+        if view is None or view.floor_days is None or view.asked_days is None or view.enforced_by == "nothing":
+            return None
+        floor = (now or datetime.now(UTC)) - timedelta(days=max(view.floor_days, view.asked_days))
+        young = {"range": {"@timestamp": {"gte": floor.strftime("%Y-%m-%dT%H:%M:00Z")}}}
+        held = [partition.name for partition in view.partitions if partition.holds]
+        if not held:
+            return young
+        return {"bool": {"should": [young, {"terms": {"_index": held}}], "minimum_should_match": 1}}
+
 
 _FIRST, _LAST = date(1970, 1, 1), date(2262, 12, 31)
 """What OpenSearch can hold in nanoseconds."""

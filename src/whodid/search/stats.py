@@ -9,8 +9,9 @@ from typing import Any
 
 from ..entry import FIELDS
 from ..errors import QueryError
-from ..query import FILTERS, Window
 from ..text import did_you_mean
+from .grammar import FILTERS
+from .value import Window
 
 __all__ = ["BARS", "INTERVALS", "Bar", "Stats", "aggregations", "counts_of", "interval_of", "most_frequent", "stats_of"]
 

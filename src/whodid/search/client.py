@@ -20,20 +20,17 @@ from ..cluster.connection import connect
 from ..cluster.template import index_pattern
 from ..entry import Entry
 from ..errors import OpenSearchUnavailable, QueryError
-from ..query import Filter, Window, query_body, window_of
-from ..query.filter import filter_of, match, ordered
-from ..query.names import OtherNames
-from ..query.value import can_be_asked, literal
 from ..recording.own import Reads
 from ..retention.outlook import RetentionView, retention_in_force
 from ..settings import Settings, load_settings
-from . import asking, stats
-from .asking import Asking
-from .expiry import Expiry
+from . import requests, stats
+from .body import OtherNames, query_body, window_of
+from .filter import Filter, filter_of, match, ordered
 from .follow import follow as following
-from .order import NEWEST, OLDEST, cursor_of, is_long, nanoseconds_of, sort_of, sort_values
-from .reach import indices_of
+from .partitions import Expiry, indices_of
+from .requests import NEWEST, OLDEST, Asking, cursor_of, is_long, nanoseconds_of, sort_of, sort_values
 from .stats import Stats
+from .value import Window, can_be_asked, literal
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -202,8 +199,8 @@ class AuditClient:
             >>> page = client.page(type="user_*", size=20)
             >>> behind = client.page(type="user_*", size=20, after=page.next)
         """
-        if not 1 <= size <= asking.PAGE:
-            raise QueryError(f"size must be 1 to {asking.PAGE}")
+        if not 1 <= size <= requests.PAGE:
+            raise QueryError(f"size must be 1 to {requests.PAGE}")
         question = self._question(where, filters, since, until, expired=expired)
         asked = f"{question.text}\n{sort}"
         body = {"size": size + 1, "query": question.body, "sort": sort_of(sort), "track_total_hits": False}
@@ -402,7 +399,7 @@ class AuditClient:
         """
         _check_limit(limit)
         intents = self.search(self._asked(where, filters, since, until) & Filter.of(phase="intent"))
-        found = (entry for entries in _batched(intents, asking.PAGE) for entry in self._without_outcome(entries))
+        found = (entry for entries in _batched(intents, requests.PAGE) for entry in self._without_outcome(entries))
         return islice(found, limit)
 
     def _without_outcome(self, intents: Sequence[Entry]) -> list[Entry]:

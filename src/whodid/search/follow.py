@@ -17,10 +17,9 @@ from typing import Any, Protocol
 
 from ..entry import Entry
 from ..errors import OpenSearchUnavailable
-from ..query import Filter, query_body
-from ..query.body import Also
-from ..query.filter import EVERYTHING
-from .asking import PAGE, Asking
+from .body import Also, query_body
+from .filter import EVERYTHING, Filter
+from .requests import PAGE, Asking
 
 __all__ = ["follow"]
 

@@ -5,6 +5,8 @@
 
 A filter is checked when it is made, immutable, and equal to another that says the same in the same order;
 `Filter.parse(str(one)) == one`. Times stay as they were written: `-7d` is seven days before whenever it is asked.
+
+Pinned: a filter whose times mean the same whenever it is asked, such as one that is written down with its answer.
 """
 
 from __future__ import annotations
@@ -29,12 +31,14 @@ from .grammar import (
     pieces,
     unescaped,
 )
-from .times import check_order, moment, period
 from .value import (
     BARE,
     Value,
+    check_order,
     checked,
+    moment,
     no_number,
+    period,
     quoted,
     refuse_what_no_entry_holds,
     unknown_field,
@@ -63,6 +67,7 @@ __all__ = [
     "filter_of",
     "match",
     "ordered",
+    "pinned",
 ]
 
 _OPERATORS = frozenset((*AND, *OR, *NOT))
@@ -506,3 +511,26 @@ class _Parser:
 
 def _quotes_hint(text: str) -> str:
     return f' In quotes, the text itself is looked for: "{text}"'
+
+
+def pinned(asked: Filter, now: datetime) -> Filter:
+    """The same filter as it is meant at `now`: `since:-1h` becomes `since:2026-11-23T07:00:00Z`."""
+    match asked:
+        case Time(name="time", text=text):
+            window = period(text, now=now)
+            start, end = ("" if bound is None else _as_text(bound) for bound in window)
+            return Time("time", f"{start}..{end}")
+        case Time(name=name, text=text):
+            at = moment(text, name, now)
+            return Time(name, _as_text(at)) if at else asked
+        case Not(part=part):
+            return ~pinned(part, now)
+        case All(parts=parts):
+            return both(pinned(part, now) for part in parts)
+        case AnyOf(parts=parts):
+            return either(pinned(part, now) for part in parts)
+    return asked
+
+
+def _as_text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

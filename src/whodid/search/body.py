@@ -2,24 +2,34 @@
 
 Everything stands in filter context: nothing is scored, and OpenSearch caches what repeats. Times become one range on
 `@timestamp`, cut to what nanoseconds can hold.
+
+The other names of event types: a search for a new name finds entries recorded under the old one, and the reverse.
+
+`config/event-names.csv` has those that the product behind the default catalog has renamed; the `replaced_by` of the
+application's own catalog come on top. A name stands for what replaced it and for what it replaced, whatever the number
+of steps, but not for what was merged into the same successor.
 """
 
 from __future__ import annotations
 
+import csv
 import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
+from ..catalog.model import parse, read
 from ..errors import InvalidEntry, QueryError
 from ..integrity import canonical, plain
+from ..resources import resource_text
+from ..settings import Settings
 from .filter import All, AnyOf, Everything, Filter, Has, Match, Not, Range, Time, Words
 from .grammar import MOST_PREFIXES, MOST_WORDS, WORD_FIELDS, kind_of
-from .times import Window, moment, period
-from .value import Value
+from .value import Value, Window, moment, period
 
-__all__ = ["Also", "query_body", "window_of"]
+__all__ = ["Also", "OtherNames", "query_body", "window_of"]
 
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
 """What OpenSearch can hold in nanoseconds; it refuses to compare with anything beyond."""
@@ -167,3 +177,47 @@ def _between(window: Window) -> Clause:
 
 def _stamp(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class OtherNames:
+    """Called with a name, or a beginning and `*`: the other names."""
+
+    def __init__(self, replaced_by: Mapping[str, str]) -> None:
+        self._replaced_by = replaced_by
+
+    @classmethod
+    def of(cls, settings: Settings) -> OtherNames:
+        """Raises `CatalogError` for a catalog that can't be read."""
+        if not settings.catalog:
+            return cls(_renamed())
+        from pathlib import Path
+
+        default = parse(resource_text("config/events.toml"), "config/events.toml")
+        own = parse(
+            read(Path(settings.catalog)), settings.catalog, default if settings.catalog_mode == "extend" else None
+        )
+        return cls(_renamed() | {name: known.replaced_by for name, known in own.types.items() if known.replaced_by})
+
+    def __call__(self, asked: str) -> tuple[str, ...]:
+        if not asked.endswith("*"):
+            return tuple(name for name in self._family(asked) if name != asked)
+        begin = asked[:-1]
+        names = {*self._replaced_by, *self._replaced_by.values()}
+        family = {other for name in names if name.startswith(begin) for other in self._family(name)}
+        return tuple(sorted(other for other in family if not other.startswith(begin)))
+
+    def _family(self, name: str) -> set[str]:
+        family = {name}
+        later: str | None = name
+        while later := self._replaced_by.get(later or ""):
+            family.add(later)
+        earlier = {name}
+        while earlier := {old for old, new in self._replaced_by.items() if new in earlier}:
+            family |= earlier
+        return family
+
+
+@cache
+def _renamed() -> dict[str, str]:
+    rows = csv.DictReader(resource_text("config/event-names.csv").splitlines())
+    return {row["name"]: row["replaced_by"] for row in rows}
