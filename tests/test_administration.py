@@ -36,14 +36,14 @@ from whodid.administration import (
     set_retention,
 )
 from whodid.cli.program import program
-from whodid.dead_letters import DeadLetter, find_dead_letters, keep_dead_letters, read_dead_letters
 from whodid.errors import InvalidEntry, NotRecorded, OpenSearchError, QueryError, SettingsError, WhodidError
 from whodid.journal import JournalDirectory
 from whodid.journal.lock import ProcessLock
 from whodid.proof.keys import new_key
 from whodid.settings import Settings
 from whodid.setup.setup import apply, plan
-from whodid.shipper import Shipper
+from whodid.shipping import Shipper
+from whodid.shipping.dead_letters import DeadLetter, find_dead_letters, keep_dead_letters, read_dead_letters
 
 LIVE = pytest.mark.live
 OWN = "audit_log_"

@@ -134,7 +134,7 @@ def test_the_list_of_commands_is_shown_without_loading_any() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "Show the last entries, and follow." in shown
-    assert not {"whodid.search", "whodid.cluster", "whodid.shipper"} & set(shown.splitlines()[-1].split())
+    assert not {"whodid.search", "whodid.cluster", "whodid.shipping"} & set(shown.splitlines()[-1].split())
 
 
 def test_the_list_of_commands_says_of_each_what_its_help_says() -> None:

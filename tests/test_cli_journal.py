@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from tests.live.corner import Corner
 from whodid.cli.program import program
 from whodid.journal import JournalDirectory
-from whodid.shipper.closing import close_journal
+from whodid.shipping.service import close_journal
 
 pytestmark = pytest.mark.live
 

@@ -16,9 +16,9 @@ from whodid.journal import JournalDirectory, read_entries
 from whodid.journal.lock import ProcessLock
 from whodid.proof.keys import read_public_key
 from whodid.settings import Settings
-from whodid.shipper import Shipper
-from whodid.shipper.sealing import kept_checkpoints
-from whodid.verify.statements import Source, judged
+from whodid.shipping import Shipper
+from whodid.shipping.checkpointing import kept_checkpoints
+from whodid.verify.checkpoints import Source, judged
 
 
 def run(*arguments: object) -> Result:

@@ -14,12 +14,12 @@ import whodid
 from tests.recording import WHO, configured, recorded
 from whodid.cli import program
 from whodid.entry import Partitioning
+from whodid.proof.witness import Witness
 from whodid.retention.ism import margin_days
 from whodid.search import Filter
 from whodid.search.stats import check_countable
 from whodid.settings import Settings
 from whodid.setup.roles import roles
-from whodid.witness import Witness
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted(ROOT.glob("docs/**/*.md"))

@@ -13,8 +13,8 @@ import whodid
 from tests.live.corner import eventually
 from tests.recording import WHO, configured, recorded
 from whodid.settings import Settings
-from whodid.shipper.background import stop_background_shipping
-from whodid.status import directory_status
+from whodid.shipping.background import stop_background_shipping
+from whodid.shipping.status import directory_status
 
 
 def test_recording_opens_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

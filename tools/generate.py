@@ -33,7 +33,7 @@ from whodid.search.grammar import FILTERS, FORMS, KEYED, TIMES
 from whodid.settings import PATHS, Settings
 from whodid.setup.dashboards import ndjson, saved_objects
 from whodid.setup.roles import roles
-from whodid.shipper.log import EVENTS
+from whodid.shipping.log import EVENTS
 
 FORMS_OF = "src/whodid/export/forms.py"
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,7 +58,7 @@ def generated() -> dict[str, str]:
         **_filled("explanation/integrity.md", {"tests/attacks/attacks.py": attacks()}),
         **_filled("explanation/security.md", {"tests/live/rights.py": table()}),
         **_filled("how-to/export.md", {FORMS_OF: forms(), "src/whodid/export/ocsf.py and ecs.py": standards()}),
-        **_filled("how-to/operations.md", {"src/whodid/shipper/log.py": shipper_events()}),
+        **_filled("how-to/operations.md", {"src/whodid/shipping/log.py": shipper_events()}),
         **_filled("how-to/search.md", {"src/whodid/search/grammar.py": language()}),
         **_filled("reference/catalog.md", {"config/own-events.toml": own_events()}),
     }

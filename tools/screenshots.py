@@ -41,7 +41,7 @@ from whodid.proof.keys import new_key
 from whodid.recording.recorder import Recorder
 from whodid.settings import Settings
 from whodid.setup.setup import apply, plan
-from whodid.shipper.service import connected_shipper
+from whodid.shipping.service import connected_shipper
 from whodid.web import create_app
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

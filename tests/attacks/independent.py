@@ -15,9 +15,9 @@ import pytest
 from whodid.cluster.ledger import CheckpointIndex
 from whodid.export import export
 from whodid.search import AuditClient, Filter
-from whodid.shipper.sealing import kept_checkpoints
+from whodid.shipping.checkpointing import kept_checkpoints
 from whodid.verify import Source
-from whodid.verify.statements import judged
+from whodid.verify.checkpoints import judged
 
 from .scene import Evidence, Scene
 

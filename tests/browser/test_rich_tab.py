@@ -23,7 +23,7 @@ from whodid.entry import entry_id
 from whodid.recording.recorder import Recorder
 from whodid.search import AuditClient
 from whodid.settings import Settings
-from whodid.shipper import Shipper
+from whodid.shipping import Shipper
 from whodid.testing.faults import FaultProxy, cut
 from whodid.web import create_app
 

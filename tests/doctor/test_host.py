@@ -21,7 +21,6 @@ import pytest
 from tests.doctor.examined import examined, worst
 from tests.faults.test_journal_full_disk import mounted
 from tests.live.corner import eventually
-from whodid.dead_letters import DeadLetter, keep_dead_letters
 from whodid.doctor import versions
 from whodid.doctor.mount import Mount, mount_of
 from whodid.files import append_line
@@ -31,6 +30,7 @@ from whodid.journal.damage import keep_damaged, keep_missing
 from whodid.journal.directory import count_not_recorded
 from whodid.journal.line import Damaged, Missing
 from whodid.settings import Settings
+from whodid.shipping.dead_letters import DeadLetter, keep_dead_letters
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc and mounts")
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount, and give files away")

@@ -23,13 +23,12 @@ from tests import independent
 from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner, corner
 from tests.opensearch_node import SecuredNode
+from whodid.administration.erase_cluster import IMMUTABLE, _erase
+from whodid.administration.erase_journal import erased_entry, erased_line, is_of
 from whodid.cli import program
 from whodid.cluster.bulk import Document, Verdict
 from whodid.cluster.connection import connect
 from whodid.cluster.template import index_template, template_name
-from whodid.dead_letters import each_dead_letter
-from whodid.erasure.cluster import IMMUTABLE, _erase
-from whodid.erasure.entry import erased_entry, erased_line, is_of
 from whodid.errors import WhodidError
 from whodid.integrity import Draft, entry_hash, read_line, salts_of
 from whodid.journal import JournalDirectory
@@ -37,7 +36,8 @@ from whodid.journal.lock import ProcessLock
 from whodid.retention.holds import new_hold, set_hold
 from whodid.search import AuditClient
 from whodid.settings import Settings
-from whodid.shipper import Shipper
+from whodid.shipping import Shipper
+from whodid.shipping.dead_letters import each_dead_letter
 from whodid.verify import verify_stored
 
 NAME, ADDRESS = "Ada Lovelace", "203.0.113.77"

@@ -19,8 +19,8 @@ from whodid.entry import Stamp
 from whodid.integrity import Draft
 from whodid.journal import Journal
 from whodid.settings import Settings
-from whodid.shipper.loop import Shipper
-from whodid.status import directory_status
+from whodid.shipping.loop import Shipper
+from whodid.shipping.status import directory_status
 
 
 @contextmanager

@@ -24,8 +24,8 @@ from whodid.errors import JournalDamaged, JournalLocked, NotRecorded
 from whodid.journal import Acknowledged, Journal, prune, read_entries
 from whodid.journal.directory import count_not_recorded, not_recorded
 from whodid.settings import Settings
-from whodid.shipper import Shipper
-from whodid.status import directory_status
+from whodid.shipping import Shipper
+from whodid.shipping.status import directory_status
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc and mounts")
 

@@ -23,9 +23,9 @@ from tests.faults.victims import POISON
 from tests.faults.zygote import Victim, Zygote
 from tests.live.corner import Corner
 from whodid.cluster.template import index_pattern, template_name
-from whodid.dead_letters import read_dead_letters
 from whodid.entry import document_id
 from whodid.journal import Acknowledged, JournalDirectory
+from whodid.shipping.dead_letters import read_dead_letters
 
 pytestmark = pytest.mark.live
 

@@ -43,7 +43,7 @@ pytestmark = pytest.mark.live
 def _short_pauses(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if request.node.get_closest_marker("soak"):
         return
-    monkeypatch.setattr("whodid.shipper.flow.random.uniform", lambda _low, high: min(high, 0.02))
+    monkeypatch.setattr("whodid.shipping.delivery.random.uniform", lambda _low, high: min(high, 0.02))
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.live
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whodid.shipper.flow.random.uniform", lambda _low, high: min(high, 0.05))
+    monkeypatch.setattr("whodid.shipping.delivery.random.uniform", lambda _low, high: min(high, 0.05))
 
 
 def settings_of(place: Corner, **settings: Any) -> Callable[[], object]:

@@ -18,8 +18,8 @@ from whodid.journal import Acknowledged
 from whodid.journal.chain import Chain
 from whodid.journal.segment import Segment
 from whodid.settings import Durability, Settings
-from whodid.shipper import delivery, loop
-from whodid.shipper.service import connected_shipper
+from whodid.shipping import delivery, loop
+from whodid.shipping.service import connected_shipper
 
 __all__ = ["POISON", "ROLES"]
 

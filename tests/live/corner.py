@@ -23,7 +23,7 @@ from whodid.recording.recorder import Recorder
 from whodid.retention.ism import policy_name
 from whodid.settings import Settings
 from whodid.setup.setup import apply, plan
-from whodid.shipper import Progress, Shipper
+from whodid.shipping import Progress, Shipper
 
 __all__ = ["Corner", "corner", "eventually"]
 

@@ -23,7 +23,7 @@ from whodid.entry import SCHEMA_VERSION, Stamp, partition_name
 from whodid.integrity import Draft
 from whodid.journal import Journal
 from whodid.settings import Settings
-from whodid.shipper import Shipper
+from whodid.shipping import Shipper
 
 pytestmark = pytest.mark.live
 

@@ -37,9 +37,9 @@ from whodid.search import AuditClient
 from whodid.settings import Settings
 from whodid.setup.roles import role_name
 from whodid.setup.setup import apply, plan, removals
-from whodid.shipper import Shipper
-from whodid.shipper.observation import Moved
-from whodid.shipper.service import connected_shipper
+from whodid.shipping import Shipper
+from whodid.shipping.delivery import Moved
+from whodid.shipping.service import connected_shipper
 from whodid.verify import verify_stored
 
 pytestmark = pytest.mark.live

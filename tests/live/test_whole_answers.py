@@ -105,7 +105,7 @@ def test_a_point_in_time_that_ended_is_an_error(place: Corner, monkeypatch: pyte
 def test_a_copy_of_an_entry_is_seen_wherever_a_page_ends(
     place: Corner, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
-    monkeypatch.setattr("whodid.verify.scan.WINDOW", page)
+    monkeypatch.setattr("whodid.verify.plan.WINDOW", page)
     [hit] = [hit for hit in place.stored().values() if hit["_source"]["seq"] == 5]
     place.client.index(index=hit["_index"], id="another", body=hit["_source"])
     place.refresh()

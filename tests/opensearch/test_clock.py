@@ -12,7 +12,7 @@ from tests.live.corner import Corner
 from whodid.cluster import clock as module
 from whodid.cluster.clock import ClusterClock, deletion_time
 from whodid.errors import NotAuthorized, OpenSearchError, OpenSearchUnavailable
-from whodid.shipper.service import connected_shipper
+from whodid.shipping.service import connected_shipper
 
 REAL = datetime
 

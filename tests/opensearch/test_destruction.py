@@ -26,7 +26,7 @@ from whodid.retention.holds import new_hold, set_hold
 from whodid.retention.ism import Ism
 from whodid.settings import Settings
 from whodid.setup.setup import apply, plan
-from whodid.shipper.enforcer import Enforcer
+from whodid.shipping.service import Enforcer
 
 LATER = datetime.now(UTC) + timedelta(days=400)
 
@@ -303,7 +303,7 @@ def test_a_shipper_that_may_not_keep_records_says_once_who_must(
     def refuse(*_: object) -> None:
         raise NotAuthorized("the ledger: this user lacks the right")
 
-    monkeypatch.setattr("whodid.shipper.enforcer.apply_holds", refuse)
+    monkeypatch.setattr("whodid.shipping.service.apply_holds", refuse)
     told: list[str] = []
     clock = [0.0]
     enforcer = Enforcer(lambda: client, Settings(), told.append, lambda: clock[0])

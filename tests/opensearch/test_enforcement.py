@@ -17,7 +17,7 @@ from whodid.entry import Partitioning, partition_end, partition_name, partition_
 from whodid.retention.enforcement import destroy, expired
 from whodid.retention.outlook import deletion_date, retention_in_force
 from whodid.settings import Settings
-from whodid.shipper.enforcer import Enforcer
+from whodid.shipping.service import Enforcer
 
 PREFIX = "whodid-audit"
 

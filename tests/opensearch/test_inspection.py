@@ -37,7 +37,7 @@ from whodid.search import AuditClient
 from whodid.search.requests import CONTENTLESS
 from whodid.settings import Settings
 from whodid.setup.setup import apply, plan, plan_partitions
-from whodid.shipper.service import Cluster, connected_shipper
+from whodid.shipping.service import Cluster, connected_shipper
 from whodid.verify import verify_stored
 from whodid.web import create_app
 

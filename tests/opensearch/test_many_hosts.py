@@ -22,8 +22,8 @@ from whodid.recording.recorder import Recorder
 from whodid.retention.destruction import destructions
 from whodid.retention.enforcement import destroy, expired
 from whodid.retention.outlook import deletion_date
-from whodid.shipper import Shipper
-from whodid.shipper.dates import Dates
+from whodid.shipping import Shipper
+from whodid.shipping.partitioning import Dates
 
 HOSTS = 20
 RETENTION = 90

@@ -26,7 +26,7 @@ from whodid.cluster.connection import authorization, connect, translated
 from whodid.errors import NotAuthenticated, NotAuthorized, SettingsError
 from whodid.settings import Settings, load_settings
 from whodid.setup.roles import role_name
-from whodid.shipper.service import connected_shipper
+from whodid.shipping.service import connected_shipper
 
 KEY = b"a-key-of-the-tests-that-signs-tokens-and-nothing-else-0123456789"
 

@@ -16,8 +16,7 @@ from tests.checkpoint import EXAMPLE
 from whodid.cluster.ledger import Erasure
 from whodid.integrity import canonical
 from whodid.proof.checkpoint import CHECKPOINT, Sealed
-from whodid.proof.envelope import opened
-from whodid.proof.keys import Signer, signer_of
+from whodid.proof.keys import Signer, opened, signer_of
 from whodid.proof.merkle import Tree, inclusion_path, leaf_hash
 from whodid.settings import Settings
 from whodid.verify.inclusion import Inclusion, check_inclusion

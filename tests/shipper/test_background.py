@@ -15,9 +15,9 @@ import whodid
 from tests.live.corner import eventually
 from tests.shipper.small_cluster import SmallCluster, small_cluster
 from whodid.journal import JournalDirectory
-from whodid.shipper.background import _at_work, stop_background_shipping
-from whodid.shipper.loop import Shipper
-from whodid.shipper.service import connected_shipper
+from whodid.shipping.background import _at_work, stop_background_shipping
+from whodid.shipping.loop import Shipper
+from whodid.shipping.service import connected_shipper
 
 WHO: dict[str, Any] = {"principal": "42"}
 
@@ -33,7 +33,7 @@ def record(*targets):
         whodid.get_logger().audit("credentials_accessed", target=target, principal="42")
 
 def shipped():
-    from whodid.status import directory_status
+    from whodid.shipping.status import directory_status
     deadline = time.monotonic() + 60
     while directory_status(sys.argv[1]).backlog:
         assert time.monotonic() < deadline, directory_status(sys.argv[1])
@@ -214,7 +214,7 @@ def test_a_thread_that_ended_is_replaced_at_the_next_record(
     cluster: SmallCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("whodid.shipper.background._Worker.run", lambda worker: None)
+        patch.setattr("whodid.shipping.background._Worker.run", lambda worker: None)
         configure(tmp_path, cluster.url)
         eventually(lambda: not _at_work())
     record("a")
@@ -281,7 +281,7 @@ def hook(event, arguments):
         imported.append((threading.current_thread().name, arguments[0]))
 sys.addaudithook(hook)
 {PROGRAM}
-from whodid.status import directory_status  # which `shipped` needs
+from whodid.shipping.status import directory_status  # which `shipped` needs
 before = len(imported)
 record("a")
 shipped()
@@ -310,8 +310,8 @@ def test_warnings_that_are_errors_stop_nothing(
         return connected_shipper(*arguments, **keywords)
 
     JournalDirectory(tmp_path / "journal", create=True)  # so that there is a place for alarms
-    monkeypatch.setattr("whodid.shipper.background.connected_shipper", connected)
-    monkeypatch.setattr("whodid.shipper.guard._FIRST_REST", 0.01)
+    monkeypatch.setattr("whodid.shipping.background.connected_shipper", connected)
+    monkeypatch.setattr("whodid.shipping.guard._FIRST_REST", 0.01)
     configure(tmp_path, cluster.url)
     record("a")
     eventually(lambda: cluster.targets == {"a"})

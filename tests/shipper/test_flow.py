@@ -8,7 +8,7 @@ import pytest
 
 from tests.live.corner import eventually
 from whodid.cluster.bulk import Cause, Document
-from whodid.shipper.flow import Flow
+from whodid.shipping.delivery import Flow
 
 
 class Clock:
@@ -67,7 +67,7 @@ def paused(flow: Flow, cause: Cause) -> tuple[threading.Thread, list[bool]]:
 
 @pytest.fixture
 def _long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whodid.shipper.flow.random.uniform", lambda _low, high: high)
+    monkeypatch.setattr("whodid.shipping.delivery.random.uniform", lambda _low, high: high)
 
 
 @pytest.mark.usefixtures("_long_pauses")

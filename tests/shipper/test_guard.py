@@ -8,7 +8,7 @@ import pytest
 
 from whodid.errors import WitnessError
 from whodid.journal import JournalDirectory
-from whodid.shipper.guard import Guard
+from whodid.shipping.guard import Guard
 
 
 class Clock:

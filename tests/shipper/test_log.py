@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-from whodid.shipper.log import EVENTS, ShipperLog
-from whodid.shipper.observation import Answered, Moved, Progress, Waiting
+from whodid.shipping.delivery import Answered, Moved, Progress, Waiting
+from whodid.shipping.log import EVENTS, ShipperLog
 
 QUOTING = "mapper_parsing_exception: failed to parse field [target]. Preview of field's value: 'secret'"
 

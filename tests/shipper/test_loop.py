@@ -13,7 +13,6 @@ import pytest
 
 from tests.live.corner import eventually
 from whodid.cluster.bulk import Cause, Document, Verdict
-from whodid.dead_letters import read_dead_letters
 from whodid.entry import Stamp
 from whodid.errors import JournalDamaged, ShippingError
 from whodid.integrity import Draft
@@ -21,9 +20,10 @@ from whodid.journal import Acknowledged, Journal, JournalDirectory, JournalReade
 from whodid.journal.damage import count_damaged
 from whodid.journal.durable import DurableMark
 from whodid.settings import Settings
-from whodid.shipper import Progress, Shipper
-from whodid.shipper.dates import Dates
-from whodid.shipper.observation import Alive, Answered, Moved, Observation, Observe, Synced, Waiting
+from whodid.shipping import Progress, Shipper
+from whodid.shipping.dead_letters import read_dead_letters
+from whodid.shipping.delivery import Alive, Answered, Moved, Observation, Observe, Synced, Waiting
+from whodid.shipping.partitioning import Dates
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 STORED, REFUSED, WAIT = (
@@ -35,7 +35,7 @@ STORED, REFUSED, WAIT = (
 
 @pytest.fixture(autouse=True)
 def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whodid.shipper.flow.random.uniform", lambda _low, _high: 0.0)
+    monkeypatch.setattr("whodid.shipping.delivery.random.uniform", lambda _low, _high: 0.0)
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_a_dead_letter_that_can_not_be_kept_leaves_the_position_where_it_was(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("whodid.dead_letters.append_line", full)
+    monkeypatch.setattr("whodid.shipping.dead_letters.append_line", full)
     with pytest.raises((OSError, ShippingError), match="No space left"):
         Shipper(settings, Cluster(lambda _document: REFUSED).send).run_once()
     assert acknowledged(settings, position.journal) == 0
@@ -490,7 +490,7 @@ def test_a_stop_without_a_cluster_ends_after_the_drain_timeout_without_a_farewel
 
 
 def test_a_request_that_hangs_at_a_stop_is_left_behind(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whodid.shipper.loop._LAST_WORD", 0.1)
+    monkeypatch.setattr("whodid.shipping.loop._LAST_WORD", 0.1)
     [first] = record(settings, "a")
     cluster = Gate()
     shipper = Shipper(replace(settings, drain_timeout=0.0), cluster.send)
@@ -626,7 +626,7 @@ def test_whatever_fails_in_a_way_that_nobody_foresaw_shipping_goes_on(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A send, a chore and an observer each raise what no boundary should let through."""
-    monkeypatch.setattr("whodid.shipper.guard._FIRST_REST", 0.01)
+    monkeypatch.setattr("whodid.shipping.guard._FIRST_REST", 0.01)
     record(settings, "a", "b")
     cluster = Cluster()
     failures = [KeyError("items"), OverflowError("1e400"), AttributeError("get")]

@@ -14,15 +14,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.shipper.test_loop import record
 from whodid.cluster.bulk import STORED, Document, Verdict
-from whodid.dead_letters import DeadLetter, keep_dead_letters
 from whodid.errors import SettingsError
 from whodid.journal import Damaged, JournalDirectory, Missing
 from whodid.journal.damage import keep_damaged, keep_missing
 from whodid.journal.directory import count_not_recorded
 from whodid.settings import Settings
-from whodid.shipper import Shipper
-from whodid.shipper.metrics import Metrics, serve_metrics
-from whodid.shipper.observation import Alive, Waiting
+from whodid.shipping import Shipper
+from whodid.shipping.dead_letters import DeadLetter, keep_dead_letters
+from whodid.shipping.delivery import Alive, Waiting
+from whodid.shipping.metrics import Metrics, serve_metrics
 
 NAMES = {
     "whodid_entries_recorded",

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from tests.live.corner import eventually
 from tests.shipper.test_loop import Cluster, acknowledged, numbered, record
+from whodid.administration.sources import local_journals
 from whodid.cli.program import program
 from whodid.errors import WhodidError
 from whodid.integrity import Draft
@@ -23,10 +24,9 @@ from whodid.journal import Journal, JournalDirectory, JournalReader, Line, Missi
 from whodid.journal.chain import begin_journal
 from whodid.journal.damage import count_damaged, read_missing
 from whodid.settings import Settings
-from whodid.shipper import Progress, Shipper
-from whodid.shipper.sealing import Sealing
-from whodid.status import directory_status
-from whodid.testimony import local_journals
+from whodid.shipping import Progress, Shipper
+from whodid.shipping.checkpointing import Sealing
+from whodid.shipping.status import directory_status
 
 
 @pytest.fixture
@@ -347,7 +347,7 @@ def test_ship_once_exits_1_with_what_is_missing_or_damaged(
         segment.chmod(0o600)
         segment.write_bytes(segment.read_bytes().replace(b'"target":"', b'"target":"x', 1))
     monkeypatch.setattr(
-        "whodid.shipper.service.connected_shipper", lambda settings, **_: Shipper(settings, Cluster().send)
+        "whodid.shipping.service.connected_shipper", lambda settings, **_: Shipper(settings, Cluster().send)
     )
     done = CliRunner().invoke(program, ["ship", "--once", "--json", f"--journal-dir={settings.journal_dir}"])
     assert done.exit_code == (harm != "none")

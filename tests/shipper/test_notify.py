@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from whodid.shipper.notify import Systemd
-from whodid.shipper.observation import Alive, Answered
+from whodid.shipping.delivery import Alive, Answered
+from whodid.shipping.log import Systemd
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -12,14 +12,13 @@ import pytest
 
 from tests.shipper.test_loop import NOW, STORED, Cluster, record, target
 from whodid.cluster.bulk import Document, Verdict
-from whodid.dead_letters import read_dead_letters
 from whodid.errors import JournalDamaged
 from whodid.journal import JournalDirectory
 from whodid.settings import Settings
-from whodid.shipper import Shipper, partitioning
-from whodid.shipper.dates import Dates
-from whodid.shipper.partitioning import Length, Partitioning
-from whodid.shipper.retry import retry
+from whodid.shipping import Shipper, partitioning
+from whodid.shipping.dead_letters import read_dead_letters
+from whodid.shipping.partitioning import Dates, Length, Partitioning
+from whodid.shipping.retry import retry
 
 MONTH, WEEK, DAY = "whodid-audit-2026.11", "whodid-audit-2026.w48", "whodid-audit-2026.11.23"
 

@@ -24,13 +24,12 @@ from whodid.files import append_line
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory, Line
 from whodid.proof.checkpoint import CHECKPOINT, Checkpoint, Sealed
-from whodid.proof.envelope import opened
-from whodid.proof.keys import PublicKey, new_key
+from whodid.proof.keys import PublicKey, new_key, opened
 from whodid.proof.merkle import Tree
 from whodid.settings import Settings
-from whodid.shipper import Shipper
-from whodid.shipper.courier import Courier, Destination
-from whodid.shipper.sealing import Sealing, kept_checkpoints
+from whodid.shipping import Shipper
+from whodid.shipping.checkpointing import Sealing, kept_checkpoints
+from whodid.shipping.witnesses import Courier, Destination
 
 from .test_loop import REFUSED, STORED, Cluster, damage, numbered, record, target
 
@@ -301,9 +300,9 @@ def test_a_full_disk_leaves_it_open(settings: Settings, monkeypatch: pytest.Monk
     def full(path: Path, *lines: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr("whodid.shipper.sealing.append_line", full)
+    monkeypatch.setattr("whodid.shipping.checkpointing.append_line", full)
     assert len(ship(settings).stored) == 1
-    monkeypatch.setattr("whodid.shipper.sealing.append_line", append_line)
+    monkeypatch.setattr("whodid.shipping.checkpointing.append_line", append_line)
     assert kept(settings) == []
     record(settings, "b")
     ship(settings)

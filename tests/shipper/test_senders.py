@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from whodid.shipper.senders import Senders
+from whodid.shipping.delivery import Senders
 
 
 def test_where_no_thread_can_be_started_a_batch_is_delivered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from whodid.entry import FIELDS, FREE_FIELDS
 from whodid.errors import InvalidEntry
 from whodid.integrity import MAX_DEPTH, MAX_KEY
 from whodid.recording.masking import Mask
-from whodid.shipper import Progress
+from whodid.shipping import Progress
 
 pytestmark = pytest.mark.live
 

@@ -15,10 +15,10 @@ from whodid.errors import WitnessError
 from whodid.journal import JournalDirectory
 from whodid.proof.checkpoint import Sealed
 from whodid.settings import Settings
-from whodid.shipper import Shipper
-from whodid.shipper.courier import Courier, Destination
-from whodid.shipper.sealing import kept_checkpoints
-from whodid.status import directory_status
+from whodid.shipping import Shipper
+from whodid.shipping.checkpointing import kept_checkpoints
+from whodid.shipping.status import directory_status
+from whodid.shipping.witnesses import Courier, Destination
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_one_that_fails_is_shown_by_status_and_told_later(settings: Settings) ->
 
 
 def test_one_that_hangs_keeps_nobody_waiting_for_long(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whodid.shipper.loop._LAST_WORD", 0.1)
+    monkeypatch.setattr("whodid.shipping.loop._LAST_WORD", 0.1)
     record(settings, "a")
     hanging, free = threading.Event(), threading.Event()
 
@@ -90,7 +90,7 @@ def test_one_that_hangs_keeps_nobody_waiting_for_long(settings: Settings, monkey
 def test_one_that_comes_back_is_told_while_the_shipper_runs(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whodid.shipper.courier._PAUSES", (0.05,))
+    monkeypatch.setattr("whodid.shipping.witnesses._PAUSES", (0.05,))
     record(settings, "a")
     told: list[Sealed] = []
     failures = iter(range(3))

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from whodid.errors import SettingsError, WitnessError
+from whodid.proof.witness import DirectoryWitness, Witness, witness_of, witnesses_of
 from whodid.settings import Settings
-from whodid.witness import Witness, witness_of, witnesses_of
-from whodid.witness.directory import DirectoryWitness
 
 KEY = "8f14e45fceea167a/00000001-3fa94c0d11aa77b2.dsse.json"
 
@@ -90,7 +89,7 @@ def test_a_file_system_without_links_will_do(witness: DirectoryWitness, monkeypa
 def test_a_kill_at_any_point_leaves_it_whole_or_not_there(witness: DirectoryWitness, tmp_path: Path, call: str) -> None:
     program = f"""
 import os, pathlib, signal
-from whodid.witness.directory import DirectoryWitness
+from whodid.proof.witness import DirectoryWitness
 def killed(*arguments, **keywords):
     os.kill(os.getpid(), signal.SIGKILL)
 setattr({"pathlib.Path" if call == "unlink" else "os"}, {call!r}, killed)

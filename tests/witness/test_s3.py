@@ -11,8 +11,8 @@ from botocore.session import Session
 from moto.server import ThreadedMotoServer
 
 from whodid.errors import WitnessError
+from whodid.proof.witness import Witness, witness_of
 from whodid.settings import Settings
-from whodid.witness import Witness, witness_of
 
 KEY = "8f14e45fceea167a/00000001-3fa94c0d11aa77b2.dsse.json"
 

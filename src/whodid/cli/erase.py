@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 
-from ..administration import ErasureReport, plan_erasure
+from ..administration import ErasureReport, plan_erasure, remove_from_files
 from ..administration import erase as erase_person
 from ..cluster.connection import connect
-from ..erasure import remove_from_files
 from ..settings import Settings
 from ..text import printable
 from .options import confirm, json_option, reason_option, yes_option

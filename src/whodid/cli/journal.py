@@ -10,7 +10,7 @@ from ..administration import retire_journal
 from ..cluster.connection import connect
 from ..cluster.partitions import StoredJournal, stored_journals
 from ..settings import Settings
-from ..status import JournalStatus, directory_status
+from ..shipping.status import JournalStatus, directory_status
 from ..text import printable
 from .options import json_option, reason_option
 from .output import print_json, print_table

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
+from ..administration.sources import sources, trusted_keys
 from ..errors import ProofError, WhodidError
 from ..proof.keys import PublicKey
 from ..search import AuditClient
 from ..settings import Settings
-from ..testimony import sources, trusted_keys
+from ..verify.checkpoints import judged
 from ..verify.inclusion import Inclusion, Prover, check_inclusion
-from ..verify.statements import judged
 from .options import against_option, json_option
 from .output import print_json
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..administration.sources import local_journals, sources, trusted_keys
 from ..proof.keys import read_public_key, signer_of
 from ..report import Checked, Pack, Report, check_pack, make_report, period_of, write_pack
 from ..search import AuditClient
 from ..search.requests import SWITCH_INTERVAL
 from ..settings import Settings
-from ..testimony import local_journals, sources, trusted_keys
 from ..text import printable
 from .asking import question
 from .options import against_option, json_option, workers_option

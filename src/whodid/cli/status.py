@@ -12,7 +12,7 @@ from ..cluster.connection import connect
 from ..errors import OpenSearchError
 from ..retention.outlook import retention_in_force
 from ..settings import Settings
-from ..status import DirectoryStatus, directory_status
+from ..shipping.status import DirectoryStatus, directory_status
 from .options import json_option
 from .output import print_table
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager, nullcontext
 
 import click
 
+from ..administration.sources import local_journals, sources, trusted_keys
 from ..errors import WhodidError
 from ..search import AuditClient, check_order
 from ..search.requests import SWITCH_INTERVAL
 from ..settings import Settings
-from ..testimony import local_journals, sources, trusted_keys
 from ..text import printable
 from ..verify import Completeness, JournalVerdict, Notebook, Verification, verify_stored
 from .asking import question

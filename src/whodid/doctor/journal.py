@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..locks import holders, is_stopped
-from ..status import DirectoryStatus, directory_status
+from ..shipping.status import DirectoryStatus, directory_status
 from .disk import existing
 from .finding import Finding, ok, problem, warning
 from .mount import mount_of

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from ..journal import Acknowledged, JournalDirectory, JournalReader, Line
 from ..locks import holders, is_held
-from ..status import JournalStatus, directory_status
+from ..shipping.status import JournalStatus, directory_status
 from .finding import Finding, ok, problem, warning
 from .moment import moment
 from .subject import Subject

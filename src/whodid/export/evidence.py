@@ -27,8 +27,8 @@ from ..text import json_bytes
 if TYPE_CHECKING:
     from ..proof.checkpoint import Sealed
     from ..search import AuditClient
+    from ..verify.checkpoints import Statements
     from ..verify.inclusion import Prover
-    from ..verify.statements import Statements
 
 __all__ = ["write_evidence"]
 

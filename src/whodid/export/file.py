@@ -21,8 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import ExportError
 from ..files import name_new, open_owned, sync_directory, write_private
-from ..proof.envelope import sealed
-from ..proof.keys import Signer, signer_of
+from ..proof.keys import Signer, sealed, signer_of
 from ..proof.merkle import Tree
 from ..resources import __version__
 from ..search import Filter, pinned
@@ -34,7 +33,7 @@ from .manifest import EXPORT, Manifest, envelope_path, evidence_path, manifest_p
 
 if TYPE_CHECKING:
     from ..search import AuditClient
-    from ..verify.statements import Statements
+    from ..verify.checkpoints import Statements
 
 __all__ = ["BLOCK", "Export", "export"]
 

@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from ..errors import ExportError, ProofError
-from ..proof.envelope import opened
-from ..proof.keys import PublicKey
+from ..proof.keys import PublicKey, opened
 
 __all__ = ["EXPORT", "Manifest", "check", "envelope_path", "evidence_path", "manifest_path"]
 

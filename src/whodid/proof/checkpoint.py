@@ -22,8 +22,7 @@ from ..entry import parse_creation_date
 from ..errors import ProofError
 from ..integrity import canonical
 from ..text import FOREIGN
-from .envelope import payload_of, sealed
-from .keys import PublicKey, Signer
+from .keys import PublicKey, Signer, payload_of, sealed
 
 __all__ = ["CHECKPOINT", "Checkpoint", "Sealed", "Why"]
 

@@ -78,7 +78,7 @@ def configure(
         chosen = settings or load_settings(path, **keywords)
         made = _make(chosen, None)
         if made.settings.ship:
-            from ..shipper.background import import_ahead
+            from ..shipping.background import import_ahead
 
             import_ahead(made.settings)
         before, _recorder = _recorder, made
@@ -94,7 +94,7 @@ def _ship(settings: Settings) -> None:
     """Has this process ship by these settings, and no longer by those before."""
     global _keep_shipping
     if settings.ship or _keep_shipping is not None:
-        from ..shipper.background import keep_shipping, ship_in_background
+        from ..shipping.background import keep_shipping, ship_in_background
 
         _keep_shipping = keep_shipping
         ship_in_background(settings if settings.ship else None)

@@ -24,8 +24,8 @@ from ..search import AuditClient, Filter
 from ..search.requests import OLDEST, sort_of
 from ..settings import retention_days
 from .absence import Rule
+from .checkpoints import Statements
 from .inclusion import Prover, as_recorded
-from .statements import Statements
 
 __all__ = ["Evidence", "LocalJournal", "gathered"]
 

@@ -17,15 +17,13 @@ from ..entry import why_unreadable
 from ..errors import ProofError
 from ..integrity import entry_hash
 from ..proof.checkpoint import CHECKPOINT, Checkpoint, Sealed
-from ..proof.envelope import opened
-from ..proof.keys import PublicKey
+from ..proof.keys import PublicKey, opened
 from ..proof.merkle import inclusion_path, leaf_hash, root_by_path
 from ..search import AuditClient
 from ..search.requests import Asking
 from ..text import json_text
-from .scan import hits_of
-from .statements import Statements
-from .survey import Part, survey
+from .checkpoints import Statements
+from .plan import Part, hits_of, survey
 
 __all__ = ["Inclusion", "Prover", "as_recorded", "check_inclusion"]
 

@@ -22,8 +22,8 @@ from ..cluster.connection import connect
 from ..errors import WhodidError
 from ..process import forks_unseen, warn
 from ..proof.keys import signer_of
+from ..proof.witness import witnesses_of
 from ..settings import Settings
-from ..witness import witnesses_of
 from .guard import Guard
 from .loop import Shipper
 from .service import connected_shipper

@@ -23,7 +23,7 @@ import orjson
 from ..entry import Stamp
 from ..errors import WhodidError
 from ..files import open_owned
-from .crew import Task
+from .plan import Task
 from .verdict import Finding
 from .walk import Missing, Run, Walked
 

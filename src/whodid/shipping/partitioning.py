@@ -13,6 +13,11 @@ go on under the setting noted before, and the next look tries again; a journal t
 the present one, since shipping is what makes room.
 
 Crash behaviour: the file is replaced whole. The caller holds the lock of the one active shipper.
+
+Dates: which entries may still, or already, go into their partition.
+
+An entry from the future would make its partition too early, and retention counts from the partition's creation: it
+would be deleted too early. An entry older than the retention would bring a deleted partition back to life.
 """
 
 from __future__ import annotations
@@ -20,17 +25,19 @@ from __future__ import annotations
 import errno
 import json
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ..entry import Partitioning as Length
+from ..entry import parse_creation_date
 from ..errors import JournalDamaged
 from ..files import read_file, write_file
 from ..journal import Acknowledged, JournalReader, Line
 from ..text import FOREIGN, json_of
 
-__all__ = ["Length", "Partitioning"]
+__all__ = ["Dates", "Length", "Partitioning"]
 
 _NAME = "partitioning"
 _LENGTHS = ("month", "week", "day")
@@ -120,3 +127,30 @@ def _last_seq(journal: Path, acknowledged: int) -> int:
     while lines := reader.read():
         last = max([last, *(line.seq for line in lines if isinstance(line, Line))])
     return last
+
+
+_AHEAD = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Dates:
+    """`now` is the cluster's clock; `retention_days` is `None` where nothing expires."""
+
+    retention_days: int | None
+    now: Callable[[], datetime]
+
+    @classmethod
+    def unlimited(cls) -> Dates:
+        return cls(None, lambda: datetime.max.replace(tzinfo=UTC) - _AHEAD)
+
+    def why_refused(self, creation_date: object) -> str | None:
+        """Why an entry of that date becomes a dead letter; `None` when it does not."""
+        date = parse_creation_date(str(creation_date))
+        if date is None:
+            return "creation_date is missing or malformed"
+        now = self.now()
+        if date > now + _AHEAD:
+            return f"from the future: dated {creation_date}, more than a day ahead of the cluster's clock"
+        if self.retention_days is not None and date < now - timedelta(days=self.retention_days):
+            return f"expired on arrival: dated {creation_date}, older than the retention of {self.retention_days} days"
+        return None

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from ..dead_letters import count_dead_letters
 from ..entry import parse_creation_date
 from ..errors import SettingsError
 from ..journal import Acknowledged, JournalDirectory
@@ -21,8 +20,9 @@ from ..journal.damage import count_damaged
 from ..journal.directory import not_recorded, segment_size, segments
 from ..journal.reader import entry_at
 from ..settings import Settings
-from ..status import last_seq, missing_entries
-from .observation import Alive, Answered, Moved, Observation, Synced, Waiting
+from .dead_letters import count_dead_letters
+from .delivery import Alive, Answered, Moved, Observation, Synced, Waiting
+from .status import last_seq, missing_entries
 
 __all__ = ["Metrics", "serve_metrics"]
 

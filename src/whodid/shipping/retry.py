@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from ..cluster.bulk import Document, Verdict
-from ..dead_letters import DeadLetter
 from ..entry import Stamp, partition_name, partition_start
 from ..settings import Settings
-from .dates import Dates
+from .dead_letters import DeadLetter
 from .delivery import Send
+from .partitioning import Dates
 
 __all__ = ["Retried", "retry"]
 

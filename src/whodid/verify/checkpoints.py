@@ -19,8 +19,7 @@ from itertools import chain, pairwise
 from ..entry import ZERO_HASH
 from ..errors import ProofError
 from ..proof.checkpoint import CHECKPOINT, Checkpoint, Sealed
-from ..proof.envelope import signed_by, signers_of
-from ..proof.keys import PublicKey
+from ..proof.keys import PublicKey, signed_by, signers_of
 from .verdict import Finding
 from .walk import Anchor
 

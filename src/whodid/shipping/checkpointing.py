@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 
-from ..dead_letters import each_dead_letter
 from ..entry import ZERO_HASH, Stamp
 from ..errors import ProofError
 from ..files import append_line, read_lines
@@ -30,8 +29,9 @@ from ..proof.keys import Signer
 from ..proof.merkle import Tree
 from ..resources import __version__
 from ..settings import Settings
-from ..status import last_seq
 from ..text import FOREIGN, json_of, text_of
+from .dead_letters import each_dead_letter
+from .status import last_seq
 
 __all__ = ["MOST_ENTRIES", "Sealing", "kept_checkpoints"]
 

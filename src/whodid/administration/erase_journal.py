@@ -4,25 +4,59 @@ The caller holds the lock of the one active shipper, so that no reader has a pla
 segment that is being written to: closed ones are replaced whole, and writers only look at the last line of those.
 
 Crash behaviour: a segment is as it was, or erased. Doing it again does the rest.
+
+One entry without personal values: the commitments stay where the values were, and the hash is the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from ..dead_letters import DeadLetter, each_dead_letter, replace_dead_letters
-from ..entry import Places
+from ..entry import PERSONAL_FIELDS, Places
 from ..files import read_file, write_parts
+from ..integrity import commitments, line_of, salts_of
 from ..journal import JournalDirectory
 from ..journal.directory import segments
 from ..journal.segment import is_closed
-from .entry import erased_line, is_of
+from ..shipping.dead_letters import DeadLetter, each_dead_letter, replace_dead_letters
 
-__all__ = ["HostErased", "erase_on_host", "what_else_holds"]
+__all__ = ["HostErased", "erase_on_host", "erased_entry", "erased_line", "is_of", "personal_values", "what_else_holds"]
+
+
+def is_of(entry: Mapping[str, Any], principal: str) -> bool:
+    """Whether the person did it, or it was done in their name."""
+    return principal in (entry.get("principal"), entry.get("on_behalf_of"))
+
+
+def personal_values(entry: Mapping[str, Any], fields: Collection[str] = PERSONAL_FIELDS) -> list[str]:
+    """The names of the committed fields, among `fields`, whose values are still there."""
+    names = entry.get("committed")
+    return [name for name in names if name in entry and name in fields] if isinstance(names, list) else []
+
+
+def erased_entry(entry: Mapping[str, Any], fields: Collection[str] = PERSONAL_FIELDS) -> dict[str, Any] | None:
+    """The entry without the personal values of these fields, by default all; `None` where none is left to remove.
+
+    Raises `ValueError` for an entry whose salts are malformed.
+    """
+    going = personal_values(entry, fields)
+    if not going:
+        return None
+    kept = {name: value for name, value in entry.items() if name not in {"salt", "salts", "erased", *going}}
+    left = {name: salt for name, salt in salts_of(entry).items() if name in kept}
+    erased = {name: hidden for name, hidden in commitments(entry).items() if name not in kept}
+    return {**kept, **({"salts": left} if left else {}), "erased": erased}
+
+
+def erased_line(line: bytes) -> bytes | None:
+    """The same for a journal line, without its newline."""
+    entry = erased_entry(orjson.loads(line))
+    return None if entry is None else line_of(entry)
 
 
 @dataclass(frozen=True, slots=True)

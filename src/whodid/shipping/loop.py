@@ -27,7 +27,6 @@ from itertools import islice
 from operator import itemgetter
 
 from ..cluster.bulk import Cause, Document
-from ..dead_letters import DeadLetter, keep_dead_letters, without_values
 from ..entry import document_id, partition_name
 from ..errors import JournalDamaged, NotRecorded, ShippingError, WhodidError
 from ..journal import Acknowledged, Damaged, JournalDirectory, JournalReader, Line, Missing, prune
@@ -40,15 +39,25 @@ from ..journal.reader import Read
 from ..journal.segment import Broken
 from ..proof.keys import signer_of
 from ..settings import Settings
-from .courier import Courier
-from .dates import Dates
-from .delivery import Delivery, Send
-from .flow import Flow
+from .checkpointing import Sealing
+from .dead_letters import DeadLetter, keep_dead_letters, without_values
+from .delivery import (
+    Alive,
+    Delivery,
+    Flight,
+    Flow,
+    Moved,
+    Observation,
+    Observe,
+    Progress,
+    Send,
+    Senders,
+    Synced,
+    Waiting,
+)
 from .guard import Guard, unforeseen
-from .observation import Alive, Moved, Observation, Observe, Progress, Synced, Waiting
-from .partitioning import Length, Partitioning
-from .sealing import Sealing
-from .senders import Flight, Senders
+from .partitioning import Dates, Length, Partitioning
+from .witnesses import Courier
 
 __all__ = ["Shipper"]
 

@@ -24,12 +24,12 @@ from typing import Any
 
 import orjson
 
-from .entry import Stamp
-from .errors import JournalLocked, WhodidError
-from .files import append_line, read_raw, write_parts
-from .journal import JournalDirectory
-from .journal.lock import FileLock
-from .text import FOREIGN, json_of, text_of
+from ..entry import Stamp
+from ..errors import JournalLocked, WhodidError
+from ..files import append_line, read_raw, write_parts
+from ..journal import JournalDirectory
+from ..journal.lock import FileLock
+from ..text import FOREIGN, json_of, text_of
 
 __all__ = [
     "DeadLetter",

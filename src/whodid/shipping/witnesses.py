@@ -16,9 +16,9 @@ from ..entry import Stamp
 from ..errors import WhodidError
 from ..journal import JournalDirectory
 from ..proof.checkpoint import Sealed
-from ..witness.deliveries import Deliveries, Told
+from ..proof.witness import Deliveries, Told
+from .checkpointing import kept_checkpoints
 from .guard import Guard
-from .sealing import kept_checkpoints
 
 __all__ = ["Courier", "Destination"]
 

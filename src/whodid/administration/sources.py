@@ -9,20 +9,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-from .cluster.ledger import CheckpointIndex
-from .dead_letters import each_dead_letter
-from .errors import NotAuthorized, ProofError, SettingsError, WitnessError
-from .files import read_lines
-from .journal import Acknowledged, JournalDirectory
-from .journal.damage import in_words
-from .proof.checkpoint import Sealed
-from .proof.keys import PublicKey, read_public_key, signer_of
-from .search import AuditClient
-from .settings import Settings
-from .status import last_seq, missing_entries
-from .verify import LocalJournal, Source
-from .witness import Witness, witnesses_of
-from .witness.directory import DirectoryWitness
+from ..cluster.ledger import CheckpointIndex
+from ..errors import NotAuthorized, ProofError, SettingsError, WitnessError
+from ..files import read_lines
+from ..journal import Acknowledged, JournalDirectory
+from ..journal.damage import in_words
+from ..proof.checkpoint import Sealed
+from ..proof.keys import PublicKey, read_public_key, signer_of
+from ..proof.witness import DirectoryWitness, Witness, witnesses_of
+from ..search import AuditClient
+from ..settings import Settings
+from ..shipping.dead_letters import each_dead_letter
+from ..shipping.status import last_seq, missing_entries
+from ..verify import LocalJournal, Source
 
 __all__ = ["local_journals", "sources", "trusted_keys"]
 

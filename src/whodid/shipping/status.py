@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..journal import Acknowledged, JournalDirectory, JournalReader, Line, Missing
+from ..journal.damage import count_damaged, gaps, gone_journal, in_words, read_missing
+from ..journal.directory import not_recorded, read_lines, segment_size, segments
+from ..journal.segment import Broken, last_link
+from ..proof.witness import Deliveries
 from .dead_letters import count_dead_letters
-from .journal import Acknowledged, JournalDirectory, JournalReader, Line, Missing
-from .journal.damage import count_damaged, gaps, gone_journal, in_words, read_missing
-from .journal.directory import not_recorded, read_lines, segment_size, segments
-from .journal.segment import Broken, last_link
-from .witness.deliveries import Deliveries
 
 __all__ = ["DirectoryStatus", "JournalStatus", "directory_status", "last_seq", "missing_entries"]
 

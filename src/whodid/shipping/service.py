@@ -1,4 +1,14 @@
-"""The service: a shipper connected to a real cluster, as `whodid ship` and `configure(ship=True)` run it."""
+"""The service: a shipper connected to a real cluster, as `whodid ship` and `configure(ship=True)` run it.
+
+The closing record: the last entry of a journal whose shipper was stopped when all of it was shipped.
+
+A journal that ends with one may be silent without alarm. Nothing is closed for good: when somebody records again, the
+chain goes on behind it.
+
+The enforcer: once an hour, whodid's part in retention, if this user may: holds, records, deletion without ISM.
+
+It never stops shipping: what goes wrong is told, once as long as it stays the same, and tried again an hour later.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +16,19 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from ..cluster.bulk import Cause, Document, Verdict, send_bulk
-from ..cluster.clock import ClusterClock
+from ..cluster.clock import ClusterClock, deletion_time
 from ..cluster.connection import connect, translated
 from ..cluster.ledger import CheckpointIndex
 from ..cluster.template import foreseen, inspected, losses, template_name
 from ..errors import (
+    JournalDamaged,
     NotAuthenticated,
     NotAuthorized,
+    NotRecorded,
     NotTrusted,
     OpenSearchError,
     OpenSearchUnavailable,
@@ -22,20 +36,138 @@ from ..errors import (
     WhodidError,
     WitnessError,
 )
-from ..journal import JournalDirectory
+from ..journal import Acknowledged, JournalDirectory, JournalReader, Line
 from ..process import warn
 from ..proof.checkpoint import Sealed
+from ..proof.witness import Witness, witnesses_of
+from ..recording.own import record_own
+from ..retention.destruction import DESTROYED, Destruction
+from ..retention.enforcement import destroy, expired, record_ahead
+from ..retention.holds import apply_holds
+from ..retention.ism import Ism
 from ..settings import Settings, retention_days
-from ..witness import Witness, witnesses_of
-from .closing import close_journal
-from .courier import Courier, Destination
-from .dates import Dates
-from .enforcer import Enforcer
+from .delivery import Observe
 from .guard import Guard
 from .loop import Shipper
-from .observation import Observe
+from .partitioning import Dates
+from .witnesses import Courier, Destination
 
-__all__ = ["Cluster", "connected_shipper", "dates_of"]
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+__all__ = ["CLOSED", "Cluster", "Enforcer", "close_journal", "connected_shipper", "dates_of"]
+
+CLOSED = "audit_log_journal_closed"
+
+
+def close_journal(settings: Settings) -> bool:
+    """Records that the current journal is shipped up to here; whether there was anything to close."""
+    directory = JournalDirectory(settings.journal_dir)
+    journal = directory.current()
+    if journal is None:
+        return False
+    shipped = Acknowledged.read(directory.journal(journal))
+    if shipped.seq == 0 or _is_closed(directory, journal, shipped):
+        return False
+    try:
+        record_own(
+            settings,
+            CLOSED,
+            principal="system",
+            target=journal,
+            details={"shipped": shipped.seq, "hash": shipped.hash},
+        )
+    except (NotRecorded, JournalDamaged):
+        return False  # a full or failing disk: the journal is as it was, and nothing is claimed
+    return True
+
+
+def _is_closed(directory: JournalDirectory, journal: str, shipped: Acknowledged) -> bool:
+    """Whether the last entry is a closing record, so that another would say nothing new."""
+    lines = JournalReader(directory.journal(journal), shipped.seq - 1).read()
+    return any(
+        isinstance(line, Line) and line.seq == shipped.seq and line.entry.get("type") == CLOSED for line in lines
+    )
+
+
+_HOUR = 3600.0
+_SOON = 60.0
+
+
+class Enforcer:
+    """Called whenever there is time; `client` gives the one in use, `tell` gets what was deleted or couldn't be."""
+
+    def __init__(
+        self,
+        client: Callable[[], OpenSearch],
+        settings: Settings,
+        tell: Callable[[str], None],
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[OpenSearch], datetime] = deletion_time,
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._tell = tell
+        self._monotonic = monotonic
+        self._now = now
+        self._next = monotonic()
+        self._told = ""
+
+    def __call__(self) -> None:
+        if retention_days(self._settings.retention) is None or self._monotonic() < self._next:
+            return
+        self._next = self._monotonic() + _HOUR
+        try:
+            self._enforce()
+            self._told = ""
+        except _Left as error:
+            self._once(f"holds and records are left to `whodid retention enforce`: {error}")
+        except OpenSearchUnavailable:
+            self._next = self._monotonic() + _SOON  # the shipper says so already
+        except WhodidError as error:
+            self._once(f"retention is not enforced: {error}")
+
+    def _once(self, text: str) -> None:
+        if text != self._told:
+            self._tell(text)
+        self._told = text
+
+    def _enforce(self) -> None:
+        client = self._client()
+        now = self._now(client)
+        if Ism(client).available():
+            try:
+                self._hold(client)
+                record_ahead(client, self._settings, now)
+            except NotAuthorized as error:
+                raise _Left(str(error)) from error
+            return
+        self._hold(client)
+        problems = []
+        for partition in expired(client, self._settings, now):
+            try:
+                record = destroy(client, self._settings, partition)
+            except OpenSearchUnavailable:
+                raise
+            except OpenSearchError as error:  # which keeps the others from nothing
+                problems.append(str(error))
+                continue
+            if record:
+                self._record(record)
+        if problems:
+            raise OpenSearchError("; ".join(problems))
+
+    def _record(self, record: Destruction) -> None:
+        record_own(self._settings, DESTROYED, principal="system", target=record.partition, details=record.brief())
+        self._tell(f"retention: {record.partition} deleted with {record.account.entries:,} entries, past their time")
+
+    def _hold(self, client: OpenSearch) -> None:
+        for name, why in apply_holds(client, self._settings).problems.items():
+            self._tell(f"retention: {name} should be held, but {why}")
+
+
+class _Left(OpenSearchError):
+    """ISM deletes; the rest is not this user's."""
 
 
 class Cluster:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from .delivery import Progress
 from .loop import Shipper
-from .observation import Progress
 
 __all__ = ["Progress", "Shipper"]
