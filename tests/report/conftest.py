@@ -15,9 +15,8 @@ from tests.attacks.scene import NOW, Scene, scene
 from whodid.cli import program
 from whodid.recording.own import record_operation, record_own
 from whodid.report import Report, period_of
-from whodid.report.deeds import Deeds
-from whodid.report.keeping import Keeping
 from whodid.report.report import Made
+from whodid.report.retention import Deeds, Keeping
 from whodid.retention.destruction import Destruction, moment_text, take_account, write_destruction
 from whodid.retention.outlook import RetentionView
 from whodid.search import Stats

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from whodid.report import Period
-from whodid.report.page.chart import histogram, share, strip
+from whodid.report.page.activity import histogram, share, strip
 from whodid.search import Stats
 from whodid.search.stats import Bar
 from whodid.verify import Stretch

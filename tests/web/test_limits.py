@@ -26,7 +26,7 @@ from whodid.search import Filter
 from whodid.settings import Settings
 from whodid.web import create_app, data, server, shares
 from whodid.web.app import create_standalone_app
-from whodid.web.question import LINKED, MOST_CONDITIONS, Question
+from whodid.web.request import LINKED, MOST_CONDITIONS, Question
 from whodid.web.server import Address
 
 ENTRY = '{"type": "user_created", "target": "1", "@timestamp": "2026-11-23T08:00:00.000000Z"}'
@@ -75,7 +75,7 @@ def test_an_entry_of_1970_makes_no_page_of_thousands_of_bars() -> None:
 
     from whodid.search import Stats
     from whodid.search.stats import Bar
-    from whodid.web.picture import bars_of
+    from whodid.web.pages import bars_of
 
     at = datetime(2026, 11, 23, tzinfo=UTC)
     assert bars_of(Stats(1, at, at, 1, "month", (Bar(at, 1),) * 3000, {}), Question()) == []
@@ -199,7 +199,7 @@ def signing_in(
     monkeypatch: pytest.MonkeyPatch, cluster: _Cluster, guesses: int, settings: Settings
 ) -> list[httpx.Response]:
     """The answers to so many guesses at once."""
-    monkeypatch.setattr("whodid.web.sign_in.settings_of", cluster)
+    monkeypatch.setattr("whodid.web.access.settings_of", cluster)
     app = create_standalone_app(settings, accounts=True, secure=False, allowed_hosts=["localhost"])
 
     async def guess() -> list[httpx.Response]:

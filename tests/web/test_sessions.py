@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from whodid.search import AuditClient
 from whodid.settings import Settings
-from whodid.web.sessions import IDLE, LIFETIME, PER_USER, Sessions
+from whodid.web.access import IDLE, LIFETIME, PER_USER, Sessions
 
 
 class Clock:

@@ -27,9 +27,8 @@ from ..resources import __version__
 from ..search import Filter, pinned
 from ..search.filter import ordered
 from ..search.requests import OLDEST, read_ahead, sort_of
-from .evidence import write_evidence
 from .forms import Form, Lines, form_of
-from .manifest import EXPORT, Manifest, envelope_path, evidence_path, manifest_path
+from .manifest import EXPORT, Manifest, envelope_path, evidence_path, manifest_path, write_evidence
 
 if TYPE_CHECKING:
     from ..search import AuditClient
@@ -150,7 +149,7 @@ class Export:
     def _columns(
         self, client: AuditClient, asked: Filter, part: IO[bytes], state: _State, on_progress: Callable[[int], None]
     ) -> None:
-        from .parquet import Columns
+        from .forms import Columns
 
         hits = client.hits(asked, sort_of(OLDEST), expired=self.expired)
         with Columns(part) as columns, closing(read_ahead(hits, BLOCK)) as blocks:

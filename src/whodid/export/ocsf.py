@@ -11,9 +11,7 @@ from typing import Any, NamedTuple
 
 from ..entry import ZERO_HASH, document_id, entry_id
 from ..resources import __version__
-from .moments import milliseconds
-from .nested import nested
-from .verbs import Verb, verb_of
+from .nested import Verb, milliseconds, nested, verb_of
 
 __all__ = ["VERSION", "ocsf", "type_uid_of"]
 

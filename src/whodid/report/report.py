@@ -17,10 +17,8 @@ from ..search import AuditClient, Stats
 from ..search.stats import interval_of
 from ..settings import Settings
 from ..verify import Finding, LocalJournal, Source, Verification, verify_stored
-from .deeds import RETENTION_SET, Deeds, done
-from .journals import JournalPart, parts_of
-from .keeping import Keeping, kept
 from .period import Period, moment_text
+from .retention import RETENTION_SET, Deeds, JournalPart, Keeping, done, kept, parts_of
 from .statement import FORMAT
 
 __all__ = ["TYPES", "Made", "Report", "ReportFinding", "make_report"]

@@ -14,10 +14,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ..export import FORMS, Form, pieces
 from ..search.grammar import complete
-from .question import Question
-from .rendering import json_answer, refusal
+from .request import Question, json_answer, refusal, visit_of
 from .shares import Shares, person_of
-from .visit import visit_of
 
 __all__ = [
     "ALL_EXPORTS",

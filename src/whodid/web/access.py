@@ -1,4 +1,14 @@
-"""The gate of a tab that runs alone: people sign in with their OpenSearch account and read with its rights.
+"""The gate of a mounted tab: root users of the host come in, where the host says so its administrators of organizations
+come in to the entries of theirs, and nobody else.
+
+The gate where there is nothing to guard: a cluster without accounts, which answers everyone who reaches it.
+
+The sessions: who is signed in, in the memory of this process, for eight hours at most and 30 minutes of silence.
+
+A session's ID is random and known only to the browser; here it is kept as its SHA-256. The password is kept nowhere but
+in the connection that reads with it, which ends with the session.
+
+The gate of a tab that runs alone: people sign in with their OpenSearch account and read with its rights.
 
 The form's token must come back with a cookie that only this site can set (double submit), so no other site can sign
 somebody in or out.
@@ -6,17 +16,22 @@ somebody in or out.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import logging
 import re
 import secrets
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
 from typing import Literal
 from urllib.parse import parse_qs, urlencode
 
 from anyio import CapacityLimiter, move_on_after, to_thread
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,14 +41,143 @@ from ..errors import NotAuthenticated, OpenSearchError
 from ..search import AuditClient
 from ..settings import Settings
 from ..text import one_line
-from .reader import Reader
-from .rendering import page, refusal, wants_page
-from .sessions import Sessions
-from .shares import Shares
-from .throttle import PER_ADDRESS, Throttle
-from .visit import Visit, let_in
+from .request import IsRootUser, OrganizationsOf, Reader, Visit, let_in, page, refusal, told, wants_page
+from .shares import PER_ADDRESS, Shares, Throttle
 
-__all__ = ["SignIn", "SignedInOnly"]
+__all__ = ["Everyone", "HostGate", "Session", "Sessions", "SignIn", "SignedInOnly"]
+
+Organizations = tuple[str, ...] | None
+"""Those whose entries may be seen; `None` for all entries."""
+
+
+class HostGate:
+    """Asks at each request, so whoever has no right any more is out at once."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        is_root_user: IsRootUser,
+        organizations_of: OrganizationsOf | None,
+        reader: Reader,
+        client: Callable[[Organizations], AuditClient],
+    ) -> None:
+        self._app = app
+        self._reader = reader
+        self._is_root_user = is_root_user
+        self._organizations_of = organizations_of
+        self._client = client
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        organizations = None if await self._is_root(request) else await self._organizations(request)
+        if organizations == ():
+            answer = refusal(request, 403, "The audit log is for root users. Ask one of them for what you need.")
+            await answer(scope, receive, send)
+            return
+        client = await run_in_threadpool(self._client, organizations)
+        let_in(scope, Visit(client, organizations=organizations or ()))
+        with await self._reader.of(request):
+            await self._app(scope, receive, send)
+
+    async def _is_root(self, request: Request) -> bool:
+        answer = await told(self._is_root_user, request)
+        if not isinstance(answer, bool):
+            raise TypeError(f"is_root_user must answer True or False, not {type(answer).__name__}: nobody was let in")
+        return answer
+
+    async def _organizations(self, request: Request) -> tuple[str, ...]:
+        if self._organizations_of is None:
+            return ()
+        answer = await told(self._organizations_of, request)
+        if isinstance(answer, str | bytes) or not isinstance(answer, Collection):
+            raise TypeError(
+                f"organizations_of must answer a list of IDs, not {type(answer).__name__}: nobody was let in"
+            )
+        if not all(isinstance(each, str) and each for each in answer):
+            raise TypeError("organizations_of must answer a list of IDs, each a string: nobody was let in")
+        return tuple(sorted(set(answer)))
+
+
+class Everyone:
+    """Lets all in. `whodid web` uses it on loopback only."""
+
+    def __init__(self, app: ASGIApp, client: AuditClient) -> None:
+        self._app = app
+        self._client = client
+        self._reader = Reader(client.settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        let_in(scope, Visit(self._client))
+        with self._reader.operator(Request(scope)):
+            await self._app(scope, receive, send)
+
+
+LIFETIME = 8 * 3600.0
+IDLE = 30 * 60.0
+PER_USER = 10
+_AT_MOST = 500
+
+
+@dataclass(slots=True)
+class Session:
+    """`token` is what a form must send back, so that no other site can send one in the user's name."""
+
+    user: str
+    client: AuditClient
+    begun: float
+    seen: float
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+
+
+class Sessions:
+    """`clock` in seconds, only going forward."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, user: str, client: AuditClient) -> str:
+        """Opens a session; returns its ID. Beyond 10 of this user, or 500 of all, the one silent for longest ends."""
+        secret, now = secrets.token_urlsafe(32), self._clock()
+        with self._lock:
+            self._end_old(now)
+            theirs = [key for key, session in self._sessions.items() if session.user == user]
+            for keys, most in ((theirs, PER_USER), (list(self._sessions), _AT_MOST)):
+                if len(keys) >= most:
+                    self._end(min(keys, key=lambda key: self._sessions[key].seen))
+            self._sessions[_key(secret)] = Session(user, client, now, now)
+        return secret
+
+    def find(self, secret: str) -> Session | None:
+        """The session of that ID, if it still lasts."""
+        now = self._clock()
+        with self._lock:
+            self._end_old(now)
+            session = self._sessions.get(_key(secret))
+            if session:
+                session.seen = now
+        return session
+
+    def end(self, secret: str) -> None:
+        with self._lock:
+            self._end(_key(secret))
+
+    def _end_old(self, now: float) -> None:
+        for key, session in list(self._sessions.items()):
+            if now - session.begun > LIFETIME or now - session.seen > IDLE:
+                self._end(key)
+
+    def _end(self, key: str) -> None:
+        session = self._sessions.pop(key, None)
+        if session:
+            session.client.close()
+
+
+def _key(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
 
 _log = logging.getLogger("whodid.web")
 
