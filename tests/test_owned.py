@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.journal.test_writer import draft
-from whodid.devserver.record import read_record
+from whodid.devserver.folder import read_record
 from whodid.errors import DevServerError, JournalDamaged, SettingsError, WhodidError
 from whodid.export.file import Export
 from whodid.export.forms import form_of

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.live.corner import Corner, corner
-from whodid.cli.sizing import sizing
+from whodid.cli.retention import sizing
 from whodid.cluster.bulk import Document, send_bulk
 from whodid.cluster.partitions import bytes_per_entry
 from whodid.entry import document_id

@@ -74,9 +74,9 @@ __all__ = [
 ]
 
 _AT_FIRST_USE = {
-    "AuditClient": ".client",
+    "AuditClient": ".search.client",
     "AuditHandler": ".integrations.stdlib",
-    "AuditJsonFormatter": ".integrations.json_formatter",
+    "AuditJsonFormatter": ".integrations.stdlib",
     "AuditLogger": ".integrations.stdlib",
     "AuditMixin": ".integrations.structlog",
     "AuditProcessor": ".integrations.structlog",

@@ -14,8 +14,7 @@ from tests.opensearch_node import SecuredNode
 from whodid import devserver
 from whodid.cli.dev import dev
 from whodid.cluster.connection import connect, translated
-from whodid.devserver.folder import DataDir
-from whodid.devserver.record import NodeRecord, ProcessMark, write_record
+from whodid.devserver.folder import DataDir, NodeRecord, ProcessMark, write_record
 from whodid.devserver.security import prepare_security
 from whodid.errors import DevServerError, NotAuthenticated, OpenSearchUnavailable
 from whodid.settings import Settings

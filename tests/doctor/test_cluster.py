@@ -22,7 +22,7 @@ from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch_node import SecuredNode
 from whodid.cluster.connection import connect, restores_sorted
 from whodid.cluster.template import index_pattern, index_template, template_name
-from whodid.devserver.certificates import issue, make_authority
+from whodid.devserver.security import issue, make_authority
 from whodid.retention.ism import Ism, policy_body, policy_name
 from whodid.settings import Settings
 from whodid.setup.setup import apply, plan

@@ -18,7 +18,7 @@ from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner, eventually
 from tests.opensearch_node import SecuredNode
 from whodid.cluster.template import template_name
-from whodid.devserver.certificates import issue, make_authority
+from whodid.devserver.security import issue, make_authority
 from whodid.files import write_private
 from whodid.setup.roles import role_name
 from whodid.testing.faults import FaultProxy

@@ -14,7 +14,7 @@ import pytest
 
 from tests.opensearch_node import SecuredNode
 from whodid.cluster.connection import connect, translated
-from whodid.devserver.certificates import issue, make_authority
+from whodid.devserver.security import issue, make_authority
 from whodid.errors import NotAuthenticated, NotAuthorized, OpenSearchUnavailable, WhodidError
 from whodid.settings import Settings
 

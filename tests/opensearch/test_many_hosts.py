@@ -16,7 +16,7 @@ import pytest
 
 from tests.live.corner import Corner, corner
 from whodid.cluster.partitions import creation_dates
-from whodid.devserver.cluster import start_cluster
+from whodid.devserver import start_cluster
 from whodid.entry import Partitioning
 from whodid.recording.recorder import Recorder
 from whodid.retention.destruction import destructions

@@ -18,7 +18,7 @@ import pytest
 
 from tests.live.corner import Corner, corner, eventually
 from tests.opensearch_node import SecuredNode
-from whodid.devserver.certificates import issue, make_authority
+from whodid.devserver.security import issue, make_authority
 from whodid.testing.faults import (
     ControlledProcess,
     Fault,

@@ -20,8 +20,7 @@ from ..search.requests import SWITCH_INTERVAL
 from ..settings import Settings
 from ..verify.checkpoints import Statements, judged
 from . import completion
-from .asking import QUERYING, TIMES, asked, expired_option, filters, question
-from .options import json_option
+from .options import QUERYING, TIMES, asked, expired_option, filters, json_option, question
 from .output import print_json, progress
 
 __all__ = ["export"]

@@ -13,8 +13,7 @@ from ..cluster.connection import connect
 from ..retention.holds import Hold, held, holds
 from ..settings import Settings
 from ..text import printable
-from .asking import question
-from .options import confirm, json_option, reason_option, yes_option
+from .options import confirm, json_option, question, reason_option, yes_option
 from .output import print_json, print_table
 
 __all__ = ["hold"]

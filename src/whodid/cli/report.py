@@ -15,8 +15,7 @@ from ..search import AuditClient
 from ..search.requests import SWITCH_INTERVAL
 from ..settings import Settings
 from ..text import printable
-from .asking import question
-from .options import against_option, json_option, workers_option
+from .options import against_option, json_option, question, workers_option
 from .output import print_json, progress
 
 if TYPE_CHECKING:

@@ -11,17 +11,7 @@ from ..entry import FIELDS
 from ..search import FILTERS, AuditClient, Filter
 from ..settings import Settings
 from . import completion
-from .asking import (
-    QUERYING,
-    TIMES,
-    asked,
-    expired_option,
-    filters,
-    question,
-    since_option,
-    until_option,
-)
-from .options import json_option
+from .options import QUERYING, TIMES, asked, expired_option, filters, json_option, question, since_option, until_option
 from .output import COLUMNS, columns_of, print_counts, print_entries, print_entry, print_json
 
 __all__ = ["count", "get", "history", "search", "trail"]

@@ -33,8 +33,7 @@ from ..retention.ism import (
 from ..retention.moves import Move, make_move, moves
 from ..retention.outlook import OVERDUE, floor_days
 from ..retention.survey import Survey, Surveyed, survey
-from .finding import Finding, Fix, ok, problem, warning
-from .subject import Subject
+from .finding import Finding, Fix, Subject, ok, problem, warning
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch

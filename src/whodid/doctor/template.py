@@ -21,8 +21,7 @@ from ..cluster.template import (
 )
 from ..entry import FIELDS, Stamp, partition_name
 from ..errors import NotAuthorized
-from .finding import Finding, ok, problem, warning
-from .subject import Subject
+from .finding import Finding, Subject, ok, problem, warning
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
