@@ -20,7 +20,7 @@ import whodid
 from tests.live.corner import Corner, corner
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.recording import recorded
-from tests.shipper.test_loop import Cluster, record
+from tests.shipping.test_loop import Cluster, record
 from whodid import administration
 from whodid.administration import (
     drop_dead_letters,

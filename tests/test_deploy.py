@@ -13,7 +13,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from tests.shipper.test_metrics import NAMES
+from tests.shipping.test_metrics import NAMES
 from whodid.cli.program import program
 from whodid.settings import Settings
 from whodid.shipping.log import EVENTS

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.browser.accessibility import serious
+from tests.faults.kit import FaultProxy, cut
 from tests.live.corner import Corner
 from tests.web.served import served
 from whodid.entry import entry_id
@@ -24,7 +25,6 @@ from whodid.recording.recorder import Recorder
 from whodid.search import AuditClient
 from whodid.settings import Settings
 from whodid.shipping import Shipper
-from whodid.testing.faults import FaultProxy, cut
 from whodid.web import create_app
 
 pytestmark = pytest.mark.live

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from tests.doctor.examined import examined, of, worst
+from tests.faults.kit import FaultProxy, answer, drip, hang, unavailable
 from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner
 from tests.opensearch.ism_stand_in import IsmStandIn
@@ -26,7 +27,6 @@ from whodid.devserver.security import issue, make_authority
 from whodid.retention.ism import Ism, policy_body, policy_name
 from whodid.settings import Settings
 from whodid.setup.setup import apply, plan
-from whodid.testing.faults import FaultProxy, answer, drip, hang, unavailable
 
 pytestmark = pytest.mark.live
 

@@ -22,8 +22,9 @@ from prometheus_client import generate_latest
 
 from tests.doctor.examined import examined
 from tests.faults.foreign import Change, changes
+from tests.faults.kit import Answer, Exchange
 from tests.live.corner import eventually
-from tests.shipper.small_cluster import SmallCluster, small_cluster
+from tests.shipping.small_cluster import SmallCluster, small_cluster
 from whodid.cli.program import program
 from whodid.cluster.bulk import Document, Verdict
 from whodid.entry import Stamp
@@ -37,7 +38,6 @@ from whodid.shipping import Shipper
 from whodid.shipping.delivery import Alive, Observation
 from whodid.shipping.metrics import Metrics
 from whodid.shipping.service import connected_shipper
-from whodid.testing.faults import Answer, Exchange
 
 FILES = (
     *("current", "durable", "alarms.ndjson", "rejected.ndjson", "damaged.ndjson", "dead-letters.ndjson"),

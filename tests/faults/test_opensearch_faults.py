@@ -9,12 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.shipping import all_stored_once, shipping
-from tests.live.corner import Corner, eventually
-from whodid.cluster.bulk import Cause
-from whodid.entry import Stamp, partition_name
-from whodid.settings import Settings
-from whodid.testing.faults import (
+from tests.faults.kit import (
     Fault,
     FaultProxy,
     answer,
@@ -35,6 +30,11 @@ from whodid.testing.faults import (
     unavailable,
     unresolvable,
 )
+from tests.faults.shipping import all_stored_once, shipping
+from tests.live.corner import Corner, eventually
+from whodid.cluster.bulk import Cause
+from whodid.entry import Stamp, partition_name
+from whodid.settings import Settings
 
 pytestmark = pytest.mark.live
 

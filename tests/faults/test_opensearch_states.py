@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from tests.faults.kit import FaultProxy
 from tests.faults.shipping import all_stored_once, shipping
 from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner, eventually
@@ -21,7 +22,6 @@ from whodid.cluster.template import template_name
 from whodid.devserver.security import issue, make_authority
 from whodid.files import write_private
 from whodid.setup.roles import role_name
-from whodid.testing.faults import FaultProxy
 
 pytestmark = pytest.mark.live
 

@@ -120,7 +120,7 @@ def erase(
     """Removes a person's personal values from OpenSearch and from this host; the log verifies as before.
 
     It is recorded before and after, as `audit_log_person_erased`. No shipper may run on this host meanwhile. OpenSearch
-    keeps the old values in its files until `whodid.administration.remove_from_files` has run on the report's `partitions`.
+    keeps the old values in its files until `remove_from_files` has run on the report's `partitions`.
 
     Parameters
     ----------

@@ -139,7 +139,7 @@ def test_show_of_an_unknown_type_prints_the_toml_that_would_add_it() -> None:
 
 
 def test_schema_prints_what_is_committed() -> None:
-    committed = Path(__file__).parents[1] / "config" / "audit-entry.schema.json"
+    committed = Path(__file__).parents[2] / "config" / "audit-entry.schema.json"
     expected = committed.read_text(encoding="utf-8")
     assert printed("schema") == expected, "run `whodid events schema > config/audit-entry.schema.json`"
     assert printed("schema", "--json") == expected
@@ -277,7 +277,7 @@ def test_a_printed_file_that_differs_or_is_missing_is_told_the_command_that_writ
 
 
 def test_docs_prints_what_is_committed() -> None:
-    committed = Path(__file__).parents[1] / "docs" / "reference" / "events.md"
+    committed = Path(__file__).parents[2] / "docs" / "reference" / "events.md"
     assert printed("docs") == committed.read_text(encoding="utf-8"), "run `make generated`"
 
 

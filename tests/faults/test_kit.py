@@ -16,10 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.corner import Corner, corner, eventually
-from tests.opensearch_node import SecuredNode
-from whodid.devserver.security import issue, make_authority
-from whodid.testing.faults import (
+from tests.faults.kit import (
     ControlledProcess,
     Fault,
     FaultProxy,
@@ -41,7 +38,10 @@ from whodid.testing.faults import (
     unavailable,
     unresolvable,
 )
-from whodid.testing.faults.exchange import Seen
+from tests.faults.kit.exchange import Seen
+from tests.live.corner import Corner, corner, eventually
+from tests.opensearch_node import SecuredNode
+from whodid.devserver.security import issue, make_authority
 
 ITEMS = [{"create": {"status": 201}}] * 4
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.faults.kit import Answer, Exchange, FaultProxy
 from tests.opensearch.ism_stand_in import IsmStandIn
 from whodid.cluster.template import template_name
 from whodid.settings import Settings
-from whodid.testing.faults import Answer, Exchange, FaultProxy
 
 __all__ = ["SmallCluster", "small_cluster"]
 

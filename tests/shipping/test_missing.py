@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.live.corner import eventually
-from tests.shipper.test_loop import Cluster, acknowledged, numbered, record
+from tests.shipping.test_loop import Cluster, acknowledged, numbered, record
 from whodid.administration.sources import local_journals
 from whodid.cli.program import program
 from whodid.errors import WhodidError

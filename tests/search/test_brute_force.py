@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.client.two_years import END, START, BruteForce, entries_of_two_years, store
 from tests.live.corner import Corner, corner
+from tests.search.two_years import END, START, BruteForce, entries_of_two_years, store
 from whodid.search import AuditClient, Filter
 from whodid.search.body import OtherNames
 from whodid.search.filter import NOTHING, both, either, time, words

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.faults.kit import FaultProxy
 from tests.live.corner import Corner, corner
 from whodid.cluster.bulk import Document
 from whodid.entry import document_id
 from whodid.errors import OpenSearchUnavailable
 from whodid.search import AuditClient
-from whodid.testing.faults import FaultProxy
 
 pytestmark = pytest.mark.live
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.shipper.test_loop import Cluster, record
+from tests.shipping.test_loop import Cluster, record
 from whodid.cli import program
 from whodid.journal import JournalDirectory, read_entries
 from whodid.journal.lock import ProcessLock

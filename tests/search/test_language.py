@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.query.filters import filters
+from tests.search.filters import filters
 from whodid.errors import QueryError
 from whodid.integrity import canonical, plain
 from whodid.search import Filter, query_body

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from tests.faults.kit import FaultProxy
 from tests.live.corner import Corner, corner, eventually
 from whodid.entry import document_id
 from whodid.journal import Acknowledged
 from whodid.journal.lock import ProcessLock
 from whodid.recording.recorder import Recorder
 from whodid.settings import Settings
-from whodid.testing.faults import FaultProxy
 
 pytestmark = pytest.mark.live
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.shipper.test_loop import record
+from tests.shipping.test_loop import record
 from whodid.cluster.bulk import STORED, Document, Verdict
 from whodid.errors import SettingsError
 from whodid.journal import Damaged, JournalDirectory, Missing

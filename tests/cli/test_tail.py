@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import pytest
 
+from tests.faults.kit import FaultProxy
 from tests.live.corner import Corner, eventually
-from whodid.testing.faults import FaultProxy
 
 pytestmark = pytest.mark.live
 

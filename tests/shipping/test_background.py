@@ -13,7 +13,7 @@ import pytest
 
 import whodid
 from tests.live.corner import eventually
-from tests.shipper.small_cluster import SmallCluster, small_cluster
+from tests.shipping.small_cluster import SmallCluster, small_cluster
 from whodid.journal import JournalDirectory
 from whodid.shipping.background import _at_work, stop_background_shipping
 from whodid.shipping.loop import Shipper

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.corner import eventually
-from tests.shipper.test_loop import Cluster, record
+from tests.shipping.test_loop import Cluster, record
 from whodid.errors import WitnessError
 from whodid.journal import JournalDirectory
 from whodid.proof.checkpoint import Sealed

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.two_years import store
 from tests.live.corner import Corner, corner
+from tests.search.two_years import store
 from whodid.entry import document_id, partition_name
 from whodid.errors import NotAuthorized, OpenSearchError
 from whodid.retention.holds import new_hold, release_hold, set_hold

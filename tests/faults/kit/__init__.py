@@ -5,7 +5,7 @@
         …  # an application or shipper with opensearch_hosts = [proxy.url]
 
 `exchange` is one request with its answer; `kinds` are the faults; `proxy` injects them; `process` ends and suspends
-programs. Everything is the standard library, on 127.0.0.1. `whodid help testing` tells the whole.
+programs. Everything is the standard library, on 127.0.0.1.
 """
 
 from __future__ import annotations

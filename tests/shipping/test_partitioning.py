@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shipper.test_loop import NOW, STORED, Cluster, record, target
+from tests.shipping.test_loop import NOW, STORED, Cluster, record, target
 from whodid.cluster.bulk import Document, Verdict
 from whodid.errors import JournalDamaged
 from whodid.journal import JournalDirectory
