@@ -65,6 +65,9 @@ imports: $(READY) ## Check that modules import downwards only, and in no circle
 docs: $(READY) ## Build the site of docs/ in build/docs; a warning is an error, and so is a link that leads nowhere
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
 
+house: $(READY) ## Measure the source tree against its goals: modules, names, circles, headers
+	$(BIN)/python -m tools.house
+
 check: lint types imports ## All three checks
 
 format: $(READY) ## Mend style and formatting

@@ -14,8 +14,8 @@ from statistics import median
 from typing import Any
 
 from whodid import Settings
-from whodid.opensearch.features import codec, restores_sorted
-from whodid.opensearch.template import index_template
+from whodid.cluster.connection import codec, restores_sorted
+from whodid.cluster.template import index_template
 
 from .backlog import lines, requests
 from .node import Node, until

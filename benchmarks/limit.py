@@ -18,8 +18,8 @@ from pathlib import Path
 import orjson
 
 from whodid import Settings
+from whodid.cluster.connection import connect
 from whodid.entry import entry_id, partition_name
-from whodid.opensearch.connection import connect
 
 from .backlog import lines
 from .process import peak_mb

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from whodid.testing.faults import ControlledProcess
+from tests.faults.kit import ControlledProcess
 
 from .application import noted, numbers
 from .carriers import whodid_environment

@@ -17,9 +17,9 @@ from opensearchpy.exceptions import TransportError
 from opensearchpy.helpers import scan
 
 from whodid import Settings, devserver
-from whodid.opensearch.connection import connect
-from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.template import template_name
+from whodid.cluster.connection import connect
+from whodid.cluster.template import template_name
+from whodid.setup.setup import apply, plan
 
 if TYPE_CHECKING:
     from whodid.devserver import RunningNode

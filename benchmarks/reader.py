@@ -59,8 +59,8 @@ def bare(url: str, prefix: str, entries: int) -> tuple[int, float]:
 def exported(url: str, prefix: str, suffix: str) -> tuple[int, float]:
     """How many were written into a file whose name ends so, in how many seconds, as `whodid export` does it."""
     from whodid import AuditClient, Settings
-    from whodid.client.ahead import SWITCH_INTERVAL
     from whodid.export import export
+    from whodid.search.requests import SWITCH_INTERVAL
 
     sys.setswitchinterval(SWITCH_INTERVAL)
 
@@ -76,7 +76,7 @@ def exported(url: str, prefix: str, suffix: str) -> tuple[int, float]:
 def verified(url: str, prefix: str, workers: int) -> tuple[int, float]:
     """How many were checked by so many processes, in how many seconds."""
     from whodid import AuditClient, Settings
-    from whodid.client.ahead import SWITCH_INTERVAL
+    from whodid.search.requests import SWITCH_INTERVAL
     from whodid.verify import verify_stored
 
     sys.setswitchinterval(SWITCH_INTERVAL)

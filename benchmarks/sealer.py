@@ -1,6 +1,6 @@
 """`python -m benchmarks.sealer`: ships what is there once, and prints how much of the time checkpoints took.
 
-Counted is all of `whodid.shipper.sealing` but for the position, which is written with or without checkpoints.
+Counted is all of `whodid.shipping.checkpointing` but for the position, which is written with or without checkpoints.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 from whodid.journal import JournalDirectory
 from whodid.settings import load_settings
-from whodid.shipper import sealing
-from whodid.shipper.service import connected_shipper
+from whodid.shipping import checkpointing
+from whodid.shipping.service import connected_shipper
 
 _spent = 0.0
 
@@ -31,13 +31,13 @@ def _timed(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _main() -> None:
-    for owner, name in ((sealing._Open, "add"), (sealing._Open, "note"), (sealing.Sealing, "_close")):
+    for owner, name in ((checkpointing._Open, "add"), (checkpointing._Open, "note"), (checkpointing.Sealing, "_close")):
         setattr(owner, name, _timed(getattr(owner, name)))
     settings = load_settings()
     begin = time.perf_counter()
     connected_shipper(settings).run_once()
     seconds = time.perf_counter() - begin
-    kept = [one.checkpoint for one in sealing.kept_checkpoints(JournalDirectory(settings.journal_dir))]
+    kept = [one.checkpoint for one in checkpointing.kept_checkpoints(JournalDirectory(settings.journal_dir))]
     report = {"seconds": seconds, "sealing": _spent, "closed": len(kept), "sealed": sum(one.entries for one in kept)}
     print(json.dumps(report))
 

@@ -20,7 +20,7 @@ from tests.browser.conftest import FLAGS
 from tests.web.served import served
 
 from whodid import Settings
-from whodid.client.asking import Asking
+from whodid.search.requests import Asking
 from whodid.web import create_app
 
 from .corpus import Corpus, Progress, corpus

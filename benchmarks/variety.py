@@ -16,7 +16,7 @@ from typing import Any
 
 import whodid
 from whodid.catalog import Catalog, EventType
-from whodid.recorder import Recorder
+from whodid.recording.recorder import Recorder
 
 __all__ = ["FIRST_SECOND", "calls", "make_variety"]
 

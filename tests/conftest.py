@@ -39,7 +39,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def turned_into_errors(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Warnings of whodid's that the filter `error` met. They raise nothing, so a test that expects one takes it out."""
     said: list[str] = []
-    monkeypatch.setattr("whodid.warning._show", lambda message, *_: said.append(str(message)))
+    monkeypatch.setattr("whodid.process._show", lambda message, *_: said.append(str(message)))
     yield said
     assert said == []
 

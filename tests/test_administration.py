@@ -20,7 +20,7 @@ import whodid
 from tests.live.corner import Corner, corner
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.recording import recorded
-from tests.shipper.test_loop import Cluster, record
+from tests.shipping.test_loop import Cluster, record
 from whodid import administration
 from whodid.administration import (
     drop_dead_letters,
@@ -36,14 +36,14 @@ from whodid.administration import (
     set_retention,
 )
 from whodid.cli.program import program
-from whodid.dead_letters import DeadLetter, find_dead_letters, keep_dead_letters, read_dead_letters
 from whodid.errors import InvalidEntry, NotRecorded, OpenSearchError, QueryError, SettingsError, WhodidError
 from whodid.journal import JournalDirectory
 from whodid.journal.lock import ProcessLock
-from whodid.opensearch.setup import apply, plan
 from whodid.proof.keys import new_key
 from whodid.settings import Settings
-from whodid.shipper import Shipper
+from whodid.setup.setup import apply, plan
+from whodid.shipping import Shipper
+from whodid.shipping.dead_letters import DeadLetter, find_dead_letters, keep_dead_letters, read_dead_letters
 
 LIVE = pytest.mark.live
 OWN = "audit_log_"
@@ -271,7 +271,7 @@ def test_retention_is_enforced_by_both_with_the_same_records(
 ) -> None:
     """Two years from now: both partitions were created by this test."""
     later = datetime.now(UTC) + timedelta(days=731)
-    monkeypatch.setattr("whodid.opensearch.enforcement.deletion_time", lambda _client: later)
+    monkeypatch.setattr("whodid.retention.enforcement.deletion_time", lambda _client: later)
     one, other = places
     assert command(one.settings, "retention", "enforce")[0] == 0
     done = enforce_retention(other.client, other.settings)

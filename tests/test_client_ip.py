@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whodid.client_ip import ForwardedHeader, Proxies, client_ip, forwarded_for
 from whodid.errors import SettingsError
-from whodid.forwarded import nodes
+from whodid.recording.client_ip import ForwardedHeader, Proxies, client_ip, forwarded_for, nodes
 
 X_FORWARDED_FOR = Proxies.of(["10.0.0.0/8", "fd00::/8", "fe80::/10"], "x-forwarded-for")
 FORWARDED = Proxies.of(["10.0.0.0/8", "fd00::/8", "fe80::/10"], "forwarded")

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from whodid.context import _scope, bind, carried, context, current_fields, scope
 from whodid.errors import InvalidEntry
+from whodid.recording.context import _scope, bind, carried, context, current_fields, scope
 from whodid.typing import EntryFields
 
 

@@ -14,7 +14,9 @@ from click.testing import CliRunner, Result
 
 from tests.live.corner import Corner
 from whodid.cli.program import program
-from whodid.dead_letters import (
+from whodid.cluster.template import template_name
+from whodid.journal import JournalDirectory, read_entries
+from whodid.shipping.dead_letters import (
     DeadLetter,
     count_dead_letters,
     each_dead_letter,
@@ -24,8 +26,6 @@ from whodid.dead_letters import (
     replace_dead_letters,
     without_values,
 )
-from whodid.journal import JournalDirectory, read_entries
-from whodid.opensearch.template import template_name
 
 STRICT = (
     "strict_dynamic_mapping_exception: mapping set to strict, dynamic introduction of [x] within [_doc] is not allowed"

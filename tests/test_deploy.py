@@ -13,10 +13,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from tests.shipper.test_metrics import NAMES
+from tests.shipping.test_metrics import NAMES
 from whodid.cli.program import program
 from whodid.settings import Settings
-from whodid.shipper.log import EVENTS
+from whodid.shipping.log import EVENTS
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"

@@ -13,13 +13,13 @@ import pytest
 import whodid
 from tests.recording import WHO, configured, recorded
 from whodid.cli import program
-from whodid.client.stats import check_countable
 from whodid.entry import Partitioning
-from whodid.opensearch.ism import margin_days
-from whodid.opensearch.security import roles
-from whodid.query import Filter
+from whodid.proof.witness import Witness
+from whodid.retention.ism import margin_days
+from whodid.search import Filter
+from whodid.search.stats import check_countable
 from whodid.settings import Settings
-from whodid.witness import Witness
+from whodid.setup.roles import roles
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted(ROOT.glob("docs/**/*.md"))

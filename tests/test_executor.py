@@ -21,7 +21,7 @@ import structlog
 import whodid
 from tests.recording import configured, recorded
 from whodid.errors import InvalidEntry
-from whodid.executor import THREADS, hand_over
+from whodid.recording.executor import THREADS, hand_over
 
 DEADLINE = 60
 
@@ -169,7 +169,7 @@ def test_loops_of_several_threads_share_the_executor(journal_dir: Path) -> None:
 def test_many_calls_at_once_share_a_sync_of_the_disk(journal_dir: Path, disk: Disk) -> None:
     async def main() -> None:
         tasks = [asyncio.create_task(call(number)) for number in range(THREADS)]
-        journal = whodid.runtime.recorder().journal
+        journal = whodid.recording.runtime.recorder().journal
         async with asyncio.timeout(DEADLINE):
             while len(journal._group._queue) + 1 < THREADS:  # one writes, the others wait for it
                 await asyncio.sleep(0.005)
@@ -294,7 +294,7 @@ def test_a_forked_child_has_threads_of_its_own(seen: bool) -> None:
 PROGRAM = """
 import asyncio, atexit, os, sys, threading, time
 import whodid
-from whodid.executor import hand_over
+from whodid.recording.executor import hand_over
 
 def call(number):
     return whodid.get_logger().aaudit("credentials_accessed", target=str(number), principal="42")

@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from whodid.cli.program import program
-from whodid.client import AuditClient
 from whodid.errors import QueryError
 from whodid.export import export
+from whodid.search import AuditClient
 from whodid.settings import Settings
 from whodid.verify import verify_stored
-from whodid.web.question import Question
+from whodid.web.request import Question
 
 EMPTY = ("2026-11-23", "2026-11-23", "write time:2026-11-23")
 TURNED = ("2026-11-23", "2026-11-22", "is after until")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import whodid
 from tests.recording import WHO, configured, recorded
-from whodid.masking import HIDDEN, Mask, masked
+from whodid.recording.masking import HIDDEN, Mask, masked
 
 KEY = "0123456789abcdef0123456789abcdef"
 HASH = "hmac-sha256:"
@@ -231,7 +231,8 @@ def test_no_canary_is_found_anywhere_afterwards(
         "printed": printed.out + printed.err,
         "said": json.dumps(said),
         "warned": " ".join(str(warning.message) for warning in caught),
-        "settings": repr(whodid.runtime.recorder().settings) + repr(vars(whodid.runtime.recorder())["_mask"]),
+        "settings": repr(whodid.recording.runtime.recorder().settings)
+        + repr(vars(whodid.recording.runtime.recorder())["_mask"]),
     }
     assert [name for name, text in places.items() if canary in text or (key and key in text)] == []
     assert on_invalid == "raise" or "rejected.ndjson" in " ".join(places)

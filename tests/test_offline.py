@@ -13,8 +13,8 @@ import whodid
 from tests.live.corner import eventually
 from tests.recording import WHO, configured, recorded
 from whodid.settings import Settings
-from whodid.shipper.background import stop_background_shipping
-from whodid.status import directory_status
+from whodid.shipping.background import stop_background_shipping
+from whodid.shipping.status import directory_status
 
 
 def test_recording_opens_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,8 +34,8 @@ def test_recording_opens_no_connection(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.live
 def test_an_application_can_ship_by_itself(tmp_path: Path, opensearch_url: str) -> None:
-    from whodid.opensearch.connection import connect
-    from whodid.opensearch.setup import apply, plan
+    from whodid.cluster.connection import connect
+    from whodid.setup.setup import apply, plan
 
     settings = Settings(
         journal_dir=str(tmp_path / "journal"),

@@ -20,8 +20,8 @@ import whodid
 from tests.live.corner import corner, eventually
 from tests.recording import WHO, configured, recorded
 from whodid.cli import program
-from whodid.client import AuditClient
 from whodid.errors import InvalidEntry, NotRecorded
+from whodid.search import AuditClient
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.recording import configured, recorded
 from whodid.catalog import Catalog
 from whodid.cli import program
 from whodid.errors import CatalogError, InvalidEntry, NotRecorded
-from whodid.own import record_operation, record_own
+from whodid.recording.own import record_operation, record_own
 from whodid.settings import Settings
 
 CLOSED = "audit_log_journal_closed"

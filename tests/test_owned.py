@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.journal.test_writer import draft
-from whodid.devserver.record import read_record
+from whodid.devserver.folder import read_record
 from whodid.errors import DevServerError, JournalDamaged, SettingsError, WhodidError
 from whodid.export.file import Export
 from whodid.export.forms import form_of
 from whodid.files import open_owned, read_bytes
 from whodid.journal import Journal, JournalDirectory, read_entries
-from whodid.query import Filter
+from whodid.search import Filter
 from whodid.verify import Notebook
 
 SOMEBODY = 12345

@@ -116,7 +116,7 @@ def test_importing_whodid_imports_no_network_library_and_no_command_line(environ
     done = subprocess.run(
         [environment / "python", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    heavy = {"opensearchpy", "urllib3", "requests", "click", "starlette", "fastapi", "whodid.client"}
+    heavy = {"opensearchpy", "urllib3", "requests", "click", "starlette", "fastapi", "whodid.search"}
     assert heavy & set(done.stdout.split()) == set()
 
 

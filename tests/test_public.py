@@ -11,10 +11,9 @@ import pytest
 
 import whodid
 from whodid import errors, testing
-from whodid.client import Page, Stats
 from whodid.integrations.methods import AuditMethods
-from whodid.operation import Operation
-from whodid.query import Filter
+from whodid.recording.operation import Operation
+from whodid.search import Filter, Page, Stats
 
 EXPORTED = [
     "AuditClient",

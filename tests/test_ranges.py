@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whodid.ranges import places, ranges
+from whodid.entry import places, ranges
 
 
 @given(st.sets(st.integers(1, 200)))

@@ -15,7 +15,7 @@ import pytest
 import whodid
 from tests.recording import WHO, configured, recorded
 from whodid.entry import HARD_LIMIT, SOFT_LIMIT
-from whodid.status import directory_status
+from whodid.shipping.status import directory_status
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 
 import whodid
 from tests.recording import recorded
-from whodid import runtime
 from whodid.journal import Journal
+from whodid.recording import runtime
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")

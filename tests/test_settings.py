@@ -18,7 +18,7 @@ from whodid.cli import program
 from whodid.devserver import folder
 from whodid.errors import DevServerError, SettingsError, WhodidError
 from whodid.journal import JournalDirectory
-from whodid.recorder import Recorder
+from whodid.recording.recorder import Recorder
 from whodid.resources import resource_text
 from whodid.settings import Settings, load_settings, parse_age, retention_days
 from whodid.web import create_app

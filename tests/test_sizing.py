@@ -12,13 +12,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.live.corner import Corner, corner
-from whodid.cli.sizing import sizing
+from whodid.cli.retention import sizing
+from whodid.cluster.bulk import Document, send_bulk
+from whodid.cluster.partitions import bytes_per_entry
 from whodid.entry import document_id
 from whodid.errors import OpenSearchError, SettingsError
-from whodid.opensearch.bulk import Document, send_bulk
-from whodid.opensearch.partitions import bytes_per_entry
-from whodid.settings import Settings, load_settings
-from whodid.sizing import (
+from whodid.retention.sizing import (
     ACTION_BYTES,
     BYTES_PER_ENTRY,
     JOURNAL_BYTES_PER_ENTRY,
@@ -29,6 +28,7 @@ from whodid.sizing import (
     parse_count,
     size,
 )
+from whodid.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[1]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from whodid.dead_letters import DeadLetter, keep_dead_letters
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory
-from whodid.status import directory_status
+from whodid.shipping.dead_letters import DeadLetter, keep_dead_letters
+from whodid.shipping.status import directory_status
 
 
 def test_a_directory_that_is_not_there_yet_has_nothing_to_say(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from starlette.routing import Route
 import whodid
 from tests.recording import WHO, configured, recorded
 from whodid.integrations.asgi import AuditMiddleware
-from whodid.trace import current_trace_id
+from whodid.recording.context import current_trace_id
 
 OF_THE_HEADER = "4bf92f3577b34da6a3ce929d0e0e4736"
 

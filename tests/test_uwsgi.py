@@ -14,7 +14,7 @@ import pytest
 import whodid
 from tests.recording import configured
 from whodid.journal import Journal
-from whodid.uwsgi import forks_unseen, suspends_threads
+from whodid.process import forks_unseen, suspends_threads
 
 
 def inside(monkeypatch: pytest.MonkeyPatch, *, worker: int, master: int, has_threads: int = 1) -> None:
@@ -60,7 +60,7 @@ def test_where_workers_are_forked_each_call_syncs_and_no_thread_starts(
     configured(tmp_path, echo=False, durability="process")
     inside_of_master(monkeypatch)
     before = set(threading.enumerate())
-    journal = whodid.runtime.recorder().journal
+    journal = whodid.recording.runtime.recorder().journal
     for _ in range(3):
         assert record().recorded
         assert synced(journal)
@@ -75,4 +75,4 @@ def test_where_threads_do_not_run_between_requests_each_call_syncs(
     inside(monkeypatch, worker=1, master=os.getppid(), has_threads=0)
     for _ in range(3):
         assert record().recorded
-        assert synced(whodid.runtime.recorder().journal)
+        assert synced(whodid.recording.runtime.recorder().journal)

@@ -13,11 +13,11 @@ import orjson
 import pytest
 
 from tests.live.corner import Corner, corner
-from whodid.client import AuditClient
+from whodid.administration import erased_entry
+from whodid.cluster.bulk import Document
 from whodid.entry import document_id, partition_name
-from whodid.erasure import erased_entry
 from whodid.integrity import entry_hash
-from whodid.opensearch.bulk import Document
+from whodid.search import AuditClient
 from whodid.verify import Stretch, Verification, verify_stored
 
 pytestmark = pytest.mark.live
@@ -70,7 +70,7 @@ def test_an_untouched_journal_is_intact(place: Corner) -> None:
 
 
 def test_it_needs_no_more_memory_than_a_page(place: Corner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whodid.verify.scan.WINDOW", 2)
+    monkeypatch.setattr("whodid.verify.plan.WINDOW", 2)
     monkeypatch.setattr("whodid.verify.plan.SLICE", 5)
     assert (verify(place).intact, verify(place).entries) == (True, 12)
 
@@ -167,7 +167,7 @@ def test_a_copy_under_another_id_is_named(place: Corner) -> None:
 def test_a_copy_is_named_though_a_page_ends_between_the_two(place: Corner, monkeypatch: pytest.MonkeyPatch) -> None:
     hit = hits(place)[5]
     place.client.index(index=hit["_index"], id="another", body=hit["_source"])
-    monkeypatch.setattr("whodid.verify.scan.WINDOW", 1)
+    monkeypatch.setattr("whodid.verify.plan.WINDOW", 1)
     assert findings(place) == [("inserted", 5)]
 
 

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 import whodid
-import whodid.call
-import whodid.warning
+import whodid.process
+import whodid.recording.call
 from tests.recording import WHO, configured, recorded
 from whodid.files import read_secret
-from whodid.warning import warn
+from whodid.process import warn
 
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch, turned_into_errors: list[str]) -> Iterator[None]:
-    monkeypatch.setattr(whodid.call, "_warned", set())
+    monkeypatch.setattr(whodid.recording.call, "_warned", set())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
@@ -97,7 +97,7 @@ def test_the_action_s_own_error_is_what_leaves_an_operation(tmp_path: Path, monk
 
     operation = whodid.get_logger().auditing("credentials_created", target="6Yk2")
     with whodid.context(**WHO), pytest.raises(ZeroDivisionError), operation:
-        monkeypatch.setattr(whodid.runtime.recorder(), "record", full)
+        monkeypatch.setattr(whodid.recording.runtime.recorder(), "record", full)
         raise ZeroDivisionError
 
 

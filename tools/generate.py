@@ -22,17 +22,17 @@ from tests.live.rights import table
 
 from whodid.catalog import Catalog
 from whodid.cli import program
+from whodid.cluster.template import index_template
 from whodid.entry import FIELDS, FREE_FIELDS
 from whodid.export import FORMS as EXPORTS
 from whodid.export.ecs import ecs_event
 from whodid.export.ocsf import type_uid_of
-from whodid.opensearch.dashboards import ndjson, saved_objects
-from whodid.opensearch.ism import policy_body
-from whodid.opensearch.security import roles
-from whodid.opensearch.template import index_template
-from whodid.query.grammar import FILTERS, FORMS, KEYED, TIMES
+from whodid.retention.ism import policy_body
+from whodid.search.grammar import FILTERS, FORMS, KEYED, TIMES
 from whodid.settings import PATHS, Settings
-from whodid.shipper.log import EVENTS
+from whodid.setup.dashboards import ndjson, saved_objects
+from whodid.setup.roles import roles
+from whodid.shipping.log import EVENTS
 
 FORMS_OF = "src/whodid/export/forms.py"
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,8 +57,8 @@ def generated() -> dict[str, str]:
         **_filled("explanation/integrity.md", {"tests/attacks/attacks.py": attacks()}),
         **_filled("explanation/security.md", {"tests/live/rights.py": table()}),
         **_filled("how-to/export.md", {FORMS_OF: forms(), "src/whodid/export/ocsf.py and ecs.py": standards()}),
-        **_filled("how-to/operations.md", {"src/whodid/shipper/log.py": shipper_events()}),
-        **_filled("how-to/search.md", {"src/whodid/query/grammar.py": language()}),
+        **_filled("how-to/operations.md", {"src/whodid/shipping/log.py": shipper_events()}),
+        **_filled("how-to/search.md", {"src/whodid/search/grammar.py": language()}),
         **_filled("reference/catalog.md", {"config/own-events.toml": own_events()}),
     }
 

@@ -18,10 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from whodid.devserver.component import Component
-from whodid.devserver.lockfile import LockedJar, render_lock
-from whodid.devserver.maven import maven_context
-from whodid.devserver.release import RELEASES, Release
+from whodid.devserver.cache import Component, LockedJar, maven_context, render_lock
+from whodid.devserver.home import RELEASES, Release
 
 FOLDER = Path(__file__).parents[1] / "src" / "whodid" / "devserver"
 HEADER = """\

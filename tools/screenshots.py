@@ -36,12 +36,12 @@ from tests.browser.conftest import FLAGS
 from tests.web.served import served
 
 from whodid import devserver
-from whodid.opensearch.connection import connect
-from whodid.opensearch.setup import apply, plan
+from whodid.cluster.connection import connect
 from whodid.proof.keys import new_key
-from whodid.recorder import Recorder
+from whodid.recording.recorder import Recorder
 from whodid.settings import Settings
-from whodid.shipper.service import connected_shipper
+from whodid.setup.setup import apply, plan
+from whodid.shipping.service import connected_shipper
 from whodid.web import create_app
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from whodid.client import AuditClient
+from whodid.cluster.connection import connect
+from whodid.cluster.template import index_pattern, template_name
 from whodid.entry import document_id
 from whodid.integrity import entry_hash
-from whodid.opensearch.connection import connect
-from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.template import index_pattern, template_name
-from whodid.query import Filter
+from whodid.search import AuditClient, Filter
 from whodid.settings import load_settings
+from whodid.setup.setup import apply, plan
 
 PREFIX = "whodid-tampered"
 

@@ -18,8 +18,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .changes import changes
-from .context import bind, carried, context, system
+from .entry import Receipt
 from .errors import (
     CatalogError,
     EntryTooLarge,
@@ -33,15 +32,15 @@ from .errors import (
     SettingsError,
     WhodidError,
 )
-from .receipt import Receipt
-from .version import __version__ as __version__
+from .recording.changes import changes
+from .recording.context import bind, carried, context, system
+from .resources import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .client import AuditClient
     from .integrations import configure
-    from .integrations.json_formatter import AuditJsonFormatter
-    from .integrations.stdlib import AuditHandler, AuditLogger, get_logger
+    from .integrations.stdlib import AuditHandler, AuditJsonFormatter, AuditLogger, get_logger
     from .integrations.structlog import AuditMixin, AuditProcessor, audited
+    from .search import AuditClient
     from .settings import Settings
 
 __all__ = [
@@ -75,9 +74,9 @@ __all__ = [
 ]
 
 _AT_FIRST_USE = {
-    "AuditClient": ".client",
+    "AuditClient": ".search.client",
     "AuditHandler": ".integrations.stdlib",
-    "AuditJsonFormatter": ".integrations.json_formatter",
+    "AuditJsonFormatter": ".integrations.stdlib",
     "AuditLogger": ".integrations.stdlib",
     "AuditMixin": ".integrations.structlog",
     "AuditProcessor": ".integrations.structlog",

@@ -5,13 +5,20 @@ filters of the query client and the arguments of `audit()` are all made from it,
 
 An entry is one JSON object. The line in the journal and the `_source` in OpenSearch are the same bytes.
 docs/reference/format.md is the specification for other languages.
+
+The ranges: many entries in few words, `{"8f14e45fceea167a": "3-5,9"}`, as own entries and the ledger say them.
+
+Whoever reads them can't rely on who wrote them: what is no range is left out.
+
+The receipt: what a call to `audit()` returns.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -30,6 +37,8 @@ __all__ = [
     "Entry",
     "Field",
     "Partitioning",
+    "Places",
+    "Receipt",
     "Stamp",
     "document_id",
     "entry_id",
@@ -37,6 +46,8 @@ __all__ = [
     "partition_end",
     "partition_name",
     "partition_start",
+    "places",
+    "ranges",
     "stamp",
     "why_unreadable",
 ]
@@ -282,3 +293,83 @@ def partition_end(prefix: str, name: str) -> datetime | None:
     if suffix.count(".") == 2:
         return start + timedelta(days=1)
     return (start + timedelta(days=31)).replace(day=1)
+
+
+class Places:
+    """Entries by journal and `seq`, at eight bytes each: a person may have millions."""
+
+    def __init__(self) -> None:
+        self._seqs: dict[str, array[int]] = {}
+
+    def add(self, journal: str, seq: int) -> None:
+        self._seqs.setdefault(journal, array("Q")).append(seq)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._seqs.values()))
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        return ((journal, seq) for journal, seqs in self._seqs.items() for seq in seqs)
+
+    def written(self) -> dict[str, str]:
+        """As ranges of `seq`, by journal."""
+        return {journal: _written(sorted(set(seqs))) for journal, seqs in self._seqs.items()}
+
+
+def places(ids: Iterable[str]) -> dict[str, str]:
+    """The entries of these document IDs, as ranges of `seq`, by journal."""
+    found = Places()
+    for name in ids:
+        journal, _, rest = name.partition("-")
+        found.add(journal, int(rest.partition("-")[0]))
+    return found.written()
+
+
+def ranges(text: str) -> Iterator[tuple[int, int]]:
+    """The first and the last number of each range in `3-5,9`."""
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if first.isdecimal() and (last or first).isdecimal():
+            yield int(first), int(last or first)
+
+
+def _written(numbers: Sequence[int]) -> str:
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
+
+
+class Receipt(NamedTuple):
+    """What a call to `audit` returns: proof that an entry was recorded, or why it was not. True if it was.
+
+    Without the settings `on_failure = "warn"` and `on_invalid = "quarantine"`, a call that records nothing raises.
+
+    Example:
+        >>> receipt = log.audit("credentials_created", target="6Yk2", principal="42")
+        >>> receipt.recorded, receipt.seq, receipt.durability
+        (True, 1, 'disk')
+    """
+
+    recorded: bool
+    """Whether there is an entry."""
+    journal: str = ""
+    """ID of the journal that has the entry."""
+    seq: int = 0
+    """Position of the entry in its journal, from 1."""
+    hash: str = ""
+    """Hash of the entry: SHA-256, 64 hex digits."""
+    durability: Literal["disk", "process"] | None = None
+    """What was reached when the call returned: `disk` survives a power loss, `process` survives `kill -9`."""
+    error: str = ""
+    """Why there is no entry; empty if there is one."""
+
+    @property
+    def entry_id(self) -> str:
+        """The document `_id` under which OpenSearch will have the entry; empty when it was not recorded."""
+        return document_id(self.journal, self.seq, self.hash) if self.recorded else ""
+
+    def __bool__(self) -> bool:
+        return self.recorded

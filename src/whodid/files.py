@@ -28,8 +28,8 @@ from threading import get_native_id
 from typing import Any, BinaryIO
 
 from .errors import JournalDamaged, SettingsError
-from .foreign import json_of
-from .warning import warn
+from .process import warn
+from .text import json_of
 
 __all__ = [
     "append_line",

@@ -36,7 +36,7 @@ import rfc8785
 
 from .entry import NEVER_COMMITTED, why_unreadable
 from .errors import InvalidEntry
-from .foreign import FOREIGN
+from .text import FOREIGN
 
 __all__ = [
     "CHAIN_BYTES",

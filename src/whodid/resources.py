@@ -2,13 +2,15 @@
 
 They live at the top of the repository, where an operator reads them. A wheel carries them in `whodid/_files`; an
 editable install finds them at the top of the checkout.
+
+The version of this software, as pyproject.toml has it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["resource_path", "resource_text"]
+__all__ = ["__version__", "resource_path", "resource_text"]
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -25,3 +27,6 @@ def resource_path(name: str) -> Path:
 def resource_text(name: str) -> str:
     """The text of `config/…`, `opensearch/…` or `docs/…`."""
     return resource_path(name).read_text(encoding="utf-8")
+
+
+__version__ = "0.1.0"

@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from .client_ip import ForwardedHeader, Proxies
 from .entry import FIELDS, Partitioning
 from .errors import SettingsError
-from .interruption import pass_on
-from .spelling import did_you_mean
-from .warning import warn
+from .process import pass_on, warn
+from .recording.client_ip import ForwardedHeader, Proxies
+from .text import did_you_mean
 
 if TYPE_CHECKING:
     from .typing import SettingsKeywords

@@ -14,19 +14,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from whodid.administration import erased_entry
 from whodid.catalog import Catalog
+from whodid.cluster.ledger import CheckpointIndex, write_erasure
 from whodid.entry import ZERO_HASH, Stamp
-from whodid.erasure import erased_entry
 from whodid.integrity import commitments
 from whodid.journal.directory import segments
-from whodid.opensearch.checkpoints import CheckpointIndex
-from whodid.opensearch.destruction import Destruction, take_account, write_destruction
-from whodid.opensearch.erasures import write_erasure
-from whodid.own import record_operation
 from whodid.proof.checkpoint import Sealed
 from whodid.proof.keys import PublicKey, Signer, new_key, signer_of
+from whodid.recording.own import record_operation
+from whodid.retention.destruction import Destruction, take_account, write_destruction
 from whodid.settings import Settings
-from whodid.shipper.sealing import Sealing
+from whodid.shipping.checkpointing import Sealing
 
 from .scene import NOW, Scene
 

@@ -12,13 +12,12 @@ from unittest.mock import patch
 
 import pytest
 
-from whodid.client import AuditClient
+from whodid.cluster.ledger import CheckpointIndex
 from whodid.export import export
-from whodid.opensearch.checkpoints import CheckpointIndex
-from whodid.query import Filter
-from whodid.shipper.sealing import kept_checkpoints
+from whodid.search import AuditClient, Filter
+from whodid.shipping.checkpointing import kept_checkpoints
 from whodid.verify import Source
-from whodid.verify.statements import judged
+from whodid.verify.checkpoints import judged
 
 from .scene import Evidence, Scene
 

@@ -18,15 +18,15 @@ from unittest.mock import patch
 import orjson
 
 from tests.live.corner import Corner, corner
-from whodid.client import AuditClient
+from whodid.cluster.ledger import CheckpointIndex
 from whodid.entry import document_id
 from whodid.integrity import entry_hash
 from whodid.journal import JournalDirectory
-from whodid.opensearch.checkpoints import CheckpointIndex
 from whodid.proof.checkpoint import Sealed
 from whodid.proof.keys import PublicKey, new_key
+from whodid.search import AuditClient
 from whodid.settings import Settings
-from whodid.shipper.sealing import kept_checkpoints
+from whodid.shipping.checkpointing import kept_checkpoints
 from whodid.verify import Source, Verification, verify_stored
 
 __all__ = ["Evidence", "Scene", "scene"]
@@ -77,7 +77,7 @@ class Scene:
     def seal(self, *, hours_ago: float = 0.0) -> None:
         """Ships all, which closes a checkpoint, and brings that to where checkpoints are kept."""
         then = (NOW - timedelta(hours=hours_ago)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        with patch("whodid.shipper.sealing._now", lambda: then):
+        with patch("whodid.shipping.checkpointing._now", lambda: then):
             self.corner.ship()
         index = CheckpointIndex(self.corner.client, self.settings)
         known = {sealed.key for sealed in self.witness}

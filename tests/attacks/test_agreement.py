@@ -17,14 +17,13 @@ import pytest
 from click.testing import CliRunner
 
 from whodid.cli import program
-from whodid.client import AuditClient
-from whodid.opensearch.bulk import Document, Verdict
+from whodid.cluster.bulk import Document, Verdict
 from whodid.proof.keys import new_key
-from whodid.query import Filter
-from whodid.shipper import Shipper
+from whodid.search import AuditClient, Filter
+from whodid.shipping import Shipper
 from whodid.verify import Source
+from whodid.verify.checkpoints import judged
 from whodid.verify.inclusion import Prover
-from whodid.verify.statements import judged
 
 from .attacks import ATTACKS, Attack
 from .independent import VERIFIER, exported, said
@@ -84,7 +83,7 @@ def rotate(ready: Scene) -> None:
     new = f"{ready.settings.journal_dir}-new.pem"
     new_key(new)
     command = ready.corner.arguments("key", "rotate", "--to", new, "--reason", "yearly")
-    with patch("whodid.shipper.sealing._now", lambda: f"{NOW:%Y-%m-%dT%H:%M:%SZ}"):
+    with patch("whodid.shipping.checkpointing._now", lambda: f"{NOW:%Y-%m-%dT%H:%M:%SZ}"):
         done = CliRunner().invoke(program, [*command, f"--signing-key-file={ready.settings.signing_key_file}"])
     assert done.exit_code == 0, done.output
     there = replace(ready.settings, signing_key_file=new)

@@ -14,21 +14,20 @@ from unittest.mock import patch
 import pytest
 
 from tests.live.corner import Corner, corner
-from whodid.client import AuditClient
-from whodid.dead_letters import each_dead_letter, replace_dead_letters
-from whodid.entry import partition_end
-from whodid.erasure import erased_entry
+from whodid.administration import erased_entry
+from whodid.administration.sources import local_journals
+from whodid.cluster.bulk import Document, Verdict
+from whodid.cluster.ledger import CheckpointIndex
+from whodid.cluster.partitions import creation_dates
+from whodid.entry import partition_end, places
 from whodid.journal import JournalDirectory
-from whodid.opensearch.bulk import Document, Verdict
-from whodid.opensearch.checkpoints import CheckpointIndex
-from whodid.opensearch.enforcement import Expired, destroy
-from whodid.opensearch.holds import held, new_hold, set_hold
-from whodid.opensearch.partitions import creation_dates
-from whodid.own import record_operation
-from whodid.ranges import places
-from whodid.shipper import Shipper
-from whodid.shipper.sealing import kept_checkpoints
-from whodid.testimony import local_journals
+from whodid.recording.own import record_operation
+from whodid.retention.enforcement import Expired, destroy
+from whodid.retention.holds import held, new_hold, set_hold
+from whodid.search import AuditClient
+from whodid.shipping import Shipper
+from whodid.shipping.checkpointing import kept_checkpoints
+from whodid.shipping.dead_letters import each_dead_letter, replace_dead_letters
 from whodid.verify import Source, Verification, verify_stored
 
 pytestmark = pytest.mark.live
@@ -66,7 +65,7 @@ class Host:
         return [next(answers) if document in sent else Verdict("refused", "no") for document in documents]
 
     def ship(self, at: datetime) -> None:
-        with patch("whodid.shipper.sealing._now", lambda: at.strftime("%Y-%m-%dT%H:%M:%SZ")):
+        with patch("whodid.shipping.checkpointing._now", lambda: at.strftime("%Y-%m-%dT%H:%M:%SZ")):
             Shipper(self.corner.settings, self._send).run_once(patience=10)
         index = CheckpointIndex(self.corner.client, self.corner.settings)
         for sealed in kept_checkpoints(self.directory):

@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from whodid.cli import program
-from whodid.client import AuditClient
 from whodid.errors import ProofError
 from whodid.proof.keys import new_key
+from whodid.search import AuditClient
 from whodid.verify import Source
+from whodid.verify.checkpoints import judged
 from whodid.verify.inclusion import Inclusion, Prover, check_inclusion
-from whodid.verify.statements import judged
 
 from .scene import Scene, scene
 

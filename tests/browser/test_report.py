@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.attacks.scene import Scene, scene
 from tests.report.making import make
-from whodid.opensearch.holds import new_hold, set_hold
+from whodid.retention.holds import new_hold, set_hold
 
 from .accessibility import serious
 

@@ -17,14 +17,14 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.browser.accessibility import serious
+from tests.faults.kit import FaultProxy, cut
 from tests.live.corner import Corner
 from tests.web.served import served
-from whodid.client import AuditClient
 from whodid.entry import entry_id
-from whodid.recorder import Recorder
+from whodid.recording.recorder import Recorder
+from whodid.search import AuditClient
 from whodid.settings import Settings
-from whodid.shipper import Shipper
-from whodid.testing.faults import FaultProxy, cut
+from whodid.shipping import Shipper
 from whodid.web import create_app
 
 pytestmark = pytest.mark.live
@@ -246,7 +246,7 @@ def test_ndjson_is_saved_whole(page: Page, tab: str, place: Corner, tmp_path: Pa
 def test_an_export_that_breaks_off_saves_nothing(
     chromium: Browser, place: Corner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whodid.client.asking.PAGE", 50)
+    monkeypatch.setattr("whodid.search.requests.PAGE", 50)
     monkeypatch.setattr("whodid.export.forms._BATCH", 5)
     place.record(60)
     place.ship()

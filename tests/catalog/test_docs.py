@@ -11,7 +11,7 @@ import structlog
 import whodid
 from tests.recording import configured, recorded
 from whodid.catalog import Catalog
-from whodid.masking import HIDDEN
+from whodid.recording.masking import HIDDEN
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "catalog.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)

@@ -19,7 +19,7 @@ from whodid.catalog import Catalog
 from whodid.catalog.model import DetailRule
 from whodid.errors import InvalidEntry
 from whodid.journal import read_entries
-from whodid.recorder import Recorder
+from whodid.recording.recorder import Recorder
 from whodid.resources import resource_text
 from whodid.settings import Settings
 

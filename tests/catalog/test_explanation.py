@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whodid.catalog import Catalog
-from whodid.context import CALLER_FIELDS
 from whodid.entry import FIELDS
 from whodid.errors import InvalidEntry
 from whodid.journal import read_entries
-from whodid.recorder import Recorder
+from whodid.recording.context import CALLER_FIELDS
+from whodid.recording.recorder import Recorder
 from whodid.settings import Settings
 
 CANARY = "hunter2-canary"

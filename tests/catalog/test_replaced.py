@@ -10,7 +10,7 @@ import pytest
 
 from whodid.catalog import Catalog
 from whodid.errors import CatalogError, InvalidEntry
-from whodid.recorder import Recorder
+from whodid.recording.recorder import Recorder
 from whodid.settings import Settings
 
 DOOR = """

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import pytest
 
-from whodid.devserver.lockfile import LockedJar
+from whodid.devserver.cache import LockedJar
 
 Wait: TypeAlias = Callable[[Callable[[], object], float], None]
 

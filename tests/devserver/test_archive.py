@@ -6,10 +6,9 @@ import io
 import zipfile
 from pathlib import Path
 
-from whodid.devserver.component import SECURITY
-from whodid.devserver.home import prepare_home
-from whodid.devserver.progress import unheard
-from whodid.devserver.release import RELEASES
+from whodid.devserver.cache import SECURITY
+from whodid.devserver.folder import unheard
+from whodid.devserver.home import RELEASES, prepare_home
 
 from .conftest import Mirror
 

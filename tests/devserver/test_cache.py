@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from whodid.devserver.cache import JarCache, cache_lock
-from whodid.devserver.lockfile import render_lock
-from whodid.devserver.progress import Progress, unheard
+from whodid.devserver.cache import JarCache, cache_lock, render_lock
+from whodid.devserver.folder import Progress, unheard
 from whodid.errors import DevServerError
 
 from .conftest import Mirror, Wait
@@ -23,8 +22,8 @@ FETCH = """
 import sys
 from pathlib import Path
 from whodid.devserver.cache import JarCache, cache_lock
-from whodid.devserver.lockfile import parse_lock
-from whodid.devserver.progress import unheard
+from whodid.devserver.cache import parse_lock
+from whodid.devserver.folder import unheard
 folder = Path(sys.argv[1])
 with cache_lock(folder, unheard):
     JarCache(folder).fetch(parse_lock(sys.argv[2]), unheard)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from whodid.devserver.diagnosis import diagnose
+from whodid.devserver.folder import diagnose
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from whodid.devserver.folder import ProcessMark
 from whodid.devserver.guarded import GuardedProcess
-from whodid.devserver.record import ProcessMark
 from whodid.errors import DevServerError
 from whodid.locks import is_locked, take_lock
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from whodid.devserver.home import prepare_home
-from whodid.devserver.progress import Progress, unheard
-from whodid.devserver.release import RELEASES
+from whodid.devserver.folder import Progress, unheard
+from whodid.devserver.home import RELEASES, prepare_home
 from whodid.errors import DevServerError
 
 from .conftest import Mirror

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from whodid.devserver.folder import DataDir
-from whodid.devserver.java import java_command, java_program, write_config
-from whodid.devserver.release import OPENSEARCH_VERSION, RELEASES, find_release
+from whodid.devserver.home import OPENSEARCH_VERSION, RELEASES, find_release, java_command, java_program, write_config
 from whodid.errors import DevServerError
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from whodid.devserver.lockfile import lock_hash, parse_lock, read_lock, render_lock
-from whodid.devserver.release import RELEASES, Release
+from whodid.devserver.cache import lock_hash, parse_lock, read_lock, render_lock
+from whodid.devserver.home import RELEASES, Release
 from whodid.errors import DevServerError
 
 LOCKS = pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.version)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from whodid.devserver import logs
-from whodid.devserver.log import follow_lines, last_lines
+from whodid.devserver.folder import follow_lines, last_lines
 from whodid.errors import DevServerError
 
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from whodid import devserver
-from whodid.devserver.record import ProcessMark, read_record
+from whodid.devserver.folder import ProcessMark, read_record
 from whodid.errors import DevServerError
 
 from .conftest import Mirror, Wait

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from whodid.devserver.port import require_free
+from whodid.devserver.node import require_free
 from whodid.errors import DevServerError
 
 

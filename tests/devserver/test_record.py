@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from whodid.devserver.record import NodeRecord, ProcessMark, forget_record, read_record, write_record
+from whodid.devserver.folder import NodeRecord, ProcessMark, forget_record, read_record, write_record
 from whodid.errors import DevServerError
 
 

@@ -13,11 +13,10 @@ from cryptography.x509 import load_pem_x509_certificate
 from tests.opensearch_node import SecuredNode
 from whodid import devserver
 from whodid.cli.dev import dev
-from whodid.devserver.folder import DataDir
-from whodid.devserver.record import NodeRecord, ProcessMark, write_record
+from whodid.cluster.connection import connect, translated
+from whodid.devserver.folder import DataDir, NodeRecord, ProcessMark, write_record
 from whodid.devserver.security import prepare_security
 from whodid.errors import DevServerError, NotAuthenticated, OpenSearchUnavailable
-from whodid.opensearch.connection import connect, translated
 from whodid.settings import Settings
 
 

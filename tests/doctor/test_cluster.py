@@ -16,18 +16,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from tests.doctor.examined import examined, of, worst
+from tests.faults.kit import FaultProxy, answer, drip, hang, unavailable
 from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch_node import SecuredNode
-from whodid.devserver.certificates import issue, make_authority
-from whodid.opensearch.connection import connect
-from whodid.opensearch.features import restores_sorted
-from whodid.opensearch.ism import Ism, policy_body, policy_name
-from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.template import index_pattern, index_template, template_name
+from whodid.cluster.connection import connect, restores_sorted
+from whodid.cluster.template import index_pattern, index_template, template_name
+from whodid.devserver.security import issue, make_authority
+from whodid.retention.ism import Ism, policy_body, policy_name
 from whodid.settings import Settings
-from whodid.testing.faults import FaultProxy, answer, drip, hang, unavailable
+from whodid.setup.setup import apply, plan
 
 pytestmark = pytest.mark.live
 

@@ -21,16 +21,16 @@ import pytest
 from tests.doctor.examined import examined, worst
 from tests.faults.test_journal_full_disk import mounted
 from tests.live.corner import eventually
-from whodid.dead_letters import DeadLetter, keep_dead_letters
 from whodid.doctor import versions
-from whodid.doctor.mount import Mount, mount_of
+from whodid.doctor.journal import Mount, mount_of
 from whodid.files import append_line
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory
-from whodid.journal.counter import count_not_recorded
 from whodid.journal.damage import keep_damaged, keep_missing
+from whodid.journal.directory import count_not_recorded
 from whodid.journal.line import Damaged, Missing
 from whodid.settings import Settings
+from whodid.shipping.dead_letters import DeadLetter, keep_dead_letters
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc and mounts")
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount, and give files away")
@@ -206,7 +206,7 @@ def test_space_is_told_beside_the_rate_at_which_the_journal_grows(path: Path, mo
     def statvfs(place: object) -> os.statvfs_result:
         return os.statvfs_result((4096, 1, 1, free, free, 0, 0, 0, 0, 255))
 
-    monkeypatch.setattr("whodid.doctor.disk.os.statvfs", statvfs)
+    monkeypatch.setattr("whodid.doctor.journal.os.statvfs", statvfs)
     [(severity, what)] = here(path, "disk", segment_bytes=1000)
     assert severity == "warning"
     assert "33 minutes" in what

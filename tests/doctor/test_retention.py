@@ -21,18 +21,18 @@ from tests.opensearch.ism_stand_in.jobs import Index
 from tests.opensearch.test_ism import NAME, THEIRS
 from tests.opensearch.test_retention_change import months
 from tests.opensearch_node import SecuredNode
+from whodid.cluster.connection import connect
+from whodid.cluster.template import MARK
 from whodid.doctor import Finding, Subject, examine
 from whodid.entry import partition_end, partition_start
 from whodid.journal import read_entries
-from whodid.opensearch.connection import connect
-from whodid.opensearch.enforcement import destroy, expired
-from whodid.opensearch.holds import new_hold, set_hold
-from whodid.opensearch.ism import Ism
-from whodid.opensearch.retention import retention_in_force
-from whodid.opensearch.retention_change import set_retention
-from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.template import MARK
+from whodid.retention.enforcement import destroy, expired
+from whodid.retention.holds import new_hold, set_hold
+from whodid.retention.ism import Ism
+from whodid.retention.moves import set_retention
+from whodid.retention.outlook import retention_in_force
 from whodid.settings import Settings
+from whodid.setup.setup import apply, plan
 
 DAYS = 1200
 PREFIX = "whodid-audit"
@@ -380,7 +380,7 @@ def test_a_deleted_partition_that_is_here_again_is_held(ward: Ward) -> None:
 
 
 def record_ahead_as_deleted(ward: Ward, name: str) -> None:
-    from whodid.opensearch.destruction import Account, Destruction, write_destruction
+    from whodid.retention.destruction import Account, Destruction, write_destruction
 
     uuid = ward.cluster.indices[name].uuid
     record = Destruction(

@@ -23,21 +23,21 @@ from tests import independent
 from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner, corner
 from tests.opensearch_node import SecuredNode
+from whodid.administration.erase_cluster import IMMUTABLE, _erase
+from whodid.administration.erase_journal import erased_entry, erased_line, is_of
 from whodid.cli import program
-from whodid.client import AuditClient
-from whodid.dead_letters import each_dead_letter
-from whodid.erasure.cluster import IMMUTABLE, _erase
-from whodid.erasure.entry import erased_entry, erased_line, is_of
+from whodid.cluster.bulk import Document, Verdict
+from whodid.cluster.connection import connect
+from whodid.cluster.template import index_template, template_name
 from whodid.errors import WhodidError
 from whodid.integrity import Draft, entry_hash, read_line, salts_of
 from whodid.journal import JournalDirectory
 from whodid.journal.lock import ProcessLock
-from whodid.opensearch.bulk import Document, Verdict
-from whodid.opensearch.connection import connect
-from whodid.opensearch.holds import new_hold, set_hold
-from whodid.opensearch.template import index_template, template_name
+from whodid.retention.holds import new_hold, set_hold
+from whodid.search import AuditClient
 from whodid.settings import Settings
-from whodid.shipper import Shipper
+from whodid.shipping import Shipper
+from whodid.shipping.dead_letters import each_dead_letter
 from whodid.verify import verify_stored
 
 NAME, ADDRESS = "Ada Lovelace", "203.0.113.77"
@@ -298,7 +298,7 @@ main()
 
 @pytest.mark.live
 def test_a_forged_page_in_the_ledger_excuses_nothing(place: Corner) -> None:
-    from whodid.opensearch.erasures import write_erasure
+    from whodid.cluster.ledger import write_erasure
 
     place.ship()
     [hit] = [hit for hit in place.stored().values() if hit["_source"]["seq"] == 4]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from opensearchpy.exceptions import AuthorizationException
 
-from whodid.erasure import remove_from_files
+from whodid.administration import remove_from_files
 
 SETTING = "index.merge.policy.expunge_deletes_allowed"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from whodid.entry import FIELDS, SEED_FIELDS
 from whodid.export import FORMS, pieces
-from whodid.export.csv import COLUMNS, unguarded
+from whodid.export.forms import COLUMNS, unguarded
 
 ENTRY = {
     "type": "credentials_accessed",

@@ -28,16 +28,16 @@ import orjson
 import pyarrow.parquet
 import pytest
 
-from tests.client.two_years import entries_of_two_years, store
+from tests.faults.kit import FaultProxy, reset
 from tests.faults.test_journal_full_disk import mounted
 from tests.live.corner import Corner, corner
-from whodid.client import AuditClient
+from tests.search.two_years import entries_of_two_years, store
 from whodid.entry import FIELDS, entry_id
 from whodid.errors import ExportError, OpenSearchUnavailable, QueryError, SettingsError
 from whodid.export import FORMS, check, export, file
 from whodid.proof.keys import new_key
 from whodid.proof.merkle import Tree
-from whodid.testing.faults import FaultProxy, reset
+from whodid.search import AuditClient
 
 pytestmark = pytest.mark.live
 

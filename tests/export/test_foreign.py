@@ -10,10 +10,10 @@ import pytest
 
 from tests.export.foreign import DOCUMENTS, ODD
 from tests.export.samples import FULL
-from whodid.display import json_bytes, json_text
+from whodid.cluster.answers import Answers
 from whodid.export import FORMS, pieces
-from whodid.export.csv import lines
-from whodid.opensearch.answers import Answers
+from whodid.export.forms import lines
+from whodid.text import json_bytes, json_text
 
 
 def parsed(document: str) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def test_each_odd_document_is_in_every_form(form: Any) -> None:
 
 def test_each_odd_document_is_in_a_parquet_file() -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    from whodid.export.parquet import Columns
+    from whodid.export.forms import Columns
 
     file = io.BytesIO()
     with Columns(file) as columns:

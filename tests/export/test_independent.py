@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from tests.live.corner import Corner, corner
-from whodid.client import AuditClient
 from whodid.export import export
 from whodid.proof.keys import new_key
+from whodid.search import AuditClient
 
 pytestmark = pytest.mark.live
 

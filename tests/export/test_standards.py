@@ -23,11 +23,9 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from tests.export.samples import EVENT_TYPES, FULL, full, least
 from whodid.entry import ZERO_HASH, entry_id
 from whodid.export import FORMS
-from whodid.export.cloudevents import cloudevents
-from whodid.export.ecs import ecs
+from whodid.export.ecs import cloudevents, ecs, opentelemetry
 from whodid.export.ocsf import ocsf, type_uid_of
-from whodid.export.opentelemetry import opentelemetry
-from whodid.version import __version__
+from whodid.resources import __version__
 
 OCSF = json.loads(Path(__file__).with_name("ocsf-1.9.json").read_text())
 GOLDEN = Path(__file__).with_name("golden")

@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from tests.live.corner import Corner, eventually
+from whodid.cluster.bulk import Cause
 from whodid.entry import document_id
-from whodid.opensearch.bulk import Cause
 from whodid.settings import Settings
-from whodid.shipper import Shipper
-from whodid.shipper.observation import Observation, Waiting
-from whodid.shipper.service import connected_shipper
+from whodid.shipping import Shipper
+from whodid.shipping.delivery import Observation, Waiting
+from whodid.shipping.service import connected_shipper
 
 __all__ = ["Running", "all_stored_once", "shipping"]
 

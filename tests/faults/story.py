@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Literal
 
 from tests.independent import entry_hash
-from whodid.dead_letters import DeadLetter, keep_dead_letters, read_dead_letters
 from whodid.errors import JournalDamaged, NotRecorded
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Damaged, Journal, JournalDirectory, JournalReader, Line, prune, read_entries
 from whodid.journal.damage import keep_damaged
 from whodid.journal.directory import read_lines
+from whodid.shipping.dead_letters import DeadLetter, keep_dead_letters, read_dead_letters
 
 __all__ = ["Story"]
 

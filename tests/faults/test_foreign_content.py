@@ -22,22 +22,22 @@ from prometheus_client import generate_latest
 
 from tests.doctor.examined import examined
 from tests.faults.foreign import Change, changes
+from tests.faults.kit import Answer, Exchange
 from tests.live.corner import eventually
-from tests.shipper.small_cluster import SmallCluster, small_cluster
+from tests.shipping.small_cluster import SmallCluster, small_cluster
 from whodid.cli.program import program
+from whodid.cluster.bulk import Document, Verdict
 from whodid.entry import Stamp
 from whodid.errors import WhodidError
 from whodid.integrity import Draft
 from whodid.journal import Journal, JournalDirectory
-from whodid.journal.counter import count_not_recorded
-from whodid.opensearch.bulk import Document, Verdict
+from whodid.journal.directory import count_not_recorded
+from whodid.proof.witness import Deliveries, Told
 from whodid.settings import Settings
-from whodid.shipper import Shipper
-from whodid.shipper.metrics import Metrics
-from whodid.shipper.observation import Alive, Observation
-from whodid.shipper.service import connected_shipper
-from whodid.testing.faults import Answer, Exchange
-from whodid.witness.deliveries import Deliveries, Told
+from whodid.shipping import Shipper
+from whodid.shipping.delivery import Alive, Observation
+from whodid.shipping.metrics import Metrics
+from whodid.shipping.service import connected_shipper
 
 FILES = (
     *("current", "durable", "alarms.ndjson", "rejected.ndjson", "damaged.ndjson", "dead-letters.ndjson"),
@@ -65,8 +65,8 @@ MANY = hypothesis(FEW, max_examples=60)
 
 @pytest.fixture(autouse=True)
 def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whodid.shipper.flow.random.uniform", lambda low, high: 0.0)
-    monkeypatch.setattr("whodid.shipper.guard._FIRST_REST", 0.01)
+    monkeypatch.setattr("whodid.shipping.delivery.random.uniform", lambda low, high: 0.0)
+    monkeypatch.setattr("whodid.shipping.guard._FIRST_REST", 0.01)
 
 
 def record(settings: Settings, *targets: str) -> None:

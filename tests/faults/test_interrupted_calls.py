@@ -25,11 +25,11 @@ import pytest
 
 import whodid
 from tests.recording import WHO, recorded
-from whodid.call import AuditCall
 from whodid.catalog import Catalog
 from whodid.errors import NotRecorded
 from whodid.journal import Journal, JournalDirectory
-from whodid.recorder import Recorder
+from whodid.recording.call import AuditCall
+from whodid.recording.recorder import Recorder
 from whodid.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # between opening and `with`

@@ -14,13 +14,13 @@ import pytest
 import whodid
 from tests.journal.test_writer import draft, targets
 from tests.recording import WHO
+from whodid.cluster.bulk import Document, Verdict
 from whodid.entry import Stamp
 from whodid.integrity import Draft
 from whodid.journal import Journal
-from whodid.opensearch.bulk import Document, Verdict
 from whodid.settings import Settings
-from whodid.shipper.loop import Shipper
-from whodid.status import directory_status
+from whodid.shipping.loop import Shipper
+from whodid.shipping.status import directory_status
 
 
 @contextmanager

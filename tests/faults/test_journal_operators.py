@@ -18,14 +18,14 @@ import pytest
 
 from tests.faults.test_journal_full_disk import dated, mounted
 from tests.journal.test_writer import alarms, draft, segment_of, targets
+from whodid.cluster.bulk import Document, Verdict
 from whodid.entry import document_id
 from whodid.errors import JournalDamaged, JournalLocked, NotRecorded
 from whodid.journal import Acknowledged, Journal, prune, read_entries
-from whodid.journal.counter import count_not_recorded, not_recorded
-from whodid.opensearch.bulk import Document, Verdict
+from whodid.journal.directory import count_not_recorded, not_recorded
 from whodid.settings import Settings
-from whodid.shipper import Shipper
-from whodid.status import directory_status
+from whodid.shipping import Shipper
+from whodid.shipping.status import directory_status
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc and mounts")
 

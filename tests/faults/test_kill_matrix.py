@@ -22,10 +22,10 @@ from tests import independent
 from tests.faults.victims import POISON
 from tests.faults.zygote import Victim, Zygote
 from tests.live.corner import Corner
-from whodid.dead_letters import read_dead_letters
+from whodid.cluster.template import index_pattern, template_name
 from whodid.entry import document_id
 from whodid.journal import Acknowledged, JournalDirectory
-from whodid.opensearch.template import index_pattern, template_name
+from whodid.shipping.dead_letters import read_dead_letters
 
 pytestmark = pytest.mark.live
 

@@ -9,12 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.shipping import all_stored_once, shipping
-from tests.live.corner import Corner, eventually
-from whodid.entry import Stamp, partition_name
-from whodid.opensearch.bulk import Cause
-from whodid.settings import Settings
-from whodid.testing.faults import (
+from tests.faults.kit import (
     Fault,
     FaultProxy,
     answer,
@@ -35,6 +30,11 @@ from whodid.testing.faults import (
     unavailable,
     unresolvable,
 )
+from tests.faults.shipping import all_stored_once, shipping
+from tests.live.corner import Corner, eventually
+from whodid.cluster.bulk import Cause
+from whodid.entry import Stamp, partition_name
+from whodid.settings import Settings
 
 pytestmark = pytest.mark.live
 
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.live
 def _short_pauses(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if request.node.get_closest_marker("soak"):
         return
-    monkeypatch.setattr("whodid.shipper.flow.random.uniform", lambda _low, high: min(high, 0.02))
+    monkeypatch.setattr("whodid.shipping.delivery.random.uniform", lambda _low, high: min(high, 0.02))
 
 
 @pytest.fixture

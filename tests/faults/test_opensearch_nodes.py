@@ -12,7 +12,7 @@ import pytest
 from tests.faults.shipping import all_stored_once, shipping
 from tests.live.corner import Corner, corner, eventually
 from whodid import devserver
-from whodid.devserver.cluster import start_cluster
+from whodid.devserver import start_cluster
 
 pytestmark = pytest.mark.live
 

@@ -13,22 +13,22 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from tests.faults.kit import FaultProxy
 from tests.faults.shipping import all_stored_once, shipping
 from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner, eventually
 from tests.opensearch_node import SecuredNode
-from whodid.devserver.certificates import issue, make_authority
+from whodid.cluster.template import template_name
+from whodid.devserver.security import issue, make_authority
 from whodid.files import write_private
-from whodid.opensearch.security import role_name
-from whodid.opensearch.template import template_name
-from whodid.testing.faults import FaultProxy
+from whodid.setup.roles import role_name
 
 pytestmark = pytest.mark.live
 
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whodid.shipper.flow.random.uniform", lambda _low, high: min(high, 0.05))
+    monkeypatch.setattr("whodid.shipping.delivery.random.uniform", lambda _low, high: min(high, 0.05))
 
 
 def settings_of(place: Corner, **settings: Any) -> Callable[[], object]:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.kit import ControlledProcess, FaultProxy, hang
 from tests.live.corner import Corner
-from tests.shipper.test_ship_live import at_work, ids, position
+from tests.shipping.test_ship_live import at_work, ids, position
 from whodid.journal import JournalDirectory
-from whodid.recorder import Recorder
+from whodid.recording.recorder import Recorder
 from whodid.settings import Settings
-from whodid.testing.faults import ControlledProcess, FaultProxy, hang
 
 pytestmark = pytest.mark.live
 

@@ -12,14 +12,14 @@ from typing import Any
 import structlog
 
 import whodid
+from whodid.cluster.template import template_name
 from whodid.entry import Stamp
 from whodid.journal import Acknowledged
 from whodid.journal.chain import Chain
 from whodid.journal.segment import Segment
-from whodid.opensearch.template import template_name
 from whodid.settings import Durability, Settings
-from whodid.shipper import delivery, loop
-from whodid.shipper.service import connected_shipper
+from whodid.shipping import delivery, loop
+from whodid.shipping.service import connected_shipper
 
 __all__ = ["POISON", "ROLES"]
 

@@ -13,8 +13,8 @@ from celery import Celery
 
 import tests.integrations.queuefolder  # noqa: F401 (what it does to the transport)
 import whodid
-from whodid.context import current_fields
 from whodid.integrations.celery import install
+from whodid.recording.context import current_fields
 
 log = whodid.get_logger("shop")
 

@@ -14,9 +14,9 @@ from fastapi import Depends, FastAPI
 from fastapi.responses import StreamingResponse
 
 from tests.recording import configured
-from whodid.context import bind, context, current_fields
 from whodid.errors import SettingsError
 from whodid.integrations.asgi import AuditMiddleware
+from whodid.recording.context import bind, context, current_fields
 
 
 def fields_seen(scope: dict[str, Any], **options: Any) -> dict[str, object]:

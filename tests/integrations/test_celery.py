@@ -18,8 +18,8 @@ import whodid
 from tests.integrations.shop_on_celery import make
 from tests.live.corner import eventually
 from tests.recording import WHO, configured, recorded
-from whodid.context import CALLER_FIELDS, bind, current_fields, scope
 from whodid.integrations.celery import CARRIED, install
+from whodid.recording.context import CALLER_FIELDS, bind, current_fields, scope
 
 ROOT = Path(__file__).parents[2]
 

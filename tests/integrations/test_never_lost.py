@@ -23,7 +23,7 @@ import pytest
 import structlog
 
 import whodid
-import whodid.call
+import whodid.recording.call
 from tests.recording import WHO, configured, recorded
 
 Case = Callable[[], Any]
@@ -32,7 +32,7 @@ Case = Callable[[], Any]
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(whodid.call, "_warned", set())
+    monkeypatch.setattr(whodid.recording.call, "_warned", set())
     root = logging.getLogger()
     before = root.handlers[:], root.level
     structlog.reset_defaults()

@@ -8,7 +8,7 @@ import pytest
 
 import whodid
 from tests.recording import configured, recorded
-from whodid.integrations.prepared import PreparedCall
+from whodid.integrations.request import PreparedCall
 
 CATALOG = """
 [resources.invoice]

@@ -21,13 +21,13 @@ from typing import Any
 import pytest
 
 import whodid
-import whodid.call
+import whodid.recording.call
 from tests.recording import WHO, configured, recorded
 
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whodid.call, "_warned", set())
+    monkeypatch.setattr(whodid.recording.call, "_warned", set())
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ import pytest
 import structlog
 
 import whodid
-import whodid.call
+import whodid.recording.call
 from tests.recording import WHO, configured, recorded
 
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(whodid.call, "_warned", set())
+    monkeypatch.setattr(whodid.recording.call, "_warned", set())
     structlog.reset_defaults()
     yield
     structlog.reset_defaults()

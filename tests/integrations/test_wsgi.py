@@ -11,9 +11,9 @@ from wsgiref.util import FileWrapper
 
 import pytest
 
-from whodid.context import bind, context, current_fields
 from whodid.errors import InvalidEntry
 from whodid.integrations.wsgi import AuditMiddleware
+from whodid.recording.context import bind, context, current_fields
 
 Environ = dict[str, Any]
 

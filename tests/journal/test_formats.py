@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.journal.test_writer import alarms, draft, targets
-from whodid.dead_letters import read_dead_letters
 from whodid.errors import JournalDamaged
 from whodid.journal import Acknowledged, Journal, JournalDirectory, JournalReader, Line, prune, read_entries
 from whodid.journal.directory import identity
 from whodid.settings import Settings
-from whodid.shipper import Shipper
-from whodid.status import directory_status
+from whodid.shipping import Shipper
+from whodid.shipping.dead_letters import read_dead_letters
+from whodid.shipping.status import directory_status
 
 FORMATS = sorted(path for path in (Path(__file__).parent / "formats").iterdir() if path.is_dir())
 

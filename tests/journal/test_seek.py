@@ -8,7 +8,7 @@ import pytest
 
 from whodid.integrity import Draft
 from whodid.journal import Journal
-from whodid.journal.seek import entry_at
+from whodid.journal.reader import entry_at
 
 
 @pytest.fixture

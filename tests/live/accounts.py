@@ -12,7 +12,7 @@ from opensearchpy import OpenSearch
 
 from tests.live.corner import Corner, corner
 from tests.opensearch_node import SecuredNode
-from whodid.opensearch.security import role_name, roles
+from whodid.setup.roles import role_name, roles
 
 __all__ = ["PASSWORD", "account", "secured_corner"]
 
@@ -26,9 +26,7 @@ def secured_corner(node: SecuredNode, folder: Path) -> Iterator[Corner]:
     host = administrator.pop("opensearch_hosts")[0]
     with corner(host, folder, **administrator) as place:
         try:
-            with mock.patch(
-                "whodid.opensearch.setup._AHEAD", timedelta(0)
-            ):  # one partition, also on a month's last day
+            with mock.patch("whodid.setup.setup._AHEAD", timedelta(0)):  # one partition, also on a month's last day
                 place.set_up()
                 yield place
         finally:

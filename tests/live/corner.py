@@ -14,17 +14,16 @@ from typing import Any, TypeVar
 import orjson
 from opensearchpy import OpenSearch
 
+from whodid.cluster.bulk import Document, Verdict, send_bulk
+from whodid.cluster.connection import connect
+from whodid.cluster.ledger import checkpoint_index_name, ledger_name
+from whodid.cluster.template import index_pattern, template_name
 from whodid.journal import read_entries
-from whodid.opensearch.bulk import Document, Verdict, send_bulk
-from whodid.opensearch.checkpoints import checkpoint_index_name
-from whodid.opensearch.connection import connect
-from whodid.opensearch.ism import policy_name
-from whodid.opensearch.ledger import ledger_name
-from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.template import index_pattern, template_name
-from whodid.recorder import Recorder
+from whodid.recording.recorder import Recorder
+from whodid.retention.ism import policy_name
 from whodid.settings import Settings
-from whodid.shipper import Progress, Shipper
+from whodid.setup.setup import apply, plan
+from whodid.shipping import Progress, Shipper
 
 __all__ = ["Corner", "corner", "eventually"]
 

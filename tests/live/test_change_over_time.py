@@ -16,14 +16,14 @@ import orjson
 import pytest
 
 from tests.live.corner import Corner, corner
+from whodid.cluster.bulk import Verdict
+from whodid.cluster.template import index_template, template_name
 from whodid.doctor import Subject, examine
 from whodid.entry import SCHEMA_VERSION, Stamp, partition_name
 from whodid.integrity import Draft
 from whodid.journal import Journal
-from whodid.opensearch.bulk import Verdict
-from whodid.opensearch.template import index_template, template_name
 from whodid.settings import Settings
-from whodid.shipper import Shipper
+from whodid.shipping import Shipper
 
 pytestmark = pytest.mark.live
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.opensearch_node import SecuredNode
-from whodid.devserver.certificates import issue, make_authority
+from whodid.cluster.connection import connect, translated
+from whodid.devserver.security import issue, make_authority
 from whodid.errors import NotAuthenticated, NotAuthorized, OpenSearchUnavailable, WhodidError
-from whodid.opensearch.connection import connect, translated
 from whodid.settings import Settings
 
 pytestmark = pytest.mark.live

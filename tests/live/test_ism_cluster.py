@@ -16,14 +16,14 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from tests.live.corner import Corner, corner, eventually
+from whodid.cluster.partitions import creation_dates
 from whodid.doctor import Subject, examine
-from whodid.opensearch.enforcement import record_ahead
-from whodid.opensearch.holds import new_hold, release_hold, set_hold
-from whodid.opensearch.ism import Ism, policy_body, policy_name
-from whodid.opensearch.partitions import creation_dates
-from whodid.opensearch.retention import retention_in_force
-from whodid.opensearch.retention_change import set_retention
-from whodid.opensearch.setup import plan
+from whodid.retention.enforcement import record_ahead
+from whodid.retention.holds import new_hold, release_hold, set_hold
+from whodid.retention.ism import Ism, policy_body, policy_name
+from whodid.retention.moves import set_retention
+from whodid.retention.outlook import retention_in_force
+from whodid.setup.setup import plan
 
 pytestmark = pytest.mark.ism
 

@@ -20,29 +20,26 @@ from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner
 from tests.live.rights import ATTEMPTS, KINDS, OURS, ROLES, THEIRS, Attempt
 from tests.opensearch_node import SecuredNode
-from whodid.client import AuditClient
+from whodid.cluster.bulk import send_bulk
+from whodid.cluster.connection import connect, versions
+from whodid.cluster.ledger import Ledger
+from whodid.cluster.partitions import creation_dates, stored_journals
+from whodid.cluster.template import template_name
 from whodid.doctor import Subject, examine
 from whodid.entry import ZERO_HASH, document_id
 from whodid.errors import NotAuthorized, OpenSearchError
 from whodid.integrity import entry_hash
-from whodid.opensearch.bulk import send_bulk
-from whodid.opensearch.connection import connect
-from whodid.opensearch.destruction import destructions
-from whodid.opensearch.enforcement import destroy, expired
-from whodid.opensearch.features import versions
-from whodid.opensearch.holds import new_hold, release_hold, set_hold
-from whodid.opensearch.journals import stored_journals
-from whodid.opensearch.ledger import Ledger
-from whodid.opensearch.partitions import creation_dates
-from whodid.opensearch.retention import retention_in_force
-from whodid.opensearch.security import role_name
-from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.teardown import removals
-from whodid.opensearch.template import template_name
+from whodid.retention.destruction import destructions
+from whodid.retention.enforcement import destroy, expired
+from whodid.retention.holds import new_hold, release_hold, set_hold
+from whodid.retention.outlook import retention_in_force
+from whodid.search import AuditClient
 from whodid.settings import Settings
-from whodid.shipper import Shipper
-from whodid.shipper.observation import Moved
-from whodid.shipper.service import connected_shipper
+from whodid.setup.roles import role_name
+from whodid.setup.setup import apply, plan, removals
+from whodid.shipping import Shipper
+from whodid.shipping.delivery import Moved
+from whodid.shipping.service import connected_shipper
 from whodid.verify import verify_stored
 
 pytestmark = pytest.mark.live

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.live.corner import Corner, corner
-from whodid.client import AuditClient
 from whodid.errors import OpenSearchError, OpenSearchUnavailable
+from whodid.search import AuditClient
 from whodid.verify import verify_stored
 
 pytestmark = pytest.mark.live
@@ -83,7 +83,7 @@ def test_a_search_that_was_never_begun_opens_nothing(place: Corner) -> None:
 
 
 def test_entries_stored_meanwhile_are_not_seen(place: Corner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whodid.client.asking.PAGE", 3)
+    monkeypatch.setattr("whodid.search.requests.PAGE", 3)
     found = AuditClient(place.settings, client=place.client).search()
     first = next(found)
     place.record(5)
@@ -93,7 +93,7 @@ def test_entries_stored_meanwhile_are_not_seen(place: Corner, monkeypatch: pytes
 
 
 def test_a_point_in_time_that_ended_is_an_error(place: Corner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whodid.client.asking.PAGE", 3)
+    monkeypatch.setattr("whodid.search.requests.PAGE", 3)
     found = AuditClient(place.settings, client=place.client).search()
     next(found)
     place.client.indices.close(index=f"{place.settings.index_prefix}-*")
@@ -105,7 +105,7 @@ def test_a_point_in_time_that_ended_is_an_error(place: Corner, monkeypatch: pyte
 def test_a_copy_of_an_entry_is_seen_wherever_a_page_ends(
     place: Corner, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
-    monkeypatch.setattr("whodid.verify.scan.WINDOW", page)
+    monkeypatch.setattr("whodid.verify.plan.WINDOW", page)
     [hit] = [hit for hit in place.stored().values() if hit["_source"]["seq"] == 5]
     place.client.index(index=hit["_index"], id="another", body=hit["_source"])
     place.refresh()

@@ -1,3 +1,3 @@
 """Reading by the command line, on OpenSearch 2.19."""
 
-from tests.test_cli_read import *  # noqa: F403
+from tests.cli.test_read import *  # noqa: F403

@@ -1,3 +1,3 @@
 """The query client, on OpenSearch 2.19."""
 
-from tests.client.test_client import *  # noqa: F403
+from tests.search.test_client import *  # noqa: F403

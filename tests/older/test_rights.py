@@ -9,7 +9,7 @@ import pytest
 from tests.live.rights import ATTEMPTS, ROLES, Attempt
 from tests.live.test_rights import *  # noqa: F403
 from tests.live.test_rights import Cluster, _outcome
-from whodid.client import AuditClient
+from whodid.search import AuditClient
 
 WITHOUT = "reader without organization"
 

@@ -1,3 +1,3 @@
 """Shipping, on OpenSearch 2.19."""
 
-from tests.shipper.test_ship_live import *  # noqa: F403
+from tests.shipping.test_ship_live import *  # noqa: F403

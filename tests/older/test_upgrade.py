@@ -8,11 +8,11 @@ import pytest
 
 from tests.live.corner import Corner
 from whodid import devserver
-from whodid.client import AuditClient
+from whodid.cluster.connection import connect
 from whodid.doctor import Subject, examine
-from whodid.opensearch.connection import connect
-from whodid.opensearch.setup import plan
+from whodid.search import AuditClient
 from whodid.settings import Settings
+from whodid.setup.setup import plan
 from whodid.verify import verify_stored
 
 from .conftest import JAVA

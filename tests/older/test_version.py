@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.opensearch_node import SecuredNode
-from whodid.opensearch.connection import connect
+from whodid.cluster.connection import connect
 from whodid.settings import Settings
 
 pytestmark = pytest.mark.live

@@ -15,7 +15,7 @@ from opensearchpy import OpenSearch
 
 from tests.opensearch.dql import dql_query
 from whodid.entry import FIELDS
-from whodid.opensearch.dashboards import SavedObject
+from whodid.setup.dashboards import SavedObject
 
 __all__ = ["INTERVAL_MS", "Browser"]
 

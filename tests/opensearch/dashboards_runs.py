@@ -7,11 +7,11 @@ from contextlib import closing
 import pytest
 
 from tests.opensearch.dashboards_fake import DashboardsFake
+from whodid.cluster.template import Change
 from whodid.errors import OpenSearchError
-from whodid.opensearch.change import Change
-from whodid.opensearch.dashboards import Dashboards, plan
-from whodid.opensearch.setup import apply
 from whodid.settings import Settings
+from whodid.setup.dashboards import Dashboards, plan
+from whodid.setup.setup import apply
 
 __all__ = ["install", "kinds", "planned", "refusal"]
 

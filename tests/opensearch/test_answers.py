@@ -9,8 +9,8 @@ import pytest
 from opensearchpy.exceptions import SerializationError
 
 from tests.live.corner import Corner
-from whodid.opensearch.answers import Answers, Unread
-from whodid.opensearch.bulk import Document
+from whodid.cluster.answers import Answers, Unread
+from whodid.cluster.bulk import Document
 
 CREATED = {"create": {"status": 201}}
 CONFLICT = {"create": {"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "exists"}}}
@@ -53,6 +53,6 @@ def test_opensearch_answers_in_the_form_that_is_quick_to_read(place: Corner, mon
 
     with monkeypatch.context() as patched:
         patched.setattr("json.loads", slowly)
-        patched.setattr("whodid.opensearch.bulk.orjson.loads", slowly)
+        patched.setattr("whodid.cluster.bulk.orjson.loads", slowly)
         verdicts = place.send(sent)
     assert [verdict.kind for verdict in verdicts] == ["stored"] * 3

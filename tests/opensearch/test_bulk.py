@@ -14,7 +14,7 @@ import pytest
 from opensearchpy import OpenSearch
 
 from tests.live.corner import Corner
-from whodid.opensearch.bulk import Document, send_bulk
+from whodid.cluster.bulk import Document, send_bulk
 
 Answer = tuple[int, str, bytes]
 """Status, content type and body."""

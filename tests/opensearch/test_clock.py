@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.live.corner import Corner
+from whodid.cluster import clock as module
+from whodid.cluster.clock import ClusterClock, deletion_time
 from whodid.errors import NotAuthorized, OpenSearchError, OpenSearchUnavailable
-from whodid.opensearch import clock as module
-from whodid.opensearch.clock import ClusterClock, deletion_time
-from whodid.shipper.service import connected_shipper
+from whodid.shipping.service import connected_shipper
 
 REAL = datetime
 

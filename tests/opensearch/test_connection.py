@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from whodid.cluster.connection import connect, translated
 from whodid.errors import (
     NotAuthenticated,
     NotAuthorized,
@@ -24,7 +25,6 @@ from whodid.errors import (
     SettingsError,
     WhodidError,
 )
-from whodid.opensearch.connection import connect, translated
 from whodid.settings import Settings
 
 

@@ -12,9 +12,9 @@ import pytest
 from tests.opensearch.dql import dql_query
 from whodid.entry import FIELDS, SEED_FIELDS
 from whodid.errors import SettingsError
-from whodid.opensearch.dashboards import SavedObject, check_tab_url, ndjson, saved_objects
-from whodid.opensearch.dashboards.searches import QUESTIONS
 from whodid.settings import Settings
+from whodid.setup.dashboards import SavedObject, check_tab_url, ndjson, saved_objects
+from whodid.setup.dashboards.saved_object import QUESTIONS
 
 OBJECTS = saved_objects(Settings())
 LINKED = saved_objects(Settings(), "https://audit.example/logs")

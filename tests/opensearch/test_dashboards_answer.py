@@ -14,8 +14,8 @@ import pytest
 from tests.opensearch.dashboards_fake import DashboardsFake, Reply, dashboards_fake
 from tests.opensearch.dashboards_runs import install, kinds, planned, refusal
 from whodid.errors import NotAuthenticated, NotAuthorized, OpenSearchError, OpenSearchUnavailable
-from whodid.opensearch.dashboards import Dashboards, plan
 from whodid.settings import Settings
+from whodid.setup.dashboards import Dashboards, plan
 
 
 @pytest.fixture

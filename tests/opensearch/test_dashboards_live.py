@@ -17,12 +17,12 @@ from tests.catalog.test_event_types import CATALOG, TYPES, valid
 from tests.live.corner import Corner, corner
 from tests.opensearch.dashboards_requests import INTERVAL_MS, Browser
 from tests.opensearch.dql import dql_query
-from whodid.client import AuditClient
+from whodid.cluster.template import index_pattern
 from whodid.entry import document_id, entry_id
-from whodid.opensearch.dashboards import SavedObject, saved_objects
-from whodid.opensearch.dashboards.searches import QUESTIONS
-from whodid.opensearch.template import index_pattern
+from whodid.search import AuditClient
 from whodid.settings import Settings
+from whodid.setup.dashboards import SavedObject, saved_objects
+from whodid.setup.dashboards.saved_object import QUESTIONS
 
 pytestmark = pytest.mark.live
 

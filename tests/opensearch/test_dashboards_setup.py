@@ -15,9 +15,9 @@ from tests.opensearch.dashboards_fake import DashboardsFake, Reply, dashboards_f
 from tests.opensearch.dashboards_runs import install, kinds, planned, refusal
 from tests.opensearch.ism_stand_in import IsmStandIn
 from whodid.errors import NotAuthenticated, NotAuthorized, SettingsError
-from whodid.opensearch.dashboards import Dashboards, removals
 from whodid.resources import resource_text
 from whodid.settings import Settings
+from whodid.setup.dashboards import Dashboards, removals
 
 
 def lines() -> list[dict[str, Any]]:

@@ -18,15 +18,15 @@ from opensearchpy import OpenSearch
 from tests.live.corner import Corner, corner
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.test_ism import NAME
+from whodid.cluster.template import MARK
 from whodid.errors import NotAuthorized, OpenSearchError
-from whodid.opensearch.destruction import JournalPart, destructions, take_account
-from whodid.opensearch.enforcement import Expired, destroy, expired, record_ahead
-from whodid.opensearch.holds import new_hold, set_hold
-from whodid.opensearch.ism import Ism
-from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.template import MARK
+from whodid.retention.destruction import JournalPart, destructions, take_account
+from whodid.retention.enforcement import Expired, destroy, expired, record_ahead
+from whodid.retention.holds import new_hold, set_hold
+from whodid.retention.ism import Ism
 from whodid.settings import Settings
-from whodid.shipper.enforcer import Enforcer
+from whodid.setup.setup import apply, plan
+from whodid.shipping.service import Enforcer
 
 LATER = datetime.now(UTC) + timedelta(days=400)
 
@@ -303,7 +303,7 @@ def test_a_shipper_that_may_not_keep_records_says_once_who_must(
     def refuse(*_: object) -> None:
         raise NotAuthorized("the ledger: this user lacks the right")
 
-    monkeypatch.setattr("whodid.shipper.enforcer.apply_holds", refuse)
+    monkeypatch.setattr("whodid.shipping.service.apply_holds", refuse)
     told: list[str] = []
     clock = [0.0]
     enforcer = Enforcer(lambda: client, Settings(), told.append, lambda: clock[0])

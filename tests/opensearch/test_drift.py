@@ -20,15 +20,13 @@ from tests.live.corner import Corner
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.test_ism import NAME
 from tests.opensearch_node import SecuredNode
+from whodid.cluster.template import MARK, changed_by_hand, signed, template_name
 from whodid.errors import OpenSearchError
-from whodid.opensearch.drift import changed_by_hand, signed
-from whodid.opensearch.ism import Ism, policy_body
-from whodid.opensearch.retention_change import set_retention
-from whodid.opensearch.security import role_name
-from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.teardown import removals
-from whodid.opensearch.template import MARK, template_name
+from whodid.retention.ism import Ism, policy_body
+from whodid.retention.moves import set_retention
 from whodid.settings import Settings
+from whodid.setup.roles import role_name
+from whodid.setup.setup import apply, plan, removals
 
 SETTINGS = Settings()
 json_values = st.recursive(

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.live.corner import Corner, corner
+from whodid.cluster.partitions import creation_dates
 from whodid.entry import Partitioning, partition_end, partition_name, partition_start
-from whodid.opensearch.enforcement import destroy, expired
-from whodid.opensearch.partitions import creation_dates
-from whodid.opensearch.retention import deletion_date, retention_in_force
+from whodid.retention.enforcement import destroy, expired
+from whodid.retention.outlook import deletion_date, retention_in_force
 from whodid.settings import Settings
-from whodid.shipper.enforcer import Enforcer
+from whodid.shipping.service import Enforcer
 
 PREFIX = "whodid-audit"
 

@@ -18,9 +18,11 @@ from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.ism_stand_in.indices import FLOOD_STAGE
 from tests.opensearch.ism_stand_in.jobs import READ_ONLY
 from tests.opensearch.test_ism import NAME
+from whodid.cluster.ledger import ledger_name
+from whodid.cluster.template import MARK
 from whodid.errors import OpenSearchError
-from whodid.opensearch.enforcement import Expired, destroy, expired
-from whodid.opensearch.holds import (
+from whodid.retention.enforcement import Expired, destroy, expired
+from whodid.retention.holds import (
     Hold,
     Step,
     all_steps,
@@ -32,14 +34,11 @@ from whodid.opensearch.holds import (
     set_hold,
     steps,
 )
-from whodid.opensearch.ism import Ism, policy_body
-from whodid.opensearch.ledger import ledger_name
-from whodid.opensearch.managed import managed
-from whodid.opensearch.retention import retention_in_force
-from whodid.opensearch.retention_change import Doomed, doomed_by_release, set_retention
-from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.template import MARK
+from whodid.retention.ism import Ism, managed, policy_body
+from whodid.retention.moves import Doomed, doomed_by_release, set_retention
+from whodid.retention.outlook import retention_in_force
 from whodid.settings import Settings
+from whodid.setup.setup import apply, plan
 
 DAY = 86_400
 OCTOBER, NOVEMBER = "whodid-audit-2026.10", "whodid-audit-2026.11"

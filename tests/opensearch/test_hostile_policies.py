@@ -14,12 +14,12 @@ from click.testing import CliRunner, Result
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.ism_stand_in.answers import Answer
 from whodid.cli.program import program
-from whodid.client import AuditClient
-from whodid.opensearch.connection import connect
-from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.template import MARK
+from whodid.cluster.connection import connect
+from whodid.cluster.template import MARK
+from whodid.search import AuditClient
 from whodid.settings import Settings
-from whodid.web import kept
+from whodid.setup.setup import apply, plan
+from whodid.web import pages
 
 NAME = "whodid-audit-retention"
 PARTITION = "whodid-audit-2026.11"
@@ -130,5 +130,5 @@ def test_a_hostile_policy_ends_nothing_and_has_one_meaning_everywhere(
         assert view
         assert (view.floor_days, view.ceiling_days) == (shown["floor_days"], shown["ceiling_days"])
         assert str(view) == status["retention"]
-        assert (partition["ceiling"] or "for ever")[:10] in kept.until(view, ENTRY, PARTITION, of_all=True)
-        assert kept.rule(view).startswith("kept for ever" if rule == NEVER else "kept ")
+        assert (partition["ceiling"] or "for ever")[:10] in pages.until(view, ENTRY, PARTITION, of_all=True)
+        assert pages.rule(view).startswith("kept for ever" if rule == NEVER else "kept ")

@@ -17,19 +17,27 @@ from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner
 from tests.opensearch_node import SecuredNode
 from tests.web.served import served
-from whodid.client import AuditClient
-from whodid.client.asking import CONTENTLESS
+from whodid.cluster.bulk import Document, Verdict
+from whodid.cluster.connection import connect
+from whodid.cluster.template import (
+    FIELD_TYPES,
+    MARK,
+    Difference,
+    foreseen,
+    index_pattern,
+    inspected,
+    inspected_all,
+    template_name,
+)
 from whodid.doctor import Subject, examine
 from whodid.entry import Stamp, partition_name
 from whodid.errors import OpenSearchError
 from whodid.journal import JournalDirectory
-from whodid.opensearch.bulk import Document, Verdict
-from whodid.opensearch.connection import connect
-from whodid.opensearch.inspection import Difference, foreseen, inspected, inspected_all
-from whodid.opensearch.setup import apply, plan, plan_partitions
-from whodid.opensearch.template import FIELD_TYPES, MARK, index_pattern, template_name
+from whodid.search import AuditClient
+from whodid.search.requests import CONTENTLESS
 from whodid.settings import Settings
-from whodid.shipper.service import Cluster, connected_shipper
+from whodid.setup.setup import apply, plan, plan_partitions
+from whodid.shipping.service import Cluster, connected_shipper
 from whodid.verify import verify_stored
 from whodid.web import create_app
 
@@ -241,6 +249,6 @@ def test_the_writer_can_not_make_a_partition_and_waits_for_who_administers(
 
 
 def test_a_difference_that_loses_nothing_is_left_out_of_what_is_lost() -> None:
-    from whodid.opensearch.inspection import losses
+    from whodid.cluster.template import losses
 
     assert losses((Difference("a"), Difference("b", loses=False), Difference("c"))) == "a; c"

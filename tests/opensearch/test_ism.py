@@ -13,14 +13,14 @@ import pytest
 from opensearchpy import OpenSearch
 
 from tests.opensearch.ism_stand_in import IsmStandIn
+from whodid.cluster.template import MARK
 from whodid.entry import Partitioning
 from whodid.errors import OpenSearchError, SettingsError
-from whodid.opensearch.ism import Ism, deletion_age, keeps_as_long, policy_body
-from whodid.opensearch.retention import retention_in_force
-from whodid.opensearch.retention_change import set_retention
-from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.template import MARK
+from whodid.retention.ism import Ism, deletion_age, keeps_as_long, policy_body
+from whodid.retention.moves import set_retention
+from whodid.retention.outlook import retention_in_force
 from whodid.settings import Settings
+from whodid.setup.setup import apply, plan
 
 NAME = "whodid-audit-retention"
 INDEX = "whodid-audit-2026.11"

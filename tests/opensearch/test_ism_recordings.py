@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.opensearch.ism_stand_in import IsmStandIn
-from whodid.opensearch.ism import policy_body
+from whodid.retention.ism import policy_body
 from whodid.settings import Settings
 
 FOLDER = Path(__file__).with_name("recordings")

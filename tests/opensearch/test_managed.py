@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from whodid.opensearch.ism import StoredPolicy, policy_body
-from whodid.opensearch.managed import Managed, managed
-from whodid.opensearch.retention_change import Move, moves
+from whodid.retention.ism import Managed, StoredPolicy, managed, policy_body
+from whodid.retention.moves import Move, moves
 from whodid.settings import Settings
 
 NAME = "whodid-audit-retention"

@@ -15,15 +15,15 @@ from random import Random
 import pytest
 
 from tests.live.corner import Corner, corner
-from whodid.devserver.cluster import start_cluster
+from whodid.cluster.partitions import creation_dates
+from whodid.devserver import start_cluster
 from whodid.entry import Partitioning
-from whodid.opensearch.destruction import destructions
-from whodid.opensearch.enforcement import destroy, expired
-from whodid.opensearch.partitions import creation_dates
-from whodid.opensearch.retention import deletion_date
-from whodid.recorder import Recorder
-from whodid.shipper import Shipper
-from whodid.shipper.dates import Dates
+from whodid.recording.recorder import Recorder
+from whodid.retention.destruction import destructions
+from whodid.retention.enforcement import destroy, expired
+from whodid.retention.outlook import deletion_date
+from whodid.shipping import Shipper
+from whodid.shipping.partitioning import Dates
 
 HOSTS = 20
 RETENTION = 90

@@ -15,13 +15,13 @@ from opensearchpy import OpenSearch
 
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.test_ism import INDEX, NAME, THEIRS
+from whodid.cluster.template import MARK
 from whodid.errors import OpenSearchError
-from whodid.opensearch.ism import Ism, deletion_age, policy_body
-from whodid.opensearch.retention import retention_in_force
-from whodid.opensearch.retention_change import Doomed, Report, doomed, set_retention
-from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.template import MARK
+from whodid.retention.ism import Ism, deletion_age, policy_body
+from whodid.retention.moves import Doomed, Report, doomed, set_retention
+from whodid.retention.outlook import retention_in_force
 from whodid.settings import Settings
+from whodid.setup.setup import apply, plan
 
 Set = Callable[..., Report]
 

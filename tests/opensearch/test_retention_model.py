@@ -22,16 +22,16 @@ from opensearchpy import OpenSearch
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.ism_stand_in.jobs import Index
 from tests.opensearch.test_ism import NAME, THEIRS
+from whodid.cluster.template import MARK
 from whodid.doctor import Subject, examine
 from whodid.entry import partition_name
 from whodid.errors import OpenSearchError
-from whodid.opensearch.enforcement import record_ahead
-from whodid.opensearch.holds import Hold, apply_holds, new_hold, release_hold, set_hold
-from whodid.opensearch.ism import Ism
-from whodid.opensearch.retention_change import set_retention
-from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.template import MARK
+from whodid.retention.enforcement import record_ahead
+from whodid.retention.holds import Hold, apply_holds, new_hold, release_hold, set_hold
+from whodid.retention.ism import Ism
+from whodid.retention.moves import set_retention
 from whodid.settings import Settings, retention_days
+from whodid.setup.setup import apply, plan
 
 DAY = 86_400
 _LATE = timedelta(days=45)

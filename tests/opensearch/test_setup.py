@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from tests.live.corner import Corner, corner
+from whodid.cluster.template import index_template, template_name
 from whodid.entry import partition_name
 from whodid.errors import OpenSearchError
-from whodid.opensearch.retention import retention_in_force
-from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.template import index_template, template_name
+from whodid.retention.outlook import retention_in_force
+from whodid.setup.setup import apply, plan
 
 pytestmark = pytest.mark.live
 

@@ -21,12 +21,12 @@ import pytest
 from tests.live.accounts import secured_corner
 from tests.live.corner import Corner
 from tests.opensearch_node import SecuredNode
+from whodid.cluster.bulk import Document, send_bulk
+from whodid.cluster.connection import authorization, connect, translated
 from whodid.errors import NotAuthenticated, NotAuthorized, SettingsError
-from whodid.opensearch.bulk import Document, send_bulk
-from whodid.opensearch.connection import authorization, connect, translated
-from whodid.opensearch.security import role_name
 from whodid.settings import Settings, load_settings
-from whodid.shipper.service import connected_shipper
+from whodid.setup.roles import role_name
+from whodid.shipping.service import connected_shipper
 
 KEY = b"a-key-of-the-tests-that-signs-tokens-and-nothing-else-0123456789"
 

@@ -9,12 +9,12 @@ import pytest
 from opensearchpy import AuthorizationException, OpenSearch
 
 from tests.live.corner import Corner
+from whodid.cluster.bulk import Document
+from whodid.cluster.connection import restores_sorted
+from whodid.cluster.template import index_pattern, index_template
 from whodid.entry import FIELDS, Stamp
-from whodid.opensearch.bulk import Document
-from whodid.opensearch.features import restores_sorted
-from whodid.opensearch.ism import policy_body
-from whodid.opensearch.template import index_pattern, index_template
 from whodid.resources import resource_text
+from whodid.retention.ism import policy_body
 from whodid.settings import Settings
 
 

@@ -17,14 +17,14 @@ from opensearchpy import OpenSearch
 
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.test_ism import NAME
+from whodid.cluster.connection import connect
+from whodid.cluster.template import MARK
 from whodid.doctor import Subject, examine
 from whodid.entry import partition_start
-from whodid.opensearch.connection import connect
-from whodid.opensearch.retention import retention_in_force
-from whodid.opensearch.retention_change import set_retention
-from whodid.opensearch.setup import apply, plan
-from whodid.opensearch.template import MARK
+from whodid.retention.moves import set_retention
+from whodid.retention.outlook import retention_in_force
 from whodid.settings import Settings
+from whodid.setup.setup import apply, plan
 
 RETENTION = "5000d"
 

@@ -15,8 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from whodid.errors import ProofError, SettingsError
-from whodid.proof.envelope import opened, sealed, signed_by
-from whodid.proof.keys import PublicKey, Signer, new_key, read_public_key, signer_of
+from whodid.proof.keys import PublicKey, Signer, new_key, opened, read_public_key, sealed, signed_by, signer_of
 from whodid.settings import Settings
 
 KIND = "application/vnd.whodid.test+json"

@@ -13,11 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.checkpoint import EXAMPLE
+from whodid.cluster.ledger import Erasure
 from whodid.integrity import canonical
-from whodid.opensearch.erasures import Erasure
 from whodid.proof.checkpoint import CHECKPOINT, Sealed
-from whodid.proof.envelope import opened
-from whodid.proof.keys import Signer, signer_of
+from whodid.proof.keys import Signer, opened, signer_of
 from whodid.proof.merkle import Tree, inclusion_path, leaf_hash
 from whodid.settings import Settings
 from whodid.verify.inclusion import Inclusion, check_inclusion

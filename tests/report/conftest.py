@@ -13,14 +13,13 @@ from click.testing import CliRunner
 
 from tests.attacks.scene import NOW, Scene, scene
 from whodid.cli import program
-from whodid.client import Stats
-from whodid.opensearch.destruction import Destruction, moment_text, take_account, write_destruction
-from whodid.opensearch.retention import RetentionView
-from whodid.own import record_operation, record_own
+from whodid.recording.own import record_operation, record_own
 from whodid.report import Report, period_of
-from whodid.report.deeds import Deeds
-from whodid.report.keeping import Keeping
 from whodid.report.report import Made
+from whodid.report.retention import Deeds, Keeping
+from whodid.retention.destruction import Destruction, moment_text, take_account, write_destruction
+from whodid.retention.outlook import RetentionView
+from whodid.search import Stats
 from whodid.settings import Settings
 from whodid.verify import Verification
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from whodid.client import Stats
-from whodid.client.stats import Bar
 from whodid.report import Period
-from whodid.report.page.chart import histogram, share, strip
+from whodid.report.page.activity import histogram, share, strip
+from whodid.search import Stats
+from whodid.search.stats import Bar
 from whodid.verify import Stretch
 
 OCTOBER = Period(

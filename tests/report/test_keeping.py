@@ -7,12 +7,12 @@ from typing import Literal
 
 import pytest
 
-from whodid.opensearch.destruction import Account, Destruction
-from whodid.opensearch.erasures import Erasure
-from whodid.opensearch.holds import Hold
-from whodid.opensearch.retention import Partition, RetentionView
+from whodid.cluster.ledger import Erasure
 from whodid.report import period_of
-from whodid.report.keeping import Erased, _destroyed, _held
+from whodid.report.retention import Erased, _destroyed, _held
+from whodid.retention.destruction import Account, Destruction
+from whodid.retention.holds import Hold
+from whodid.retention.outlook import Partition, RetentionView
 
 from .conftest import TODAY
 

@@ -112,7 +112,7 @@ def test_what_is_no_envelope_is_said_to_be_none(signed: Pack, content: bytes) ->
 
 
 def test_an_envelope_of_another_kind_does_not_count(signed: Pack, signer: Signer) -> None:
-    from whodid.proof.envelope import sealed
+    from whodid.proof.keys import sealed
 
     signed.dsse.write_text(json.dumps(sealed(signed.json.read_bytes(), "application/x", signer)))
     [difference] = differences(signed, signer.key)

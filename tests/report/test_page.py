@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from whodid.opensearch.destruction import Account, Destruction
-from whodid.opensearch.holds import Hold
-from whodid.opensearch.retention import RetentionView
 from whodid.report import Report
-from whodid.report.deeds import Deed, Deeds, Reader
-from whodid.report.keeping import Destroyed, Held
 from whodid.report.page import page
+from whodid.report.retention import Deed, Deeds, Destroyed, Held, Reader
+from whodid.retention.destruction import Account, Destruction
+from whodid.retention.holds import Hold
+from whodid.retention.outlook import RetentionView
 from whodid.verify import Completeness, Finding, JournalVerdict, Stretch, Verification
 
 
@@ -31,7 +30,7 @@ def keeping(report: Report, **changes: Any) -> Report:
 
 
 def verified(report: Report, *findings: Finding, keys: tuple[str, ...] = ("k",), checkpoints: int = 1) -> Report:
-    from whodid.report.journals import parts_of
+    from whodid.report.retention import parts_of
 
     verdict = JournalVerdict(
         "8f14e45fceea167a", "web-1", (Stretch("intact", 1, 9, 9),), Completeness(9, 9), checkpoints, 9, "2026-10-31"

@@ -19,7 +19,7 @@ from tests.attacks.scene import NOW, Scene
 from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner, corner
 from tests.opensearch_node import SecuredNode
-from whodid.opensearch.ledger import Ledger
+from whodid.cluster.ledger import Ledger
 
 from .conftest import ADDRESS, NAME, Story
 from .making import Made, days_ago, make, whodid_report
@@ -228,7 +228,7 @@ def test_retention_that_will_not_hold_is_a_finding(
     ready: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = NOW + timedelta(days=3000)
-    monkeypatch.setattr("whodid.opensearch.retention.cluster_now", lambda _: late)
+    monkeypatch.setattr("whodid.retention.outlook.cluster_now", lambda _: late)
     made = make(ready.corner, tmp_path / "r")
     assert made.code == 1
     assert {one["area"] for one in made.content["findings"]} == {"retention"}

@@ -15,8 +15,8 @@ import structlog
 import whodid
 from tests import independent
 from tests.recording import WHO, configured, recorded
-from whodid import runtime
-from whodid.recorder import Recorder
+from whodid.recording import runtime
+from whodid.recording.recorder import Recorder
 from whodid.testing import audit_entries
 
 CATALOG = """

@@ -9,7 +9,7 @@ from unittest.mock import ANY
 import pytest
 
 import whodid
-from whodid import runtime
+from whodid.recording import runtime
 from whodid.testing import AuditEntries, audit_entries
 
 

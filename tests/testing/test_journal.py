@@ -17,7 +17,7 @@ from whodid.entry import document_id, entry_id
 from whodid.integrity import Draft, read_line
 from whodid.journal import Journal, JournalDirectory, read_entries
 from whodid.journal.directory import read_lines
-from whodid.recorder import Recorder
+from whodid.recording.recorder import Recorder
 from whodid.settings import Settings
 from whodid.testing import MemoryJournal
 

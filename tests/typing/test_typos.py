@@ -24,7 +24,7 @@ RIGHT = dedent(
     import whodid
     import whodid.testing
     from whodid.integrations.sqlalchemy import audit_on_commit
-    from whodid.query import Filter
+    from whodid.search import Filter
     from whodid.typing import EntryFields
 
     settings: whodid.Settings = whodid.configure(

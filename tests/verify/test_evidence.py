@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.attacks.scene import Scene, scene
+from whodid.cluster.ledger import Ledger
 from whodid.errors import OpenSearchError
-from whodid.opensearch.holds import holds
-from whodid.opensearch.ledger import Ledger
-from whodid.opensearch.retention import RetentionView
+from whodid.retention.holds import holds
+from whodid.retention.outlook import RetentionView
 
 pytestmark = pytest.mark.live
 

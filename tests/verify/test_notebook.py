@@ -18,11 +18,10 @@ from click.testing import CliRunner
 
 from tests.live.corner import Corner, corner
 from whodid.cli import program
-from whodid.client import AuditClient
 from whodid.errors import WhodidError
+from whodid.search import AuditClient
 from whodid.verify import Notebook, Verification, verify_stored
-from whodid.verify.crew import Task
-from whodid.verify.survey import Part
+from whodid.verify.plan import Part, Task
 from whodid.verify.verdict import Finding
 from whodid.verify.walk import Anchor, Missing, Run, Slice, Walked, walk
 
@@ -134,7 +133,7 @@ def test_gone_on_with_it_says_the_same(place: Corner, tmp_path: Path, kept: int)
     path.write_bytes(b"".join(lines[: 1 + kept]))
     with (
         Notebook(path, place.settings.index_prefix) as notebook,
-        patch("whodid.verify.crew.walk", wraps=walk) as walking,
+        patch("whodid.verify.plan.walk", wraps=walk) as walking,
     ):
         again = verified(place, notebook)
     assert (again.findings, again.journals) == (whole.findings, whole.journals)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.verify.test_absence import checkpoint
-from whodid.query import Window
+from whodid.search import Window
 from whodid.verify.plan import _within
 
 HOURS = [

@@ -14,7 +14,7 @@ from whodid.entry import ZERO_HASH
 from whodid.proof.checkpoint import Sealed
 from whodid.proof.keys import PublicKey, Signer, new_key, signer_of
 from whodid.settings import Settings
-from whodid.verify.statements import Source, Statements, judged
+from whodid.verify.checkpoints import Source, Statements, judged
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
 
@@ -108,7 +108,7 @@ def test_a_change_of_something_else_is_no_checkpoint(keys: object) -> None:
 
     from whodid.errors import ProofError
     from whodid.proof.checkpoint import CHECKPOINT
-    from whodid.proof.envelope import sealed
+    from whodid.proof.keys import sealed
 
     content = {**orjson.loads(EXAMPLE.payload()), "keys": keys}
     with pytest.raises(ProofError, match="no checkpoint, or a damaged one"):

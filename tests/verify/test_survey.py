@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.scene import NOW, Scene, scene
-from whodid.client import AuditClient
-from whodid.shipper.sealing import kept_checkpoints
-from whodid.testimony import local_journals
+from whodid.administration.sources import local_journals
+from whodid.search import AuditClient
+from whodid.shipping.checkpointing import kept_checkpoints
 from whodid.verify import LocalJournal, Source, verify_stored
 
 pytestmark = pytest.mark.live

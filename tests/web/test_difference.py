@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from whodid.web.difference import Line, difference
+from whodid.web.pages import Line, difference
 
 
 def test_what_differs_comes_first_and_says_how() -> None:

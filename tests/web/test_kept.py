@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from whodid.opensearch.retention import Partition, RetentionView
-from whodid.web import kept
+from whodid.retention.outlook import Partition, RetentionView
+from whodid.web import pages
 
 PARTITION = "whodid-audit-2026.11"
 HELD = Partition(PARTITION, datetime(2026, 11, 1, tzinfo=UTC), None, None, holds=("case-of-another-organization",))
@@ -13,7 +13,7 @@ ENTRY = {"creation_date": "2026-11-23T08:00:00Z"}
 
 
 def until(*, of_all: bool) -> str:
-    return kept.until(RetentionView(365, 365, 398, "ism", (HELD,)), ENTRY, PARTITION, of_all=of_all)
+    return pages.until(RetentionView(365, 365, 398, "ism", (HELD,)), ENTRY, PARTITION, of_all=of_all)
 
 
 def test_a_hold_is_shown_to_who_sees_the_entries_of_all_organizations() -> None:

@@ -22,11 +22,11 @@ from tests.web.served import served
 from tests.web.stored import Stored, stored
 from tests.web.test_foreign import tab
 from whodid.errors import NotAuthenticated, OpenSearchUnavailable, QueryError
-from whodid.query import Filter
+from whodid.search import Filter
 from whodid.settings import Settings
 from whodid.web import create_app, data, server, shares
 from whodid.web.app import create_standalone_app
-from whodid.web.question import LINKED, MOST_CONDITIONS, Question
+from whodid.web.request import LINKED, MOST_CONDITIONS, Question
 from whodid.web.server import Address
 
 ENTRY = '{"type": "user_created", "target": "1", "@timestamp": "2026-11-23T08:00:00.000000Z"}'
@@ -73,9 +73,9 @@ def test_so_many_conditions_may_be_asked_for(browser: httpx.Client) -> None:
 def test_an_entry_of_1970_makes_no_page_of_thousands_of_bars() -> None:
     from datetime import UTC, datetime
 
-    from whodid.client import Stats
-    from whodid.client.stats import Bar
-    from whodid.web.picture import bars_of
+    from whodid.search import Stats
+    from whodid.search.stats import Bar
+    from whodid.web.pages import bars_of
 
     at = datetime(2026, 11, 23, tzinfo=UTC)
     assert bars_of(Stats(1, at, at, 1, "month", (Bar(at, 1),) * 3000, {}), Question()) == []
@@ -199,7 +199,7 @@ def signing_in(
     monkeypatch: pytest.MonkeyPatch, cluster: _Cluster, guesses: int, settings: Settings
 ) -> list[httpx.Response]:
     """The answers to so many guesses at once."""
-    monkeypatch.setattr("whodid.web.sign_in.settings_of", cluster)
+    monkeypatch.setattr("whodid.web.access.settings_of", cluster)
     app = create_standalone_app(settings, accounts=True, secure=False, allowed_hosts=["localhost"])
 
     async def guess() -> list[httpx.Response]:
@@ -281,7 +281,7 @@ def test_a_request_that_never_comes_whole_is_ended(sent: bytes, monkeypatch: pyt
 
 
 def test_a_query_has_so_many_texts_and_beginnings_and_no_more() -> None:
-    from whodid.query import query_body
+    from whodid.search import query_body
 
     assert str(query_body(Filter.parse("a " * 20))).count("'wildcard'") == 140
     for text in ("a " * 21, "-(" + "a or " * 20 + "b)", "type:" + ",".join(f"a{n}*" for n in range(101)), "a" * 257):

@@ -22,10 +22,10 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tests.faults.kit import Exchange, FaultProxy, unavailable
 from tests.live.corner import Corner, corner, eventually
 from whodid.entry import document_id
 from whodid.journal import read_entries
-from whodid.testing.faults import Exchange, FaultProxy, unavailable
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TAB = "/admin/audit-logs/"

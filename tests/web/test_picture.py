@@ -8,9 +8,9 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from whodid.client import Bar, Stats
-from whodid.web.picture import HEIGHT, bars_of, facets_of, span_of
-from whodid.web.question import Question
+from whodid.search import Bar, Stats
+from whodid.web.pages import HEIGHT, bars_of, facets_of, span_of
+from whodid.web.request import Question
 
 DAY = datetime(2026, 11, 23, tzinfo=UTC)
 

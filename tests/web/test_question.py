@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from whodid.errors import QueryError
-from whodid.web.question import Question
+from whodid.web.request import Question
 
 
 def of(text: str) -> Question:

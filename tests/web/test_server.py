@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.live.corner import Corner
-from whodid.devserver.certificates import issue, make_authority
+from whodid.devserver.security import issue, make_authority
 from whodid.errors import SettingsError
 from whodid.web.server import Address
 

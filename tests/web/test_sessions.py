@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from whodid.client import AuditClient
+from whodid.search import AuditClient
 from whodid.settings import Settings
-from whodid.web.sessions import IDLE, LIFETIME, PER_USER, Sessions
+from whodid.web.access import IDLE, LIFETIME, PER_USER, Sessions
 
 
 class Clock:

@@ -14,10 +14,10 @@ from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner
 from tests.opensearch_node import SecuredNode
 from tests.web.served import served
+from whodid.cluster.connection import has_accounts
 from whodid.journal import read_entries
-from whodid.opensearch.account import has_accounts
 from whodid.settings import Settings
-from whodid.web import throttle
+from whodid.web import shares
 from whodid.web.app import create_standalone_app
 
 pytestmark = pytest.mark.live
@@ -139,7 +139,7 @@ def test_after_signing_in_one_is_where_one_wanted_to_be_and_nowhere_else(place: 
 def test_too_many_failures_close_the_door_even_for_the_right_password(
     place: Corner, browser: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(throttle, "PER_ADDRESS", 3)
+    monkeypatch.setattr(shares, "PER_ADDRESS", 3)
     user = f"{place.settings.index_prefix}-auditor"
     for _ in range(3):
         assert sign_in(browser, user, "wrong").status_code == 401

@@ -242,9 +242,9 @@ def test_an_export_that_fails_on_the_way_is_no_finished_download(
     tab: httpx.Client, place: Corner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cluster loses the point in time after the first page, as a restart would make it."""
-    from whodid.client.asking import Asking
+    from whodid.search.requests import Asking
 
-    monkeypatch.setattr("whodid.client.asking.PAGE", 50)
+    monkeypatch.setattr("whodid.search.requests.PAGE", 50)
     monkeypatch.setattr("whodid.export.forms._BATCH", 10)
     ask = Asking.ask
 

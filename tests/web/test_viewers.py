@@ -17,10 +17,9 @@ from starlette.routing import Mount
 
 from tests.live.corner import Corner, corner
 from tests.web.served import served
-from whodid.client import AuditClient
 from whodid.entry import entry_id
 from whodid.errors import SettingsError
-from whodid.query import Filter
+from whodid.search import AuditClient, Filter
 from whodid.web import create_app
 
 pytestmark = pytest.mark.live

@@ -7,26 +7,17 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..client import AuditClient
-from ..erasure import (
-    IMMUTABLE,
-    Erased,
-    HostErased,
-    Left,
-    erase_on_host,
-    erase_stored,
-    exported_since,
-    snapshots_with,
-    what_else_holds,
-)
+from ..cluster.ledger import ERASED, write_erasure
+from ..cluster.partitions import is_immutable, marks
 from ..errors import OpenSearchError, QueryError, WhodidError
 from ..journal import Journal, JournalDirectory
-from ..opensearch.erasures import ERASED, write_erasure
-from ..opensearch.holds import held
-from ..opensearch.partitions import is_immutable, marks
-from ..operator import check_reason, who
-from ..own import record_operation
+from ..recording.context import check_reason, who
+from ..recording.own import record_operation
+from ..retention.holds import held
+from ..search import AuditClient
 from ..settings import Settings
+from .erase_cluster import IMMUTABLE, Erased, Left, erase_stored, exported_since, snapshots_with
+from .erase_journal import HostErased, erase_on_host, what_else_holds
 from .host import without_shipper
 
 if TYPE_CHECKING:
@@ -64,7 +55,7 @@ class ErasureReport:
     files: tuple[str, ...]
     """Files of the journal directory that may hold more of it."""
     partitions: frozenset[str] = field(default=frozenset(), repr=False)
-    """Whose files in OpenSearch still hold the old values, until `whodid.erasure.remove_from_files` has run."""
+    """Whose files in OpenSearch still hold the old values, until `whodid.administration.remove_from_files` has run."""
 
     @classmethod
     def of(
@@ -129,7 +120,7 @@ def erase(
     """Removes a person's personal values from OpenSearch and from this host; the log verifies as before.
 
     It is recorded before and after, as `audit_log_person_erased`. No shipper may run on this host meanwhile. OpenSearch
-    keeps the old values in its files until `whodid.erasure.remove_from_files` has run on the report's `partitions`.
+    keeps the old values in its files until `remove_from_files` has run on the report's `partitions`.
 
     Parameters
     ----------

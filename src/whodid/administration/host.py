@@ -9,22 +9,22 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..dead_letters import DeadLetter, replace_dead_letters
+from ..cluster.connection import connect
+from ..cluster.partitions import stored_journals
+from ..entry import places
 from ..errors import SettingsError, WhodidError
 from ..journal import Acknowledged, JournalDirectory, Missing
 from ..journal.damage import find_stray, in_words, remove_missing
 from ..journal.lock import ProcessLock
-from ..opensearch.connection import connect
-from ..opensearch.journals import stored_journals
-from ..operator import check_reason
-from ..own import record_operation
 from ..proof.keys import signer_of
-from ..ranges import places
+from ..recording.context import check_reason
+from ..recording.own import record_operation
 from ..settings import Settings
-from ..shipper.retry import Retried, retry
-from ..shipper.sealing import Sealing
-from ..shipper.service import Cluster, dates_of
-from ..status import JournalStatus, directory_status, missing_entries
+from ..shipping.checkpointing import Sealing
+from ..shipping.dead_letters import DeadLetter, replace_dead_letters
+from ..shipping.retry import Retried, retry
+from ..shipping.service import Cluster, dates_of
+from ..shipping.status import JournalStatus, directory_status, missing_entries
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
@@ -59,7 +59,7 @@ def retry_dead_letters(
     Parameters
     ----------
     letters
-        Such as `whodid.dead_letters.find_dead_letters` returns.
+        Such as `whodid.shipping.dead_letters.find_dead_letters` returns.
     on_progress
         Called with the number of letters that were judged.
 

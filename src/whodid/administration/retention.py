@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ..cluster.clock import cluster_now
 from ..errors import OpenSearchError, QueryError
-from ..opensearch import holds, retention_change
-from ..opensearch.clock import cluster_now
-from ..opensearch.destruction import DESTROYED, Destruction
-from ..opensearch.enforcement import Expired, destroy, expired, record_ahead
-from ..opensearch.holds import Applied, Hold
-from ..opensearch.ism import Ism, policy_name
-from ..opensearch.retention_change import Report, doomed, doomed_by_release, in_words
-from ..operator import check_reason, who
-from ..own import record_operation
-from ..query import check_order, moment
+from ..recording.context import check_reason, who
+from ..recording.own import record_operation
+from ..retention import holds, moves
+from ..retention.destruction import DESTROYED, Destruction
+from ..retention.enforcement import Expired, destroy, expired, record_ahead
+from ..retention.holds import Applied, Hold
+from ..retention.ism import Ism, policy_name
+from ..retention.moves import Report, doomed, doomed_by_release, in_words
+from ..search import check_order, moment
 from ..settings import Settings
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def set_retention(
     about = {"retention": age, "was": settings.retention, "policy": policy_name(wanted)}
     moved = {"take_over": True} if take_over else {}
     record_operation(settings, "audit_log_retention_set", policy_name(wanted), {**about, **moved})
-    return retention_change.set_retention(
+    return moves.set_retention(
         client,
         wanted,
         take_over=take_over,

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InvalidEntry
 from ..resources import resource_text
-from ..spelling import near
-from .explanation import violations
+from ..text import near
 from .model import Contents, EventType, Resource, Rules, is_name
-from .schema import entry_schema, given_schema, type_schema
+from .schema import entry_schema, given_schema, type_schema, violations
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -43,7 +42,7 @@ class Catalog:
     @classmethod
     def load(cls, path: str | Path | None = None, *, mode: Literal["extend", "replace"] = "extend") -> Catalog:
         """The default catalog, extended or replaced by the events.toml at `path`. Raises `CatalogError`."""
-        from .loading import parse, read
+        from .model import parse, read
 
         default = parse(resource_text("config/events.toml"), "config/events.toml")
         if path is None:
@@ -54,14 +53,14 @@ class Catalog:
     @classmethod
     def parse(cls, text: str, *, name: str = "events.toml") -> Catalog:
         """A catalog from TOML text, standing alone. Raises `CatalogError`."""
-        from .loading import parse
+        from .model import parse
 
         return cls(parse(text, name))
 
     @classmethod
     def own(cls) -> Catalog:
         """What whodid records itself, whatever the application's catalog is: what is done to the audit log."""
-        from .loading import parse
+        from .model import parse
 
         return cls(parse(resource_text("config/own-events.toml"), "config/own-events.toml", own=True))
 
@@ -129,7 +128,7 @@ class Catalog:
 
     def page(self) -> str:
         """The catalog as a page of Markdown."""
-        from .page import page
+        from .stubs import page
 
         return page(self._contents)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..errors import CatalogError
-from ..spelling import near
+from ..text import near
 
 __all__ = ["Finding", "compare", "read_schema"]
 

@@ -1,13 +1,24 @@
-"""What a catalog holds: resources, event types, and their rules."""
+"""What a catalog holds: resources, event types, and their rules.
+
+Loading: from the TOML of an events.toml to a checked catalog. Every complaint names file, table, key and the fix.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
 
-__all__ = ["Contents", "DetailRule", "EventType", "Resource", "Rules", "is_name"]
+from ..entry import FIELDS, PERSONAL_FIELDS
+from ..errors import CatalogError
+from ..integrity import MAX_KEY, is_key
+from ..text import did_you_mean
+
+__all__ = ["Contents", "DetailRule", "EventType", "Resource", "Rules", "is_name", "parse", "read"]
 
 DetailRule = tuple[str, ...] | bool | None
 """What `details` must hold under a key: one of these strings, exactly this boolean, or (`None`) any string."""
@@ -74,3 +85,250 @@ class Contents:
     resources: Mapping[str, Resource]
     types: Mapping[str, EventType]
     personal: frozenset[str]
+
+
+_RULE_KEYS = {rule.name for rule in fields(Rules)}
+_RESOURCE_KEYS = {"label", "target"} | _RULE_KEYS
+_OWN_KEYS = {"resource", "event", "about", "outcome", "durability", "on_failure", "override", "replaced_by"}
+_TYPE_KEYS = _OWN_KEYS | _RULE_KEYS
+_RULED = {name for name, known in FIELDS.items() if known.source == "call"} - {"type", "target", "principal"}
+
+
+@cache
+def _choices() -> dict[str, tuple[str, ...]]:
+    """Keys of a type that take one of a few words, and which."""
+    hints = get_type_hints(EventType)
+    return {name: get_args(get_args(hints[name])[0]) for name in ("outcome", "durability", "on_failure")}
+
+
+def read(path: Path) -> str:
+    """The text of an events.toml. Raises `CatalogError`."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise CatalogError(f"the catalog {path} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CatalogError(f"the catalog {path} is not UTF-8: {error.reason}") from error
+
+
+def parse(text: str, file: str, base: Contents | None = None, *, own: bool = False) -> Contents:
+    """The catalog in `text`, on top of `base`; `own` for that of whodid itself. Raises `CatalogError`."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CatalogError(f"{file} is not TOML: {error}") from error
+    top = _Table(document, file, "the top level")
+    top.only({"personal", "resources", "types"})
+    resources = dict(base.resources) if base else {}
+    types = dict(base.types) if base else {}
+    for name, table in top.tables("resources"):
+        _check_owner(name, table, own)
+        resources[name] = _resource(name, table)
+    tables = dict(top.tables("types"))
+    for name, table in tables.items():
+        _check_owner(name, table, own)
+        if not table.flag("override") and name in types:
+            raise table.error(f"{name} is a type of the default catalog; write `override = true` to redefine it")
+        types[name] = _event_type(name, table, resources)
+    _refuse_dead_ends(types, tables, top)
+    personal = _personal(top)
+    return Contents(resources, types, personal | (base.personal if base else frozenset()))
+
+
+def _check_owner(name: str, table: _Table, own: bool) -> None:
+    if not own and (name == "audit_log" or name.startswith("audit_log_")):
+        raise table.error("names that begin with audit_log are for what whodid records itself; choose another")
+
+
+def _personal(top: _Table) -> frozenset[str]:
+    names = top.strings("personal")
+    for name in names:
+        if name in {"type", "target", "principal"}:
+            raise top.error(f"personal: {name!r} identifies the entry and can't be erased; leave it out")
+        if name not in PERSONAL_FIELDS:
+            meant = did_you_mean(name, PERSONAL_FIELDS)
+            raise top.error(f"personal: {name!r} is no text field that a caller fills{meant}")
+    return frozenset(names) | ({"forwarded_for"} if "client_ip" in names else frozenset())  # which holds it, too
+
+
+def _resource(name: str, table: _Table) -> Resource:
+    table.only(_RESOURCE_KEYS)
+    return Resource(name, table.text("label"), table.text("target"), _rules(table, Rules()))
+
+
+def _event_type(name: str, table: _Table, resources: Mapping[str, Resource]) -> EventType:
+    table.only(_TYPE_KEYS)
+    resource = table.text("resource")
+    if resource not in resources:
+        raise table.error(f"there is no [resources.{resource}]{did_you_mean(resource, resources)}; add it")
+    choices: dict[str, Any] = {key: table.choice(key, allowed) for key, allowed in _choices().items()}
+    if name == "entry":
+        raise table.error("the name is taken in the JSON Schema; say what happened, such as entry_created")
+    rules = _rules(table, resources[resource].rules)
+    if choices["outcome"] and "outcome" in rules.forbids:
+        raise table.error("outcome is filled in and forbidden; drop one")
+    return EventType(
+        name=name,
+        resource=resource,
+        event=table.text("event"),
+        about=table.text("about"),
+        target=resources[resource].target,
+        rules=rules,
+        replaced_by=table.text("replaced_by", "") or None,
+        **choices,
+    )
+
+
+def _refuse_dead_ends(types: Mapping[str, EventType], tables: Mapping[str, _Table], top: _Table) -> None:
+    """Every `replaced_by` names a type that can be recorded."""
+    for name, known in types.items():
+        successor = known.replaced_by
+        if successor is None:
+            continue
+        table = tables.get(name) or tables.get(successor) or top
+        if successor not in types:
+            raise table.error(
+                f"replaced_by: there is no [types.{successor}]{did_you_mean(successor, types.keys() - {name})}; add it"
+            )
+        last = _last(types, name)
+        if last is None:
+            raise table.error(
+                f"replaced_by: from {name} by way of {successor} no type is left to record; "
+                "drop the replaced_by of the one that is current"
+            )
+        if last != successor:
+            raise table.error(f"{name} is replaced by {successor}, itself replaced; write replaced_by = {last!r}")
+
+
+def _last(types: Mapping[str, EventType], name: str) -> str | None:
+    """Where a chain of successors ends; `None` for a circle."""
+    seen = {name}
+    while (successor := types[name].replaced_by) and successor in types:
+        if successor in seen:
+            return None
+        seen.add(successor)
+        name = successor
+    return name
+
+
+def _rules(table: _Table, inherited: Rules) -> Rules:
+    """The rules of a table, on top of those of its resource."""
+    rules = Rules(
+        requires=_merged(inherited.requires, table.strings("requires")),
+        forbids=_merged(inherited.forbids, table.strings("forbids")),
+        status=table.strings("status") or inherited.status,
+        not_status=_merged(inherited.not_status, table.strings("not_status")),
+        principal=table.text("principal", inherited.principal),
+        details={**inherited.details, **_details(table)},
+        because=table.text("because", inherited.because),
+        image=_merged(inherited.image, table.strings("image")),
+        hashed=_merged(inherited.hashed, table.strings("hashed")),
+        plain=_merged(inherited.plain, table.strings("plain")),
+    )
+    for name in (*rules.requires, *rules.forbids):
+        if name not in _RULED:
+            raise table.error(f"{name!r} is no field that a rule can name{did_you_mean(name, _RULED)}")
+    _refuse_contradictions(table, rules)
+    return rules
+
+
+def _refuse_contradictions(table: _Table, rules: Rules) -> None:
+    for name in rules.requires:
+        if name in rules.forbids:
+            raise table.error(f"{name} is both required and forbidden; drop one")
+    for name in rules.hashed:
+        if name in rules.plain:
+            raise table.error(f"{name!r} is both hashed and plain; drop one")
+        if name in rules.details:
+            raise table.error(f"details.{name} has a rule, so its value is not hashed; drop one")
+    if rules.image and {"before", "after"} <= set(rules.forbids):
+        raise table.error("image names what is kept of before and after, which are forbidden; drop one")
+    if rules.details and "details" in rules.forbids:
+        raise table.error("details has rules and is forbidden; drop one")
+    if "client_ip" in rules.requires and rules.principal == "system":
+        raise table.error("client_ip is required, but the system has no address; drop one")
+    allowed = [status for status in rules.status if status.lower() not in {s.lower() for s in rules.not_status}]
+    if rules.status and not allowed:
+        raise table.error("not_status leaves no allowed status; drop one")
+
+
+def _details(table: _Table) -> dict[str, DetailRule]:
+    found: dict[str, DetailRule] = {}
+    for key, rule in table.mapping("details").items():
+        if not is_key(key):
+            raise table.error("details: a key is printable ASCII characters, as in every entry; rename it")
+        if len(key) > MAX_KEY:
+            raise table.error(f"details: a key has at most {MAX_KEY} characters, as in every entry; rename it")
+        if rule == "string":
+            found[key] = None
+        elif isinstance(rule, bool):
+            found[key] = rule
+        elif isinstance(rule, list) and rule and all(isinstance(value, str) for value in rule):
+            found[key] = tuple(rule)
+        else:
+            raise table.error(f'details.{key} must be "string", true, false, or a list of allowed strings')
+    return found
+
+
+def _merged(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+class _Table:
+    """One TOML table, and where it stands, for complaints."""
+
+    def __init__(self, content: Mapping[str, Any], file: str, place: str) -> None:
+        self._content = content
+        self._file = file
+        self._place = place
+
+    def error(self, what: str) -> CatalogError:
+        return CatalogError(f"{self._file}, {self._place}: {what}")
+
+    def only(self, keys: Collection[str]) -> None:
+        for key in self._content:
+            if key not in keys:
+                raise self.error(f"unknown key {key!r}{did_you_mean(key, keys)}; keys are {', '.join(sorted(keys))}")
+
+    def tables(self, key: str) -> list[tuple[str, _Table]]:
+        found = []
+        for name, content in self.mapping(key).items():
+            place = f"[{key}.{name}]"
+            if not is_name(name):
+                raise self.error(f"{place}: a name is lower-case letters, digits and _, and starts with a letter")
+            if not isinstance(content, dict):
+                raise self.error(f"{place} must be a table")
+            found.append((name, _Table(content, self._file, place)))
+        return found
+
+    def mapping(self, key: str) -> Mapping[str, Any]:
+        value = self._content.get(key, {})
+        if not isinstance(value, dict):
+            raise self.error(f"{key} must be a table")
+        return value
+
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self._content.get(key, default)
+        if value is None:
+            raise self.error(f'{key} is missing; add {key} = "…"')
+        if not isinstance(value, str):
+            raise self.error(f"{key} must be a string")
+        return value
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        value = self._content.get(key, [])
+        if not (isinstance(value, list) and all(isinstance(item, str) and item for item in value)):
+            raise self.error(f"{key} must be a list of strings")
+        return tuple(value)
+
+    def flag(self, key: str) -> bool:
+        value = self._content.get(key, False)
+        if not isinstance(value, bool):
+            raise self.error(f"{key} must be true or false")
+        return value
+
+    def choice(self, key: str, allowed: Collection[str]) -> str | None:
+        value = self._content.get(key)
+        if value is not None and value not in allowed:
+            raise self.error(f"{key} must be one of {', '.join(allowed)}")
+        return value

@@ -6,16 +6,19 @@ the same make a shape, which is called after the first of them: `Types_team_crea
 methods of loggers have one overload for each shape. What the context may fill (who, from where, in which organization)
 is optional. `details` may have further keys, and no type says "these and others" to mypy, so its keys are checked only
 where `closed_details` rules others out.
+
+The page: a catalog as Markdown, for those who want to know what is recorded without reading TOML.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 
 from ..entry import FIELDS, FREE_FIELDS
-from .model import Contents, DetailRule, EventType
+from .model import Contents, DetailRule, EventType, Resource, Rules
 
-__all__ = ["stubs"]
+__all__ = ["page", "stubs"]
 
 _OF_THE_CALL = ("target", "status", "target_name", "outcome", "details", "before", "after")
 """What belongs to one event, and so to the call; everything else may come from the context."""
@@ -77,7 +80,7 @@ def _imports(exports: Mapping[str, str]) -> Iterator[str]:
     yield "from contextlib import AbstractAsyncContextManager, AbstractContextManager"
     yield "from typing import Any, Literal, Never, Required, TypeAlias, TypedDict, Unpack, overload"
     yield ""
-    yield "from whodid.operation import Operation"
+    yield "from whodid.recording.operation import Operation"
     for name, module in sorted(exports.items(), key=lambda export: (export[1], export[0])):
         if name not in {"AuditLogger", "AuditMixin", "get_logger"}:
             yield f"from {module} import {name} as {name}"
@@ -162,3 +165,110 @@ def _method(name: str, result: str, shapes: list[str]) -> Iterator[str]:
         yield f"    def {name}(self, event_type: Types_{shape}, /, **fields: Unpack[{fields}_{shape}]) -> {result}: ..."
     if not shapes:
         yield f"    def {name}(self, event_type: Never, /) -> {result}: ..."
+
+
+def page(contents: Contents) -> str:
+    """The whole page, ending in a newline."""
+    by_resource = {
+        name: [known for known in contents.types.values() if known.resource == name] for name in contents.resources
+    }
+    used = {name: types for name, types in by_resource.items() if types}
+    lines = [
+        "# Event types",
+        "",
+        f"Event types: {len(contents.types)}, resources: {len(used)}. Made from the catalog by `whodid events docs`.",
+        "",
+        *_personal(contents.personal),
+    ]
+    for name, types in used.items():
+        lines += _section(contents.resources[name], types)
+    lines += _replaced(contents)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _personal(names: frozenset[str]) -> list[str]:
+    if not names:
+        return []
+    listed = ", ".join(f"`{name}`" for name in sorted(names))
+    return [f"Personal, so hashed in a way that lets them be erased later: {listed}.", ""]
+
+
+def _section(resource: Resource, types: list[EventType]) -> list[str]:
+    return [
+        f"## {_text(resource.label)}",
+        "",
+        f"`target_type` is `{resource.name}`, `target` is {_text(resource.target)}.",
+        "",
+        "| type | event | what happened | rules |",
+        "| --- | --- | --- | --- |",
+        *(f"| `{known.name}` | {_text(known.event)} | {_text(known.about)} | {_cell(known)} |" for known in types),
+        "",
+    ]
+
+
+def _replaced(contents: Contents) -> list[str]:
+    renamed = {name: known.replaced_by for name, known in contents.types.items() if known.replaced_by}
+    if not renamed:
+        return []
+    return [
+        "## Replaced types",
+        "",
+        "Entries under the old names are still valid; new ones are refused.",
+        "",
+        "| stored as | recorded as |",
+        "| --- | --- |",
+        *(f"| `{name}` | `{successor}` |" for name, successor in renamed.items()),
+    ]
+
+
+def _cell(known: EventType) -> str:
+    if known.replaced_by:
+        return f"replaced by `{known.replaced_by}`"
+    return "; ".join([*_rules(known.rules), *_handling(known)])
+
+
+def _handling(known: EventType) -> Iterator[str]:
+    if known.outcome:
+        yield f"`outcome` is `{known.outcome}` where none is given"
+    if known.durability:
+        yield f"durability `{known.durability}`"
+    if known.on_failure:
+        yield f"on failure `{known.on_failure}`"
+
+
+def _rules(rules: Rules) -> Iterator[str]:
+    if rules.requires:
+        yield f"needs {_codes(rules.requires)}"
+    if rules.forbids:
+        yield f"never with {_codes(rules.forbids)}"
+    if rules.status:
+        yield f"`status` one of {_codes(rules.status)}"
+    if rules.not_status:
+        yield f"`status` none of {_codes(rules.not_status)}"
+    if rules.principal:
+        yield f"`principal` is {_codes((rules.principal,))}"
+    for key, rule in rules.details.items():
+        yield f"`details` holds {_codes((key,))}: {_detail_row(rule)}"
+    if rules.image:
+        yield f"of `before` and `after` only {_codes(rules.image)} kept"
+    if rules.hashed:
+        yield f"{_codes(rules.hashed)} kept as keyed hashes"
+    if rules.plain:
+        yield f"{_codes(rules.plain)} not secret"
+    if rules.because:
+        yield f"because {_text(rules.because)}"
+
+
+def _detail_row(rule: DetailRule) -> str:
+    if rule is None:
+        return "any text"
+    return _codes((json.dumps(rule),)) if isinstance(rule, bool) else "one of " + _codes(rule)
+
+
+def _codes(words: tuple[str, ...]) -> str:
+    return ", ".join(f"`{_text(word).replace('`', chr(39))}`" for word in words)
+
+
+def _text(text: str) -> str:
+    """Text of a catalog in one cell: a line break or a bar would end it."""
+    return " ".join(text.split()).replace("|", r"\|")

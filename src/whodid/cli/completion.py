@@ -40,7 +40,7 @@ Completed = Callable[[click.Context, click.Parameter, str], list[CompletionItem]
 
 def query(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
     """What may come next in a query: only what begins as it is written, as a shell takes away what doesn't."""
-    from ..query.completion import complete
+    from ..search.grammar import complete
 
     found = [(begun[: one.start] + one.text, one.about) for one in complete(begun, {"type": _types()})]
     return [CompletionItem(text, help=about) for text, about in found if text.startswith(begun)]

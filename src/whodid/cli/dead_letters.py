@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from ..administration import drop_dead_letters, export_dead_letters, retry_dead_letters
-from ..dead_letters import find_dead_letters, grouped, without_values
-from ..display import printable
 from ..errors import WhodidError
 from ..journal import JournalDirectory
 from ..settings import Settings
+from ..shipping.dead_letters import find_dead_letters, grouped, without_values
+from ..text import printable
 from .options import confirm, json_option, reason_option, yes_option
 from .output import print_entry, print_json, print_table
 

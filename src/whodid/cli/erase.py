@@ -8,12 +8,11 @@ from typing import Any
 
 import click
 
-from ..administration import ErasureReport, plan_erasure
+from ..administration import ErasureReport, plan_erasure, remove_from_files
 from ..administration import erase as erase_person
-from ..display import printable
-from ..erasure import remove_from_files
-from ..opensearch.connection import connect
+from ..cluster.connection import connect
 from ..settings import Settings
+from ..text import printable
 from .options import confirm, json_option, reason_option, yes_option
 from .output import print_json, progress
 

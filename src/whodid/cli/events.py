@@ -18,10 +18,10 @@ import whodid
 
 from ..catalog import Catalog, EventType
 from ..catalog.comparison import Finding, compare, read_schema
-from ..display import printable
 from ..errors import CatalogError, QueryError
 from ..resources import resource_path
 from ..settings import Settings
+from ..text import printable
 from .options import json_option
 from .output import print_table
 

@@ -10,19 +10,17 @@ from typing import Any
 
 import click
 
-from ..client import AuditClient
-from ..client.ahead import SWITCH_INTERVAL
+from ..administration.sources import sources, trusted_keys
 from ..errors import QueryError, WhodidError
 from ..export import FORMS, Manifest, check, form_of, pieces
 from ..export import export as write
 from ..proof.keys import read_public_key
-from ..query import Filter
+from ..search import AuditClient, Filter
+from ..search.requests import SWITCH_INTERVAL
 from ..settings import Settings
-from ..testimony import sources, trusted_keys
-from ..verify.statements import Statements, judged
+from ..verify.checkpoints import Statements, judged
 from . import completion
-from .asking import QUERYING, TIMES, asked, expired_option, filters, question
-from .options import json_option
+from .options import QUERYING, TIMES, asked, expired_option, filters, json_option, question
 from .output import print_json, progress
 
 __all__ = ["export"]

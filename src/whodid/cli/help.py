@@ -15,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..resources import resource_text
-from ..spelling import did_you_mean
+from ..text import did_you_mean
 from .output import print_json
 
 __all__ = ["help", "topics"]

@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 import click
 
 from ..administration import HoldChange, loss_of_release, release_hold, set_hold
-from ..display import printable
-from ..opensearch.connection import connect
-from ..opensearch.holds import Hold, held, holds
+from ..cluster.connection import connect
+from ..retention.holds import Hold, held, holds
 from ..settings import Settings
-from .asking import question
-from .options import confirm, json_option, reason_option, yes_option
+from ..text import printable
+from .options import confirm, json_option, question, reason_option, yes_option
 from .output import print_json, print_table
 
 __all__ = ["hold"]

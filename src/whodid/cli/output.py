@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..display import json_text, printable
 from ..entry import FIELDS, entry_id
 from ..errors import QueryError
-from ..query.grammar import kind_of
-from ..spelling import did_you_mean
+from ..search.grammar import kind_of
+from ..text import did_you_mean, json_text, printable
 
 if TYPE_CHECKING:
     from rich.console import Console

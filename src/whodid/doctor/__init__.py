@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .examination import AREAS, examine
-from .finding import Finding
-from .subject import Subject
+from .finding import Finding, Subject
 
 __all__ = ["AREAS", "Finding", "Subject", "examine"]

@@ -14,11 +14,10 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..cluster.connection import connect
 from ..errors import NotAuthorized, SettingsError, WhodidError
-from ..opensearch.connection import connect
-from . import clock, connection, disk, journal, retention, rights, secrets, shipping, template, variables, versions
-from .finding import Finding, problem, warning
-from .subject import Subject
+from . import connection, journal, retention, secrets, template, versions
+from .finding import Finding, Subject, problem, warning
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
@@ -26,18 +25,18 @@ if TYPE_CHECKING:
 __all__ = ["AREAS", "examine"]
 
 _HERE: dict[str, Callable[[Subject], Iterator[Finding]]] = {
-    "disk": disk.examine,
+    "disk": journal.examine_disk,
     "journal": journal.examine,
-    "shipping": shipping.examine,
-    "clock": clock.examine,
+    "shipping": journal.examine_shipping,
+    "clock": versions.examine_clock,
     "versions": versions.examine,
-    "settings": variables.examine,
+    "settings": secrets.examine_variables,
     "secrets": secrets.examine,
 }
 _THERE: dict[str, Callable[[Subject, OpenSearch], Iterator[Finding]]] = {
-    "clock": clock.examine_cluster,
+    "clock": versions.examine_cluster_clock,
     "versions": versions.examine_cluster,
-    "rights": rights.examine,
+    "rights": connection.examine_rights,
     "template": template.examine,
     "retention": retention.examine,
 }

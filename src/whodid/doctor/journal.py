@@ -1,22 +1,169 @@
-"""The journal directory: where it lies, whose it is, who may get at it, and what it has to tell."""
+"""The journal directory: where it lies, whose it is, who may get at it, and what it has to tell.
+
+The disk: how much space and how many files the journal has left, and for how long that is enough.
+
+The mount: on which file system a path lies, and what becomes of it when power, container or network goes.
+
+The shipping: whether a shipper runs, what waits for it and for how long, and what was refused.
+"""
 
 from __future__ import annotations
 
 import os
 import pwd
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ..locks import holders, is_stopped
-from ..status import DirectoryStatus, directory_status
-from .disk import existing
-from .finding import Finding, ok, problem, warning
-from .mount import mount_of
-from .subject import Subject
+from ..journal import Acknowledged, JournalDirectory, JournalReader, Line
+from ..journal.directory import segment_size, segments
+from ..locks import holders, is_held, is_stopped
+from ..shipping.status import DirectoryStatus, JournalStatus, directory_status
+from .finding import Finding, Subject, first_moment, moment, ok, problem, warning
 
-__all__ = ["examine"]
+__all__ = ["Mount", "examine", "mount_of"]
+
+_LEAST_FILES = 1000
+_SOON = 24 * 3600
+_SHORTEST = 60
+"""Seconds that a journal must span for its growth to be known."""
+
+
+def examine_disk(subject: Subject) -> Iterator[Finding]:
+    place = existing(subject.journal_dir)
+    about = os.statvfs(place)
+    used, rate = _used(subject)
+    yield _space(subject, place, about.f_bavail * about.f_frsize, rate)
+    if about.f_files and about.f_favail < _LEAST_FILES:
+        found = problem if about.f_favail < 10 else warning
+        yield found(
+            place, f"the file system has {about.f_favail} inodes left", "remove small files there, or give it more"
+        )
+    if subject.settings.max_bytes:
+        yield _limit(subject, used)
+
+
+def existing(path: Path) -> Path:
+    """The path, or the nearest above it that is there."""
+    return next(one for one in (path, *path.absolute().parents) if one.exists())
+
+
+def _space(subject: Subject, place: Path, free: int, rate: float) -> Finding:
+    enough = 2 * subject.settings.segment_bytes
+    lasts = free / rate if rate else float("inf")
+    state = f"{_size(free)} free" + (f", enough for {_span(lasts)} at {_size(rate * 3600)} an hour" if rate else "")
+    advice = "free space there, or move journal_dir; where entries wait, see that `whodid ship` runs"
+    if free < subject.settings.segment_bytes // 4:
+        return problem(place, f"the disk is nearly full: {state}. Calls are about to fail", advice)
+    if free < enough:
+        return warning(place, f"little space: {state}", advice)
+    if lasts < _SOON:
+        return warning(place, f"{state}: a day without OpenSearch would fill it", "give journal_dir a larger disk")
+    return ok(place, state)
+
+
+def _limit(subject: Subject, used: int) -> Finding:
+    limit = subject.settings.max_bytes
+    state = f"{_size(used)} of max_bytes = {_size(limit)} are used"
+    advice = "see that `whodid ship` runs and gets on, or raise max_bytes"
+    if used + 65536 > limit:
+        return problem(subject.journal_dir, f"{state}: calls fail", advice)
+    if used > 0.8 * limit:
+        return warning(subject.journal_dir, state, advice)
+    return ok(subject.journal_dir, state)
+
+
+def _used(subject: Subject) -> tuple[int, float]:
+    """Bytes of what counts towards `max_bytes`, and bytes a second at which the current journal grew."""
+    directory = JournalDirectory(subject.journal_dir)
+    used, rate = directory.bytes_beside(), 0.0
+    current = directory.current()
+    for journal in directory.journals():
+        found = segments(directory.journal(journal))
+        size = sum(map(segment_size, found))
+        began = first_moment(found[0]) if found and journal == current else None
+        if began is not None:
+            span = found[-1].stat().st_mtime - began.timestamp()
+            rate = size / span if span >= _SHORTEST else 0.0
+    return used, rate
+
+
+def _size(number: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}"
+        number /= 1000
+    return f"{number:,.1f} TB"
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+_MEMORY = {"tmpfs", "ramfs"}
+_CONTAINER = {"overlay", "aufs"}
+_NETWORK = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "ceph",
+    "glusterfs",
+    "lustre",
+    "afs",
+    "beegfs",
+    "gpfs",
+    "9p",
+    "virtiofs",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    point: str
+    kind: str
+    read_only: bool
+
+    @property
+    def loses(self) -> str:
+        """What is lost when; empty for a disk."""
+        if self.kind in _MEMORY:
+            return f"lies in memory ({self.kind}): what is not shipped is lost when the host or the pod restarts"
+        if self.kind in _CONTAINER:
+            return f"lies in the container's own layer ({self.kind}): what is not shipped goes with the container"
+        if self.kind in _NETWORK or self.kind.startswith("fuse"):
+            return (
+                f"lies on a network or user-space file system ({self.kind}): recording stops when it is away, "
+                "and whether locks and syncs hold is up to its server"
+            )
+        return ""
+
+
+def mount_of(path: Path, mountinfo: str) -> Mount | None:
+    """The mount that `path` lies on, out of the text of `/proc/PID/mountinfo` (proc(5)); the last one mounted wins."""
+    found: Mount | None = None
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, about = left.split(), right.split()
+        if len(fields) < 6 or not about:
+            continue
+        point = _unescaped(fields[4])
+        if path.is_relative_to(point) and (found is None or len(point) >= len(found.point)):
+            read_only = "ro" in fields[5].split(",") or "ro" in about[-1].split(",")
+            found = Mount(point, about[0], read_only)
+    return found
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 def examine(subject: Subject) -> Iterator[Finding]:
@@ -158,3 +305,53 @@ def _user(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"user {uid}"
+
+
+_LATE = timedelta(minutes=5)
+_VERY_LATE = timedelta(hours=1)
+
+
+def examine_shipping(subject: Subject) -> Iterator[Finding]:
+    path = subject.journal_dir
+    if not path.is_dir():
+        return  # the area `journal` says so
+    status = directory_status(str(path))
+    if status.journals:
+        yield _shipper(subject, status.backlog)
+    for journal in status.journals:
+        if journal.backlog:
+            yield _waiting(subject, journal)
+    if status.dead_letters:
+        yield problem(
+            path / "dead-letters.ndjson",
+            f"{status.dead_letters:,} dead letters: OpenSearch refused them for good",
+            "`whodid dead-letters list` shows the reasons; retry or drop them",
+        )
+
+
+def _shipper(subject: Subject, backlog: int) -> Finding:
+    lock = JournalDirectory(subject.journal_dir).ship_lock
+    shown = holders(lock)
+    if shown or is_held(lock):
+        by = " and ".join(map(str, shown)) or "a process that can't be seen from here"
+        return ok(lock, f"{by} ships, and {backlog:,} entries wait")
+    found = problem if backlog else warning
+    waiting = f"{backlog:,} entries wait" if backlog else "new entries will wait"
+    return found(lock, f"no shipper runs: {waiting}", "start `whodid ship` as a service, or configure(ship=True)")
+
+
+def _waiting(subject: Subject, journal: JournalStatus) -> Finding:
+    oldest = _oldest(subject, journal.journal)
+    age = datetime.now(UTC) - oldest if oldest else timedelta(0)
+    since = f", the oldest for {age.total_seconds():,.0f} s" if oldest else ""
+    on, what = subject.journal_dir / journal.journal, f"{journal.backlog:,} entries wait to be shipped{since}"
+    if age < _LATE:
+        return ok(on, what)
+    advice = "see that `whodid ship` runs, and what it says; the area connection may say why"
+    return problem(on, what, advice) if age > _VERY_LATE else warning(on, what, advice)
+
+
+def _oldest(subject: Subject, journal: str) -> datetime | None:
+    place = JournalDirectory(subject.journal_dir).journal(journal)
+    lines = JournalReader(place, Acknowledged.read(place).seq).read(1 << 16)
+    return next((moment(line.raw) for line in lines if isinstance(line, Line)), None)

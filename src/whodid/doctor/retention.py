@@ -14,14 +14,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..administration import set_hold
+from ..cluster.clock import cluster_now
+from ..cluster.connection import check_repository, translated
+from ..cluster.partitions import is_immutable
 from ..entry import partition_name
 from ..errors import OpenSearchError, OpenSearchUnavailable
-from ..opensearch.clock import cluster_now
-from ..opensearch.connection import translated
-from ..opensearch.enforcement import AHEAD, record_ahead
-from ..opensearch.features import check_repository
-from ..opensearch.holds import make_step
-from ..opensearch.ism import (
+from ..retention.enforcement import AHEAD, record_ahead
+from ..retention.holds import make_step
+from ..retention.ism import (
     Ism,
     deletion_age,
     deletion_days,
@@ -30,12 +30,10 @@ from ..opensearch.ism import (
     policy_name,
     snapshot_repositories,
 )
-from ..opensearch.partitions import is_immutable
-from ..opensearch.retention import OVERDUE, floor_days
-from ..opensearch.retention_change import Move, make_move, moves
-from ..opensearch.survey import Survey, Surveyed, survey
-from .finding import Finding, Fix, ok, problem, warning
-from .subject import Subject
+from ..retention.moves import Move, make_move, moves
+from ..retention.outlook import OVERDUE, floor_days
+from ..retention.survey import Survey, Surveyed, survey
+from .finding import Finding, Fix, Subject, ok, problem, warning
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch

@@ -1,4 +1,7 @@
-"""The secrets: where passwords and keys lie, and who else may read them. Their values are never told."""
+"""The secrets: where passwords and keys lie, and who else may read them. Their values are never told.
+
+The variables: `WHODID_…` of the environment that name no setting, and so do nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from .finding import Finding, ok, problem, warning
-from .subject import Subject
+from ..settings import unknown_variables
+from .finding import Finding, Subject, ok, problem, warning
 
 __all__ = ["examine"]
 
@@ -56,3 +59,13 @@ def _in_config(name: str, path: Path) -> Iterator[Finding]:
         yield problem(path, f"holds {name}, and others than its owner may get at it", advice)
     else:
         yield warning(path, f"holds {name} beside settings that are no secret", advice)
+
+
+def examine_variables(subject: Subject) -> Iterator[Finding]:
+    for variable, meant in unknown_variables(subject.environ).items():
+        advice = (
+            "config/whodid.toml lists the settings; one that Kubernetes injects goes with enableServiceLinks: false"
+        )
+        yield warning(variable, f"names no setting of whodid and is ignored{meant}", advice)
+    if subject.config_file:
+        yield ok(subject.config_file, "is the settings file")

@@ -7,14 +7,21 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from ..cluster.connection import restores_sorted, translated
+from ..cluster.template import (
+    FIELD_TYPES,
+    MARK,
+    foreseen,
+    index_pattern,
+    index_template,
+    inspected_all,
+    losses,
+    template_by_hand,
+    template_name,
+)
 from ..entry import FIELDS, Stamp, partition_name
 from ..errors import NotAuthorized
-from ..opensearch.connection import translated
-from ..opensearch.features import restores_sorted
-from ..opensearch.inspection import foreseen, inspected_all, losses
-from ..opensearch.template import FIELD_TYPES, MARK, index_pattern, index_template, template_by_hand, template_name
-from .finding import Finding, ok, problem, warning
-from .subject import Subject
+from .finding import Finding, Subject, ok, problem, warning
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch

@@ -1,21 +1,25 @@
-"""The versions: of the journal's format, of Python and the libraries, and of OpenSearch."""
+"""The versions: of the journal's format, of Python and the libraries, and of OpenSearch.
+
+The clock: ours beside the cluster's, and entries that claim to be of a later time than now.
+"""
 
 from __future__ import annotations
 
 import platform
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import TYPE_CHECKING
 
+from ..cluster.clock import clock_ahead
+from ..cluster.connection import translated, versions
 from ..errors import NotAuthorized
 from ..files import read_file
-from ..foreign import FOREIGN, json_of
-from ..journal.directory import FORMAT
-from ..opensearch.connection import translated
-from ..opensearch.features import versions
-from .finding import Finding, ok, problem, warning
-from .subject import Subject
+from ..journal import JournalDirectory
+from ..journal.directory import FORMAT, segments
+from ..text import FOREIGN, json_of
+from .finding import Finding, Subject, last_moment, ok, problem, warning
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
@@ -102,3 +106,39 @@ def _format(subject: Subject) -> Iterator[Finding]:
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", text.partition("+")[0])[:3])
+
+
+_NOTABLE = timedelta(seconds=10)
+_WRONG = timedelta(hours=1)
+_REFUSED = timedelta(days=1)
+_ADVICE = "set this host's clock, and have a time service such as chrony keep it"
+
+
+def examine_clock(subject: Subject) -> Iterator[Finding]:
+    directory = JournalDirectory(subject.journal_dir)
+    for journal in directory.journals():
+        for segment in segments(directory.journal(journal)):
+            last = last_moment(segment)
+            ahead = last - datetime.now(UTC) if last else timedelta(0)
+            if ahead > _REFUSED:
+                what = f"has entries of {last}, more than a day from now: they become dead letters"
+                yield problem(segment, what, _ADVICE)
+            elif ahead > _NOTABLE:
+                yield warning(segment, f"has entries of {last}, later than now: the clock was set back", _ADVICE)
+
+
+def examine_cluster_clock(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
+    try:
+        ahead = clock_ahead(client)
+    except NotAuthorized:
+        yield ok("this host", "the cluster does not tell this user its time")
+        return
+    off = abs(ahead)
+    side = "behind" if ahead > timedelta(0) else "ahead of"
+    here = f"its clock is {off.total_seconds():,.0f} s {side} the cluster's"
+    if off > _WRONG:
+        yield problem("this host", here, _ADVICE)
+    elif off > _NOTABLE:
+        yield warning("this host", here, _ADVICE)
+    else:
+        yield ok("this host", here)

@@ -19,23 +19,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ..client.ahead import read_ahead
-from ..client.order import OLDEST, sort_of
 from ..errors import ExportError
 from ..files import name_new, open_owned, sync_directory, write_private
-from ..proof.envelope import sealed
-from ..proof.keys import Signer, signer_of
+from ..proof.keys import Signer, sealed, signer_of
 from ..proof.merkle import Tree
-from ..query import Filter, pinned
-from ..query.filter import ordered
-from ..version import __version__
-from .evidence import write_evidence
+from ..resources import __version__
+from ..search import Filter, pinned
+from ..search.filter import ordered
+from ..search.requests import OLDEST, read_ahead, sort_of
 from .forms import Form, Lines, form_of
-from .manifest import EXPORT, Manifest, envelope_path, evidence_path, manifest_path
+from .manifest import EXPORT, Manifest, envelope_path, evidence_path, manifest_path, write_evidence
 
 if TYPE_CHECKING:
-    from ..client import AuditClient
-    from ..verify.statements import Statements
+    from ..search import AuditClient
+    from ..verify.checkpoints import Statements
 
 __all__ = ["BLOCK", "Export", "export"]
 
@@ -152,7 +149,7 @@ class Export:
     def _columns(
         self, client: AuditClient, asked: Filter, part: IO[bytes], state: _State, on_progress: Callable[[int], None]
     ) -> None:
-        from .parquet import Columns
+        from .forms import Columns
 
         hits = client.hits(asked, sort_of(OLDEST), expired=self.expired)
         with Columns(part) as columns, closing(read_ahead(hits, BLOCK)) as blocks:

@@ -2,21 +2,44 @@
 
 It shows that a file is the one that was written, whole, and what was asked for. Where the settings name a key, it is
 signed as well (`NAME.manifest.dsse`); else who can replace the file can replace the manifest.
+
+The evidence beside an export: checkpoints, the places of the entries, and proofs of those that stand alone.
+
+`NAME.evidence.ndjson`: a line `{"checkpoint": envelope}` for each checkpoint of the journals in the export, a line
+`{"erasure": page}` for each record of values that were removed from their entries, then one for each entry, in their
+order: `{"id": …, "index": …}`, how its document is called and in which partition it is. Where the export has not all
+entries of the checkpoint over it, `"number"`, `"leaf"`, `"size"` and `"path"` show that it is under that checkpoint,
+without the others. Entries that vouch for an erasure and are not in the export come last, with `"entry"`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..errors import ExportError, ProofError
-from ..proof.envelope import opened
-from ..proof.keys import PublicKey
+from ..cluster.ledger import ERASED, Erasure, erasures
+from ..errors import ExportError, NotAuthorized, ProofError
+from ..files import put_in_place
+from ..proof.keys import PublicKey, opened
+from ..search import Filter
+from ..search.requests import OLDEST, sort_of
+from ..text import json_bytes
 
-__all__ = ["EXPORT", "Manifest", "check", "envelope_path", "evidence_path", "manifest_path"]
+if TYPE_CHECKING:
+    from ..proof.checkpoint import Sealed
+    from ..search import AuditClient
+    from ..verify.checkpoints import Statements
+    from ..verify.inclusion import Prover
+
+__all__ = ["EXPORT", "Manifest", "check", "envelope_path", "evidence_path", "manifest_path", "write_evidence"]
 
 EXPORT = "application/vnd.whodid.export+json"
 """What an envelope around a manifest says that it holds."""
@@ -122,3 +145,92 @@ def _read(path: Path) -> tuple[Manifest, bytes]:
         raise ExportError(f"the manifest {path} can't be read ({error.strerror})") from error
     except (ValueError, TypeError, KeyError):
         raise ExportError(f"{path} is no manifest of an export, or a damaged one") from None
+
+
+def write_evidence(path: Path, client: AuditClient, asked: Filter, statements: Statements, *, expired: bool) -> str:
+    """Writes the evidence of an export, and returns its SHA-256. Raises `OSError` and `OpenSearchError`."""
+    from ..verify.inclusion import Prover
+
+    counts: Counter[str] = Counter()
+    prover = Prover(client, statements)
+    journals: set[str] = set()
+    vouching: set[str] = set()
+    for hit in client.hits(asked, sort_of(OLDEST), expired=expired):
+        entry = hit["_source"]
+        journals.add(str(entry.get("journal")))
+        if entry.get("type") == ERASED:
+            vouching.add(hit["_id"])
+        if sealed := _over(statements, entry):
+            counts[sealed.key] += 1
+    known = _erasures(client, journals)
+    lines = chain(
+        (
+            {"checkpoint": sealed.envelope}
+            for name in sorted(journals)
+            for sealed in statements.by_journal.get(name, ())
+        ),
+        ({"erasure": one.body} for one in known),
+        _places(client, asked, statements, prover, counts, expired=expired),
+        _vouching(client, statements, prover, known, vouching),
+    )
+    digest = sha256()
+    new = path.with_name(path.name + ".part")
+    new.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
+        for line in map(json_bytes, lines):
+            file.write(line + b"\n")
+            digest.update(line + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    put_in_place(new, path)
+    return digest.hexdigest()
+
+
+Line = dict[str, Any]
+
+
+def _erasures(client: AuditClient, journals: set[str]) -> list[Erasure]:
+    """Those of entries of these journals; none for who may not read the ledger."""
+    try:
+        return [one for one in erasures(client.connection, client.settings) if journals & one.places.keys()]
+    except NotAuthorized:
+        return []
+
+
+def _places(
+    client: AuditClient, asked: Filter, statements: Statements, prover: Prover, counts: Counter[str], *, expired: bool
+) -> Iterator[Line]:
+    for hit in client.hits(asked, sort_of(OLDEST), expired=expired):
+        entry, line = hit["_source"], {"id": hit["_id"], "index": hit["_index"]}
+        sealed = _over(statements, entry)
+        yield line | (
+            _proof(prover, sealed, entry) if sealed and counts[sealed.key] != sealed.checkpoint.entries else {}
+        )
+
+
+def _vouching(
+    client: AuditClient, statements: Statements, prover: Prover, known: list[Erasure], exported: set[str]
+) -> Iterator[Line]:
+    """The entries that vouch for erasures and are not in the export themselves."""
+    digests = {one.digest for one in known}
+    for hit in client.hits(Filter.of(type=ERASED), sort_of(OLDEST)) if digests else ():
+        entry = hit["_source"]
+        if hit["_id"] not in exported and (entry.get("details") or {}).get("digest") in digests:
+            sealed = _over(statements, entry)
+            proof = _proof(prover, sealed, entry) if sealed else {}
+            yield {"entry": entry, "id": hit["_id"], "index": hit["_index"], **proof}
+
+
+def _over(statements: Statements, entry: dict[str, Any]) -> Sealed | None:
+    seq = entry.get("seq")
+    return statements.covering(str(entry.get("journal")), seq) if type(seq) is int else None
+
+
+def _proof(prover: Prover, sealed: Sealed, entry: dict[str, Any]) -> dict[str, Any]:
+    """Nothing where it can't be shown any more: others of its checkpoint expired, or something is wrong."""
+    try:
+        leaf, size, path = prover.path(sealed, str(entry.get("hash")), entry["seq"])
+    except ProofError:
+        return {}
+    return {"number": sealed.checkpoint.number, "leaf": leaf, "size": size, "path": path}

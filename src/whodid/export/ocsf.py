@@ -10,10 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ..entry import ZERO_HASH, document_id, entry_id
-from ..version import __version__
-from .moments import milliseconds
-from .nested import nested
-from .verbs import Verb, verb_of
+from ..resources import __version__
+from .nested import Verb, milliseconds, nested, verb_of
 
 __all__ = ["VERSION", "ocsf", "type_uid_of"]
 

@@ -6,7 +6,7 @@ public from here, so that nobody sets up recording without.
 
 from __future__ import annotations
 
-from ..runtime import configure, when_set_up
+from ..recording.runtime import configure, when_set_up
 
 __all__ = ["configure", "equip_loggers"]
 

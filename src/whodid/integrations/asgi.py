@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
-from ..client_ip import ForwardedHeader
-from ..context import scope as open_scope
+from ..recording.client_ip import ForwardedHeader
+from ..recording.context import scope as open_scope
 from .request import RequestFields
 
 __all__ = ["AuditMiddleware"]

@@ -29,8 +29,8 @@ from typing import Any
 from celery import signals
 from celery.app import app_or_default
 
-from ..context import Resolver, bind, current_fields, is_open, scope
-from ..warning import warn
+from ..process import warn
+from ..recording.context import Resolver, bind, current_fields, is_open, scope
 
 __all__ = ["CARRIED", "install"]
 

@@ -21,9 +21,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.module_loading import import_string
 
-from ..context import Scope, Steps, Within, scope, within
-from .prepared import PreparedCall
-from .request import RequestFields
+from ..recording.context import Scope, Steps, Within, scope, within
+from .request import PreparedCall, RequestFields
 
 if TYPE_CHECKING:
     from typing import Unpack

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..client_ip import ForwardedHeader
+from ..recording.client_ip import ForwardedHeader
 from .wsgi import AuditMiddleware
 
 if TYPE_CHECKING:

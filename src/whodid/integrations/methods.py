@@ -13,10 +13,10 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..executor import off_loop, to_be_awaited
-from ..operation import Operation, aauditing, auditing
-from ..receipt import Receipt
-from ..warning import warn
+from ..entry import Receipt
+from ..process import warn
+from ..recording.executor import off_loop, to_be_awaited
+from ..recording.operation import Operation, aauditing, auditing
 
 if TYPE_CHECKING:
     from typing import Unpack

@@ -1,16 +1,23 @@
-"""The request: what every web integration binds of an HTTP request, whatever the framework calls its parts."""
+"""The request: what every web integration binds of an HTTP request, whatever the framework calls its parts.
+
+The prepared call: an audit call whose who and from where are taken, and which is checked, before it is recorded.
+
+What is bound or opened between the two, another principal above all, does not change it.
+"""
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
 from collections.abc import Iterable, Mapping
 
-from ..client_ip import ForwardedHeader, Proxies, client_ip, forwarded_for
-from ..runtime import recorder
-from ..trace import trace_id_of
+from ..recording.client_ip import ForwardedHeader, Proxies, client_ip, forwarded_for
+from ..recording.context import scope, trace_id_of
+from ..recording.runtime import recorder
+from .stdlib import record
 
-__all__ = ["RequestFields"]
+__all__ = ["PreparedCall", "RequestFields"]
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -60,3 +67,21 @@ def _held(text: str) -> str:
 def _request_id(header: str) -> str:
     """The proxy's request ID if it is a sane one, else a new one."""
     return header if _REQUEST_ID.fullmatch(header) else uuid.uuid4().hex
+
+
+class PreparedCall:
+    """One call of `audit()`, to be recorded once what it tells of has happened. Its entry has the time of then.
+
+    Raises `InvalidEntry` when it is made. Where `on_invalid` quarantines, a bad call is quarantined when it is made,
+    and nothing is left to record.
+    """
+
+    def __init__(self, event_type: str, fields: Mapping[str, object]) -> None:
+        self._event_type = event_type
+        self._fields = recorder().check(event_type, fields)
+
+    def record(self) -> None:
+        """Records the entry. Raises `NotRecorded` or `JournalDamaged`, as `on_failure` has it."""
+        if self._fields is not None:
+            with scope({}, alone=True):
+                record(logging.getLogger("whodid"), self._event_type, self._fields)

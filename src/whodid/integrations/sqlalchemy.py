@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
 from ..errors import WhodidError
-from .prepared import PreparedCall
+from .request import PreparedCall
 
 if TYPE_CHECKING:
     from typing import Unpack

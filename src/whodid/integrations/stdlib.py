@@ -5,6 +5,8 @@ The call travels with the message of an ordinary log record: type, target and en
 `configure()` adds `audit` to `logging.Logger` itself, so that loggers made earlier have it, and to `LoggerAdapter`,
 whose `extra` fills the fields of an entry that it names. `AuditHandler` may stand in any `dictConfig`; without one the
 call records before the ordinary handlers see its line.
+
+The JSON formatter: whole entries as JSON lines on a stream, a python-json-logger formatter for everything else.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any, TypeAlias
 
-from ..call import AuditCall, Message
-from ..receipt import Receipt
-from ..runtime import recorder
+from pythonjsonlogger.orjson import OrjsonFormatter
+
+from ..entry import Receipt
+from ..recording.call import AuditCall, Message
+from ..recording.runtime import recorder
 from .methods import AuditMethods, equip
 
-__all__ = ["AuditHandler", "AuditLogger", "get_logger", "install", "record"]
+__all__ = ["AuditHandler", "AuditJsonFormatter", "AuditLogger", "get_logger", "install", "record"]
 
 Logger: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
 """What has `audit`."""
@@ -175,3 +179,19 @@ def install() -> None:
     """Adds `audit`, `auditing` and their asynchronous forms to every logger and adapter, earlier ones included."""
     loggers = {type(logger) for logger in tuple(logging.root.manager.loggerDict.values())} - {logging.PlaceHolder}
     equip([logging.Logger, logging.LoggerAdapter], record, seen=[*loggers, logging.getLoggerClass()])
+
+
+class AuditJsonFormatter(OrjsonFormatter):
+    """A `logging` formatter that prints whole entries as JSON lines, and other records as python-json-logger does.
+
+    It prints personal fields too: point it at a stream that may hold them.
+
+    Example:
+        >>> handler = logging.StreamHandler(sys.stdout)
+        >>> handler.setFormatter(whodid.AuditJsonFormatter())
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        if isinstance(record.msg, Message) and record.msg.call.line:
+            return record.msg.call.line.decode()
+        return super().format(record)

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 import structlog
 
-from ..call import AuditCall
-from ..receipt import Receipt
-from ..runtime import recorder
+from ..entry import Receipt
+from ..recording.call import AuditCall
+from ..recording.runtime import recorder
 from .methods import AuditMethods, equip
 
 __all__ = ["AuditMixin", "AuditProcessor", "audited", "install"]

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
-from ..client_ip import ForwardedHeader
-from ..context import Scope, Steps, Within, scope
+from ..recording.client_ip import ForwardedHeader
+from ..recording.context import Scope, Steps, Within, scope
 from .request import RequestFields
 
 __all__ = ["AuditMiddleware"]

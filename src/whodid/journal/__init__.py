@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-from .append import Position
+from .chain import Position
 from .directory import JournalDirectory
 from .line import Damaged, Line, Missing
-from .position import Acknowledged
-from .pruning import prune
+from .position import Acknowledged, prune
 from .reader import JournalReader, read_entries
 from .writer import Journal
 

@@ -5,28 +5,88 @@ Everything here is called with the directory's lock held.
 A journal ends, and a new one with its own ID begins beside it, when the chain can't be continued with certainty: a
 failed write or sync, a damaged last line, a directory that is a copy, lines that are gone, a segment that was renamed,
 removed or replaced, an acknowledged position ahead of the data. Each is noted in `alarms.ndjson`; recording goes on.
+
+The beginning of a journal: its directory, its marker, and the files that must be there before the disk is full.
+
+Crash behaviour: `current` is replaced last, when all the rest is durable. A crash before that leaves an unused, empty
+journal, which is harmless; an error leaves nothing.
+
+Appending: drafts, sealed to become the next entries of the chain, and written to its segment.
+
+Everything here is called with the directory's lock held.
 """
 
 from __future__ import annotations
 
+import os
+import secrets
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ..entry import ZERO_HASH
+from ..entry import ZERO_HASH, Stamp
 from ..errors import JournalFull, NotRecorded
-from ..files import best_effort, dump, sync_directory, write_file
-from .beginning import begin_journal
+from ..files import (
+    best_effort,
+    dump,
+    identity,
+    make_directory,
+    of_system,
+    open_new,
+    sync_above,
+    sync_directory,
+    write_all,
+    write_file,
+)
+from ..integrity import CHAIN_BYTES, Draft
 from .descriptor import close_forgotten
-from .directory import JournalDirectory, segment_name, segments
+from .directory import FORMAT, JournalDirectory, reserve_counter, segment_name, segments
 from .durable import DurableMark
 from .lock import FileLock
 from .position import Acknowledged
 from .segment import Broken, Link, Segment, is_closed, last_link
 
-__all__ = ["LOOK_AGAIN", "Chain", "Known", "sync_what_was_left"]
+__all__ = [
+    "LOOK_AGAIN",
+    "Chain",
+    "Known",
+    "Position",
+    "Written",
+    "append_at_once",
+    "append_one",
+    "begin_journal",
+    "sync_what_was_left",
+]
+
+
+def begin_journal(directory: JournalDirectory) -> str:
+    """Makes a new, empty journal the current one and returns its ID. The caller holds the lock. Raises `OSError`."""
+    journal = secrets.token_hex(8)
+    made = directory.journal(journal)
+    try:
+        make_directory(made)
+        _mark(made)
+        Acknowledged().reserve(made)  # which syncs the directory
+        reserve_counter(directory.path)
+        sync_directory(directory.path)
+        sync_above(directory.path)  # whoever made it may have been killed before doing so
+        write_file(directory.path / "current", dump({"format": FORMAT, "journal": journal}))
+    except OSError:
+        if directory.current() != journal:
+            shutil.rmtree(made, ignore_errors=True)  # else each call on a full disk would leave one more
+        raise
+    return journal
+
+
+def _mark(made: Path) -> None:
+    created = Stamp.now().creation_date
+    with open_new(made / "journal.json") as fd:
+        write_all(fd, dump({"format": FORMAT, "journal": made.name, "created": created, **identity(fd)}))
+        os.fsync(fd)
+
 
 LOOK_AGAIN = 500e-6
 """Seconds for which a look at the files holds under `process`: at whether they still are what their names lead to.
@@ -297,3 +357,55 @@ def _link_before(found: list[Path], journal: Path) -> Link:
     if acknowledged.seq == first - 1:
         return Link(acknowledged.seq, acknowledged.hash)
     raise Broken(f"the entries before number {first} are gone, and were not acknowledged up to there")
+
+
+class Position(NamedTuple):
+    """Where an entry stands: its journal, its place in the chain, its hash; and its line there, without the newline."""
+
+    journal: str
+    seq: int
+    hash: str
+    line: bytes
+
+
+Written = tuple[Position, Segment, int]
+"""An entry, its segment, and the offset after it: what a sync must cover."""
+
+
+def append_at_once(chain: Chain, drafts: Sequence[Draft]) -> list[Written]:
+    """The entries in one write; none at all where they don't fit into the segment together."""
+    segment = chain.current()
+    if not chain.has_room(segment, sum(draft.size + CHAIN_BYTES for draft in drafts)):
+        return []
+    link, positions = segment.link, []
+    for draft in drafts:
+        hash_, line = draft.seal(chain.journal, link.seq + 1, link.hash)
+        link = Link(link.seq + 1, hash_)
+        positions.append(Position(chain.journal, *link, line))
+    try:
+        offset = segment.append(b"\n".join([position.line for position in positions]), link)
+    except OSError as error:
+        if of_system(error):
+            chain.end_if_possible(f"a write failed: {error.strerror}")
+        raise
+    return [(position, segment, offset) for position in positions]
+
+
+def append_one(chain: Chain, draft: Draft) -> Written:
+    """The next entry, in a new segment where this one is full or old. Raises `OSError` or `JournalFull`."""
+    segment = chain.current()
+    seq = segment.link.seq + 1
+    hash_, line = draft.seal(chain.journal, seq, segment.link.hash)
+    if not chain.has_room(segment, len(line) + 1):
+        segment = chain.close_segment(segment)
+    try:
+        offset = segment.append(line, _new(Link, (seq, hash_)))
+    except OSError as error:
+        if of_system(error):
+            chain.end_if_possible(f"a write failed: {error.strerror}")
+        raise
+    return _new(Position, (chain.journal, seq, hash_, line)), segment, offset
+
+
+_new = tuple.__new__
+"""Half of what a named tuple's own constructor costs: for the two that every entry makes."""

@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 from ..entry import Stamp
 from ..errors import JournalDamaged
 from ..files import append_line, open_file, read_file, read_objects, write_parts
-from ..foreign import FOREIGN, json_of, text_of
 from ..integrity import read_line
+from ..text import FOREIGN, json_of, text_of
 from .directory import JournalDirectory, segment_name, segment_size, segments
 from .durable import on_disk
 from .line import Damaged, Missing

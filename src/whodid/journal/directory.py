@@ -24,6 +24,11 @@
         ended                           why no more entries go here, and the last number as far as its writer knew
 
 A journal that ends (a failed sync, a copied directory) gets a successor beside it; both are shipped.
+
+The counter of calls that could not be recorded, under `on_failure = "warn"`.
+
+A file of fixed size, made with the first journal and changed in place, so that it can still count when the disk is
+full. Best effort: when even that fails, the receipt and the warning remain.
 """
 
 from __future__ import annotations
@@ -31,8 +36,10 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Any
 
@@ -45,21 +52,25 @@ from ..files import (
     identity,
     linked,
     of_system,
+    open_apart,
     open_to_read,
     read_file,
     read_lines,
     read_objects,
     sync_above,
 )
-from ..foreign import FOREIGN, json_of, text_of
 from ..settings import journal_place
+from ..text import FOREIGN, json_of, text_of
 
 __all__ = [
     "FORMAT",
     "JournalDirectory",
     "append_line",
+    "count_not_recorded",
     "identity",
+    "not_recorded",
     "read_lines",
+    "reserve_counter",
     "segment_name",
     "segment_size",
     "segments",
@@ -288,3 +299,59 @@ def segments(directory: Path) -> list[Path]:
         if path.is_symlink():
             raise linked(path)
     return found
+
+
+_DIGITS = 20
+_PATIENCE = 0.1
+"""Seconds for another process that counts; one that was stopped must not stop this one, which then may count short."""
+
+
+def reserve_counter(journal_dir: Path) -> None:
+    """Makes the file, unless there is one. Raises `OSError`."""
+    fd = _open(journal_dir)
+    try:
+        if os.fstat(fd).st_size == 0:
+            os.pwrite(fd, _text(0), 0)
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def count_not_recorded(journal_dir: Path) -> None:
+    """Adds one. Raises nothing but what a signal handler does."""
+    with best_effort(), os.fdopen(_open(journal_dir), "r+b", buffering=0) as file:  # closed, and so unlocked, however
+        fd = file.fileno()
+        _wait_for_turn(fd)
+        os.pwrite(fd, _text(_number(os.pread(fd, _DIGITS, 0)) + 1), 0)
+
+
+def not_recorded(journal_dir: Path) -> int:
+    """How many calls were not recorded in this directory so far."""
+    try:
+        return _number(read_file(journal_dir / "not-recorded"))
+    except OSError:
+        return 0
+
+
+def _open(journal_dir: Path) -> int:
+    return open_apart(journal_dir / "not-recorded", os.O_RDWR | os.O_CREAT)
+
+
+def _wait_for_turn(fd: int) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            flock(fd, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            time.sleep(1e-3)
+        else:
+            break
+
+
+def _number(text: bytes) -> int:
+    """Counts on from zero where the file was damaged."""
+    return int(text[:_DIGITS]) if text[:_DIGITS].strip().isdigit() else 0
+
+
+def _text(count: int) -> bytes:
+    return b"%0*d\n" % (_DIGITS, count)

@@ -7,6 +7,10 @@ Numbers that no line has are handed out as `Missing`, before the entry that come
 
 A segment is known by its inode: one that was replaced while it was read, or cut, is read again from its beginning, and
 entries that were handed out are not handed out again.
+
+Seeking: an entry of a journal found by its number, without reading what stands before it.
+
+The tail: the last entries of a journal directory, and new ones as they are written.
 """
 
 from __future__ import annotations
@@ -14,16 +18,19 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ..files import open_to_read
+from ..integrity import read_line
+from ..settings import Settings
 from .directory import JournalDirectory, segments
 from .line import Damaged, Line, LineParser, Missing
 from .segment import datasync
 
-__all__ = ["JournalReader", "Read", "new_entries", "read_entries"]
+__all__ = ["JournalReader", "Read", "entry_at", "follow_journal", "new_entries", "read_entries"]
 
 _JOURNAL = re.compile(r"[0-9a-f]{16}")
 
@@ -170,3 +177,59 @@ def new_entries(directory: JournalDirectory, readers: dict[str, JournalReader]) 
                 line = one.line if isinstance(one, Damaged) else one
                 if isinstance(line, Line):
                     yield line.entry
+
+
+_NEAR = 1 << 17
+"""Bytes that are searched line by line: two of the longest lines."""
+
+
+def entry_at(journal: Path, seq: int) -> Line | None:
+    """Entry number `seq`, or the first whole one after it in the same segment. Raises `OSError`, `JournalDamaged`."""
+    found = [path for path in segments(journal) if int(path.stem) <= seq]
+    if not found:
+        return None
+    fd = open_to_read(found[-1])
+    try:
+        return _search(fd, seq)
+    finally:
+        os.close(fd)
+
+
+def _search(fd: int, seq: int) -> Line | None:
+    low, high = 0, os.lseek(fd, 0, os.SEEK_END)
+    while high - low > _NEAR:
+        middle = (low + high) // 2
+        line = _first_line(os.pread(fd, _NEAR, middle).partition(b"\n")[2])
+        if line is None or line.seq >= seq:
+            high = middle
+        else:
+            low = middle
+    data = os.pread(fd, high - low + 2 * _NEAR, low)
+    data = data if low == 0 else data.partition(b"\n")[2]
+    while data:
+        line = _first_line(data)
+        if line is None or line.seq >= seq:
+            return line
+        data = data[data.index(line.raw) + len(line.raw) + 1 :]
+    return None
+
+
+def _first_line(data: bytes) -> Line | None:
+    """The first line in `data` that is an entry, whole and undamaged."""
+    for raw in data.split(b"\n")[:-1]:
+        try:
+            entry = read_line(raw)
+        except ValueError:
+            continue
+        return Line(entry["journal"], entry["seq"], entry["hash"], str(entry.get("creation_date", "")), raw)
+    return None
+
+
+def follow_journal(settings: Settings, number: int, pause: Callable[[], None] | None) -> Iterator[list[dict[str, Any]]]:
+    """The last `number` entries, oldest first; then, if there is a `pause` to make, each time the new ones."""
+    directory = JournalDirectory(settings.journal_dir)
+    readers: dict[str, JournalReader] = {}
+    yield list(deque(new_entries(directory, readers), maxlen=number))
+    while pause is not None:
+        pause()
+        yield list(new_entries(directory, readers))

@@ -34,11 +34,9 @@ import orjson
 from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
 from ..files import append_line, linked, of_system
 from ..integrity import Draft
+from ..process import forks_unseen, suspends_threads, warn
 from ..settings import journal_place
-from ..uwsgi import forks_unseen, suspends_threads
-from ..warning import warn
-from .append import Position, Written, append_at_once, append_one
-from .chain import Chain, Known
+from .chain import Chain, Known, Position, Written, append_at_once, append_one
 from .descriptor import close_forgotten
 from .directory import JournalDirectory
 from .group import GroupCommit

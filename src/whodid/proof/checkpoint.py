@@ -20,10 +20,9 @@ import orjson
 
 from ..entry import parse_creation_date
 from ..errors import ProofError
-from ..foreign import FOREIGN
 from ..integrity import canonical
-from .envelope import payload_of, sealed
-from .keys import PublicKey, Signer
+from ..text import FOREIGN
+from .keys import PublicKey, Signer, payload_of, sealed
 
 __all__ = ["CHECKPOINT", "Checkpoint", "Sealed", "Why"]
 

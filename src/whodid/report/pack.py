@@ -21,8 +21,7 @@ from typing import Any
 
 from ..errors import ProofError, ReportError
 from ..files import best_effort, name_new, sync_directory, write_beside
-from ..proof.envelope import opened, payload_of, sealed, signed_by
-from ..proof.keys import PublicKey, Signer
+from ..proof.keys import PublicKey, Signer, opened, payload_of, sealed, signed_by
 from .page import page
 from .report import Report
 from .statement import digest_of, made_plain, read_statement, statement

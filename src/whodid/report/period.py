@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ..errors import QueryError
-from ..query import Filter, Window, check_order, moment
+from ..search import Filter, Window, check_order, moment
 
 if TYPE_CHECKING:
     from typing import Unpack

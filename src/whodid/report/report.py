@@ -10,17 +10,15 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from ..client import AuditClient, Stats
-from ..client.stats import interval_of
-from ..operator import operator
 from ..proof.keys import PublicKey
+from ..recording.context import operator
+from ..resources import __version__
+from ..search import AuditClient, Stats
+from ..search.stats import interval_of
 from ..settings import Settings
 from ..verify import Finding, LocalJournal, Source, Verification, verify_stored
-from ..version import __version__
-from .deeds import RETENTION_SET, Deeds, done
-from .journals import JournalPart, parts_of
-from .keeping import Keeping, kept
 from .period import Period, moment_text
+from .retention import RETENTION_SET, Deeds, JournalPart, Keeping, done, kept, parts_of
 from .statement import FORMAT
 
 __all__ = ["TYPES", "Made", "Report", "ReportFinding", "make_report"]

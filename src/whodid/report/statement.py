@@ -19,8 +19,8 @@ from typing import Any
 
 import rfc8785
 
-from ..display import json_text
 from ..errors import ReportError
+from ..text import json_text
 
 __all__ = ["FORMAT", "Content", "digest_of", "made_plain", "read_statement", "statement"]
 

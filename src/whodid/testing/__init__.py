@@ -10,8 +10,6 @@ That fixture is pytest's form of the context manager `audit_entries`; the plugin
 
 from __future__ import annotations
 
-from .capture import audit_entries
-from .entries import AuditEntries
-from .journal import MemoryJournal
+from .entries import AuditEntries, MemoryJournal, audit_entries
 
 __all__ = ["AuditEntries", "MemoryJournal", "audit_entries"]

@@ -1,25 +1,178 @@
-"""The entries of a test: a sequence of them, and assertions that say what was recorded instead."""
+"""The entries of a test: a sequence of them, and assertions that say what was recorded instead.
+
+The difference between what was expected and what was recorded, in words.
+
+The memory journal: the chain of `whodid.journal.Journal` without a file.
+
+Nothing survives the process, and a forked child has a copy of its own.
+
+The capture: for a while, whatever this process records goes to memory.
+"""
 
 from __future__ import annotations
 
+import os
+import secrets
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import orjson
 
 from ..catalog import Catalog
-from ..entry import FIELDS
+from ..entry import FIELDS, ZERO_HASH
 from ..errors import InvalidEntry
-from ..spelling import did_you_mean
-from .difference import differences, distinctions, entries_with, nearest
-from .journal import MemoryJournal
+from ..integrations import equip_loggers
+from ..integrity import Draft, canonical, plain
+from ..journal import Journal, Position
+from ..recording.recorder import Recorder
+from ..recording.runtime import recorders_from
+from ..settings import Settings, load_settings
+from ..text import did_you_mean
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from ..typing import ExpectedFields
 
-__all__ = ["AuditEntries"]
+__all__ = ["AuditEntries", "MemoryJournal", "audit_entries", "differences", "distinctions", "entries_with", "nearest"]
+
+_Entry = Mapping[str, Any]
+
+_SHOWN = 3
+"""Nearest entries in a message."""
+
+_ALWAYS_DIFFERENT = {"@timestamp", "committed", "creation_date", "hash", "prev", "salt", "seq"}
+
+
+def differences(entry: _Entry, expected: _Entry) -> list[str]:
+    """In which fields an entry is not as expected: one line each."""
+    return [line for name, value in expected.items() for line in _difference(name, entry.get(name), value)]
+
+
+def _difference(path: str, actual: Any, expected: Any) -> list[str]:
+    if _as_expected(actual, expected):
+        return []
+    if isinstance(actual, Mapping) and isinstance(expected, Mapping):
+        keys = [*expected, *(key for key in actual if key not in expected)]
+        below = [line for key in keys for line in _difference(f"{path}.{key}", actual.get(key), expected.get(key))]
+        if below:  # none for a key that is there, and None
+            return below
+    return [f"{path}: expected {_shown(expected)}, was {_shown(actual)}"]
+
+
+def _as_expected(actual: Any, expected: Any) -> bool:
+    """What an entry can hold is compared as it would hold it; anything else, such as `ANY`, by `==`."""
+    try:
+        stored = plain(expected, "expected")
+    except InvalidEntry:
+        return bool(actual == expected)
+    return canonical(actual) == canonical(stored)
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value is None else repr(value)
+
+
+def entries_with(count: int, expected: _Entry) -> str:
+    """`2 entries were recorded with type='team_deleted', target='9'`."""
+    fields = ", ".join(f"{name}={value!r}" for name, value in expected.items())
+    counted = {0: "no entry was", 1: "1 entry was"}.get(count, f"{count} entries were")
+    return f"{counted} recorded" + (f" with {fields}" if fields else "")
+
+
+def nearest(entries: Sequence[_Entry], found: Sequence[int], expected: _Entry) -> str:
+    """The entries that were not found by `expected`, and what differs: those of the same type, then of fewer fields."""
+    others = [(index, entry) for index, entry in enumerate(entries) if index not in found]
+    if not others:
+        return "" if entries else " Nothing was recorded at all."
+
+    def distance(other: tuple[int, _Entry]) -> tuple[bool, int]:
+        _, entry = other
+        others = sum(not _as_expected(entry.get(name), value) for name, value in expected.items())
+        return entry["type"] != expected.get("type"), others
+
+    shown = "".join(
+        f"\n  {_named(index, entry)}" + "".join(f"\n    {line}" for line in differences(entry, expected))
+        for index, entry in sorted(others, key=distance)[:_SHOWN]
+    )
+    more = len(others) - _SHOWN
+    return f"\nNearest of {len(others)}:{shown}" + (f"\n  and {more} more" if more > 0 else "")
+
+
+def distinctions(entries: Sequence[_Entry], found: Sequence[int]) -> str:
+    """The entries that were found, with the fields that tell them apart."""
+    chosen = [entries[index] for index in found]
+    telling = [
+        name
+        for name in FIELDS
+        if name not in _ALWAYS_DIFFERENT and any(entry.get(name) != chosen[0].get(name) for entry in chosen)
+    ]
+    return "".join(
+        f"\n  {_named(index, entries[index])}"
+        + "".join(f"\n    {name}: {_shown(entries[index].get(name))}" for name in telling)
+        for index in found
+    )
+
+
+def _named(index: int, entry: _Entry) -> str:
+    target = f" of {entry['target']}" if "target" in entry else ""
+    return f"[{index}] {entry['type']}{target}"
+
+
+class MemoryJournal(Journal):
+    """A journal in memory. Safe to share between threads.
+
+    Example:
+        >>> journal = MemoryJournal()
+        >>> Recorder(settings, journal=journal).record("team_created", {"target": "9", "principal": "42"})
+        >>> journal.entries[0]["target"]
+        '9'
+    """
+
+    lines: list[bytes]
+    """The journal lines, as they would be on disk."""
+    rejected: list[dict[str, Any]]
+    """The calls that broke the catalog, under `on_invalid = "quarantine"`."""
+
+    def __init__(self) -> None:
+        super().__init__(os.devnull)  # no directory can ever be made there
+        self.lines = []
+        self.rejected = []
+        self._id = secrets.token_hex(8)
+        self._last = ZERO_HASH
+        self._lock = threading.Lock()
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """All entries in order; a change to one of these changes nothing here."""
+        return [orjson.loads(line) for line in self.lines]
+
+    def append(self, draft: Draft, durability: Literal["disk", "process"] = "disk") -> Position:
+        """Makes the entry the next of the chain."""
+        with self._lock:
+            seq = len(self.lines) + 1
+            self._last, line = draft.seal(self._id, seq, self._last)
+            self.lines.append(line)
+            return Position(self._id, seq, self._last, line)
+
+    def sync(self) -> None:
+        """Nothing to do."""
+
+    def quarantine(self, rejected: Mapping[str, object]) -> bool:
+        """Keeps a call that broke the catalog."""
+        self.rejected.append(orjson.loads(orjson.dumps(rejected)))
+        return True
+
+    def close(self) -> None:
+        """Nothing to do; a later append goes on."""
+
+    def after_fork_in_child(self) -> None:
+        """A thread of the parent may hold the lock."""
+        self._lock = threading.Lock()
+
 
 Entry = dict[str, Any]
 
@@ -159,3 +312,37 @@ class AuditEntries(Sequence[Entry]):
     def _rejected(self) -> str:
         rejected = self.journal.rejected[self._rejected_begin :]
         return "".join(f"\nNot recorded, but rejected: {call['error']}" for call in rejected)
+
+
+@contextmanager
+def audit_entries() -> Iterator[AuditEntries]:
+    """Keeps what this process records within the block, from any logger, thread or task, in memory.
+
+    Nothing is on disk, and nothing is shipped. Settings and catalog are those of the application's
+    `whodid.configure()`, called before or within the block, else those of the environment and the defaults. Afterwards
+    the recorder before is back; the entries can still be read.
+
+    Returns:
+        A context manager that yields the entries.
+
+    Raises:
+        CatalogError: The catalog in force can't be used.
+
+    Example:
+        >>> with whodid.testing.audit_entries() as entries:
+        ...     refund("2026-117", amount=30)
+        >>> entries.assert_recorded(type="invoice_refunded", target="2026-117")
+    """
+    journal = MemoryJournal()
+    made: list[Recorder] = []
+
+    def make(settings: Settings, catalog: Catalog | None) -> Recorder:
+        made.append(Recorder(replace(settings, ship=False), catalog=catalog, journal=journal))
+        return made[-1]
+
+    def catalog() -> Catalog:
+        return (made[-1] if made else make(load_settings(), None)).catalog
+
+    with recorders_from(make):
+        equip_loggers()
+        yield AuditEntries(journal, catalog)

@@ -7,9 +7,9 @@ has the words. Nothing here writes, and nothing needs more than read rights.
 
 from __future__ import annotations
 
+from .checkpoints import Source
 from .evidence import LocalJournal
-from .notebook import Notebook
-from .statements import Source
+from .resume_state import Notebook
 from .verdict import Completeness, Finding, JournalVerdict, Stretch, Verification
 from .verification import verify_stored
 

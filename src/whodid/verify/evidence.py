@@ -14,20 +14,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ..client import AuditClient
-from ..client.order import OLDEST, sort_of
-from ..entry import entry_id, parse_creation_date
+from ..cluster.ledger import ERASED, erased_places, erasures
+from ..cluster.partitions import creation_dates, marks
+from ..entry import entry_id, parse_creation_date, ranges
 from ..errors import NotAuthorized, OpenSearchError, ProofError, SettingsError
-from ..opensearch.destruction import Destruction, destructions
-from ..opensearch.erasures import ERASED, erased_places, erasures
-from ..opensearch.partitions import creation_dates, marks
-from ..opensearch.retention import retention_in_force
-from ..query import Filter
-from ..ranges import ranges
+from ..retention.destruction import Destruction, destructions
+from ..retention.outlook import retention_in_force
+from ..search import AuditClient, Filter
+from ..search.requests import OLDEST, sort_of
 from ..settings import retention_days
 from .absence import Rule
+from .checkpoints import Statements
 from .inclusion import Prover, as_recorded
-from .statements import Statements
 
 __all__ = ["Evidence", "LocalJournal", "gathered"]
 

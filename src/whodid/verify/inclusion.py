@@ -12,20 +12,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from ..client import AuditClient
-from ..client.asking import Asking
-from ..display import json_text
+from ..cluster.template import index_pattern
 from ..entry import why_unreadable
 from ..errors import ProofError
 from ..integrity import entry_hash
-from ..opensearch.template import index_pattern
 from ..proof.checkpoint import CHECKPOINT, Checkpoint, Sealed
-from ..proof.envelope import opened
-from ..proof.keys import PublicKey
+from ..proof.keys import PublicKey, opened
 from ..proof.merkle import inclusion_path, leaf_hash, root_by_path
-from .scan import hits_of
-from .statements import Statements
-from .survey import Part, survey
+from ..search import AuditClient
+from ..search.requests import Asking
+from ..text import json_text
+from .checkpoints import Statements
+from .plan import Part, hits_of, survey
 
 __all__ = ["Inclusion", "Prover", "as_recorded", "check_inclusion"]
 

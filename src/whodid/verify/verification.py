@@ -8,22 +8,17 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from ..client import AuditClient
-from ..client.asking import Asking
-from ..opensearch.template import index_pattern
+from ..cluster.template import index_pattern
 from ..proof.keys import PublicKey
 from ..proof.merkle import Tree
-from ..query import check_order
+from ..search import AuditClient, check_order
+from ..search.requests import Asking
 from ..settings import Settings
-from .absence import Absence, Knowledge, explained
-from .crew import Task, walked
+from .absence import Absence, Knowledge, explained, laid_out
+from .checkpoints import Source, Statements, judged
 from .evidence import Evidence, LocalJournal, gathered
-from .layout import laid_out
-from .notebook import Notebook
-from .plan import Plan, planned, windows
-from .scan import hits_of, unnumbered
-from .statements import Source, Statements, judged
-from .survey import Part, settled_survey
+from .plan import Part, Plan, Task, hits_of, planned, settled_survey, unnumbered, walked, windows
+from .resume_state import Notebook
 from .verdict import Completeness, Finding, JournalVerdict, Verification, merged
 from .walk import Missing, Walked
 

@@ -13,11 +13,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from ..export import FORMS, Form, pieces
-from ..query.completion import complete
-from .question import Question
-from .rendering import json_answer, refusal
+from ..search.grammar import complete
+from .request import Question, json_answer, refusal, visit_of
 from .shares import Shares, person_of
-from .visit import visit_of
 
 __all__ = [
     "ALL_EXPORTS",

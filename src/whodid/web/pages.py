@@ -1,26 +1,202 @@
-"""The pages: the table of entries, and one entry with everything that is known of it."""
+"""The pages: the table of entries, and one entry with everything that is known of it.
+
+The difference: what changed between `before` and `after`, key by key.
+
+The keeping: what the pages say of the retention in force; `None` stands for one that this user may not know.
+
+The picture: entries over time as bars that lead to their time, and the most frequent values as links.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from ..client import Page
 from ..entry import FIELDS, why_unreadable
 from ..errors import QueryError, WhodidError
-from ..integrity import entry_hash
-from . import kept
+from ..integrity import MAX_DEPTH, entry_hash
+from ..retention.outlook import RetentionView
+from ..search import Page, Stats
+from ..search.stats import INTERVALS
+from ..text import json_text, printable
 from .data import EXPORT_LIMIT
-from .difference import difference
-from .picture import FACETS, TOP, bars_of, facets_of, span_of
-from .question import ANY_TIME, LINKED, RANGES, Question
-from .rendering import page, refusal
-from .visit import visit_of
+from .request import ANY_TIME, LINKED, RANGES, Question, page, refusal, visit_of
 
-__all__ = ["COLUMNS", "entries", "entry", "newest"]
+__all__ = [
+    "COLUMNS",
+    "FACETS",
+    "TOP",
+    "BarLink",
+    "Facet",
+    "Line",
+    "bars_of",
+    "difference",
+    "entries",
+    "entry",
+    "facets_of",
+    "newest",
+    "rule",
+    "span_of",
+    "until",
+]
+
+
+class Line(NamedTuple):
+    """One key, with dots between those of objects in objects; values as text, `None` where there is none."""
+
+    key: str
+    before: str | None
+    after: str | None
+
+    @property
+    def kind(self) -> Literal["same", "added", "removed", "changed"]:
+        if self.before == self.after:
+            return "same"
+        if self.before is None:
+            return "added"
+        return "removed" if self.after is None else "changed"
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Line]:
+    """Every key of either, what differs first; beyond the levels that an entry may have, a value is shown whole."""
+    old, new = dict(_flat(before)), dict(_flat(after))
+    lines = [_line(key, old, new) for key in dict.fromkeys([*old, *new])]
+    return sorted(lines, key=lambda line: line.kind == "same")
+
+
+def _line(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Line:
+    """Texts stand without quotes, unless `1` and `"1"` would then look alike."""
+    values = [side[key] for side in (old, new) if key in side]
+    alike = len(values) > 1 and len(set(map(_text, values))) == 1
+    before, after = (
+        (json_text(side[key]) if alike else _text(side[key])) if key in side else None for side in (old, new)
+    )
+    return Line(key, before, after) if before != after else Line(key, *map(_text, values))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json_text(value)
+
+
+def _flat(image: Mapping[str, Any], path: str = "", level: int = 1) -> Iterator[tuple[str, Any]]:
+    for key, value in image.items():
+        if isinstance(value, Mapping) and value and level <= MAX_DEPTH:
+            yield from _flat(value, f"{path}{printable(key)}.", level + 1)
+        else:
+            yield f"{path}{printable(key)}", value
+
+
+def rule(view: RetentionView | None) -> str:
+    """How long entries are kept, on one line; empty where this user may not know."""
+    if view is None:
+        return ""
+    rule = "for ever" if view.floor_days is None else f"{view.floor_days} to {view.ceiling_days} days"
+    if view.still_deleted:
+        rule = "as long as ISM's copies of an old policy say"
+    return f"kept {rule}" + (", but see `whodid retention show`" if view.problems else "")
+
+
+def until(view: RetentionView | None, entry: Mapping[str, Any], partition: str, *, of_all: bool) -> str:
+    """Until when an entry is kept. Only who sees the entries `of_all` organizations is told of holds: a hold may be
+    for one of them, and keeps partitions of each."""
+    if view is None:
+        return "not shown to this user"
+    if of_all and (holds := view.holds_on(partition)):
+        return f"as long as it is held ({', '.join(holds)})"
+    try:
+        dates = view.kept_until(str(entry.get("creation_date")), partition if of_all else "")
+    except (ValueError, OverflowError):
+        return "not known: its creation date is none"
+    if dates is not None and not of_all:
+        return f"{dates[0]:%Y-%m-%d} at least"
+    if dates is None:
+        return "for ever" if view.enforced_by != "nothing" else "for ever: there is no retention policy yet"
+    floor, ceiling = dates
+    return f"{floor:%Y-%m-%d} at least; its partition goes on {ceiling:%Y-%m-%d}"
+
+
+FACETS = ("type", "principal", "organization_id", "outcome")
+"""Fields whose most frequent values are shown, as many as `TOP` of each."""
+
+TOP = 6
+HEIGHT = 100
+MOST_BARS = 366
+_SHAPES = {"second": "%Y-%m-%d %H:%M:%S", "minute": "%Y-%m-%d %H:%M", "hour": "%Y-%m-%d %H:00", "month": "%Y-%m"}
+
+
+class BarLink(NamedTuple):
+    """A bar: its place from the left, its height of `HEIGHT`, what it stands for, and the question of its time."""
+
+    place: int
+    height: float
+    label: str
+    url: str
+
+
+class Facet(NamedTuple):
+    """The values of one field: text, count, share of the most frequent in percent, and the question of that value.
+
+    `approximate` where there are too many values to be sure of their counts.
+    """
+
+    field: str
+    label: str
+    values: list[tuple[str, int, int, str]]
+    approximate: bool = False
+
+
+def bars_of(stats: Stats, question: Question) -> list[BarLink]:
+    """A bar for each stretch of time; those without entries have no height. None where they would be too many, as one
+    entry of 1970 that something else stored would make them."""
+    if len(stats.histogram) > MOST_BARS:
+        return []
+    largest = max((bar.count for bar in stats.histogram), default=0)
+    shape = _SHAPES.get(stats.interval, "%Y-%m-%d")
+    return [
+        BarLink(
+            place,
+            max(HEIGHT * bar.count / largest, 3) if bar.count else 0,
+            f"{bar.start.strftime(shape)}: {bar.count:,} {'entry' if bar.count == 1 else 'entries'}",
+            question.within(bar.start, _end(bar.start, stats.interval)).url(),
+        )
+        for place, bar in enumerate(stats.histogram)
+    ]
+
+
+def facets_of(stats: Stats, question: Question) -> list[Facet]:
+    """Fields with more than one value among what was found."""
+    return [
+        Facet(name, name.removesuffix("_id"), _values(name, counts, question), name in stats.approximate)
+        for name, counts in stats.top.items()
+        if len(counts) > 1 and name in FIELDS
+    ]
+
+
+def span_of(stats: Stats) -> str:
+    """From when to when there are entries, and how wide a bar is."""
+    if stats.first is None or stats.last is None:
+        return ""
+    return f"{stats.first:%Y-%m-%d %H:%M} to {stats.last:%Y-%m-%d %H:%M} UTC, by {stats.interval}"
+
+
+def _values(name: str, counts: Mapping[str, int], question: Question) -> list[tuple[str, int, int, str]]:
+    largest = max(counts.values())
+    return [
+        (value, count, round(100 * count / largest), question.also(name, value).url())
+        for value, count in counts.items()
+    ]
+
+
+def _end(start: datetime, interval: str) -> datetime:
+    if interval != "month":
+        return start + INTERVALS[interval]
+    return (start.replace(day=1) + timedelta(days=32)).replace(day=1)
+
 
 PAGE = 50
 NEWEST = 200
@@ -86,7 +262,7 @@ def entries(request: Request) -> Response:
         facets=facets_of(stats, question),
         span=span_of(stats),
         problem="",
-        retention=kept.rule(client.known_retention()),
+        retention=rule(client.known_retention()),
     )
 
 
@@ -116,7 +292,7 @@ def entry(request: Request) -> Response:
         about=known.about if known else "",
         partition=hit["_index"],
         badge=_badge(found),
-        kept=kept.until(client.known_retention(), found, hit["_index"], of_all=not visit.organizations),
+        kept=until(client.known_retention(), found, hit["_index"], of_all=not visit.organizations),
         around=client.around(found),
         related=list(client.correlated(found, limit=RELATED)),
         changes=difference(found["before"], found["after"]) if _has_both(found) else [],

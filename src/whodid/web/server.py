@@ -17,8 +17,8 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ..cluster.connection import has_accounts
 from ..errors import SettingsError
-from ..opensearch.account import has_accounts
 from ..settings import Settings, is_loopback
 from .app import create_standalone_app
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from whodid.dead_letters import DeadLetter, keep_dead_letters
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory
-from whodid.journal.counter import count_not_recorded
+from whodid.journal.directory import count_not_recorded
+from whodid.shipping.dead_letters import DeadLetter, keep_dead_letters
 
 
 def make(path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Any
 
-from whodid.opensearch.template import FIELD_TYPES, MARK
+from whodid.cluster.template import FIELD_TYPES, MARK
 
 from .answers import Answer, error
 from .jobs import READ_ONLY, Index

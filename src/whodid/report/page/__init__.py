@@ -13,8 +13,7 @@ from importlib.resources import files
 from ..period import Period
 from ..report import Report
 from .activity import activity, deeds
-from .custody import custody
-from .evidence import evidence, findings
+from .evidence import custody, evidence, findings
 from .markup import Html, join, section, tag
 
 __all__ = ["page"]

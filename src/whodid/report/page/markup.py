@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from ...display import printable
+from ...text import printable
 
 __all__ = ["Html", "badge", "join", "section", "table", "tag"]
 

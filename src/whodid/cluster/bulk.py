@@ -1,0 +1,286 @@
+"""Bulk: requests of journalled lines to OpenSearch, and the verdict on each of them.
+
+The lines are spliced into the body as they stand in the journal; a request is for one partition, named in its path, as
+clusters with `rest.action.multi.allow_explicit_index: false` want it, and for no ingest pipeline. Every item of the
+answer is looked at, whatever the HTTP status says.
+
+Verdicts: `stored` (201, or 409: the same `_id` is the same content; both under the `_id` and in the partition that were
+asked for), `refused` (mapping or parsing), `wait` (everything else: again later, and why). Errors are judged by
+`error.type`: a flood-stage block is an item 429, `blocks.write` a 403, a closed index a 400, a missing one a 404, and
+all of these pass. A 200 is no success: an ingest pipeline that drops an entry is answered so.
+
+A request that OpenSearch refuses as a whole is halved until the entries to blame stand alone. They are to blame only
+where others of the same request pass: when none does, the request is refused and not its entries, and all wait.
+"""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import orjson
+
+from ..text import FOREIGN
+from .answers import Unread
+from .connection import cause
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+__all__ = ["STORED", "Cause", "Document", "Verdict", "send_bulk"]
+
+_REFUSED = {
+    "mapper_parsing_exception",
+    "document_parsing_exception",
+    "strict_dynamic_mapping_exception",
+    "parsing_exception",
+    "parse_exception",
+    "max_bytes_length_exceeded_exception",
+}
+_IMMENSE = "Document contains at least one immense term"
+_FILTER = "errors,items.*._index,items.*._id,items.*.status,items.*.error"
+_PARAMETERS = {"filter_path": _FILTER, "pipeline": "_none"}
+"""An entry is stored as it was journalled, or its hash does not fit: no `default_pipeline` may change or drop it."""
+_SAMPLE = 8
+"""Entries of a refused request that are tried alone before the request is halved."""
+
+
+class Document(NamedTuple):
+    """One journalled line with its address: `raw` becomes the `_source`, byte for byte."""
+
+    id: str
+    partition: str
+    raw: bytes
+
+
+Cause = Literal[
+    "",
+    "no_connection",
+    "no_trust",
+    "time_out",
+    "throttled",
+    "too_large",
+    "unavailable",
+    "no_rights",
+    "blocked",
+    "request",
+    "configuration",
+    "answer",
+]
+"""What a document waits for, in this order: nothing; a connection; a certificate to trust; an answer; less to do (429);
+a smaller request (413); a server or shard that is away (5xx); a right or a password (401, 403); a block, a closed or a
+missing index to be opened; a cluster that refuses every request (400); a pipeline, alias or limit that refuses, drops
+or misplaces entries for no fault of theirs; an answer that can be understood."""
+
+_NOBODY_ANSWERS: set[Cause] = {"no_connection", "no_trust", "time_out"}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one document; `reason` in OpenSearch's words unless it was stored."""
+
+    kind: Literal["stored", "refused", "wait"]
+    reason: str = ""
+    cause: Cause = ""
+
+
+STORED = Verdict("stored")
+
+
+def send_bulk(client: OpenSearch, documents: Sequence[Document], timeout: float) -> list[Verdict]:
+    """Sends the documents, a request for each partition, and returns a verdict for each, in order.
+
+    Raises nothing that a retry could mend. Where nobody answers, the other partitions are not tried.
+    """
+    places: dict[str, list[int]] = {}
+    for place, document in enumerate(documents):
+        places.setdefault(document.partition, []).append(place)
+    if len(places) == 1:
+        return _send(client, documents, timeout)
+    verdicts: dict[int, Verdict] = {}
+    for found in places.values():
+        part = _send(client, [documents[place] for place in found], timeout)
+        verdicts |= zip(found, part, strict=True)
+        if part[0].cause in _NOBODY_ANSWERS:
+            return [verdicts.get(place, part[0]) for place in range(len(documents))]
+    return [verdicts[place] for place in range(len(documents))]
+
+
+def _send(client: OpenSearch, documents: Sequence[Document], timeout: float) -> list[Verdict]:
+    """To one partition; a request that is refused as a whole is halved."""
+    verdicts = _request(client, documents, timeout)
+    if verdicts[0].cause != "request" or len(documents) == 1:
+        return verdicts
+    if len(documents) > 2 * _SAMPLE:
+        alone = [_request(client, [one], timeout)[0] for one in random.sample(documents, _SAMPLE)]
+        if all(verdict.cause == "request" for verdict in alone):
+            return verdicts
+    verdicts = _halved(client, documents, timeout)
+    if all(verdict.kind == "wait" for verdict in verdicts):
+        return verdicts
+    return [Verdict("refused", one.reason) if one.cause == "request" else one for one in verdicts]
+
+
+def _halved(client: OpenSearch, documents: Sequence[Document], timeout: float) -> list[Verdict]:
+    verdicts: list[Verdict] = []
+    half = len(documents) // 2
+    for part in (documents[:half], documents[half:]):
+        found = _request(client, part, timeout)
+        refused = found[0].cause == "request" and len(part) > 1
+        verdicts += _halved(client, part, timeout) if refused else found
+    return verdicts
+
+
+def _request(client: OpenSearch, documents: Sequence[Document], timeout: float) -> list[Verdict]:
+    """One request: verdicts from its items, or the same for all."""
+    from opensearchpy import ConnectionError as NoConnection
+    from opensearchpy import ConnectionTimeout, ImproperlyConfigured, SerializationError, SSLError, TransportError
+
+    partition = documents[0].partition
+    parameters = {**_PARAMETERS, "request_timeout": timeout}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecation headers of the server are for `whodid doctor`
+            answer = client.bulk(index=partition, body=_body(documents), params=parameters)
+    except ConnectionTimeout as error:
+        failed = Verdict("wait", f"no answer in time: {_words(error)}", "time_out")
+    except SSLError as error:
+        failed = Verdict("wait", f"the certificate of OpenSearch was not accepted: {cause(error)}", "no_trust")
+    except NoConnection as error:
+        failed = Verdict("wait", f"no connection: {_words(error)}", "no_connection")
+    except ImproperlyConfigured:
+        raise
+    except TransportError as error:
+        failed = Verdict("wait", f"HTTP {error.status_code}: {_words(error)}", _cause_of_all(error))
+    except (SerializationError, *FOREIGN):  # the client library takes the body of an error for an object
+        failed = _NOT_UNDERSTOOD
+    else:
+        return _verdicts(answer, documents)
+    return [failed] * len(documents)
+
+
+_NOT_UNDERSTOOD = Verdict("wait", "the answer was not that of a bulk request; is a proxy in between?", "answer")
+
+
+def _verdicts(answer: object, documents: Sequence[Document]) -> list[Verdict]:
+    if isinstance(answer, Unread):
+        if answer == _all_created(documents):
+            return [STORED] * len(documents)
+        try:
+            answer = orjson.loads(answer.encode())
+        except orjson.JSONDecodeError:
+            return [_NOT_UNDERSTOOD] * len(documents)
+    items = answer.get("items") if isinstance(answer, dict) else None
+    if not isinstance(items, list) or len(items) != len(documents):
+        return [_NOT_UNDERSTOOD] * len(documents)
+    return [_judge(item, document) for item, document in zip(items, documents, strict=True)]
+
+
+def _all_created(documents: Sequence[Document]) -> str:
+    """What OpenSearch answers when it stored each of them where it should."""
+    start = f'{{"create":{{"_index":"{documents[0].partition}","_id":"'
+    end = '","status":201}}'
+    return f'{{"errors":false,"items":[{start}{f"{end},{start}".join([id_ for id_, _, _ in documents])}{end}]}}'
+
+
+def _body(documents: Sequence[Document]) -> bytes:
+    parts: list[bytes] = []
+    for id_, _, raw in documents:
+        parts += (f'{{"create":{{"_id":"{id_}"}}}}'.encode(), raw)
+    parts.append(b"")
+    return b"\n".join(parts)
+
+
+def _cause_of_all(error: Any) -> Cause:
+    """Of a request that was refused as a whole: by OpenSearch itself, or by a proxy that answers 400 to everything."""
+    return "request" if error.status_code == 400 and _is_opensearch(error) else _cause_of(error.status_code)
+
+
+def _is_opensearch(error: Any) -> bool:
+    """Whether the bulk handler itself says what is wrong, rather than a proxy or a server without one."""
+    return isinstance(error.info, dict) and isinstance(error.info.get("error"), dict)
+
+
+def _judge(item: Any, document: Document) -> Verdict:
+    try:
+        return _judged(item, document)
+    except FOREIGN:
+        return Verdict("wait", "an item of the answer was not understood", "answer")
+
+
+def _judged(item: Any, document: Document) -> Verdict:
+    result = item.get("create") if isinstance(item, dict) else None
+    if not isinstance(result, dict):
+        return Verdict("wait", "an item of the answer was not understood", "answer")
+    status, error = result.get("status"), result.get("error")
+    kind, why = _words_of(error)
+    refused = kind in _REFUSED or (kind == "illegal_argument_exception" and why.startswith(_IMMENSE, len(kind) + 2))
+    created = status == 201 and error is None
+    there = created or (status == 409 and kind in ("", "version_conflict_engine_exception"))
+    if (there or refused) and (elsewhere := _elsewhere(result, document)):
+        return Verdict("wait", elsewhere, "configuration")
+    if there:
+        return STORED
+    if status == 200 and error is None:
+        return Verdict("wait", _dropped(document), "configuration")
+    return Verdict("refused", why) if refused else Verdict("wait", why, _cause_of(status, kind))
+
+
+def _elsewhere(result: dict[str, Any], document: Document) -> str:
+    """Whether an item is about another document than was sent: in words, or an empty string."""
+    place = result.get("_index", document.partition), result.get("_id", document.id)
+    if place == (document.partition, document.id):
+        return ""
+    what = "in the index" if place[0] != document.partition else "under the ID"
+    one = place[0] if place[0] != document.partition else place[1]
+    return (
+        f"OpenSearch put an entry for {document.partition} {what} {str(one)[:100]}: remove the alias of that name, or "
+        "the index.final_pipeline, that does so, and what it stored"
+    )
+
+
+def _dropped(document: Document) -> str:
+    return (
+        f"OpenSearch answered 200 and did not store an entry for {document.partition}: remove the ingest pipeline that "
+        "drops it (index.final_pipeline)"
+    )
+
+
+_BLOCKS = {"cluster_block_exception", "index_closed_exception", "index_not_found_exception"}
+_FAILED_PIPELINE = "fail_processor_exception"
+
+
+def _cause_of(status: object, error_type: str = "") -> Cause:
+    if error_type in _BLOCKS:  # whatever their status, which may be 429 for a full disk and 403 for a read-only index
+        return "blocked"
+    if not isinstance(status, int):
+        return "answer"
+    if error_type == _FAILED_PIPELINE or (error_type and status == 400):
+        return "configuration"
+    if status == 429:
+        return "throttled"
+    if status == 413:
+        return "too_large"
+    if status in {401, 403}:
+        return "no_rights"
+    return "unavailable" if status >= 500 else "blocked"
+
+
+def _words_of(error: Any) -> tuple[str, str]:
+    """The type of an item's error, and OpenSearch's words about it."""
+    if not isinstance(error, dict):
+        return "", str(error or "OpenSearch gave no reason")[:300]
+    kind, inner = error.get("type"), error.get("caused_by")
+    about = f" ({inner.get('reason')})" if isinstance(inner, dict) else ""
+    return str(kind or ""), f"{kind or ''}: {error.get('reason')}{about}"
+
+
+def _words(error: Any) -> str:
+    """OpenSearch's words; else the kind of failure, without a proxy's page of HTML and without credentials."""
+    words = str(getattr(error, "error", "") or type(error).__name__)
+    if _is_opensearch(error) and isinstance(reason := error.info["error"].get("reason"), str):
+        words = f"{words}: {reason}"
+    return (words.splitlines() or [""])[0][:300]

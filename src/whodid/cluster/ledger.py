@@ -1,0 +1,351 @@
+"""The ledger: an index of its own for what must outlive the entries: holds, records of what was destroyed or erased.
+
+It is `whodid-ledger`, or `<index_prefix>.ledger` beside a prefix of one's own: no pattern of partitions matches these
+names, so no retention reaches it. A page is written once, and replaced only by who read it as it stands.
+
+The records of erasures: a page in the ledger says which entries, and an entry of the log vouches for the page.
+
+Who only has rights on the cluster could write such a page, but not the entry: its hash of the page is in the chain.
+
+The index of checkpoints: what shippers say of their journals, for whoever verifies; kept for ever.
+
+It lies beside the ledger, and apart from it: a shipper must be able to write it, and must not be able to touch holds or
+records of destruction. A checkpoint is created once, under a name that its content gives it; the same again changes
+nothing, and another one for the same place stands beside it, as evidence.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..entry import Stamp, ranges
+from ..errors import NotAuthorized, OpenSearchError, ProofError
+from ..integrity import canonical
+from ..proof.checkpoint import Sealed
+from ..settings import Settings
+from .connection import translated
+from .template import MARK
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+__all__ = [
+    "ERASED",
+    "CheckpointIndex",
+    "Erasure",
+    "Kind",
+    "Ledger",
+    "Page",
+    "checkpoint_index_name",
+    "erased_places",
+    "erasures",
+    "ledger_name",
+    "store",
+    "write_erasure",
+]
+
+Kind = Literal["hold", "destruction", "erasure"]
+
+_DEFAULT_PREFIX = "whodid-audit"
+_AT_ONCE = 1000
+
+_INDEX = {
+    "settings": {"index": {"number_of_shards": "1", "auto_expand_replicas": "0-1"}},
+    "mappings": {
+        "_meta": MARK,
+        "dynamic": "strict",
+        "properties": {
+            "key": {"type": "keyword"},
+            "kind": {"type": "keyword"},
+            "time": {"type": "date", "format": "strict_date_time_no_millis"},
+            "partition": {"type": "keyword"},
+            "body": {"type": "object", "enabled": False},
+        },
+    },
+}
+"""`body` is what the kind of page says; nothing in it is searched by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One document: `version` is its sequence number and primary term, by which it is replaced."""
+
+    key: str
+    kind: Kind
+    time: str
+    body: Mapping[str, Any]
+    version: tuple[int, int]
+
+
+def store(client: OpenSearch, index: str, key: str, document: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    """Writes a document as it is, past any ingest pipeline that would change or drop it.
+
+    Raises `OpenSearchError` where OpenSearch answers well and did something else, and the client library's errors.
+    """
+    answer = client.index(index=index, id=key, body=document, params={**params, "pipeline": "_none"})
+    if answer.get("result") not in ("created", "updated") or (answer.get("_index"), answer.get("_id")) != (index, key):
+        raise OpenSearchError(
+            f"{key} was not stored in {index}: OpenSearch answered {answer.get('result')}, {answer.get('_index')}; "
+            "remove the ingest pipeline or alias that does so (index.final_pipeline)"
+        )
+
+
+def ledger_name(settings: Settings) -> str:
+    return "whodid-ledger" if settings.index_prefix == _DEFAULT_PREFIX else f"{settings.index_prefix}.ledger"
+
+
+class Ledger:
+    """What whodid does with it. Every method raises `OpenSearchError`. The index is made with its first page."""
+
+    def __init__(self, client: OpenSearch, settings: Settings) -> None:
+        self._client = client
+        self.name = ledger_name(settings)
+
+    def pages(self, kind: Kind) -> Iterator[Page]:
+        """All pages of a kind, by key; none where there is no ledger yet."""
+        body: dict[str, Any] = {
+            "size": _AT_ONCE,
+            "query": {"term": {"kind": kind}},
+            "sort": [{"key": "asc"}],
+            "seq_no_primary_term": True,
+        }
+        while hits := self._search(body):
+            with translated(f"the ledger {self.name}"):
+                pages, after = [_page(hit) for hit in hits], hits[-1].get("sort")
+            yield from pages
+            if len(hits) < _AT_ONCE:
+                return
+            if not after or after == body.get("search_after"):
+                raise OpenSearchError(f"the ledger {self.name} can't be read to its end: the same page came twice")
+            body["search_after"] = after
+
+    def page(self, key: str) -> Page | None:
+        """The page of that key, as it was stored last."""
+        from opensearchpy import NotFoundError
+
+        with translated(f"the ledger {self.name}"):
+            try:
+                return _page(self._client.get(index=self.name, id=key))
+            except NotFoundError:
+                return None
+
+    def write(self, key: str, kind: Kind, body: Mapping[str, Any], *, known: Page | None, partition: str = "") -> None:
+        """Makes the page, or replaces exactly `known`; on disk, and found by searches, when it returns."""
+        self._prepare()
+        time = Stamp.now().creation_date
+        document = {
+            "key": key,
+            "kind": kind,
+            "time": time,
+            "body": body,
+            **({"partition": partition} if partition else {}),
+        }
+        condition: dict[str, Any] = {"op_type": "create"}
+        if known:
+            condition = {"if_seq_no": known.version[0], "if_primary_term": known.version[1]}
+        with translated(f"writing {key} into the ledger {self.name}"):
+            store(self._client, self.name, key, document, {**condition, "refresh": "true"})
+
+    def _search(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        with translated(f"the ledger {self.name}"):
+            answer = self._client.search(index=self.name, body=body, params={"ignore_unavailable": "true"})
+            failed, hits = answer["_shards"]["failed"], list(answer["hits"]["hits"])
+        if failed:
+            raise OpenSearchError(f"the ledger {self.name} can't be read as a whole: {failed} shards failed")
+        return hits
+
+    def _prepare(self) -> None:
+        from opensearchpy import RequestError
+
+        with translated(f"the ledger {self.name}"):
+            if self._client.indices.exists(index=self.name):
+                return
+            try:
+                self._client.indices.create(index=self.name, body=_INDEX)
+            except RequestError as error:
+                if error.error != "resource_already_exists_exception":
+                    raise
+
+
+def _page(hit: Mapping[str, Any]) -> Page:
+    source = hit.get("_source")
+    if source is None:
+        raise OpenSearchError(f"{hit.get('_id')} in {hit.get('_index')} is stored without its content (_source)")
+    key, kind, time, body = source["key"], source["kind"], source["time"], source["body"]
+    if not (isinstance(key, str) and isinstance(time, str) and isinstance(body, dict)):
+        raise ValueError("no page")
+    return Page(key, kind, time, body, (hit["_seq_no"], hit["_primary_term"]))
+
+
+ERASED = "audit_log_person_erased"
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """`places` are ranges of `seq` by journal: `{"8f14e45fceea167a": "3-5,9"}`."""
+
+    id: str
+    principal: str
+    reason: str
+    by: str
+    time: str
+    fields: tuple[str, ...]
+    places: Mapping[str, str]
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """As it is kept."""
+        return {**asdict(self), "fields": list(self.fields), "places": dict(self.places)}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its RFC 8785 bytes, which the entry that records it names."""
+        return sha256(canonical(self.body)).hexdigest()
+
+
+def write_erasure(
+    client: OpenSearch,
+    settings: Settings,
+    principal: str,
+    reason: str,
+    by: str,
+    fields: Iterable[str],
+    places: Mapping[str, str],
+) -> Erasure:
+    """Writes the page. Raises `OpenSearchError`."""
+    time = Stamp.now().creation_date
+    one = Erasure(f"e-{secrets.token_hex(6)}", principal, reason, by, time, tuple(sorted(fields)), places)
+    Ledger(client, settings).write(f"erasure-{one.id}", "erasure", one.body, known=None)
+    return one
+
+
+def erasures(client: OpenSearch, settings: Settings) -> list[Erasure]:
+    """All pages, by time; what somebody else wrote there is left out. Raises `OpenSearchError`."""
+    found = []
+    for page in Ledger(client, settings).pages("erasure"):
+        try:
+            one = Erasure(**{**page.body, "fields": tuple(page.body["fields"])})
+            one.digest  # noqa: B018 (raises where it is of other values)
+        except (TypeError, KeyError, ValueError):
+            continue
+        found.append(one)
+    return sorted(found, key=lambda one: str(one.time))
+
+
+def erased_places(found: Iterable[Erasure], vouched: Iterable[str]) -> dict[str, list[tuple[int, int]]]:
+    """Ranges of `seq` by journal, of those pages whose digest is among `vouched`."""
+    known, result = set(vouched), defaultdict[str, list[tuple[int, int]]](list)
+    for one in found:
+        if one.digest not in known:
+            continue
+        for journal, text in one.places.items():
+            result[journal] += ranges(text)
+    return dict(result)
+
+
+_CHECKPOINTS_INDEX = {
+    "settings": {"index": {"number_of_shards": "1", "auto_expand_replicas": "0-1"}},
+    "mappings": {
+        "_meta": MARK,
+        "dynamic": "strict",
+        "properties": {
+            "key": {"type": "keyword"},
+            "journal": {"type": "keyword"},
+            "number": {"type": "long"},
+            "first_seq": {"type": "long"},
+            "last_seq": {"type": "long"},
+            "time": {"type": "date", "format": "strict_date_time_no_millis"},
+            "envelope": {"type": "object", "enabled": False},
+        },
+    },
+}
+"""Only `envelope` counts as evidence; the rest finds it."""
+
+
+def checkpoint_index_name(settings: Settings) -> str:
+    return f"{ledger_name(settings)}-checkpoints"
+
+
+class CheckpointIndex:
+    """What whodid does with it. Every method raises `OpenSearchError`. The index is made with its first checkpoint."""
+
+    def __init__(self, client: OpenSearch, settings: Settings) -> None:
+        self._client = client
+        self.name = checkpoint_index_name(settings)
+        self._there = False
+
+    def keep(self, sealed: Sealed) -> None:
+        """On disk, and as the cluster keeps its entries, when it returns; the same again is fine."""
+        from opensearchpy import ConflictError
+
+        self._prepare()
+        one = sealed.checkpoint
+        document = {
+            "key": sealed.key,
+            "journal": one.journal,
+            "number": one.number,
+            "first_seq": one.first_seq,
+            "last_seq": one.last_seq,
+            "time": one.time,
+            "envelope": sealed.envelope,
+        }
+        with translated(f"keeping a checkpoint in {self.name}"):
+            try:
+                store(self._client, self.name, sealed.key, document, {"op_type": "create"})
+            except ConflictError:
+                return
+
+    def each(self, journal: str | None = None, *, around: int | None = None) -> Iterator[Sealed | ProofError]:
+        """All of them, or of one journal, by journal and number; with `around`, those that cover that `seq`.
+
+        What is there and is no checkpoint comes as the error that it is.
+        """
+        wanted: list[dict[str, Any]] = [{"term": {"journal": journal}}] if journal else []
+        if around is not None:
+            wanted += [{"range": {"first_seq": {"lte": around}}}, {"range": {"last_seq": {"gte": around}}}]
+        body: dict[str, Any] = {"size": _AT_ONCE, "query": {"bool": {"filter": wanted}}, "sort": [{"key": "asc"}]}
+        while hits := self._search(body):
+            for hit in hits:
+                try:
+                    yield Sealed.read(hit.get("_source", {}).get("envelope") or {})
+                except ProofError as error:
+                    yield ProofError(f"{hit['_id']} in {self.name}: {error}")
+            if len(hits) < _AT_ONCE:
+                return
+            body["search_after"] = hits[-1]["sort"]
+
+    def _search(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        with translated(f"the checkpoints in {self.name}"):
+            answer = self._client.search(index=self.name, body=body, params={"ignore_unavailable": "true"})
+            failed, hits = answer["_shards"]["failed"], list(answer["hits"]["hits"])
+        if failed:
+            raise OpenSearchError(f"{self.name} can't be read as a whole: a shard failed")
+        return hits
+
+    def exists(self) -> bool:
+        with translated(f"the index {self.name}"):
+            return bool(self._client.indices.exists(index=self.name))
+
+    def create(self) -> None:
+        """Creates the index; with accounts that is for who administers."""
+        from opensearchpy import RequestError
+
+        with translated(f"the index {self.name}"):
+            try:
+                self._client.indices.create(index=self.name, body=_CHECKPOINTS_INDEX)
+            except RequestError as error:
+                if error.error != "resource_already_exists_exception":
+                    raise
+
+    def _prepare(self) -> None:
+        if not self._there and not self.exists():
+            try:
+                self.create()
+            except NotAuthorized as error:
+                raise NotAuthorized(f"there is no index {self.name}: run `whodid setup` as an administrator") from error
+        self._there = True

@@ -1,0 +1,184 @@
+"""The partitions: which there are, when each was made, what is in their `_meta`, and how many entries they hold.
+
+Indices of the pattern that are no partition by their name are left out everywhere.
+
+The journals that a cluster knows: who wrote them, how far, and since when each is silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ..entry import partition_start
+from ..errors import OpenSearchError
+from ..settings import Settings
+from .connection import translated
+from .template import MARK, index_pattern
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+__all__ = [
+    "StoredJournal",
+    "bytes_per_entry",
+    "creation_dates",
+    "entry_count",
+    "is_immutable",
+    "marks",
+    "metas",
+    "stored_journals",
+]
+
+_ENOUGH = 1000
+"""Entries: with fewer, what each index takes of itself would count for too much."""
+
+
+@translated("the partitions")
+def creation_dates(client: OpenSearch, settings: Settings) -> dict[str, datetime]:
+    """When each partition was made, by the name of its index and in the order of the entries' dates.
+
+    Raises `OpenSearchError`.
+    """
+    pattern = index_pattern(settings)
+    with translated(f"the settings of {pattern}"):
+        answer = client.indices.get_settings(
+            index=pattern,
+            name="index.creation_date",
+            params={"allow_no_indices": "true", "expand_wildcards": "all", "flat_settings": "true"},
+        )
+    return {name: _moment(answer[name]["settings"]) for name in _in_order(settings, answer)}
+
+
+@translated("the partitions")
+def metas(client: OpenSearch, settings: Settings) -> dict[str, Mapping[str, Any]]:
+    """The `_meta` of each partition that carries our mark, in the same order. Raises `OpenSearchError`."""
+    pattern = index_pattern(settings)
+    with translated(f"the mappings of {pattern}"):
+        answer = client.indices.get_mapping(
+            index=pattern, params={"allow_no_indices": "true", "expand_wildcards": "all"}
+        )
+    found = {name: answer[name]["mappings"].get("_meta", {}) for name in _in_order(settings, answer)}
+    return {name: meta for name, meta in found.items() if meta.get("managed_by") == MARK["managed_by"]}
+
+
+def marks(client: OpenSearch, settings: Settings) -> dict[str, tuple[str, ...]]:
+    """The IDs of the holds that each held partition is marked with. Raises `OpenSearchError`."""
+    found = {name: tuple(meta.get("holds", ())) for name, meta in metas(client, settings).items()}
+    return {name: ids for name, ids in found.items() if ids}
+
+
+@translated("the partitions")
+def entry_count(client: OpenSearch, partition: str) -> int:
+    """How many entries a partition holds; 0 for one that is closed. Raises `OpenSearchError`."""
+    with translated(f"counting {partition}"):
+        return int(client.count(index=partition, params={"ignore_unavailable": "true"})["count"])
+
+
+def is_immutable(client: OpenSearch, partition: str) -> bool:
+    """Whether the Security plugin keeps anybody from changing it (`plugins.security.compliance.immutable_indices`).
+
+    Asked by an update of a document that isn't there, which makes nothing: of what is immutable it is refused.
+    """
+    from opensearchpy import OpenSearchException
+
+    try:
+        client.update(index=partition, id="whodid-asks", body={"doc": {}})
+    except OpenSearchException as error:
+        return "immutable" in str(error).lower()
+    return False
+
+
+def bytes_per_entry(client: OpenSearch, settings: Settings) -> int:
+    """Bytes of an entry in the primary store, over all partitions. Raises `OpenSearchError`, also for too few."""
+    pattern = index_pattern(settings)
+    with translated(f"the size of {pattern}"):
+        answer = client.indices.stats(index=pattern, metric="docs,store", params={"level": "indices"})
+    found = [answer["indices"][name]["primaries"] for name in _in_order(settings, answer["indices"])]
+    entries = sum(int(one["docs"]["count"]) for one in found)
+    if entries < _ENOUGH:
+        raise OpenSearchError(
+            f"the partitions {pattern} hold {entries:,} entries, and below {_ENOUGH:,} their size says little; leave "
+            "--from-cluster out"
+        )
+    return -(-sum(int(one["store"]["size_in_bytes"]) for one in found) // entries)
+
+
+def _moment(settings: Mapping[str, str]) -> datetime:
+    return datetime.fromtimestamp(int(settings["index.creation_date"]) / 1000, UTC)
+
+
+def _in_order(settings: Settings, names: Iterable[str]) -> list[str]:
+    starts = {name: partition_start(settings.index_prefix, name) for name in names}
+    return [name for _, name in sorted((start, name) for name, start in starts.items() if start)]
+
+
+_CLOSED, _RETIRED = "audit_log_journal_closed", "audit_log_journal_retired"
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJournal:
+    """One journal as far as it is stored: its last entry, when that was, and whether silence after it was announced."""
+
+    journal: str
+    host: str
+    service: str
+    entries: int
+    last_seq: int
+    last_hash: str
+    last_time: str
+    closed: bool
+    retired: bool
+
+
+def stored_journals(client: OpenSearch, settings: Settings) -> Iterator[StoredJournal]:
+    """All of them, by ID; those with entries within the retention. Raises `OpenSearchError`."""
+    retired = _retired(client, settings)
+    after: dict[str, Any] = {}
+    while True:
+        sources = [{"journal": {"terms": {"field": "journal"}}}]
+        last = {"top_hits": {"size": 1, "sort": [{"seq": "desc"}], "_source": _SHOWN}}
+        by_journal = {"composite": {"size": _AT_ONCE, "sources": sources, **after}, "aggs": {"last": last}}
+        found = _search(client, settings, {"size": 0, "aggs": {"journals": by_journal}})["aggregations"]["journals"]
+        for bucket in found["buckets"]:
+            yield _journal(bucket, retired)
+        if "after_key" not in found:
+            return
+        after = {"after": found["after_key"]}
+
+
+_SHOWN = ["host", "service", "type", "seq", "hash", "@timestamp"]
+
+
+def _journal(bucket: dict[str, Any], retired: set[str]) -> StoredJournal:
+    [hit] = bucket["last"]["hits"]["hits"]
+    last, name = hit.get("_source", {}), bucket["key"]["journal"]
+    return StoredJournal(
+        journal=name,
+        host=last.get("host", ""),
+        service=last.get("service", ""),
+        entries=bucket["doc_count"],
+        last_seq=last.get("seq", 0),
+        last_hash=last.get("hash", ""),
+        last_time=last.get("@timestamp", ""),
+        closed=last.get("type") == _CLOSED,
+        retired=name in retired,
+    )
+
+
+def _retired(client: OpenSearch, settings: Settings) -> set[str]:
+    query = {"term": {"type": _RETIRED}}
+    by_target = {"terms": {"field": "target", "size": 10_000}}
+    answer = _search(client, settings, {"size": 0, "query": query, "aggs": {"targets": by_target}})
+    return {bucket["key"] for bucket in answer["aggregations"]["targets"]["buckets"]}
+
+
+def _search(client: OpenSearch, settings: Settings, body: dict[str, Any]) -> dict[str, Any]:
+    with translated("the journals in OpenSearch"):
+        answer: dict[str, Any] = client.search(
+            index=index_pattern(settings), body=body, params={"ignore_unavailable": "true"}
+        )
+    return answer

@@ -1,0 +1,79 @@
+"""The changes: what differs between two states of a thing, as the `before` and `after` of an entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..process import pass_on
+
+if TYPE_CHECKING:
+    from ..typing import Changes
+
+__all__ = ["changes", "same"]
+
+_MISSING: Any = object()
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
+    """What differs between two states of a thing, as the arguments `before` and `after` of a call.
+
+    Objects within objects are compared key by key, everything else (lists too) as a whole, and always as an entry would
+    hold it: an enum and its value are the same, a tuple and a list, `1` and `1.0`; `True` and `1` differ.
+
+    Args:
+        before: The state before the change: names and values.
+        after: The state after it.
+
+    Returns:
+        A dict of `before` and `after`, each with nothing but what differs, and left out where nothing does.
+
+    Example:
+        >>> whodid.changes({"name": "Ada", "role": "member"}, {"name": "Ada", "role": "owner"})
+        {'before': {'role': 'member'}, 'after': {'role': 'owner'}}
+        >>> log.audit("team_updated", target="9", **whodid.changes(old, new))
+    """
+    old, new = _difference(before, after)
+    found: Changes = {}
+    if old:
+        found["before"] = old
+    if new:
+        found["after"] = new
+    return found
+
+
+def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    old: dict[str, Any] = {}
+    new: dict[str, Any] = {}
+    for key in [*before, *(key for key in after if key not in before)]:
+        one, other = before.get(key, _MISSING), after.get(key, _MISSING)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            one, other = _difference(one, other)
+            if not one and not other:
+                continue
+        elif one is not _MISSING and other is not _MISSING and same(one, other):
+            continue
+        if one is not _MISSING:
+            old[key] = one
+        if other is not _MISSING:
+            new[key] = other
+    return old, new
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether an entry holds both alike. What no entry can hold is compared by type and value: the call refuses it."""
+    from ..integrity import canonical, plain  # `import whodid` stays light
+
+    try:
+        return canonical(plain(one, "before")) == canonical(plain(other, "after"))
+    except Exception as error:  # noqa: BLE001 (an object of the application's may raise anything)
+        pass_on(error)
+        return one is other or _equal(one, other)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except Exception as error:  # noqa: BLE001 (as above)
+        pass_on(error)
+        return False

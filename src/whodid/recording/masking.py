@@ -1,0 +1,306 @@
+"""Masking: secrets, taken out of what a caller hands over before it is kept anywhere.
+
+In `before`, `after` and `details` a value is secret when its name says so (`password`, `apiKey`, `X-Auth-Token`), when
+the catalog lists the name under `hashed`, or when the text has a secret's form (a private key, a JSON Web Token, a URL
+with a password). It gives way to a keyed hash, `hmac-sha256:` and 64 hex digits: HMAC (RFC 2104) with SHA-256, the
+key of the setting `hash_key`, over the value's canonical bytes. Equal values have equal hashes, so a change of a secret
+shows and the secret doesn't; without the key nobody can try values. Without a key set it gives way to `[hidden]`.
+
+Booleans and null are never secret (`password_set = true`), nor is what a name only speaks of (`token_id`, `key_name`).
+
+Shortening: what happens to an entry that is larger than it should be, and how the entry says so.
+
+Strings that may be cut are cut at their field's length. Above the soft limit, large values of `details`, `before` and
+`after` give way to their beginnings, the largest first; where that isn't enough, the largest of these fields keeps its
+smallest values only. `shortened` maps each path that was cut to the original's bytes and, unless the field is personal,
+the SHA-256 of its canonical form. Above the hard limit the call is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, TypeVar
+
+from ..entry import FIELDS, FREE_FIELDS, HARD_LIMIT, SOFT_LIMIT
+from ..errors import EntryTooLarge
+from ..integrity import canonical
+from ..process import pass_on
+
+__all__ = ["HIDDEN", "Mask", "masked", "shorten"]
+
+T = TypeVar("T")
+
+HIDDEN = "[hidden]"
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_SECRET = frozenset(
+    """apikey accesskey authorization authtoken bearer cookie cookies credential credentials csrf jwt otp passcode
+    passphrase passwd password passwords pin privatekey pwd secret secretkey secrets sessionid sshkey token tokens
+    totp""".split()  # noqa: SIM905 (words, to be read as such)
+)
+_OF_A_KEY = frozenset({"access", "account", "api", "auth", "encryption", "license", "master", "private", "secret"})
+_OF_A_KEY |= {"shared", "signing", "ssh"}
+_SPEAKS_OF_IT = frozenset(
+    """at changed count days enabled expires expiry expiration hint id ids kind length limit method name names policy
+    provider required rotated set status type url used version""".split()  # noqa: SIM905 (as above)
+)
+_FORM = re.compile(
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----"
+    r"|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\."
+    r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
+    r"|\b(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|sk_live_|rk_live_)\w{10,}"
+    r"|://[^/\s:@]*:[^/\s@]+@"
+)
+"""Private keys (RFC 7468), JSON Web Tokens (RFC 7519), well-known access keys, URLs with a password (RFC 3986)."""
+
+
+@lru_cache(maxsize=4096)
+def _names_a_secret(name: str) -> bool:
+    words = [word.lower() for word in _WORDS.findall(name)]
+    if not words or (words[-1] in _SPEAKS_OF_IT and words[-2:] != ["session", "id"]):
+        return False
+    return not _SECRET.isdisjoint(words) or any(
+        (second in {"key", "keys"} and first in _OF_A_KEY) or (first, second) == ("session", "id")
+        for first, second in pairwise(words)
+    )
+
+
+class Mask:
+    """Masks with one key. `key` may be empty: secrets then become `[hidden]`."""
+
+    def __init__(self, key: str = "") -> None:
+        self._key = key.encode()
+
+    def __repr__(self) -> str:
+        return "Mask()"
+
+    def object(
+        self, value: Mapping[str, Any], hashed: Collection[str] = (), plain: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """A copy of an object of JSON types; names in `hashed` are secret, those in `plain` aren't, at any depth."""
+        return {name: self._value(name, item, hashed, plain) for name, item in value.items()}
+
+    def _value(self, name: str, value: Any, hashed: Collection[str], plain: Collection[str]) -> Any:
+        if value is None or value is True or value is False:
+            return value
+        if name in hashed or (name not in plain and _names_a_secret(name) and not _is_count(name, value)):
+            return self._hash(value)
+        return self._inside(name, value, hashed, plain)
+
+    def _inside(self, name: str, value: Any, hashed: Collection[str], plain: Collection[str]) -> Any:
+        if isinstance(value, dict):
+            return self.object(value, hashed, plain)
+        if isinstance(value, list):
+            return [self._inside(name, item, hashed, plain) for item in value]
+        if isinstance(value, str) and name not in plain and _FORM.search(value):
+            return self._hash(value)
+        return value
+
+    def _hash(self, value: Any) -> str:
+        if not self._key:
+            return HIDDEN
+        return "hmac-sha256:" + hmac.digest(self._key, canonical(value), "sha256").hex()
+
+
+def _is_count(name: str, value: Any) -> bool:
+    """`tokens = 512` counts them."""
+    return isinstance(value, int | float) and name.endswith("s")
+
+
+_MASK = "[masked]"
+_DEPTH = 12
+_MOST_VALUES = 1000
+_MOST_CHARACTERS = 16 * 1024
+_LONGEST_TEXT = 1024
+_LONGEST_NAME = 256
+"""What is kept of a rejected call: a journal holds no entry of more than 64 KiB either."""
+_SAFE_INTEGER = 2**53 - 1
+_SUSPECT = re.compile(r"pass|secret|token|key|credential|auth|cookie|session|private|signature|pin\b|otp", re.I)
+"""Of a rejected call nothing is known, so its names are judged more strictly than those of an entry."""
+_NAME_OF = type.__dict__["__name__"]
+"""Asked like this a metaclass has no say in it."""
+_UNFINISHED = re.compile(r"://[^/\s:@]*:[^/\s@]*\Z")
+"""Perhaps a URL with a password, of which the end was cut off."""
+
+
+def masked(value: object) -> Any:
+    """A copy of a rejected call's value, made of JSON types only, bounded, without anything that may be secret.
+
+    Never raises, whatever is in there: values that are not JSON, or that fail when they are looked at, become the name
+    of their type.
+    """
+    rejected = _Rejected()
+    copy = rejected.copy(value)
+    if rejected.spent and isinstance(copy, dict):
+        copy["…"] = "[more than is kept of a rejected call]"
+    return copy
+
+
+class _Rejected:
+    """One rejected call, and how much of it may still be kept."""
+
+    def __init__(self) -> None:
+        self._values = _MOST_VALUES
+        self._characters = _MOST_CHARACTERS
+
+    def copy(self, value: object, depth: int = 0) -> Any:
+        self._values -= 1
+        try:
+            if isinstance(value, Mapping) and depth < _DEPTH:
+                return self._object(value, depth + 1)
+            if isinstance(value, list | tuple) and depth < _DEPTH:
+                return [self.copy(item, depth + 1) for item in self._first_of(value)]
+            return self._text(value, _LONGEST_TEXT) if isinstance(value, str) else _number(value)
+        except Exception as error:  # noqa: BLE001 (an object of the application's may raise anything)
+            pass_on(error)
+            return self._type(value)
+
+    def _object(self, value: Mapping[object, object], depth: int) -> dict[str, Any]:
+        kept = {}
+        for key, item in self._first_of(value.items()):
+            name = self._name(key)
+            kept[name] = _MASK if _is_suspect(name) else self.copy(item, depth)
+        return kept
+
+    def _first_of(self, items: Iterable[T]) -> Iterator[T]:
+        """As many as may be kept."""
+        for item in items:
+            if self.spent:
+                break
+            yield item
+
+    @property
+    def spent(self) -> bool:
+        return self._values <= 0 or self._characters <= 0
+
+    def _name(self, key: object) -> str:
+        if isinstance(key, str):
+            return self._text(key, _LONGEST_NAME)
+        try:
+            return str(_number(key))
+        except Exception as error:  # noqa: BLE001 (as in `copy`)
+            pass_on(error)
+            return self._type(key)
+
+    def _text(self, value: str, most: int) -> str:
+        text = str.__str__(value)[: 2 * most]  # a secret may begin where the text is cut
+        if _FORM.search(text) or (len(text) < len(value) and _UNFINISHED.search(text)):
+            return _MASK
+        kept = text[: min(most, self._characters)]
+        self._characters -= len(kept)
+        return (kept if len(kept) == len(value) else kept + "…").encode(errors="replace").decode()
+
+    def _type(self, value: object) -> str:
+        name = _NAME_OF.__get__(type(value))
+        return f"[{self._text(name, _LONGEST_NAME)}]"
+
+
+def _number(value: object) -> bool | int | float | str | None:
+    """What needs no more room than a number. Raises for what is none, or none that JSON holds."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and -_SAFE_INTEGER <= (number := int(value)) <= _SAFE_INTEGER:
+        return number
+    if isinstance(value, float) and math.isfinite(real := float(value)):
+        return real
+    raise TypeError
+
+
+def _is_suspect(name: str) -> bool:
+    """What was cut off a long name may have said so."""
+    if name.endswith("…") or name == _MASK:
+        return True
+    return name != "access_token_id" and (_SUSPECT.search(name) is not None or _names_a_secret(name))
+
+
+_LONG_STRINGS = tuple((name, field.max_length) for name, field in FIELDS.items() if field.shortenable)
+_KEPT = 256
+"""Characters kept of a string that was cut, and of the JSON of any other value."""
+_WORTH_CUTTING = 1024
+"""Bytes of a value from which on cutting it saves more than saying so costs."""
+
+
+def shorten(entry: dict[str, Any], size: int, personal: frozenset[str], required: Collection[str] = ()) -> None:
+    """Brings `entry`, of `size` bytes, below the limits, in place; `required` keys of `details` stay.
+
+    Raises `EntryTooLarge`.
+    """
+    if size > HARD_LIMIT:
+        largest = max(entry, key=lambda name: len(canonical(entry[name])))
+        raise EntryTooLarge(
+            f"the entry has {size} bytes, the limit is {HARD_LIMIT}; the largest field is {largest}. "
+            "Keep big things elsewhere and put their name or checksum into details"
+        )
+    cuts: dict[str, dict[str, object]] = {}
+    for name, length in _LONG_STRINGS:
+        value = entry.get(name)
+        if isinstance(value, str) and len(value) > length:
+            cuts[name] = {"bytes": len(value.encode())} if name in personal else _original(value)
+            entry[name] = value[: length - 1] + "…"
+    if size > SOFT_LIMIT:
+        cuts |= _cut_values(entry, size - SOFT_LIMIT)
+        if _size(entry) + _size(cuts) + _RESERVE > SOFT_LIMIT:
+            cuts |= _drop_values(entry, _size(cuts), required)
+    if cuts:
+        entry["shortened"] = cuts
+
+
+def _cut_values(entry: dict[str, Any], excess: int) -> dict[str, dict[str, object]]:
+    """Cuts large values, the largest first, until `excess` bytes are saved."""
+    cuts = {}
+    large = [
+        (len(data), name, key, data)
+        for name in FREE_FIELDS
+        if isinstance(entry.get(name), dict)
+        for key, value in entry[name].items()
+        if len(data := canonical(value)) >= _WORTH_CUTTING
+    ]
+    for length, name, key, data in sorted(large, reverse=True):
+        if excess <= 0:
+            break
+        value = entry[name][key]
+        text = value if isinstance(value, str) else data.decode()
+        cuts[f"{name}.{key}"] = _original(value)
+        entry[name][key] = text[:_KEPT] + "…"
+        excess -= length - len(canonical(entry[name][key])) - len(canonical(cuts[f"{name}.{key}"]))
+    return cuts
+
+
+def _drop_values(entry: dict[str, Any], said: int, required: Collection[str]) -> dict[str, dict[str, object]]:
+    """Keeps the smallest values of the largest free fields; `said` bytes are taken by what was cut before."""
+    cuts = {}
+    for name in sorted(FREE_FIELDS, key=lambda name: -len(canonical(entry.get(name)))):
+        room = SOFT_LIMIT - _RESERVE - said - (_size(entry) - len(canonical(entry.get(name))))
+        if isinstance(entry.get(name), dict) and len(canonical(entry[name])) > room:
+            cuts[name] = _original(entry[name])
+            entry[name] = _smallest(entry[name], room, required if name == "details" else ())
+    return cuts
+
+
+_RESERVE = 1024
+"""Bytes left for the chain's fields, salts, and for saying what was dropped."""
+
+
+def _smallest(values: dict[str, Any], room: int, required: Collection[str]) -> dict[str, Any]:
+    kept = set()
+    for key in sorted(values, key=lambda key: (key not in required, len(canonical(values[key])))):
+        room -= len(canonical({key: values[key]}))
+        if room < 0:
+            break
+        kept.add(key)
+    return {key: value for key, value in values.items() if key in kept}
+
+
+def _size(entry: dict[str, Any]) -> int:
+    return len(canonical(entry))
+
+
+def _original(value: object) -> dict[str, object]:
+    data = canonical(value)
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}

@@ -1,0 +1,263 @@
+"""The recorder: checks a call against the catalog, completes the entry, journals it, and returns a receipt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Literal
+
+import orjson
+
+from ..catalog import Catalog, EventType, Rules
+from ..entry import FIELDS, FREE_FIELDS, SCHEMA_VERSION, SOFT_LIMIT, Receipt, stamp
+from ..errors import InvalidEntry, JournalDamaged, NotRecorded, SettingsError, WhodidError
+from ..files import read_secret
+from ..integrity import CHAIN_BYTES, Draft, plain
+from ..journal import Journal
+from ..journal.directory import count_not_recorded
+from ..process import pass_on, warn
+from ..settings import MIN_HASH_KEY, Settings
+from ..text import near, shown
+from .context import CALLER_FIELDS, current_fields, override, scope
+from .masking import Mask, masked, shorten
+
+__all__ = ["Recorder"]
+
+_FULL = "there is no more room for such calls; look at rejected.ndjson, then remove it"
+_NEEDS_SHORTENING = min(field.max_length for field in FIELDS.values() if field.shortenable)
+
+
+class _Type:
+    """What there is to know of an event type at each call, under these settings."""
+
+    __slots__ = ("durability", "filled", "fits", "hides_proxies", "on_failure", "outcome", "rules")
+
+    def __init__(self, known: EventType, catalog: Catalog, settings: Settings) -> None:
+        filled = {
+            "type": known.name,
+            "target_type": known.resource,
+            "schema_version": SCHEMA_VERSION,
+            "host": settings.host,
+            "service": settings.service,
+        }
+        self.filled = {field: value for field, value in filled.items() if value}
+        self.fits = catalog.fits(known.name)
+        self.rules = known.rules
+        self.outcome = known.outcome
+        self.hides_proxies = "forwarded_for" in known.rules.forbids
+        self.durability: Literal["disk", "process"] = known.durability or settings.durability
+        self.on_failure = known.on_failure or settings.on_failure
+
+
+class Recorder:
+    """Records entries of one catalog into one journal. Safe to share between threads, and to use after a fork."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        catalog: Catalog | None = None,
+        journal: Journal | None = None,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.settings = settings
+        self.catalog = catalog or Catalog.load(settings.catalog or None, mode=settings.catalog_mode)
+        self.journal = journal or Journal(
+            settings.journal_dir,
+            segment_bytes=settings.segment_bytes,
+            segment_age=settings.segment_age,
+            max_bytes=settings.max_bytes,
+            lock_timeout=settings.lock_timeout,
+        )
+        self._clock_ns = clock_ns
+        self._mask = Mask(_hash_key(settings))
+        self._types: dict[str, _Type] = {}
+
+    def record(
+        self, event_type: str, fields: Mapping[str, object], bound: Mapping[str, object] = {}
+    ) -> tuple[Receipt, bytes]:
+        """Records one entry; returns the receipt and the entry's line in the journal (empty when it was not recorded).
+
+        `fields` are the arguments of the call, `bound` the keys bound to its logger, of which those that name entry
+        fields count; `whodid.context` fills the rest. Raises `InvalidEntry` and, under `on_failure = "raise"`,
+        `NotRecorded` or `JournalDamaged`.
+        """
+        try:
+            kind, draft = self._drafted(event_type, fields, bound)
+        except Exception as error:  # noqa: BLE001 (an object of the application's may raise anything)
+            pass_on(error)
+            return self._invalid(event_type, fields, error), b""
+        return self._append(kind, draft)
+
+    def check(self, event_type: str, fields: Mapping[str, object]) -> Mapping[str, object] | None:
+        """What `record` would record now: the fields of the call and of the context together, for a later `record`.
+
+        Raises `InvalidEntry` as `record` does; where `on_invalid` quarantines, quarantines and returns `None`.
+        """
+        try:
+            merged = _merged(fields, {})
+            if self._kind(event_type).hides_proxies and "forwarded_for" not in fields:
+                merged.pop("forwarded_for", None)
+            merged |= {name: plain(merged[name], name) for name in FREE_FIELDS if name in merged}
+            with scope({}, alone=True):
+                self._drafted(event_type, merged, {})
+        except Exception as error:  # noqa: BLE001 (as above)
+            pass_on(error)
+            self._invalid(event_type, fields, error)
+            return None
+        return merged
+
+    def _drafted(
+        self, event_type: str, fields: Mapping[str, object], bound: Mapping[str, object]
+    ) -> tuple[_Type, Draft]:
+        """The entry, checked and serialised: at once if nothing is the matter with it, else with care."""
+        try:
+            kind = self._types[event_type]
+        except (KeyError, TypeError):
+            kind = self._kind(event_type)
+        entry = self._given(kind, fields, bound)
+        date, timestamp = stamp(self._clock_ns())
+        try:
+            if kind.fits(entry):
+                entry.update(kind.filled)
+                entry["creation_date"], entry["@timestamp"] = date, timestamp
+                draft = Draft(entry, self.catalog.personal)
+                if draft.size <= SOFT_LIMIT - CHAIN_BYTES:
+                    return kind, draft
+        except (TypeError, ValueError) as error:  # NUL, a lone surrogate, no JSON: named below
+            pass_on(error)
+        entry = {**self._given(kind, fields, bound), **kind.filled, "creation_date": date, "@timestamp": timestamp}
+        self._fit(entry, kind.rules.details)
+        self._check(entry)
+        return kind, Draft(entry, self.catalog.personal)
+
+    def _given(self, kind: _Type, fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:
+        """The caller's part of the entry: arguments on top of bound keys on top of the context."""
+        entry = _merged(fields, bound)
+        if kind.hides_proxies and "forwarded_for" not in fields:
+            entry.pop("forwarded_for", None)  # whether there was a proxy is not for the caller to know
+        if kind.outcome:
+            entry.setdefault("outcome", kind.outcome)
+        if "details" in entry or "after" in entry or "before" in entry:
+            for name in FREE_FIELDS:
+                if name in entry:
+                    entry[name] = self._free(name, plain(entry[name], name), kind.rules)
+        return entry
+
+    def _free(self, name: str, value: Any, rules: Rules) -> Any:
+        """`before`, `after` or `details` as they are kept: without secrets, images with the fields that count."""
+        if not isinstance(value, dict):
+            return value  # the check says so
+        if name == "details":
+            return self._mask.object(value, rules.hashed, (*rules.plain, *rules.details))
+        if rules.image:
+            value = {key: item for key, item in value.items() if key in rules.image}
+        return self._mask.object(value, rules.hashed, rules.plain)
+
+    def _kind(self, name: str) -> _Type:
+        if not isinstance(name, str) or name not in self._types:
+            self._types[name] = _Type(self.catalog.event_type(name), self.catalog, self.settings)
+        return self._types[name]
+
+    def _check(self, entry: dict[str, Any]) -> None:
+        try:
+            self.catalog.check(entry)
+        except InvalidEntry:
+            texts = {n: str.__str__(v) for n, v in entry.items() if isinstance(v, str) and type(v) is not str}
+            if not texts:
+                raise
+            entry.update(texts)  # Markup, SafeString and the like, which the compiled check doesn't know
+            self.catalog.check(entry)
+
+    def _fit(self, entry: dict[str, Any], required: Collection[str]) -> None:
+        try:
+            data = orjson.dumps(entry)
+        except TypeError:  # says nothing about which field
+            data = orjson.dumps(_plain_fields(entry))
+        if b"\\u0000" in data:
+            _plain_fields(entry)
+        if len(data) > _NEEDS_SHORTENING:
+            shorten(entry, len(data) + CHAIN_BYTES, self.catalog.personal, required)
+
+    def _append(self, kind: _Type, draft: Draft) -> tuple[Receipt, bytes]:
+        try:
+            journal, seq, hash_, line = self.journal.append(draft, kind.durability)
+        except (NotRecorded, JournalDamaged) as error:
+            if kind.on_failure == "raise":
+                raise
+            return self._not_recorded(str(error)), b""
+        return tuple.__new__(Receipt, (True, journal, seq, hash_, kind.durability, "")), line  # half of the cost
+
+    def _not_recorded(self, why: str) -> Receipt:
+        count_not_recorded(self.journal.path)
+        warn(f"an audit entry was not recorded: {why}", stacklevel=2)
+        return Receipt(False, error=why)
+
+    def _invalid(self, event_type: str, fields: Mapping[str, object], error: Exception) -> Receipt:
+        """What becomes of a call that is no entry. Raises `InvalidEntry` where nothing else is asked for."""
+        ours = error if isinstance(error, WhodidError) else _unreadable(error)
+        if self.settings.on_invalid == "raise":
+            raise ours from ours.__cause__
+        return self._quarantine(event_type, fields, shown(str(ours)))
+
+    def _quarantine(self, event_type: str, fields: Mapping[str, object], why: str) -> Receipt:
+        try:
+            kept = self.journal.quarantine({"error": why, "type": masked(event_type), "fields": masked(fields)})
+        except (NotRecorded, JournalDamaged) as error:
+            if self._on_failure(event_type) == "raise":
+                raise
+            return self._not_recorded(f"{why} (nor was the call kept: {error})")
+        return Receipt(False, error=why) if kept else self._not_recorded(f"{why} (nor was the call kept: {_FULL})")
+
+    def _on_failure(self, event_type: str) -> str:
+        try:
+            return self._kind(event_type).on_failure
+        except Exception as other:  # noqa: BLE001 (the type may be what is wrong with the call)
+            pass_on(other)
+            return self.settings.on_failure
+
+
+def _unreadable(error: Exception) -> InvalidEntry:
+    """What an object of the application's raised when it was looked at, without its words: they may hold a value."""
+    invalid = InvalidEntry(f"the call holds an object that can't be read ({type(error).__name__}); pass plain values")
+    invalid.__cause__ = error
+    return invalid
+
+
+def _hash_key(settings: Settings) -> str:
+    if not settings.hash_key_file:
+        return settings.hash_key
+    key = read_secret("hash_key_file", settings.hash_key_file)
+    if len(key) < MIN_HASH_KEY:
+        raise SettingsError(f"hash_key_file holds fewer than {MIN_HASH_KEY} characters; use `openssl rand -hex 32`")
+    return key
+
+
+def _merged(fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:
+    """Arguments on top of bound keys on top of the context; `None` means not given."""
+    if not fields.keys() <= CALLER_FIELDS:
+        _refuse_unknown(fields)
+    around = current_fields()
+    if bound:
+        around = override(around, {name: value for name, value in bound.items() if name in _BINDABLE})
+    other = "principal" in fields or "client_ip" in fields
+    entry = override(around, fields) if other else {**around, **fields}
+    if bound or None in fields.values():
+        entry = {name: value for name, value in entry.items() if value is not None}
+    return entry
+
+
+_BINDABLE = CALLER_FIELDS - {"type"}
+
+
+def _refuse_unknown(entry: Mapping[str, object]) -> None:
+    for name in sorted(entry.keys() - CALLER_FIELDS):
+        if name in FIELDS:
+            raise InvalidEntry(f"{name} is filled by whodid and can't be an argument; leave it out")
+        meant = near(name, CALLER_FIELDS)
+        hint = f"did you mean {meant[0]}? Otherwise pass" if meant else "pass"
+        raise InvalidEntry(f"{name} is not a field of an entry; {hint} details={{{name!r}: …}}")
+
+
+def _plain_fields(entry: Mapping[str, object]) -> dict[str, Any]:
+    return {name: plain(value, name) for name, value in entry.items()}

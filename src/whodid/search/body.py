@@ -1,0 +1,223 @@
+"""The body: a filter as OpenSearch's query language wants it.
+
+Everything stands in filter context: nothing is scored, and OpenSearch caches what repeats. Times become one range on
+`@timestamp`, cut to what nanoseconds can hold.
+
+The other names of event types: a search for a new name finds entries recorded under the old one, and the reverse.
+
+`config/event-names.csv` has those that the product behind the default catalog has renamed; the `replaced_by` of the
+application's own catalog come on top. A name stands for what replaced it and for what it replaced, whatever the number
+of steps, but not for what was merged into the same successor.
+"""
+
+from __future__ import annotations
+
+import csv
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from ..catalog.model import parse, read
+from ..errors import InvalidEntry, QueryError
+from ..integrity import canonical, plain
+from ..resources import resource_text
+from ..settings import Settings
+from .filter import All, AnyOf, Everything, Filter, Has, Match, Not, Range, Time, Words
+from .grammar import MOST_PREFIXES, MOST_WORDS, WORD_FIELDS, kind_of
+from .value import Value, Window, moment, period
+
+__all__ = ["Also", "OtherNames", "query_body", "window_of"]
+
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
+"""What OpenSearch can hold in nanoseconds; it refuses to compare with anything beyond."""
+
+Clause = dict[str, Any]
+Also = Callable[[str], Iterable[str]]
+"""Other names of an event type, under which entries may be stored too."""
+
+
+def query_body(asked: Filter, now: datetime | None = None, also: Also = lambda _name: ()) -> Clause:
+    """The value of OpenSearch's `query`. Raises `QueryError` for one that asks too much of the cluster."""
+    _check_cost(asked)
+    return _Body(now or datetime.now(UTC), also).clause(asked)
+
+
+def window_of(asked: Filter, now: datetime | None = None) -> Window:
+    """A stretch of time outside of which nothing matches."""
+    now = now or datetime.now(UTC)
+    match asked:
+        case Time():
+            return _window(asked, now)
+        case All(parts):
+            window = Window()
+            for part in parts:
+                window &= window_of(part, now)
+            return window
+        case AnyOf(parts):
+            first, *rest = (window_of(part, now) for part in parts)
+            for other in rest:
+                first = first.hull(other)
+            return first
+    return Window()
+
+
+def _check_cost(asked: Filter) -> None:
+    """Every reader's question passes here, whether it was written as text or in Python."""
+    left, word_count, prefixes = [asked], 0, 0
+    while left:
+        match left.pop():
+            case Words():
+                word_count += 1
+            case Match(_, values):
+                prefixes += sum(value.kind == "prefix" for value in values)
+            case Not(part):
+                left.append(part)
+            case All(parts) | AnyOf(parts):
+                left += parts
+    for count, most, what in ((word_count, MOST_WORDS, "texts to look for"), (prefixes, MOST_PREFIXES, "beginnings")):
+        if count > most:
+            raise QueryError(f"the query has {count:,} {what}; {most} at most: name fields, or ask for less at a time")
+
+
+class _Body:
+    def __init__(self, now: datetime, also: Also) -> None:
+        self._now = now
+        self._also = also
+
+    def clause(self, asked: Filter) -> Clause:
+        match asked:
+            case Everything():
+                return {"match_all": {}}
+            case Match(field, values):
+                return self._match(field, values)
+            case Has(field):
+                return {"exists": {"field": field}}
+            case Range(field, low, high):
+                bounds = {"gte": low, "lte": high}
+                return {"range": {field: {name: bound for name, bound in bounds.items() if bound is not None}}}
+            case Words(text):
+                return _any_of(_holds(field, text) for field in WORD_FIELDS)
+            case Time():
+                return _between(_window(asked, self._now))
+            case Not(part):
+                return {"bool": {"must_not": [self.clause(part)]}}
+            case All(parts):
+                return {"bool": {"filter": [self.clause(part) for part in parts]}}
+            case AnyOf(parts):
+                return _any_of(self.clause(part) for part in parts)
+        raise TypeError(f"{type(asked).__name__} is no filter")
+
+    def _match(self, field: str, values: Iterable[Value]) -> Clause:
+        exact: list[str] = []
+        clauses: list[Clause] = []
+        for value in values:
+            if value.kind == "prefix":
+                clauses.append({"prefix": {field: value.text}})
+            elif field == "client_ip" and _holds_ipv4(value.text):
+                without = [{"term": {field: "0.0.0.0/0"}}]
+                clauses.append({"bool": {"filter": [{"term": {field: value.text}}], "must_not": without}})
+            else:
+                exact.append(value.text)
+                if value.kind == "plain" and kind_of(field) == "flat_object":
+                    exact.append(_as_stored(value.text))
+            if field == "type" and value.kind != "literal":
+                exact += self._also(value.text + "*" * (value.kind == "prefix"))
+        if exact:
+            clauses.append({"terms": {field: list(dict.fromkeys(exact))}})
+        return clauses[0] if len(clauses) == 1 else _any_of(clauses)
+
+
+_NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+
+
+def _as_stored(text: str) -> str:
+    """As an entry writes the number that the text names: `1.5` for `1.50` and `15e-1`, which it is found by then."""
+    if not _NUMBER.fullmatch(text):
+        return text
+    try:
+        return canonical(plain(float(text), "")).decode()
+    except InvalidEntry:  # no entry holds it
+        return text
+
+
+def _holds_ipv4(network: str) -> bool:
+    """Whether an IPv6 network is one in which OpenSearch has all IPv4 addresses too: `::/0` is meant as IPv6."""
+    if ":" not in network or "/" not in network:
+        return False
+    return ipaddress.IPv6Network(network).supernet_of(_IPV4_IN_IPV6)
+
+
+_IPV4_IN_IPV6 = ipaddress.IPv6Network("::ffff:0:0/96")
+
+
+def _any_of(clauses: Iterable[Clause]) -> Clause:
+    return {"bool": {"should": list(clauses), "minimum_should_match": 1}}
+
+
+def _holds(field: str, text: str) -> Clause:
+    pattern = re.sub(r"([\\*?])", r"\\\1", text)
+    return {"wildcard": {field: {"value": f"*{pattern}*", "case_insensitive": True}}}
+
+
+def _window(asked: Time, now: datetime) -> Window:
+    if asked.name == "time":
+        return period(asked.text, now=now)
+    at = moment(asked.text, asked.name, now)
+    return Window(at, None) if asked.name == "since" else Window(None, at)
+
+
+def _between(window: Window) -> Clause:
+    bounds = {"gte": window.start, "lt": window.end}
+    stamps = {name: _stamp(min(max(at, _EARLIEST), _LATEST)) for name, at in bounds.items() if at is not None}
+    return {"range": {"@timestamp": stamps}}
+
+
+def _stamp(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class OtherNames:
+    """Called with a name, or a beginning and `*`: the other names."""
+
+    def __init__(self, replaced_by: Mapping[str, str]) -> None:
+        self._replaced_by = replaced_by
+
+    @classmethod
+    def of(cls, settings: Settings) -> OtherNames:
+        """Raises `CatalogError` for a catalog that can't be read."""
+        if not settings.catalog:
+            return cls(_renamed())
+        from pathlib import Path
+
+        default = parse(resource_text("config/events.toml"), "config/events.toml")
+        own = parse(
+            read(Path(settings.catalog)), settings.catalog, default if settings.catalog_mode == "extend" else None
+        )
+        return cls(_renamed() | {name: known.replaced_by for name, known in own.types.items() if known.replaced_by})
+
+    def __call__(self, asked: str) -> tuple[str, ...]:
+        if not asked.endswith("*"):
+            return tuple(name for name in self._family(asked) if name != asked)
+        begin = asked[:-1]
+        names = {*self._replaced_by, *self._replaced_by.values()}
+        family = {other for name in names if name.startswith(begin) for other in self._family(name)}
+        return tuple(sorted(other for other in family if not other.startswith(begin)))
+
+    def _family(self, name: str) -> set[str]:
+        family = {name}
+        later: str | None = name
+        while later := self._replaced_by.get(later or ""):
+            family.add(later)
+        earlier = {name}
+        while earlier := {old for old, new in self._replaced_by.items() if new in earlier}:
+            family |= earlier
+        return family
+
+
+@cache
+def _renamed() -> dict[str, str]:
+    rows = csv.DictReader(resource_text("config/event-names.csv").splitlines())
+    return {row["name"]: row["replaced_by"] for row in rows}

@@ -1,0 +1,717 @@
+"""The query client: finds entries in OpenSearch.
+
+Searches page by a point in time and `search_after`, so they see one consistent state however long they take, skip and
+double nothing, and need the memory of one page. They touch only the partitions that their times allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from heapq import nlargest
+from itertools import islice
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ..cluster.connection import connect
+from ..cluster.template import index_pattern
+from ..entry import Entry
+from ..errors import OpenSearchUnavailable, QueryError
+from ..recording.own import Reads
+from ..retention.outlook import RetentionView, retention_in_force
+from ..settings import Settings, load_settings
+from . import requests, stats
+from .body import OtherNames, query_body, window_of
+from .filter import Filter, filter_of, match, ordered
+from .follow import follow as following
+from .partitions import Expiry, indices_of
+from .requests import NEWEST, OLDEST, Asking, cursor_of, is_long, nanoseconds_of, sort_of, sort_values
+from .stats import Stats
+from .value import Window, can_be_asked, literal
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from opensearchpy import OpenSearch
+
+    from ..typing import FilterFields, Moment, PageFilters, SearchKeywords, SettingsKeywords
+
+__all__ = ["AuditClient", "Entry", "Page", "Where"]
+
+_LONGEST_ID = 512
+"""Bytes of an ID that OpenSearch takes."""
+
+Where = Filter | str | None
+"""What entries must be: a filter, a text of the search language (`whodid help search`), or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some entries in order: what `AuditClient.page` returns."""
+
+    entries: list[Entry]
+    """The entries, as they were journalled."""
+    next: str | None
+    """The cursor of the page behind this one; `None` at the end."""
+    ids: list[str]
+    """The IDs under which they are stored, which `get` takes. An entry that was altered may say another of itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked, made ready: OpenSearch's query, the partitions to ask, and all of it as text."""
+
+    body: dict[str, Any]
+    indices: str
+    window: Window
+    text: str
+
+
+class AuditClient:
+    """Searches, counts and gets the entries in OpenSearch. Where nothing was shipped yet, nothing is found.
+
+    `where` and the keywords of a method say which entries. Keywords are fields, each with one value or several of which
+    any may match; `prefix*` matches a beginning, `client_ip` takes networks. `since` is included, `until` is not: aware
+    datetimes, ISO 8601, periods (`2026-11`, `yesterday`), or spans such as `-24h`. Entries past their promised time
+    that are not deleted yet are left out unless `expired` is true.
+
+    With the setting `audit_reads`, each question is recorded in the audit log before it is answered.
+
+    Args:
+        settings: Settings made already; else they come from keywords, variables, file and defaults.
+        client: A client of OpenSearch to use, in place of one made from the settings.
+        within: What entries must be in any case: of one organization, say. Whatever is asked, no other entry is found,
+            counted or shown.
+        **keywords: Settings by name, as for `whodid.configure`.
+
+    Raises:
+        SettingsError: A setting is unknown, malformed or contradicts another.
+        QueryError: Raised by every method for a question that can't be asked.
+        OpenSearchError: Raised by every method when the cluster can't answer.
+        NotRecorded: Raised by every method when `audit_reads` is on and the question can't be recorded;
+            `JournalDamaged` too.
+
+    Example:
+        >>> with whodid.AuditClient(opensearch_hosts=["https://search.example:9200"]) as client:
+        ...     for entry in client.search("type:user_* -status:ok", principal="42", since="-7d"):
+        ...         print(entry["type"], entry["target"])
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        client: OpenSearch | None = None,
+        within: Filter | None = None,
+        **keywords: Unpack[SettingsKeywords],
+    ) -> None:
+        self.settings = settings or load_settings(**keywords)
+        self._within = within
+        self._client = client or connect(self.settings)
+        self._asking = Asking(self._client, self.settings.opensearch_timeout)
+        self._expiry = Expiry(self.retention)
+        self._reads = Reads(self.settings) if self.settings.audit_reads else None
+
+    def __enter__(self) -> AuditClient:
+        return self
+
+    def __exit__(self, _type: type[BaseException] | None, _error: object, _traceback: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def connection(self) -> OpenSearch:
+        """The client of OpenSearch behind this one; what is asked by it is not recorded, nor kept `within` anything."""
+        return self._client
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+    def search(
+        self,
+        where: Where = None,
+        /,
+        *,
+        since: Moment = None,
+        until: Moment = None,
+        sort: str = NEWEST,
+        limit: int | None = None,
+        expired: bool = False,
+        **filters: Unpack[FilterFields],
+    ) -> Generator[Entry, None, None]:
+        """Finds entries, and gets them as they are needed.
+
+        Args:
+            where: A text of the search language, or a `Filter`.
+            since: Entries from this moment on.
+            until: Entries before this moment.
+            sort: `newest`, `oldest`, or a field (`-field` from the last value to the first).
+            limit: Maximum number of entries.
+            expired: Also entries past their promised time.
+            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+
+        Returns:
+            A generator of entries. Its `close()` ends the search before its end, and what the cluster keeps for it.
+
+        Example:
+            >>> for entry in client.search(principal="42", client_ip="10.0.0.0/8", since="2026-11"):
+            ...     print(entry["type"])
+        """
+        question = self._question(where, filters, since, until, expired=expired)
+        _check_limit(limit)
+        return _sources(self._asking.hits(question.body, question.indices, sort_of(sort), limit=limit))
+
+    def page(
+        self,
+        where: Where = None,
+        /,
+        *,
+        after: str | None = None,
+        size: int = 50,
+        since: Moment = None,
+        until: Moment = None,
+        sort: str = NEWEST,
+        expired: bool = False,
+        **filters: Unpack[PageFilters],
+    ) -> Page:
+        """Finds one page of entries.
+
+        Each page is a search of its own, and its cursor may be kept for as long as one likes: entries that arrive
+        between two pages are met where their time puts them.
+
+        Args:
+            where: A text of the search language, or a `Filter`.
+            after: The `next` of the page before, for the same question and `sort`; none for the first page.
+            size: Maximum number of entries.
+            since: Entries from this moment on.
+            until: Entries before this moment.
+            sort: As for `search`.
+            expired: Also entries past their promised time.
+            **filters: Fields and their values; see `whodid.typing.PageFilters`.
+
+        Returns:
+            The page, whose `next` is the cursor of the one behind it.
+
+        Example:
+            >>> page = client.page(type="user_*", size=20)
+            >>> behind = client.page(type="user_*", size=20, after=page.next)
+        """
+        if not 1 <= size <= requests.PAGE:
+            raise QueryError(f"size must be 1 to {requests.PAGE}")
+        question = self._question(where, filters, since, until, expired=expired)
+        asked = f"{question.text}\n{sort}"
+        body = {"size": size + 1, "query": question.body, "sort": sort_of(sort), "track_total_hits": False}
+        if after is not None:
+            body["search_after"] = sort_values(after, asked, sort)
+        hits = self._asking.ask(body, question.indices)["hits"]["hits"]
+        more = len(hits) > size
+        shown = hits[:size]
+        following_page = cursor_of(shown[-1]["sort"], asked) if more else None
+        return Page([hit["_source"] for hit in shown], following_page, [hit["_id"] for hit in shown])
+
+    def count(
+        self,
+        where: Where = None,
+        /,
+        *,
+        since: Moment = None,
+        until: Moment = None,
+        expired: bool = False,
+        **filters: Unpack[FilterFields],
+    ) -> int:
+        """Counts the entries that match.
+
+        Args:
+            where: A text of the search language, or a `Filter`.
+            since: Entries from this moment on.
+            until: Entries before this moment.
+            expired: Also entries past their promised time.
+            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+
+        Returns:
+            The exact number.
+
+        Example:
+            >>> client.count(type="user_sign_in", outcome="failure", since="-24h")
+        """
+        question = self._question(where, filters, since, until, expired=expired)
+        body = {"size": 0, "query": question.body, "track_total_hits": True}
+        return int(self._asking.ask(body, question.indices)["hits"]["total"]["value"])
+
+    def counts_by(
+        self,
+        field: str,
+        where: Where = None,
+        /,
+        *,
+        since: Moment = None,
+        until: Moment = None,
+        limit: int = 1000,
+        expired: bool = False,
+        **filters: Unpack[FilterFields],
+    ) -> dict[str, int]:
+        """Counts the entries that match for each value of a field, exactly.
+
+        Args:
+            field: A field with one value, such as `type`, `target` or `principal`.
+            where: A text of the search language, or a `Filter`.
+            since: Entries from this moment on.
+            until: Entries before this moment.
+            limit: Maximum number of values.
+            expired: Also entries past their promised time.
+            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+
+        Returns:
+            Value → number of entries, most frequent first.
+
+        Example:
+            >>> client.counts_by("principal", type="credentials_*", since="this-month")
+        """
+        stats.check_countable(field)
+        return self._counts_by(field, self._question(where, filters, since, until, expired=expired), limit)
+
+    def _counts_by(self, field: str, question: _Question, limit: int) -> dict[str, int]:
+        body = {"size": 0, "query": question.body, "aggs": {"by": stats.most_frequent(field, limit)}}
+        found = self._asking.ask(body, question.indices).get("aggregations")
+        if not found:
+            return {}
+        counts, sure = stats.counts_of(found["by"])
+        if sure:
+            return counts
+        every = self._asking.values(question.body, question.indices, field)
+        return dict(nlargest(limit, every, key=lambda one: one[1]))
+
+    def stats(
+        self,
+        where: Where = None,
+        /,
+        *,
+        by: Sequence[str] = ("type", "principal"),
+        top: int = 10,
+        interval: str = "auto",
+        since: Moment = None,
+        until: Moment = None,
+        expired: bool = False,
+        **filters: Unpack[FilterFields],
+    ) -> Stats:
+        """Counts the entries that match: in all, over time (a histogram in UTC), and by the values of fields.
+
+        Args:
+            where: A text of the search language, or a `Filter`.
+            by: The fields whose most frequent values are counted.
+            top: How many values of each.
+            interval: What a bar stands for: `second`, `minute`, `hour`, `day`, `week`, `month`, or `auto` for about 60
+                bars.
+            since: Entries from this moment on.
+            until: Entries before this moment.
+            expired: Also entries past their promised time.
+            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+
+        Returns:
+            The numbers; see `Stats`.
+
+        Example:
+            >>> client.stats(since="-30d", by=["type"]).top["type"]
+        """
+        question = self._question(where, filters, since, until, expired=expired)
+        interval_of = stats.interval_of
+        interval_of(interval, question.window)
+        body = {"size": 0, "query": question.body, "track_total_hits": True, "aggs": stats.aggregations(by, top)}
+        answer = self._asking.ask(body, question.indices)
+        total = int(answer["hits"]["total"]["value"])
+        found = answer.get("aggregations")
+        if not total or not found:
+            return Stats(0, None, None, 0, interval_of(interval, question.window), (), {field: {} for field in by})
+        window = Window(stats.time_of(found["first"]["value"]), stats.time_of(found["last"]["value"]))
+        chosen = interval_of(interval, window)
+        body = {"size": 0, "query": question.body, "aggs": {"when": stats.histogram(chosen)}}
+        bars = self._asking.ask(body, question.indices)["aggregations"]["when"]["buckets"]
+        return stats.stats_of(total, found, chosen, bars)
+
+    def follow(
+        self,
+        where: Where = None,
+        /,
+        *,
+        last: int = 10,
+        pause: Callable[[], None] | None = None,
+        on_away: Callable[[OpenSearchUnavailable], None] | None = None,
+        **filters: Unpack[FilterFields],
+    ) -> Iterator[list[Entry]]:
+        """Finds the last entries, and then those that arrive.
+
+        New is what comes after the last seen `seq` of its journal, whatever its time: entries that another host shipped
+        late are there, and none twice.
+
+        Args:
+            where: A text of the search language, or a `Filter`.
+            last: How many entries to start with.
+            pause: Called before each further question, to wait; without one, the first list is the only one.
+            on_away: Called with the error when the cluster can't be asked for a while; what came meanwhile is in the
+                next list. Without it, the error is raised.
+            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+
+        Returns:
+            An iterator of lists of entries, oldest first.
+
+        Example:
+            >>> for entries in client.follow(type="user_*", pause=lambda: time.sleep(1)):
+            ...     print(len(entries))
+        """
+        if last < 0:
+            raise QueryError("last must not be negative")
+        asked = self._asked(where, filters, None, None)
+        if self._reads:
+            self._reads.searched(str(asked))
+        pattern = index_pattern(self.settings)
+        return following(self._asking, pattern, asked, self.search, last, pause, self._also, on_away)
+
+    def orphans(
+        self,
+        where: Where = None,
+        /,
+        *,
+        since: Moment = None,
+        until: Moment = None,
+        limit: int | None = None,
+        **filters: Unpack[FilterFields],
+    ) -> Iterator[Entry]:
+        """Finds intents without an outcome: actions that were cut off, or are still under way.
+
+        The outcome is looked for in all partitions.
+
+        Args:
+            where: A text of the search language, or a `Filter`.
+            since: Intents from this moment on.
+            until: Intents before this moment: `-1h` leaves out what started within the last hour.
+            limit: Maximum number of entries.
+            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+
+        Returns:
+            An iterator of the intents, newest first.
+
+        Example:
+            >>> for intent in client.orphans(until="-1h"):
+            ...     print(intent["type"], intent["target"])
+        """
+        _check_limit(limit)
+        intents = self.search(self._asked(where, filters, since, until) & Filter.of(phase="intent"))
+        found = (entry for entries in _batched(intents, requests.PAGE) for entry in self._without_outcome(entries))
+        return islice(found, limit)
+
+    def _without_outcome(self, intents: Sequence[Entry]) -> list[Entry]:
+        operations = [one for entry in intents if can_be_asked(one := entry.get("operation"))]
+        if not operations:  # what something else wrote or altered may have none
+            return list(intents)
+        outcomes = Filter.of(phase="outcome") & match("operation", [literal(operation) for operation in operations])
+        question = self._question(outcomes, {}, None, None, expired=True, noted=False)
+        ended = self._counts_by("operation", question, len(operations))
+        return [entry for entry in intents if str(entry.get("operation")) not in ended]
+
+    def history(
+        self, target: str, /, *, sort: str = OLDEST, limit: int | None = None, **more: Unpack[SearchKeywords]
+    ) -> Iterator[Entry]:
+        """Finds what happened to a target.
+
+        Args:
+            target: ID of the target, exactly.
+            sort: As for `search`, but oldest first by default.
+            limit: Maximum number of entries.
+            **more: `since`, `until`, `expired` and fields, as for `search`.
+
+        Returns:
+            An iterator of entries.
+
+        Example:
+            >>> [entry["type"] for entry in client.history("6Yk2", since="-90d")]
+        """
+        return self.search(match("target", literal(target)), **more, sort=sort, limit=limit)
+
+    def trail(
+        self, principal: str, /, *, sort: str = OLDEST, limit: int | None = None, **more: Unpack[SearchKeywords]
+    ) -> Iterator[Entry]:
+        """Finds what a principal did, or had done in their name.
+
+        Args:
+            principal: ID of the user, exactly.
+            sort: As for `search`, but oldest first by default.
+            limit: Maximum number of entries.
+            **more: `since`, `until`, `expired` and fields, as for `search`.
+
+        Returns:
+            An iterator of entries.
+
+        Example:
+            >>> [entry["type"] for entry in client.trail("42", since="yesterday")]
+        """
+        theirs = match("principal", literal(principal)) | match("on_behalf_of", literal(principal))
+        return self.search(theirs, **more, sort=sort, limit=limit)
+
+    def correlated(self, entry: Mapping[str, Any], *, sort: str = OLDEST, limit: int | None = None) -> Iterator[Entry]:
+        """Finds the other entries of the same cascade, operation, request or trace.
+
+        Args:
+            entry: The entry whose related ones are looked for.
+            sort: As for `search`, but oldest first by default.
+            limit: Maximum number of entries.
+
+        Returns:
+            An iterator of entries.
+
+        Example:
+            >>> related = list(client.correlated(entry))
+        """
+        belongs = [
+            match(name, literal(value))
+            for name in ("correlation_id", "operation", "request_id", "trace_id")
+            if can_be_asked(value := entry.get(name))
+        ]
+        if not belongs:
+            return iter(())
+        together = belongs[0]
+        for one in belongs[1:]:
+            together |= one
+        if can_be_asked(hash_ := entry.get("hash")):
+            together &= ~match("hash", literal(hash_))
+        return self.search(together, sort=sort, limit=limit)
+
+    def around(self, entry: Mapping[str, Any]) -> tuple[Entry | None, Entry | None]:
+        """Finds the entries of the same target right before and right after one.
+
+        Args:
+            entry: The entry in the middle.
+
+        Returns:
+            Both, `None` for one that is not there.
+
+        Example:
+            >>> before, after = client.around(entry)
+        """
+        target, journal, seq = entry.get("target"), entry.get("journal"), entry.get("seq")
+        at = nanoseconds_of(str(entry.get("@timestamp")))
+        if not (can_be_asked(target) and can_be_asked(journal) and is_long(seq)) or at is None:
+            return None, None  # something else wrote it, or altered it
+        same = match("target", literal(target))
+        place = [at, journal, seq]
+        before, after = (
+            next((hit["_source"] for hit in self.hits(same, sort_of(order), limit=1, after=place)), None)
+            for order in (NEWEST, OLDEST)
+        )
+        return before, after
+
+    def get(self, entry_id: str, *, expired: bool = False) -> Entry | None:
+        """Gets one entry.
+
+        Args:
+            entry_id: Its ID, as a receipt's `entry_id` has it.
+            expired: Also when it is past its promised time.
+
+        Returns:
+            The entry, or `None`.
+
+        Example:
+            >>> client.get(receipt.entry_id)
+        """
+        hit = self.hit(entry_id, expired=expired)
+        return hit["_source"] if hit else None
+
+    def hit(self, entry_id: str, *, expired: bool = False) -> dict[str, Any] | None:
+        """Gets the search hit of one entry: with `_index`, its partition.
+
+        Args:
+            entry_id: As for `get`.
+            expired: As for `get`.
+
+        Returns:
+            The hit, or `None`.
+
+        Example:
+            >>> hit = client.hit(receipt.entry_id)
+        """
+        if not can_be_asked(entry_id) or len(entry_id.encode()) > _LONGEST_ID:
+            return None
+        if self._reads:
+            self._reads.viewed(entry_id)
+        question = self._question(None, {}, None, None, expired=expired, noted=False)
+        query = {"bool": {"filter": [{"ids": {"values": [entry_id]}}, question.body]}}
+        answer = self._asking.ask({"size": 1, "query": query}, index_pattern(self.settings))
+        return next(iter(answer["hits"]["hits"]), None)
+
+    def note_export(
+        self,
+        where: Where = None,
+        /,
+        *,
+        form: str,
+        since: Moment = None,
+        until: Moment = None,
+        **filters: Unpack[FilterFields],
+    ) -> None:
+        """Records that what is found is about to be exported, where `audit_reads` is on.
+
+        Args:
+            where: A text of the search language, or a `Filter`.
+            form: What it is exported as, such as `csv`.
+            since: Entries from this moment on.
+            until: Entries before this moment.
+            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+
+        Raises:
+            NotRecorded: It could not be recorded; `JournalDamaged` too.
+
+        Example:
+            >>> client.note_export(form="csv", since="2026-11")
+        """
+        if self._reads:
+            self._reads.exported(str(self._asked(where, filters, since, until)), form)
+
+    def hidden(
+        self, where: Where = None, /, *, since: Moment = None, until: Moment = None, **filters: Unpack[FilterFields]
+    ) -> int:
+        """Counts the entries that match and that searches leave out, as their time is over.
+
+        Args:
+            where: A text of the search language, or a `Filter`.
+            since: Entries from this moment on.
+            until: Entries before this moment.
+            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+
+        Returns:
+            The number.
+
+        Example:
+            >>> client.hidden(since="2025")
+        """
+        if self._expiry.kept() is None:
+            return 0
+        shown, all_of_them = (
+            self.count(where, since=since, until=until, expired=expired, **filters) for expired in (False, True)
+        )
+        return max(all_of_them - shown, 0)
+
+    def retention(self) -> RetentionView:
+        """Reads the retention in force, as far as this user may see it.
+
+        Returns:
+            The retention: of entries, of each partition, and holds.
+
+        Example:
+            >>> client.retention()
+        """
+        return retention_in_force(self._client, self.settings)
+
+    def known_retention(self) -> RetentionView | None:
+        """The retention that searches apply, at most a minute old.
+
+        Returns:
+            The retention; `None` if this user may not see it.
+
+        Example:
+            >>> client.known_retention()
+        """
+        return self._expiry.view()
+
+    def hits(
+        self,
+        asked: Filter,
+        sort: list[dict[str, Any]],
+        *,
+        limit: int | None = None,
+        after: list[Any] | None = None,
+        expired: bool = True,
+    ) -> Iterator[dict[str, Any]]:
+        """Finds search hits: `_id`, `_index`, `_source` and `sort`. It is not recorded as a read.
+
+        Args:
+            asked: Which entries.
+            sort: The order, as OpenSearch takes it.
+            limit: Maximum number of hits.
+            after: The `sort` of the hit before the first.
+            expired: Also entries past their promised time.
+
+        Returns:
+            An iterator of hits, in order.
+
+        Example:
+            >>> hits = client.hits(Filter.of(type="user_*"), [{"@timestamp": "asc"}])
+        """
+        question = self._question(asked, {}, None, None, expired=expired, noted=False)
+        return self._asking.hits(question.body, question.indices, sort, limit=limit, after=after)
+
+    def query_of(self, where: Where = None, /, *, since: Moment = None, until: Moment = None) -> dict[str, Any]:
+        """Writes a question as OpenSearch takes it, expired entries included. It is not recorded as a read.
+
+        Args:
+            where: A text of the search language, or a `Filter`.
+            since: Entries from this moment on.
+            until: Entries before this moment.
+
+        Returns:
+            The query, in OpenSearch's query DSL.
+
+        Example:
+            >>> client.query_of("type:user_* -status:ok")
+        """
+        return self._question(where, {}, since, until, expired=True, noted=False).body
+
+    def _question(
+        self,
+        where: Where,
+        filters: Mapping[str, object],
+        since: object,
+        until: object,
+        *,
+        expired: bool,
+        noted: bool = True,
+    ) -> _Question:
+        asked = self._asked(where, filters, since, until)
+        if self._reads and noted:
+            self._reads.searched(str(asked))
+        now = datetime.now(UTC)
+        window = window_of(asked, now)
+        body = self._unexpired(query_body(asked, now, self._also), expired=expired)
+        return _Question(body, indices_of(self.settings.index_prefix, window), window, f"{asked}\n{expired}")
+
+    def _asked(self, where: Where, filters: Mapping[str, object], since: object, until: object) -> Filter:
+        asked = filter_of(filters, since, until)
+        if isinstance(where, str | Filter):
+            asked = (Filter.parse(where) if isinstance(where, str) else where) & asked
+        elif where is not None:
+            raise QueryError(f"where must be a text of the search language or a Filter, not {type(where).__name__}")
+        if isinstance(where, str) or since is not None or until is not None:
+            ordered(asked)
+        return asked if self._within is None else asked & self._within
+
+    def _unexpired(self, body: dict[str, Any], *, expired: bool) -> dict[str, Any]:
+        kept = None if expired else self._expiry.kept()
+        return body if kept is None else {"bool": {"filter": [body, kept]}}
+
+    def _also(self, name: str) -> tuple[str, ...]:
+        """Other names of an event type; the catalog is read where a question names one."""
+        return self._names(name)
+
+    @cached_property
+    def _names(self) -> OtherNames:
+        return OtherNames.of(self.settings)
+
+
+def _sources(hits: Generator[dict[str, Any], None, None]) -> Generator[Entry, None, None]:
+    """The entries of hits; closed, it closes the point in time that they are read over."""
+    with closing(hits):
+        for hit in hits:
+            yield hit["_source"]
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and limit < 1:
+        raise QueryError("limit must be at least 1")
+
+
+def _batched(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
+    """The entries in lists of `size` (`itertools.batched` comes with Python 3.12)."""
+    rest = iter(entries)
+    while batch := list(islice(rest, size)):
+        yield batch

@@ -1,0 +1,536 @@
+"""The filter: what entries must be, as a value that can be combined with `&`, `|` and `~` and written as text.
+
+    team = Filter.of(type="team_*", principal=["42", "43"]) & ~Filter.parse("status:ok")
+    str(team)     # 'type:team_* principal:42,43 -status:ok'
+
+A filter is checked when it is made, immutable, and equal to another that says the same in the same order;
+`Filter.parse(str(one)) == one`. Times stay as they were written: `-7d` is seven days before whenever it is asked.
+
+Pinned: a filter whose times mean the same whenever it is asked, such as one that is written down with its answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ..errors import QueryError
+from .grammar import (
+    AND,
+    LONGEST,
+    LONGEST_WORD,
+    MOST_VALUES,
+    NOT,
+    OR,
+    TIMES,
+    Piece,
+    kind_of,
+    misplaced,
+    pieces,
+    unescaped,
+)
+from .value import (
+    BARE,
+    Value,
+    check_order,
+    checked,
+    moment,
+    no_number,
+    period,
+    quoted,
+    refuse_what_no_entry_holds,
+    unknown_field,
+    value_of,
+    whole_number,
+)
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ..typing import FilterFields, Moment
+
+__all__ = [
+    "EVERYTHING",
+    "NOTHING",
+    "All",
+    "AnyOf",
+    "Everything",
+    "Filter",
+    "Has",
+    "Match",
+    "Not",
+    "Range",
+    "Time",
+    "Words",
+    "filter_of",
+    "match",
+    "ordered",
+    "pinned",
+]
+
+_OPERATORS = frozenset((*AND, *OR, *NOT))
+_DEEPEST = 50
+"""Levels of brackets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What entries must be: an immutable value, combined with `&`, `|` and `~`. Make one with `of` or `parse`.
+
+    Example:
+        >>> team = Filter.of(type="team_*", principal=["42", "43"]) & ~Filter.parse("status:ok")
+        >>> str(team)
+        'type:team_* principal:42,43 -status:ok'
+    """
+
+    @staticmethod
+    def of(since: Moment = None, until: Moment = None, **fields: Unpack[FilterFields]) -> Filter:
+        """The filter for entries whose fields have these values.
+
+        Args:
+            since: Entries from this moment on: an aware datetime, or text such as `2026-11` or `-7d`.
+            until: Entries before this moment.
+            **fields: Fields, each with a value or several of which any may match; `None` asks for nothing. A value that
+                ends in `*` is a prefix, `*` alone any value; `client_ip` takes networks. A key of an object needs
+                `**{"details.region": "eu-*"}`. See `whodid.typing.FilterFields`.
+
+        Returns:
+            The filter.
+
+        Raises:
+            QueryError: No entry can be like that, or no field has that name.
+
+        Example:
+            >>> str(Filter.of(since="-7d", type="team_*", client_ip="10.0.0.0/8"))
+            'type:team_* client_ip:10.0.0.0/8 since:-7d'
+        """
+        return filter_of(fields, since, until)
+
+    @staticmethod
+    def parse(text: str) -> Filter:
+        """The filter that a text of the search language says.
+
+        Args:
+            text: The text (`whodid help search`); the empty one is everything.
+
+        Returns:
+            The filter.
+
+        Raises:
+            QueryError: The text can't be understood.
+
+        Example:
+            >>> Filter.parse("type:team_* -status:ok")
+        """
+        if len(text) > LONGEST:
+            raise QueryError(f"the query is {len(text):,} characters long; {LONGEST:,} is the most")
+        return _Parser(text).all_of_it()
+
+    def __and__(self, other: Filter) -> Filter:
+        return both([self, other])
+
+    def __or__(self, other: Filter) -> Filter:
+        return either([self, other])
+
+    def __invert__(self) -> Filter:
+        return self.part if isinstance(self, Not) else Not(self)
+
+    def __str__(self) -> str:
+        """The text that `parse` reads as this filter."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Everything(Filter):
+    """Any entry."""
+
+    def __str__(self) -> str:
+        return "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Match(Filter):
+    """A field that has one of the values."""
+
+    field: str
+    values: tuple[Value, ...]
+
+    def __str__(self) -> str:
+        return f"{self.field}:{','.join(map(str, self.values))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Has(Filter):
+    """A field with any value."""
+
+    field: str
+
+    def __str__(self) -> str:
+        return f"{self.field}:*"
+
+
+@dataclass(frozen=True, slots=True)
+class Range(Filter):
+    """A number from `low` to `high`, both included; `None` for no bound."""
+
+    field: str
+    low: int | None
+    high: int | None
+
+    def __str__(self) -> str:
+        low, high = ("" if bound is None else bound for bound in (self.low, self.high))
+        return f"{self.field}:{low}..{high}"
+
+
+@dataclass(frozen=True, slots=True)
+class Words(Filter):
+    """Text somewhere in `WORD_FIELDS`, in any case."""
+
+    text: str
+
+    def __str__(self) -> str:
+        plain = BARE.fullmatch(self.text) and ":" not in self.text and not self.text.startswith("-")
+        return self.text if plain and self.text.lower() not in _OPERATORS else quoted(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Time(Filter):
+    """The time of an entry, as somebody wrote it. `name` is one of `TIMES`."""
+
+    name: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Filter):
+    """Not that."""
+
+    part: Filter
+
+    def __str__(self) -> str:
+        return f"-({self.part})" if isinstance(self.part, All | AnyOf) else f"-{self.part}"
+
+
+@dataclass(frozen=True, slots=True)
+class All(Filter):
+    """All of two parts or more."""
+
+    parts: tuple[Filter, ...]
+
+    def __str__(self) -> str:
+        return " ".join(f"({part})" if isinstance(part, AnyOf) else str(part) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf(Filter):
+    """Any of two parts or more."""
+
+    parts: tuple[Filter, ...]
+
+    def __str__(self) -> str:
+        return " or ".join(map(str, self.parts))
+
+
+EVERYTHING = Everything()
+NOTHING = Not(EVERYTHING)
+
+
+def both(parts: Iterable[Filter]) -> Filter:
+    """All of them; of none, everything."""
+    flat = [each for part in parts for each in (part.parts if isinstance(part, All) else [part])]
+    flat = [part for part in flat if part != EVERYTHING]
+    return All(tuple(flat)) if len(flat) > 1 else flat[0] if flat else EVERYTHING
+
+
+def ordered(asked: Filter) -> Filter:
+    """The same. Raises `QueryError` where a `since` and an `until` in it leave no time between them."""
+    now = datetime.now(UTC)
+    found: dict[str, list[tuple[datetime, str]]] = {"since": [], "until": []}
+    for part in asked.parts if isinstance(asked, All) else ():
+        if isinstance(part, Time) and part.name != "time" and (at := moment(part.text, part.name, now)):
+            found[part.name].append((at, part.text))
+    if found["since"] and found["until"]:
+        check_order(max(found["since"])[1], min(found["until"])[1], now)
+    return asked
+
+
+def either(parts: Iterable[Filter]) -> Filter:
+    """Any of them; of none, nothing."""
+    flat = [each for part in parts for each in (part.parts if isinstance(part, AnyOf) else [part])]
+    if EVERYTHING in flat:
+        return EVERYTHING
+    flat = [part for part in flat if part != NOTHING]
+    return AnyOf(tuple(flat)) if len(flat) > 1 else flat[0] if flat else NOTHING
+
+
+def match(name: str, value: object) -> Filter:
+    """A field and what Python code gives for it: a value, or several of which any may match."""
+    several = isinstance(value, list | tuple | set | frozenset) and not isinstance(value, Value)
+    return matching(name, [value_of(name, each) for each in (value if several else [value])])  # type: ignore[attr-defined]
+
+
+def matching(name: str, values: Iterable[Value]) -> Filter:
+    """A field that has one of the values, checked. Raises `QueryError`."""
+    kind = kind_of(name)
+    if kind is None:
+        raise unknown_field(name)
+    if not (name.isascii() and name.isprintable()):
+        raise QueryError(f"{name.partition('.')[0]} has no such key: keys are printable ASCII")
+    given = tuple(dict.fromkeys(values))
+    if len(given) > MOST_VALUES:
+        raise QueryError(f"{name} has {len(given)} values to look for; ask for {MOST_VALUES} at most")
+    if any(value == Value("", "prefix") for value in given):
+        return Has(name)
+    if not given:
+        return NOTHING
+    if kind == "long":
+        return either(_number(name, value.text) for value in given)
+    return Match(name, tuple(dict.fromkeys(checked(name, kind, value) for value in given)))
+
+
+def words(text: str) -> Filter:
+    """Text somewhere in names, e-mail address, status or details. Raises `QueryError` for no text."""
+    if not text.strip():
+        raise QueryError("there is nothing to look for between the quotes")
+    if len(text) > LONGEST_WORD:
+        raise QueryError(f"a text to look for has {len(text):,} characters; {LONGEST_WORD} is the most")
+    refuse_what_no_entry_holds("the text", text)
+    return Words(text)
+
+
+def _time(name: str, value: object) -> str:
+    at = moment(value, name)
+    if isinstance(value, str) and BARE.fullmatch(value):
+        return value
+    return at.isoformat() if at else ""
+
+
+def _number(name: str, text: str) -> Filter:
+    low, dots, high = text.partition("..")
+    bounds = [whole_number(name, bound) if bound else None for bound in ((low, high) if dots else (text, text))]
+    if bounds == [None, None]:
+        raise no_number(name)
+    return Range(name, bounds[0], bounds[1]) if bounds[0] != bounds[1] else Match(name, (Value(str(bounds[0])),))
+
+
+def time(name: str, text: str) -> Filter:
+    """The time of an entry, checked. Raises `QueryError`."""
+    if name == "time":
+        period(text)
+    else:
+        moment(text, name)
+    return Time(name, text)
+
+
+def filter_of(fields: Mapping[str, object], since: object = None, until: object = None) -> Filter:
+    """As `Filter.of`, for names and values that came from elsewhere."""
+    parts = [match(name, value) for name, value in fields.items() if value is not None]
+    parts += [Time(name, _time(name, at)) for name, at in (("since", since), ("until", until)) if at is not None]
+    check_order(since, until)
+    return both(parts)
+
+
+class _Parser:
+    """The parser: one pass over the pieces of a text. Every error says at which character it is."""
+
+    def __init__(self, text: str) -> None:
+        self._pieces = pieces(text)
+        self._next = 0
+        self._depth = 0
+        self._end = len(text)
+
+    def all_of_it(self) -> Filter:
+        if not self._pieces:
+            return EVERYTHING
+        found = self._either()
+        if (left := self._peek()) is not None:
+            raise misplaced(
+                "there is no ( for this )" if left.text == ")" else f"{left.text!r} is not expected", left.start
+            )
+        return found
+
+    def _peek(self) -> Piece | None:
+        return self._pieces[self._next] if self._next < len(self._pieces) else None
+
+    def _is(self, *signs: str) -> bool:
+        piece = self._peek()
+        return piece is not None and piece.kind == "sign" and piece.text in signs
+
+    def _operator(self, spellings: tuple[str, ...]) -> bool:
+        """Takes the operator if it comes next."""
+        piece = self._peek()
+        if piece is None or piece.kind != "bare" or piece.text.lower() not in spellings or self._touches(piece):
+            return False
+        self._next += 1
+        return True
+
+    def _touches(self, piece: Piece) -> bool:
+        """Whether something of the same term comes right after a piece, with no blank between."""
+        following = self._pieces[self._next + 1] if self._next + 1 < len(self._pieces) else None
+        return following is not None and following.start == piece.end and following.text not in ("(", ")")
+
+    def _either(self) -> Filter:
+        return either(self._joined(self._both, OR))
+
+    def _both(self) -> Filter:
+        parts = [self._term()]
+        while True:
+            if self._operator(AND) or not (self._peek() is None or self._is(")", ",") or self._at(OR)):
+                parts.append(self._term())
+            else:
+                return both(parts)
+
+    def _at(self, spellings: tuple[str, ...]) -> bool:
+        before = self._next
+        found = self._operator(spellings)
+        self._next = before
+        return found
+
+    def _joined(self, part: Callable[[], Filter], spellings: tuple[str, ...]) -> list[Filter]:
+        parts = [part()]
+        while self._operator(spellings):
+            parts.append(part())
+        return parts
+
+    def _term(self) -> Filter:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise QueryError(f"the query has more than {_DEEPEST} levels of brackets")
+        try:
+            return self._negated() or self._group() or self._simple()
+        finally:
+            self._depth -= 1
+
+    def _negated(self) -> Filter | None:
+        if self._operator(NOT):
+            return ~self._term()
+        piece = self._peek()
+        if piece is None or piece.kind != "bare" or not piece.text.startswith("-"):
+            return None
+        rest = piece._replace(text=piece.text[1:], start=piece.start + 1)
+        if rest.text:
+            self._pieces[self._next] = rest
+        elif self._touches(piece) or self._opens_after(piece):
+            self._next += 1
+        else:
+            raise misplaced("a - goes right before what must not be", piece.start)
+        return ~self._term()
+
+    def _opens_after(self, piece: Piece) -> bool:
+        following = self._pieces[self._next + 1] if self._next + 1 < len(self._pieces) else None
+        return following is not None and following.text == "(" and following.start == piece.end
+
+    def _group(self) -> Filter | None:
+        if not self._is("("):
+            return None
+        opened = self._pieces[self._next]
+        self._next += 1
+        found = self._either()
+        if not self._is(")"):
+            raise misplaced("this ( is not closed", opened.start)
+        self._next += 1
+        return found
+
+    def _simple(self) -> Filter:
+        piece = self._peek()
+        if piece is None:
+            raise misplaced("something is missing", self._end)
+        if self._is(")", ","):
+            raise misplaced(f"something is missing before this {piece.text}", piece.start)
+        if piece.kind == "bare" and piece.text.lower() in (*AND, *OR) and not self._touches(piece):
+            raise misplaced(f"something is missing beside this {piece.text}", piece.start)
+        if piece.kind == "bare" and ":" in piece.text:
+            return self._field(piece)
+        value = self._value(piece.start)
+        if value == Value("", "prefix"):
+            return EVERYTHING
+        if value.kind == "prefix":
+            raise misplaced("a word is found wherever it stands: leave the * out", piece.start)
+        return words(value.text)
+
+    def _field(self, piece: Piece) -> Filter:
+        name, _, rest = piece.text.partition(":")
+        at = piece.start + len(name) + 1
+        if name in TIMES:
+            self._next += 1
+            following = self._peek()
+            if not rest or (
+                following is not None and following.start == piece.end and following.text not in ("(", ")")
+            ):
+                raise misplaced(f"{name}: needs one time right after it, such as {name}:-7d", at)
+            return time(name, rest)
+        if kind_of(name) is None:
+            raise misplaced(str(unknown_field(name)) + _quotes_hint(piece.text), piece.start)
+        if rest:
+            self._pieces[self._next] = piece._replace(text=rest, start=at)
+        else:
+            self._next += 1
+        values = [self._field_value(name, at)]
+        while self._is(","):
+            at = self._pieces[self._next].end
+            self._next += 1
+            values.append(self._field_value(name, at))
+        return matching(name, values)
+
+    def _field_value(self, name: str, at: int) -> Value:
+        piece = self._peek()
+        if piece is None or piece.start != at or self._is("(", ")", ","):
+            raise misplaced(f"{name}: needs a value right after it", at)
+        return self._value(at)
+
+    def _value(self, at: int) -> Value:
+        """The pieces that follow each other without a blank, as one value."""
+        piece = self._pieces[self._next]
+        self._next += 1
+        if piece.kind == "quoted":
+            following = self._peek()
+            if following is not None and following.start == piece.end and following.text not in ("(", ")", ","):
+                raise misplaced("after a closing quote a blank is missing", piece.end)
+            return Value(unescaped(piece.text), "literal")
+        text = "" if piece.kind == "sign" else unescaped(piece.text)
+        star = piece if piece.kind == "sign" else None
+        following = self._peek()
+        if star is None and following is not None and following.start == piece.end:
+            if following.kind == "quoted":
+                raise misplaced("a quote in the middle of a value; put all of it in quotes", following.start)
+            if following.text == "*" and following.kind == "sign":
+                star = following
+                self._next += 1
+                following = self._peek()
+        if star is None:
+            return Value(text)
+        if following is not None and following.start == star.end and following.text not in ("(", ")", ","):
+            raise misplaced("a * goes at the end of a value; for a real one put the value in quotes", star.start)
+        return Value(text, "prefix")
+
+
+def _quotes_hint(text: str) -> str:
+    return f' In quotes, the text itself is looked for: "{text}"'
+
+
+def pinned(asked: Filter, now: datetime) -> Filter:
+    """The same filter as it is meant at `now`: `since:-1h` becomes `since:2026-11-23T07:00:00Z`."""
+    match asked:
+        case Time(name="time", text=text):
+            window = period(text, now=now)
+            start, end = ("" if bound is None else _as_text(bound) for bound in window)
+            return Time("time", f"{start}..{end}")
+        case Time(name=name, text=text):
+            at = moment(text, name, now)
+            return Time(name, _as_text(at)) if at else asked
+        case Not(part=part):
+            return ~pinned(part, now)
+        case All(parts=parts):
+            return both(pinned(part, now) for part in parts)
+        case AnyOf(parts=parts):
+            return either(pinned(part, now) for part in parts)
+    return asked
+
+
+def _as_text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

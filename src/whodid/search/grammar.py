@@ -1,0 +1,256 @@
+"""The grammar of the search language: one table that the parser, the completion and the documentation share.
+
+A query is terms. Terms side by side must all match; `or` comes last, `not` first, brackets group. The
+tables of docs/how-to/search.md are generated from `FORMS` and `FIELDS_SHOWN`, and a test parses every example in them.
+
+The completion: what may come next in a query that somebody is writing; for shells, and for the box in the tab.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from ..entry import FIELDS, FREE_FIELDS, Kind
+from ..errors import QueryError
+
+__all__ = [
+    "AND",
+    "FILTERS",
+    "FORMS",
+    "KEYED",
+    "LONGEST",
+    "LONGEST_WORD",
+    "MOMENTS",
+    "MOST_PREFIXES",
+    "MOST_VALUES",
+    "MOST_WORDS",
+    "NOT",
+    "OR",
+    "PERIODS",
+    "SYNONYMS",
+    "TIMES",
+    "UNITS",
+    "WORD_FIELDS",
+    "Form",
+    "Piece",
+    "Suggestion",
+    "complete",
+    "kind_of",
+    "misplaced",
+    "pieces",
+    "unescaped",
+]
+
+LONGEST = 10_000
+"""Characters of a query."""
+
+MOST_WORDS = 20
+"""Texts without a field in one query: OpenSearch compares each with every value of seven fields."""
+
+LONGEST_WORD = 256
+"""Characters of such a text."""
+
+MOST_PREFIXES = 100
+"""Beginnings (`credentials_*`) in one query: each stands for all values that begin so."""
+
+MOST_VALUES = 1000
+"""Values of one field in one query; OpenSearch takes 1,024 clauses, and a person some dozens."""
+
+AND = ("and", "&")
+OR = ("or", "|")
+NOT = ("not",)
+"""Operators that stand by themselves, in any case; a `-` right before a term is a `not` too."""
+
+TIMES = {
+    "since": "from that moment on; the beginning of a period",
+    "until": "before that moment; the beginning of a period",
+    "time": "within a period, or from one up to another: `2026-01..2026-03`",
+}
+"""What looks like a field, and names the time of an entry."""
+
+UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+"""Of spans back from now: `-7d`."""
+
+PERIODS = ("today", "yesterday", "this-week", "last-week", "this-month", "last-month", "this-year", "last-year")
+"""Words for periods, which begin and end at midnight UTC, weeks on Monday."""
+
+MOMENTS = (*PERIODS, "-1h", "-24h", "-7d", "-30d", "-90d")
+"""Times that are offered to who writes one."""
+
+FILTERS = tuple(name for name, field in FIELDS.items() if field.kind in {"keyword", "ip", "long"})
+"""Fields with one value, which can be searched by."""
+
+KEYED = (*FREE_FIELDS, "shortened")
+"""Fields that hold objects: `details:value` is any value in it, `details.key:value` the value of one key."""
+
+WORD_FIELDS = (
+    "target_name",
+    "principal_name",
+    "principal_email",
+    "organization_name",
+    "workspace_name",
+    "status",
+    "details",
+)
+"""Where a word without a field is looked for."""
+
+SYNONYMS = {
+    "action": "type",
+    "actor": "principal",
+    "address": "client_ip",
+    "after_date": "since",
+    "before_date": "until",
+    "creation_date": "time",
+    "@timestamp": "time",
+    "date": "time",
+    "email": "principal_email",
+    "event": "type",
+    "from": "since",
+    "ip": "client_ip",
+    "org": "organization_id",
+    "organization": "organization_id",
+    "resource": "target",
+    "source_ip": "client_ip",
+    "to": "until",
+    "user": "principal",
+    "user_id": "principal",
+    "who": "principal",
+    "workspace": "workspace_id",
+}
+"""Names that other logs have for it, offered when somebody writes one."""
+
+
+class Form(NamedTuple):
+    """One thing that can be said: how it is written, what it means, and an example."""
+
+    syntax: str
+    means: str
+    example: str
+
+
+FORMS: tuple[Form, ...] = (
+    Form("`field:value`", "the field is exactly that", "principal:42"),
+    Form("`field:value,value`", "it is any of these", "type:user_sign_in,user_deleted"),
+    Form("`field:begin*`", "it begins so", "type:credentials_*"),
+    Form("`field:*`", "the entry has that field", "on_behalf_of:*"),
+    Form('`field:"any text"`', "exactly that, whatever is in it: blanks, commas, a `*`", 'target_name:"Prod, EU"'),
+    Form("`client_ip:network`", "the address is in that network", "client_ip:10.0.0.0/8,2001:db8::/32"),
+    Form("`seq:from..to`", "a number from one up to another, both included; either may be left out", "seq:100..200"),
+    Form("`details:value`", "any value within `details`, `before`, `after` or `shortened`", "details:eu-west-1"),
+    Form("`details.key:value`", "the value of one key in it; `begin*` and `*` work too", "details.region:eu-*"),
+    Form(
+        '`word`, `"some words"`',
+        "that text somewhere in names, e-mail address, status or details, in any case",
+        "Lovelace",
+    ),
+    Form("`since:moment`", TIMES["since"], "since:-7d"),
+    Form("`until:moment`", TIMES["until"], "until:2026-11-23T08:00:00Z"),
+    Form("`time:period`", TIMES["time"], "time:last-month"),
+    Form("`a b`, `a and b`, `a & b`", "both", "principal:42 status:oidc"),
+    Form("`a or b`, `a | b`", "one of them or both; binds less than `and`", "principal:42 or on_behalf_of:42"),
+    Form("`-a`, `not a`", "not that", "type:user_* -status:oidc"),
+    Form("`( … )`", "what belongs together", "client_ip:10.0.0.0/8 (outcome:failure or status:failed)"),
+    Form("`*`", "every entry", "*"),
+)
+
+
+def kind_of(name: str) -> Kind | None:
+    """What a field that can be searched by holds; `None` for any other. `details.rows` is a key of `details`."""
+    if name in FILTERS or name in KEYED:
+        return FIELDS[name].kind
+    field, dot, key = name.partition(".")
+    return "flat_object" if field in KEYED and dot and key and not key.endswith(".") else None
+
+
+_PIECE = re.compile(
+    r'"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>(?:[^\s(),"\\*]|\\.)+)|(?P<sign>[(),*])|(?P<blank>\s+)', re.DOTALL
+)
+
+
+class Piece(NamedTuple):
+    """A part of the text without blanks in it. `name` is the field before its first `:`, if there is one."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+
+
+def pieces(text: str) -> list[Piece]:
+    pieces: list[Piece] = []
+    at = 0
+    while at < len(text):
+        found = _PIECE.match(text, at)
+        if found is None:
+            what = "this quote is not closed" if text[at] == '"' else "there is nothing after this backslash"
+            raise misplaced(what, at)
+        kind = str(found.lastgroup)
+        if kind != "blank":
+            pieces.append(Piece(kind, found[kind], at, found.end()))
+        at = found.end()
+    return pieces
+
+
+def unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
+
+
+def misplaced(what: str, at: int) -> QueryError:
+    return QueryError(f"{what} (at character {at + 1})")
+
+
+_BEFORE_TOKEN = re.compile(r"(?:.*[\s(])?", re.DOTALL)
+_MOST = 100
+
+
+class Suggestion(NamedTuple):
+    """`text` may stand in place of what follows the first `start` characters; `about` says what it is."""
+
+    start: int
+    text: str
+    about: str = ""
+
+
+def complete(written: str, values: Mapping[str, Sequence[str]] | None = None) -> list[Suggestion]:
+    """What may follow `written`, at whose end the cursor is. `values` are known values of fields, such as types."""
+    if len(written) > LONGEST:
+        return []
+    found = _BEFORE_TOKEN.match(written)
+    start = found.end() if found else 0
+    token = written[start:]
+    if written.count('"') % 2:
+        return []
+    if token.startswith("-"):
+        start, token = start + 1, token[1:]
+    if ":" not in token:
+        operators = [*NOT, AND[0], OR[0]] if token and start else []
+        return _matching(start, token, [*_fields(), *((word, "") for word in operators)])
+    field, _, rest = token.partition(":")
+    last = rest.rpartition(",")[2]
+    return _matching(start + len(token) - len(last), last, _values(field, values or {}))
+
+
+def _fields() -> Iterable[tuple[str, str]]:
+    yield from ((f"{name}:", FIELDS[name].about) for name in FILTERS)
+    yield from ((f"{name}:", about) for name, about in TIMES.items())
+    yield from ((f"{name}:", FIELDS[name].about) for name in KEYED)
+
+
+def _values(field: str, values: Mapping[str, Sequence[str]]) -> Iterable[tuple[str, str]]:
+    if field in TIMES:
+        return [(word, "") for word in MOMENTS]
+    known = values.get(field) or (FIELDS[field].values if field in FIELDS else ())
+    return [(value, "") for value in known]
+
+
+def _matching(start: int, begun: str, candidates: Iterable[tuple[str, str]]) -> list[Suggestion]:
+    """Those that begin so, then those that hold it."""
+    low = begun.lower()
+    found = [
+        Suggestion(start, text, about.replace("`", ""))
+        for text, about in candidates
+        if low in text.lower() and text != begun
+    ]
+    return sorted(found, key=lambda one: not one.text.lower().startswith(low))[:_MOST]

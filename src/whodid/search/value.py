@@ -1,0 +1,286 @@
+"""One value of a field, as it is asked for: how it is written, and whether an entry can have it.
+
+The times of a query: moments and periods as people write them, in UTC.
+
+A moment is ISO 8601 (UTC where no zone is given), a span back from now such as `-24h`, or `now`. A period is a year, a
+month, a week (`2026-W48`), a day, or one of the words of the grammar; where a moment is asked for it stands for its
+first one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal, NamedTuple, TypeGuard
+
+from ..entry import FIELDS
+from ..errors import QueryError
+from ..recording.client_ip import network_of
+from ..text import near, valid
+from .grammar import FILTERS, KEYED, PERIODS, SYNONYMS, TIMES, UNITS, kind_of
+
+__all__ = [
+    "BARE",
+    "Value",
+    "Window",
+    "can_be_asked",
+    "check_order",
+    "checked",
+    "literal",
+    "moment",
+    "no_number",
+    "period",
+    "quoted",
+    "refuse_what_no_entry_holds",
+    "unknown_field",
+    "value_of",
+    "whole_number",
+]
+
+BARE = re.compile(r'[^\s(),"\\*]+')
+"""What needs no quotes."""
+_LONG = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value of a field. `literal`: in quotes, so neither another name of an event type nor a beginning."""
+
+    text: str
+    kind: Literal["plain", "prefix", "literal"] = "plain"
+
+    def __str__(self) -> str:
+        if self.kind == "literal":
+            return quoted(self.text)
+        text = re.sub(r'([\s(),"\\*])', r"\\\1", self.text)
+        return text + "*" if self.kind == "prefix" else text
+
+
+def literal(text: str) -> Value:
+    """Exactly this value: neither a beginning nor another name."""
+    return Value(text, "literal")
+
+
+def quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def unknown_field(name: str) -> QueryError:
+    """The error for a name that no field has, with what may have been meant."""
+    names = (*FILTERS, *KEYED, *TIMES)
+    if name in FIELDS and FIELDS[name].kind == "stored":
+        return QueryError(f"{name} is kept with an entry, but can't be searched by")
+    meant = [SYNONYMS[name.lower()]] if name.lower() in SYNONYMS else near(name, names, 3)
+    hint = f"did you mean {', '.join(meant)}?" if meant else f"fields are {', '.join(names)}."
+    return QueryError(f"{name} can't be searched by; {hint}")
+
+
+def value_of(name: str, value: object) -> Value:
+    if isinstance(value, Value):
+        return value
+    text = _text(name, value)
+    return Value(text[:-1], "prefix") if text.endswith("*") else Value(text)
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if kind_of(name) == "long" and type(value) is int:
+        return str(value)
+    if kind_of(name) == "flat_object" and isinstance(value, bool | int | float):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    if kind_of(name) is None:
+        raise unknown_field(name)
+    raise QueryError(f"{name} must be a string, not {type(value).__name__}")
+
+
+def checked(name: str, kind: str, value: Value) -> Value:
+    refuse_what_no_entry_holds(name, value.text)
+    if kind == "ip":
+        if value.kind == "prefix":
+            raise QueryError(f"{name} has no beginnings; write a network such as 10.0.0.0/8 for 10.*")
+        return Value(_network(name, value.text))
+    if value.kind == "plain" and not BARE.fullmatch(value.text):
+        return Value(value.text, "literal")
+    return value
+
+
+def can_be_asked(value: object) -> TypeGuard[str]:
+    """Whether a value of a stored document is a text that entries can be looked for by; what is foreign may not be."""
+    return isinstance(value, str) and value != "" and "\0" not in value and valid(value) == value
+
+
+def refuse_what_no_entry_holds(name: str, text: str) -> None:
+    if "\0" in text:
+        raise QueryError(f"{name} contains a NUL character, which no entry holds")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise QueryError(f"{name} contains a lone surrogate, which no entry holds") from None
+
+
+def _network(name: str, value: str) -> str:
+    try:
+        found = network_of(value.replace("%", "no zone"))  # no entry's address has one
+        return str(found if "/" in value else found.network_address)
+    except ValueError as error:
+        raise QueryError(f"{name} must be an address or a network such as 10.0.0.0/8: {error}") from None
+
+
+def whole_number(name: str, text: str) -> int:
+    if re.fullmatch(r"[0-9]{1,19}", text) and int(text) <= _LONG:
+        return int(text)
+    raise no_number(name)
+
+
+def no_number(name: str) -> QueryError:
+    return QueryError(f"{name} must be a whole number such as 1, or from one to another: 1..10")
+
+
+_SPAN = re.compile(r"-(\d{1,6})([wdhms])", re.ASCII)
+_YEAR, _MONTH, _WEEK, _DAY = (
+    re.compile(pattern, re.ASCII | re.IGNORECASE)
+    for pattern in (r"(\d{4})", r"(\d{4})-(\d\d)", r"(\d{4})-?W(\d\d)", r"(\d{4})-(\d\d)-(\d\d)")
+)
+_DECEMBER = 12
+
+
+class Window(NamedTuple):
+    """From `start`, included, to `end`, not included; `None` where there is no bound."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def __and__(self, other: Window) -> Window:
+        """What is in both."""
+        starts = [bound for bound in (self.start, other.start) if bound]
+        ends = [bound for bound in (self.end, other.end) if bound]
+        return Window(max(starts, default=None), min(ends, default=None))
+
+    def hull(self, other: Window) -> Window:
+        """What holds both."""
+        start = min(self.start, other.start) if self.start and other.start else None
+        end = max(self.end, other.end) if self.end and other.end else None
+        return Window(start, end)
+
+
+def moment(value: object, name: str, now: datetime | None = None) -> datetime | None:
+    """The moment that `since` or `until` names, in UTC. Raises `QueryError`."""
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise QueryError(f"{name} is a datetime without a zone; add one, such as datetime.now(UTC)")
+        return _in_utc(value)
+    if not isinstance(value, str):
+        raise QueryError(f"{name} must be a datetime or a string, not {type(value).__name__}")
+    now = now or datetime.now(UTC)
+    try:
+        if span := _SPAN.fullmatch(value):
+            return now - timedelta(**{UNITS[span[2]]: int(span[1])})
+        if value.lower() == "now":
+            return now
+        if window := _period(value, now):
+            return window.start
+        found = datetime.fromisoformat(value)
+    except (ValueError, OverflowError):
+        raise _unknown(name, value) from None
+    return _in_utc(found.replace(tzinfo=found.tzinfo or UTC))
+
+
+def check_order(since: object, until: object, now: datetime | None = None) -> None:
+    """Raises `QueryError` where no time is between the two, `until` not being included."""
+    now = now or datetime.now(UTC)
+    start, end = moment(since, "since", now), moment(until, "until", now)
+    if start is None or end is None or start < end:
+        return
+    if start > end:
+        raise QueryError(f"since ({_shown(since, start)}) is after until ({_shown(until, end)})")
+    whole = _period(since, now) if isinstance(since, str) and since == until else None
+    hint = f". For all of it write time:{since}, or until {whole.end:%Y-%m-%d}" if whole and whole.end else ""
+    raise QueryError(
+        f"the interval is empty: since and until are both {_shown(since, start)}, and until is not included{hint}"
+    )
+
+
+def _shown(given: object, at: datetime) -> str:
+    moment = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment if not isinstance(given, str) or moment.startswith(given) else f"{given}, {moment}"
+
+
+def period(value: str, name: str = "time", now: datetime | None = None) -> Window:
+    """The period that a text names: one, or one up to another (`2026-01..2026-03`, `-7d..`). Raises `QueryError`."""
+    now = now or datetime.now(UTC)
+    first, dots, last = value.partition("..")
+    if not dots:
+        return _one(value, name, now)
+    if not (first or last):
+        raise _unknown(name, value)
+    start = moment(first, name, now) if first else None
+    end = _one(last, name, now) if last else Window()
+    # A moment, unlike a period, ends where it begins.
+    return Window(start, end.end if end.end else end.start)
+
+
+def _one(value: str, name: str, now: datetime) -> Window:
+    """A period; a moment stands for the time since then."""
+    try:
+        window = _period(value, now)
+    except (ValueError, OverflowError):
+        raise _unknown(name, value) from None
+    return window or Window(moment(value, name, now))
+
+
+def _unknown(name: str, value: str) -> QueryError:
+    return QueryError(
+        f"{name} {value!r} is no time; write 2026-11-23, 2026-11-23T08:00:00Z, 2026-11, yesterday, last-week, or -24h"
+    )
+
+
+def _period(text: str, now: datetime) -> Window | None:
+    """The window of a period; `None` for what is none. Raises `ValueError` and `OverflowError` for one that is not."""
+    if text.lower() in PERIODS:
+        return _in_words(text.lower(), now.astimezone(UTC).date())
+    if found := _YEAR.fullmatch(text):
+        year = int(found[1])
+        return _days(date(year, 1, 1), date(year + 1, 1, 1))
+    if found := _MONTH.fullmatch(text):
+        return _month(int(found[1]), int(found[2]))
+    if found := _WEEK.fullmatch(text):
+        first = date.fromisocalendar(int(found[1]), int(found[2]), 1)
+        return _days(first, first + timedelta(days=7))
+    if found := _DAY.fullmatch(text):
+        day = date(int(found[1]), int(found[2]), int(found[3]))
+        return _days(day, day + timedelta(days=1))
+    return None
+
+
+def _in_words(word: str, today: date) -> Window:
+    back = word in {"yesterday", "last-week", "last-month", "last-year"}
+    if word in {"today", "yesterday"}:
+        day = today - timedelta(days=back)
+        return _days(day, day + timedelta(days=1))
+    if word.endswith("week"):
+        monday = today - timedelta(days=today.weekday() + 7 * back)
+        return _days(monday, monday + timedelta(days=7))
+    if word.endswith("month"):
+        first = (today.replace(day=1) - timedelta(days=1)).replace(day=1) if back else today
+        return _month(first.year, first.month)
+    return _days(date(today.year - back, 1, 1), date(today.year + 1 - back, 1, 1))
+
+
+def _month(year: int, month: int) -> Window:
+    return _days(date(year, month, 1), date(year + month // _DECEMBER, month % _DECEMBER + 1, 1))
+
+
+def _days(first: date, end: date) -> Window:
+    return Window(*(datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (first, end)))
+
+
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:  # the first or last day of the calendar, in a zone that is already beyond it
+        return time.replace(tzinfo=UTC)

@@ -1,0 +1,333 @@
+"""The sealing: closes checkpoints over what is shipped, and keeps what the open one of each journal has come to.
+
+What an open checkpoint has come to (the edge of its tree, counts) stands beside the acknowledged position, and is
+written with it: both are always of the same entry, and nothing of it needs to be read again after a restart.
+
+Invariants:
+- Every acknowledged entry is in exactly one checkpoint of its journal, or in the open one.
+- A checkpoint is in `checkpoints.ndjson`, on disk, before the next one is begun. A crash between the two finds it
+  there: it is closed once.
+- A checkpoint that can't be closed (a full disk, a key that is away) stays open, and is tried again; shipping goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+
+from ..entry import ZERO_HASH, Stamp
+from ..errors import ProofError
+from ..files import append_line, read_lines
+from ..journal import Acknowledged, JournalDirectory, Line
+from ..proof.checkpoint import Checkpoint, Sealed, Why
+from ..proof.keys import Signer
+from ..proof.merkle import Tree
+from ..resources import __version__
+from ..settings import Settings
+from ..text import FOREIGN, json_of, text_of
+from .dead_letters import each_dead_letter
+from .status import last_seq
+
+__all__ = ["MOST_ENTRIES", "Sealing", "kept_checkpoints"]
+
+MOST_ENTRIES = 1_000_000
+"""Entries after which a checkpoint is closed, whatever the time is."""
+
+_MOST_PARTITIONS = 24
+_MOST_HOLES = 24
+_MOST_LETTERS = 1000
+_OTHERS = "*"
+_PATIENCE = 60.0
+"""Seconds until a checkpoint that could not be closed is tried again."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """What the open checkpoint of a journal has come to; the last closed one is `number`, with the hash `previous`."""
+
+    number: int = 0
+    previous: str = ZERO_HASH
+    since: str = ""
+    """When it was begun."""
+    why: str = ""
+    """Why the one before was closed."""
+    first: int = 1
+    last: int = 0
+    last_hash: str = ZERO_HASH
+    tree: Tree = field(default_factory=Tree)
+    partitions: dict[str, int] = field(default_factory=dict)
+    holes: list[tuple[int, int]] = field(default_factory=list)
+    letters: int = 0
+
+    def add(self, lines: Sequence[Line], partitions: Iterable[tuple[str, int]], letters: int) -> None:
+        """Takes lines that were acknowledged; `partitions` and `letters` say where they went."""
+        if lines and lines[0].seq <= self.last:  # shipped again, after a position that was lost
+            lines = [line for line in lines if line.seq > self.last]
+        if not lines:
+            return
+        self.tree.extend([line.hash.encode() for line in lines])
+        if lines[-1].seq - self.last != len(lines):
+            places = [self.last, *(line.seq for line in lines)]
+            self.holes += [(before + 1, after - 1) for before, after in pairwise(places) if after > before + 1]
+        self.last, self.last_hash = lines[-1].seq, lines[-1].hash
+        self.letters += letters
+        for name, count in partitions:
+            known = name in self.partitions or len(self.partitions) < _MOST_PARTITIONS
+            self.partitions[name if known else _OTHERS] = self.partitions.get(name if known else _OTHERS, 0) + count
+
+    def note(self) -> str:
+        content = {
+            "number": self.number,
+            "previous": self.previous,
+            "since": self.since,
+            "why": self.why,
+            "first": self.first,
+            "entries": self.tree.size,
+            "edge": b64encode(b"".join(self.tree.edge)).decode(),
+            "partitions": self.partitions,
+            "holes": self.holes[:_MOST_HOLES],
+            "letters": self.letters,
+        }
+        return json.dumps(content, separators=(",", ":"))
+
+    @classmethod
+    def of(cls, position: Acknowledged, now: str) -> _Open:
+        """What stands beside a position; for one without a note, a checkpoint that begins behind it."""
+        try:
+            return cls._noted(position)
+        except FOREIGN:  # none, or one that this version can't read
+            return cls(first=position.seq + 1, last=position.seq, last_hash=position.hash, since=now)
+
+    @classmethod
+    def _noted(cls, position: Acknowledged) -> _Open:
+        """Raises one of `FOREIGN` for what is no note of ours."""
+        content = json_of(position.note.encode())
+        edge = b64decode(content["edge"])
+        datetime.fromisoformat(content["since"])
+        return cls(
+            number=_number(content["number"]),
+            previous=text_of(content["previous"]),
+            since=content["since"],
+            why=text_of(content["why"]),
+            first=_number(content["first"]),
+            last=position.seq,
+            last_hash=position.hash,
+            tree=Tree(_number(content["entries"]), [edge[at : at + 32] for at in range(0, len(edge), 32)]),
+            partitions={name: _number(count) for name, count in content["partitions"].items()},
+            holes=[(_number(first), _number(last)) for first, last in content["holes"]],
+            letters=_number(content["letters"]),
+        )
+
+    def begin_after(self, closed: Sealed, why: str, since: str) -> None:
+        one = closed.checkpoint
+        self.number, self.previous, self.why, self.since = one.number, closed.hash, why, since
+        self.first, self.last, self.last_hash = one.last_seq + 1, one.last_seq, one.last_hash
+        self.tree, self.partitions, self.holes, self.letters = Tree(), {}, [], 0
+
+
+class Sealing:
+    """The checkpoints of one journal directory; whoever calls it holds the lock of the one active shipper.
+
+    `on_closed` is told of each checkpoint, once it is on disk; `tell` gets what a person should know.
+    """
+
+    def __init__(
+        self,
+        directory: JournalDirectory,
+        settings: Settings,
+        signer: Signer | None,
+        *,
+        on_closed: Callable[[Sealed], None] = lambda closed: None,
+        tell: Callable[[str], None] = lambda text: None,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], str] = lambda: _now(),
+    ) -> None:
+        self._directory = directory
+        self._settings = settings
+        self._signer = signer
+        self._on_closed = on_closed
+        self._tell = tell
+        self._monotonic = monotonic
+        self._now = now
+        self._open: dict[str, _Open] = {}
+        self._again = 0.0
+        self._told = ""
+
+    def forget(self) -> None:
+        """What is known is read again: another shipper may have been active."""
+        self._open.clear()
+
+    def last(self, journal: str) -> int:
+        """The last entry of a journal that is in a checkpoint, closed or open."""
+        return self._of(journal).last
+
+    def begin(self, journal: str) -> None:
+        """Closes the first checkpoint of a journal, over nothing: from now on it is known."""
+        open_ = self._of(journal)
+        if not (open_.number or open_.tree.size):
+            self._try_to_close(journal, open_, "begun")
+
+    def acknowledge(
+        self, journal: str, lines: Sequence[Line], partitions: Iterable[tuple[str, int]], letters: int
+    ) -> None:
+        """Notes durably that everything up to the last line is stored, or kept elsewhere. Raises `OSError`."""
+        open_ = self._of(journal)
+        open_.add(lines, partitions, letters)
+        self._write(journal, open_)
+        if open_.tree.size >= MOST_ENTRIES or len(open_.holes) >= _MOST_HOLES:
+            self._try_to_close(journal, open_, "size")
+
+    def close_what_is_due(self) -> None:
+        """Closes what has been open for an hour, and the last one of each journal that has ended."""
+        if self._monotonic() < self._again:
+            return
+        self._close_ended()
+        if current := self._current():
+            journal, open_ = current
+            if (open_.number or open_.tree.size) and self._is_due(open_):
+                self._try_to_close(journal, open_, "time")
+
+    def close_all(self) -> None:
+        """Closes what is open as all is shipped and the shipper ends; not one that would say nothing new."""
+        self._close_ended()
+        if current := self._current():
+            journal, open_ = current
+            if open_.tree.size or open_.why not in ("stop", "begun", "key", ""):
+                self._try_to_close(journal, open_, "stop")
+
+    def change_key(self, new: Signer) -> Sealed:
+        """Closes a checkpoint over what is open, signed by the key until now and by the new one; it names both.
+
+        Raises `OSError`, and `ProofError` where it can't be signed, or no checkpoint was closed here yet.
+        """
+        current = self._current()
+        if current is None or not current[1].number:
+            raise ProofError("no checkpoint was closed here yet: name the new key in the settings, and that is all")
+        return self._close(*current, "key", new)
+
+    def _current(self) -> tuple[str, _Open] | None:
+        journal = self._directory.current()
+        return (journal, self._of(journal)) if journal else None
+
+    def _close_ended(self) -> None:
+        """One without an entry and a checkpoint is being begun just now, or was never used."""
+        current = self._directory.current()
+        for journal in self._directory.journals():
+            if journal == current or (open_ := self._of(journal)).why == "ended":
+                continue
+            last = last_seq(self._directory.journal(journal))
+            if last <= open_.last and (last or open_.number):
+                self._try_to_close(journal, open_, "ended")
+
+    def _is_due(self, open_: _Open) -> bool:
+        """Also where the clock was set back, which the next one then shows."""
+        try:
+            age = (datetime.fromisoformat(self._now()) - datetime.fromisoformat(open_.since)).total_seconds()
+        except FOREIGN:  # a checkpoint that somebody else wrote
+            return True
+        return not 0 <= age < self._settings.checkpoint_interval
+
+    def _of(self, journal: str) -> _Open:
+        if journal not in self._open:
+            self._open[journal] = self._found(journal)
+        return self._open[journal]
+
+    def _found(self, journal: str) -> _Open:
+        """Where the checkpoints of a journal stand, after whatever happened to the last shipper."""
+        open_ = _Open.of(Acknowledged.read(self._directory.journal(journal)), self._now())
+        kept = max(kept_checkpoints(self._directory, journal), key=lambda one: one.checkpoint.number, default=None)
+        if kept is None or (kept.checkpoint.number, kept.hash) == (open_.number, open_.previous):
+            if kept is None and open_.number:
+                self._directory.alarm("checkpoints", f"those of journal {journal} are gone from checkpoints.ndjson")
+            return open_
+        one = kept.checkpoint
+        if one.number == open_.number + 1 and one.previous == open_.previous:
+            open_.begin_after(kept, one.why, one.time)  # a crash came before the next was begun
+        elif one.number > open_.number:
+            self._directory.alarm("checkpoints", f"the position of journal {journal} is older than its checkpoints")
+            open_.begin_after(kept, one.why, one.time)
+        else:
+            about = f"checkpoints.ndjson ends with number {one.number} of journal {journal}, not {open_.number}"
+            self._directory.alarm("checkpoints", about)
+        return open_
+
+    def _try_to_close(self, journal: str, open_: _Open, why: Why) -> None:
+        try:
+            self._close(journal, open_, why)
+            self._told = ""
+        except (OSError, ProofError) as error:
+            self._again = self._monotonic() + _PATIENCE
+            text = f"a checkpoint can't be closed: {error}"
+            if text != self._told:
+                self._tell(text)
+            self._told = text
+
+    def _close(self, journal: str, open_: _Open, why: Why, new: Signer | None = None) -> Sealed:
+        settings = self._settings
+        signers = [signer for signer in (self._signer, new) if signer]
+        letters = list(self._letters(journal, open_)) if open_.letters else []
+        closed = Checkpoint(
+            journal=journal,
+            number=open_.number + 1,
+            first_seq=open_.first,
+            last_seq=open_.last,
+            last_hash=open_.last_hash,
+            entries=open_.tree.size,
+            root=open_.tree.root().hex(),
+            partitions=dict(open_.partitions),
+            holes=tuple(open_.holes),
+            dead_letters=open_.letters,
+            letters=tuple(letters[:_MOST_LETTERS]),
+            previous=open_.previous,
+            time=self._now(),
+            why=why,
+            interval=round(settings.checkpoint_interval),
+            host=settings.host,
+            service=settings.service,
+            index_prefix=settings.index_prefix,
+            whodid=__version__,
+            keys=tuple(signer.key.raw.hex() for signer in signers) if new else (),
+        ).sealed(*signers)
+        append_line(self._directory.checkpoints, closed.line())
+        open_.begin_after(closed, why, closed.checkpoint.time)
+        self._write(journal, open_)
+        self._on_closed(closed)
+        return closed
+
+    def _letters(self, journal: str, open_: _Open) -> Iterator[tuple[int, str]]:
+        for letter in each_dead_letter(self._directory, lambda letter: letter.id.startswith(f"{journal}-")):
+            seq, hash_ = letter.entry.get("seq"), letter.entry.get("hash")
+            if type(seq) is int and isinstance(hash_, str) and open_.first <= seq <= open_.last:
+                yield seq, hash_
+
+    def _write(self, journal: str, open_: _Open) -> None:
+        Acknowledged(open_.last, open_.last_hash, open_.note()).write(self._directory.journal(journal))
+
+
+def kept_checkpoints(directory: JournalDirectory, journal: str | None = None) -> Iterator[Sealed]:
+    """Those in `checkpoints.ndjson`, of all journals or one, in the order in which they were closed.
+
+    What is no checkpoint is left out: a newer version may have written it.
+    """
+    for line in read_lines(directory.checkpoints):
+        try:
+            one = Sealed.read(line)
+        except ProofError:
+            continue
+        if journal in (None, one.checkpoint.journal):
+            yield one
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 63:
+        raise ValueError("no number of entries")
+    return value
+
+
+def _now() -> str:
+    return Stamp.now().creation_date

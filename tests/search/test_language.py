@@ -1,0 +1,209 @@
+"""The search language: what a text means, that each filter has one, and how what can't be read is named."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.search.filters import filters
+from whodid.errors import QueryError
+from whodid.integrity import canonical, plain
+from whodid.search import Filter, query_body
+from whodid.search.filter import EVERYTHING, NOTHING, All, AnyOf, Has, Match, Not, Range, Time, Words, filter_of
+from whodid.search.grammar import FORMS
+from whodid.search.value import Value
+
+A, B, C = Words("a"), Words("b"), Words("c")
+
+
+@given(filters)
+def test_the_text_of_a_filter_is_read_as_that_filter(asked: Filter) -> None:
+    assert Filter.parse(str(asked)) == asked
+
+
+@given(st.text() | st.text('ab:*"\\,() -&|.\n', max_size=20))
+def test_any_text_is_a_filter_or_an_error_of_ours(text: str) -> None:
+    try:
+        found = Filter.parse(text)
+    except QueryError:
+        return
+    assert Filter.parse(str(found)) == found
+    query_body(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("", EVERYTHING),
+        ("  * ", EVERYTHING),
+        ("-*", NOTHING),
+        ("a b", All((A, B))),
+        ("a and b & c", All((A, B, C))),
+        ("a or b c", AnyOf((A, All((B, C))))),
+        ("a | b OR c", AnyOf((A, B, C))),
+        ("(a or b) c", All((AnyOf((A, B)), C))),
+        ("a(b)c", All((A, B, C))),
+        ("-a NOT b", All((Not(A), Not(B)))),
+        ("--a", A),
+        ("-(a b)", Not(All((A, B)))),
+        ("not(a or b)", Not(AnyOf((A, B)))),
+        ('"or"', Words("or")),
+        ('-"a b"', Not(Words("a b"))),
+        ("type:user_*", Match("type", (Value("user_", "prefix"),))),
+        ("type:a,b,a", Match("type", (Value("a"), Value("b")))),
+        ('type:"user_*"', Match("type", (Value("user_*", "literal"),))),
+        (r"target:a\*\ b", Match("target", (Value("a* b", "literal"),))),
+        (r"target:a\ *", Match("target", (Value("a ", "prefix"),))),
+        ("target:*", Has("target")),
+        ("details.a.b:5", Match("details.a.b", (Value("5"),))),
+        ("target:a:b|c&d-e", Match("target", (Value("a:b|c&d-e"),))),
+        ("client_ip:::1,10.0.0.0/8", Match("client_ip", (Value("::1"), Value("10.0.0.0/8")))),
+        ("seq:7", Match("seq", (Value("7"),))),
+        ("seq:7..", Range("seq", 7, None)),
+        ("seq:1..2,4..4", AnyOf((Range("seq", 1, 2), Match("seq", (Value("4"),))))),
+        ("since:-7d", Time("since", "-7d")),
+        ("-time:2026-11", Not(Time("time", "2026-11"))),
+    ],
+)
+def test_a_text_means(text: str, meant: Filter) -> None:
+    assert Filter.parse(text) == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("principle:42", "principle can't be searched by; did you mean principal,"),
+        ("user:42", "did you mean principal?"),
+        ("ip:10.0.0.1", "did you mean client_ip?"),
+        ("details.:1", "details. can't be searched by"),
+        ("http://x", 'In quotes, the text itself is looked for: "http://x" (at character 1)'),
+        ("a (b", "this ( is not closed (at character 3)"),
+        ("a)", "there is no ( for this ) (at character 2)"),
+        ('a "b', "this quote is not closed (at character 3)"),
+        ("a or", "something is missing (at character 5)"),
+        ("or a", "something is missing beside this or (at character 1)"),
+        ("a , b", "',' is not expected (at character 3)"),
+        ("a -", "a - goes right before what must not be (at character 3)"),
+        ("target:", "target: needs a value right after it (at character 8)"),
+        ("target: a", "target: needs a value right after it (at character 8)"),
+        ("target:a,", "target: needs a value right after it (at character 10)"),
+        ("target:*a", "a * goes at the end of a value; for a real one put the value in quotes (at character 8)"),
+        ('target:"a"b', "after a closing quote a blank is missing (at character 11)"),
+        ('target:a"b"', "a quote in the middle of a value; put all of it in quotes (at character 9)"),
+        ("love*", "a word is found wherever it stands: leave the * out (at character 1)"),
+        ("client_ip:10.*", "write a network such as 10.0.0.0/8 for 10.*"),
+        ("client_ip:x", "client_ip must be an address or a network"),
+        ("seq:x", "seq must be a whole number such as 1, or from one to another: 1..10"),
+        ("since:soon", "since 'soon' is no time"),
+        ("since:", "since: needs one time right after it, such as since:-7d (at character 7)"),
+        ("time:..", "time '..' is no time"),
+        ('" "', "there is nothing to look for between the quotes"),
+        ("target:a\0", "target contains a NUL character, which no entry holds"),
+        ('"a\0"', "the text contains a NUL character, which no entry holds"),
+        ("details.\0:a", "details has no such key: keys are printable ASCII"),
+        ("salts:x", "salts is kept with an entry, but can't be searched by"),
+        ("a\\", "there is nothing after this backslash (at character 2)"),
+        ("(" * 60 + "a" + ")" * 60, "more than 50 levels"),
+        ("a " * 6000, "12,000 characters long; 10,000 is the most"),
+    ],
+)
+def test_what_can_not_be_read_is_named_with_its_place(text: str, says: str) -> None:
+    with pytest.raises(QueryError) as error:
+        Filter.parse(text)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.example)
+def test_each_example_of_the_grammar_is_one(form: object) -> None:
+    assert Filter.parse(form.example) != NOTHING  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("filters_", "says"),
+    [
+        ({"principle": "1"}, "did you mean principal"),
+        ({"client_ip": "10.0.0.1/8"}, "client_ip must be an address or a network"),
+        ({"seq": "x"}, "seq must be a whole number"),
+        ({"type": 7}, "type must be a string, not int"),
+        ({"type": "\ud800"}, "lone surrogate"),
+        ({"type": [str(n) for n in range(1001)]}, "ask for 1000 at most"),
+    ],
+)
+def test_a_filter_that_can_not_be_is_named(filters_: dict[str, Any], says: str) -> None:
+    with pytest.raises(QueryError, match=says):
+        Filter.of(**filters_)
+
+
+def test_python_and_text_say_the_same() -> None:
+    made = Filter.of(type=["team_*", "user_sign_in"], principal="42", since="-7d") & ~Filter.of(status="not this")
+    text = 'type:team_*,user_sign_in principal:42 since:-7d -status:"not this"'
+    assert str(made) == text
+    assert Filter.parse(text) == made
+    assert Filter.of(type=None) == EVERYTHING
+    assert Filter.of(type=[]) == NOTHING
+    assert str((Words("a") | Words("b")) & Words("c")) == "(a or b) c"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("::ffff:203.0.113.0/120", "203.0.113.0/24"),
+        ("::ffff:cb00:7100/120", "203.0.113.0/24"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("::ffff:203.0.113.9/128", "203.0.113.9/32"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::fffe:0:0/95", "::fffe:0:0/95"),
+        ("2001:DB8::/32", "2001:db8::/32"),
+    ],
+)
+def test_a_network_of_ipv4_written_as_ipv6_is_that_network(written: str, meant: str) -> None:
+    assert Filter.parse(f"client_ip:{written}") == Filter.of(client_ip=written) == Match("client_ip", (Value(meant),))
+
+
+@pytest.mark.parametrize("written", ["::ffff:203.0.113.1/120", "fe80::1%eth0", "::ffff:1.2.3.4/24"])
+def test_what_is_no_network_is_named(written: str) -> None:
+    with pytest.raises(QueryError, match="client_ip must be an address or a network"):
+        Filter.of(client_ip=written)
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("1.50", "1.5"), ("15e-1", "1.5"), ("+1.5", "1.5"), ("0.15E+1", "1.5"), (".5", "0.5"), ("5.", "5"),
+        ("1e-07", "1e-7"), ("0.0000001", "1e-7"), ("1E21", "1e+21"), ("-0.0", "0"), ("-1.50", "-1.5"), ("1e3", "1000"),
+        ("1.0", "1"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("field", ["details.x", "details", "before.a.b", "after.x"])
+def test_a_number_in_an_object_is_found_by_any_spelling(field: str, written: str, stored: str) -> None:
+    assert canonical(plain(float(written), "x")).decode() == stored
+    assert query_body(Filter.parse(f"{field}:{written}")) == {"terms": {field: [written, stored]}}
+    assert query_body(Filter.parse(f'{field}:"{written}"')) == {"terms": {field: [written]}}
+
+
+@pytest.mark.parametrize(
+    "written", ["1.5", "15", "007", "1_0", "0x10", "nan", "1e999", "9007199254740993", "1.2.3", "٣"]
+)
+def test_what_is_written_as_it_is_stored_or_no_number_is_looked_for_as_it_is(written: str) -> None:
+    assert query_body(Filter.parse(f"details.x:{written}")) == {"terms": {"details.x": [written]}}
+    assert query_body(Filter.parse(f"target:{written}")) == {"terms": {"target": [written]}}
+
+
+def test_a_float_of_python_is_found_as_it_is_stored() -> None:
+    assert query_body(filter_of({"details.x": [1.0, 1e-7, 1e21]})) == {
+        "terms": {"details.x": ["1.0", "1", "1e-07", "1e-7", "1e+21"]}
+    }
+
+
+@pytest.mark.parametrize(
+    ("network", "holds_ipv4"),
+    [("::/0", True), ("::fffe:0:0/95", True), ("2001:db8::/32", False), ("10.0.0.0/8", False)],
+)
+def test_a_network_of_ipv6_finds_no_address_of_ipv4(network: str, holds_ipv4: bool) -> None:
+    """OpenSearch keeps IPv4 addresses within `::ffff:0:0/96`, so `::/0` would find them all."""
+    body = json.dumps(query_body(Filter.of(client_ip=network)))
+    assert ('"must_not": [{"term": {"client_ip": "0.0.0.0/0"}}]' in body) == holds_ipv4
