@@ -204,6 +204,11 @@ def test_every_page_is_on_the_index_once() -> None:
     assert not re.search(r"^- .*\n +\S", index, re.M)  # `whodid help` reads a line for each
 
 
+def test_the_api_page_names_all_that_can_be_imported() -> None:
+    named = re.findall(r"^\.\. auto\w+:: whodid\.(\w+)$", (ROOT / "docs" / "reference" / "api.md").read_text(), re.M)
+    assert sorted(named) == sorted([*whodid.__all__, "administration"])
+
+
 def test_the_integrity_page_s_witness_is_one() -> None:
     [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "explanation" / "integrity.md").read_text(), re.S)
     made: dict[str, Any] = {}

@@ -27,7 +27,6 @@ from whodid.entry import FIELDS, FREE_FIELDS
 from whodid.export import FORMS as EXPORTS
 from whodid.export.ecs import ecs_event
 from whodid.export.ocsf import type_uid_of
-from whodid.resources import resource_text
 from whodid.retention.ism import policy_body
 from whodid.search.grammar import FILTERS, FORMS, KEYED, TIMES
 from whodid.settings import PATHS, Settings
@@ -101,6 +100,34 @@ def language() -> Iterator[str]:
     yield "| field | holds |"
     yield "| --- | --- |"
     yield from (f"| `{name}` | {FIELDS[name].about} |" for name in (*FILTERS, *KEYED))
+
+
+def shipper_events() -> Iterator[str]:
+    """What the shipper logs."""
+    yield "| event | meaning |"
+    yield "| --- | --- |"
+    yield from (f"| `{name}` | {meaning} |" for name, meaning in EVENTS.items())
+
+
+def own_events() -> Iterator[str]:
+    """The event types that whodid records itself."""
+    yield from Catalog.own().page().partition("## Audit log\n\n")[2].rstrip("\n").splitlines()
+
+
+def _settings() -> str:
+    return f"""# Settings
+
+Every setting has a default, so nothing has to be set. Each has one name everywhere: a keyword of
+`whodid.configure()`, a key in a settings file (`--config`, or the variable `WHODID_CONFIG`), a
+variable such as `WHODID_JOURNAL_DIR`, and an option of every command such as `--journal-dir`. An
+unknown key in a file or a call is an error; an unknown `WHODID_` variable is only reported.
+
+`config/whodid.toml` has all of them with their defaults:
+
+```toml
+{chr(10).join(settings_file())}
+```
+"""
 
 
 SECTIONS = {
@@ -299,34 +326,6 @@ def _of_filter(name: str) -> str:
 
 def _literal(values: Iterable[str]) -> str:
     return f"Literal[{', '.join(json.dumps(value) for value in values)}]"
-
-
-def shipper_events() -> Iterator[str]:
-    """What the shipper logs."""
-    yield "| event | meaning |"
-    yield "| --- | --- |"
-    yield from (f"| `{name}` | {meaning} |" for name, meaning in EVENTS.items())
-
-
-def own_events() -> Iterator[str]:
-    """The event types that whodid records itself."""
-    yield from Catalog.own().page().partition("## Audit log\n\n")[2].rstrip("\n").splitlines()
-
-
-def _settings() -> str:
-    return f"""# Settings
-
-Every setting has a default, so nothing has to be set. Each has one name everywhere: a keyword of
-`whodid.configure()`, a key in a settings file (`--config`, or the variable `WHODID_CONFIG`), a
-variable such as `WHODID_JOURNAL_DIR`, and an option of every command such as `--journal-dir`. An
-unknown key in a file or a call is an error; an unknown `WHODID_` variable is only reported.
-
-`config/whodid.toml` has all of them with their defaults:
-
-```toml
-{resource_text("config/whodid.toml").rstrip()}
-```
-"""
 
 
 def _cli_reference() -> str:

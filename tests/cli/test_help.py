@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from whodid.cli.help import topics
 from whodid.cli.program import program
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def printed(*arguments: str, exit_code: int = 0) -> str:

@@ -29,7 +29,7 @@ _COMMANDS = {
     "events": ("events", "Look up event types and their rules, and see what a change of them would break."),
     "export": ("export", "Write entries into FILE, oldest first; FILE may be - for standard output."),
     "get": ("search", "Show one entry by the ID of its receipt."),
-    "help": ("help", "Show a page of the documentation."),
+    "help": ("help", "Show the documentation on the terminal."),
     "history": ("search", "Show what happened to a target, oldest first."),
     "hold": ("hold", "Keep entries beyond their retention: set, list and release holds."),
     "journal": ("journal", "List journals; declare that one will never speak again."),
