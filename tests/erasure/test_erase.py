@@ -279,7 +279,7 @@ import os, signal, sys
 from pathlib import Path
 replace = Path.replace
 def killed(self, target):
-    if self.name.endswith(".erasing"):
+    if self.name[:20].isdigit():  # a segment
         os.kill(os.getpid(), signal.SIGKILL)
     return replace(self, target)
 Path.replace = killed

@@ -15,7 +15,7 @@ from types import SimpleNamespace as Bag
 from django.conf import settings
 
 settings.configure(MIDDLEWARE=[])
-from whodid.context import current_fields
+from whodid.recording.context import current_fields
 from whodid.integrations.django import AuditMiddleware
 
 
@@ -68,7 +68,7 @@ from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
 import whodid
-from whodid.context import bind, context, current_fields
+from whodid.recording.context import bind, context, current_fields
 from whodid.integrations.wsgi import AuditMiddleware
 
 ended = []
