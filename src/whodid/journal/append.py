@@ -51,8 +51,9 @@ def append_at_once(chain: Chain, drafts: Sequence[Draft]) -> list[Written]:
 def append_one(chain: Chain, draft: Draft) -> Written:
     """The next entry, in a new segment where this one is full or old. Raises `OSError` or `JournalFull`."""
     segment = chain.current()
-    seq = segment.link.seq + 1
-    hash_, line = draft.seal(chain.journal, seq, segment.link.hash)
+    seq, prev = segment.link
+    seq += 1
+    hash_, line = draft.seal(chain.journal, seq, prev)
     if not chain.has_room(segment, len(line) + 1):
         segment = chain.close_segment(segment)
     try:
