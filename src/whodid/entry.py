@@ -200,8 +200,9 @@ class Stamp(NamedTuple):
 
 def stamp(ns: int) -> tuple[str, str]:
     """As `Stamp.from_ns`, where every entry counts: a plain pair."""
-    second, date = _second(ns // 1_000_000_000)
-    return date, f"{second}{ns // 1000 % 1_000_000:06d}Z"
+    seconds, rest = divmod(ns, 1_000_000_000)
+    second, date = _second(seconds)
+    return date, f"{second}{rest // 1000:06d}Z"
 
 
 @lru_cache(maxsize=8)

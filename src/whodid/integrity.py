@@ -250,8 +250,8 @@ class Draft:
         self._salt = b""
         self.size = 0
         """Bytes of its line without its place in the chain, at most."""
-        if personal and (names := [name for name in personal if name in entry]):
-            self._commit(entry, sorted(names))
+        if personal and (names := sorted(filter(entry.__contains__, personal))):
+            self._commit(entry, names)
         entry["journal"] = entry["prev"] = entry["seq"] = "\0"
         free = "details" in entry or "after" in entry or "before" in entry  # only those hold floats
         body = canonical(entry) if free else orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)
@@ -263,9 +263,10 @@ class Draft:
         self._parts = start, before_prev, before_seq[:-1], end[1:]
 
     def _commit(self, entry: dict[str, Any], names: list[str]) -> None:
-        (salt, salts), begin = _new_salt(), 0
+        salt, salts, self._salt = _new_salt()
         if len(names) > _SALTS_READY:
             salts = field_salts(salt, len(names))
+        begin = 0
         for name in names:
             value = entry[name]
             if "\0" in value:
@@ -277,11 +278,10 @@ class Draft:
                 )
             data, end = orjson.dumps(value), begin + _SALT
             entry[name] = hidden = "sha256:" + sha256(salts[begin:end] + data).hexdigest()
-            self._opened.append((b'"%b"' % hidden.encode(), data))
+            self._opened.append((orjson.dumps(hidden), data))
             self.size += len(data)
             begin = end
         entry["committed"] = names
-        self._salt = b'"salt":"%b",' % hexlify(salt)
         self.size += len(self._salt)
 
     def seal(self, journal: str, seq: int, prev: str) -> tuple[str, bytes]:
@@ -314,8 +314,9 @@ def _split_with_care(body: bytes) -> list[bytes]:
 _COMMITMENT_LENGTH = len("sha256:") + 64
 _COMMITMENT = re.compile("sha256:[0-9a-f]{64}")
 
-_spare_salts: deque[tuple[bytes, bytes]] = deque()
-"""Salts, each with those of the first fields, which cost several times as much one by one."""
+_spare_salts: deque[tuple[bytes, bytes, bytes]] = deque()
+"""Salts, each with those of the first fields, which cost several times as much one by one, and as it stands in a line.
+"""
 _drawn_by = 0
 """The process that drew them."""
 _SALTS_AT_ONCE = 64
@@ -323,8 +324,8 @@ _SALTS_READY = 8
 """Fields whose salts one block of SHAKE256 holds."""
 
 
-def _new_salt() -> tuple[bytes, bytes]:
-    """A salt that no other entry gets, and those of its first fields; a process uses none that its parent drew."""
+def _new_salt() -> tuple[bytes, bytes, bytes]:
+    """A salt that no other entry gets, as in `_spare_salts`; a process uses none that its parent drew."""
     global _drawn_by
     try:
         if _drawn_by == getpid():
@@ -333,7 +334,7 @@ def _new_salt() -> tuple[bytes, bytes]:
         pass
     random = os.urandom(_SALT * _SALTS_AT_ONCE)
     drawn = [random[at : at + _SALT] for at in range(0, len(random), _SALT)]
-    salt, *spare = [(each, field_salts(each, _SALTS_READY)) for each in drawn]
+    salt, *spare = [(each, field_salts(each, _SALTS_READY), b'"salt":"%b",' % hexlify(each)) for each in drawn]
     if _drawn_by != getpid():
         _spare_salts.clear()
         _drawn_by = getpid()  # last: who sees it finds none of the parent's

@@ -147,6 +147,8 @@ def one_line(value: object, *, quoted: bool = False) -> str:
 
     `quoted` puts it into quotes where it could pass for more than one value, as `x entry_id=y` could.
     """
+    if type(value) is str and len(value) <= _MOST and value.isprintable() and not quoted:  # as nearly every one
+        return value
     text = shown(value)
     if text.isprintable() and not (quoted and _SEVERAL.search(text)):
         return text

@@ -132,7 +132,8 @@ def test_search_finds_in_order(filled: devserver.RunningNode, query: Json, expec
 
 
 def test_index_is_sorted_on_disk(filled: devserver.RunningNode) -> None:
-    call(filled, "POST", "/trail-1/_forcemerge?max_num_segments=1")  # each segment is sorted; a refresh may have cut two
+    call(filled, "POST", "/trail-1/_forcemerge?max_num_segments=1")  # each segment is sorted; a flush may have cut two
+    call(filled, "POST", "/trail-1/_refresh")
     answer = call(filled, "POST", "/trail-1/_search", {"sort": ["_doc"]})
     assert sources(answer) == [2, 1, 0]
 

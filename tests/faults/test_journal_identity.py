@@ -35,7 +35,7 @@ class Clock:
         return self.now
 
     def later(self) -> None:
-        self.now += 0.001
+        self.now += 0.02
 
 
 @pytest.fixture

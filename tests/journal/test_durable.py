@@ -233,10 +233,10 @@ def test_a_mark_that_the_system_refuses_to_lock_or_to_read_is_no_failed_sync(
     first = journal.append(draft("a"))
     kept: Any = getattr(FileLock, refused)
 
-    def refuse(lock: FileLock, *arguments: Any) -> Any:
+    def refuse(lock: FileLock, *arguments: Any, **named: Any) -> Any:
         if lock._path.name == "durable":
             raise OSError(number, os.strerror(number))
-        return kept(lock, *arguments)
+        return kept(lock, *arguments, **named)
 
     monkeypatch.setattr(FileLock, refused, refuse)
     assert journal.append(draft("b")).journal == first.journal

@@ -119,9 +119,8 @@ def test_a_lock_that_was_given_back_and_taken_while_somebody_looked_is_taken() -
 
 
 def test_of_two_that_find_a_lock_abandoned_one_gets_it() -> None:
-    lock = ThreadLock()
-    other = Hold(lock)
-    other._thread = -2
+    lock, other = ThreadLock(), Hold(ThreadLock())
+    other._lock, other._state, other.at_once, other._thread = lock, lock.state, False, -2
     lock.state["holder"] = Abandoned(other.take)
     assert not is_free(lock, 0.2)
     other.give_back()

@@ -85,7 +85,7 @@ def record(given: Logger, event_type: str, fields: Mapping[str, object], /) -> R
     Of the `extra` of a `LoggerAdapter` those count that name fields of an entry.
     """
     current = recorder()
-    logger, bound = _bound(given)
+    logger, bound = _bound(given) if isinstance(given, logging.LoggerAdapter) else (given, {})
     if not current.settings.echo:
         return current.record(event_type, fields, bound)[0]
     call = AuditCall(current, event_type, fields, bound)
@@ -97,11 +97,10 @@ def record(given: Logger, event_type: str, fields: Mapping[str, object], /) -> R
     return call.through(chain, records=_has_handler(logger), chain_name=f"the logger {logger.name!r}")
 
 
-def _bound(given: Logger) -> tuple[logging.Logger, Mapping[str, object]]:
+def _bound(given: logging.LoggerAdapter[Any]) -> tuple[logging.Logger, Mapping[str, object]]:
     """The logger behind adapters, and what they add to each line: the outermost has the last word."""
-    if not isinstance(given, logging.LoggerAdapter):
-        return given, {}
-    logger, bound = _bound(given.logger)
+    within = given.logger
+    logger, bound = _bound(within) if isinstance(within, logging.LoggerAdapter) else (within, {})
     return logger, {**bound, **given.extra} if isinstance(given.extra, Mapping) else bound
 
 

@@ -38,8 +38,7 @@ class AuditProcessor:
     def __call__(self, logger: Any, method_name: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         call = event_dict.pop(_CALL, None)
         if isinstance(call, AuditCall):
-            call.record()
-            event_dict.update(call.echo())
+            event_dict["entry_id"] = call.record().entry_id
         return event_dict
 
 

@@ -88,11 +88,12 @@ def _mark(made: Path) -> None:
         os.fsync(fd)
 
 
-LOOK_AGAIN = 500e-6
+LOOK_AGAIN = 0.01
 """Seconds for which a look at the files holds under `process`: at whether they still are what their names lead to.
 
-A look costs as much as half a call, so a burst of calls makes one for several. Nobody can look at a name and write in
-one step: a thread may lose the processor in between for longer than this. Under `disk` each write is preceded by one.
+A look costs as much as half a call: at this interval less than 1 % of what a process spends that does nothing but
+record, on a busy machine too. Nobody can look at a name and write in one step: a thread may lose the processor in
+between for about as long. Under `disk` each write is preceded by a look.
 """
 
 
@@ -123,7 +124,7 @@ class Chain:
         self._generation = -1
         self._renewals = lock.renewals
         self._current: tuple[int, int] | None = None
-        self._looked_at = float("-inf")
+        self._look_at = float("-inf")
         self.due = True
         self._now = 0.0
         self._known = known or Known()
@@ -135,7 +136,7 @@ class Chain:
         self._monotonic = monotonic
         self.left_unsynced = False
         """Whether something in the segment was not known to be on disk when it was opened: who wrote it may be dead."""
-        self._opened_at = 0.0
+        self._old_at = 0.0
         self._other_bytes = 0
 
     def after_fork_in_child(self) -> None:
@@ -147,11 +148,14 @@ class Chain:
             self._known = Known(self.journal, self.segment.link.seq)
         return self._known
 
-    def is_due(self) -> bool:
-        """Whether the files are to be looked at. To be asked before the lock is taken, for each use."""
-        self._now = self._monotonic()
-        self.due = self._now - self._looked_at >= LOOK_AGAIN
-        return self.due
+    def try_lock(self) -> bool:
+        """Takes the lock for one use, unless it is not free or its directory is gone; notes whether a look is due."""
+        self._now = now = self._monotonic()
+        self.due = due = now >= self._look_at
+        try:
+            return self._lock.try_acquire(due)
+        except FileNotFoundError:
+            return False
 
     def current(self) -> Segment:
         """The segment to append to, its `link` the end of the chain."""
@@ -166,7 +170,7 @@ class Chain:
             segment = self._begin_anew(str(broken))
         if not fresh:
             self._generation = generation
-            self._looked_at = self._now
+            self._look_at = self._now + LOOK_AGAIN
             close_forgotten()
         return segment
 
@@ -269,7 +273,7 @@ class Chain:
         return Segment(path / segment_name(end.seq + 1), self._mark, before=end, create=True)
 
     def _adopt(self, segment: Segment) -> None:
-        self._opened_at = self._monotonic() - segment.age()
+        self._old_at = self._monotonic() - segment.age() + self._segment_age
         self._other_bytes = self._bytes_beside(segment)
         self.segment = segment
 
@@ -287,7 +291,7 @@ class Chain:
         """Whether this very segment takes `needed` bytes more. Raises `JournalFull`."""
         if self._max_bytes:
             self._check_max_bytes(segment, needed)
-        return segment.size + needed <= self._segment_bytes and self._now - self._opened_at <= self._segment_age
+        return segment.size + needed <= self._segment_bytes and self._now <= self._old_at
 
     def _check_max_bytes(self, segment: Segment, needed: int) -> None:
         if self._other_bytes + segment.size + needed > self._max_bytes:
@@ -394,8 +398,9 @@ def append_at_once(chain: Chain, drafts: Sequence[Draft]) -> list[Written]:
 def append_one(chain: Chain, draft: Draft) -> Written:
     """The next entry, in a new segment where this one is full or old. Raises `OSError` or `JournalFull`."""
     segment = chain.current()
-    seq = segment.link.seq + 1
-    hash_, line = draft.seal(chain.journal, seq, segment.link.hash)
+    seq, prev = segment.link
+    seq += 1
+    hash_, line = draft.seal(chain.journal, seq, prev)
     if not chain.has_room(segment, len(line) + 1):
         segment = chain.close_segment(segment)
     try:

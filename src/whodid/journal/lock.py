@@ -25,6 +25,7 @@ import random
 import time
 from collections.abc import Callable
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock, lockf
+from os import SEEK_END, lseek
 from pathlib import Path
 from sys import _getframe
 from threading import Lock, get_ident
@@ -68,17 +69,20 @@ _HOLDER, _NEXT = "holder", "next"
 class Hold:
     """A `ThreadLock`, held by the frame that made this: `with Hold(lock): …`, or `take` and `give_back`. Used once.
 
-    The frame must end when an exception comes: as long as it runs, it counts as inside.
+    The frame must end when an exception comes: as long as it runs, it counts as inside. The lock is taken right here if
+    it is free, which saves nearly every `take`.
     """
 
-    __slots__ = ("_lock", "_state", "_thread", "frame")
+    __slots__ = ("_lock", "_state", "_thread", "at_once", "frame")
 
     def __init__(self, lock: ThreadLock) -> None:
         self._lock = lock
         self._thread = get_ident()
-        self._state = lock.state
+        self._state = state = lock.state
         self.frame: FrameType | None = _getframe(1)
         """`None` once it was given back, to the last step."""
+        self.at_once = lock.gate.acquire(False) and state.setdefault(_HOLDER, self) is self
+        """Whether the lock was free."""
 
     def __enter__(self) -> Hold:
         self.take()
@@ -92,11 +96,8 @@ class Hold:
 
         Raises `JournalLocked` at once when this very thread holds it, in a frame that it will go back to.
         """
-        if self._lock.gate.acquire(False) and self._state.setdefault(_HOLDER, self) is self:
+        if self.at_once:
             return True
-        return self._wait(timeout)
-
-    def _wait(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
         while True:
             if not self._left_behind(self._lock.state):
@@ -213,15 +214,20 @@ class FileLock:
             acquired = self.try_acquire(look=False)
         return acquired
 
-    def release(self, look: bool = True) -> None:
-        """May be done twice, and when it was not acquired. `look` as above."""
+    def release(self) -> None:
+        """May be done twice, and when it was not acquired."""
+        if self._file.fd >= 0 and self._file.status() is not None:
+            self.unlock()
+
+    def unlock(self) -> None:
+        """As `release`, without a look at what the number stands for."""
         fd = self._file.fd
-        if fd >= 0 and (not look or self._file.status() is not None):
+        if fd >= 0:
             flock(fd, LOCK_UN)
 
     def generation(self) -> int:
         """Changes whenever a segment was closed or a journal ended."""
-        return os.lseek(self._file.fd, 0, os.SEEK_END)
+        return lseek(self._file.fd, 0, SEEK_END)
 
     def is_new(self) -> bool:
         """Whether nobody has made the file a byte longer."""

@@ -21,6 +21,7 @@ import stat
 import time
 from contextlib import suppress
 from datetime import datetime
+from os import SEEK_END, lseek
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,7 +79,7 @@ class Segment:
     def end(self) -> int:
         """Where the file ends now; -1 when its number stands for something that has no end."""
         try:
-            return os.lseek(self._file.fd, 0, os.SEEK_END)
+            return lseek(self._file.fd, 0, SEEK_END)
         except OSError as error:
             if not of_system(error):
                 raise
@@ -162,9 +163,9 @@ class Segment:
             os.ftruncate(self._file.fd, self.size)
             self._lower_mark(self.size)
             raise JournalFull(_full(self.path, f"only {written} of {len(data)} bytes fit"))
-        self.size += written
         self.link = link
-        return self.size
+        self.size = end = self.size + written
+        return end
 
     def sync(self, offset: int) -> None:
         """Returns once everything before `offset` is on disk. Raises `NotRecorded`."""

@@ -98,6 +98,7 @@ class Journal:
         self._amid = False
         """Whether a call is inside, or was when an exception ended it: what it left can't be trusted then."""
         self._file_lock: FileLock | None = None
+        self._unlock: Callable[[], object] | None = None
         self._chain: Chain | None = None
         self._group: GroupCommit[Draft, Written] = GroupCommit(self._write, self._try_sync)
         self._failed: Segment | None = None
@@ -300,7 +301,15 @@ class Journal:
         hold = Hold(self._threads)
         try:
             try:
-                done = work(self._enter(hold), argument)
+                if not hold.at_once:
+                    self._wait(hold)
+                if self._amid:  # a call was cut off
+                    self._let_go()
+                self._amid = True
+                chain = self._chain
+                if chain is None or not chain.try_lock():
+                    chain = self._lock_files()
+                done = work(chain, argument)
                 self._amid = False
             except JournalFull:  # which leaves all as it was
                 self._amid = False
@@ -316,40 +325,33 @@ class Journal:
                 hold.give_back(self._unlock)
         return done
 
-    def _enter(self, hold: Hold) -> Chain:
-        """Takes both locks. The directory and chain are made at the first use, and after a call that was cut off."""
+    def _wait(self, hold: Hold) -> None:
         if not hold.take(self._lock_timeout):
             raise JournalLocked(
                 f"another thread of this process has been writing to {self.path} for {self._lock_timeout:g} s; "
                 "nothing was recorded. Check the disk"
             )
-        if self._amid:
-            self._let_go()
-        self._amid = True
-        try:
-            chain, lock = self._chain, self._file_lock
-            if chain is not None and lock is not None and lock.try_acquire(chain.is_due()):
-                return chain
-            return self._lock_files()
-        except FileNotFoundError:  # the directory was moved or removed
-            self._let_go()
-            return self._lock_files()
 
     def _lock_files(self) -> Chain:
+        """Waits for the lock among processes, on files that are where their names say. Opens them if need be."""
+        try:
+            return self._lock_opened()
+        except FileNotFoundError:  # the directory was moved or removed
+            self._let_go()
+            return self._lock_opened()
+
+    def _lock_opened(self) -> Chain:
         chain, lock = self._chain, self._file_lock
         if chain is None or lock is None:
             directory = JournalDirectory(self.path, create=True)
             self._too_open = () if self._warned else tuple(directory.too_open())
             limits: dict[str, Any] = {**self._limits, "monotonic": self._monotonic, "known": self._known}
             self._file_lock = lock = FileLock(directory.lock, monotonic=self._monotonic)
+            self._unlock = lock.unlock
             self._chain = chain = Chain(directory, lock, **limits)
-        if not lock.try_acquire(chain.is_due()):
+        if not chain.try_lock():
             lock.acquire(self._lock_timeout)
         return chain
-
-    def _unlock(self) -> None:
-        if self._file_lock is not None:
-            self._file_lock.release(look=False)
 
     def _warn_once(self) -> None:
         """Once the entry is recorded and no lock is held: what hears the warning may audit in its turn."""

@@ -25,6 +25,11 @@ __all__ = ["AuditCall", "Message"]
 class AuditCall:
     """What is to be recorded, and the receipt once it has been."""
 
+    receipt: Receipt | None = None
+    line = b""
+    _cut_off: BaseException | None = None
+    _failure: WhodidError | None = None
+
     def __init__(
         self,
         recorder: Recorder,
@@ -33,13 +38,9 @@ class AuditCall:
         bound: Mapping[str, object] = {},
     ) -> None:
         self.event_type = event_type
-        self.receipt: Receipt | None = None
-        self.line = b""
         self._recorder = recorder
         self._fields = fields
         self._bound = bound
-        self._cut_off: BaseException | None = None
-        self._failure: WhodidError | None = None
         self._lock = threading.RLock()
 
     def record(self) -> Receipt:
@@ -74,7 +75,10 @@ class AuditCall:
             return self.record()
         if not records:
             self.record()
-        if self._send(chain, chain_name) and self.receipt is None:
+        ended = self._send(chain, chain_name)
+        if self.receipt is not None:
+            return self.receipt
+        if ended:
             _warn_once(f"{chain_name} swallowed an audit call (a level, a filter or an earlier processor)")
         return self.record()
 

@@ -24,13 +24,14 @@ from .masking import Mask, masked, shorten
 __all__ = ["Recorder"]
 
 _FULL = "there is no more room for such calls; look at rejected.ndjson, then remove it"
+_LARGE = SOFT_LIMIT - CHAIN_BYTES
 _NEEDS_SHORTENING = min(field.max_length for field in FIELDS.values() if field.shortenable)
 
 
 class _Type:
     """What there is to know of an event type at each call, under these settings."""
 
-    __slots__ = ("durability", "filled", "fits", "hides_proxies", "on_failure", "outcome", "rules")
+    __slots__ = ("durability", "filled", "fits", "hides_proxies", "on_failure", "outcome", "personal", "rules")
 
     def __init__(self, known: EventType, catalog: Catalog, settings: Settings) -> None:
         filled = {
@@ -42,6 +43,7 @@ class _Type:
         }
         self.filled = {field: value for field, value in filled.items() if value}
         self.fits = catalog.fits(known.name)
+        self.personal = catalog.personal
         self.rules = known.rules
         self.outcome = known.outcome
         self.hides_proxies = "forwarded_for" in known.rules.forbids
@@ -83,11 +85,21 @@ class Recorder:
         `NotRecorded` or `JournalDamaged`.
         """
         try:
-            kind, draft = self._drafted(event_type, fields, bound)
+            try:
+                kind = self._types[event_type]
+            except (KeyError, TypeError):
+                kind = self._kind(event_type)
+            draft = self._drafted(kind, fields, bound)
         except Exception as error:  # noqa: BLE001 (an object of the application's may raise anything)
             pass_on(error)
             return self._invalid(event_type, fields, error), b""
-        return self._append(kind, draft)
+        try:
+            journal, seq, hash_, line = self.journal.append(draft, kind.durability)
+        except (NotRecorded, JournalDamaged) as error:
+            if kind.on_failure == "raise":
+                raise
+            return self._not_recorded(str(error)), b""
+        return tuple.__new__(Receipt, (True, journal, seq, hash_, kind.durability, "")), line  # half of the cost
 
     def check(self, event_type: str, fields: Mapping[str, object]) -> Mapping[str, object] | None:
         """What `record` would record now: the fields of the call and of the context together, for a later `record`.
@@ -95,47 +107,38 @@ class Recorder:
         Raises `InvalidEntry` as `record` does; where `on_invalid` quarantines, quarantines and returns `None`.
         """
         try:
-            merged = _merged(fields, {})
-            if self._kind(event_type).hides_proxies and "forwarded_for" not in fields:
-                merged.pop("forwarded_for", None)
+            kind = self._kind(event_type)
+            merged = _merged(kind, fields, {})
             merged |= {name: plain(merged[name], name) for name in FREE_FIELDS if name in merged}
             with scope({}, alone=True):
-                self._drafted(event_type, merged, {})
+                self._drafted(kind, merged, {})
         except Exception as error:  # noqa: BLE001 (as above)
             pass_on(error)
             self._invalid(event_type, fields, error)
             return None
         return merged
 
-    def _drafted(
-        self, event_type: str, fields: Mapping[str, object], bound: Mapping[str, object]
-    ) -> tuple[_Type, Draft]:
+    def _drafted(self, kind: _Type, fields: Mapping[str, object], bound: Mapping[str, object]) -> Draft:
         """The entry, checked and serialised: at once if nothing is the matter with it, else with care."""
-        try:
-            kind = self._types[event_type]
-        except (KeyError, TypeError):
-            kind = self._kind(event_type)
         entry = self._given(kind, fields, bound)
         date, timestamp = stamp(self._clock_ns())
         try:
             if kind.fits(entry):
                 entry.update(kind.filled)
                 entry["creation_date"], entry["@timestamp"] = date, timestamp
-                draft = Draft(entry, self.catalog.personal)
-                if draft.size <= SOFT_LIMIT - CHAIN_BYTES:
-                    return kind, draft
+                draft = Draft(entry, kind.personal)
+                if draft.size <= _LARGE:
+                    return draft
         except (TypeError, ValueError) as error:  # NUL, a lone surrogate, no JSON: named below
             pass_on(error)
         entry = {**self._given(kind, fields, bound), **kind.filled, "creation_date": date, "@timestamp": timestamp}
         self._fit(entry, kind.rules.details)
         self._check(entry)
-        return kind, Draft(entry, self.catalog.personal)
+        return Draft(entry, self.catalog.personal)
 
     def _given(self, kind: _Type, fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:
         """The caller's part of the entry: arguments on top of bound keys on top of the context."""
-        entry = _merged(fields, bound)
-        if kind.hides_proxies and "forwarded_for" not in fields:
-            entry.pop("forwarded_for", None)  # whether there was a proxy is not for the caller to know
+        entry = _merged(kind, fields, bound)
         if kind.outcome:
             entry.setdefault("outcome", kind.outcome)
         if "details" in entry or "after" in entry or "before" in entry:
@@ -178,15 +181,6 @@ class Recorder:
             _plain_fields(entry)
         if len(data) > _NEEDS_SHORTENING:
             shorten(entry, len(data) + CHAIN_BYTES, self.catalog.personal, required)
-
-    def _append(self, kind: _Type, draft: Draft) -> tuple[Receipt, bytes]:
-        try:
-            journal, seq, hash_, line = self.journal.append(draft, kind.durability)
-        except (NotRecorded, JournalDamaged) as error:
-            if kind.on_failure == "raise":
-                raise
-            return self._not_recorded(str(error)), b""
-        return tuple.__new__(Receipt, (True, journal, seq, hash_, kind.durability, "")), line  # half of the cost
 
     def _not_recorded(self, why: str) -> Receipt:
         count_not_recorded(self.journal.path)
@@ -233,9 +227,9 @@ def _hash_key(settings: Settings) -> str:
     return key
 
 
-def _merged(fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:
+def _merged(kind: _Type, fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:
     """Arguments on top of bound keys on top of the context; `None` means not given."""
-    if not fields.keys() <= CALLER_FIELDS:
+    if not CALLER_FIELDS.issuperset(fields):
         _refuse_unknown(fields)
     around = current_fields()
     if bound:
@@ -244,6 +238,8 @@ def _merged(fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[s
     entry = override(around, fields) if other else {**around, **fields}
     if bound or None in fields.values():
         entry = {name: value for name, value in entry.items() if value is not None}
+    if kind.hides_proxies and "forwarded_for" not in fields:
+        entry.pop("forwarded_for", None)  # whether there was a proxy is not for the caller to know
     return entry
 
 
