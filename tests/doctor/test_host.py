@@ -92,7 +92,7 @@ def test_no_journal_is_a_warning_and_one_that_can_not_be_made_a_problem(path: Pa
     assert ("warning", "there is no journal yet") in here(path, "journal")
     path.write_text("")
     assert any(
-        "is a file; name a directory" in what for severity, what in here(path, "journal") if severity == "problem"
+        "is a file; set it to a directory" in what for severity, what in here(path, "journal") if severity == "problem"
     )
 
 
