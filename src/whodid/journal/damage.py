@@ -136,7 +136,7 @@ def gap_at_the_end(directory: JournalDirectory, journal: str, after: int) -> Mis
     path = directory.journal(journal)
     marked, size = on_disk(
         directory.durable, journal
-    )  # before listing the segments: a new one may be started meanwhile
+    )  # before listing the segments, as a new one may be started
     known = max([_ended_at(path), *(last for _, _, last in _strays(path, journal))])
     found = segments(path)
     last = max([after, *(_last_of(segment) for segment in found[-1:])])

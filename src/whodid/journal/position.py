@@ -170,7 +170,7 @@ def close_restored(journal: Path, found: Collection[Missing]) -> None:
 def _candidates(found: list[Path]) -> list[tuple[Path, Path, float]]:
     """Each segment with its successor and the time of its last write, without the last one that holds an entry.
 
-    No segment is written after its successor: if the times say so, the clock was wrong, and the successor's time counts.
+    No segment is written after its successor: if its time says so, the clock was wrong.
     """
     while found and found[-1].stat().st_size == 0:
         found = found[:-1]
