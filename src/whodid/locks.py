@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from .files import best_effort
 
@@ -85,12 +85,9 @@ def holders(path: Path) -> list[Holder]:
     """The processes that hold a lock on the file, as far as the system shows them (on Linux, within this container)."""
     with best_effort():
         inode = path.stat().st_ino
-        found = {one.pid: one for kind in _KINDS for one in _holders(kind, inode) if one.pid > 0}
+        found = {one.pid: one for kind in get_args(Kind) for one in _holders(kind, inode) if one.pid > 0}
         return [found[pid] for pid in sorted(found)]
     return []
-
-
-_KINDS: tuple[Kind, ...] = ("FLOCK", "POSIX")
 
 
 def holder_in_words(kind: Kind, inode: int) -> str:

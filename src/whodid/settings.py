@@ -427,26 +427,21 @@ def _check_values(settings: Settings) -> None:
     for name in ("opensearch_password", "opensearch_token", "hash_key"):
         if getattr(settings, name) and getattr(settings, f"{name}_file"):
             raise SettingsError(f"set {name} or {name}_file, not both")
-    ways = {
-        "opensearch_user": settings.opensearch_user,
-        "opensearch_token": settings.opensearch_token,
-        "opensearch_token_file": settings.opensearch_token_file,
-        "opensearch_aws_region": settings.opensearch_aws_region,
-    }
-    if len(given := [name for name, value in ways.items() if value]) > 1:
-        raise SettingsError(f"{' and '.join(given)} are two ways to sign in; set one of them")
+    _refuse_several(settings, "sign in", _SIGN_IN)
+    _refuse_several(settings, "sign", ("signing_key", "signing_key_file", "signing_command"))
+    if settings.signing_command and not settings.signing_public_key:
+        raise SettingsError("signing_command needs signing_public_key, a file with its public key")
     if 0 < len(settings.hash_key) < MIN_HASH_KEY:
         raise SettingsError(f"hash_key has fewer than {MIN_HASH_KEY} characters; create one: openssl rand -hex 32")
-    _check_signing(settings)
     _check_ranges(settings)
 
 
-def _check_signing(settings: Settings) -> None:
-    ways = ("signing_key", "signing_key_file", "signing_command")
-    if len(given := [name for name in ways if getattr(settings, name)]) > 1:
-        raise SettingsError(f"{' and '.join(given)} are two ways to sign; set one of them")
-    if settings.signing_command and not settings.signing_public_key:
-        raise SettingsError("signing_command needs signing_public_key, a file with its public key")
+_SIGN_IN = ("opensearch_user", "opensearch_token", "opensearch_token_file", "opensearch_aws_region")
+
+
+def _refuse_several(settings: Settings, purpose: str, names: tuple[str, ...]) -> None:
+    if len(given := [name for name in names if getattr(settings, name)]) > 1:
+        raise SettingsError(f"{' and '.join(given)} are two ways to {purpose}; set one of them")
 
 
 def _check_ranges(settings: Settings) -> None:

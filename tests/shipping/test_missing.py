@@ -207,7 +207,7 @@ def test_a_journal_whose_directory_was_moved_is_missed_until_it_is_back(settings
     moved = place.rename(Path(settings.journal_dir).with_name("moved"))
     assert Shipper(settings, Cluster().send).run_once() == Progress(missing=1)
     [text] = directory_status(settings.journal_dir).missing
-    assert text.startswith(f"the whole directory of journal {place.name}: not in the journal")
+    assert text.startswith(f"the whole directory of journal {place.name}: missing, and not shipped")
     moved.rename(place)
     assert Shipper(settings, Cluster().send).run_once() == Progress(shipped=12)
     assert directory_status(settings.journal_dir).missing == ()

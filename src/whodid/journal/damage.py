@@ -134,9 +134,7 @@ def gaps(directory: JournalDirectory, journal: str, after: int) -> Iterator[Miss
 def gap_at_the_end(directory: JournalDirectory, journal: str, after: int) -> Missing | None:
     """The range that is missing at the end of a journal, as far as it is known. Raises `JournalDamaged`."""
     path = directory.journal(journal)
-    marked, size = on_disk(
-        directory.durable, journal
-    )  # before listing the segments, as a new one may be started
+    marked, size = on_disk(directory.durable, journal)  # before listing the segments, as a new one may be started
     known = max([_ended_at(path), *(last for _, _, last in _strays(path, journal))])
     found = segments(path)
     last = max([after, *(_last_of(segment) for segment in found[-1:])])

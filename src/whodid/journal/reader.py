@@ -195,7 +195,7 @@ def entry_at(journal: Path, seq: int) -> Line | None:
 
 
 def _search(fd: int, seq: int) -> Line | None:
-    low, high = 0, os.lseek(fd, 0, os.SEEK_END)
+    low, high = 0, os.fstat(fd).st_size
     while high - low > _NEAR:
         middle = (low + high) // 2
         line = _first_line(os.pread(fd, _NEAR, middle).partition(b"\n")[2])
