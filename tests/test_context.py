@@ -106,7 +106,7 @@ def test_a_scope_alone_shows_nothing_of_what_is_around() -> None:
 @pytest.mark.parametrize("name", ["seq", "nope", "creation_date"])
 def test_a_name_that_is_no_field_is_refused(name: str) -> None:
     fields: Any = {name: "x"}
-    with pytest.raises(InvalidEntry, match=f"{name}: not a field that a context can fill"), context(**fields):
+    with pytest.raises(InvalidEntry, match=f"{name}: not a field that a context can set"), context(**fields):
         pass
 
 
@@ -277,7 +277,7 @@ def test_context_is_a_decorator_of_plain_and_coroutine_functions() -> None:
         return await asyncio.gather(later(), later())
 
     assert [plain(), plain(), *asyncio.run(both())] == ["42", "42", "43", "43"]
-    with pytest.raises(InvalidEntry, match="rows is a generator: open the context inside of it"):
+    with pytest.raises(InvalidEntry, match="rows is a generator; open the context inside it"):
 
         @context(principal="42")
         def rows() -> Iterator[int]:
@@ -314,7 +314,7 @@ class CutOff:
 def test_a_block_that_a_signal_handler_cut_off_while_it_was_opened_names_nobody_afterwards(
     monkeypatch: pytest.MonkeyPatch, opening: Any
 ) -> None:
-    monkeypatch.setattr(sys.modules["whodid.context"], "_scope", CutOff(_scope))
+    monkeypatch.setattr(sys.modules["whodid.recording.context"], "_scope", CutOff(_scope))
     with pytest.raises(TimeoutError), opening(principal="42"):
         pass
     assert current_fields() == {}

@@ -204,7 +204,7 @@ def test_an_error_reaches_who_awaits_and_else_is_warned_of(journal_dir: Path) ->
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(awaited())
-    with pytest.warns(RuntimeWarning, match=r"nobody waited for failed: .*principal is missing") as warned:  # noqa: PT031
+    with pytest.warns(RuntimeWarning, match=r"that was not awaited failed: .*principal is missing") as warned:  # noqa: PT031
         asyncio.run(cancelled())
         until = time.monotonic() + DEADLINE
         while not len(warned) and time.monotonic() < until:  # the thread that records says it

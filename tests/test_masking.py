@@ -138,7 +138,7 @@ def test_an_entry_keeps_of_its_images_what_its_type_lists(journal_dir: Path) -> 
     [
         ('hashed = ["a"]\nplain = ["a"]', "'a' is both hashed and plain"),
         ('hashed = ["a"]\ndetails = { a = "string" }', r"details\.a has a rule"),
-        ('image = ["a"]\nforbids = ["before", "after"]', "image names what is kept"),
+        ('image = ["a"]\nforbids = ["before", "after"]', "image lists names in before"),
         ("image = 3", "image must be a list of strings"),
     ],
 )

@@ -73,7 +73,7 @@ def test_what_can_t_be_audited_does_not_happen(journal_dir: Path) -> None:
 def test_the_fields_of_the_pair_are_not_the_caller_s(journal_dir: Path, name: str) -> None:
     fields: Any = {name: "x"}
     with (
-        pytest.raises(InvalidEntry, match=f"{name}: filled by auditing"),
+        pytest.raises(InvalidEntry, match=f"{name}: set by auditing"),
         whodid.get_logger().auditing("team_deleted", target="9", **fields),
     ):
         pass
@@ -86,7 +86,7 @@ def test_the_action_s_own_error_is_not_hidden_by_one_of_the_journal(journal_dir:
             raise ValueError("the action's own")
 
     with (
-        pytest.warns(UserWarning, match="the outcome of team_deleted .* is not recorded"),
+        pytest.warns(UserWarning, match="the outcome of team_deleted .* was not recorded"),
         pytest.raises(ValueError, match="the action's own"),
     ):
         act()

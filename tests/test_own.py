@@ -89,7 +89,7 @@ def test_an_application_can_not_record_an_own_type(tmp_path: Path) -> None:
     ],
 )
 def test_a_catalog_can_not_take_the_names_of_whodid(text: str) -> None:
-    with pytest.raises(CatalogError, match="are for what whodid records itself; choose another"):
+    with pytest.raises(CatalogError, match="are reserved for whodid itself; choose another"):
         Catalog.parse(text)
 
 

@@ -50,7 +50,7 @@ def replaced_by_a_pipe(path: Path) -> None:
 WAYS: dict[str, tuple[Callable[[Path], None], str]] = {
     "others may write": (lambda path: path.chmod(0o602), "other users may write to it: its mode is 0602"),
     "the group may write": (lambda path: path.chmod(0o620), "other users may write to it: its mode is 0620"),
-    "a hard link": (linked, "it has another name"),
+    "a hard link": (linked, "it has more than one hard link"),
     "a symbolic link": (replaced_by_a_link, "symbolic link"),
     "a pipe": (replaced_by_a_pipe, "it is not a regular file"),
 }

@@ -7,10 +7,10 @@
     with whodid.context(principal="42", client_ip="203.0.113.9"):
         receipt = log.audit("credentials_created", target="6Yk2", status="aws")
 
-Most is imported at its first use, so that `import whodid`, and with it the command line, stays light.
+Most names are imported on first use, so that `import whodid` and the command line start fast.
 
-PYTEST_DONT_REWRITE: else pytest warns that it can't rewrite whodid's assertions where whodid is imported before it, as
-in a `manage.py` that runs pytest.
+PYTEST_DONT_REWRITE: otherwise pytest warns that it can't rewrite whodid's assertions if whodid is imported before it,
+as in a `manage.py` that runs pytest.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ _AT_FIRST_USE = {
     "configure": ".integrations",
     "get_logger": ".integrations.stdlib",
 }
-"""Name → its module. What records is imported by `configure` or `get_logger`, before anything can be recorded."""
+"""Name → module. `configure` and `get_logger` import what records, before anything can be recorded."""
 
 
 def __getattr__(name: str) -> Any:

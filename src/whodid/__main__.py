@@ -1,4 +1,4 @@
-"""The program `whodid`: also where it is explained that the command line is an extra."""
+"""The program `whodid`; explains how to install the command line if its dependencies are missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Runs the command line; ends the process with 0 done, 1 found a problem or a difference, 2 usage."""
+    """Runs the command line. Exit codes: 0 success, 1 a problem or a difference was found, 2 wrong usage."""
     try:
         import click  # noqa: F401
         import rich  # noqa: F401

@@ -1,16 +1,13 @@
-"""The entry: one audit record, its fields, its identity and the partition it belongs to.
+"""The entry (one audit record): its fields, its ID, the partition it belongs to, and the receipt of its recording.
 
-One table, `FIELDS`, says of each field what it holds and who fills it. The JSON Schema, the OpenSearch mapping, the
-filters of the query client and the arguments of `audit()` are all made from it, so a new field is one line here.
+The table `FIELDS` defines for each field what it holds and who fills it. The JSON Schema, the OpenSearch mapping, the
+filters of the query client and the arguments of `audit()` are generated from it, so a new field is one line here.
 
 An entry is one JSON object. The line in the journal and the `_source` in OpenSearch are the same bytes.
 docs/reference/format.md is the specification for other languages.
 
-The ranges: many entries in few words, `{"8f14e45fceea167a": "3-5,9"}`, as own entries and the ledger say them.
-
-Whoever reads them can't rely on who wrote them: what is no range is left out.
-
-The receipt: what a call to `audit()` returns.
+Many entries are written as ranges of numbers by journal: `{"8f14e45fceea167a": "3-5,9"}`. Readers skip what is not a
+range, because another program may have written it.
 """
 
 from __future__ import annotations
@@ -53,22 +50,22 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = "2.0"
-"""Format of an entry: the same major number can be read, a higher minor number only adds fields."""
+"""Version of the format of an entry. Entries with the same major number can be read; minor numbers only add fields."""
 
 SOFT_LIMIT = 32 * 1024
-"""Bytes of one serialised entry above which details, images and long strings are shortened."""
+"""Size of a serialised entry in bytes above which details, images and long strings are shortened."""
 
 HARD_LIMIT = 64 * 1024
-"""Bytes of one serialised entry above which the call is refused."""
+"""Size of a serialised entry in bytes above which the call is refused."""
 
 ZERO_HASH = "0" * 64
 """`prev` of the first entry of a journal."""
 
 Entry: TypeAlias = dict[str, Any]
-"""One entry as it was journalled: the names of its fields, and their values."""
+"""One entry as it was journalled: names of fields and their values."""
 
 Kind = Literal["keyword", "ip", "date", "date_nanos", "long", "flat_object", "stored"]
-"""What a field holds, in OpenSearch's mapping types; `stored` is kept but not searchable."""
+"""The OpenSearch mapping type of a field; `stored` is kept but not searchable."""
 
 Source = Literal["call", "derived", "settings", "journal"]
 """Who fills a field: the caller (arguments, bound keys, context), the recorder, the settings, or the journal."""
@@ -84,9 +81,9 @@ class Field:
     about: str
     max_length: int = 512
     shortenable: bool = False
-    """Longer values are cut, and the entry says so, instead of being refused."""
+    """Whether longer values are cut, and recorded as cut, instead of being refused."""
     values: tuple[str, ...] = ()
-    """The only values allowed; none given means any."""
+    """The allowed values; empty for any."""
 
 
 FIELDS: Mapping[str, Field] = {
@@ -116,7 +113,7 @@ FIELDS: Mapping[str, Field] = {
             "forwarded_for", "keyword", "call", "addresses that proxies passed on, unchecked; the peer last", 1024, True
         ),
         Field("access_token_id", "keyword", "call", "ID (never the value) of the access token used"),
-        # What belongs together.
+        # Related entries.
         Field("correlation_id", "keyword", "call", "shared by all entries of one cascade"),
         Field("request_id", "keyword", "call", "ID of the HTTP request or task"),
         Field("trace_id", "keyword", "call", "W3C trace ID", 64),
@@ -156,13 +153,13 @@ PERSONAL_FIELDS = frozenset(
     for name, field in FIELDS.items()
     if field.source == "call" and field.kind in {"keyword", "ip"} and name not in {"type", "target", "principal"}
 )
-"""What a catalog may call personal: texts that a caller fills, but for those that say what the entry is about."""
+"""Fields that a catalog may declare personal: texts that a caller fills, except those that identify the event."""
 
 NEVER_COMMITTED = frozenset(FIELDS) - PERSONAL_FIELDS
-"""What may not be hashed by a commitment. A field that a higher minor format adds is not among them."""
+"""Fields that must not be hashed by a commitment. Fields that a higher minor version adds are not among them."""
 
 FREE_FIELDS = tuple(name for name, field in FIELDS.items() if field.kind == "flat_object" and field.source == "call")
-"""`before`, `after` and `details`: objects in which a caller may put anything that JSON holds."""
+"""`before`, `after` and `details`: objects that may hold any JSON."""
 
 SEED_FIELDS = (
     "type",
@@ -182,24 +179,24 @@ Partitioning = Literal["month", "week", "day"]
 
 
 class Stamp(NamedTuple):
-    """One moment in the entry's two notations."""
+    """A point in time in the entry's two notations."""
 
     creation_date: str
     timestamp: str
 
     @classmethod
     def now(cls) -> Stamp:
-        """A stamp of this moment, by the clock of this machine."""
+        """The current time, by the clock of this machine."""
         return cls.from_ns(time.time_ns())
 
     @classmethod
     def from_ns(cls, ns: int) -> Stamp:
-        """A stamp of `ns` nanoseconds since the epoch, cut (not rounded) to microseconds and to seconds."""
+        """The time `ns` nanoseconds after the epoch, cut (not rounded) to microseconds and to seconds."""
         return cls(*stamp(ns))
 
 
 def stamp(ns: int) -> tuple[str, str]:
-    """As `Stamp.from_ns`, where every entry counts: a plain pair."""
+    """As `Stamp.from_ns`, but faster: returns a plain pair."""
     seconds, rest = divmod(ns, 1_000_000_000)
     second, date = _second(seconds)
     return date, f"{second}{rest // 1000:06d}Z"
@@ -207,7 +204,7 @@ def stamp(ns: int) -> tuple[str, str]:
 
 @lru_cache(maxsize=8)
 def _second(seconds: int) -> tuple[str, str]:
-    """The beginning of a timestamp of that second, and its creation date."""
+    """The start of a timestamp in that second, and its creation date."""
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return text + ".", text + "Z"
 
@@ -216,7 +213,7 @@ _CREATION_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 
 def parse_creation_date(text: str) -> datetime | None:
-    """The moment that an entry's `creation_date` names; `None` unless it has exactly that form."""
+    """The time of an entry's `creation_date`; `None` unless it has exactly that form."""
     try:
         return datetime.fromisoformat(text) if _CREATION_DATE.fullmatch(text) else None
     except ValueError:
@@ -224,10 +221,7 @@ def parse_creation_date(text: str) -> datetime | None:
 
 
 def why_unreadable(entry: Mapping[str, object]) -> str:
-    """Why this version of whodid can't read an entry: its format has another major number, or it has no content.
-
-    Empty when it can.
-    """
+    """Why this version of whodid can't read an entry (another major version, or no content); empty if it can."""
     if "hash" not in entry and isinstance(why := entry.get("unreadable"), str):
         return why
     version = entry.get("schema_version", SCHEMA_VERSION)
@@ -242,16 +236,16 @@ def why_unreadable(entry: Mapping[str, object]) -> str:
 
 
 _MANY_DIGITS = 16
-"""No version number has so many: it is damage, which the hash shows."""
+"""More digits than any version number has; such an entry is damaged, which its hash shows."""
 
 
 def document_id(journal: str, seq: int, hash_: str) -> str:
-    """The `_id` in OpenSearch: the same at each retry, another when the content is another."""
+    """The `_id` in OpenSearch: the same for each retry, and different for different content."""
     return f"{journal}-{seq:012d}-{hash_[:16]}"
 
 
 def entry_id(entry: Mapping[str, object]) -> str:
-    """The document ID of an entry; empty for one that whodid did not write."""
+    """The document ID of an entry; empty if whodid did not write it."""
     journal, seq, hash_ = entry.get("journal"), entry.get("seq"), entry.get("hash")
     if isinstance(journal, str) and isinstance(seq, int) and isinstance(hash_, str):
         return document_id(journal, seq, hash_)
@@ -259,7 +253,7 @@ def entry_id(entry: Mapping[str, object]) -> str:
 
 
 def partition_name(prefix: str, partitioning: Partitioning, creation_date: str) -> str:
-    """The index an entry belongs to, from its `creation_date`: `whodid-audit-2026.11`, `…-2026.w48`, `…-2026.11.23`."""
+    """The index of an entry by its `creation_date`: `whodid-audit-2026.11`, `…-2026.w48` or `…-2026.11.23`."""
     year, month, day = creation_date[:4], creation_date[5:7], creation_date[8:10]
     if partitioning == "month":
         return f"{prefix}-{year}.{month}"
@@ -270,7 +264,7 @@ def partition_name(prefix: str, partitioning: Partitioning, creation_date: str) 
 
 
 def partition_start(prefix: str, name: str) -> datetime | None:
-    """The first moment of a partition by its name, whatever its length; `None` when `name` is no partition's."""
+    """The first moment of a partition of any length, by its name; `None` if `name` is not the name of a partition."""
     suffix = name.removeprefix(prefix + "-")
     for pattern in ("%Y.%m", "%Y.%m.%d"):
         try:
@@ -284,7 +278,7 @@ def partition_start(prefix: str, name: str) -> datetime | None:
 
 
 def partition_end(prefix: str, name: str) -> datetime | None:
-    """The first moment after a partition by its name; `None` when `name` is no partition's."""
+    """The first moment after a partition, by its name; `None` if `name` is not the name of a partition."""
     start = partition_start(prefix, name)
     if start is None:
         return None
@@ -297,7 +291,7 @@ def partition_end(prefix: str, name: str) -> datetime | None:
 
 
 class Places:
-    """Entries by journal and `seq`, at eight bytes each: a person may have millions."""
+    """A set of entries by journal and `seq`, eight bytes each: millions may concern one person."""
 
     def __init__(self) -> None:
         self._seqs: dict[str, array[int]] = {}
@@ -312,12 +306,12 @@ class Places:
         return ((journal, seq) for journal, seqs in self._seqs.items() for seq in seqs)
 
     def written(self) -> dict[str, str]:
-        """As ranges of `seq`, by journal."""
+        """Ranges of `seq` as text, by journal."""
         return {journal: _written(sorted(set(seqs))) for journal, seqs in self._seqs.items()}
 
 
 def places(ids: Iterable[str]) -> dict[str, str]:
-    """The entries of these document IDs, as ranges of `seq`, by journal."""
+    """The entries with these document IDs as ranges of `seq`, by journal."""
     found = Places()
     for name in ids:
         journal, _, rest = name.partition("-")
@@ -344,9 +338,9 @@ def _written(numbers: Sequence[int]) -> str:
 
 
 class Receipt(NamedTuple):
-    """What a call to `audit` returns: proof that an entry was recorded, or why it was not. True if it was.
+    """The result of a call to `audit`: where the entry was recorded, or why it was not. True if it was recorded.
 
-    Without the settings `on_failure = "warn"` and `on_invalid = "quarantine"`, a call that records nothing raises.
+    A call that records nothing raises, unless `on_failure = "warn"` or `on_invalid = "quarantine"` is set.
 
     Example:
         >>> receipt = log.audit("credentials_created", target="6Yk2", principal="42")
@@ -355,21 +349,21 @@ class Receipt(NamedTuple):
     """
 
     recorded: bool
-    """Whether there is an entry."""
+    """Whether the entry was recorded."""
     journal: str = ""
-    """ID of the journal that has the entry."""
+    """ID of the journal that holds the entry."""
     seq: int = 0
     """Position of the entry in its journal, from 1."""
     hash: str = ""
     """Hash of the entry: SHA-256, 64 hex digits."""
     durability: Literal["disk", "process"] | None = None
-    """What was reached when the call returned: `disk` survives a power loss, `process` survives `kill -9`."""
+    """How durable the entry was when the call returned: `disk` survives a power loss, `process` survives `kill -9`."""
     error: str = ""
-    """Why there is no entry; empty if there is one."""
+    """Why the entry was not recorded; empty if it was."""
 
     @property
     def entry_id(self) -> str:
-        """The document `_id` under which OpenSearch will have the entry; empty when it was not recorded."""
+        """The document `_id` of the entry in OpenSearch; empty if it was not recorded."""
         return document_id(self.journal, self.seq, self.hash) if self.recorded else ""
 
     def __bool__(self) -> bool:

@@ -3,24 +3,24 @@
 WhodidError
 ├── SettingsError            a setting is unknown, malformed or contradicts another
 ├── CatalogError             an events.toml can't be used
-├── InvalidEntry             the call breaks the catalog; nothing was written
-│   └── EntryTooLarge        more than 64 KiB once serialised
+├── InvalidEntry             the call breaks a rule of the catalog; nothing was written
+│   └── EntryTooLarge        the entry exceeds 64 KiB once serialised
 ├── NotRecorded              the journal could not make the entry durable
 │   ├── JournalLocked        another process held the journal lock past the deadline
 │   └── JournalFull          no space, no quota, or `max_bytes` reached
 ├── JournalDamaged           the journal directory can't be used as it is
-├── ShippingError            a shipper could not start or go on
+├── ShippingError            a shipper could not start or continue
 ├── OpenSearchError          the cluster refused, or could not be reached
-│   ├── OpenSearchUnavailable  no answer: worth another try later
+│   ├── OpenSearchUnavailable  no answer; a later attempt may succeed
 │   │   └── NotTrusted       the cluster's certificate was not accepted
 │   ├── NotAuthenticated     user or password not accepted (401)
 │   └── NotAuthorized        the user lacks the right (403)
-├── QueryError               a search that can't be asked as it was written
-├── ExportError              an export's file can't be written, gone on with, or trusted
-├── ReportError              a report's files can't be written, or are no report
-├── ProofError               something can't be signed, or is not signed by whom it should be
-├── WitnessError             a witness can't keep something, or keeps something else
-└── DevServerError           the development OpenSearch could not be made, started or stopped
+├── QueryError               a search query is not valid
+├── ExportError              an export's file can't be written, resumed, or trusted
+├── ReportError              a report's files can't be written, or are not a report
+├── ProofError               something can't be signed, or lacks the expected signature
+├── WitnessError             a witness can't be written or read, or its copy differs
+└── DevServerError           the development OpenSearch could not be created, started or stopped
 """
 
 from __future__ import annotations
@@ -63,15 +63,15 @@ class CatalogError(WhodidError):
 
 
 class InvalidEntry(WhodidError):
-    """The call breaks the catalog; nothing was written."""
+    """The call breaks a rule of the catalog; nothing was written."""
 
 
 class EntryTooLarge(InvalidEntry):
-    """More than 64 KiB once serialised."""
+    """The entry exceeds 64 KiB once serialised."""
 
 
 class NotRecorded(WhodidError):
-    """The journal could not make the entry durable: it is not known to be recorded."""
+    """The journal could not make the entry durable; whether it was recorded is unknown."""
 
 
 class JournalLocked(NotRecorded):
@@ -79,7 +79,7 @@ class JournalLocked(NotRecorded):
 
 
 class JournalFull(NotRecorded):
-    """No space, no quota, or `max_bytes` reached."""
+    """The disk or the quota is full, or `max_bytes` is reached."""
 
 
 class JournalDamaged(WhodidError):
@@ -87,7 +87,7 @@ class JournalDamaged(WhodidError):
 
 
 class ShippingError(WhodidError):
-    """A shipper could not start or go on."""
+    """A shipper could not start or continue."""
 
 
 class OpenSearchError(WhodidError):
@@ -95,7 +95,7 @@ class OpenSearchError(WhodidError):
 
 
 class OpenSearchUnavailable(OpenSearchError):
-    """No answer from the cluster: worth another try later."""
+    """The cluster did not answer; a later attempt may succeed."""
 
 
 class NotTrusted(OpenSearchUnavailable):
@@ -107,28 +107,28 @@ class NotAuthenticated(OpenSearchError):
 
 
 class NotAuthorized(OpenSearchError):
-    """The cluster knows the user, who lacks the right."""
+    """The user is known to the cluster but lacks the permission."""
 
 
 class QueryError(WhodidError):
-    """A search that can't be asked as it was written."""
+    """A search query is not valid."""
 
 
 class ExportError(WhodidError):
-    """An export's file can't be written, gone on with, or trusted."""
+    """An export's file can't be written, resumed, or trusted."""
 
 
 class ReportError(WhodidError):
-    """A report's files can't be written, or are no report."""
+    """A report's files can't be written, or are not a report."""
 
 
 class ProofError(WhodidError):
-    """Something can't be signed, or is not signed by whom it should be."""
+    """Something can't be signed, or lacks the expected signature."""
 
 
 class WitnessError(WhodidError):
-    """A witness can't keep something, can't be read, or keeps something else."""
+    """A witness can't be written or read, or its copy differs."""
 
 
 class DevServerError(WhodidError):
-    """The development OpenSearch could not be made, started or stopped."""
+    """The development OpenSearch could not be created, started or stopped."""

@@ -1,16 +1,16 @@
-"""Small files that survive a crash, lines that are appended durably, and files that are read back with care.
+"""Durable small files: atomic replacement, durable appends, and checks of owner and mode before reading.
 
 Invariants:
-- A file is replaced, or made, whole: it is written under another name beside its own, synced, gets its name, and the
-  directory is synced. A crash at any step leaves the old content or the new one, and perhaps `NAME.THREAD.new`, which
-  is nobody's. On return it is durable.
-- It is 0600 from its first byte on, unless another mode is asked for, and belongs to whom it is written by. Only the
-  files of a journal, as root, belong to the owner of their directory: one call as root must not lock the service out.
-- What is new replaces nothing: `write_new` and `name_new` raise `FileExistsError` for whatever has the name.
-- An appended line never merges with half a line that a crash or a full disk left before it; readers skip that half.
-- What whodid wrote itself and reads back is trusted, so nobody else may be able to write it: by owner, by mode, or by
-  another name of the same file. It is looked at once it is open: a name may lead to another file from one moment to
-  the next; a descriptor doesn't.
+- A file is created or replaced as a whole: it is written under a temporary name, synced and renamed, and the directory
+  is synced. A crash at any step leaves the old content or the new one, and perhaps an unused `NAME.THREAD.new`. The
+  file is durable on return.
+- A file has mode 0600 from its first byte unless another mode is given. It belongs to the user who writes it, except
+  that root gives a journal's files to the owner of their directory: one call as root must not lock the service out.
+- A new file never replaces another: `write_new` and `name_new` raise `FileExistsError` if the name is taken.
+- An appended line never merges with a partial line that a crash or a full disk left. Readers skip partial lines.
+- Files that whodid wrote and reads back are trusted only if no other user could have written them: owner, mode and
+  number of hard links are checked. They are checked on the open descriptor, because a name may be redirected between
+  a check and the open.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ __all__ = [
 
 
 def open_apart(path: Path, flags: int, mode: int = 0o600, *, hand_over: bool = True) -> int:
-    """A descriptor for writing to a plain file, which is created with this mode if `flags` say so.
+    """Opens a regular file for writing and returns its descriptor; `flags` may create it, with this mode.
 
-    It is none of 0, 1 and 2: an application that has closed its standard streams still prints to these numbers. Raises
-    `OSError`, and `JournalDamaged` for a file of another user.
+    The descriptor is never 0, 1 or 2: an application that has closed its standard streams still prints to these
+    numbers. Raises `OSError`, and `JournalDamaged` for a file of another user.
     """
     fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
     try:
@@ -88,19 +88,19 @@ _ABOVE_STANDARD = 3
 
 
 def _hand_over(fd: int, path: Path) -> None:
-    """What root creates belongs to the owner of its directory: one call as root must not lock the service out.
+    """Gives a file that root created to the owner of its directory.
 
-    A file with several names is left alone: it may be one that the owner of the directory has no right to.
+    A file with several hard links is left alone: the owner of the directory may have no right to it.
     """
     if os.geteuid() == 0:
         status, above = os.fstat(fd), path.parent.stat()
         if status.st_uid == 0 != above.st_uid and status.st_nlink == 1:
-            with suppress(PermissionError):  # root of a container that may not
+            with suppress(PermissionError):  # root in a container may lack the capability
                 os.fchown(fd, above.st_uid, above.st_gid)
 
 
 def make_directory(path: Path) -> None:
-    """Creates a directory 0700; as root, for the owner of the one that it is in. Raises `OSError`."""
+    """Creates a directory 0700; as root, for the owner of its parent directory. Raises `OSError`."""
     path.mkdir(mode=0o700)
     if os.geteuid() == 0:
         above = path.parent.stat()
@@ -108,8 +108,8 @@ def make_directory(path: Path) -> None:
             os.chown(path, above.st_uid, above.st_gid, follow_symlinks=False)
 
 
-class open_new:  # noqa: N801 (reads as the verb it is)
-    """A descriptor of a new file 0600, closed at the end of the block."""
+class open_new:  # noqa: N801 (used like a function)
+    """Opens a new file 0600 for the length of a block; yields the descriptor."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -123,12 +123,12 @@ class open_new:  # noqa: N801 (reads as the verb it is)
 
 
 def of_system(error: BaseException) -> bool:
-    """Whether the operating system raised it. A signal handler may raise `TimeoutError`, too, which has no number."""
+    """Whether the operating system raised the error; a `TimeoutError` from a signal handler has no error number."""
     return isinstance(error, OSError) and error.errno is not None
 
 
-class best_effort:  # noqa: N801 (reads as the manner it is)
-    """A block in which an error of the operating system is let pass."""
+class best_effort:  # noqa: N801 (used like a function)
+    """Ignores errors of the operating system inside a block."""
 
     def __enter__(self) -> None:
         pass
@@ -138,13 +138,13 @@ class best_effort:  # noqa: N801 (reads as the manner it is)
 
 
 def read_file(path: Path) -> bytes:
-    """All of it. Raises `OSError`, and `JournalDamaged` for a link, or a file of another user, in its place."""
+    """Reads a whole file. Raises `OSError`, and `JournalDamaged` for a symbolic link or a file of another user."""
     with open_file(path) as file:
         return file.read()
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open for reading. Raises as `read_file`."""
+    """Opens a file for reading. Raises as `read_file`."""
     try:
         fd = open_to_read(path)
     except OSError as error:
@@ -155,7 +155,7 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def open_to_read(path: Path) -> int:
-    """A descriptor for reading. Raises `OSError`, and `JournalDamaged` for a file of another user."""
+    """Opens a file for reading and returns the descriptor. Raises `OSError`, or `JournalDamaged` if it is foreign."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         _refuse_foreign(fd, path)
@@ -166,17 +166,20 @@ def open_to_read(path: Path) -> int:
 
 
 def _refuse_foreign(fd: int, path: Path) -> None:
-    """Several names are allowed: there are backups that link what was closed."""
+    """Raises `JournalDamaged` for a foreign file; hard links are allowed, since backups may link closed segments."""
     if why := why_foreign(os.fstat(fd), path.parent.stat().st_uid):
-        raise JournalDamaged(f"{path} is not trusted: {why}. Find out who put it there, and move it away")
+        raise JournalDamaged(f"{path} is not trusted: {why}. Find out who created it, and move it away")
 
 
 def linked(path: Path | str) -> JournalDamaged:
-    return JournalDamaged(f"{path} is a symbolic link; the journal's files must be plain files. Put the real file back")
+    """The error for a symbolic link among a journal's files."""
+    return JournalDamaged(
+        f"{path} is a symbolic link; the journal's files must be regular files. Put the real file back"
+    )
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Writes all of it. Raises `OSError`, also where only a part of it fits."""
+    """Writes all of `data`. Raises `OSError`, also if only a part of it fits."""
     written = os.write(fd, data)
     if written != len(data):
         raise OSError(errno.ENOSPC, f"only {written} of {len(data)} bytes fit")
@@ -188,17 +191,17 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def write_parts(path: Path, parts: Iterable[bytes], *, like: os.stat_result | None = None) -> None:
-    """As `write_file`, with one part after the other. It gets the mode and the times of `like`."""
+    """As `write_file`, from several parts; the file gets the mode and the times of `like`."""
     put_in_place(write_beside(path, parts, like=like, hand_over=True), path)
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replaces a small file that is nobody's but this user's."""
+    """Replaces a small file that belongs to this user, even if this user is root."""
     put_in_place(write_beside(path, [content]), path)
 
 
 def write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Makes a small file. Raises `FileExistsError` where something has its name."""
+    """Creates a small file. Raises `FileExistsError` if the name is taken."""
     new = write_beside(path, [content], mode)
     try:
         name_new(new, path)
@@ -215,12 +218,12 @@ def write_beside(
     like: os.stat_result | None = None,
     hand_over: bool = False,
 ) -> Path:
-    """A file beside `path`, whole and synced, for `put_in_place` or `name_new`; an error leaves none."""
+    """Writes and syncs a temporary file beside `path`, for `put_in_place` or `name_new`; an error leaves no file."""
     new = path.with_name(f"{path.name}.{get_native_id()}.new")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
     try:
         fd = open_apart(new, flags, mode, hand_over=hand_over)
-    except FileExistsError:  # left by a thread that was killed, and had this number
+    except FileExistsError:  # left by a killed thread that had the same number
         new.unlink()
         fd = open_apart(new, flags, mode, hand_over=hand_over)
     try:
@@ -234,14 +237,14 @@ def write_beside(
         finally:
             os.close(fd)
     except BaseException:
-        with best_effort():  # on a full disk each byte counts
+        with best_effort():
             new.unlink()
         raise
     return new
 
 
 def put_in_place(new: Path, path: Path) -> None:
-    """Gives a synced file the name of the one that it replaces, durable on return."""
+    """Renames a synced file to the one that it replaces; durable on return."""
     try:
         new.replace(path)
     except OSError:
@@ -252,7 +255,7 @@ def put_in_place(new: Path, path: Path) -> None:
 
 
 def name_new(new: Path, path: Path) -> None:
-    """Gives a synced file a name that nothing has, to be made durable by `sync_directory`. Raises `FileExistsError`."""
+    """Gives a synced file an unused name; `sync_directory` makes it durable. Raises `FileExistsError`."""
     try:
         os.link(new, path)  # unlike a rename, refuses to replace a file
     except FileExistsError:
@@ -268,7 +271,7 @@ def name_new(new: Path, path: Path) -> None:
 
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-"""How file systems without hard links say so."""
+"""Errors of file systems without hard links."""
 
 
 def _taken(path: Path) -> FileExistsError:
@@ -276,15 +279,15 @@ def _taken(path: Path) -> FileExistsError:
 
 
 def append_line(path: Path, *lines: bytes) -> None:
-    """Appends lines, durable on return. Raises `OSError`; part of a line may then be there, which readers skip."""
+    """Appends lines; durable on return. Raises `OSError`, and may then leave a partial line, which readers skip."""
     data = b"".join([line.rstrip(b"\n") + b"\n" for line in lines])
     fd = open_apart(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     try:
         if os.fstat(fd).st_size == 0:
-            sync_directory(path.parent)  # before there is anything in it: who finds a line needn't ask
+            sync_directory(path.parent)  # before the first line, so that a line that is read is durable
         write_all(fd, data)
         start = os.lseek(fd, 0, os.SEEK_CUR) - len(data)
-        if start and os.pread(fd, 1, start - 1) != b"\n":  # it ran on from half a line
+        if start and os.pread(fd, 1, start - 1) != b"\n":  # the data was appended to a partial line
             write_all(fd, b"\n" + data)
         os.fsync(fd)
     finally:
@@ -292,12 +295,12 @@ def append_line(path: Path, *lines: bytes) -> None:
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
-    """The whole JSON objects of a file made by `append_line`, one by one; a missing file has none."""
+    """The lines of a file written by `append_line` that are JSON objects; none if the file is missing."""
     return (line for line, _ in read_objects(path))
 
 
 def read_objects(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """As `read_lines`, each with what it holds."""
+    """As `read_lines`, each line with its parsed object."""
     for line in read_raw(path):
         try:
             content = json_of(line)
@@ -308,7 +311,7 @@ def read_objects(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
 
 
 def read_raw(path: Path) -> Iterator[bytes]:
-    """Every line that has an end, whatever it holds."""
+    """Every complete line, whatever its content."""
     try:
         file = open_file(path)
     except FileNotFoundError:
@@ -320,7 +323,7 @@ def read_raw(path: Path) -> Iterator[bytes]:
 
 
 def sync_directory(path: Path) -> None:
-    """Makes creations and renames in `path` durable."""
+    """Makes creations and renames in the directory `path` durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -329,19 +332,20 @@ def sync_directory(path: Path) -> None:
 
 
 def sync_above(path: Path) -> None:
-    """Makes the name of the directory `path` durable, where this user may."""
+    """Makes the name of the directory `path` durable, if this user has the permission."""
     with suppress(PermissionError):
         sync_directory(path.resolve().parent)
 
 
 def dump(content: object) -> bytes:
+    """A value as one line of JSON."""
     return json.dumps(content).encode() + b"\n"
 
 
 def identity(fd: int) -> dict[str, int]:
-    """What tells a file from a copy of it: its inode, and where the file system keeps one, the inode's generation.
+    """What distinguishes a file from a copy of it: its inode number and, if the file system has one, its generation.
 
-    A number alone may be given again, as soon as to the copy that replaces a deleted file.
+    An inode number may be reused at once by the copy that replaces the file.
     """
     found = {"inode": os.fstat(fd).st_ino}
     with best_effort():  # not every file system has generations
@@ -350,13 +354,13 @@ def identity(fd: int) -> dict[str, int]:
 
 
 _GENERATION = 0x80087601
-"""FS_IOC_GETVERSION of Linux; elsewhere an error."""
+"""FS_IOC_GETVERSION of Linux; an error on other systems."""
 
 
 def open_owned(path: Path, flags: int) -> int:
-    """A descriptor of a file that only this user, or root, can have written; 0600 where it is made.
+    """Opens a file that only this user or root can have written; `flags` may create it with mode 0600.
 
-    Raises `OSError`, whose `strerror` says why it isn't trusted.
+    Raises `OSError`; its `strerror` says why the file is not trusted.
     """
     fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     if why := why_foreign(os.fstat(fd)) or _why_shared(os.fstat(fd)):
@@ -366,7 +370,7 @@ def open_owned(path: Path, flags: int) -> int:
 
 
 def why_foreign(about: os.stat_result, *trusted: int) -> str:
-    """Why a file is not one of this user's, of root's, or of the users that are `trusted`, in words; empty if it is."""
+    """Why a file belongs neither to this user, nor to root or a `trusted` user; empty if it does."""
     if not stat.S_ISREG(about.st_mode):
         return "it is not a regular file"
     if about.st_uid not in (os.geteuid(), 0, *trusted):
@@ -378,18 +382,18 @@ def _why_shared(about: os.stat_result) -> str:
     if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return f"other users may write to it: its mode is {stat.S_IMODE(about.st_mode):04o}"
     if about.st_nlink != 1:
-        return "it has another name: it is a hard link"
+        return "it has more than one hard link"
     return ""
 
 
 def read_secret(setting: str, name: str) -> str:
-    """The text of the file that a setting such as `opensearch_password_file` names, without the newline at its end.
+    """The text of the file that a setting such as `opensearch_password_file` names, without its final newline.
 
-    Warns when others may read it. Raises `SettingsError`.
+    Warns if other users can read the file. Raises `SettingsError`.
     """
     data, about = _read(setting, name)
     if about.st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        warn(f"{name} can be read by others; set its mode to 0600", stacklevel=4)
+        warn(f"{name} is readable by other users; set its mode to 0600", stacklevel=4)
     try:
         return data.decode().rstrip("\r\n")
     except UnicodeDecodeError:
@@ -397,17 +401,17 @@ def read_secret(setting: str, name: str) -> str:
 
 
 def read_bytes(setting: str, name: str) -> bytes:
-    """The content of the file that a setting names. Raises `SettingsError`, also where any user may write to it."""
+    """The content of the file that a setting names. Raises `SettingsError`, also if any user may write to it."""
     return _read(setting, name)[0]
 
 
 def _read(setting: str, name: str) -> tuple[bytes, os.stat_result]:
-    """And what the file is, which is looked at once it is open. It may be a link, as those of Kubernetes are."""
+    """The content and the status of a file. It may be a symbolic link: Kubernetes mounts secrets as links."""
     try:
         with Path(name).open("rb") as file:
             about, data = os.fstat(file.fileno()), file.read()
     except OSError as error:
         raise SettingsError(f"{setting}: {name!r} can't be read ({error.strerror})") from error
     if about.st_mode & stat.S_IWOTH:
-        raise SettingsError(f"{setting}: any user may write to {name!r}; set its mode to 0600, and replace its content")
+        raise SettingsError(f"{setting}: any user may write to {name!r}; set its mode to 0600 and replace its content")
     return data, about

@@ -1,9 +1,8 @@
-"""Advisory locks on files, and who holds them, found out without making the file.
+"""Advisory locks on files, and which processes hold them.
 
-The kernel releases a lock however a process ends, so a killed process leaves nothing to clean up: a `flock` with the
-last process that holds the open file, a POSIX lock with the process that took it. The file itself is never removed:
-two processes would then hold locks on two files of the same name. The journal's own locks, which also withstand
-exceptions and files that are replaced, are in `whodid.journal.lock`.
+The kernel releases a lock when its process ends, however it ends: a `flock` when the last process closes the open file,
+a POSIX lock when the process that took it ends. The file itself is never removed, because two processes could then hold
+locks on two files of the same name. The locks of the journal are in `whodid.journal.lock`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from .files import best_effort
 
@@ -25,7 +24,7 @@ POLL_SECONDS = 0.1
 
 
 def take_lock(path: Path) -> int | None:
-    """Open and lock `path`; returns the descriptor that holds the lock, or None when another process does."""
+    """Opens and locks `path`; returns the descriptor that holds the lock, or `None` if another process holds it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -39,7 +38,7 @@ def take_lock(path: Path) -> int | None:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether another process holds the lock right now."""
+    """Whether another process holds the lock now."""
     if not path.exists():
         return False
     descriptor = take_lock(path)
@@ -50,10 +49,9 @@ def is_locked(path: Path) -> bool:
 
 @contextmanager
 def hold_lock(path: Path, timeout: float, on_wait: Callable[[], None]) -> Iterator[int | None]:
-    """Hold the lock inside the block; yields None when it could not be had within `timeout` seconds.
+    """Holds the lock inside the block; yields its descriptor, or `None` if the lock stayed taken for `timeout` seconds.
 
-    What is yielded is the descriptor: a child process that inherits it goes on holding the lock after the
-    block.
+    A child process that inherits the descriptor still holds the lock after the block.
     """
     deadline = time.monotonic() + timeout
     descriptor = take_lock(path)
@@ -71,6 +69,8 @@ def hold_lock(path: Path, timeout: float, on_wait: Callable[[], None]) -> Iterat
 
 @dataclass(frozen=True, slots=True)
 class Holder:
+    """A process that holds a lock."""
+
     pid: int
     command: str
 
@@ -82,19 +82,16 @@ Kind = Literal["FLOCK", "POSIX"]
 
 
 def holders(path: Path) -> list[Holder]:
-    """The processes that the system shows (Linux does, those of this container)."""
+    """The processes that hold a lock on the file, as far as the system shows them (on Linux, within this container)."""
     with best_effort():
         inode = path.stat().st_ino
-        found = {one.pid: one for kind in _KINDS for one in _holders(kind, inode) if one.pid > 0}
+        found = {one.pid: one for kind in get_args(Kind) for one in _holders(kind, inode) if one.pid > 0}
         return [found[pid] for pid in sorted(found)]
     return []
 
 
-_KINDS: tuple[Kind, ...] = ("FLOCK", "POSIX")
-
-
 def holder_in_words(kind: Kind, inode: int) -> str:
-    """Who holds the lock on a file, as far as the system tells."""
+    """The holder of the lock on a file for a message, as far as the system shows it."""
     return str(next(_holders(kind, inode), "another process"))
 
 
@@ -110,13 +107,13 @@ def _holders(kind: Kind, inode: int) -> Iterator[Holder]:
 def _command(pid: int) -> str:
     with best_effort():
         return Path(f"/proc/{pid}/comm").read_text().strip()
-    return "of another user or container"
+    return "owned by another user or container"
 
 
 def is_held(path: Path) -> bool:
-    """Whether a `ProcessLock` is held by another process, also one that can't be seen from here.
+    """Whether another process holds a `ProcessLock`, even a process of another container.
 
-    It is tried for a moment, shared, on a descriptor for reading.
+    Takes a shared lock for a moment, on a descriptor for reading.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -132,6 +129,7 @@ def is_held(path: Path) -> bool:
 
 
 def is_stopped(holder: Holder) -> bool:
+    """Whether the process is suspended (SIGSTOP) or traced."""
     try:
         status = Path(f"/proc/{holder.pid}/stat").read_text()
     except OSError:

@@ -1,15 +1,12 @@
-"""The warning: what the owner of an application should know, and what changes the outcome of no call.
+"""What whodid needs of the process that it runs in: warnings, signal handlers that raise, and uWSGI's workers.
 
-The interruption: an exception that a signal handler raised amid a call, as for the time limit of a task.
-
-Where whatever an application's own objects raise is let pass, this is not: who set the limit waits for it.
-
-uWSGI: in which of its processes whodid may start threads, and whether they run.
-
-uWSGI forks its workers without telling Python. A worker that is forked while another thread holds or wants Python's
-global lock finds it held by a thread that it doesn't have, and hangs for ever, before its first request. So no thread
-of whodid's starts in a process that forks workers: neither before the first fork, nor in the master, which replaces
-workers as long as it runs. The module `uwsgi` exists inside of uWSGI alone.
+- A warning never changes the outcome of a call.
+- Exceptions of an application's own objects may be ignored; an exception that a signal handler raised, such as the time
+  limit of a task, may not.
+- uWSGI forks its workers without notifying Python. A worker that is forked while another thread holds or waits for the
+  GIL finds it held by a thread that does not exist, and hangs before its first request. So whodid starts no thread in a
+  process that forks workers: neither before the first fork nor in the master, which replaces workers as long as it
+  runs. The module `uwsgi` exists inside uWSGI only.
 """
 
 from __future__ import annotations
@@ -43,10 +40,10 @@ _here = _Here()
 
 
 def warn(message: str, category: type[Warning] = UserWarning, *, stacklevel: int = 1) -> None:
-    """As `warnings.warn`, and raises nothing: neither under `-W error` nor when the application's own hook fails.
+    """As `warnings.warn`, but raises nothing: neither under `-W error` nor if the application's own hook fails.
 
-    A warning that a filter made an error is shown all the same. A hook that audits, where no entry can be recorded,
-    causes no second warning.
+    A warning that a filter turns into an error is still shown. A hook that records an audit entry causes no second
+    warning if that fails.
     """
     if _here.warning:
         return
@@ -68,9 +65,9 @@ def _show(message: Warning, category: type[Warning], stacklevel: int) -> None:
 
 
 def forks_unseen() -> bool:
-    """Whether this process of uWSGI forks others: it has no number, as workers have, and is the master or has none.
+    """Whether this is a process of uWSGI that forks workers: the master, or the process before a master is started.
 
-    Mules and spoolers have no number either; theirs is another process than the master.
+    Workers have a number. Mules and spoolers have none, but their PID differs from the master's.
     """
     uwsgi = sys.modules.get("uwsgi")
     if uwsgi is None or getattr(uwsgi, "worker_id", lambda: 1)() != 0:
@@ -79,5 +76,5 @@ def forks_unseen() -> bool:
 
 
 def suspends_threads() -> bool:
-    """Whether threads of Python's run during requests only: uWSGI before 2.0.27, unless `enable-threads` is set."""
+    """Whether threads run only during requests: in uWSGI before 2.0.27, unless `enable-threads` is set."""
     return not getattr(sys.modules.get("uwsgi"), "has_threads", True)

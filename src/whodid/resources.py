@@ -1,9 +1,7 @@
-"""The files beside the code: `config/`, `opensearch/` and the pages of `docs/`, in a wheel and in a checkout alike.
+"""Files shipped with the code (`config/`, `opensearch/` and the pages of `docs/`), and the version of this software.
 
-They live at the top of the repository, where an operator reads them. A wheel carries them in `whodid/_files`; an
-editable install finds them at the top of the checkout.
-
-The version of this software, as pyproject.toml has it.
+The files are at the top of the repository, for operators to read. A wheel has them in `whodid/_files`; an editable
+install finds them at the top of the checkout.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The settings: one frozen value, read once, at the edge.
+"""The settings: one frozen value, read once when the process starts.
 
-A setting has one name everywhere: keyword of `whodid.configure()`, key in `whodid.toml`, `WHODID_` variable, and
-option of the command line. First wins: keyword or option, variable, file, default. `config/whodid.toml` documents each.
+A setting has one name everywhere: as a keyword of `whodid.configure()`, as a key in `whodid.toml`, as a `WHODID_`
+variable and as an option of the command line. Keywords and options take precedence over variables, variables over the
+file, and the file over the defaults. `config/whodid.toml` documents each setting.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ __all__ = [
 ]
 
 MOST_DAYS = 100_000
-"""Days of a retention, and of the age in a policy, from which on they are no more than another word for never."""
+"""Number of days from which a retention, or an age in a policy, is treated as unlimited."""
 
 MIN_HASH_KEY = 32
-"""Characters of `hash_key`: with fewer, its hashes could be tried out."""
+"""Minimum length of `hash_key`: a shorter key could be guessed from its hashes."""
 
 Durability = Literal["disk", "process"]
 
@@ -52,11 +53,11 @@ PATHS = (
     *("journal_dir", "catalog", "hash_key_file", "opensearch_password_file", "opensearch_token_file"),
     *("opensearch_ca", "opensearch_client_cert", "opensearch_client_key", "signing_key_file", "signing_public_key"),
 )
-"""Settings that name a file or directory. `~` is expanded; relative ones are of the working directory of then."""
+"""Settings that name a file or directory. `~` is expanded; relative paths start at the current working directory."""
 
 
 def _default_journal_dir() -> str:
-    """Empty where the user has no home, which is an error only for whoever needs the journal."""
+    """The default journal directory; empty if the user has no home, which is an error only if a journal is needed."""
     try:
         state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     except RuntimeError:
@@ -65,7 +66,7 @@ def _default_journal_dir() -> str:
 
 
 def journal_place(journal_dir: str | Path) -> Path:
-    """The absolute path of a journal directory. Raises `SettingsError` where nothing says which it is."""
+    """The absolute path of a journal directory. Raises `SettingsError` if none is set and there is no default."""
     if not str(journal_dir):
         raise SettingsError(
             "journal_dir is not set, and this user has no home directory for the default; set journal_dir (the "
@@ -80,17 +81,17 @@ def _absolute(name: str, path: str | Path) -> Path:
     except (RuntimeError, OSError) as error:
         pass_on(error)
         raise SettingsError(
-            f"{name}: {str(path)!r} has no absolute path here, as there is no home or working directory; "
-            "name it from the root (/…)"
+            f"{name}: {str(path)!r} has no absolute path here, because there is no home or working directory; "
+            "write an absolute path (/…)"
         ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every setting, checked. Sizes are in bytes, times in seconds unless the value carries a unit (`365d`).
+    """All settings, validated. Sizes are in bytes, times in seconds unless the value has a unit (`365d`).
 
-    `whodid.configure` makes one from keywords, `WHODID_…` variables and a TOML file; made directly, it has the defaults
-    for what is not given, and reads neither variables nor files.
+    `whodid.configure` reads keywords, `WHODID_…` variables and a TOML file. Created directly, settings that are not
+    given have their defaults, and neither variables nor files are read.
 
     Raises:
         SettingsError: A value is malformed or contradicts another.
@@ -101,9 +102,9 @@ class Settings:
     """
 
     journal_dir: str = field(default_factory=_default_journal_dir)
-    """The directory of the journal, shared by all processes of the host that record into it. It belongs on a real disk,
-    not on tmpfs. The default is $XDG_STATE_HOME/whodid/journal, or ~/.local/state/whodid/journal. A user without a home
-    (a container with an arbitrary UID) has no default, and sets it."""
+    """The directory of the journal, shared by all processes of the host that record into it. Use a real disk, not
+    tmpfs. The default is $XDG_STATE_HOME/whodid/journal, or ~/.local/state/whodid/journal. A user without a home
+    directory (a container with an arbitrary UID) has no default and must set it."""
 
     service: str = ""
     """Name of the application, in each entry."""
@@ -112,59 +113,61 @@ class Settings:
     """Name of the machine or pod, in each entry. The default is the host name."""
 
     catalog: str = ""
-    """An events.toml with event types of your own; empty for the 54 default types."""
+    """An events.toml with your own event types; empty for the 54 default types."""
 
     catalog_mode: Literal["extend", "replace"] = "extend"
     """Whether `catalog` extends the default types or replaces them."""
 
     durability: Durability = "disk"
-    """What a call has reached when it returns: "disk" survives a power loss; "process" survives kill -9, and a power
-    loss about a second later. A type in the catalog may choose for itself."""
+    """How durable an entry is when the call returns: "disk" survives a power loss; "process" survives kill -9, and a
+    power loss about a second later. A type in the catalog may override it."""
 
     on_failure: Literal["raise", "warn"] = "raise"
-    """When an entry can't be recorded: "raise" stops the action that can't be audited; "warn" lets it continue, and
-    counts."""
+    """When an entry can't be recorded: "raise" stops the action that can't be audited; "warn" lets it continue and
+    counts the failure."""
 
     on_invalid: Literal["raise", "quarantine"] = "raise"
-    """When a call breaks the catalog: "raise", or "quarantine" keeps it in rejected.ndjson with secrets masked."""
+    """When a call breaks a rule of the catalog: "raise", or "quarantine" to keep it in rejected.ndjson with secrets
+    masked."""
 
     echo: bool = True
     """Write one line to the ordinary log for each entry: type, target and entry ID, never personal fields."""
 
     hash_key: str = field(default="", repr=False)
-    """The key of the hashes that take the place of secrets in before, after and details, so that equal ones compare
-    equal: 32 characters or more, such as `openssl rand -hex 32` prints, the same on all hosts. Without one, "[hidden]"
-    takes the place. Prefer `hash_key_file`."""
+    """The key of the hashes that replace secrets in before, after and details, so that equal secrets have equal hashes:
+    at least 32 characters, the same on all hosts (`openssl rand -hex 32`). Without a key, "[hidden]" replaces secrets.
+    Prefer `hash_key_file`."""
 
     hash_key_file: str = ""
     """A file (mode 0600) that holds the hash key. Set this or `hash_key`, not both."""
 
     trusted_proxies: tuple[str, ...] = ()
-    """Networks of the proxies that may say who the client is, such as ["10.0.0.0/8"]. The default trusts nobody. "unix"
-    stands for whoever connects through the server's Unix socket: for a server that listens on nothing else."""
+    """Networks of the proxies that are trusted to name the client, such as ["10.0.0.0/8"]. The default trusts none.
+    "unix" trusts all connections through the server's Unix socket; use it only if the server listens on nothing
+    else."""
 
     forwarded_header: ForwardedHeader = "x-forwarded-for"
-    """The one header in which trusted proxies say it; "forwarded" is RFC 7239. The other is never read, as a proxy may
-    pass on what a client puts there."""
+    """The header in which trusted proxies name the client; "forwarded" is RFC 7239. The other header is never read,
+    because a proxy may pass on what a client puts there."""
 
     lock_timeout: float = 5.0
     """Seconds to wait for another process that writes to the journal before the call fails."""
 
     segment_bytes: int = 64 * 1024 * 1024
-    """Bytes after which a segment of the journal is closed."""
+    """Size in bytes at which a segment of the journal is closed."""
 
     segment_age: float = 3600.0
-    """Seconds after which a segment of the journal is closed."""
+    """Age in seconds at which a segment of the journal is closed."""
 
     keep_days: float = 0.0
-    """Days to keep segments after all of their entries were shipped."""
+    """Days to keep a segment after all of its entries were shipped."""
 
     max_bytes: int = 0
-    """The most bytes that the journal may hold; 0 for no limit. Beyond it, recording fails as on_failure says. Rejected
-    calls (on_invalid = "quarantine") count too: they take an eighth of it at most, and never more than 16 MiB."""
+    """Maximum size of the journal in bytes; 0 for no limit. When it is reached, recording fails as on_failure says.
+    Rejected calls (on_invalid = "quarantine") count too: they take at most an eighth of it, and at most 16 MiB."""
 
     opensearch_hosts: tuple[str, ...] = ("http://127.0.0.1:9200",)
-    """URLs of the cluster's nodes. Anything but this machine must be https://."""
+    """URLs of the cluster's nodes. Nodes on other machines must use https://."""
 
     opensearch_user: str = ""
     """The user to sign in as, with a password."""
@@ -183,14 +186,14 @@ class Settings:
     `opensearch_token`, not both."""
 
     opensearch_aws_region: str = ""
-    """Sign requests for this region of Amazon (SigV4), with the credentials that botocore finds, instead of user or
-    token. Needs the extra "aws"."""
+    """Sign requests (SigV4) for this AWS region with the credentials that botocore finds, instead of a user or token.
+    Needs the extra "aws"."""
 
     opensearch_aws_service: Literal["es", "aoss"] = "es"
-    """The service that signed requests are for: "es" is OpenSearch Service, "aoss" is Serverless."""
+    """The AWS service for signed requests: "es" is OpenSearch Service, "aoss" is OpenSearch Serverless."""
 
     opensearch_ca: str = ""
-    """The certificate authority to trust, if it is not one of the system's: a PEM file."""
+    """A PEM file with the certificate authority to trust, if the system does not trust it."""
 
     opensearch_client_cert: str = ""
     """A client certificate: a PEM file."""
@@ -199,78 +202,78 @@ class Settings:
     """The key of the client certificate: a PEM file."""
 
     opensearch_timeout: float = 30.0
-    """Seconds to wait for an answer of the cluster."""
+    """Seconds to wait for a response of the cluster."""
 
     signing_key: str = field(default="", repr=False)
-    """The private key (Ed25519, PEM) that signs checkpoints and the manifests of exports; `whodid key new FILE` makes
-    one. Without one nothing is signed. Prefer `signing_key_file` or `signing_command`; set at most one of the three."""
+    """The private key (Ed25519, PEM) that signs checkpoints and the manifests of exports; `whodid key new FILE` creates
+    one. Without a key nothing is signed. Prefer `signing_key_file` or `signing_command`; set at most one of the
+    three."""
 
     signing_key_file: str = ""
     """A file (mode 0600) that holds the signing key."""
 
     signing_command: str = ""
-    """A command that signs what it reads from standard input, for a key that stays in its KMS or HSM."""
+    """A command that signs its standard input, for a key that stays in a KMS or HSM."""
 
     signing_public_key: str = ""
-    """The file of the public key of `signing_command`."""
+    """A file that holds the public key of `signing_command`."""
 
     witnesses: tuple[str, ...] = ()
-    """Where checkpoints are kept besides the cluster and this host, so that who administers both can't forge them:
-    directories (absolute paths of WORM storage), "s3://bucket/prefix?region=…" with object lock, or
+    """Where copies of checkpoints are kept outside the cluster and this host, so that an administrator of both can't
+    forge them: directories (absolute paths on WORM storage), "s3://bucket/prefix?region=…" with object lock, or
     "package.module:factory". See `whodid help integrity`."""
 
     index_prefix: str = "whodid-audit"
-    """The beginning of the names of indices, which are <index_prefix>-2026.11 and so on."""
+    """The prefix of index names, such as <index_prefix>-2026.11."""
 
     partition: Partitioning = "month"
-    """The length of a partition: entries are deleted by whole partitions. A change holds for new entries only."""
+    """The length of a partition: entries are deleted by whole partitions. A change applies to new entries only."""
 
     retention: str = "365d"
     """Each entry is kept at least this long, and at most one partition and two days longer. "off" keeps everything."""
 
     snapshot_repository: str = ""
-    """A snapshot repository of the cluster, in which what retention deletes is kept first; empty for none."""
+    """A snapshot repository of the cluster; a partition is saved there before retention deletes it. Empty for none."""
 
     policy_priority: int = 500
-    """Priority of the ISM policy's template. Where several policies match a new partition, ISM takes the highest, and
-    it refuses two of the same priority whose patterns overlap."""
+    """Priority of the ISM policy's template. If several policies match a new partition, ISM applies the one with the
+    highest priority. It refuses two policies of the same priority whose patterns overlap."""
 
     number_of_shards: int = 1
     """Primary shards of a partition."""
 
     audit_reads: bool = False
-    """Record who searches, views and exports entries: in the audit log itself, through journal_dir. The tab always
-    does, unless it is made with audit_reads=False."""
+    """Record who searches, views and exports entries, in the audit log itself, through journal_dir. The tab always
+    records it, unless it is created with audit_reads=False."""
 
     ship: bool = False
     """Ship from a background thread of the application (development, small applications) instead of `whodid ship`."""
 
     bulk_bytes: int = 2 * 1024 * 1024
-    """The most bytes of one bulk request."""
+    """Maximum size of a bulk request in bytes."""
 
     bulk_entries: int = 5000
-    """The most entries of one bulk request."""
+    """Maximum number of entries in a bulk request."""
 
     bulks_in_flight: int = 2
-    """How many bulk requests may be under way at once; the shipper holds about bulk_bytes for each of them in
-    memory."""
+    """Maximum number of concurrent bulk requests; the shipper holds about bulk_bytes in memory for each."""
 
     ship_rate: int = 0
-    """The most entries a second to ship; 0 for as fast as the cluster takes them."""
+    """Maximum number of entries shipped per second; 0 for no limit."""
 
     drain_timeout: float = 10.0
-    """Seconds in which a `whodid ship` that is stopped still ships what was journalled."""
+    """Seconds for which `whodid ship`, once stopped, still ships entries that are in the journal."""
 
     checkpoint_interval: float = 3600.0
-    """Seconds after which `whodid ship` closes a checkpoint over what it has shipped, even if that is nothing: a signed
-    statement of how far the journal had come (`whodid help integrity`)."""
+    """Seconds between checkpoints. `whodid ship` writes a checkpoint, a signed record of how far each journal had come,
+    even if nothing was shipped since the last one (`whodid help integrity`)."""
 
     metrics_address: str = ""
-    """HOST:PORT on which `whodid ship` serves /metrics (Prometheus), /healthz and /readyz; empty for nowhere. Needs the
-    extra "metrics". Whoever can reach it sees counts, and no entry."""
+    """HOST:PORT on which `whodid ship` serves /metrics (Prometheus), /healthz and /readyz; empty to disable. Needs the
+    extra "metrics". These pages show counts, never entries."""
 
     poll_interval: float = 1.0
-    """Seconds between looks at the journal when there was nothing to do."""
+    """Seconds to wait before reading the journal again when there was nothing to ship."""
 
     def __post_init__(self) -> None:
         for setting in fields(self):
@@ -299,11 +302,11 @@ def load_settings(
     from_text: Mapping[str, str] | None = None,
     **overrides: typing.Unpack[SettingsKeywords],
 ) -> Settings:
-    """Settings from keywords, `WHODID_…` variables, a TOML file (`path`, or `WHODID_CONFIG`) and the defaults.
+    """Reads settings from keywords, `WHODID_…` variables, a TOML file (`path`, or `WHODID_CONFIG`) and the defaults.
 
-    A keyword that is `None` counts as not given; `from_text` are overrides written as in a variable. Raises
-    `SettingsError` for an unknown key in a file or a call and for a value of the wrong form; an unknown `WHODID_`
-    variable is only warned of (Kubernetes injects some for a service that is called whodid).
+    A keyword that is `None` counts as not given; `from_text` holds overrides written as in a variable. Raises
+    `SettingsError` for an unknown key in a file or a call and for a malformed value. An unknown `WHODID_` variable
+    causes a warning only, because Kubernetes injects some for a service named whodid.
     """
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}
@@ -316,15 +319,15 @@ def load_settings(
     for name in values:
         if name not in _hints():
             raise SettingsError(
-                f"there is no setting {name!r}{did_you_mean(name, _hints())}; config/whodid.toml lists them all"
+                f"unknown setting {name!r}{did_you_mean(name, _hints())}; config/whodid.toml lists all settings"
             )
     if values.get("journal_dir") == "":
-        raise SettingsError("journal_dir is empty; name a directory, or leave it out for the default")
+        raise SettingsError("journal_dir is empty; set it to a directory, or leave it out for the default")
     return Settings(**{name: _coerce(name, value) for name, value in values.items()})
 
 
 def _from_file(path: Path) -> dict[str, Any]:
-    import tomllib  # only where there is a file
+    import tomllib  # only if there is a file
 
     try:
         with path.open("rb") as file:
@@ -342,12 +345,12 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
         if variable.startswith("WHODID_") and name in _hints():
             values[name] = _parse(name, text)
     for variable, meant in unknown_variables(environ).items():
-        warn(f"{variable} names no setting of whodid and is ignored{meant}", stacklevel=4)
+        warn(f"{variable} is ignored: whodid has no such setting{meant}", stacklevel=4)
     return values
 
 
 def unknown_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """`WHODID_` variables that name no setting, each with what may have been meant: empty, or a part of a sentence."""
+    """`WHODID_` variables that name no setting, each with a suggestion for a message, which may be empty."""
     return {
         variable: did_you_mean(name, _hints())
         for variable in environ
@@ -361,7 +364,7 @@ _OF_TESTS = "WHODID_TEST_"
 
 
 def _parse(name: str, text: str) -> Any:
-    """The value of a `WHODID_` variable or an option: lists are separated by commas."""
+    """Parses the text of a `WHODID_` variable or an option; commas separate the values of a list."""
     hint = _hints()[name]
     if hint is bool:
         if text.lower() not in {"true", "false", "1", "0", "yes", "no"}:
@@ -418,32 +421,27 @@ def _check_values(settings: Settings) -> None:
         )
     Proxies.of(settings.trusted_proxies, settings.forwarded_header)
     if not settings.opensearch_hosts:
-        raise SettingsError("opensearch_hosts is empty; name at least one, such as https://search.example:9200")
+        raise SettingsError("opensearch_hosts is empty; set at least one URL, such as https://search.example:9200")
     for host in settings.opensearch_hosts:
         check_url("opensearch_hosts", host, "https://search.example:9200")
     for name in ("opensearch_password", "opensearch_token", "hash_key"):
         if getattr(settings, name) and getattr(settings, f"{name}_file"):
             raise SettingsError(f"set {name} or {name}_file, not both")
-    ways = {
-        "opensearch_user": settings.opensearch_user,
-        "opensearch_token": settings.opensearch_token,
-        "opensearch_token_file": settings.opensearch_token_file,
-        "opensearch_aws_region": settings.opensearch_aws_region,
-    }
-    if len(given := [name for name, value in ways.items() if value]) > 1:
-        raise SettingsError(f"{' and '.join(given)} are two ways to sign in; set one of them")
+    _refuse_several(settings, "sign in", _SIGN_IN)
+    _refuse_several(settings, "sign", ("signing_key", "signing_key_file", "signing_command"))
+    if settings.signing_command and not settings.signing_public_key:
+        raise SettingsError("signing_command needs signing_public_key, a file with its public key")
     if 0 < len(settings.hash_key) < MIN_HASH_KEY:
-        raise SettingsError(f"hash_key has fewer than {MIN_HASH_KEY} characters; make one with `openssl rand -hex 32`")
-    _check_signing(settings)
+        raise SettingsError(f"hash_key has fewer than {MIN_HASH_KEY} characters; create one: openssl rand -hex 32")
     _check_ranges(settings)
 
 
-def _check_signing(settings: Settings) -> None:
-    ways = ("signing_key", "signing_key_file", "signing_command")
-    if len(given := [name for name in ways if getattr(settings, name)]) > 1:
-        raise SettingsError(f"{' and '.join(given)} are two ways to sign; set one of them")
-    if settings.signing_command and not settings.signing_public_key:
-        raise SettingsError("signing_command needs signing_public_key, the file with its public key, to check it by")
+_SIGN_IN = ("opensearch_user", "opensearch_token", "opensearch_token_file", "opensearch_aws_region")
+
+
+def _refuse_several(settings: Settings, purpose: str, names: tuple[str, ...]) -> None:
+    if len(given := [name for name in names if getattr(settings, name)]) > 1:
+        raise SettingsError(f"{' and '.join(given)} are two ways to {purpose}; set one of them")
 
 
 def _check_ranges(settings: Settings) -> None:
@@ -459,9 +457,9 @@ def _check_ranges(settings: Settings) -> None:
 
 
 def check_url(name: str, url: str, example: str) -> None:
-    """Raises `SettingsError` unless `url` is encrypted (or of this machine) and carries no password."""
-    if "@" in url:  # before the URL is shown in another message
-        raise SettingsError(f"{name} must not carry a password; use opensearch_user and opensearch_password_file")
+    """Raises `SettingsError` unless `url` uses https (or names this machine) and contains no password."""
+    if "@" in url:  # checked first, so that no other message shows the password
+        raise SettingsError(f"{name} must not contain a password; use opensearch_user and opensearch_password_file")
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
@@ -471,7 +469,7 @@ def check_url(name: str, url: str, example: str) -> None:
         raise SettingsError(f"{name} must hold URLs such as {example}, not {url!r}")
     if parts.scheme == "http" and not is_loopback(str(parts.hostname)):
         raise SettingsError(
-            f"{url} would send the audit log unencrypted; use https://. Plain http:// is for this machine only"
+            f"{url} would send the audit log unencrypted; use https://. http:// is allowed for this machine only"
         )
 
 
@@ -490,7 +488,7 @@ _UNIT_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def parse_age(text: str) -> int:
-    """Seconds in an age such as `365d`, `12h`, `90m` or `30s`. Raises `SettingsError`."""
+    """The seconds of an age such as `365d`, `12h`, `90m` or `30s`. Raises `SettingsError`."""
     match = _AGE.fullmatch(text)
     if not match or int(match[1]) == 0:
         raise SettingsError(f"{text!r} is not an age; write a number and a unit, such as 365d or 12h")
@@ -498,7 +496,7 @@ def parse_age(text: str) -> int:
 
 
 def retention_days(text: str) -> int | None:
-    """Whole days of a `retention` setting such as `365d`; `None` for `off`. Raises `SettingsError`."""
+    """The days of a `retention` setting such as `365d`; `None` for `off`. Raises `SettingsError`."""
     if text == "off":
         return None
     if not text.endswith("d"):

@@ -1,15 +1,11 @@
-"""Display: what an entry holds as text and JSON that is safe to show, whatever an attacker put into it.
+"""Text and JSON from untrusted content: safe to display, strictly parsed, with suggestions for misspelt names.
 
-Control characters could steer a terminal, and bidirectional ones reorder what a person reads. A document that something
-else stored may hold what no entry does: lone surrogates, numbers beyond a float, hundreds of levels. None of it makes a
-page, an export or a report fail: everything that becomes JSON goes through `json_bytes` or `json_text`.
-
-Foreign content: what somebody else wrote, or another version, where whodid reads its own files and answers.
-
-Each boundary reads in one `try`, and turns `FOREIGN` into what it says about such content: an error of whodid's own, or
-that there is nothing. Behind it, types are what they say.
-
-Spelling: which known name someone may have meant, for messages about one that isn't known.
+- Control characters could drive a terminal, and bidirectional ones reorder what a person reads, so they are replaced or
+  escaped.
+- A document that another program stored may hold lone surrogates, numbers beyond a float or hundreds of levels. They
+  must not make a page, an export or a report fail, so all output in JSON uses `json_bytes` or `json_text`.
+- Files and responses may have been written by another program or version. Each reader catches `FOREIGN` once, at the
+  boundary, and raises an error of whodid or returns nothing; code behind it relies on the types.
 """
 
 from __future__ import annotations
@@ -40,11 +36,11 @@ __all__ = [
 
 _MOST = 1000
 _DEEP = 20
-"""Levels up to which lines are indented; entries have fewer, and blanks beyond would grow with the square."""
+"""The deepest level of indentation. Entries are shallower; beyond it, the blanks would grow quadratically."""
 
 
 def printable(value: object) -> str:
-    """The value as text on one line; what can't be printed shows as U+FFFD."""
+    """The value as text on one line; characters that can't be printed become U+FFFD."""
     text = "" if value is None else json_text(value) if isinstance(value, dict | list) else str(value)
     if text.isprintable():
         return text
@@ -52,12 +48,12 @@ def printable(value: object) -> str:
 
 
 def valid(text: str) -> str:
-    """The text with each lone surrogate, which UTF-8 can't hold, escaped as in JSON."""
+    """The text with each lone surrogate escaped as in JSON, because UTF-8 can't encode it."""
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def json_bytes(value: object) -> bytes:
-    """The value as compact JSON in UTF-8. It raises for nothing that an answer of OpenSearch can hold."""
+    """The value as compact JSON in UTF-8. Never raises for a value from a response of OpenSearch."""
     try:
         data = orjson.dumps(value)
     except TypeError:
@@ -69,7 +65,7 @@ def json_bytes(value: object) -> bytes:
 
 
 def json_text(value: object, indent: int | None = None) -> str:
-    """The value as JSON in which characters that can't be printed are escaped. It raises no more than `json_bytes`."""
+    """The value as JSON, with characters that can't be printed escaped. Never raises if `json_bytes` does not."""
     try:
         deep = indent is not None and levels(value) > _DEEP
         text = _plain(value, indent) if deep else json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
@@ -83,7 +79,7 @@ def json_text(value: object, indent: int | None = None) -> str:
 
 
 def levels(value: object) -> int:
-    """How many levels of objects and lists there are in a value: 0 for a text, 1 for a list of texts."""
+    """The number of nested levels of objects and lists in a value: 0 for a string, 1 for a list of strings."""
     return max(level for level, _ in _walk(value))
 
 
@@ -98,9 +94,9 @@ def _walk(value: object) -> Iterator[tuple[int, object]]:
 
 
 def _plain(value: object, indent: int | None, comma: str = ", ", colon: str = ": ") -> str:
-    """As `json.dumps`, for any number of levels; a number that JSON can't hold is a text, such as "Infinity"."""
+    """As `json.dumps`, for any depth; a number that JSON can't represent becomes a string such as "Infinity"."""
     pieces: list[str] = []
-    left: list[tuple[int, object]] = [(0, value)]  # what is to be written, the next one last; level -1: as it is
+    left: list[tuple[int, object]] = [(0, value)]  # a stack of what is to be written; level -1 marks literal text
     while left:
         level, one = left.pop()
         if level < 0:
@@ -137,15 +133,15 @@ def _leaf(value: object) -> str:
 
 
 def shown(value: object, most: int = _MOST) -> str:
-    """A text as valid Unicode of at most `most` characters; of anything else, which may hold a secret, its type."""
+    """A string as valid Unicode, cut to `most` characters; for any other value, which may hold a secret, its type."""
     text = str.__str__(value) if isinstance(value, str) else f"[{type(value).__name__}]"
     return valid(text if len(text) <= most else text[:most] + "…")
 
 
 def one_line(value: object, *, quoted: bool = False) -> str:
-    """The value as text for one line of a log: what can't be printed is escaped as in JSON.
+    """The value as text for one line of a log, with characters that can't be printed escaped as in JSON.
 
-    `quoted` puts it into quotes where it could pass for more than one value, as `x entry_id=y` could.
+    `quoted` puts it into quotes if it could be read as more than one value, as `x entry_id=y` could.
     """
     if type(value) is str and len(value) <= _MOST and value.isprintable() and not quoted:  # as nearly every one
         return value
@@ -159,11 +155,11 @@ _SEVERAL = re.compile(r'[\s"=]|^$')
 
 
 FOREIGN = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
-"""What code raises that takes content for another than it is."""
+"""Errors raised by code that expects content of another form."""
 
 
 def json_of(data: bytes) -> Any:
-    """JSON, parsed. Raises `ValueError`, also for a number that is none (1e400, NaN), and for a nesting without end."""
+    """Parses JSON. Raises `ValueError`, also for infinite numbers (1e400), NaN and excessive nesting."""
     try:
         return json.loads(data, parse_float=_finite, parse_constant=_refused)
     except RecursionError:
@@ -171,42 +167,42 @@ def json_of(data: bytes) -> Any:
 
 
 def text_of(value: object) -> str:
-    """A text that can be written somewhere. Raises `ValueError` for anything else."""
+    """The value if it is a string that UTF-8 can encode. Raises `ValueError` for anything else."""
     if not isinstance(value, str):
-        raise ValueError(f"not a text but {type(value).__name__}")
+        raise ValueError(f"not a string but {type(value).__name__}")
     value.encode()
     return value
 
 
 def object_of(value: object) -> dict[str, Any]:
-    """A JSON object; an empty one for anything else."""
+    """The value if it is a JSON object; else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def objects_in(value: object) -> list[dict[str, Any]]:
-    """The JSON objects in a list, without what else is in it; none for anything but a list."""
+    """The JSON objects in a list, without its other values; none if the value is not a list."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if number in (float("inf"), float("-inf")):
-        raise ValueError("a number without bounds")
+        raise ValueError("an infinite number")
     return number
 
 
 def _refused(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def near(name: str, known: Iterable[str], at_most: int = 1) -> list[str]:
-    """The known names that look like `name`, the likeliest first."""
-    import difflib  # only wanted on the way to an error
+    """The known names that are similar to `name`, the most similar first."""
+    import difflib  # imported only for an error message
 
     return difflib.get_close_matches(name, list(known), n=at_most)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """` (did you mean 'x'?)` for the likeliest, or nothing."""
+    """` (did you mean 'x'?)` for the most similar name, or an empty string."""
     found = near(name, known)
     return f" (did you mean {found[0]!r}?)" if found else ""

@@ -50,54 +50,54 @@ class SettingsKeywords(TypedDict, total=False):
     """Keywords of `whodid.configure`, `AuditClient` and others: the settings. `None` counts as not given."""
 
     journal_dir: str | Path | None
-    """The directory of the journal, shared by all processes of the host that record into it. It belongs on a real
-    disk, not on tmpfs. The default is $XDG_STATE_HOME/whodid/journal, or ~/.local/state/whodid/journal. A user
-    without a home (a container with an arbitrary UID) has no default, and sets it."""
+    """The directory of the journal, shared by all processes of the host that record into it. Use a real disk, not
+    tmpfs. The default is $XDG_STATE_HOME/whodid/journal, or ~/.local/state/whodid/journal. A user without a home
+    directory (a container with an arbitrary UID) has no default and must set it."""
     service: str | None
     """Name of the application, in each entry."""
     host: str | None
     """Name of the machine or pod, in each entry. The default is the host name."""
     catalog: str | Path | None
-    """An events.toml with event types of your own; empty for the 54 default types."""
+    """An events.toml with your own event types; empty for the 54 default types."""
     catalog_mode: Literal["extend", "replace"] | None
     """Whether `catalog` extends the default types or replaces them."""
     durability: Literal["disk", "process"] | None
-    """What a call has reached when it returns: "disk" survives a power loss; "process" survives kill -9, and a
-    power loss about a second later. A type in the catalog may choose for itself."""
+    """How durable an entry is when the call returns: "disk" survives a power loss; "process" survives kill -9, and
+    a power loss about a second later. A type in the catalog may override it."""
     on_failure: Literal["raise", "warn"] | None
-    """When an entry can't be recorded: "raise" stops the action that can't be audited; "warn" lets it continue, and
-    counts."""
+    """When an entry can't be recorded: "raise" stops the action that can't be audited; "warn" lets it continue and
+    counts the failure."""
     on_invalid: Literal["raise", "quarantine"] | None
-    """When a call breaks the catalog: "raise", or "quarantine" keeps it in rejected.ndjson with secrets masked."""
+    """When a call breaks a rule of the catalog: "raise", or "quarantine" to keep it in rejected.ndjson with secrets
+    masked."""
     echo: bool | None
     """Write one line to the ordinary log for each entry: type, target and entry ID, never personal fields."""
     hash_key: str | None
-    """The key of the hashes that take the place of secrets in before, after and details, so that equal ones compare
-    equal: 32 characters or more, such as `openssl rand -hex 32` prints, the same on all hosts. Without one,
-    "[hidden]" takes the place. Prefer `hash_key_file`."""
+    """The key of the hashes that replace secrets in before, after and details, so that equal secrets have equal
+    hashes: at least 32 characters, the same on all hosts (`openssl rand -hex 32`). Without a key, "[hidden]"
+    replaces secrets. Prefer `hash_key_file`."""
     hash_key_file: str | Path | None
     """A file (mode 0600) that holds the hash key. Set this or `hash_key`, not both."""
     trusted_proxies: str | list[str] | tuple[str, ...] | None
-    """Networks of the proxies that may say who the client is, such as ["10.0.0.0/8"]. The default trusts nobody.
-    "unix" stands for whoever connects through the server's Unix socket: for a server that listens on nothing
+    """Networks of the proxies that are trusted to name the client, such as ["10.0.0.0/8"]. The default trusts none.
+    "unix" trusts all connections through the server's Unix socket; use it only if the server listens on nothing
     else."""
     forwarded_header: Literal["x-forwarded-for", "forwarded"] | None
-    """The one header in which trusted proxies say it; "forwarded" is RFC 7239. The other is never read, as a proxy
-    may pass on what a client puts there."""
+    """The header in which trusted proxies name the client; "forwarded" is RFC 7239. The other header is never read,
+    because a proxy may pass on what a client puts there."""
     lock_timeout: float | None
     """Seconds to wait for another process that writes to the journal before the call fails."""
     segment_bytes: int | None
-    """Bytes after which a segment of the journal is closed."""
+    """Size in bytes at which a segment of the journal is closed."""
     segment_age: float | None
-    """Seconds after which a segment of the journal is closed."""
+    """Age in seconds at which a segment of the journal is closed."""
     keep_days: float | None
-    """Days to keep segments after all of their entries were shipped."""
+    """Days to keep a segment after all of its entries were shipped."""
     max_bytes: int | None
-    """The most bytes that the journal may hold; 0 for no limit. Beyond it, recording fails as on_failure says.
-    Rejected calls (on_invalid = "quarantine") count too: they take an eighth of it at most, and never more than 16
-    MiB."""
+    """Maximum size of the journal in bytes; 0 for no limit. When it is reached, recording fails as on_failure says.
+    Rejected calls (on_invalid = "quarantine") count too: they take at most an eighth of it, and at most 16 MiB."""
     opensearch_hosts: str | list[str] | tuple[str, ...] | None
-    """URLs of the cluster's nodes. Anything but this machine must be https://."""
+    """URLs of the cluster's nodes. Nodes on other machines must use https://."""
     opensearch_user: str | None
     """The user to sign in as, with a password."""
     opensearch_password: str | None
@@ -110,71 +110,71 @@ class SettingsKeywords(TypedDict, total=False):
     """A file (mode 0600) that holds the token; it is read again when the cluster refuses it. Set this or
     `opensearch_token`, not both."""
     opensearch_aws_region: str | None
-    """Sign requests for this region of Amazon (SigV4), with the credentials that botocore finds, instead of user or
+    """Sign requests (SigV4) for this AWS region with the credentials that botocore finds, instead of a user or
     token. Needs the extra "aws"."""
     opensearch_aws_service: Literal["es", "aoss"] | None
-    """The service that signed requests are for: "es" is OpenSearch Service, "aoss" is Serverless."""
+    """The AWS service for signed requests: "es" is OpenSearch Service, "aoss" is OpenSearch Serverless."""
     opensearch_ca: str | Path | None
-    """The certificate authority to trust, if it is not one of the system's: a PEM file."""
+    """A PEM file with the certificate authority to trust, if the system does not trust it."""
     opensearch_client_cert: str | Path | None
     """A client certificate: a PEM file."""
     opensearch_client_key: str | Path | None
     """The key of the client certificate: a PEM file."""
     opensearch_timeout: float | None
-    """Seconds to wait for an answer of the cluster."""
+    """Seconds to wait for a response of the cluster."""
     signing_key: str | None
     """The private key (Ed25519, PEM) that signs checkpoints and the manifests of exports; `whodid key new FILE`
-    makes one. Without one nothing is signed. Prefer `signing_key_file` or `signing_command`; set at most one of the
-    three."""
+    creates one. Without a key nothing is signed. Prefer `signing_key_file` or `signing_command`; set at most one of
+    the three."""
     signing_key_file: str | Path | None
     """A file (mode 0600) that holds the signing key."""
     signing_command: str | None
-    """A command that signs what it reads from standard input, for a key that stays in its KMS or HSM."""
+    """A command that signs its standard input, for a key that stays in a KMS or HSM."""
     signing_public_key: str | Path | None
-    """The file of the public key of `signing_command`."""
+    """A file that holds the public key of `signing_command`."""
     witnesses: str | list[str] | tuple[str, ...] | None
-    """Where checkpoints are kept besides the cluster and this host, so that who administers both can't forge them:
-    directories (absolute paths of WORM storage), "s3://bucket/prefix?region=…" with object lock, or
-    "package.module:factory". See `whodid help integrity`."""
+    """Where copies of checkpoints are kept outside the cluster and this host, so that an administrator of both
+    can't forge them: directories (absolute paths on WORM storage), "s3://bucket/prefix?region=…" with object lock,
+    or "package.module:factory". See `whodid help integrity`."""
     index_prefix: str | None
-    """The beginning of the names of indices, which are <index_prefix>-2026.11 and so on."""
+    """The prefix of index names, such as <index_prefix>-2026.11."""
     partition: Literal["month", "week", "day"] | None
-    """The length of a partition: entries are deleted by whole partitions. A change holds for new entries only."""
+    """The length of a partition: entries are deleted by whole partitions. A change applies to new entries only."""
     retention: str | None
     """Each entry is kept at least this long, and at most one partition and two days longer. "off" keeps
     everything."""
     snapshot_repository: str | None
-    """A snapshot repository of the cluster, in which what retention deletes is kept first; empty for none."""
+    """A snapshot repository of the cluster; a partition is saved there before retention deletes it. Empty for
+    none."""
     policy_priority: int | None
-    """Priority of the ISM policy's template. Where several policies match a new partition, ISM takes the highest,
-    and it refuses two of the same priority whose patterns overlap."""
+    """Priority of the ISM policy's template. If several policies match a new partition, ISM applies the one with
+    the highest priority. It refuses two policies of the same priority whose patterns overlap."""
     number_of_shards: int | None
     """Primary shards of a partition."""
     audit_reads: bool | None
-    """Record who searches, views and exports entries: in the audit log itself, through journal_dir. The tab always
-    does, unless it is made with audit_reads=False."""
+    """Record who searches, views and exports entries, in the audit log itself, through journal_dir. The tab always
+    records it, unless it is created with audit_reads=False."""
     ship: bool | None
     """Ship from a background thread of the application (development, small applications) instead of `whodid
     ship`."""
     bulk_bytes: int | None
-    """The most bytes of one bulk request."""
+    """Maximum size of a bulk request in bytes."""
     bulk_entries: int | None
-    """The most entries of one bulk request."""
+    """Maximum number of entries in a bulk request."""
     bulks_in_flight: int | None
-    """How many bulk requests may be under way at once; the shipper holds about bulk_bytes for each of them in
-    memory."""
+    """Maximum number of concurrent bulk requests; the shipper holds about bulk_bytes in memory for each."""
     ship_rate: int | None
-    """The most entries a second to ship; 0 for as fast as the cluster takes them."""
+    """Maximum number of entries shipped per second; 0 for no limit."""
     drain_timeout: float | None
-    """Seconds in which a `whodid ship` that is stopped still ships what was journalled."""
+    """Seconds for which `whodid ship`, once stopped, still ships entries that are in the journal."""
     checkpoint_interval: float | None
-    """Seconds after which `whodid ship` closes a checkpoint over what it has shipped, even if that is nothing: a
-    signed statement of how far the journal had come (`whodid help integrity`)."""
+    """Seconds between checkpoints. `whodid ship` writes a checkpoint, a signed record of how far each journal had
+    come, even if nothing was shipped since the last one (`whodid help integrity`)."""
     metrics_address: str | None
-    """HOST:PORT on which `whodid ship` serves /metrics (Prometheus), /healthz and /readyz; empty for nowhere. Needs
-    the extra "metrics". Whoever can reach it sees counts, and no entry."""
+    """HOST:PORT on which `whodid ship` serves /metrics (Prometheus), /healthz and /readyz; empty to disable. Needs
+    the extra "metrics". These pages show counts, never entries."""
     poll_interval: float | None
-    """Seconds between looks at the journal when there was nothing to do."""
+    """Seconds to wait before reading the journal again when there was nothing to ship."""
 
 
 class _Fields(TypedDict, total=False):

@@ -136,8 +136,8 @@ TYPE, RESOURCE = "[types.invoice_refunded]", "[resources.invoice]"
         (OWN + "require = ['status']", [TYPE, "'require'", "did you mean 'requires'?"]),
         (OWN + "requires = 'status'", [TYPE, "requires must be a list of strings"]),
         (OWN + "requires = ['clientip']", [TYPE, "'clientip'", "did you mean 'client_ip'?"]),
-        (OWN + "forbids = ['creation_date']", [TYPE, "'creation_date' is no field that a rule can name"]),
-        (OWN + "forbids = ['principal']", [TYPE, "'principal' is no field that a rule can name"]),
+        (OWN + "forbids = ['creation_date']", [TYPE, "'creation_date' is not a field that a rule can name"]),
+        (OWN + "forbids = ['principal']", [TYPE, "'principal' is not a field that a rule can name"]),
         (OWN + "status = 'paid'", [TYPE, "status must be a list of strings"]),
         (OWN + "status = [1]", [TYPE, "status must be a list of strings"]),
         (OWN + "not_status = ['']", [TYPE, "not_status must be a list of strings"]),
@@ -154,8 +154,8 @@ TYPE, RESOURCE = "[types.invoice_refunded]", "[resources.invoice]"
         (OWN + "status = ['Draft']\nnot_status = ['draft']", [TYPE, "no allowed status"]),
         ("personal = 'client_ip'", ["personal must be a list of strings"]),
         ("personal = ['client-ip']", ["personal", "'client-ip'", "did you mean 'client_ip'?"]),
-        ("personal = ['details']", ["personal", "'details' is no text field"]),
-        ("personal = ['host']", ["personal", "'host' is no text field that a caller fills"]),
+        ("personal = ['details']", ["personal", "'details' is not a text field"]),
+        ("personal = ['host']", ["personal", "'host' is not a text field that a caller fills"]),
         ("personal = ['principal']", ["personal", "'principal' identifies the entry"]),
     ],
 )
@@ -209,8 +209,8 @@ def test_a_missing_field_is_told_how_to_give_it() -> None:
         Catalog.parse(OWN + 'requires = ["client_ip", "status"]\nbecause = "of law"').check(bare)
     assert str(caught.value) == (
         "invoice_refunded: target is missing; pass target=…: the invoice's number; "
-        "principal is missing; bind the user's ID with whodid.context(principal=…) around the request, or say "
-        "principal='system' for what the system started; "
+        "principal is missing; bind the user's ID with whodid.context(principal=…) around the request, or pass "
+        "principal='system' for actions of the system itself; "
         "client_ip is required (of law); bind it with whodid.context(client_ip=…) or pass client_ip=…; "
         "status is required (of law); pass status=…"
     )
@@ -223,7 +223,7 @@ def test_a_forbidden_field_is_told_why() -> None:
 
 def test_a_status_that_is_not_allowed_is_told_which_are() -> None:
     assert "status must be one of full, partial" in refusal('status = ["full", "partial"]', status=CANARY)
-    assert "status must be none of draft; record" in refusal('not_status = ["draft"]', status="DRAFT")
+    assert "status must not be one of draft; record" in refusal('not_status = ["draft"]', status="DRAFT")
 
 
 def test_a_principal_other_than_the_only_one_is_told_which() -> None:
@@ -265,7 +265,7 @@ def test_a_length_is_named() -> None:
 
 @pytest.mark.parametrize("address", ["", "localhost", "203.0.113.9:443", "[2001:db8::7]", "fe80::1%eth0", "1.2.3"])
 def test_a_client_ip_that_is_no_address_is_told_what_one_is(address: str) -> None:
-    assert "client_ip is no IPv4 or IPv6 address" in refusal("", client_ip=address)
+    assert "client_ip is not an IPv4 or IPv6 address" in refusal("", client_ip=address)
 
 
 def test_the_system_has_no_address() -> None:

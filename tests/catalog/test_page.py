@@ -51,7 +51,7 @@ def test_it_has_resources_types_rules_personal_fields_and_old_names() -> None:
         r"| `door_opened` | open | A door was opened \| unlocked. | needs `client_ip`, `status`; never with `before`; "
         "`status` one of `key`, `card`; `status` none of `a'b`; `details` holds `by`: any text; "
         "`details` holds `ok`: `true`; `details` holds `side`: one of `in`, `out`; "
-        r"because a door \| a gate; `outcome` is `success` where none is given; "
+        r"because a door \| a gate; `outcome` is `success` by default; "
         "durability `process`; on failure `warn` |\n"
         "| `door_open` | open | A door was opened. | replaced by `door_opened` |\n\n"
         "## Replaced types\n\nEntries under the old names are still valid; new ones are refused.\n\n"

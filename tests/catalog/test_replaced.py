@@ -88,10 +88,10 @@ def test_a_default_type_can_be_replaced_by_one_of_an_own(tmp_path: Path) -> None
     [
         (event("a", "c") + event("b"), "[types.a]: replaced_by: there is no [types.c]"),
         (event("door_open", "door_opend") + event("door_opened"), "did you mean 'door_opened'?"),
-        (event("a", "b") + event("b", "c") + event("c"), "[types.a]: a is replaced by b, itself replaced; "),
+        (event("a", "b") + event("b", "c") + event("c"), "[types.a]: a is replaced by b, which is replaced too; "),
         (event("a", "b") + event("b", "c") + event("c"), "write replaced_by = 'c'"),
-        (event("a", "a"), "[types.a]: replaced_by: from a by way of a no type is left to record"),
-        (event("a", "b") + event("b", "a"), "drop the replaced_by of the one that is current"),
+        (event("a", "a"), "[types.a]: replaced_by: the successors of a form a circle by way of a"),
+        (event("a", "b") + event("b", "a"), "drop the replaced_by of the current type"),
         (event("a", "b") + event("b", "c"), "[types.b]: replaced_by: there is no [types.c]"),
         (event("a", more="replaced_by = true\n"), "[types.a]: replaced_by must be a string"),
     ],

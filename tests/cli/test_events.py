@@ -198,9 +198,9 @@ def test_check_of_a_renamed_type_fails_with_a_line_that_says_what_to_write(own: 
     result = run("check", "--catalog", own)
     assert (result.exit_code, result.stderr) == (1, "")
     [line] = result.stdout.splitlines()
-    assert line.startswith("error: the type invoice_refunded is gone")
+    assert line.startswith("error: the type invoice_refunded was removed")
     assert line.endswith(
-        'bring back [types.invoice_refunded] with resource = "invoice" and replaced_by = "invoice_refund"'
+        'restore [types.invoice_refunded] with resource = "invoice" and replaced_by = "invoice_refund"'
     )
     [finding] = json.loads(run("check", "--catalog", own, "--json").stdout)["findings"]
     assert (finding["level"], finding["kind"], finding["name"]) == ("error", "type gone", "invoice_refunded")
@@ -236,12 +236,16 @@ def test_check_takes_the_schema_of_another_commit_from_standard_input(own: str, 
     piped = [*command, "--against", "-"]
     done = subprocess.run(piped, input=before, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "")
-    assert "invoice_refunded is gone" in done.stdout
+    assert "invoice_refunded was removed" in done.stdout
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
-    [("", "whodid: standard input is empty; "), ("{", "whodid: standard input is not JSON: "), ("{}", "is no schema")],
+    [
+        ("", "whodid: standard input is empty; "),
+        ("{", "whodid: standard input is not JSON: "),
+        ("{}", "is not a schema"),
+    ],
 )
 def test_check_of_a_standard_input_that_is_no_schema_is_one_message(given: str, says: str) -> None:
     command = [sys.executable, "-m", "whodid", "events", "check", "--against", "-"]

@@ -92,7 +92,7 @@ def test_no_journal_is_a_warning_and_one_that_can_not_be_made_a_problem(path: Pa
     assert ("warning", "there is no journal yet") in here(path, "journal")
     path.write_text("")
     assert any(
-        "is a file; name a directory" in what for severity, what in here(path, "journal") if severity == "problem"
+        "is a file; set it to a directory" in what for severity, what in here(path, "journal") if severity == "problem"
     )
 
 
@@ -257,7 +257,7 @@ def test_dead_letters_damage_alarms_and_lost_calls_are_told_each_with_its_advice
     assert {
         "1 dead letters: OpenSearch refused them for good",
         "1 damaged lines: edited by hand",
-        f"entries 7 to 9 of journal {journal.name}: not in the journal",
+        f"entries 7 to 9 of journal {journal.name}: missing, and not shipped",
         "1 calls broke the catalog and are no entries",
         "1 calls were not recorded (on_failure = warn)",
         "2 × new journal",

@@ -237,7 +237,7 @@ def test_a_header_that_cannot_be_read_names_nobody_and_fails_no_task(shop: Any, 
 
 def test_the_worker_says_that_a_header_cannot_be_read(shop: Any, folder: Path) -> None:
     get(Celery.send_task(shop, "seen", headers={"whodid": "42"}))
-    said = "the whodid header of a task seen can't be read; nobody is named as its principal"
+    said = "the whodid header of a task seen is malformed; the task has no principal"
     eventually(lambda: said in (folder / "worker.log").read_text())
 
 
@@ -327,7 +327,7 @@ def test_where_the_context_cannot_say_who_the_header_names_nobody(sent: tuple[An
         raise LookupError
 
     for resolver in (fails, lambda: "system"):
-        with scope({}, resolver), pytest.warns(RuntimeWarning, match="who queues a task is not known"):
+        with scope({}, resolver), pytest.warns(RuntimeWarning, match="a task was queued without a principal"):
             app.send_task("seen")
     no_string: Any = 42
     warned = pytest.warns(RuntimeWarning, match="principal of the context must be strings")

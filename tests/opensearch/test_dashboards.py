@@ -274,7 +274,7 @@ def test_with_the_address_of_the_tab_an_entry_s_id_is_a_link_to_it_and_a_column(
     [
         ("http://audit.example", "use https://"),
         ("audit.example", "--tab-url must hold URLs such as https://audit.example"),
-        ("https://anna:hunter2@audit.example", "must not carry a password"),
+        ("https://anna:hunter2@audit.example", "must not contain a password"),
         ("https://audit.example/?q=1", "must be the plain address"),
         ("https://audit.example/#x", "must be the plain address"),
         ("https://audit.example/)[x](y", "must be the plain address"),

@@ -213,7 +213,7 @@ def test_a_tenant_that_is_no_header_is_refused(fake: DashboardsFake, tenant: str
     [
         ("http://dashboards.example:5601", "use https://"),
         ("dashboards.example:5601", "--dashboards must hold URLs such as https://dashboards.example:5601"),
-        ("https://anna:hunter2@dashboards.example", "must not carry a password"),
+        ("https://anna:hunter2@dashboards.example", "must not contain a password"),
         ("http://localhost:5601/app/home#/", "must be the address before /app/"),
         ("http://localhost:5601/app", "must be the address before /app/"),
         ("http://localhost:5601?security_tenant=global", "must be the address before /app/"),

@@ -82,7 +82,7 @@ def test_a_segment_that_was_deleted_is_kept_in_mind_and_the_others_are_shipped(
     assert read_missing(directory(settings)) == [Missing(place.name, first, last)]
     assert Shipper(settings, cluster.send).run_once() == Progress()
     [alarm] = alarmed(settings)
-    assert alarm.startswith(f"entries {first} to {last} of journal {place.name}: not in the journal, and not shipped")
+    assert alarm.startswith(f"entries {first} to {last} of journal {place.name}: missing, and not shipped")
     assert acknowledged(settings, place.name) == 12
     assert len(directory_status(settings.journal_dir).missing) == 1
 
@@ -105,9 +105,9 @@ def test_a_segment_that_was_renamed_is_named_and_shipped_once_when_it_is_back(
     cluster = Cluster()
     Shipper(settings, cluster.send).run_once()
     [alarm] = alarmed(settings)
-    assert f"it lies in {moved}: move it back to {segment}, and run `whodid ship`" in alarm
+    assert f"found in {moved}: move it back to {segment}, and run `whodid ship`" in alarm
     moved.rename(segment).chmod(0o600)  # as a copy would be
-    assert "there again, and not shipped" in directory_status(settings.journal_dir).missing[0]
+    assert "found again, but not shipped" in directory_status(settings.journal_dir).missing[0]
     assert Shipper(settings, cluster.send).run_once() == Progress(shipped=last - first + 1)
     assert sorted(cluster.seen) == numbered(12)
     assert (read_missing(directory(settings)), directory_status(settings.journal_dir).missing) == ([], ())
@@ -175,7 +175,7 @@ def test_a_newest_segment_that_was_synced_and_is_gone_is_missed(settings: Settin
     newest.unlink()
     cluster = Cluster()
     assert Shipper(settings, cluster.send).run_once().missing == 1
-    assert alarmed(settings)[0].startswith(f"the segment that begins with entry {int(newest.stem)} of journal")
+    assert alarmed(settings)[0].startswith(f"the segment that starts with entry {int(newest.stem)} of journal")
     newest.write_bytes(content)
     Shipper(settings, cluster.send).run_once()
     assert (len(cluster.stored), read_missing(directory(settings))) == (13, [])
@@ -200,14 +200,14 @@ def test_a_segment_that_was_compressed_is_named(settings: Settings, place: Path)
     packed = files(place)[1].rename(f"{files(place)[1]}.gz")
     packed.write_bytes(gzip.compress(packed.read_bytes()))
     Shipper(settings, Cluster().send).run_once()
-    assert f"it may be {packed}: put it back as it was" in alarmed(settings)[0]
+    assert f"it may be {packed}: restore its content" in alarmed(settings)[0]
 
 
 def test_a_journal_whose_directory_was_moved_is_missed_until_it_is_back(settings: Settings, place: Path) -> None:
     moved = place.rename(Path(settings.journal_dir).with_name("moved"))
     assert Shipper(settings, Cluster().send).run_once() == Progress(missing=1)
     [text] = directory_status(settings.journal_dir).missing
-    assert text.startswith(f"the whole directory of journal {place.name}: not in the journal")
+    assert text.startswith(f"the whole directory of journal {place.name}: missing, and not shipped")
     moved.rename(place)
     assert Shipper(settings, Cluster().send).run_once() == Progress(shipped=12)
     assert directory_status(settings.journal_dir).missing == ()
@@ -225,7 +225,7 @@ def test_an_ended_journal_is_not_retired_while_what_is_missing_can_be_put_back(
         program, ["journal", "retire", place.name, "--reason=x", f"--journal-dir={settings.journal_dir}"]
     )
     assert isinstance(done.exception, WhodidError)
-    assert f"it lies in {moved}" in str(done.exception)
+    assert f"found in {moved}" in str(done.exception)
     assert moved.exists()
 
 
@@ -354,7 +354,7 @@ def test_ship_once_exits_1_with_what_is_missing_or_damaged(
     report = json.loads(done.stdout)
     assert bool(report["missing"]) == (harm == "missing")
     assert bool(report["damaged"]) == (harm == "damaged")
-    assert ("not in the journal, and not shipped" in done.stderr) == (harm == "missing")
+    assert ("missing, and not shipped" in done.stderr) == (harm == "missing")
 
 
 def test_the_host_tells_verification_what_was_lost_before_it_was_shipped(settings: Settings, place: Path) -> None:
@@ -363,4 +363,4 @@ def test_the_host_tells_verification_what_was_lost_before_it_was_shipped(setting
     Shipper(settings, Cluster().send).run_once()
     [known] = local_journals(settings)
     assert [(begin, end) for begin, end, _ in known.missing] == [(first, last)]
-    assert "not in the journal, and not shipped" in known.missing[0][2]
+    assert "missing, and not shipped" in known.missing[0][2]

@@ -1,9 +1,7 @@
-"""The catalog: what may be said, read from events.toml, and whether an entry says it rightly.
+"""The catalog: the event types of an application, read from events.toml, and the check of entries against their rules.
 
-`model` is what a catalog holds, `loading` reads one from TOML, `schema` turns it into JSON Schema, `explanation` says
-in words what is wrong with an entry; `page`, `stubs` and `comparison` are for those who work on a catalog. A call is
-checked by validators compiled from the schema, so that the committed config/audit-entry.schema.json and the checks
-can't disagree.
+Calls are checked by validators compiled from the JSON Schema of the catalog, so the checks always agree with the
+committed config/audit-entry.schema.json.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import InvalidEntry
 from ..resources import resource_text
 from ..text import near
-from .model import Contents, EventType, Resource, Rules, is_name
+from .model import Contents, EventType, Resource, Rules, is_name, parse, read
 from .schema import entry_schema, given_schema, type_schema, violations
 
 if TYPE_CHECKING:
@@ -26,14 +24,14 @@ __all__ = ["Catalog", "EventType", "Resource", "Rules"]
 
 
 class Catalog:
-    """The event types an application may record. Immutable; validators are compiled at a type's first use."""
+    """The event types that an application may record. Immutable; validators are compiled on first use of a type."""
 
     def __init__(self, contents: Contents) -> None:
         self.resources = contents.resources
         self.types = contents.types
         self.personal = contents.personal
         self._contents = contents
-        import jsonschema_rs  # not at the first call: who forks while a thread imports leaves the child a lock for ever
+        import jsonschema_rs  # now, not at the first call: a fork during an import leaves its lock held in the child
 
         self._compiled = partial(jsonschema_rs.Draft202012Validator, validate_formats=True)
         self._entries: dict[str, jsonschema_rs.Validator] = {}
@@ -42,8 +40,6 @@ class Catalog:
     @classmethod
     def load(cls, path: str | Path | None = None, *, mode: Literal["extend", "replace"] = "extend") -> Catalog:
         """The default catalog, extended or replaced by the events.toml at `path`. Raises `CatalogError`."""
-        from .model import parse, read
-
         default = parse(resource_text("config/events.toml"), "config/events.toml")
         if path is None:
             return cls(default)
@@ -52,16 +48,12 @@ class Catalog:
 
     @classmethod
     def parse(cls, text: str, *, name: str = "events.toml") -> Catalog:
-        """A catalog from TOML text, standing alone. Raises `CatalogError`."""
-        from .model import parse
-
+        """A catalog from TOML text, without the default types. Raises `CatalogError`."""
         return cls(parse(text, name))
 
     @classmethod
     def own(cls) -> Catalog:
-        """What whodid records itself, whatever the application's catalog is: what is done to the audit log."""
-        from .model import parse
-
+        """The event types that whodid itself records: access to the audit log and administrative actions."""
         return cls(parse(resource_text("config/own-events.toml"), "config/own-events.toml", own=True))
 
     def event_type(self, name: str) -> EventType:
@@ -76,22 +68,22 @@ class Catalog:
         hint = f" Did you mean {', '.join(meant)}?" if meant else ""
         if not isinstance(name, str) or not is_name(name):
             return (
-                f"the event type must be a name such as 'credentials_created', lower-case letters, digits and _.{hint}"
+                f"the event type must be a name such as 'credentials_created': lower-case letters, digits and _.{hint}"
             )
         resource, _, event = name.rpartition("_")
         resource, event = (resource, event) if resource and event else (name, name)
         table = f'[resources.{resource}]\nlabel = "…"\ntarget = "the …\'s ID"\n\n'
         return (
-            f"there is no event type {name!r} in the catalog.{hint} To add it, put this into an events.toml of your "
-            "own and name that file in the setting `catalog`:\n\n"
+            f"there is no event type {name!r} in the catalog.{hint} To add it, put this into your events.toml, and "
+            "set `catalog` to that file:\n\n"
             + ("" if resource in self.resources else table)
             + f'[types.{name}]\nresource = "{resource}"\nevent = "{event}"\nabout = "…"\n'
         )
 
     def check(self, entry: Mapping[str, Any]) -> None:
-        """Whether an entry, complete but for its place in the chain, keeps its type's rules.
+        """Checks an entry, complete except for its place in the chain, against the rules of its type.
 
-        Raises `InvalidEntry` that names each field and rule broken, and never a value.
+        Raises `InvalidEntry`, which names each field and rule that is broken, and never a value.
         """
         name = entry["type"]
         try:
@@ -99,13 +91,13 @@ class Catalog:
         except ValueError:  # a value of a type that JSON does not have
             fits = False
         if not fits:
-            found = violations(self.event_type(name), entry) or ["it does not fit config/audit-entry.schema.json"]
+            found = violations(self.event_type(name), entry) or ["it violates config/audit-entry.schema.json"]
             raise InvalidEntry(f"{name}: " + "; ".join(found))
 
     def fits(self, name: str) -> Callable[[Mapping[str, Any]], bool]:
-        """What says whether what a caller gives for an entry of type `name` keeps the rules.
+        """A function that returns whether the fields a caller gives for an entry of type `name` keep its rules.
 
-        As `check`, at half of its cost. It raises `ValueError` for a value of a type that JSON doesn't have. Raises
+        It costs half as much as `check`, and raises `ValueError` for a value of a type that JSON lacks. Raises
         `InvalidEntry` for a type that is no longer recorded.
         """
         return (self._given.get(name) or self._compile(name, given_schema, self._given)).is_valid
@@ -123,7 +115,7 @@ class Catalog:
         return validators[name]
 
     def json_schema(self) -> dict[str, Any]:
-        """One JSON Schema (2020-12) of a complete entry of any of the types."""
+        """The JSON Schema (2020-12) of a complete entry of any type of the catalog."""
         return entry_schema(self._contents)
 
     def page(self) -> str:
@@ -133,7 +125,7 @@ class Catalog:
         return page(self._contents)
 
     def stubs(self, exports: Mapping[str, str], *, closed_details: bool = False) -> str:
-        """The stub of the package whodid for this catalog; `exports` are its public names and their modules."""
+        """The type stub of the package whodid for this catalog; `exports` maps its public names to their modules."""
         from .stubs import stubs
 
         return stubs(self._contents, exports, closed_details=closed_details)

@@ -1,6 +1,6 @@
-"""What a catalog holds: resources, event types, and their rules.
+"""Resources, event types and their rules, and the parser of events.toml.
 
-Loading: from the TOML of an events.toml to a checked catalog. Every complaint names file, table, key and the fix.
+Every error names the file, the table, the key and the fix.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from ..text import did_you_mean
 __all__ = ["Contents", "DetailRule", "EventType", "Resource", "Rules", "is_name", "parse", "read"]
 
 DetailRule = tuple[str, ...] | bool | None
-"""What `details` must hold under a key: one of these strings, exactly this boolean, or (`None`) any string."""
+"""The value that `details` must have for a key: one of these strings, exactly this boolean, or (`None`) any string."""
 
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,127}")
 
 
 def is_name(text: str) -> bool:
-    """Whether a resource or an event type may be called that."""
+    """Whether a resource or an event type may have this name."""
     return _NAME.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What an entry must and must not have, besides type, target and principal."""
+    """The fields that an entry must and must not have, besides type, target and principal."""
 
     requires: tuple[str, ...] = ()
     forbids: tuple[str, ...] = ()
@@ -43,17 +43,17 @@ class Rules:
     principal: str = ""
     details: Mapping[str, DetailRule] = field(default_factory=dict)
     image: tuple[str, ...] = ()
-    """The only names kept in `before` and `after`; none given means all."""
+    """The names that are kept in `before` and `after`; empty for all."""
     hashed: tuple[str, ...] = ()
     """Names in `before`, `after` and `details` whose values are kept as keyed hashes."""
     plain: tuple[str, ...] = ()
-    """Names that sound secret and aren't."""
+    """Names that look secret but are not."""
     because: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A kind of thing. `target` says what an entry's target is."""
+    """A kind of object that events are about; `target` describes the target of its entries."""
 
     name: str
     label: str
@@ -63,7 +63,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """Something that happens to a resource; its rules include the resource's."""
+    """A kind of event of a resource; its rules include those of the resource."""
 
     name: str
     resource: str
@@ -75,12 +75,12 @@ class EventType:
     durability: Literal["disk", "process"] | None = None
     on_failure: Literal["raise", "warn"] | None = None
     replaced_by: str | None = None
-    """The type to record instead: entries of this one stay valid, new ones are refused."""
+    """The type to record instead. Stored entries of this type stay valid; new ones are refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A whole catalog, checked."""
+    """The content of a validated catalog."""
 
     resources: Mapping[str, Resource]
     types: Mapping[str, EventType]
@@ -96,7 +96,7 @@ _RULED = {name for name, known in FIELDS.items() if known.source == "call"} - {"
 
 @cache
 def _choices() -> dict[str, tuple[str, ...]]:
-    """Keys of a type that take one of a few words, and which."""
+    """The allowed values of the keys of a type that are an enumeration."""
     hints = get_type_hints(EventType)
     return {name: get_args(get_args(hints[name])[0]) for name in ("outcome", "durability", "on_failure")}
 
@@ -112,7 +112,7 @@ def read(path: Path) -> str:
 
 
 def parse(text: str, file: str, base: Contents | None = None, *, own: bool = False) -> Contents:
-    """The catalog in `text`, on top of `base`; `own` for that of whodid itself. Raises `CatalogError`."""
+    """Parses a catalog and adds it to `base`; `own` for the catalog of whodid itself. Raises `CatalogError`."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -137,7 +137,7 @@ def parse(text: str, file: str, base: Contents | None = None, *, own: bool = Fal
 
 def _check_owner(name: str, table: _Table, own: bool) -> None:
     if not own and (name == "audit_log" or name.startswith("audit_log_")):
-        raise table.error("names that begin with audit_log are for what whodid records itself; choose another")
+        raise table.error("names that start with audit_log are reserved for whodid itself; choose another")
 
 
 def _personal(top: _Table) -> frozenset[str]:
@@ -147,8 +147,9 @@ def _personal(top: _Table) -> frozenset[str]:
             raise top.error(f"personal: {name!r} identifies the entry and can't be erased; leave it out")
         if name not in PERSONAL_FIELDS:
             meant = did_you_mean(name, PERSONAL_FIELDS)
-            raise top.error(f"personal: {name!r} is no text field that a caller fills{meant}")
-    return frozenset(names) | ({"forwarded_for"} if "client_ip" in names else frozenset())  # which holds it, too
+            raise top.error(f"personal: {name!r} is not a text field that a caller fills{meant}")
+    # forwarded_for contains the client's address.
+    return frozenset(names) | ({"forwarded_for"} if "client_ip" in names else frozenset())
 
 
 def _resource(name: str, table: _Table) -> Resource:
@@ -163,10 +164,10 @@ def _event_type(name: str, table: _Table, resources: Mapping[str, Resource]) -> 
         raise table.error(f"there is no [resources.{resource}]{did_you_mean(resource, resources)}; add it")
     choices: dict[str, Any] = {key: table.choice(key, allowed) for key, allowed in _choices().items()}
     if name == "entry":
-        raise table.error("the name is taken in the JSON Schema; say what happened, such as entry_created")
+        raise table.error("the name is reserved in the JSON Schema; name the event, such as entry_created")
     rules = _rules(table, resources[resource].rules)
     if choices["outcome"] and "outcome" in rules.forbids:
-        raise table.error("outcome is filled in and forbidden; drop one")
+        raise table.error("outcome is both set and forbidden; drop one")
     return EventType(
         name=name,
         resource=resource,
@@ -180,7 +181,7 @@ def _event_type(name: str, table: _Table, resources: Mapping[str, Resource]) -> 
 
 
 def _refuse_dead_ends(types: Mapping[str, EventType], tables: Mapping[str, _Table], top: _Table) -> None:
-    """Every `replaced_by` names a type that can be recorded."""
+    """Checks that every `replaced_by` names a type that can be recorded. Raises `CatalogError`."""
     for name, known in types.items():
         successor = known.replaced_by
         if successor is None:
@@ -193,15 +194,15 @@ def _refuse_dead_ends(types: Mapping[str, EventType], tables: Mapping[str, _Tabl
         last = _last(types, name)
         if last is None:
             raise table.error(
-                f"replaced_by: from {name} by way of {successor} no type is left to record; "
-                "drop the replaced_by of the one that is current"
+                f"replaced_by: the successors of {name} form a circle by way of {successor}; "
+                "drop the replaced_by of the current type"
             )
         if last != successor:
-            raise table.error(f"{name} is replaced by {successor}, itself replaced; write replaced_by = {last!r}")
+            raise table.error(f"{name} is replaced by {successor}, which is replaced too; write replaced_by = {last!r}")
 
 
 def _last(types: Mapping[str, EventType], name: str) -> str | None:
-    """Where a chain of successors ends; `None` for a circle."""
+    """The last type in a chain of successors; `None` if the chain is a circle."""
     seen = {name}
     while (successor := types[name].replaced_by) and successor in types:
         if successor in seen:
@@ -212,7 +213,7 @@ def _last(types: Mapping[str, EventType], name: str) -> str | None:
 
 
 def _rules(table: _Table, inherited: Rules) -> Rules:
-    """The rules of a table, on top of those of its resource."""
+    """The rules of a table, added to those of its resource."""
     rules = Rules(
         requires=_merged(inherited.requires, table.strings("requires")),
         forbids=_merged(inherited.forbids, table.strings("forbids")),
@@ -227,7 +228,7 @@ def _rules(table: _Table, inherited: Rules) -> Rules:
     )
     for name in (*rules.requires, *rules.forbids):
         if name not in _RULED:
-            raise table.error(f"{name!r} is no field that a rule can name{did_you_mean(name, _RULED)}")
+            raise table.error(f"{name!r} is not a field that a rule can name{did_you_mean(name, _RULED)}")
     _refuse_contradictions(table, rules)
     return rules
 
@@ -242,7 +243,7 @@ def _refuse_contradictions(table: _Table, rules: Rules) -> None:
         if name in rules.details:
             raise table.error(f"details.{name} has a rule, so its value is not hashed; drop one")
     if rules.image and {"before", "after"} <= set(rules.forbids):
-        raise table.error("image names what is kept of before and after, which are forbidden; drop one")
+        raise table.error("image lists names in before and after, which are forbidden; drop one")
     if rules.details and "details" in rules.forbids:
         raise table.error("details has rules and is forbidden; drop one")
     if "client_ip" in rules.requires and rules.principal == "system":
@@ -256,9 +257,9 @@ def _details(table: _Table) -> dict[str, DetailRule]:
     found: dict[str, DetailRule] = {}
     for key, rule in table.mapping("details").items():
         if not is_key(key):
-            raise table.error("details: a key is printable ASCII characters, as in every entry; rename it")
+            raise table.error("details: a key may contain printable ASCII characters only; rename it")
         if len(key) > MAX_KEY:
-            raise table.error(f"details: a key has at most {MAX_KEY} characters, as in every entry; rename it")
+            raise table.error(f"details: a key may have at most {MAX_KEY} characters; rename it")
         if rule == "string":
             found[key] = None
         elif isinstance(rule, bool):
@@ -275,7 +276,7 @@ def _merged(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class _Table:
-    """One TOML table, and where it stands, for complaints."""
+    """One TOML table, and its place in the file for error messages."""
 
     def __init__(self, content: Mapping[str, Any], file: str, place: str) -> None:
         self._content = content
@@ -295,7 +296,7 @@ class _Table:
         for name, content in self.mapping(key).items():
             place = f"[{key}.{name}]"
             if not is_name(name):
-                raise self.error(f"{place}: a name is lower-case letters, digits and _, and starts with a letter")
+                raise self.error(f"{place}: a name starts with a letter and has lower-case letters, digits and _ only")
             if not isinstance(content, dict):
                 raise self.error(f"{place} must be a table")
             found.append((name, _Table(content, self._file, place)))

@@ -1,11 +1,10 @@
-"""The schema: a catalog as JSON Schema (2020-12).
+"""The JSON Schema (2020-12) of a catalog, and messages for the rules that an entry breaks.
 
-`given_schema` is what a call is checked against: the part of an entry that a caller gives. `type_schema` is the same of
-an entry that only lacks its place in the chain.
-`entry_schema` is what others may check stored entries against: a complete entry of any type. Both are made of the same
-parts.
+- `given_schema`: the part of an entry that a caller gives; calls are checked against it.
+- `type_schema`: an entry of one type without its place in the chain.
+- `entry_schema`: a complete entry of any type, for other programs that check stored entries.
 
-The explanation: what is wrong with an entry, in words that say what to change and never show a value.
+A message names what to change, and never shows a value.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _ALWAYS = ("type", "target", "principal", "creation_date", "@timestamp", "target
 _CHAIN = ("journal", "seq", "prev", "hash")
 _PERSONAL = ("committed", "salt", "salts", "erased")
 _SYNTAX = frozenset(r"^$\.*+?()[]{}|")
-"""Characters that mean something in a pattern."""
+"""Characters with a special meaning in a pattern."""
 
 _SPECIAL: dict[str, dict[str, Any]] = {
     "creation_date": {"pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"},
@@ -48,11 +47,11 @@ _SPECIAL: dict[str, dict[str, Any]] = {
 
 
 def type_schema(event_type: EventType) -> dict[str, Any]:
-    """An entry of that type without its place in the chain."""
+    """The schema of an entry of one type without its place in the chain."""
     parts = _type_part(event_type)
     entry = _entry_part()
     properties = {**entry["properties"], **parts["properties"]}
-    # Where both say something of a field, both hold.
+    # If both have rules for a field, both apply.
     for name in parts["properties"].keys() & entry["properties"].keys():
         if isinstance(parts["properties"][name], dict):
             properties[name] = {**entry["properties"][name], **parts["properties"][name]}
@@ -62,7 +61,7 @@ def type_schema(event_type: EventType) -> dict[str, Any]:
 
 
 def given_schema(event_type: EventType) -> dict[str, Any]:
-    """What a caller gives for an entry of that type: all but the type and what whodid fills in by itself."""
+    """The schema of the fields that a caller gives for an entry of one type."""
     schema = type_schema(event_type)
     ours = {name for name, field in FIELDS.items() if field.source != "call"} | {"type"}
     return {
@@ -73,7 +72,7 @@ def given_schema(event_type: EventType) -> dict[str, Any]:
 
 
 def entry_schema(contents: Contents) -> dict[str, Any]:
-    """A complete entry of any type of the catalog."""
+    """The schema of a complete entry of any type of the catalog."""
     return {
         "$schema": DIALECT,
         "title": "whodid audit entry",
@@ -97,7 +96,7 @@ def entry_schema(contents: Contents) -> dict[str, Any]:
 
 
 def _entry_part() -> dict[str, Any]:
-    """What holds for every entry."""
+    """The rules of every entry."""
     return {
         "type": "object",
         "properties": {name: _field(field) for name, field in FIELDS.items()},
@@ -110,7 +109,7 @@ def _entry_part() -> dict[str, Any]:
 
 
 def _stored_entry_part() -> dict[str, Any]:
-    """The same of a stored entry: one of a higher minor version may have fields that aren't known here."""
+    """The rules of every stored entry: one of a higher minor version may have unknown fields."""
     major, _, minor = SCHEMA_VERSION.partition(".")
     known = {"schema_version": {"enum": [f"{major}.{number}" for number in range(int(minor) + 1)]}}
     part = {name: rule for name, rule in _entry_part().items() if name != "additionalProperties"}
@@ -137,7 +136,7 @@ def _field(field: Field) -> dict[str, Any]:
 
 
 def _type_part(event_type: EventType) -> dict[str, Any]:
-    """What holds for one type, besides."""
+    """The additional rules of one type."""
     rules = event_type.rules
     properties: dict[str, Any] = {
         "type": {"const": event_type.name},
@@ -158,7 +157,7 @@ def _type_part(event_type: EventType) -> dict[str, Any]:
 
 
 def _stored_part(event_type: EventType, personal: frozenset[str]) -> dict[str, Any]:
-    """The same of a stored entry: of a personal field, which can be erased, the commitment will do."""
+    """The additional rules of stored entries of one type: the commitment of an erased personal field is enough."""
     part = _type_part(event_type)
     if event_type.replaced_by:
         part["deprecated"] = True
@@ -182,7 +181,7 @@ def _status(rules: Rules) -> dict[str, Any]:
 
 
 def _in_any_case(text: str) -> str:
-    """A pattern (ECMA 262, as JSON Schema has it) of that text in capitals, small letters, or both."""
+    """A pattern (ECMA 262, as in JSON Schema) that matches the text in upper, lower or mixed case."""
     return "".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else f"\\{c}" if c in _SYNTAX else c for c in text)
 
 
@@ -195,7 +194,7 @@ def _detail(rule: DetailRule) -> dict[str, Any]:
 
 
 def violations(event_type: EventType, entry: Mapping[str, Any]) -> list[str]:
-    """Every rule that the entry breaks, a sentence each."""
+    """One message for each rule that the entry breaks."""
     return [*_missing(event_type, entry), *_fields(entry), *_rules(event_type, entry)]
 
 
@@ -213,7 +212,7 @@ def _how_to_give(name: str, event_type: EventType) -> str:
     if name == "principal":
         return (
             "principal is missing; bind the user's ID with whodid.context(principal=…) around the request, "
-            "or say principal='system' for what the system started"
+            "or pass principal='system' for actions of the system itself"
         )
     if name == "client_ip":
         return (
@@ -245,11 +244,11 @@ def _declared_field(field: Field, value: object) -> Iterator[str]:
             yield f"{field.name} must be an integer, not {kind}"
     elif not isinstance(value, str):
         yield f"{field.name} must be a string, not {kind}; pass str(…)"
-    elif type(value) is not str and not isinstance(value, Enum):  # such as Markup; JSON Schema's validator knows none
+    elif type(value) is not str and not isinstance(value, Enum):  # such as Markup, which the validator refuses
         yield f"{field.name} must be a string of Python's own type str, not {kind}; pass str.__str__(…)"
     elif field.kind == "ip":
         if not _is_ip(value):
-            yield f"{field.name} is no IPv4 or IPv6 address ({len(value)} characters); pass it without port and zone"
+            yield f"{field.name} is not an IPv4 or IPv6 address ({len(value)} characters); leave out port and zone"
     elif not value:
         yield f"{field.name} is empty; leave it out instead"
     elif len(value) > field.max_length:
@@ -276,7 +275,7 @@ def _rules(event_type: EventType, entry: Mapping[str, Any]) -> Iterator[str]:
         if rules.status and status not in rules.status:
             yield f"status must be one of {', '.join(rules.status)}{why}"
         if status.lower() in {value.lower() for value in rules.not_status}:
-            yield f"status must be none of {', '.join(rules.not_status)}{why}; record the state that follows"
+            yield f"status must not be one of {', '.join(rules.not_status)}{why}; record the resulting state"
     if rules.principal and "principal" in entry and entry["principal"] != rules.principal:
         yield f"principal must be {rules.principal!r}{why}"
     for name in ("client_ip", "forwarded_for"):

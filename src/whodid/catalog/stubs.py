@@ -1,13 +1,10 @@
-"""The stubs: a catalog as types, so that a type checker knows the event types and what each of them needs.
+"""A catalog as a type stub of the package `whodid`, and as a page of Markdown.
 
-They are the stub of the package `whodid` itself. `EventType` is the `Literal` of all names. Event types that ask for
-the same make a shape, which is called after the first of them: `Types_team_created` are their names, and the
-`TypedDict`s `Fields_team_created` and `Operation_team_created` are what a call of `audit` or `auditing` takes. The
-methods of loggers have one overload for each shape. What the context may fill (who, from where, in which organization)
-is optional. `details` may have further keys, and no type says "these and others" to mypy, so its keys are checked only
-where `closed_details` rules others out.
-
-The page: a catalog as Markdown, for those who want to know what is recorded without reading TOML.
+`EventType` is the `Literal` of all names. Event types with the same rules share a shape, named after the first of them:
+`Types_team_created` is the `Literal` of their names, and the `TypedDict`s `Fields_team_created` and
+`Operation_team_created` are the arguments of `audit` and `auditing`. The methods of loggers have one overload for each
+shape. Fields that the context may fill (who, from where, in which organization) are optional. `details` may have
+further keys, which mypy can't express, so its keys are checked only with `closed_details`.
 """
 
 from __future__ import annotations
@@ -21,10 +18,10 @@ from .model import Contents, DetailRule, EventType, Resource, Rules
 __all__ = ["page", "stubs"]
 
 _OF_THE_CALL = ("target", "status", "target_name", "outcome", "details", "before", "after")
-"""What belongs to one event, and so to the call; everything else may come from the context."""
+"""Fields that belong to one event, and so to the call; all others may come from the context."""
 
 _OF_A_PAIR = ("operation", "phase", "outcome")
-"""What `auditing` fills itself."""
+"""Fields that `auditing` fills itself."""
 
 _METHODS = (
     ("audit", "Receipt"),
@@ -36,11 +33,11 @@ _METHODS = (
 _FREE = "Mapping[str, object]"
 
 _Fields = tuple[tuple[str, str], ...]
-"""Names of fields and their types."""
+"""Pairs of the name of a field and its type."""
 
 
 def stubs(contents: Contents, exports: Mapping[str, str], *, closed_details: bool = False) -> str:
-    """The text of `whodid/__init__.pyi`. `exports` are the public names of the package and their modules."""
+    """The text of `whodid/__init__.pyi`; `exports` maps the public names of the package to their modules."""
     current = [known for known in contents.types.values() if not known.replaced_by]
     free = [name for name in _call_fields() if name not in _ruled(current)]
     details = _Details(closed_details)
@@ -93,7 +90,7 @@ def _call_fields() -> list[str]:
 
 
 def _ruled(types: Iterable[EventType]) -> set[str]:
-    """Fields that are not the same for all types, and so are written out for each shape."""
+    """Fields whose rules differ between types, and which are therefore part of each shape."""
     ruled = {"target", "status", "details"}
     for known in types:
         ruled |= {*known.rules.requires, *known.rules.forbids} | ({"principal"} if known.rules.principal else set())
@@ -134,7 +131,7 @@ def _literal(values: Iterable[str]) -> str:
 
 
 class _Details:
-    """The types of `details`: a class for each set of rules, when they are closed."""
+    """The types of `details`: if closed, one class for each set of rules."""
 
     def __init__(self, closed: bool) -> None:
         self.classes: list[str] = []
@@ -158,7 +155,7 @@ def _detail(rule: DetailRule) -> str:
 
 
 def _method(name: str, result: str, shapes: list[str]) -> Iterator[str]:
-    """A method, with an overload for each shape. A single overload would be none."""
+    """A method with one overload for each shape; type checkers refuse a single overload."""
     fields = "Operation" if name.endswith("auditing") else "Fields"
     for shape in shapes:
         yield from ["    @overload"] if len(shapes) > 1 else []
@@ -168,7 +165,7 @@ def _method(name: str, result: str, shapes: list[str]) -> Iterator[str]:
 
 
 def page(contents: Contents) -> str:
-    """The whole page, ending in a newline."""
+    """The page of Markdown, ending in a newline."""
     by_resource = {
         name: [known for known in contents.types.values() if known.resource == name] for name in contents.resources
     }
@@ -229,7 +226,7 @@ def _cell(known: EventType) -> str:
 
 def _handling(known: EventType) -> Iterator[str]:
     if known.outcome:
-        yield f"`outcome` is `{known.outcome}` where none is given"
+        yield f"`outcome` is `{known.outcome}` by default"
     if known.durability:
         yield f"durability `{known.durability}`"
     if known.on_failure:
@@ -270,5 +267,5 @@ def _codes(words: tuple[str, ...]) -> str:
 
 
 def _text(text: str) -> str:
-    """Text of a catalog in one cell: a line break or a bar would end it."""
+    """Text of a catalog for one cell of a table; a line break or a bar would end the cell."""
     return " ".join(text.split()).replace("|", r"\|")

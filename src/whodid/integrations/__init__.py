@@ -1,7 +1,7 @@
-"""Integrations: one module a framework, each giving it whodid's call or binding its requests to the context.
+"""Integrations with loggers and frameworks, one module each: `audit` methods for loggers, context for requests.
 
-The runtime is below and knows none of them: it is handed `equip_loggers` as soon as one is imported, and `configure` is
-public from here, so that nobody sets up recording without.
+`whodid.recording.runtime` does not depend on them. This package registers `equip_loggers` there and exports
+`configure`, so that configuring always equips the loggers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __all__ = ["configure", "equip_loggers"]
 
 
 def equip_loggers() -> None:
-    """Gives every logger of `logging` and of structlog its `audit` method, those made earlier included."""
+    """Gives every logger of `logging` and structlog its `audit` method, including existing loggers."""
     from . import stdlib, structlog
 
     stdlib.install()

@@ -1,10 +1,10 @@
-"""ASGI (Starlette, FastAPI, …): middleware that binds who and from where to each request.
+"""ASGI middleware (Starlette, FastAPI, …) that sets the principal and the client of each request.
 
     app.add_middleware(whodid.integrations.asgi.AuditMiddleware, principal=lambda scope: scope.get("user_id"))
 
-It binds the client's address, the user agent, the request ID and the W3C trace ID. `principal` is asked at the moment
-of an audit call, so authentication that runs later than this middleware counts; what an endpoint learns by itself it
-says with `whodid.bind(principal=…)`.
+It binds the client's address, the user agent, the request ID and the W3C trace ID. `principal` is called at each audit
+call, so authentication may run after this middleware. An endpoint that authenticates the user itself calls
+`whodid.bind(principal=…)`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Principal = Callable[[Scope], Mapping[str, object] | str | None]
-"""From the connection scope: a user ID, entry fields (`principal`, `organization_id`, …), or `None` for not known."""
+"""Connection scope → a user ID, entry fields (`principal`, `organization_id`, …), or `None` if unknown."""
 
 
 class AuditMiddleware:
-    """Binds a request's context. `trusted_proxies` and `forwarded_header` default to the settings of those names."""
+    """Opens a context for each request. `trusted_proxies` and `forwarded_header` default to the settings."""
 
     def __init__(
         self,

@@ -1,23 +1,24 @@
-"""Celery: who and from where travel with a task, from whoever queues it to the entries that it records.
+"""Celery integration that carries the principal and the client from the caller that queues a task to its entries.
 
     app = Celery("shop")
-    whodid.integrations.celery.install(app)                # where tasks are queued and where they run
+    whodid.integrations.celery.install(app)                # in processes that queue tasks and in workers
 
-On the wire: the message header `whodid`, a JSON object of strings: those of the fields in `CARRIED` that the context of
-the caller has, `correlation_id` always among them. What holds for it:
+The message header `whodid` is a JSON object of strings: the fields in `CARRIED` of the caller's context, always with
+`correlation_id`.
 
-- It says who queued this message and nothing else: a `whodid` header that someone passes to `apply_async` is replaced,
-  and removed where there is no context. A retry is the same task again, and keeps the header it came with.
-- Without it, nobody queued the task (beat, a script): `principal` is asked, at the call, and else the task says
-  `whodid.system()`. The cascade's ID is then the group's, or the root task's.
-- One that can't be read (not an object, no `correlation_id`, a value that is no string) names nobody, and `principal`
-  is not asked either: the task runs, and its entries are refused unless it says itself who acts. Unknown names are left
-  out, so that old and new workers get along.
+- A `whodid` header passed to `apply_async` is replaced, and removed if there is no context. A retry keeps the header
+  that the task came with.
+- A task without the header was queued outside any context (beat, a script): `principal` is called at each audit call;
+  without one, the task sets its principal, for example with `whodid.system()`. Its correlation ID is that of the group
+  or root task.
+- A malformed header (not an object, no `correlation_id`, or a value that is not a string) names no principal, and
+  `principal` is not called: the task runs, but its entries are refused unless it sets a principal. Unknown fields are
+  ignored, so that workers of different versions work together.
 
-Each task has a scope of its own, from before it starts until after its callbacks and the next of its chain are queued.
-Nothing bound around it, in the worker or by another task, shows through, in eager mode neither.
+Each task has its own scope, from before it starts until its callbacks and the next task of its chain are queued. Fields
+bound outside, in the worker or by another task, do not apply, also not in eager mode.
 
-The header is as trustworthy as the broker: whoever may queue tasks may name anyone.
+The header is as trustworthy as the broker: anyone who may queue tasks may name any principal.
 """
 
 from __future__ import annotations
@@ -44,20 +45,20 @@ CARRIED = (
     *("client_ip", "forwarded_for", "user_agent"),
     *("correlation_id", "trace_id"),
 )
-"""Fields that go along: who, where in the application and from where; not what a single entry is about."""
+"""Fields that are sent with a task: the principal, the organization and the client, but no fields of single entries."""
 
 _NOBODY = {"principal": None}
-"""A header that can't be read: somebody queued the task, and it is not known who."""
+"""The header of a task whose principal is unknown because the caller's context is not valid."""
 
 Principal = Callable[[Any], Mapping[str, object] | str | None]
-"""From the task: a user ID, entry fields (`principal`, `organization_id`, …), or `None` for not known."""
+"""Task → a user ID, entry fields (`principal`, `organization_id`, …), or `None` if unknown."""
 
 
 def install(app: Any = None, *, principal: Principal | None = None) -> None:
-    """Binds the context of each task of `app` (the current app by default), and sends it along with those queued.
+    """Opens a context for each task of `app` (default: the current app), and sends the context with queued tasks.
 
-    `principal` is asked at the moment of an audit call, for tasks that came without one; it gets the task, whose
-    `request` has the arguments. Installing again replaces it.
+    `principal` is called at each audit call of a task that came without a principal. Its argument is the task, whose
+    `request` has the arguments. Installing again replaces `principal`.
     """
     found = app_or_default(app)
     own = found._get_current_object() if hasattr(found, "_get_current_object") else found
@@ -66,13 +67,13 @@ def install(app: Any = None, *, principal: Principal | None = None) -> None:
         installed.principal = principal
         return
     tasks = _Tasks(own, principal)
-    ours = f"whodid {id(tasks)}"  # Celery 5.4 takes the methods of two applications' tasks for one
+    ours = f"whodid {id(tasks)}"  # without an ID, Celery 5.4 confuses the methods of two applications
     signals.task_prerun.connect(tasks.begin, weak=False, dispatch_uid=ours)
     signals.task_postrun.connect(tasks.end, weak=False, dispatch_uid=ours)
 
 
 class _Tasks:
-    """The tasks of one application: what goes along with them, and the scope of each that runs."""
+    """The tasks of one application: the headers of queued tasks, and the scopes of running ones."""
 
     def __init__(self, app: Any, principal: Principal | None) -> None:
         self.principal = principal
@@ -81,7 +82,7 @@ class _Tasks:
         app.send_task = self.send_task
 
     def send_task(self, name: str, *args: Any, **options: Any) -> Any:
-        """The application's own, with the header. Through here goes whatever is queued, retries and chains included."""
+        """Adds the header and calls the original method; retries and chains are queued through this method too."""
         headers = {key: value for key, value in (options.get("headers") or {}).items() if key != HEADER}
         running = self._app.current_worker_task
         again = running is not None and options.get("retries") and options.get("task_id") == running.request.id
@@ -100,12 +101,12 @@ class _Tasks:
         resolver = None
         if carried is not None and "principal" not in carried:
             resolver = self._resolver(task)
-            fields = {name: value for name, value in fields.items() if name not in _WHO}  # a name or token of nobody
+            fields = {name: value for name, value in fields.items() if name not in _WHO}
         opened = scope(fields, resolver, alone=True)
         opened.__enter__()
         request.whodid_scope = opened
         if carried is None:
-            _warn(f"the {HEADER} header of a task {task.name} can't be read; nobody is named as its principal")
+            _warn(f"the {HEADER} header of a task {task.name} is malformed; the task has no principal")
 
     def end(self, task: Any, **_: object) -> None:
         opened = vars(task.request).pop("whodid_scope", None)
@@ -118,11 +119,11 @@ class _Tasks:
 
 
 def _carried() -> dict[str, Any]:
-    """The header for what is queued here; empty outside any context. A context without a cascade's ID is given one."""
+    """The header for tasks queued here; empty outside any context. Adds a correlation ID to a context without one."""
     try:
         fields: dict[str, Any] = {name: value for name, value in current_fields().items() if value is not None}
     except Exception as error:  # noqa: BLE001 (an application's resolver may raise anything)
-        _warn(f"who queues a task is not known, as the principal resolver failed with {type(error).__name__}")
+        _warn(f"a task was queued without a principal: the principal resolver failed with {type(error).__name__}")
         return dict(_NOBODY)
     if fields and "correlation_id" not in fields:
         fields["correlation_id"] = fields.get("request_id", uuid.uuid4().hex)
@@ -131,18 +132,18 @@ def _carried() -> dict[str, Any]:
     carried = {name: fields[name] for name in CARRIED if name in fields}
     wrong = [name for name, value in carried.items() if not isinstance(value, str)]
     if wrong:
-        _warn(f"who queues a task is not known, as {', '.join(wrong)} of the context must be strings")
+        _warn(f"a task was queued without a principal: {', '.join(wrong)} of the context must be strings")
         return dict(_NOBODY)
     return {name: str.__str__(value) for name, value in carried.items()}
 
 
 def _header(request: Any) -> object:
-    """What the message of a task has; `request.headers` would miss it where someone sent a header named `headers`."""
+    """The header of a task's message; `request.headers` would miss it if a header named `headers` was sent."""
     return vars(request).get(HEADER)
 
 
 def _read(header: object) -> dict[str, object] | None:
-    """The fields in a message's header, none where there is no header, and `None` where it can't be read."""
+    """The fields in a message's header; empty if there is no header, and `None` if it is malformed."""
     if header is None:
         return {}
     if not isinstance(header, Mapping) or "correlation_id" not in header:

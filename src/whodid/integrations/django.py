@@ -1,10 +1,10 @@
-"""Django, Django REST framework included: middleware that binds who and from where, and entries that wait for a commit.
+"""Django integration: middleware that sets the principal and the client, and entries that wait for a commit.
 
     MIDDLEWARE = ["whodid.integrations.django.AuditMiddleware", …]        # after AuthenticationMiddleware or before
     WHODID_PRINCIPAL = "shop.audit.who"                                   # optional: request → user ID or entry fields
 
-It works under WSGI and ASGI, for plain and `async` views. Who acts is asked at the moment of an audit call; without
-`WHODID_PRINCIPAL` it is the primary key of `request.user`, so what REST framework finds out in its view counts as well.
+It works under WSGI and ASGI, for plain and `async` views. The principal is determined at each audit call; without
+`WHODID_PRINCIPAL` it is the primary key of `request.user`, so authentication in a view of REST framework works too.
 
     with transaction.atomic():
         order.pay()
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["AuditMiddleware", "audit_on_commit"]
 
 Principal = Callable[[Any], "Mapping[str, object] | str | None"]
-"""From the request: a user ID, entry fields (`principal`, `organization_id`, …), or `None` for not known."""
+"""Request → a user ID, entry fields (`principal`, `organization_id`, …), or `None` if unknown."""
 
 
 class AuditMiddleware:
-    """Binds a request's context; who records in a streamed body is still within it."""
+    """Opens a context for each request, which lasts until a streamed body is sent."""
 
     sync_capable = True
     async_capable = True
@@ -67,18 +67,18 @@ class AuditMiddleware:
 
 
 def audit_on_commit(event_type: str, /, *, using: str | None = None, **fields: Unpack[EntryFields]) -> None:
-    """Records an audit entry once a transaction is committed; at once outside of one.
+    """Records an audit entry once the transaction is committed; immediately if there is none.
 
-    Who and from where are those of this call. A rollback, of a savepoint too, drops the entry. What goes wrong in
-    recording is raised by the commit, which has happened then (`whodid help integrations`).
+    The context is that of this call. A rollback drops the entry, also the rollback of a savepoint. If recording fails,
+    the commit raises the error, but the transaction is committed (`whodid help integrations`).
 
     Args:
         event_type: A type of the catalog.
-        using: The database whose transaction it is; by default the default one.
+        using: The database of the transaction; default: the default database.
         **fields: Fields of the entry, as for `audit`.
 
     Raises:
-        InvalidEntry: The catalog has no such type, or the entry would break its rules.
+        InvalidEntry: The catalog has no such type, or the entry breaks its rules.
 
     Example:
         >>> with transaction.atomic():
@@ -89,7 +89,7 @@ def audit_on_commit(event_type: str, /, *, using: str | None = None, **fields: U
 
 
 def _within(opened: Scope, response: Any) -> Any:
-    """The response, a streamed one made within the request's scope to its end. A file is the server's to send."""
+    """The response; a streamed body is iterated inside the request's scope, unless the server sends a file."""
     if not response.streaming or getattr(response, "file_to_stream", None) is not None:
         return response
     body, close = response.streaming_content, response.close
@@ -112,6 +112,6 @@ def _principal() -> Principal:
 
 
 def _user(request: Any) -> str | None:
-    """The signed-in user's primary key. Reading it may ask the database, so async views set `WHODID_PRINCIPAL`."""
+    """The signed-in user's primary key. This may query the database, so async views set `WHODID_PRINCIPAL`."""
     user = getattr(request, "user", None)
     return str(user.pk) if user is not None and user.is_authenticated else None

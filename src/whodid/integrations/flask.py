@@ -1,9 +1,9 @@
-"""Flask: binds who and from where to each request.
+"""Flask integration that sets the principal and the client of each request.
 
     whodid.integrations.flask.init_app(app, principal=lambda: flask.session.get("user_id"))
 
-`principal` is asked at the moment of an audit call, inside the request, so that it may use `session`, `g` or
-`current_user` of Flask-Login; what a view learns by itself it says with `whodid.bind(principal=…)`.
+`principal` is called at each audit call inside the request, so it may use `session`, `g` or `current_user` of
+Flask-Login. A view that authenticates the user itself calls `whodid.bind(principal=…)`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["init_app"]
 
 Principal = Callable[[], Mapping[str, object] | str | None]
-"""A user ID, entry fields (`principal`, `organization_id`, …), or `None` for not known."""
+"""Returns a user ID, entry fields (`principal`, `organization_id`, …), or `None` if unknown."""
 
 
 def init_app(
@@ -30,12 +30,12 @@ def init_app(
     trusted_proxies: Iterable[str] | None = None,
     forwarded_header: ForwardedHeader | None = None,
 ) -> None:
-    """Binds the context of each request of `app`.
+    """Opens a context for each request of `app`.
 
-    `trusted_proxies` and `forwarded_header` default to the settings of those names.
+    `trusted_proxies` and `forwarded_header` default to the settings.
     """
-    asked = None if principal is None else lambda _environ: principal()
+    resolver = None if principal is None else lambda _environ: principal()
     inner: Any = app.wsgi_app
     app.wsgi_app = AuditMiddleware(  # type: ignore[method-assign]
-        inner, principal=asked, trusted_proxies=trusted_proxies, forwarded_header=forwarded_header
+        inner, principal=resolver, trusted_proxies=trusted_proxies, forwarded_header=forwarded_header
     )

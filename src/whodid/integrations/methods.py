@@ -1,8 +1,7 @@
 """The four methods of every logger that records: `audit`, `aaudit`, `auditing`, `aauditing`.
 
-An integration says in one function how its loggers record: logger, event type and fields → receipt. A class of whodid's
-derives from `AuditMethods` and has that function as `_whodid_audit`; `equip` gives it, with the methods, to classes of
-others.
+An integration provides one function that records for its loggers: logger, event type and fields → receipt. A class of
+whodid derives from `AuditMethods` and defines it as `_whodid_audit`; `equip` adds it and the methods to other classes.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ __all__ = ["AuditMethods", "equip"]
 
 
 class AuditMethods:
-    """The four methods, for a class that says how it records."""
+    """The four methods, for a class that defines `_whodid_audit`."""
 
     def _whodid_audit(self, event_type: str, fields: Mapping[str, object], /) -> Receipt:
         raise NotImplementedError
@@ -35,15 +34,15 @@ class AuditMethods:
     def audit(self, event_type: str, /, **fields: Unpack[EntryFields]) -> Receipt:
         """Records an audit entry.
 
-        Arguments fill the fields of the entry first, then keys bound to the logger, then `whodid.context`. `None`
-        counts as not given.
+        Arguments take precedence over keys bound to the logger, and these over `whodid.context`. `None` counts as not
+        given.
 
         Args:
             event_type: A type of the catalog (`whodid events list`).
             **fields: Fields of the entry, such as `target`, `status` and `details`; see `whodid.typing.EntryFields`.
 
         Returns:
-            The receipt, once the entry is as durable as the setting `durability` says.
+            The receipt, once the entry is as durable as the setting `durability` requires.
 
         Raises:
             InvalidEntry: The catalog has no such type, or the entry breaks its rules; nothing was recorded.
@@ -61,7 +60,7 @@ class AuditMethods:
     def aaudit(self, event_type: str, /, **fields: Unpack[EntryFields]) -> Coroutine[Any, Any, Receipt]:
         """Records an audit entry off the event loop: `audit` for async code.
 
-        The entry is recorded once this is called, whether the result is awaited or not.
+        The call records the entry, whether its result is awaited or not.
 
         Args:
             event_type: As for `audit`.
@@ -71,7 +70,7 @@ class AuditMethods:
             A coroutine that returns the receipt.
 
         Raises:
-            InvalidEntry: As for `audit`, when the result is awaited; so do the others.
+            InvalidEntry: As for `audit`, but raised when the result is awaited, like the others.
             NotRecorded: As for `audit`.
             JournalDamaged: As for `audit`.
 
@@ -88,14 +87,14 @@ class AuditMethods:
 
         Args:
             event_type: As for `audit`.
-            **fields: Fields of both entries, as for `audit`; `operation`, `phase` and `outcome` are filled here.
+            **fields: Fields of both entries, as for `audit`, without `operation`, `phase` and `outcome`.
 
         Returns:
             A context manager that yields the operation, to which the block may `add` fields of the outcome.
 
         Raises:
-            InvalidEntry: As for `audit`, on entering the block; so do the others.
-            NotRecorded: As for `audit`; after the block, the action has happened and its outcome is not recorded.
+            InvalidEntry: As for `audit`, but raised on entering the block, like the others.
+            NotRecorded: As for `audit`; if raised after the block, the action has happened without a recorded outcome.
             JournalDamaged: As for `audit`.
 
         Example:
@@ -137,14 +136,14 @@ _METHODS: Mapping[str, Callable[..., Any]] = {
 def equip(
     classes: Iterable[type], record: Callable[[Any, str, Mapping[str, object]], Receipt], seen: Iterable[Any] = ()
 ) -> None:
-    """Gives the classes the four methods; `record` says how they record.
+    """Adds the four methods to the classes; `record` is the function that they call.
 
-    What the application has by such a name, there or on the classes that are only `seen`, is left alone: a warning says
-    so. A wrapper around one of ours (`functools.wraps`) is what somebody meant to have.
+    A method of the application with one of these names, there or on the classes in `seen`, is kept, with a warning. A
+    wrapper around a method of whodid (`functools.wraps`) is kept without a warning.
     """
     taken = set()
     for cls in classes:
-        cls._whodid_audit = record  # type: ignore[attr-defined] # what the methods record by
+        cls._whodid_audit = record  # type: ignore[attr-defined]
     for cls in (*classes, *seen):
         for name, method in _METHODS.items():
             found = getattr(cls, name, None)
@@ -154,8 +153,8 @@ def equip(
                 setattr(cls, name, method)
     if taken:
         warn(
-            f"{', '.join(sorted(taken))}: the application's own; whodid leaves it alone, and it records no entry. "
-            "Rename it, or record with whodid.get_logger().audit(…)",
+            f"{', '.join(sorted(taken))}: defined by the application, so whodid does not replace it, and it records "
+            "no entry. Rename it, or record with whodid.get_logger().audit(…)",
             RuntimeWarning,
             stacklevel=4,
         )

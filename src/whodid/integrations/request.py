@@ -1,8 +1,7 @@
-"""The request: what every web integration binds of an HTTP request, whatever the framework calls its parts.
+"""Context fields of an HTTP request for all web integrations, and audit calls that are recorded after a commit.
 
-The prepared call: an audit call whose who and from where are taken, and which is checked, before it is recorded.
-
-What is bound or opened between the two, another principal above all, does not change it.
+A prepared call takes its context and is checked when it is created. Fields bound before it is recorded, such as another
+principal, do not change it.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 class RequestFields:
-    """Client address, the chain of proxies it comes from, user agent, request ID and W3C trace ID.
+    """Extracts client address, chain of proxies, user agent, request ID and W3C trace ID from requests.
 
-    `trusted_proxies` and `forwarded_header` default to the settings of those names, read at the first request. Raises
+    `trusted_proxies` and `forwarded_header` default to the settings, which are read at the first request. Raises
     `SettingsError`.
     """
 
@@ -33,11 +32,11 @@ class RequestFields:
         self, trusted_proxies: Iterable[str] | None = None, forwarded_header: ForwardedHeader | None = None
     ) -> None:
         self._given = (None if trusted_proxies is None else tuple(trusted_proxies), forwarded_header)
-        Proxies.of(self._given[0] or (), forwarded_header or "x-forwarded-for")  # says at once what is wrong
+        Proxies.of(self._given[0] or (), forwarded_header or "x-forwarded-for")  # raises for bad values
         self._proxies: Proxies | None = None
 
     def __call__(self, headers: Mapping[str, str], peer: str | None) -> dict[str, object]:
-        """The fields of a request; `headers` by lower-case name, `peer` the address at the other end, if it has one."""
+        """The fields of a request: `headers` by lower-case name, `peer` the address of the connection's other end."""
         proxies = self._proxies or self._chosen()
         forwarded = headers.get(proxies.header, "")
         fields = {
@@ -60,20 +59,20 @@ class RequestFields:
 
 
 def _held(text: str) -> str:
-    """`text` without what an entry can't hold: NUL, and surrogates that stand for no character."""
+    """`text` without characters that an entry can't hold: NUL and lone surrogates."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _request_id(header: str) -> str:
-    """The proxy's request ID if it is a sane one, else a new one."""
+    """The proxy's request ID if it is valid, else a new one."""
     return header if _REQUEST_ID.fullmatch(header) else uuid.uuid4().hex
 
 
 class PreparedCall:
-    """One call of `audit()`, to be recorded once what it tells of has happened. Its entry has the time of then.
+    """A call of `audit()` to be recorded once the event has happened; its entry has the time of recording.
 
-    Raises `InvalidEntry` when it is made. Where `on_invalid` quarantines, a bad call is quarantined when it is made,
-    and nothing is left to record.
+    Creating it raises `InvalidEntry`. If `on_invalid` is `quarantine`, an invalid call is quarantined when it is
+    created, and `record` does nothing.
     """
 
     def __init__(self, event_type: str, fields: Mapping[str, object]) -> None:
@@ -81,7 +80,7 @@ class PreparedCall:
         self._fields = recorder().check(event_type, fields)
 
     def record(self) -> None:
-        """Records the entry. Raises `NotRecorded` or `JournalDamaged`, as `on_failure` has it."""
+        """Records the entry. Raises `NotRecorded` or `JournalDamaged`, depending on `on_failure`."""
         if self._fields is not None:
             with scope({}, alone=True):
                 record(logging.getLogger("whodid"), self._event_type, self._fields)

@@ -1,12 +1,12 @@
-"""SQLAlchemy: entries that wait for their session's commit, so that a rolled-back action leaves none.
+"""SQLAlchemy integration: entries that wait for the commit of their session, so that a rollback leaves none.
 
     with Session(engine) as session, session.begin():
         order.pay()
         audit_on_commit(session, "order_paid", target=order.id)
 
-An entry belongs to the innermost savepoint of its call: released, it goes to the one around it; rolled back, it is
-dropped. Entries are recorded, in the order of the calls, when the session's outermost transaction has ended with a
-commit; the session is free again by then, so that an error from recording leaves it usable.
+An entry belongs to the innermost savepoint at its call. If the savepoint is released, the entry passes to the one
+around it; if it is rolled back, the entry is dropped. Entries are recorded in the order of the calls, after the
+session's outermost transaction was committed. The session is then idle, so an error from recording leaves it usable.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 __all__ = ["audit_on_commit"]
 
 _INFO = "whodid"
-"""Where a session's `info` keeps its calls."""
+"""The key of the waiting calls in the `info` of a session."""
 
 
 def audit_on_commit(session: AnySession, event_type: str, /, **fields: Unpack[EntryFields]) -> None:
     """Records an audit entry once the transaction of a session is committed.
 
-    Who and from where are those of this call. A rollback, of a savepoint too, drops the entry. What goes wrong in
-    recording is raised by the commit, which has happened then (`whodid help integrations`).
+    The context is that of this call. A rollback drops the entry, also the rollback of a savepoint. If recording fails,
+    the commit raises the error, but the transaction is committed (`whodid help integrations`).
 
     Args:
-        session: A session, asynchronous or scoped ones too; a transaction is started where it has none.
+        session: A session, which may be asynchronous or scoped; a transaction is started if it has none.
         event_type: A type of the catalog.
         **fields: Fields of the entry, as for `audit`.
 
     Raises:
-        InvalidEntry: The catalog has no such type, or the entry would break its rules.
+        InvalidEntry: The catalog has no such type, or the entry breaks its rules.
 
     Example:
         >>> with Session(engine) as session, session.begin():
@@ -56,13 +56,13 @@ def audit_on_commit(session: AnySession, event_type: str, /, **fields: Unpack[En
     call = PreparedCall(event_type, fields)
     plain = _plain(session)
     if not plain.in_transaction():
-        plain.begin()  # else a rollback before the first statement would pass unseen, and leave the call to the next
+        plain.begin()  # else a rollback before the first statement would go unnoticed
     waiting: _Waiting = plain.info.get(_INFO) or _Waiting(plain)
     waiting.add(plain.get_nested_transaction(), call)
 
 
 class _Waiting:
-    """The calls of one session that wait for its commit, each with its savepoint, or `None` where there is none."""
+    """The calls of one session that wait for its commit, each with its savepoint or `None`."""
 
     def __init__(self, session: Session) -> None:
         self._calls: list[tuple[SessionTransaction | None, PreparedCall]] = []
@@ -75,7 +75,7 @@ class _Waiting:
         self._calls.append((savepoint, call))
 
     def _after_commit(self, session: Session) -> None:
-        """The innermost savepoint was released, or, where there is none, the transaction was committed."""
+        """Handles the release of the innermost savepoint, or the commit of the transaction if there is none."""
         released = session.get_nested_transaction()
         if released is None:
             self._committed = True
@@ -84,7 +84,7 @@ class _Waiting:
             self._calls = [(around if where is released else where, call) for where, call in self._calls]
 
     def _after_end(self, _session: Session, ended: SessionTransaction) -> None:
-        """Whatever ended, and however: by a commit, a rollback or a close of the session."""
+        """Handles the end of a transaction or savepoint by a commit, a rollback or a close of the session."""
         if ended.nested:
             self._calls = [(where, call) for where, call in self._calls if where is not ended]
         elif ended.parent is None:
@@ -95,7 +95,7 @@ class _Waiting:
 
 
 def _record(calls: list[PreparedCall]) -> None:
-    """Records what can be recorded, then raises the first error."""
+    """Records all calls, then raises the first error, if any."""
     errors = []
     for call in calls:
         try:
@@ -115,8 +115,8 @@ def _savepoint_around(savepoint: SessionTransaction) -> SessionTransaction | Non
 
 
 def _plain(session: AnySession) -> Session:
-    """The session that does the work: behind an async one, or a scoped one's of this thread or task."""
+    """The synchronous session behind an asynchronous or scoped session."""
     scoped = not isinstance(session, Session) and not hasattr(session, "sync_session")
-    own: Any = session() if scoped else session  # type: ignore[operator] # what is not scoped isn't called
+    own: Any = session() if scoped else session  # type: ignore[operator] # only scoped sessions are called
     plain: Session = getattr(own, "sync_session", own)
     return plain

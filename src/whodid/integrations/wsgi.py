@@ -1,10 +1,9 @@
-"""WSGI (Flask, Django, Pyramid, Bottle, …): middleware that binds who and from where to each request.
+"""WSGI middleware (Flask, Django, Pyramid, Bottle, …) that sets the principal and the client of each request.
 
     app = whodid.integrations.wsgi.AuditMiddleware(app, principal=lambda environ: environ.get("REMOTE_USER"))
 
-As for ASGI: `principal` is asked at the moment of an audit call, and `whodid.bind(principal=…)` says what an endpoint
-learns by itself. The context lasts until the response is sent, so that a streamed body may record, too. A body that is
-made already (a list) or is a file for the server to send passes unchanged.
+`principal` is called at each audit call, as for ASGI. The context lasts until the response is sent, so that a streamed
+body may record too. A complete body (a list) or a file that the server sends is passed on unchanged.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 Principal = Callable[[Environ], Mapping[str, object] | str | None]
-"""From the WSGI environ: a user ID, entry fields (`principal`, `organization_id`, …), or `None` for not known."""
+"""WSGI environ → a user ID, entry fields (`principal`, `organization_id`, …), or `None` if unknown."""
 
 
 class AuditMiddleware:
-    """Binds a request's context. `trusted_proxies` and `forwarded_header` default to the settings of those names."""
+    """Opens a context for each request. `trusted_proxies` and `forwarded_header` default to the settings."""
 
     def __init__(
         self,
@@ -45,22 +44,22 @@ class AuditMiddleware:
         resolver = None if principal is None else lambda: principal(environ)
         with scope(self._fields(_headers(environ), environ.get("REMOTE_ADDR") or None), resolver) as opened:
             body = self._app(environ, start_response)
-        if _is_made(body, environ.get("wsgi.file_wrapper")):
+        if _is_complete(body, environ.get("wsgi.file_wrapper")):
             return body
         if isinstance(body, Iterator):
             return _Parts(opened, body)
         return _SizedBody(opened, body) if isinstance(body, Sized) else _Body(opened, body)
 
 
-def _is_made(body: Iterable[bytes], file_wrapper: object) -> bool:
-    """Whether nothing of the application runs while the body is sent, or the server looks for this very object."""
+def _is_complete(body: Iterable[bytes], file_wrapper: object) -> bool:
+    """Whether no code of the application runs while the body is sent, or the server expects this very object."""
     if isinstance(body, list | tuple | bytes) or hasattr(body, "read"):
         return True
     return isinstance(file_wrapper, type) and isinstance(body, file_wrapper)
 
 
 class _Body:
-    """The body of a response, made within the request's scope to its end; what else it has is as it was."""
+    """The body of a response, iterated inside the request's scope; other attributes are those of the original."""
 
     def __init__(self, opened: Scope, body: Iterable[bytes]) -> None:
         self._opened = opened
@@ -79,14 +78,14 @@ class _Body:
 
 
 class _SizedBody(_Body):
-    """One that says how many parts it has, from which some servers know its length."""
+    """A body with a number of parts, from which some servers derive its length."""
 
     def __len__(self) -> int:
         return len(self._body)  # type: ignore[arg-type] # Sized
 
 
 class _Parts(_Body):
-    """One that is its own iterator."""
+    """A body that is an iterator."""
 
     def __init__(self, opened: Scope, body: Iterable[bytes]) -> None:
         super().__init__(opened, body)
@@ -100,7 +99,7 @@ class _Parts(_Body):
 
 
 def _headers(environ: Environ) -> dict[str, str]:
-    """Header values by lower-case name, as the server joined repeated ones."""
+    """Header values by lower-case name; the server has joined repeated headers."""
     prefix = "HTTP_"
     return {
         name.removeprefix(prefix).replace("_", "-").lower(): value

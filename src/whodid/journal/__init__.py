@@ -1,7 +1,7 @@
-"""The journal: the durable, hash-chained, append-only local file sequence, one a directory.
+"""The journal: durable, append-only, hash-chained files in one directory.
 
-`directory` says what lies where; `lock`, `segment`, `durable`, `chain`, `append`, `group` and `writer` append;
-`line`, `reader`, `position` and `pruning` serve the shipper.
+`directory` defines the files. `lock`, `segment`, `durable`, `chain`, `group` and `writer` append entries; `line`,
+`reader`, `damage` and `position` read them for the shipper.
 """
 
 from __future__ import annotations

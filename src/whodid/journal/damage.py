@@ -1,13 +1,13 @@
-"""Damage: what readers find wrong in a journal, kept so that nobody has to search for it.
+"""Records of damaged lines and missing entries in a journal.
 
-`damaged.ndjson` has lines that are no entry of their place, once each: `place`, `reason`, and the bytes as `base64`.
-`missing.ndjson` has entries that are in no segment, though others come after them, or a segment that is gone:
-`journal`, `first`, `last` (0 where nobody knows; both are 0 where the directory of a whole journal is gone), `time`.
+`damaged.ndjson` has each damaged or misplaced line once: `place`, `reason`, and its bytes as `base64`.
+`missing.ndjson` has ranges of entries that are in no segment although later ones are, and missing segments: `journal`,
+`first`, `last` (0 if unknown; both are 0 if the directory of a whole journal is missing), `time`.
 
 Invariants:
-- What is missing is on disk in this file before the acknowledged position passes it.
-- It is removed from there only when OpenSearch has stored it: somebody put a file back, and it was shipped.
-- While it is there, no segment that may hold it is pruned.
+- A missing range is on disk in this file before the acknowledged position passes it.
+- It is removed only when OpenSearch has stored its entries, because a file was restored and shipped.
+- While it is recorded, no segment that may hold its entries is pruned.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
 
 
 def keep_damaged(directory: JournalDirectory, lines: Iterable[Damaged]) -> None:
-    """Quarantines damaged lines, once each, and alarms. Raises `OSError`."""
+    """Quarantines damaged lines, each once, and raises alarms. Raises `OSError`."""
     lines = list(lines)
     known = _places(directory) if lines else set()
     for line in lines:
@@ -66,7 +66,7 @@ def _places(directory: JournalDirectory) -> set[str]:
 
 
 def keep_missing(directory: JournalDirectory, gaps: Iterable[Missing]) -> None:
-    """Notes what is missing, once, and alarms. Raises `OSError`."""
+    """Records missing ranges, each once, and raises alarms. Raises `OSError`."""
     for gap in gaps:
         known = [one for one in read_missing(directory) if one.journal == gap.journal]
         for new in _without(gap, known):
@@ -76,12 +76,12 @@ def keep_missing(directory: JournalDirectory, gaps: Iterable[Missing]) -> None:
 
 
 def read_missing(directory: JournalDirectory) -> list[Missing]:
-    """What is missing and was noted, in the order in which it was found."""
+    """The recorded missing ranges, in the order in which they were found."""
     return [found for _, content in read_objects(directory.missing) if (found := _missing(content))]
 
 
 def _missing(content: dict[str, Any]) -> Missing | None:
-    """`None` for what is none: somebody else wrote it."""
+    """A missing range from a parsed line; `None` if the line is malformed."""
     try:
         journal, first, last = text_of(content["journal"]), content["first"], content["last"]
     except FOREIGN:
@@ -91,7 +91,7 @@ def _missing(content: dict[str, Any]) -> Missing | None:
 
 
 def remove_missing(directory: JournalDirectory, found: Iterable[Missing]) -> None:
-    """Removes what was found again, and shipped, from what is noted. Raises `OSError`."""
+    """Removes entries that were found again and shipped from the recorded ranges. Raises `OSError`."""
     left = noted = read_missing(directory)
     for one in found:
         left = [rest for gap in left for rest in (_without(gap, [one]) if gap.journal == one.journal else [gap])]
@@ -118,7 +118,7 @@ def _without(gap: Missing, known: Collection[Missing]) -> Iterator[Missing]:
 
 
 def gaps(directory: JournalDirectory, journal: str, after: int) -> Iterator[Missing]:
-    """What is missing behind entry `after`, as the names and the ends of the segments tell. Raises `JournalDamaged`."""
+    """The missing ranges behind entry `after`, by the names and ends of the segments. Raises `JournalDamaged`."""
     end = gap_at_the_end(directory, journal, after)
     found = segments(directory.journal(journal))
     expected = after + 1
@@ -132,9 +132,9 @@ def gaps(directory: JournalDirectory, journal: str, after: int) -> Iterator[Miss
 
 
 def gap_at_the_end(directory: JournalDirectory, journal: str, after: int) -> Missing | None:
-    """What is missing behind the last entry that is there, as far as anything tells of it. Raises `JournalDamaged`."""
+    """The range that is missing at the end of a journal, as far as it is known. Raises `JournalDamaged`."""
     path = directory.journal(journal)
-    marked, size = on_disk(directory.durable, journal)  # before the segments are listed: another may be started now
+    marked, size = on_disk(directory.durable, journal)  # before listing the segments, as a new one may be started
     known = max([_ended_at(path), *(last for _, _, last in _strays(path, journal))])
     found = segments(path)
     last = max([after, *(_last_of(segment) for segment in found[-1:])])
@@ -148,13 +148,13 @@ def gap_at_the_end(directory: JournalDirectory, journal: str, after: int) -> Mis
 
 
 def gone_journal(directory: JournalDirectory) -> Missing | None:
-    """The current journal, if its directory is not there. Raises `JournalDamaged`."""
+    """The current journal, if its directory is missing. Raises `JournalDamaged`."""
     journal = directory.current() if directory.path.is_dir() else None
     return Missing(journal, 0, 0) if journal and not directory.journal(journal).is_dir() else None
 
 
 def _ended_at(path: Path) -> int:
-    """With which entry the journal ended, as far as its writer knew."""
+    """The last entry of an ended journal, as far as its writer knew; else 0."""
     try:
         last = json_of(read_file(path / "ended")).get("last", 0)
     except (OSError, JournalDamaged, *FOREIGN):
@@ -163,7 +163,7 @@ def _ended_at(path: Path) -> int:
 
 
 def _last_of(segment: Path) -> int:
-    """The number of its last entry; 0 where that can't be told."""
+    """The number of its last entry; 0 if unknown."""
     try:
         link = last_link(segment)
     except (Broken, OSError):
@@ -172,7 +172,7 @@ def _last_of(segment: Path) -> int:
 
 
 class _Stray(NamedTuple):
-    """A file that is no segment, and holds entries of a journal: the numbers of the first and the last."""
+    """A file that holds entries of a journal but is not a segment, with its first and last entry number."""
 
     path: Path
     first: int
@@ -184,7 +184,7 @@ _MOST = 1000
 
 
 def _strays(place: Path, journal: str, *, below: bool = False) -> Iterator[_Stray]:
-    """Those in a directory, or also below it."""
+    """The stray files in a directory, or also `below` it."""
     looked_at = 0
     for folder, folders, names in os.walk(place):
         if not below:
@@ -212,7 +212,7 @@ def _stray(path: Path, journal: str) -> _Stray | None:
 
 
 def find_stray(directory: JournalDirectory, gap: Missing) -> _Stray | None:
-    """The file below the journal directory that has some of what is missing, under a name that no segment has."""
+    """A file below the journal directory that holds missing entries, but has not the name of a segment."""
     for stray in _strays(directory.path, gap.journal, below=True):
         if stray.last >= gap.first and (stray.first <= gap.last or not gap.last):
             return stray
@@ -220,16 +220,16 @@ def find_stray(directory: JournalDirectory, gap: Missing) -> _Stray | None:
 
 
 def in_words(directory: JournalDirectory, gap: Missing) -> str:
-    """What is missing, where it is, and what to do."""
+    """The message for a missing range: where it may be, and what to do."""
     what = f"entries {gap.first:,} to {gap.last:,}" if gap.last > gap.first else f"entry {gap.first:,}"
     if not gap.last:
-        what = f"the segment that begins with entry {gap.first:,}" if gap.first else "the whole directory"
+        what = f"the segment that starts with entry {gap.first:,}" if gap.first else "the whole directory"
     where = directory.journal(gap.journal)
     if any(int(path.stem) <= gap.first <= _last_of(path) for path in segments(where)):
-        return f"{what} of journal {gap.journal}: there again, and not shipped; run `whodid ship`"
-    todo = f"it was moved, cut or deleted: put it back into {where}, from where it was moved to or from a backup"
+        return f"{what} of journal {gap.journal}: found again, but not shipped; run `whodid ship`"
+    todo = f"the file was moved, cut or deleted: restore it in {where}, from its new place or from a backup"
     if stray := find_stray(directory, gap):
-        todo = f"it lies in {stray.path}: move it back to {where / segment_name(stray.first)}"
+        todo = f"found in {stray.path}: move it back to {where / segment_name(stray.first)}"
     elif other := next((path for path in directory.path.rglob(f"{gap.first:020d}.*") if path.suffix != ".torn"), None):
-        todo = f"it may be {other}: put it back as it was, as {where / segment_name(gap.first)}"
-    return f"{what} of journal {gap.journal}: not in the journal, and not shipped; {todo}, and run `whodid ship`"
+        todo = f"it may be {other}: restore its content as {where / segment_name(gap.first)}"
+    return f"{what} of journal {gap.journal}: missing, and not shipped; {todo}, and run `whodid ship`"

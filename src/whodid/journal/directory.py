@@ -1,34 +1,32 @@
-"""The journal directory: what lies where, and which journal is current.
+"""The journal directory: its files, and which journal is current.
 
     journal_dir/                        0700; every file below it 0600
       current                           {"format": 1, "journal": ID}: the journal that new entries go to
-      lock                              held while writing; a byte longer for each segment closed
-      durable                           up to where the current segment is on disk; held while syncing
+      lock                              held while writing; grows by one byte for each closed segment
+      durable                           how much of the current segment is on disk; held while syncing
       ship.lock                         held by the one active shipper
       alarms.ndjson                     what an operator must know: a torn tail, a new journal, damage
-      rejected.ndjson                   calls that broke the catalog, under on_invalid = "quarantine"
-      damaged.ndjson                    journal lines whose hash did not fit
-      missing.ndjson                    entries that were in no segment when those after them were shipped
-      dead-letters.ndjson               entries OpenSearch refused for good
-      dead-letters.lock                 held while letters are added or taken out
-      checkpoints.ndjson                what the log says of itself, signed: how far each journal had come when
-      witnessed.json                    how far each witness was told of them
-      not-recorded                      how many calls could not be recorded, under on_failure = "warn"
+      rejected.ndjson                   calls that broke the catalog, with on_invalid = "quarantine"
+      damaged.ndjson                    journal lines with a hash mismatch
+      missing.ndjson                    entries that were in no segment when later ones were shipped
+      dead-letters.ndjson               entries that OpenSearch refused permanently
+      dead-letters.lock                 held while dead letters are added or removed
+      checkpoints.ndjson                signed checkpoints: how far each journal had come at which time
+      witnessed.json                    the last checkpoint that each witness has received
+      not-recorded                      number of calls that could not be recorded, with on_failure = "warn"
       <journal ID>/
         journal.json                    the marker: ID, format, and which file it is
         <first seq, 20 digits>.ndjson   a segment; mode 0400 once it is closed
-        <first seq>.ndjson.torn         half a line that a crash left, kept aside
-        acknowledged                    everything up to an entry is stored or a dead letter, and what the open
-                                        checkpoint has come to; two slots
-        partitioning                    which length of partition its entries are shipped under
-        ended                           why no more entries go here, and the last number as far as its writer knew
+        <first seq>.ndjson.torn         a partial line that a crash left
+        acknowledged                    the entry up to which all are stored or dead letters, and the state of the
+                                        open checkpoint; two slots
+        partitioning                    the partition length with which its entries are shipped
+        ended                           why the journal ended, and its last number as far as its writer knew
 
 A journal that ends (a failed sync, a copied directory) gets a successor beside it; both are shipped.
 
-The counter of calls that could not be recorded, under `on_failure = "warn"`.
-
-A file of fixed size, made with the first journal and changed in place, so that it can still count when the disk is
-full. Best effort: when even that fails, the receipt and the warning remain.
+`not-recorded` has a fixed size, is created with the first journal and changed in place, so that it can count when the
+disk is full. Counting may still fail; the receipt and the warning report the failure in any case.
 """
 
 from __future__ import annotations
@@ -77,14 +75,14 @@ __all__ = [
 ]
 
 FORMAT = 1
-"""Of the directory. A newer one is refused, an older one is read."""
+"""Version of the directory's format. A newer one is refused, an older one is read."""
 
 MOST_REJECTED = 16 * 1024 * 1024
-"""Bytes of all rejected calls that are kept."""
+"""Maximum size of `rejected.ndjson` in bytes."""
 
 
 class JournalDirectory:
-    """Paths and small files of one `journal_dir`. Makes it when `create` is true. Raises `JournalDamaged`."""
+    """Paths and small files of one `journal_dir`, which `create` creates. Raises `JournalDamaged`."""
 
     def __init__(self, path: str | Path, *, create: bool = False) -> None:
         self.path = journal_place(path)
@@ -96,20 +94,20 @@ class JournalDirectory:
                 if not of_system(error):
                     raise
                 raise JournalDamaged(
-                    f"the journal directory {self.path} can't be made ({error.strerror}); "
-                    "set journal_dir to a place this user may write to"
+                    f"the journal directory {self.path} can't be created ({error.strerror}); "
+                    "set journal_dir to a directory that this user may write to"
                 ) from error
         if self.path.exists() and not self.path.is_dir():
-            raise JournalDamaged(f"journal_dir {self.path} is a file; name a directory")
+            raise JournalDamaged(f"journal_dir {self.path} is a file; set it to a directory")
         self._refuse_foreign()
 
     def _refuse_foreign(self) -> None:
-        """One of another user: they can read and replace all that is recorded. Root may look after anybody's."""
+        """Refuses a directory of another user, who could read and change all entries; root may use any directory."""
         owner = self.path.stat().st_uid if self.path.exists() else 0
         if owner not in (0, user := os.geteuid()) and user != 0:
             raise JournalDamaged(
                 f"journal_dir {self.path} belongs to another user, {owner}, who can change what is recorded there; "
-                f"name a directory of this user, {user}"
+                f"set it to a directory of this user, {user}"
             )
 
     @property
@@ -145,12 +143,12 @@ class JournalDirectory:
         return self.path / "rejected.ndjson"
 
     def bytes_beside(self, segment: Path | None = None) -> int:
-        """What counts towards `max_bytes`, but for that one segment. Raises `OSError`."""
+        """The size of the files that count towards `max_bytes`, without this segment. Raises `OSError`."""
         counted = [self.rejected, *self.path.glob("*/*.ndjson")]
         return sum(segment_size(path) for path in counted if path != segment)
 
     def room_for_rejected(self, max_bytes: int) -> int:
-        """Bytes that rejected calls may still take. Raises `OSError`."""
+        """The bytes left for rejected calls. Raises `OSError`."""
         room = min(MOST_REJECTED, max_bytes // 8 if max_bytes else MOST_REJECTED) - segment_size(self.rejected)
         return min(room, max_bytes - self.bytes_beside()) if max_bytes else room
 
@@ -158,14 +156,14 @@ class JournalDirectory:
         return self.path / journal
 
     def current(self) -> str | None:
-        """ID of the journal that new entries go to. Raises `JournalDamaged`."""
+        """The ID of the journal that new entries go to. Raises `JournalDamaged`."""
         try:
             content = json_of(read_file(self.path / "current"))
             journal, version = text_of(content["journal"]), content["format"]
         except FileNotFoundError:
             return None
         except PermissionError as error:
-            raise JournalDamaged(f"{self.path} may not be read by this user; run as its owner") from error
+            raise JournalDamaged(f"this user may not read {self.path}; run as its owner") from error
         except FOREIGN as error:
             raise self._damaged() from error
         self._check_format(self.path, version)
@@ -175,11 +173,11 @@ class JournalDirectory:
 
     def _damaged(self) -> JournalDamaged:
         return JournalDamaged(
-            f"{self.path / 'current'} is damaged; remove that one file, and a new journal begins beside the old"
+            f"{self.path / 'current'} is damaged; remove this file, and a new journal is started beside the old one"
         )
 
     def current_file(self) -> tuple[int, int] | None:
-        """Changes whenever `current` is replaced; `None` while there is no such file."""
+        """A value that changes when `current` is replaced; `None` if there is no such file."""
         try:
             status = os.lstat(self._current)
         except (FileNotFoundError, NotADirectoryError):
@@ -196,9 +194,9 @@ class JournalDirectory:
                 yield current
 
     def is_copy(self, journal: str) -> bool:
-        """Whether the journal's marker is missing, or was copied from elsewhere: it is another file then.
+        """Whether the journal's marker is missing or was copied, which its identity shows.
 
-        Raises `OSError` when the system doesn't let it be read, and `JournalDamaged` for one of a newer version.
+        Raises `OSError` if it can't be read, and `JournalDamaged` if its version is newer.
         """
         marker = self.journal(journal) / "journal.json"
         try:
@@ -216,17 +214,17 @@ class JournalDirectory:
             )
 
     def too_open(self) -> list[Path]:
-        """What others than the owner may get at, of the directory and what lies right in it. Raises `OSError`."""
+        """The directory and its direct children that are accessible to other users. Raises `OSError`."""
         return [path for path in (self.path, *sorted(self.path.iterdir())) if _mode(path) & 0o077]
 
     def alarm(self, kind: str, about: str) -> None:
-        """Notes what an operator must know. Never raises: an alarm must not stop recording."""
+        """Records an alarm for the operator. Never raises, because an alarm must not stop recording."""
         now = Stamp.now().creation_date
-        with best_effort():  # the disk is full or gone; the caller's own error says so
+        with best_effort():  # if the disk is full or gone, the caller's error reports it
             append_line(self.path / "alarms.ndjson", dump({"time": now, "alarm": kind, "about": about}))
 
     def alarm_once(self, kind: str, about: str) -> None:
-        """As `alarm`, unless it says the same as the last one of its kind on the same day."""
+        """As `alarm`, unless it repeats the last alarm of its kind on the same day."""
         last: dict[str, Any] = {}
         with best_effort(), suppress(JournalDamaged):
             last = next((one for one in reversed(self.alarms()) if one.get("alarm") == kind), {})
@@ -234,13 +232,13 @@ class JournalDirectory:
             self.alarm(kind, about)
 
     def alarms(self) -> list[dict[str, Any]]:
-        """Those that can be read: `time`, `alarm` and `about` are texts."""
+        """The alarms, without malformed ones; `time`, `alarm` and `about` are strings."""
         found = [content for _, content in read_objects(self.path / "alarms.ndjson")]
         return [one for one in found if all(_is_text(one.get(name)) for name in ("time", "alarm", "about"))]
 
 
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
-"""Of a journal: a name in the directory, and no way out of it."""
+"""The ID of a journal; it can't name a path outside the directory."""
 
 
 def _is_text(value: object) -> bool:
@@ -261,7 +259,7 @@ def _fits(content: dict[str, object], marker: Path) -> bool:
 
 
 def _make(path: Path, mode: int = 0o700) -> None:
-    """Makes a directory, and those above it that are missing: none gets one inside before its own name is durable."""
+    """Creates a directory and its missing parents; the name of a parent is durable before its child is created."""
     if not path.parent.exists():
         _make(path.parent, 0o777)
     sync_above(path.parent)
@@ -269,7 +267,7 @@ def _make(path: Path, mode: int = 0o700) -> None:
 
 
 def _mode(path: Path) -> int:
-    """0 for a link, which is refused where it is met, and for what was replaced a moment ago."""
+    """The mode of a file; 0 for a symbolic link, which is refused when it is opened, and for a missing file."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -285,7 +283,7 @@ def segment_name(first_seq: int) -> str:
 
 
 def segment_size(path: Path) -> int:
-    """Bytes of a segment; none of one that the shipper has deleted meanwhile."""
+    """The size of a segment in bytes; 0 if the shipper has deleted it meanwhile."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
@@ -293,7 +291,7 @@ def segment_size(path: Path) -> int:
 
 
 def segments(directory: Path) -> list[Path]:
-    """The segments of one journal in order. Raises `JournalDamaged` for a link in the place of one."""
+    """The segments of one journal in order. Raises `JournalDamaged` if one is a symbolic link."""
     found = sorted(path for path in directory.glob("[0-9]*.ndjson") if _SEGMENT.fullmatch(path.name))
     for path in found:
         if path.is_symlink():
@@ -303,11 +301,11 @@ def segments(directory: Path) -> list[Path]:
 
 _DIGITS = 20
 _PATIENCE = 0.1
-"""Seconds for another process that counts; one that was stopped must not stop this one, which then may count short."""
+"""Seconds to wait for another process that is counting. If that process is suspended, the count may be too low."""
 
 
 def reserve_counter(journal_dir: Path) -> None:
-    """Makes the file, unless there is one. Raises `OSError`."""
+    """Creates the counter file unless it exists. Raises `OSError`."""
     fd = _open(journal_dir)
     try:
         if os.fstat(fd).st_size == 0:
@@ -318,15 +316,15 @@ def reserve_counter(journal_dir: Path) -> None:
 
 
 def count_not_recorded(journal_dir: Path) -> None:
-    """Adds one. Raises nothing but what a signal handler does."""
-    with best_effort(), os.fdopen(_open(journal_dir), "r+b", buffering=0) as file:  # closed, and so unlocked, however
+    """Increments the counter. Raises only what a signal handler raises."""
+    with best_effort(), os.fdopen(_open(journal_dir), "r+b", buffering=0) as file:  # closing it unlocks it
         fd = file.fileno()
         _wait_for_turn(fd)
         os.pwrite(fd, _text(_number(os.pread(fd, _DIGITS, 0)) + 1), 0)
 
 
 def not_recorded(journal_dir: Path) -> int:
-    """How many calls were not recorded in this directory so far."""
+    """The number of calls that could not be recorded in this directory."""
     try:
         return _number(read_file(journal_dir / "not-recorded"))
     except OSError:
@@ -349,7 +347,7 @@ def _wait_for_turn(fd: int) -> None:
 
 
 def _number(text: bytes) -> int:
-    """Counts on from zero where the file was damaged."""
+    """The number in the file; 0 if the file is damaged."""
     return int(text[:_DIGITS]) if text[:_DIGITS].strip().isdigit() else 0
 
 

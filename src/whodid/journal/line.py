@@ -1,8 +1,8 @@
-"""The line: one journalled entry as readers hand it out, checked against its hash; or the damage that stands there.
+"""Lines of a journal: entries that are verified against their hash, damaged lines, and gaps.
 
-A line that goes on from the one before it, in the form that writers give it, is checked from its bytes alone, at half
-the cost of parsing it. That is sound: its bytes hash to what was sealed, commitments included, and what was sealed
-names the hash of the entry before; so it is the next entry of the same journal. Any other line is parsed.
+A line that links to the previous one, in the form that writers produce, is verified from its bytes without parsing, at
+half the cost. This is safe: the verified bytes contain the hash of the previous entry, so the line is the next entry of
+the same journal. Any other line is parsed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Damaged", "Line", "LineParser", "Missing"]
 
 
 class Line(NamedTuple):
-    """One journalled entry: `raw` is its line without the newline, the rest what it says (`date` its creation_date)."""
+    """One journalled entry: `raw` is its line without the newline, `date` its creation_date."""
 
     journal: str
     seq: int
@@ -31,16 +31,16 @@ class Line(NamedTuple):
 
     @property
     def entry(self) -> dict[str, Any]:
-        """The whole of it, parsed."""
+        """The parsed entry."""
         entry: dict[str, Any] = orjson.loads(self.raw)
         return entry
 
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """A line whose hash does not fit, or that is no entry at all.
+    """A line with a hash mismatch, or that is not an entry.
 
-    With a `line`, an entry all the same, whose number or journal does not belong there: it is shipped, too.
+    If `line` is set, it is a valid entry with the wrong number or journal for its place; it is shipped too.
     """
 
     segment: Path
@@ -51,7 +51,7 @@ class Damaged:
 
 
 class Missing(NamedTuple):
-    """Entries that are in no segment; `last` is 0 where a segment is gone, and nobody knows what it held."""
+    """A range of entries that are in no segment; `last` is 0 if a whole segment of unknown content is missing."""
 
     journal: str
     first: int
@@ -62,7 +62,7 @@ class Missing(NamedTuple):
 
     @property
     def entries(self) -> int:
-        """How many they are, or may be: at least one."""
+        """The number of missing entries; at least 1 if unknown."""
         return max(1, self.last - self.first + 1)
 
 
@@ -74,7 +74,7 @@ class LineParser:
         self._hash = b"-"
 
     def parse(self, path: Path, offset: int, data: bytes) -> list[Line | Damaged]:
-        """What `data`, whole lines of the segment at `path` from `offset` on, holds."""
+        """Parses `data`, complete lines of the segment at `path` that start at `offset`."""
         lines: list[Line | Damaged] = []
         for raw in data[:-1].split(b"\n"):
             line = self._next(raw)
@@ -90,17 +90,17 @@ class LineParser:
         return lines
 
     def _any(self, raw: bytes) -> Line:
-        """A line of which nothing is known. Raises `ValueError` when its hash doesn't fit."""
+        """Parses any line. Raises `ValueError` for a hash mismatch."""
         entry = read_line(raw)
         if not _ID.fullmatch(entry["journal"]):  # it becomes part of a document's ID
-            raise ValueError("its journal is none")
+            raise ValueError("its journal ID is not valid")
         return Line(entry["journal"], entry["seq"], entry["hash"], str(entry.get("creation_date", "")), raw)
 
     def _next(self, raw: bytes) -> Line | None:
-        """The line if it goes on from the last one as a writer of this version sealed it; else `None`.
+        """The line if it links to the last one in the form of this version's writer; else `None`.
 
-        On the top level only strings follow `prev`, and none holds an unescaped quote: what is found from the end is
-        the entry's own. So is a `creation_date` that is found before any other brace.
+        Only strings follow `prev` on the top level, and they contain no unescaped quote, so the last `prev` in the line
+        is that of the entry. A `creation_date` before any nested brace is that of the entry too.
         """
         prev = raw.rfind(b'"prev":"') + 8
         if not raw.startswith(self._hash, prev) or raw.find(_VERSION, prev) < 0:

@@ -1,17 +1,17 @@
-"""The acknowledged position: up to which `seq` a journal's entries are stored in OpenSearch, or are dead letters.
+"""The acknowledged position of a journal (all entries up to it are stored in OpenSearch or dead letters), and pruning.
 
-The file `acknowledged` is made with its journal, and has two slots of 4096 bytes. Each holds a JSON object, with spaces
-up to its end: `seq`; `hash`, that of the entry, so that a rolled-back or copied journal is noticed; and `check`, the
-beginning of the SHA-256 of both. Beside a `note` of the shipper's own stand `turn`, which counts the writes, and
-`note_check`, that of all of it. Whichever is further counts, and of two the later. The other is overwritten in place,
-and synced: that needs no space, since on a full disk it is this position that lets segments be deleted.
+The file `acknowledged` is created with its journal, and has two slots of 4096 bytes. Each holds a JSON object, padded
+with spaces: `seq`; `hash` of that entry, so that a rolled-back or copied journal is noticed; and `check`, the first
+digits of the SHA-256 of both. If the shipper stores a `note`, there are also `turn`, a counter of writes, and
+`note_check` over all of them. The slot with the higher `seq`, then the higher `turn`, is valid. The other slot is
+overwritten in place and synced, which needs no space: on a full disk, this position is what allows segments to be
+deleted.
 
-Crash behaviour: a slot that was torn doesn't fit its check, and the other one stands. So the position is at most a
-little behind the truth, never ahead of it: what is shipped again meets its own `_id` and changes nothing.
+Crash behaviour: a torn slot fails its check, and the other slot is used. So the position may be slightly too low, never
+too high: entries that are shipped again have the same `_id` and change nothing.
 
-Pruning: deleting segments once all of their entries are acknowledged.
-
-Never deleted: a segment that may still be written to, and the last one that holds an entry (the chain goes on from it).
+Pruning deletes segments once all of their entries are acknowledged. It never deletes a segment that may still be
+written to, nor the last one that holds an entry, because the next entry links to it.
 """
 
 from __future__ import annotations
@@ -37,30 +37,30 @@ __all__ = ["NOTE_BYTES", "Acknowledged", "close_restored", "prune"]
 
 _NAME = "acknowledged"
 _SLOT = 4096
-"""A page, and a block of most file systems: what tears one slot leaves the other alone."""
+"""Size of a page, and of a block in most file systems: a torn write damages one slot only."""
 _BOTH = 2 * _SLOT
 NOTE_BYTES = 3600
-"""What of a slot a note may take, as JSON."""
+"""Maximum size of a note as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """`hash` is that of entry number `seq`; 0 and 64 zeros before the first.
+    """The number and hash of the last acknowledged entry; 0 and 64 zeros before the first.
 
-    `note` is what the shipper wants to find again together with the position; printable ASCII, `NOTE_BYTES` as JSON.
+    `note` is stored by the shipper together with the position: printable ASCII, at most `NOTE_BYTES` as JSON.
     """
 
     seq: int = 0
     hash: str = ZERO_HASH
     note: str = ""
     turn: int = field(default=0, compare=False)
-    """How many times a position with a note was written; `write` counts it."""
+    """The number of times a position was written; set by `write`."""
 
     @classmethod
     def read(cls, journal: Path) -> Acknowledged:
-        """The position of the journal in that directory; a missing or unreadable file counts as nothing shipped.
+        """The position of the journal in this directory; if the file is missing or damaged, nothing is acknowledged.
 
-        Raises `OSError` when the system doesn't let it be read.
+        Raises `OSError` if the file can't be read.
         """
         try:
             content = read_file(journal / _NAME)
@@ -69,7 +69,7 @@ class Acknowledged:
         return max(_slots(content), key=_order)
 
     def write(self, journal: Path) -> None:
-        """Durable on return, also on a full disk. The position never goes back. Raises `OSError`."""
+        """Writes the position; durable on return, also on a full disk. It never decreases. Raises `OSError`."""
         path = journal / _NAME
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -81,14 +81,14 @@ class Acknowledged:
                 first, second = _slots(content)
                 turn = max(first.turn, second.turn) + 1
                 if os.pwrite(fd, self._slot(turn), _SLOT if _order(first) > _order(second) else 0) != _SLOT:
-                    raise OSError(errno.EIO, f"{path} was written in part", str(path))
+                    raise OSError(errno.EIO, f"{path} was written only partly", str(path))
                 return os.fsync(fd)
         finally:
             os.close(fd)
-        return self.reserve(journal)  # it was cut
+        return self.reserve(journal)  # the file was truncated
 
     def reserve(self, journal: Path) -> None:
-        """Makes the file anew, with all the space that it will ever need. Raises `OSError`."""
+        """Creates or replaces the file, with all the space that it will need. Raises `OSError`."""
         write_file(journal / _NAME, self._slot(self.turn) * 2)
 
     def _slot(self, turn: int) -> bytes:
@@ -98,7 +98,7 @@ class Acknowledged:
             content |= {"note": self.note, "turn": turn, "note_check": noted}
         slot = json.dumps(content).encode()
         if len(slot) >= _SLOT:
-            raise ValueError(f"the note beside a position has more than {NOTE_BYTES} bytes")
+            raise ValueError(f"the note of a position exceeds {NOTE_BYTES} bytes")
         return slot.ljust(_SLOT - 1) + b"\n"
 
 
@@ -107,7 +107,7 @@ def _order(slot: Acknowledged) -> tuple[int, int]:
 
 
 def _slots(content: bytes) -> tuple[Acknowledged, Acknowledged]:
-    """What the slots say; a damaged one says that nothing was shipped."""
+    """The positions in both slots; a damaged slot counts as position 0."""
     return _parsed(content[:_SLOT]), _parsed(content[_SLOT:_BOTH])
 
 
@@ -128,7 +128,7 @@ def _parsed(content: bytes) -> Acknowledged:
 
 def _number(value: object) -> int:
     if type(value) is not int or not 0 <= value < 1 << 63:
-        raise ValueError("no number of an entry or a turn")
+        raise ValueError("not a valid number")
     return value
 
 
@@ -139,9 +139,10 @@ def _check(seq: int, hash_: str, *noted: str) -> str:
 def prune(
     journal: Path, keep_days: float = 0.0, *, now: float | None = None, missing: Collection[Missing] = ()
 ) -> list[Path]:
-    """Deletes what may go, oldest first, and returns it; `keep_days` counts from a segment's last write.
+    """Deletes segments that are no longer needed, oldest first, and returns their paths.
 
-    What holds entries that were `missing` stays: somebody put it back, and it was not shipped yet.
+    A segment is kept for `keep_days` after its last write. A segment with `missing` entries is kept: it was restored,
+    and is not shipped yet.
     """
     acknowledged = Acknowledged.read(journal)
     oldest_kept = (time.time() if now is None else now) - keep_days * 86400
@@ -160,16 +161,16 @@ def prune(
 
 
 def close_restored(journal: Path, found: Collection[Missing]) -> None:
-    """Closes segments that somebody put back before others, or they would never be pruned. Raises `OSError`."""
+    """Closes restored segments that have successors, so that they can be pruned. Raises `OSError`."""
     for path, successor, _ in _candidates(segments(journal)):
         if any(one.first < int(successor.stem) and one.last >= int(path.stem) for one in found):
             path.chmod(0o400)
 
 
 def _candidates(found: list[Path]) -> list[tuple[Path, Path, float]]:
-    """Each segment with its successor and its last write, but for the last one that holds an entry.
+    """Each segment with its successor and the time of its last write, without the last one that holds an entry.
 
-    None was written after its successor was: where the file says so, the clock was ahead.
+    No segment is written after its successor: if its time says so, the clock was wrong.
     """
     while found and found[-1].stat().st_size == 0:
         found = found[:-1]

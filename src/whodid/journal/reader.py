@@ -1,16 +1,12 @@
-"""The reader: the entries of a journal in order, as the shipper and `whodid tail --local` take them.
+"""Readers of a journal's entries, in order, for the shipper and `whodid tail --local`.
 
-A reader takes only lines that end in a newline, and syncs a segment before it hands its lines out, so that nothing
-leaves the host that a power loss could take back. A line whose hash does not fit is handed out as `Damaged`: it is
-quarantined and counted, and stops nothing. So is an entry whose number was used before, or that is of another journal.
-Numbers that no line has are handed out as `Missing`, before the entry that comes after them.
-
-A segment is known by its inode: one that was replaced while it was read, or cut, is read again from its beginning, and
-entries that were handed out are not handed out again.
-
-Seeking: an entry of a journal found by its number, without reading what stands before it.
-
-The tail: the last entries of a journal directory, and new ones as they are written.
+- Only lines that end in a newline are read. A segment is synced before its lines are returned, so that nothing leaves
+  the host that a power loss could undo.
+- A line with a hash mismatch is returned as `Damaged`: it is quarantined and counted, and reading continues. So is an
+  entry whose number was used before, or that belongs to another journal.
+- Missing numbers are returned as `Missing`, before the entry that follows them.
+- A segment is identified by its inode. If it was replaced or truncated, it is read again from its start; entries are
+  not returned twice.
 """
 
 from __future__ import annotations
@@ -38,9 +34,9 @@ Read = Line | Damaged | Missing
 
 
 class JournalReader:
-    """Reads one journal from the entry after `after` on, and goes on from where it stopped at each call.
+    """Reads one journal, starting behind entry `after`; each call continues where the previous one stopped.
 
-    `on_sync` is told how many seconds each sync took.
+    `on_sync` is called with the seconds that each sync took.
     """
 
     def __init__(
@@ -58,11 +54,11 @@ class JournalReader:
 
     @property
     def last(self) -> int:
-        """The highest number that was handed out, or was given at the start."""
+        """The highest number that was returned, or the initial `after`."""
         return self._after
 
     def read(self, max_bytes: int = 1 << 20) -> list[Read]:
-        """The next whole lines, at most about `max_bytes` of them; an empty list when there are none yet."""
+        """The next complete lines, about `max_bytes` at most; an empty list if there are none yet."""
         while True:
             found = segments(self._journal)
             if not found:
@@ -70,7 +66,7 @@ class JournalReader:
             if self._segment is None:
                 self._segment = _holding(found, self._after + 1)
                 self._skipping = int(self._segment.stem) <= self._after
-            # Looked up before reading: nothing is appended to a segment once it has a successor.
+            # Before reading: nothing is appended to a segment that has a successor.
             successor = next((path for path in found if path.name > self._segment.name), None)
             lines = self._read_segment(self._segment, max_bytes)
             if lines is not None:
@@ -82,10 +78,10 @@ class JournalReader:
             self._segment, self._offset = successor, 0
 
     def _read_segment(self, path: Path, max_bytes: int) -> list[Read] | None:
-        """What the next bytes hold, perhaps only lines to skip; `None` at the end of the segment."""
+        """The content of the next bytes, empty if all lines are skipped; `None` at the end of the segment."""
         try:
             data = self._synced_bytes(path, max_bytes)
-        except FileNotFoundError:  # pruned since it was listed; or else the next number shows what is missing
+        except FileNotFoundError:  # pruned since it was listed; if it was lost, the next number shows a gap
             return None
         end = data.rfind(b"\n") + 1
         if not end:
@@ -100,7 +96,7 @@ class JournalReader:
         return self._steps(path, start, lines)
 
     def _steps(self, path: Path, offset: int, lines: list[Line | Damaged]) -> list[Read]:
-        """The lines, and what is odd in their numbers: `offset` is where the first of them begins."""
+        """The lines, with gaps and errors in their numbers; `offset` is the position of the first line."""
         found: list[Read] = []
         for line in lines:
             if isinstance(line, Damaged):
@@ -111,7 +107,7 @@ class JournalReader:
                 known = line if _JOURNAL.fullmatch(line.journal) else None
                 found.append(Damaged(path, offset, line.raw, about, known))
             elif line.seq <= self._after:
-                reason = f"number {line.seq} comes after number {self._after}: it was used twice, or moved here"
+                reason = f"number {line.seq} follows number {self._after}: it was used twice, or moved here"
                 found.append(Damaged(path, offset, line.raw, reason, line))
             else:
                 if line.seq > self._after + 1 + self._damaged:
@@ -122,12 +118,12 @@ class JournalReader:
         return found
 
     def _synced_bytes(self, path: Path, max_bytes: int) -> bytes:
-        """The next bytes that are on disk: at least one whole line if there is one."""
+        """The next bytes, synced to disk: at least one complete line if there is one."""
         fd = open_to_read(path)
         try:
             status = os.fstat(fd)
             size = status.st_size
-            self._begin_again_if_replaced((status.st_dev, status.st_ino), size)
+            self._restart_if_replaced((status.st_dev, status.st_ino), size)
             offset = self._offset
             if size <= offset:
                 return b""
@@ -143,13 +139,13 @@ class JournalReader:
         finally:
             os.close(fd)
 
-    def _begin_again_if_replaced(self, file: tuple[int, int], size: int) -> None:
+    def _restart_if_replaced(self, file: tuple[int, int], size: int) -> None:
         if self._offset and (file != self._file or size < self._offset):
             self._offset, self._skipping = 0, self._after > 0
         self._file = file
 
     def _wanted(self, line: Line | Damaged) -> bool:
-        """Whether a line comes after what was handed out; a damaged one right behind it does."""
+        """Whether a line follows those that were returned; so does a damaged line directly behind them."""
         if not self._skipping:
             return True
         if isinstance(line, Line) and line.seq >= self._after:
@@ -159,17 +155,17 @@ class JournalReader:
 
 
 def _holding(found: list[Path], seq: int) -> Path:
-    """The segment in which entry `seq` is, or will be."""
+    """The segment that holds entry `seq`, or will hold it."""
     return next((path for path in reversed(found) if int(path.stem) <= seq), found[0])
 
 
 def read_entries(journal_dir: str | Path) -> Iterator[dict[str, Any]]:
-    """Every entry still in the journal directory, journal by journal, oldest first; damaged lines are left out."""
+    """All entries in the journal directory, journal by journal, oldest first, without damaged lines."""
     return new_entries(JournalDirectory(journal_dir), {})
 
 
 def new_entries(directory: JournalDirectory, readers: dict[str, JournalReader]) -> Iterator[dict[str, Any]]:
-    """As `read_entries`, from where `readers` (by journal) stopped; journals that it lacks are added to it."""
+    """As `read_entries`, but continues where `readers` (by journal) stopped, and adds readers of new journals."""
     for journal in directory.journals():
         reader = readers.setdefault(journal, JournalReader(directory.journal(journal)))
         while lines := reader.read():
@@ -180,11 +176,14 @@ def new_entries(directory: JournalDirectory, readers: dict[str, JournalReader]) 
 
 
 _NEAR = 1 << 17
-"""Bytes that are searched line by line: two of the longest lines."""
+"""Number of bytes that are searched line by line: two lines of maximum length."""
 
 
 def entry_at(journal: Path, seq: int) -> Line | None:
-    """Entry number `seq`, or the first whole one after it in the same segment. Raises `OSError`, `JournalDamaged`."""
+    """Finds entry `seq`, or the next undamaged one in the same segment, by bisection.
+
+    Raises `OSError` or `JournalDamaged`.
+    """
     found = [path for path in segments(journal) if int(path.stem) <= seq]
     if not found:
         return None
@@ -196,7 +195,7 @@ def entry_at(journal: Path, seq: int) -> Line | None:
 
 
 def _search(fd: int, seq: int) -> Line | None:
-    low, high = 0, os.lseek(fd, 0, os.SEEK_END)
+    low, high = 0, os.fstat(fd).st_size
     while high - low > _NEAR:
         middle = (low + high) // 2
         line = _first_line(os.pread(fd, _NEAR, middle).partition(b"\n")[2])
@@ -215,7 +214,7 @@ def _search(fd: int, seq: int) -> Line | None:
 
 
 def _first_line(data: bytes) -> Line | None:
-    """The first line in `data` that is an entry, whole and undamaged."""
+    """The first line in `data` that is a complete and undamaged entry."""
     for raw in data.split(b"\n")[:-1]:
         try:
             entry = read_line(raw)
@@ -226,7 +225,7 @@ def _first_line(data: bytes) -> Line | None:
 
 
 def follow_journal(settings: Settings, number: int, pause: Callable[[], None] | None) -> Iterator[list[dict[str, Any]]]:
-    """The last `number` entries, oldest first; then, if there is a `pause` to make, each time the new ones."""
+    """Yields the last `number` entries, oldest first; then, with a `pause`, the new entries after each pause."""
     directory = JournalDirectory(settings.journal_dir)
     readers: dict[str, JournalReader] = {}
     yield list(deque(new_entries(directory, readers), maxlen=number))

@@ -1,1 +1,1 @@
-"""Recording: from a call of `audit()` to the entry in the journal: who and from where, masking, the check."""
+"""Recording: turns a call of `audit()` into an entry in the journal."""

@@ -1,4 +1,4 @@
-"""The changes: what differs between two states of a thing, as the `before` and `after` of an entry."""
+"""Differences between two states of an object, as the `before` and `after` of an entry."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _MISSING: Any = object()
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
-    """What differs between two states of a thing, as the arguments `before` and `after` of a call.
+    """Computes what differs between two states of an object, as the arguments `before` and `after` of a call.
 
-    Objects within objects are compared key by key, everything else (lists too) as a whole, and always as an entry would
-    hold it: an enum and its value are the same, a tuple and a list, `1` and `1.0`; `True` and `1` differ.
+    Nested objects are compared key by key, other values (also lists) as a whole. Values are compared as an entry holds
+    them: an enum equals its value, a tuple equals a list, and `1` equals `1.0`; `True` and `1` differ.
 
     Args:
         before: The state before the change: names and values.
-        after: The state after it.
+        after: The state after the change.
 
     Returns:
-        A dict of `before` and `after`, each with nothing but what differs, and left out where nothing does.
+        A dict with `before` and `after`, each with the differing values only; either is absent if it would be empty.
 
     Example:
         >>> whodid.changes({"name": "Ada", "role": "member"}, {"name": "Ada", "role": "owner"})
@@ -61,19 +61,15 @@ def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[di
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether an entry holds both alike. What no entry can hold is compared by type and value: the call refuses it."""
-    from ..integrity import canonical, plain  # `import whodid` stays light
+    """Whether an entry would hold both values alike; values that no entry can hold are compared by type and value."""
+    from ..integrity import canonical, plain  # imported here so that `import whodid` stays fast
 
     try:
         return canonical(plain(one, "before")) == canonical(plain(other, "after"))
-    except Exception as error:  # noqa: BLE001 (an object of the application's may raise anything)
+    except Exception as error:  # noqa: BLE001 (an object of the application may raise anything)
         pass_on(error)
-        return one is other or _equal(one, other)
-
-
-def _equal(one: Any, other: Any) -> bool:
     try:
-        return type(one) is type(other) and bool(one == other)
+        return one is other or (type(one) is type(other) and bool(one == other))
     except Exception as error:  # noqa: BLE001 (as above)
         pass_on(error)
         return False

@@ -1,14 +1,11 @@
-"""The client's address: which hop of a chain of proxies is the user's own.
+"""The client's address behind a chain of proxies, from `X-Forwarded-For` or `Forwarded` (RFC 7239).
 
-Only hops that the operator trusts are believed, from the right: the peer of the connection, then the last element of
-the one header that the proxies write, and so on leftwards until one is not a trusted proxy. An element that names no
-address (garbage, `unknown`, empty) ends the way: the hop before it is the client. Forged elements further left never
-win. The default trusts nobody, so the peer is the client.
+The chain is read from the right, because a client may send any header and each proxy appends its own element: first the
+peer of the connection, then the last element of the header, and so on until an address is not a trusted proxy. That
+address is the client. An element without an address (garbage, `unknown`, empty) ends the chain; the hop before it is
+the client. Forged elements further left are never reached. By default no proxy is trusted, so the peer is the client.
 
-The header `Forwarded` of RFC 7239: who each proxy says it got the request from, read from the right.
-
-A client may send any text, and each proxy puts its own element behind it, so only the right end can be relied on. Read
-from the left, a quote that a client leaves open would swallow what the proxies wrote.
+`Forwarded` is parsed from the right too: an unclosed quote from the client would otherwise hide what the proxies wrote.
 """
 
 from __future__ import annotations
@@ -30,14 +27,14 @@ _PAIR_BACKWARDS = re.compile(
         [ \t]*+ (?P<end> [;,] | \Z)""",
     re.VERBOSE,
 )
-"""One `name=value`, each letter of it from the last to the first, and what stands in front of it. A quote inside quotes
-is escaped, and backwards its backslash comes after it. Possessive, so that no text takes more than one look."""
+"""One `name=value` and the separator before it, reversed. The backslash of an escaped quote follows the quote there.
+Quantifiers are possessive, so that the time is linear for any text."""
 
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 def nodes(header: str) -> Iterator[str]:
-    """`for` of each element, the last one first; empty for an element without one. Ends at what can't be read."""
+    """The `for` of each element, the last element first; empty if it has none. Stops at malformed text."""
     backwards, at, found = header[::-1], 0, []
     while pair := _PAIR_BACKWARDS.match(backwards, at):
         at = pair.end()
@@ -56,16 +53,16 @@ def _plain(value: str) -> str:
 
 
 ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
-"""The header that the proxies write. Only one is read: a proxy may pass on the other as a client sent it."""
+"""The header that the proxies write. Only this one is read: a proxy may pass on the other as the client sent it."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 UNIX = "unix"
-"""Stands in `trusted_proxies` for whoever connects through the server's Unix socket, and so has no address."""
+"""The word in `trusted_proxies` that trusts connections through the server's Unix socket, which have no address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """Who may say where a request came from, and in which header."""
+    """The trusted proxies, and the header in which they name the client."""
 
     networks: tuple[Network, ...] = ()
     unix: bool = False
@@ -73,7 +70,7 @@ class Proxies:
 
     @classmethod
     def of(cls, trusted_proxies: Iterable[str], forwarded_header: ForwardedHeader) -> Proxies:
-        """From the settings `trusted_proxies` and `forwarded_header`. Raises `SettingsError`."""
+        """Parses the settings `trusted_proxies` and `forwarded_header`. Raises `SettingsError`."""
         words = tuple(trusted_proxies)
         try:
             networks = tuple(network_of(word) for word in words if word != UNIX)
@@ -85,11 +82,12 @@ class Proxies:
         return cls(networks, UNIX in words, forwarded_header)
 
     def trust(self, address: str) -> bool:
+        """Whether the address belongs to a trusted proxy."""
         ip = ipaddress.ip_address(address)
         return any(ip in network for network in self.networks)
 
     def hops(self, header: str) -> Iterable[str]:
-        """What the elements of a header name, the last one first."""
+        """The elements of a header, the last one first."""
         return nodes(header) if self.header == "forwarded" else reversed(header.split(","))
 
 
@@ -97,7 +95,7 @@ _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 def network_of(text: str) -> Network:
-    """The network, or the address as one of itself; IPv4 written as IPv6 (`::ffff:10.0.0.0/104`) is IPv4.
+    """Parses a network or a single address; IPv4 mapped into IPv6 (`::ffff:10.0.0.0/104`) becomes IPv4.
 
     Raises `ValueError`.
     """
@@ -108,9 +106,9 @@ def network_of(text: str) -> Network:
 
 
 def client_ip(peer: str | None, header: str, proxies: Proxies) -> str | None:
-    """The client's address, or `None` when the peer has none (a Unix socket) and no trusted proxy names one.
+    """The client's address; `None` if the peer has none (a Unix socket) and no trusted proxy names one.
 
-    `header` is the value of `proxies.header`; of several lines, joined by commas.
+    `header` is the value of `proxies.header`; several lines are joined by commas.
     """
     address = _address(peer or "")
     if not (proxies.trust(address) if address else proxies.unix and is_unix(peer)):
@@ -126,9 +124,9 @@ def client_ip(peer: str | None, header: str, proxies: Proxies) -> str | None:
 
 
 def forwarded_for(peer: str | None, header: str, proxies: Proxies) -> str | None:
-    """The header as it came, and behind it the peer, as a next proxy would pass it on; `None` without a header.
+    """The header with the peer appended, as a further proxy would pass it on; `None` without a header.
 
-    Nothing in it is checked. Of a long one the right end is kept: that is where the proxies wrote.
+    Its content is not checked. A long value is cut on the left, because the proxies write on the right.
     """
     if not header:
         return None
@@ -143,7 +141,7 @@ _LONGEST_CHAIN = FIELDS["forwarded_for"].max_length
 
 
 def is_unix(peer: str | None) -> bool:
-    """Whether servers describe the other end of a Unix socket like that: not at all, or by its path."""
+    """Whether the peer is a Unix socket, for which servers give no address, or its path."""
     return not peer or peer.startswith("/")
 
 
@@ -151,7 +149,7 @@ _WITH_PORT = re.compile(r"(?:\[([^\]]*)\]|([0-9.]+)(?=:))(?::(?:[0-9]{1,5}|_[0-9
 
 
 def _address(text: str) -> str | None:
-    """The address in `text`, without port, brackets and zone; an IPv4 address mapped into IPv6 as IPv4."""
+    """The address in `text` without port, brackets and zone; IPv4 mapped into IPv6 becomes IPv4."""
     text = text.strip(' \t"')
     parts = _WITH_PORT.fullmatch(text)
     try:

@@ -1,19 +1,18 @@
-"""The context: fields that every entry recorded in this block, task or request has in common.
+"""The context: fields shared by all entries that are recorded in a block, task or request.
 
-A contextvar holds the scope: a chain of blocks, the innermost first. `context()` opens a block, and an integration
-opens one for a request. They differ in what `bind()` does:
+A contextvar holds the scope, a chain of blocks with the innermost first. `context()` opens a block, and an integration
+opens one for each request. `bind()` differs between them:
 
-- To a block of `context()` it adds for the task or thread that calls it, and for those started from there later. Tasks
-  side by side below one block never see what another one has bound.
-- A request is shared: whoever has a copy of the contextvars adds for all of the request. In a block inside a request
-  that holds for other threads, as FastAPI calls a synchronous dependency in one; and a block that such a call opens and
-  leaves open when it returns is one of the request's until it is closed.
+- In a block of `context()` it adds fields for the calling task or thread and for those started from it later.
+  Concurrent tasks inside one block never see each other's fields.
+- A request is shared: fields bound in any copy of its contextvars apply to the whole request. In a block inside a
+  request this holds for other threads too, because FastAPI calls synchronous dependencies in threads. A block that
+  such a call opens and leaves open belongs to the request until it is closed.
 
-A block may be closed in another copy of the contextvars. It is over then, wherever it is still seen.
+A block may be closed in another copy of the contextvars. It then ends in all copies.
 
-The trace: the W3C trace ID of an entry, by OpenTelemetry's span at the call or a request's header.
-
-The operator: who does something to the log, and why, as the entries of whodid itself say it.
+The W3C trace ID of an entry comes from OpenTelemetry's current span or from the header of the request. Entries of
+whodid itself fall back to the user of the operating system as their principal.
 """
 
 from __future__ import annotations
@@ -64,9 +63,9 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[
 
 
 def current_trace_id() -> str | None:
-    """The trace ID of the span that is recording here, if the application has loaded OpenTelemetry's API.
+    """The trace ID of the current recording span, if the application has imported OpenTelemetry's API.
 
-    Not imported: nobody can have begun a span without it, and looking is all that an application without it pays.
+    OpenTelemetry is not imported here: without the import no span can exist.
     """
     get_current_span = getattr(sys.modules.get("opentelemetry.trace"), "get_current_span", None)
     if get_current_span is None:
@@ -79,7 +78,7 @@ def current_trace_id() -> str | None:
 
 
 def trace_id_of(traceparent: str) -> str | None:
-    """The trace ID of a request by its header; `None` for one that is malformed or names no trace."""
+    """The trace ID in a `traceparent` header; `None` if it is malformed or names no trace."""
     found = _TRACEPARENT.fullmatch(traceparent)
     return found[1] if found else None
 
@@ -89,17 +88,17 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 Resolver = Callable[[], Mapping[str, object] | str | None]
-"""Says who acts, at the moment of the call: a user ID, fields of an entry, or `None` for not known."""
+"""Returns who acts at the time of the call: a user ID, fields of an entry, or `None` if unknown."""
 
 CALLER_FIELDS = frozenset(name for name, field in FIELDS.items() if field.source == "call")
-"""Fields that arguments, bound keys and the context may fill."""
+"""Fields that arguments, bound keys and the context may set."""
 
 _OF_THE_PRINCIPAL = ("principal_name", "principal_email", "on_behalf_of", "access_token_id")
 _OF_THE_CLIENT = ("client_ip", "forwarded_for", "user_agent")
 
 
 class _Block:
-    """What `context()` or an integration opened: one and the same in every copy of the contextvars."""
+    """A block opened by `context()` or an integration; all copies of the contextvars share it."""
 
     __slots__ = ("alone", "ended", "fields", "left_open", "resolver", "shared")
 
@@ -120,7 +119,7 @@ class _Block:
 
 
 class Scope:
-    """A block, with what was bound to it here, on top of the scope around it."""
+    """A block with the fields bound to it here, inside the scope around it."""
 
     __slots__ = ("_around", "_block", "_own", "_seen", "_thread", "in_request")
 
@@ -133,7 +132,7 @@ class Scope:
         self.in_request: bool = block.shared or (around is not None and around.in_request)
 
     def bound(self, fields: Mapping[str, object]) -> Scope:
-        """The scope with fields added to the innermost block: this very one if those who share it are to see them."""
+        """The scope with fields added to the innermost block; the same object if the block is shared."""
         block = self._block.left_open[-1] if self._block.left_open else self._block
         if block.shared:
             block.fields = override(block.fields, fields)
@@ -145,25 +144,27 @@ class Scope:
         return Scope(self._around, block, own)
 
     def without(self, block: _Block) -> Scope | None:
-        """The scope after a block was closed; what was opened inside and is still open stays."""
+        """The scope after a block was closed; blocks inside it that are still open remain."""
         if self._block is block:
             return self._around
         around = None if self._around is None else self._around.without(block)
         return self if around is self._around else Scope(around, self._block, self._own)
 
     def leave_open(self, block: _Block) -> None:
+        """Makes a block part of this request until it is closed."""
         block.shared = True
         self._block.left_open += (block,)
 
     def close(self, block: _Block) -> None:
+        """Removes a block that `leave_open` added."""
         self._block.left_open = tuple(other for other in self._block.left_open if other is not block)
 
     def end(self) -> None:
-        """Out of reach, where it is still seen it has no fields any more."""
+        """Removes the fields of this scope from all copies of the contextvars that still hold it."""
         self._block.ended = True
 
     def fields(self) -> Mapping[str, object]:
-        """What holds here, without `None`s. Put together again only when it or a scope around it was bound since."""
+        """The fields in force, without `None`; cached until fields are bound here or in a scope around."""
         block, own = self._block, self._own
         if own is None:
             own = block.fields
@@ -199,10 +200,10 @@ _scope: ContextVar[Scope | None] = ContextVar("whodid_scope", default=None)
 
 
 def override(around: Mapping[str, object], fields: Mapping[str, object]) -> dict[str, object]:
-    """`fields` on top of `around`.
+    """`fields` added to `around`, of which they replace some.
 
-    Another principal does not inherit the name or token of the one before, the system no address, and another address
-    not the chain of proxies that led to the one before.
+    A different principal does not inherit the name or token of the previous one, the system inherits no client, and a
+    different address does not inherit the chain of proxies of the previous one.
     """
     inherited = dict(around)
     principal = fields.get("principal")
@@ -218,16 +219,16 @@ def override(around: Mapping[str, object], fields: Mapping[str, object]) -> dict
     return inherited
 
 
-class context(ContextDecorator):  # noqa: N801 (used as a function, as those of contextlib)
-    """Fields for every entry recorded inside a block, on top of those around it; also a decorator of functions.
+class context(ContextDecorator):  # noqa: N801 (used like a function, as those of contextlib)
+    """Sets fields for every entry recorded inside a block, in addition to those around it; also a decorator.
 
-    It may be closed in another task or thread.
+    The block may be closed in another task or thread.
 
     Args:
         **fields: Fields of entries, such as `principal` and `client_ip`; see `whodid.typing.EntryFields`.
 
     Raises:
-        InvalidEntry: A name is no field of an entry, or the context was entered before.
+        InvalidEntry: A name is not a field of an entry, or the context was entered before.
 
     Example:
         >>> with whodid.context(principal="42", client_ip="203.0.113.9"):
@@ -252,7 +253,7 @@ class context(ContextDecorator):  # noqa: N801 (used as a function, as those of 
                 around.leave_open(self._block)
             else:
                 self._token = _scope.set(Scope(around, self._block))
-        except BaseException:  # of a signal handler: nobody will call `__exit__`, and who comes next is somebody else
+        except BaseException:  # raised by a signal handler: `__exit__` will not be called
             self._block.ended = True
             _scope.set(around)
             raise
@@ -274,7 +275,7 @@ class context(ContextDecorator):  # noqa: N801 (used as a function, as those of 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:  # type: ignore[override] # more exact
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise InvalidEntry(
-                f"{function.__name__} is a generator: open the context inside of it, around what records"
+                f"{function.__name__} is a generator; open the context inside it, around the calls that record"
             )
         if not inspect.iscoroutinefunction(function):
             return super().__call__(function)
@@ -288,13 +289,13 @@ class context(ContextDecorator):  # noqa: N801 (used as a function, as those of 
 
 
 def system(**fields: Unpack[SystemFields]) -> context:
-    """A context for what the system starts by itself: the principal is `system`, and there is no client.
+    """Sets the principal `system` for what the system starts itself; there is no client.
 
     Args:
         **fields: As for `context`, without `principal`.
 
     Returns:
-        A context manager and decorator, as `context` is one.
+        A context manager and decorator, like `context`.
 
     Raises:
         InvalidEntry: As for `context`.
@@ -308,10 +309,10 @@ def system(**fields: Unpack[SystemFields]) -> context:
 
 @contextmanager
 def scope(fields: Mapping[str, object], resolver: Resolver | None = None, *, alone: bool = False) -> Iterator[Scope]:
-    """What integrations open for a request or task: shared, and with a resolver that is asked at each call.
+    """Opens a shared block for a request or task of an integration; the resolver is called for each entry.
 
-    `alone` keeps out the fields of what is around. What is opened inside and not closed ends with it. The scope is
-    for `inside` and its like, which do something in it again when it is no longer open.
+    `alone` ignores the fields around it. Blocks that are opened inside and not closed end with it. `Steps` and `Within`
+    can enter the yielded scope again after it was closed.
     """
     _check_names(fields)
     around, token = _scope.get(), None
@@ -327,7 +328,7 @@ def scope(fields: Mapping[str, object], resolver: Resolver | None = None, *, alo
 
 
 def _reset(token: Token[Scope | None]) -> bool:
-    """Whether the contextvar could be set back: not where another copy of the contextvars was in force."""
+    """Resets the contextvar; returns false if the token is from another copy of the contextvars."""
     try:
         _scope.reset(token)
     except ValueError:
@@ -336,7 +337,7 @@ def _reset(token: Token[Scope | None]) -> bool:
 
 
 class Within(Generic[T]):
-    """An iterator whose parts are made within a scope: for what is streamed after the block around it has ended."""
+    """An iterator that runs inside a scope, for content that is streamed after the block has ended."""
 
     def __init__(self, opened: Scope, body: Iterable[T]) -> None:
         self._steps = Steps(opened)
@@ -371,7 +372,7 @@ async def within(opened: Scope, body: AsyncIterable[T]) -> AsyncIterator[T]:
 
 
 class Steps:
-    """A scope entered again and again, each time as it was left. One step at a time."""
+    """A scope that can be entered repeatedly, each time as it was left; never twice at once."""
 
     def __init__(self, opened: Scope) -> None:
         self._inside: Scope | None = opened
@@ -390,13 +391,13 @@ class Steps:
 
 
 def carried(function: Callable[P, R]) -> Callable[P, R]:
-    """A function that runs, in whatever thread calls it, with the context of here.
+    """Wraps a function so that it runs with the current context in any thread.
 
-    What it binds inside a request is seen in all of the request; to a block of `context()` it binds for itself. What it
-    opens is its own. It may be called many times at once.
+    Fields that it binds inside a request apply to the whole request; in a block of `context()` they apply to the call
+    only. Blocks that it opens are separate. It may be called concurrently.
 
     Args:
-        function: What is to be called in another thread.
+        function: The function to call in another thread.
 
     Returns:
         A function with the same parameters and result.
@@ -414,16 +415,16 @@ def carried(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def bind(**fields: Unpack[EntryFields]) -> None:
-    """Adds fields to the innermost block or request, for the entries still to come.
+    """Adds fields to the innermost block or request, for entries recorded from now on.
 
-    In a request of an integration they hold for all of the request; in a block of `context()` for this task or thread
-    and what it starts from now on.
+    In a request of an integration they apply to the whole request; in a block of `context()` to this task or thread and
+    to those that it starts later.
 
     Args:
         **fields: As for `context`.
 
     Raises:
-        InvalidEntry: There is no block or request, or a name is no field of an entry.
+        InvalidEntry: There is no block or request, or a name is not a field of an entry.
 
     Example:
         >>> whodid.bind(principal="42", principal_name="Ada")
@@ -432,7 +433,7 @@ def bind(**fields: Unpack[EntryFields]) -> None:
     innermost = _scope.get()
     if innermost is None:
         raise InvalidEntry(
-            "bind() has no block or request to bind to, and would name this user for whatever the thread does next; "
+            "bind() needs an open block or request, or these fields would apply to everything the thread does next; "
             "use `with whodid.context(…):` around the work, or the middleware of your framework "
             "(`whodid help integrations`)"
         )
@@ -440,12 +441,12 @@ def bind(**fields: Unpack[EntryFields]) -> None:
 
 
 def is_open() -> bool:
-    """Whether there is a block or request to bind to."""
+    """Whether a block or request is open."""
     return _scope.get() is not None
 
 
 def current_fields() -> Mapping[str, object]:
-    """The fields in force here, the trace of OpenTelemetry's span among them."""
+    """The fields in force, including the trace ID of OpenTelemetry's span."""
     innermost = _scope.get()
     fields = _NOTHING if innermost is None else innermost.fields()
     trace_id = current_trace_id() if "opentelemetry.trace" in sys.modules else None
@@ -462,11 +463,11 @@ def _resolved(resolver: Resolver) -> Mapping[str, Any]:
             found.close()
         raise InvalidEntry(
             f"the principal resolver returned {type(found).__name__!r}; return the user's ID as a string (such as "
-            "str(user.id)), a mapping of entry fields, or None for not known"
+            "str(user.id)), a mapping of entry fields, or None if unknown"
         )
     if fields.get("principal") == "system":
         raise InvalidEntry(
-            "the principal resolver returned 'system'; only whodid.context(principal='system') may say so"
+            "the principal resolver returned 'system'; only whodid.context(principal='system') may set it"
         )
     _check_names(fields)
     return fields
@@ -477,9 +478,9 @@ _OPENERS = {"__enter__", "enter_context", "__next__", "_next"}
 
 
 def _is_left_open() -> bool:
-    """Whether the `with` that opens a block is of a call that ends before it: `__enter__` or `next`, run in a thread.
+    """Whether the call that opens a block ends before the block: `__enter__` or `next`, called by a thread pool.
 
-    FastAPI runs the parts of a synchronous dependency that yields in threads, each with a copy of the contextvars.
+    FastAPI runs each part of a synchronous dependency that yields in a thread, with a copy of the contextvars.
     """
     frame = sys._getframe(2)
     while frame.f_code.co_flags & inspect.CO_GENERATOR or frame.f_code.co_name in _OPENERS:
@@ -493,7 +494,7 @@ def _check_names(fields: Mapping[str, object]) -> None:
     if not fields.keys() <= CALLER_FIELDS:
         unknown = sorted(map(str, fields.keys() - CALLER_FIELDS))
         raise InvalidEntry(
-            f"{', '.join(unknown)}: not a field that a context can fill; put it into details={{…}} at the call. "
+            f"{', '.join(unknown)}: not a field that a context can set; pass it in details={{…}} at the call. "
             f"Fields are {', '.join(sorted(CALLER_FIELDS))}"
         )
 
@@ -502,7 +503,7 @@ _WHO = ("principal", "principal_name", "principal_email", "on_behalf_of", "clien
 
 
 def who() -> dict[str, Any]:
-    """The principal of the context with what is known of them, else the user of the operating system."""
+    """The principal of the context and its related fields; without one, the user of the operating system."""
     fields = current_fields()
     if "principal" not in fields:
         return {"principal": operator()}
@@ -519,6 +520,6 @@ def operator() -> str:
 
 
 def check_reason(reason: str) -> None:
-    """Raises `InvalidEntry` for one that can't be read: white space and invisible characters alone say nothing."""
+    """Raises `InvalidEntry` if the reason has no visible character."""
     if not any(character.isprintable() and not character.isspace() for character in reason):
         raise InvalidEntry("reason must not be empty; it is recorded in the audit log")

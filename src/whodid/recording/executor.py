@@ -1,12 +1,12 @@
-"""The executor: the threads in which whodid records for asynchronous callers, apart from the application's own.
+"""The thread pool that records for asynchronous callers, separate from the application's pools.
 
-- What was called is recorded. Work is handed over at the call, with the contextvars of the call. A task that is
-  cancelled and a loop that is closed give up the answer, not the entry.
-- Nothing of the application can fill these threads, and they hold up neither a loop's shutdown nor the interpreter's:
-  they are daemons. At its exit the interpreter waits for what was handed over; later, work is done where it is called.
-- Threads start when they are needed. Up to `THREADS` calls wait for the disk at once, and share one sync.
-- Nothing is shared with a forked child, whether Python saw the fork or not. No lock is held while work is handed over,
-  so a signal handler may do it too.
+- Each call is recorded. Work is submitted at the call, with the contextvars of the call. If the task is cancelled or
+  the loop is closed, the result is lost, but the entry is recorded.
+- The application can't exhaust these threads. They are daemons, so they delay neither the shutdown of a loop nor that
+  of the interpreter, which waits for submitted work at exit. Work submitted later runs in the calling thread.
+- Threads start on demand. Up to `THREADS` calls wait for the disk at once and share one sync.
+- Nothing is shared with a forked child, even if Python did not notice the fork. No lock is held while work is
+  submitted, so a signal handler may submit work too.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ THREADS = 32
 
 
 def off_loop(work: Callable[[], T]) -> Coroutine[Any, Any, T]:
-    """Hands `work` over at once; returns what to await for its result."""
+    """Submits `work` at once; returns a coroutine for its result."""
     return outcome(hand_over(work))
 
 
 def hand_over(work: Callable[[], T]) -> Recording[T]:
-    """Starts `work` in a thread of whodid's, in a copy of the contextvars of here."""
+    """Submits `work` to the thread pool, with a copy of the current contextvars."""
     recording: Recording[T] = Recording()
     _threads().submit(recording, partial(_run, recording, copy_context(), work))
     return recording
 
 
 async def outcome(recording: Recording[T]) -> T:
-    """The result, awaited. Cancelling the task ends the waiting alone."""
+    """Awaits the result. Cancelling the task does not cancel the work."""
     loop = asyncio.get_running_loop()
     done = loop.create_future()
 
@@ -56,7 +56,7 @@ async def outcome(recording: Recording[T]) -> T:
             done.set_result(None)
 
     def wake(_: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits
+        with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(answer)
 
     try:
@@ -65,27 +65,27 @@ async def outcome(recording: Recording[T]) -> T:
         recording.answered = True
         return recording.result()
     finally:
-        del recording  # an error holds this frame; the frame must not hold the error
+        del recording  # else the error and this frame refer to each other
 
 
 class Recording(Future[T]):
-    """What becomes of work that was handed over. Warns if the work failed and nobody can be told any more."""
+    """The future of submitted work. Warns if the work failed and its result was never awaited."""
 
     answered = False
     error: BaseException | None = None
 
     def __del__(self) -> None:
         if self.error is not None and not self.answered:
-            warn(f"an audit call that nobody waited for failed: {self.error}", RuntimeWarning, stacklevel=2)
+            warn(f"an audit call that was not awaited failed: {self.error}", RuntimeWarning, stacklevel=2)
 
 
 def to_be_awaited(function: F) -> F:
-    """Marks a function that returns a coroutine, for frameworks that ask how to call it."""
+    """Marks a function that returns a coroutine, for frameworks that check how to call it."""
     if sys.version_info >= (3, 12):
         import inspect
 
         return inspect.markcoroutinefunction(function)
-    function._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined] # what asyncio looks for
+    function._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined] # checked by asyncio
     return function
 
 
@@ -102,7 +102,7 @@ def _run(recording: Recording[T], context: Context, work: Callable[[], T]) -> No
 
 
 class _Threads:
-    """Up to `THREADS` threads of this process, and what they have to do. Only C's queues: no lock to be left behind."""
+    """Up to `THREADS` threads of this process and their work; `SimpleQueue` in C holds no lock across a fork."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -113,12 +113,12 @@ class _Threads:
             self._startable.put(None)
         self._members: set[int] = set()
         self._unfinished: set[Future[Any]] = set()
-        with suppress(AttributeError, RuntimeError):  # a child of multiprocessing runs these, and not those of atexit
+        with suppress(AttributeError, RuntimeError):  # a child of multiprocessing does not run the handlers of atexit
             threading._register_atexit(self.finish)  # type: ignore[attr-defined] # as concurrent.futures does
         atexit.register(self.finish)
 
     def submit(self, recording: Future[Any], work: Callable[[], None]) -> None:
-        waits_for_itself = threading.get_ident() in self._members  # a member waiting for others could wait for ever
+        waits_for_itself = threading.get_ident() in self._members  # waiting for the own pool could deadlock
         if _at_end or waits_for_itself or forks_unseen():
             work()
             return
@@ -156,7 +156,7 @@ class _Threads:
                 self._work.get_nowait()()
 
     def finish(self) -> None:
-        """Waits for what was handed over; in a forked child there is nothing, whatever the parent had."""
+        """Waits for submitted work; returns at once in a forked child."""
         if self.pid == os.getpid():
             self._do_here()
             wait(tuple(self._unfinished))
@@ -167,7 +167,7 @@ _at_end = False
 
 
 def _threads() -> _Threads:
-    """Those of this process. Two callers may both start them: then both are used, and waited for at the exit."""
+    """The pool of this process. Two concurrent callers may start two pools; both are used and waited for."""
     if not _started or _started[-1].pid != os.getpid():
         _started.append(_Threads())
     return _started[-1]
@@ -175,7 +175,7 @@ def _threads() -> _Threads:
 
 @atexit.register
 def _end() -> None:
-    """Runs after the handlers that an application registered since the import, whose calls it waits for as well."""
+    """Waits for all work; runs after handlers of the application that were registered later."""
     global _at_end
     _at_end = True
     for threads in _started:

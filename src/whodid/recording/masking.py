@@ -1,19 +1,17 @@
-"""Masking: secrets, taken out of what a caller hands over before it is kept anywhere.
+"""Masking of secrets and shortening of large values before an entry is recorded.
 
-In `before`, `after` and `details` a value is secret when its name says so (`password`, `apiKey`, `X-Auth-Token`), when
-the catalog lists the name under `hashed`, or when the text has a secret's form (a private key, a JSON Web Token, a URL
-with a password). It gives way to a keyed hash, `hmac-sha256:` and 64 hex digits: HMAC (RFC 2104) with SHA-256, the
-key of the setting `hash_key`, over the value's canonical bytes. Equal values have equal hashes, so a change of a secret
-shows and the secret doesn't; without the key nobody can try values. Without a key set it gives way to `[hidden]`.
+Masking: in `before`, `after` and `details` a value is secret if its name is that of a secret (`password`, `apiKey`,
+`X-Auth-Token`), if the catalog lists the name under `hashed`, or if the text has the form of a secret (a private key, a
+JSON Web Token, a URL with a password). A keyed hash replaces it: `hmac-sha256:` and 64 hex digits, the HMAC (RFC 2104)
+with SHA-256 and the setting `hash_key` over the canonical bytes of the value. Equal values have equal hashes, so a
+change of a secret is visible but the secret is not; values can't be guessed without the key. If no key is set,
+`[hidden]` replaces the value. Booleans and null are never secret (`password_set = true`), nor are attributes of secrets
+(`token_id`, `key_name`).
 
-Booleans and null are never secret (`password_set = true`), nor is what a name only speaks of (`token_id`, `key_name`).
-
-Shortening: what happens to an entry that is larger than it should be, and how the entry says so.
-
-Strings that may be cut are cut at their field's length. Above the soft limit, large values of `details`, `before` and
-`after` give way to their beginnings, the largest first; where that isn't enough, the largest of these fields keeps its
-smallest values only. `shortened` maps each path that was cut to the original's bytes and, unless the field is personal,
-the SHA-256 of its canonical form. Above the hard limit the call is refused.
+Shortening: strings are cut at the length of their field. Above the soft limit, large values of `details`, `before` and
+`after` are cut, the largest first; if that is not enough, the largest of these fields keeps its smallest values only.
+`shortened` maps each path that was cut to the size of the original and, unless the field is personal, to the SHA-256 of
+its canonical form. Above the hard limit the call is refused.
 """
 
 from __future__ import annotations
@@ -72,7 +70,7 @@ def _names_a_secret(name: str) -> bool:
 
 
 class Mask:
-    """Masks with one key. `key` may be empty: secrets then become `[hidden]`."""
+    """Masks secrets with one key; if `key` is empty, secrets become `[hidden]`."""
 
     def __init__(self, key: str = "") -> None:
         self._key = key.encode()
@@ -83,7 +81,7 @@ class Mask:
     def object(
         self, value: Mapping[str, Any], hashed: Collection[str] = (), plain: Collection[str] = ()
     ) -> dict[str, Any]:
-        """A copy of an object of JSON types; names in `hashed` are secret, those in `plain` aren't, at any depth."""
+        """A masked copy of a JSON object; at any depth, names in `hashed` are secret and names in `plain` are not."""
         return {name: self._value(name, item, hashed, plain) for name, item in value.items()}
 
     def _value(self, name: str, value: Any, hashed: Collection[str], plain: Collection[str]) -> Any:
@@ -109,7 +107,7 @@ class Mask:
 
 
 def _is_count(name: str, value: Any) -> bool:
-    """`tokens = 512` counts them."""
+    """Whether a value is a count of secrets, such as `tokens = 512`."""
     return isinstance(value, int | float) and name.endswith("s")
 
 
@@ -119,31 +117,30 @@ _MOST_VALUES = 1000
 _MOST_CHARACTERS = 16 * 1024
 _LONGEST_TEXT = 1024
 _LONGEST_NAME = 256
-"""What is kept of a rejected call: a journal holds no entry of more than 64 KiB either."""
+"""Limits of what is kept of a rejected call; an entry in a journal is limited to 64 KiB too."""
 _SAFE_INTEGER = 2**53 - 1
 _SUSPECT = re.compile(r"pass|secret|token|key|credential|auth|cookie|session|private|signature|pin\b|otp", re.I)
-"""Of a rejected call nothing is known, so its names are judged more strictly than those of an entry."""
+"""Names of a rejected call are matched more strictly than those of an entry, because its values are unchecked."""
 _NAME_OF = type.__dict__["__name__"]
-"""Asked like this a metaclass has no say in it."""
+"""Reads the name of a type without calling its metaclass."""
 _UNFINISHED = re.compile(r"://[^/\s:@]*:[^/\s@]*\Z")
-"""Perhaps a URL with a password, of which the end was cut off."""
+"""Possibly a URL with a password, whose end was cut off."""
 
 
 def masked(value: object) -> Any:
-    """A copy of a rejected call's value, made of JSON types only, bounded, without anything that may be secret.
+    """A bounded copy of a value of a rejected call, in JSON types, without anything that may be secret.
 
-    Never raises, whatever is in there: values that are not JSON, or that fail when they are looked at, become the name
-    of their type.
+    Never raises: a value that is not JSON, or whose methods raise, becomes the name of its type.
     """
     rejected = _Rejected()
     copy = rejected.copy(value)
     if rejected.spent and isinstance(copy, dict):
-        copy["…"] = "[more than is kept of a rejected call]"
+        copy["…"] = "[cut: the rejected call is too large]"
     return copy
 
 
 class _Rejected:
-    """One rejected call, and how much of it may still be kept."""
+    """The budget of one rejected call."""
 
     def __init__(self) -> None:
         self._values = _MOST_VALUES
@@ -169,7 +166,7 @@ class _Rejected:
         return kept
 
     def _first_of(self, items: Iterable[T]) -> Iterator[T]:
-        """As many as may be kept."""
+        """The items that fit into the budget."""
         for item in items:
             if self.spent:
                 break
@@ -202,7 +199,7 @@ class _Rejected:
 
 
 def _number(value: object) -> bool | int | float | str | None:
-    """What needs no more room than a number. Raises for what is none, or none that JSON holds."""
+    """A number, boolean or null. Raises for other values, and for numbers that JSON can't represent."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int) and -_SAFE_INTEGER <= (number := int(value)) <= _SAFE_INTEGER:
@@ -213,8 +210,8 @@ def _number(value: object) -> bool | int | float | str | None:
 
 
 def _is_suspect(name: str) -> bool:
-    """What was cut off a long name may have said so."""
-    if name.endswith("…") or name == _MASK:
+    """Whether a name may be that of a secret."""
+    if name.endswith("…") or name == _MASK:  # the part that was cut off may name one
         return True
     return name != "access_token_id" and (_SUSPECT.search(name) is not None or _names_a_secret(name))
 
@@ -223,11 +220,11 @@ _LONG_STRINGS = tuple((name, field.max_length) for name, field in FIELDS.items()
 _KEPT = 256
 """Characters kept of a string that was cut, and of the JSON of any other value."""
 _WORTH_CUTTING = 1024
-"""Bytes of a value from which on cutting it saves more than saying so costs."""
+"""Size in bytes from which cutting a value saves more than the record of the cut takes."""
 
 
 def shorten(entry: dict[str, Any], size: int, personal: frozenset[str], required: Collection[str] = ()) -> None:
-    """Brings `entry`, of `size` bytes, below the limits, in place; `required` keys of `details` stay.
+    """Cuts `entry`, which has `size` bytes, below the soft limit, in place; `required` keys of `details` remain.
 
     Raises `EntryTooLarge`.
     """
@@ -235,7 +232,7 @@ def shorten(entry: dict[str, Any], size: int, personal: frozenset[str], required
         largest = max(entry, key=lambda name: len(canonical(entry[name])))
         raise EntryTooLarge(
             f"the entry has {size} bytes, the limit is {HARD_LIMIT}; the largest field is {largest}. "
-            "Keep big things elsewhere and put their name or checksum into details"
+            "Store large data elsewhere, and put its name or checksum into details"
         )
     cuts: dict[str, dict[str, object]] = {}
     for name, length in _LONG_STRINGS:
@@ -273,7 +270,7 @@ def _cut_values(entry: dict[str, Any], excess: int) -> dict[str, dict[str, objec
 
 
 def _drop_values(entry: dict[str, Any], said: int, required: Collection[str]) -> dict[str, dict[str, object]]:
-    """Keeps the smallest values of the largest free fields; `said` bytes are taken by what was cut before."""
+    """Keeps the smallest values of the largest free fields; `said` is the size of the record of earlier cuts."""
     cuts = {}
     for name in sorted(FREE_FIELDS, key=lambda name: -len(canonical(entry.get(name)))):
         room = SOFT_LIMIT - _RESERVE - said - (_size(entry) - len(canonical(entry.get(name))))
@@ -284,7 +281,7 @@ def _drop_values(entry: dict[str, Any], said: int, required: Collection[str]) ->
 
 
 _RESERVE = 1024
-"""Bytes left for the chain's fields, salts, and for saying what was dropped."""
+"""Bytes reserved for the fields of the chain, salts, and the record of what was dropped."""
 
 
 def _smallest(values: dict[str, Any], room: int, required: Collection[str]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""The operation: an action with an entry before it (the intent) and one after it (the outcome), joined by one ID.
+"""An action with an entry before it (the intent) and an entry after it (the outcome), joined by an operation ID.
 
     with log.auditing("workflow_deleted", target="2uJ4") as operation:
         delete(…)
 
-The intent is recorded before the action begins, so an action that can't be audited does not happen; the outcome says
-`success`, or `failure` with the exception's class. An intent without an outcome is an action that was cut off.
+The intent is recorded before the action starts, so an action that can't be audited does not happen. The outcome is
+`success`, or `failure` with the class of the exception. An intent without an outcome is an action that was interrupted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _OURS = ("operation", "phase", "outcome")
 
 
 class Operation:
-    """One action under way: what `auditing` and `aauditing` yield.
+    """A running action, yielded by `auditing` and `aauditing`.
 
     Example:
         >>> with log.auditing("workflow_deleted", target="2uJ4") as operation:
@@ -45,7 +45,7 @@ class Operation:
     """
 
     id: str
-    """The `operation` of both entries, the intent and the outcome."""
+    """The `operation` field of both entries."""
 
     def __init__(self, record: Record, event_type: str, fields: Mapping[str, object]) -> None:
         _refuse_ours(fields)
@@ -55,10 +55,10 @@ class Operation:
         self._fields = dict(fields)
 
     def add(self, **fields: Unpack[OperationFields]) -> None:
-        """Adds fields to the outcome: what is known only once the action is under way.
+        """Adds fields to the outcome that are known only during or after the action.
 
         Args:
-            **fields: Fields of the entry, as for `audit`; `details` are merged with those given before.
+            **fields: Fields of the entry, as for `audit`; `details` are merged with those that were given before.
 
         Raises:
             InvalidEntry: `operation`, `phase` or `outcome` was given.
@@ -71,22 +71,21 @@ class Operation:
         self._fields |= {**fields, **({"details": details} if details else {})}
 
     def begin(self) -> Receipt:
+        """Records the intent."""
         return self._entry(phase="intent")
 
     def succeed(self) -> Receipt:
+        """Records the outcome `success`."""
         return self._entry(phase="outcome", outcome="success")
 
-    def fail(self, error: BaseException) -> Receipt:
-        self.add(details={"error": type(error).__name__})
-        return self._entry(phase="outcome", outcome="failure")
-
-    def fail_quietly(self, error: BaseException) -> None:
-        """As `fail`; the action's own exception matters more than that its entry is missing."""
+    def fail(self, error: BaseException) -> None:
+        """Records the outcome `failure`. Never raises, so that the exception of the action is not replaced."""
         try:
-            self.fail(error)
+            self.add(details={"error": type(error).__name__})
+            self._entry(phase="outcome", outcome="failure")
         except Exception as missing:  # noqa: BLE001 (a resolver of the application may raise anything)
             pass_on(missing)
-            error.add_note(f"the outcome of {self._event_type} {self.id} is not recorded: {missing}")
+            error.add_note(f"the outcome of {self._event_type} {self.id} was not recorded: {missing}")
             warn(error.__notes__[-1], stacklevel=4)
 
     def _entry(self, **phase: object) -> Receipt:
@@ -95,37 +94,37 @@ class Operation:
 
 def _refuse_ours(fields: Mapping[str, object]) -> None:
     if given := [name for name in _OURS if name in fields]:
-        raise InvalidEntry(f"{', '.join(given)}: filled by auditing() itself; leave it out")
+        raise InvalidEntry(f"{', '.join(given)}: set by auditing() itself; leave it out")
 
 
 @contextmanager
 def auditing(record: Record, event_type: str, fields: Mapping[str, object]) -> Iterator[Operation]:
-    """Records the intent, runs the block, records the outcome. Raises what `record` raises, and what the block does."""
+    """Records the intent, runs the block, and records the outcome. Raises what `record` and the block raise."""
     operation = Operation(record, event_type, fields)
     operation.begin()
     try:
         yield operation
     except BaseException as error:
-        operation.fail_quietly(error)
+        operation.fail(error)
         raise
     operation.succeed()
 
 
 @asynccontextmanager
 async def aauditing(record: Record, event_type: str, fields: Mapping[str, object]) -> AsyncIterator[Operation]:
-    """As `auditing`, with both entries recorded off the event loop, whatever is cancelled meanwhile."""
+    """As `auditing`, but records both entries off the event loop, even if the task is cancelled meanwhile."""
     operation = Operation(record, event_type, fields)
     intent = hand_over(operation.begin)
     try:
         await outcome(intent)
-    except (asyncio.CancelledError, GeneratorExit) as error:  # before the action: the intent is recorded all the same
+    except (asyncio.CancelledError, GeneratorExit) as error:  # the intent is recorded, but the action does not start
         hand_over(partial(_end_after, intent, operation, error))
         raise
     try:
         yield operation
     except BaseException as error:
-        failure = hand_over(partial(operation.fail_quietly, error))
-        if isinstance(error, GeneratorExit):  # the coroutine is being closed, and can't await
+        failure = hand_over(partial(operation.fail, error))
+        if isinstance(error, GeneratorExit):  # a coroutine that is being closed can't await
             failure.exception()
         else:
             await outcome(failure)
@@ -134,8 +133,8 @@ async def aauditing(record: Record, event_type: str, fields: Mapping[str, object
 
 
 def _end_after(intent: Future[Receipt], operation: Operation, error: BaseException) -> None:
-    if intent.exception() is None:  # which waits: the intent was handed over first, so a thread has it
-        operation.fail_quietly(error)
+    if intent.exception() is None:  # waits for the intent, which was submitted first
+        operation.fail(error)
 
 
 def _details(fields: Mapping[str, object]) -> dict[str, object]:

@@ -1,14 +1,11 @@
-"""Own entries: what whodid records itself, of what is done to the audit log.
+"""Entries that whodid records itself: administrative actions, and who searched, viewed or exported entries.
 
-They stand in the same journal as the application's entries, and are part of its chain. Their types, in
-config/own-events.toml, are there whatever catalog the application has.
+They are in the same journal and chain as the application's entries. Their types are in config/own-events.toml, whatever
+the application's catalog is.
 
-The reads: who looked for what in the audit log, recorded in the audit log itself.
-
-A question is recorded when it is first asked, before its answer, and then once in a quarter of an hour for each
-principal, so that turning pages, counting, and looking again every second add nothing: reading the record of a read
-never ends in a stream of them. Who reads is the principal of the context (`whodid.context`), as in the tab, else the
-user of the operating system.
+A search is recorded before it is answered, and then at most once in 15 minutes for the same principal and query, so
+that paging, counting and refreshing add no entries. The principal is that of the context (`whodid.context`), as in the
+tab, or else the user of the operating system.
 """
 
 from __future__ import annotations
@@ -32,9 +29,10 @@ __all__ = ["Reads", "record_operation", "record_own"]
 
 
 def record_own(settings: Settings, event_type: str, **fields: Any) -> Receipt:
-    """Records an own entry into the journal of these settings, on disk when it returns.
+    """Records an entry of whodid itself into the journal of these settings; it is on disk when this returns.
 
-    Raises `NotRecorded` or `JournalDamaged`, whatever `on_failure` says: what can't be recorded must not be done.
+    Raises `NotRecorded` or `JournalDamaged`, whatever `on_failure` is: an action that can't be recorded must not be
+    done.
     """
     strict = replace(settings, on_failure="raise", on_invalid="raise", durability="disk")
     recorder = Recorder(strict, catalog=Catalog.own())
@@ -43,42 +41,42 @@ def record_own(settings: Settings, event_type: str, **fields: Any) -> Receipt:
 
 
 def record_operation(settings: Settings, event_type: str, target: str, details: dict[str, Any]) -> Receipt:
-    """As `record_own`, by the principal of the context, else the user of the operating system.
+    """As `record_own`, with the principal of the context, or else the user of the operating system.
 
-    Who became that user by sudo is in the details.
+    If that user is running sudo, the details hold the original user.
     """
     sudo = {"sudo_user": os.environ["SUDO_USER"]} if os.environ.get("SUDO_USER") else {}
     return record_own(settings, event_type, target=target, details={**details, **sudo}, **who())
 
 
 _AGAIN = 900.0
-"""Seconds after which the same question of the same principal is recorded again."""
+"""Seconds after which the same search of the same principal is recorded again."""
 
 _REMEMBERED = 10_000
 _LONGEST = 2000
-"""Characters of a query that are recorded."""
+"""Maximum length of a recorded query."""
 
 
 class Reads:
-    """Records reads into the journal of the settings. May be used by several threads."""
+    """Records access to entries in the journal of the settings. Thread-safe."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
-        journal_place(settings.journal_dir)  # raises where it is not known
+        journal_place(settings.journal_dir)  # raises if it is not set
         self._settings = settings
         self._clock = clock
         self._lock = threading.Lock()
         self._noted: dict[tuple[str, ...], float] = {}
 
     def searched(self, query: str) -> None:
-        """Somebody asks for entries. Raises `NotRecorded` or `JournalDamaged`: then it is not answered."""
+        """Records a search. Raises `NotRecorded` or `JournalDamaged`; the search must not be answered then."""
         self._note("audit_log_searched", self._settings.index_prefix, {"query": query[:_LONGEST]}, query)
 
     def viewed(self, entry_id: str) -> None:
-        """Somebody looks at one entry. Raises as `searched`."""
+        """Records that an entry was viewed. Raises as `searched`."""
         self._note("audit_log_viewed", entry_id, {}, "")
 
     def exported(self, query: str, form: str) -> None:
-        """Somebody takes entries away; each time counts. Raises as `searched`."""
+        """Records an export, each time. Raises as `searched`."""
         self._record("audit_log_exported", self._settings.index_prefix, {"query": query[:_LONGEST], "format": form})
 
     def _note(self, event_type: str, target: str, details: dict[str, Any], question: str) -> None:

@@ -1,7 +1,7 @@
-"""The runtime: which recorder this process uses, and how it is set up.
+"""The recorder of this process, and its configuration.
 
-What recording needs is imported when it is set up, so that `import whodid` stays light. The runtime knows no logger:
-`whodid.integrations` hands it what gives them their `audit` method.
+Modules for recording are imported when it is configured, so that `import whodid` stays fast. This module does not
+depend on loggers: `whodid.integrations` registers the function that gives them their `audit` method.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["configure", "recorder", "recorders_from", "when_set_up"]
 
 Make = Callable[["Settings", "Catalog | None"], "Recorder"]
-"""What makes a recorder of these settings; the catalog is given where it has been loaded already."""
+"""Creates a recorder from settings, and from a catalog if it is loaded already."""
 
 
 def _make_recorder(settings: Settings, catalog: Catalog | None) -> Recorder:
@@ -34,31 +34,31 @@ def _make_recorder(settings: Settings, catalog: Catalog | None) -> Recorder:
 
 
 _lock = threading.Lock()
-if hasattr(os, "register_at_fork"):  # a forked child never finds it held by a thread that it doesn't have
+if hasattr(os, "register_at_fork"):  # so that a forked child never finds the lock held
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _make: Make = _make_recorder
 _recorder: Recorder | None = None
 _when_set_up: list[Callable[[], None]] = []
 _keep_shipping: Callable[[], None] | None = None
-"""Known since the first `configure(ship=True)`: has this process ship, a forked child too."""
+"""Set by the first `configure(ship=True)`: starts the background shipper of this process, also in a forked child."""
 
 
 def when_set_up(do: Callable[[], None]) -> None:
-    """Has `do` called each time that recording was set up, in the order given."""
+    """Registers a function to call after each configuration, in the order of registration."""
     _when_set_up.append(do)
 
 
 def configure(
     path: str | Path | None = None, *, settings: Settings | None = None, **keywords: Unpack[SettingsKeywords]
 ) -> Settings:
-    """Sets up recording for this process and gives every logger its `audit` method.
+    """Configures recording for this process and gives every logger its `audit` method.
 
-    A setting comes from the first that has it: keyword, `WHODID_…` variable, file, default. Configurations of structlog
-    and logging are left as they are.
+    Keywords take precedence over `WHODID_…` variables, variables over the file, and the file over the defaults. The
+    configuration of structlog and logging is not changed.
 
     Args:
-        path: A TOML file of settings, as config/whodid.toml is one; else the variable `WHODID_CONFIG` names one.
-        settings: Settings made already, in place of all others.
+        path: A TOML file of settings, such as config/whodid.toml; the default is the variable `WHODID_CONFIG`.
+        settings: Complete settings, instead of all other sources.
         **keywords: Settings by name; see `whodid.typing.SettingsKeywords`.
 
     Returns:
@@ -72,7 +72,7 @@ def configure(
         >>> whodid.configure(journal_dir="/var/lib/app/audit", service="shop", catalog="events.toml")
     """
     global _recorder
-    with _lock:  # a fork waits for it, so that no child finds a module half imported
+    with _lock:  # a fork waits for it, so that no child gets a partly imported module
         from ..settings import load_settings
 
         chosen = settings or load_settings(path, **keywords)
@@ -91,7 +91,7 @@ def configure(
 
 
 def _ship(settings: Settings) -> None:
-    """Has this process ship by these settings, and no longer by those before."""
+    """Starts, restarts or stops the background shipper of this process."""
     global _keep_shipping
     if settings.ship or _keep_shipping is not None:
         from ..shipping.background import keep_shipping, ship_in_background
@@ -101,7 +101,7 @@ def _ship(settings: Settings) -> None:
 
 
 def recorder() -> Recorder:
-    """The recorder in force; without a `configure()` before, one from the environment and the defaults."""
+    """The current recorder; calls `configure()` if that was not done before."""
     if _recorder is None:
         configure()
     if _recorder is None:
@@ -113,10 +113,10 @@ def recorder() -> Recorder:
 
 @contextmanager
 def recorders_from(make: Make) -> Iterator[None]:
-    """For the block every recorder of this process is one that `make` made; afterwards the one before is back.
+    """Uses `make` to create every recorder of this process inside the block; restores the previous recorder afterwards.
 
-    That holds for the recorder in force, which is made anew with the same settings and catalog, and for what
-    `configure()` sets up within the block.
+    This applies to the current recorder, which is created again with its settings and catalog, and to `configure()`
+    inside the block.
     """
     global _make, _recorder
     with _lock:

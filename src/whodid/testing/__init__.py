@@ -1,11 +1,11 @@
-"""For the tests of applications that record: the entries of a test, in memory.
+"""Test support for applications that record: keeps the entries of a test in memory.
 
     def test_a_refund_is_recorded(audit_entries):
         refund("2026-117", amount=30)
         audit_entries.assert_recorded(type="invoice_refunded", target="2026-117")
 
-That fixture is pytest's form of the context manager `audit_entries`; the plugin is the module `pytest_whodid`.
-`whodid help testing` tells the whole.
+The fixture wraps the context manager `audit_entries`; the pytest plugin is the module `pytest_whodid`. See
+`whodid help testing`.
 """
 
 from __future__ import annotations

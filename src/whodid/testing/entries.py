@@ -1,12 +1,6 @@
-"""The entries of a test: a sequence of them, and assertions that say what was recorded instead.
+"""The entries of a test, kept in memory instead of a journal directory, and assertions about them.
 
-The difference between what was expected and what was recorded, in words.
-
-The memory journal: the chain of `whodid.journal.Journal` without a file.
-
-Nothing survives the process, and a forked child has a copy of its own.
-
-The capture: for a while, whatever this process records goes to memory.
+A failed assertion shows the nearest entries and how they differ. A forked child has its own copy of the entries.
 """
 
 from __future__ import annotations
@@ -42,13 +36,13 @@ __all__ = ["AuditEntries", "MemoryJournal", "audit_entries", "differences", "dis
 _Entry = Mapping[str, Any]
 
 _SHOWN = 3
-"""Nearest entries in a message."""
+"""Number of nearest entries in a message."""
 
 _ALWAYS_DIFFERENT = {"@timestamp", "committed", "creation_date", "hash", "prev", "salt", "seq"}
 
 
 def differences(entry: _Entry, expected: _Entry) -> list[str]:
-    """In which fields an entry is not as expected: one line each."""
+    """One line for each field in which an entry differs from what is expected."""
     return [line for name, value in expected.items() for line in _difference(name, entry.get(name), value)]
 
 
@@ -58,13 +52,13 @@ def _difference(path: str, actual: Any, expected: Any) -> list[str]:
     if isinstance(actual, Mapping) and isinstance(expected, Mapping):
         keys = [*expected, *(key for key in actual if key not in expected)]
         below = [line for key in keys for line in _difference(f"{path}.{key}", actual.get(key), expected.get(key))]
-        if below:  # none for a key that is there, and None
+        if below:  # empty if the only difference is a key with the value None
             return below
     return [f"{path}: expected {_shown(expected)}, was {_shown(actual)}"]
 
 
 def _as_expected(actual: Any, expected: Any) -> bool:
-    """What an entry can hold is compared as it would hold it; anything else, such as `ANY`, by `==`."""
+    """Compares values that an entry can hold as it holds them; others, such as `ANY`, by `==`."""
     try:
         stored = plain(expected, "expected")
     except InvalidEntry:
@@ -84,10 +78,10 @@ def entries_with(count: int, expected: _Entry) -> str:
 
 
 def nearest(entries: Sequence[_Entry], found: Sequence[int], expected: _Entry) -> str:
-    """The entries that were not found by `expected`, and what differs: those of the same type, then of fewer fields."""
+    """The nearest entries that don't match `expected`, and how they differ; entries of the same type come first."""
     others = [(index, entry) for index, entry in enumerate(entries) if index not in found]
     if not others:
-        return "" if entries else " Nothing was recorded at all."
+        return "" if entries else " No entries were recorded."
 
     def distance(other: tuple[int, _Entry]) -> tuple[bool, int]:
         _, entry = other
@@ -103,16 +97,16 @@ def nearest(entries: Sequence[_Entry], found: Sequence[int], expected: _Entry) -
 
 
 def distinctions(entries: Sequence[_Entry], found: Sequence[int]) -> str:
-    """The entries that were found, with the fields that tell them apart."""
+    """The entries that were found, with the fields in which they differ."""
     chosen = [entries[index] for index in found]
-    telling = [
+    different = [
         name
         for name in FIELDS
         if name not in _ALWAYS_DIFFERENT and any(entry.get(name) != chosen[0].get(name) for entry in chosen)
     ]
     return "".join(
         f"\n  {_named(index, entries[index])}"
-        + "".join(f"\n    {name}: {_shown(entries[index].get(name))}" for name in telling)
+        + "".join(f"\n    {name}: {_shown(entries[index].get(name))}" for name in different)
         for index in found
     )
 
@@ -123,7 +117,7 @@ def _named(index: int, entry: _Entry) -> str:
 
 
 class MemoryJournal(Journal):
-    """A journal in memory. Safe to share between threads.
+    """A journal in memory, with the same chain as `whodid.journal.Journal`. Thread-safe.
 
     Example:
         >>> journal = MemoryJournal()
@@ -135,10 +129,10 @@ class MemoryJournal(Journal):
     lines: list[bytes]
     """The journal lines, as they would be on disk."""
     rejected: list[dict[str, Any]]
-    """The calls that broke the catalog, under `on_invalid = "quarantine"`."""
+    """The calls that broke a rule of the catalog, with `on_invalid = "quarantine"`."""
 
     def __init__(self) -> None:
-        super().__init__(os.devnull)  # no directory can ever be made there
+        super().__init__(os.devnull)  # no directory can be created there
         self.lines = []
         self.rejected = []
         self._id = secrets.token_hex(8)
@@ -147,11 +141,11 @@ class MemoryJournal(Journal):
 
     @property
     def entries(self) -> list[dict[str, Any]]:
-        """All entries in order; a change to one of these changes nothing here."""
+        """Copies of all entries, in order."""
         return [orjson.loads(line) for line in self.lines]
 
     def append(self, draft: Draft, durability: Literal["disk", "process"] = "disk") -> Position:
-        """Makes the entry the next of the chain."""
+        """Appends the entry to the chain."""
         with self._lock:
             seq = len(self.lines) + 1
             self._last, line = draft.seal(self._id, seq, self._last)
@@ -159,18 +153,18 @@ class MemoryJournal(Journal):
             return Position(self._id, seq, self._last, line)
 
     def sync(self) -> None:
-        """Nothing to do."""
+        """Does nothing."""
 
     def quarantine(self, rejected: Mapping[str, object]) -> bool:
-        """Keeps a call that broke the catalog."""
+        """Keeps a call that broke a rule of the catalog."""
         self.rejected.append(orjson.loads(orjson.dumps(rejected)))
         return True
 
     def close(self) -> None:
-        """Nothing to do; a later append goes on."""
+        """Does nothing; entries can still be appended."""
 
     def after_fork_in_child(self) -> None:
-        """A thread of the parent may hold the lock."""
+        """Replaces the lock, which a thread of the parent may hold."""
         self._lock = threading.Lock()
 
 
@@ -178,10 +172,10 @@ Entry = dict[str, Any]
 
 
 class AuditEntries(Sequence[Entry]):
-    """What was recorded since the beginning, or since `clear()`, oldest first. Equal to a list of the same entries.
+    """The entries recorded since the start of the block or since `clear()`, oldest first. Equal to a list of them.
 
-    The assertions compare fields as an entry holds them (a tuple is a list, `True` is not 1), and by `==` with what no
-    entry holds, so that `unittest.mock.ANY` and the like can be expected; `None` expects that an entry lacks the field.
+    The assertions compare values as an entry holds them (a tuple equals a list, `True` differs from 1). Values that no
+    entry can hold are compared by `==`, so that `unittest.mock.ANY` matches; `None` matches an absent field.
 
     Example:
         >>> with whodid.testing.audit_entries() as entries:
@@ -197,7 +191,7 @@ class AuditEntries(Sequence[Entry]):
 
     @property
     def catalog(self) -> Catalog:
-        """The catalog in force."""
+        """The current catalog."""
         return self._catalog()
 
     def __len__(self) -> int:
@@ -231,18 +225,18 @@ class AuditEntries(Sequence[Entry]):
     def assert_recorded(
         self, /, *, times: int | None = None, **expected: Unpack[ExpectedFields]
     ) -> Entry | list[Entry]:
-        """Asserts that exactly one entry has these fields, or with `times` that this many have.
+        """Asserts that exactly one entry has these fields, or that `times` entries have them.
 
         Args:
-            times: How many entries must have the fields.
+            times: The number of entries that must have the fields.
             **expected: Fields and their values; see `whodid.typing.ExpectedFields`.
 
         Returns:
             The entry; with `times`, the list of all of them.
 
         Raises:
-            AssertionError: Another number of entries has them; the message shows the nearest, and what differs.
-            InvalidEntry: There is no such event type or field, so that the assertion would say nothing.
+            AssertionError: Another number of entries has them; the message shows the nearest ones and how they differ.
+            InvalidEntry: There is no such event type or field, so the assertion would be meaningless.
 
         Example:
             >>> entry = audit_entries.assert_recorded(type="invoice_refunded", target="2026-117")
@@ -252,7 +246,7 @@ class AuditEntries(Sequence[Entry]):
         if len(found) == (1 if times is None else times):
             return self[found[0]] if times is None else [self[index] for index in found]
         if times is None and found:
-            advice = f"name more fields to tell them apart, or expect times={len(found)}"
+            advice = f"expect more fields to select one, or times={len(found)}"
             raise AssertionError(f"{entries_with(len(found), expected)}; {advice}:" + distinctions(self[:], found))
         wanted = "" if times is None else f", not {times}"
         raise AssertionError(
@@ -260,7 +254,7 @@ class AuditEntries(Sequence[Entry]):
         )
 
     def assert_not_recorded(self, /, **expected: Unpack[ExpectedFields]) -> None:
-        """Asserts that no entry has these fields; without any, that nothing was recorded.
+        """Asserts that no entry has these fields; without fields, that no entry was recorded.
 
         Args:
             **expected: As for `assert_recorded`.
@@ -294,7 +288,7 @@ class AuditEntries(Sequence[Entry]):
         return [self[index] for index in self._matching({"type": name})]
 
     def clear(self) -> None:
-        """Forgets what was recorded until now; the chain continues.
+        """Removes the entries recorded so far; the chain continues.
 
         Example:
             >>> audit_entries.clear()
@@ -311,22 +305,22 @@ class AuditEntries(Sequence[Entry]):
 
     def _rejected(self) -> str:
         rejected = self.journal.rejected[self._rejected_begin :]
-        return "".join(f"\nNot recorded, but rejected: {call['error']}" for call in rejected)
+        return "".join(f"\nRejected: {call['error']}" for call in rejected)
 
 
 @contextmanager
 def audit_entries() -> Iterator[AuditEntries]:
-    """Keeps what this process records within the block, from any logger, thread or task, in memory.
+    """Keeps in memory all entries that this process records inside the block, from any logger, thread or task.
 
-    Nothing is on disk, and nothing is shipped. Settings and catalog are those of the application's
-    `whodid.configure()`, called before or within the block, else those of the environment and the defaults. Afterwards
-    the recorder before is back; the entries can still be read.
+    Nothing is written to disk or shipped. Settings and catalog are those of `whodid.configure()`, called before or
+    inside the block, or else those of the environment and the defaults. After the block the previous recorder is
+    restored; the entries can still be read.
 
     Returns:
         A context manager that yields the entries.
 
     Raises:
-        CatalogError: The catalog in force can't be used.
+        CatalogError: The current catalog can't be used.
 
     Example:
         >>> with whodid.testing.audit_entries() as entries:
