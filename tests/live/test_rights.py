@@ -178,7 +178,7 @@ def test_the_writers_role_is_all_that_the_shipper_needs(cluster: Cluster, tmp_pa
     told: list[str] = []
     stop = threading.Event()
     shipper = connected_shipper(
-        settings, tell=told.append, stop=stop, observe=lambda step: stop.set() if isinstance(step, Moved) else None
+        settings, notify=told.append, stop=stop, observe=lambda step: stop.set() if isinstance(step, Moved) else None
     )
     progress = shipper.run()
     assert (progress.shipped, progress.dead_letters, progress.waiting) == (2, 0, "")

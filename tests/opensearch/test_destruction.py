@@ -168,7 +168,7 @@ def test_the_program_enforces_and_records_it(place: Corner) -> None:
     assert (run("--dry-run").returncode, run().stdout) == (0, "nothing is past its time\n")
     told: list[str] = []
     Enforcer(lambda: place.client, replace(place.settings, retention="1d"), told.append, now=lambda client: later)()
-    assert told == [f"retention: {name} deleted with 1 entries, past their time"]
+    assert told == [f"retention: {name} expired and was deleted with 1 entries"]
     [own] = [entry for entry in place.journalled() if entry["type"] == "audit_log_partition_destroyed"]
     assert (own["target"], own["details"]["entries"], own["principal"]) == (name, 1, "system")
 
@@ -309,4 +309,5 @@ def test_a_shipper_that_may_not_keep_records_says_once_who_must(
     enforcer = Enforcer(lambda: client, Settings(), told.append, lambda: clock[0])
     for clock[0] in (0.0, 3601.0, 7202.0):
         enforcer()
-    assert told == ["holds and records are left to `whodid retention enforce`: the ledger: this user lacks the right"]
+    why = "the ledger: this user lacks the right"
+    assert told == [f"holds and destruction records need an administrator's `whodid retention enforce`: {why}"]

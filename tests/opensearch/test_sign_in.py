@@ -81,7 +81,7 @@ def test_a_token_signs_in_and_a_new_one_in_its_file_is_taken_without_a_restart(
                 client.info()
         place.record(3)
         stop = threading.Event()
-        shipper = connected_shipper(settings, tell=lambda text: None, stop=stop)
+        shipper = connected_shipper(settings, notify=lambda text: None, stop=stop)
         running = threading.Thread(target=shipper.run)
         running.start()
         _until(lambda: "does not accept" in shipper.progress.waiting)
