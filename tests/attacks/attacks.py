@@ -23,7 +23,7 @@ from whodid.journal.directory import segments
 from whodid.proof.checkpoint import Sealed
 from whodid.proof.keys import PublicKey, Signer, new_key, signer_of
 from whodid.recording.own import record_operation
-from whodid.retention.destruction import Destruction, take_account, write_destruction
+from whodid.retention.destruction import Destruction, count_contents, write_destruction
 from whodid.settings import Settings
 from whodid.shipping.checkpointing import Checkpointing
 
@@ -119,7 +119,7 @@ def truncate_and_forget(scene: Scene) -> None:
 
 def forge_destruction(scene: Scene) -> None:
     partition = scene.hits()[15]["_index"]
-    account = take_account(scene.corner.client, partition)
+    account = count_contents(scene.corner.client, partition)
     rule = {"retention_days": 365}
     record = Destruction(partition, "AbCdEfGhIjKlMnOpQrStUv", "deleted", Stamp.now().creation_date, rule, account)
     write_destruction(scene.corner.client, scene.settings, record)

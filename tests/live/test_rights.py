@@ -32,7 +32,7 @@ from whodid.integrity import entry_hash
 from whodid.retention.destruction import destructions
 from whodid.retention.enforcement import destroy, expired
 from whodid.retention.holds import new_hold, release_hold, set_hold
-from whodid.retention.outlook import retention_in_force
+from whodid.retention.schedule import retention_in_force
 from whodid.search import AuditClient
 from whodid.settings import Settings
 from whodid.setup.roles import role_name

@@ -156,7 +156,7 @@ def test_teardown_takes_away_what_setup_made_and_no_entry(cluster: IsmStandIn, c
     assert done.stdout.splitlines() == [
         "index template whodid-audit: removed",
         f"ISM policy {NAME}: stays, somebody changed it by hand; --force removes it (ISM still deletes 1 partitions by "
-        "the copies that its jobs have; a hold keeps one)",
+        "the copies in its jobs; a hold protects one)",
     ]
     assert run(cluster.url, "teardown", "--force").stdout.startswith(f"ISM policy {NAME}: removed (ISM still deletes 1")
     assert run(cluster.url, "teardown", "--dry-run").returncode == 0

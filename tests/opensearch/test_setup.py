@@ -17,7 +17,7 @@ from tests.live.corner import Corner, corner
 from whodid.cluster.template import index_template, template_name
 from whodid.entry import partition_name
 from whodid.errors import OpenSearchError
-from whodid.retention.outlook import retention_in_force
+from whodid.retention.schedule import retention_in_force
 from whodid.setup.setup import apply, plan
 
 pytestmark = pytest.mark.live

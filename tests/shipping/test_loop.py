@@ -622,9 +622,7 @@ def test_what_was_waited_for_is_no_longer_told_once_there_is_nothing_to_ship(
     assert (set(said), said[-1]) == ({"", "Input/output error"}, "")
 
 
-def test_shipping_continues_after_any_unexpected_error(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shipping_continues_after_any_unexpected_error(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A send, a chore and an observer each raise what no boundary should let through."""
     monkeypatch.setattr("whodid.shipping.guard._FIRST_PAUSE", 0.01)
     record(settings, "a", "b")

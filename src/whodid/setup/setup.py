@@ -41,8 +41,8 @@ from ..entry import FIELDS, Stamp, partition_name, partition_start
 from ..errors import NotAuthorized, OpenSearchError
 from ..retention.holds import make_step, steps
 from ..retention.ism import Ism, policy_body, policy_by_hand, policy_name
-from ..retention.moves import Move, doomed_by, in_words, make_move, moves
-from ..retention.outlook import Outlook, outlook
+from ..retention.moves import Move, deletions_by_moves, in_words, make_move, moves
+from ..retention.schedule import DeletionSchedule, deletion_schedule
 from ..settings import Settings
 from .roles import NO_ACCOUNTS, delete_role, plan_roles, role_by_hand, roles, stored_role
 
@@ -204,23 +204,23 @@ def _retention(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
             "may, as `whodid retention enforce` does"
         )
         return (Change(f"ISM policy {name}", "unavailable", note="" if settings.retention == "off" else note),)
-    found = outlook(client, settings, strict=True)
-    wanted = policy_body(settings, [fate.name for fate in found.fates])
+    found = deletion_schedule(client, settings, strict=True)
+    wanted = policy_body(settings, [one.name for one in found.partitions])
     policy = _policy(ism, name, found, wanted)
-    jobs = [fate.job for fate in found.fates if fate.job and not fate.holds]
+    jobs = [one.job for one in found.partitions if one.job and not one.holds]
     stored = found.policy if policy.kind == "unchanged" else None
     needed = moves(jobs, name, stored, wanted["policy"])
     now = cluster_now(client)
     if policy.kind != "unchanged":
-        policy = replace(policy, loses=in_words(doomed_by(client, found, needed, wanted["policy"], now)))
+        policy = replace(policy, loses=in_words(deletions_by_moves(client, found, needed, wanted["policy"], now)))
     changes = [_moved(ism, name, move, wanted["policy"], by_hand=policy.by_hand) for move in needed]
     if policy.kind == "unchanged":
-        lost = (in_words(doomed_by(client, found, [move], wanted["policy"], now)) for move in needed)
+        lost = (in_words(deletions_by_moves(client, found, [move], wanted["policy"], now)) for move in needed)
         changes = [replace(change, loses=loses) for change, loses in zip(changes, lost, strict=True)]
     return (policy, *changes)
 
 
-def _policy(ism: Ism, name: str, found: Outlook, wanted: dict[str, Any]) -> Change:
+def _policy(ism: Ism, name: str, found: DeletionSchedule, wanted: dict[str, Any]) -> Change:
     stored = found.policy
 
     def make() -> None:
@@ -294,8 +294,8 @@ def _policy_changes(client: OpenSearch, settings: Settings) -> Iterator[Removal]
 
 def _still(client: OpenSearch, settings: Settings) -> str:
     """What ISM deletes without the policy."""
-    left = sum(fate.due is not None for fate in outlook(client, settings).fates)
-    return f"ISM still deletes {left} partitions by the copies that its jobs have; a hold keeps one" if left else ""
+    left = sum(one.due is not None for one in deletion_schedule(client, settings).partitions)
+    return f"ISM still deletes {left} partitions by the copies in its jobs; a hold protects one" if left else ""
 
 
 def _stays(ours: bool, by_hand: bool) -> Literal["", "foreign", "by hand"]:

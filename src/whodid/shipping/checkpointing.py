@@ -145,7 +145,7 @@ class Checkpointing:
         on_closed: Callable[[Sealed], None] = lambda closed: None,
         notify: Callable[[str], None] = lambda text: None,
         monotonic: Callable[[], float] = time.monotonic,
-        now: Callable[[], str] = lambda: Stamp.now().creation_date,
+        now: Callable[[], str] = lambda: _now(),
     ) -> None:
         self._directory = directory
         self._settings = settings
@@ -327,3 +327,7 @@ def _number(value: object) -> int:
     if type(value) is not int or not 0 <= value < 1 << 63:
         raise ValueError("not a number of entries")
     return value
+
+
+def _now() -> str:
+    return Stamp.now().creation_date

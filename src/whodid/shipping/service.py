@@ -39,7 +39,7 @@ from ..proof.checkpoint import Sealed
 from ..proof.witness import Witness, witnesses_of
 from ..recording.own import record_own
 from ..retention.destruction import DESTROYED, Destruction
-from ..retention.enforcement import destroy, expired, record_ahead
+from ..retention.enforcement import destroy, expired, record_upcoming
 from ..retention.holds import apply_holds
 from ..retention.ism import Ism
 from ..settings import Settings, retention_days
@@ -138,7 +138,7 @@ class Enforcer:
         if Ism(client).available():
             try:
                 self._hold(client)
-                record_ahead(client, self._settings, now)
+                record_upcoming(client, self._settings, now)
             except NotAuthorized as error:
                 raise _Left(str(error)) from error
             return
