@@ -23,10 +23,10 @@ from whodid.cluster.template import (
     FIELD_TYPES,
     MARK,
     Difference,
-    foreseen,
     index_pattern,
     inspected,
     inspected_all,
+    simulated,
     template_name,
 )
 from whodid.doctor import Subject, examine
@@ -99,7 +99,7 @@ def test_a_partition_that_was_prepared_gets_nothing_and_the_others_do(place: Cor
 def test_a_partition_made_by_the_template_does_not_differ(place: Corner) -> None:
     partition = name(place, 2026, 1)
     assert inspected(place.client, partition) is None
-    assert foreseen(place.client, partition) == ()
+    assert simulated(place.client, partition) == ()
     assert send(Cluster(place.settings), partition)[0].kind == "stored"
     assert inspected(place.client, partition) == ()
 

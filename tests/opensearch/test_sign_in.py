@@ -241,6 +241,6 @@ def test_a_token_stays_out_of_what_is_shown_and_must_be_one(tmp_path: Path) -> N
     assert "s3cret" not in repr(settings)
     assert authorization(settings) == "Bearer s3cret-token"
     for wrong in ("Bearer x", "t\noken", "tökén"):
-        with pytest.raises(SettingsError, match="opensearch_token holds no token") as told:
+        with pytest.raises(SettingsError, match="opensearch_token holds no valid token") as told:
             authorization(Settings(opensearch_token=wrong))
         assert wrong not in str(told.value)

@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..cluster.connection import is_missing_plugin, translated
-from ..cluster.template import OWNER, changed_by_hand, index_pattern, signed
+from ..cluster.template import OWNER, changed_by_hand, index_pattern, with_fingerprint
 from ..entry import partition_end, partition_start
 from ..errors import OpenSearchError
 from ..settings import MOST_DAYS, Settings, retention_days
@@ -54,7 +54,7 @@ CLOCK_SKEW_DAYS = 2
 MARGINS = frozenset(days + CLOCK_SKEW_DAYS for days in _PARTITION_DAYS.values())
 """The days that a policy may add to the retention; it keeps the margin of longer partitions after their deletion."""
 
-_SIGNED_AT = ("description",)
+_FINGERPRINT_AT = ("description",)
 """Where the policy carries its fingerprint."""
 
 _ADDED_BY_GET = {"policy_id", "last_updated_time", "schema_version", "error_notification", "user"}
@@ -107,7 +107,7 @@ def policy_body(settings: Settings, partitions: Iterable[str] = ()) -> dict[str,
         "states": states,
         "ism_template": [{"index_patterns": [index_pattern(settings)], "priority": settings.policy_priority}],
     }
-    return {"policy": signed(policy, *_SIGNED_AT)}
+    return {"policy": with_fingerprint(policy, *_FINGERPRINT_AT)}
 
 
 def deletion_age(policy: Mapping[str, Any]) -> timedelta | None:
@@ -197,7 +197,7 @@ def policy_by_hand(stored: StoredPolicy | None) -> bool:
     if stored is None:
         return False
     ours = str(stored.policy.get("description")).startswith(OWNER)
-    return changed_by_hand(stored.policy, *_SIGNED_AT, ours=ours)
+    return changed_by_hand(stored.policy, *_FINGERPRINT_AT, ours=ours)
 
 
 def _kept(settings: Settings) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cluster.connection import is_missing_plugin, translated
 from ..cluster.ledger import checkpoint_index_name, ledger_name
-from ..cluster.template import OWNER, Change, changed_by_hand, compared, index_pattern, signed
+from ..cluster.template import OWNER, Change, changed_by_hand, compared, index_pattern, with_fingerprint
 from ..errors import NotAuthorized, OpenSearchError
 from ..settings import Settings
 
@@ -138,7 +138,7 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
             others={ledger: ["read", *_KEEP, "indices:admin/refresh*"]},
         ),
     }
-    return {role_name(settings, kind): signed(body, "description") for kind, body in bodies.items()}
+    return {role_name(settings, kind): with_fingerprint(body, "description") for kind, body in bodies.items()}
 
 
 def plan_roles(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:

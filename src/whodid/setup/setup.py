@@ -27,15 +27,15 @@ from ..cluster.template import (
     MARK,
     OWNER,
     Change,
-    as_made,
     compared,
-    foreseen,
     index_pattern,
     index_template,
     inspected_all,
     losses,
+    simulated,
     template_by_hand,
     template_name,
+    without_empty,
 )
 from ..entry import FIELDS, Stamp, partition_name, partition_start
 from ..errors import NotAuthorized, OpenSearchError
@@ -59,7 +59,7 @@ def plan(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
     check_repository(client, settings.snapshot_repository)
     return (
         (template := _template(client, settings)),
-        *_foreseen(client, settings, template.kind),
+        *_simulated(client, settings, template.kind),
         *_partitions(client, mappings),
         *_inspected(client, settings),
         *_holds(client, settings),
@@ -126,18 +126,18 @@ def _template(client: OpenSearch, settings: Settings) -> Change:
         with translated(f"the index template {name}"):
             client.indices.put_index_template(name=name, body=wanted)
 
-    known = as_made(stored) if stored else None  # what else is set counts too: `data_stream`, say
+    known = without_empty(stored) if stored else None  # what else is set counts too: `data_stream`, say
     by_hand = stored is not None and template_by_hand(stored)
     return compared(f"index template {name}", known, wanted, make, by_hand=by_hand)
 
 
-def _foreseen(client: OpenSearch, settings: Settings, ours: str) -> Iterator[Change]:
+def _simulated(client: OpenSearch, settings: Settings, ours: str) -> Iterator[Change]:
     """Whether another template wins over ours; of one that is to be updated the next run says it."""
     if ours == "update":
         return
     name = partition_name(settings.index_prefix, settings.partition, Stamp.now().creation_date)
     try:
-        found = foreseen(client, name, index_template(settings) if ours == "create" else None)
+        found = simulated(client, name, index_template(settings) if ours == "create" else None)
     except NotAuthorized:
         yield Change(f"what would be in force in {name}", "unavailable", note="this user may not simulate templates")
         return

@@ -20,7 +20,7 @@ from ..cluster.bulk import Cause, Document, Verdict, send_bulk
 from ..cluster.clock import ClusterClock, deletion_time
 from ..cluster.connection import connect, translated
 from ..cluster.ledger import CheckpointIndex
-from ..cluster.template import foreseen, inspected, losses, template_name
+from ..cluster.template import inspected, losses, simulated, template_name
 from ..errors import (
     JournalDamaged,
     NotAuthenticated,
@@ -227,7 +227,7 @@ class Cluster:
             if found is None:
                 if waits := self._why_not_ready():
                     return waits
-                found = foreseen(self.client, partition)
+                found = simulated(self.client, partition)
             else:
                 self._inspected[partition] = now  # one that doesn't exist yet is inspected once it does
                 self.clock.ask()
