@@ -16,7 +16,7 @@ from ...cluster.template import Change, compared
 from ...settings import Settings
 from ..setup import Removal
 from .dashboard import saved_objects
-from .saved_object import SavedObject, as_meant, check_tab_url, ndjson, types
+from .saved_object import SavedObject, check_tab_url, decoded, ndjson, types
 from .server import Dashboards
 
 __all__ = ["Dashboards", "SavedObject", "check_tab_url", "ndjson", "plan", "removals", "saved_objects"]
@@ -46,7 +46,7 @@ def _what(one: SavedObject) -> str:
 def _change(dashboards: Dashboards, wanted: SavedObject, stored: Mapping[str, Any] | None) -> Change:
     change = compared(
         _what(wanted),
-        _comparable(as_meant(stored["attributes"]), stored["references"], wanted) if stored is not None else None,
+        _comparable(decoded(stored["attributes"]), stored["references"], wanted) if stored is not None else None,
         _comparable(wanted.attributes, wanted.references, wanted),
         partial(dashboards.put, wanted),
     )
