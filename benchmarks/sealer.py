@@ -31,13 +31,17 @@ def _timed(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _main() -> None:
-    for owner, name in ((checkpointing._Open, "add"), (checkpointing._Open, "note"), (checkpointing.Sealing, "_close")):
+    for owner, name in (
+        (checkpointing._Open, "add"),
+        (checkpointing._Open, "note"),
+        (checkpointing.Checkpointing, "_close"),
+    ):
         setattr(owner, name, _timed(getattr(owner, name)))
     settings = load_settings()
     begin = time.perf_counter()
     connected_shipper(settings).run_once()
     seconds = time.perf_counter() - begin
-    kept = [one.checkpoint for one in checkpointing.kept_checkpoints(JournalDirectory(settings.journal_dir))]
+    kept = [one.checkpoint for one in checkpointing.closed_checkpoints(JournalDirectory(settings.journal_dir))]
     report = {"seconds": seconds, "sealing": _spent, "closed": len(kept), "sealed": sum(one.entries for one in kept)}
     print(json.dumps(report))
 

@@ -23,9 +23,9 @@ from whodid.journal.directory import segments
 from whodid.proof.checkpoint import Sealed
 from whodid.proof.keys import PublicKey, Signer, new_key, signer_of
 from whodid.recording.own import record_operation
-from whodid.retention.destruction import Destruction, take_account, write_destruction
+from whodid.retention.destruction import Destruction, count_contents, write_destruction
 from whodid.settings import Settings
-from whodid.shipping.checkpointing import Sealing
+from whodid.shipping.checkpointing import Checkpointing
 
 from .scene import NOW, Scene
 
@@ -119,7 +119,7 @@ def truncate_and_forget(scene: Scene) -> None:
 
 def forge_destruction(scene: Scene) -> None:
     partition = scene.hits()[15]["_index"]
-    account = take_account(scene.corner.client, partition)
+    account = count_contents(scene.corner.client, partition)
     rule = {"retention_days": 365}
     record = Destruction(partition, "AbCdEfGhIjKlMnOpQrStUv", "deleted", Stamp.now().creation_date, rule, account)
     write_destruction(scene.corner.client, scene.settings, record)
@@ -154,7 +154,7 @@ def use_a_rotated_key(scene: Scene) -> None:
         new = signer_of(Settings(signing_key_file=f"{folder}/new.pem"))
     assert old
     assert new
-    Sealing(scene.directory, scene.settings, old, now=lambda: f"{NOW:%Y-%m-%dT%H:%M:%SZ}").change_key(new)
+    Checkpointing(scene.directory, scene.settings, old, now=lambda: f"{NOW:%Y-%m-%dT%H:%M:%SZ}").change_key(new)
     scene.record(3, 0)
     scene.seal()
 
@@ -179,7 +179,7 @@ def make_up_a_journal_by_a_rotated_key(scene: Scene) -> None:
         signer, new = signer_of(old), signer_of(Settings(signing_key_file=f"{folder}/new.pem"))
         assert signer
         assert new
-        Sealing(scene.directory, old, signer, now=lambda: f"{NOW:%Y-%m-%dT%H:%M:%SZ}").change_key(new)
+        Checkpointing(scene.directory, old, signer, now=lambda: f"{NOW:%Y-%m-%dT%H:%M:%SZ}").change_key(new)
         scene.seal()
         thief = Scene(replace(use, settings=replace(old, journal_dir=f"{folder}/journal")), scene.key)
         thief.record(3, 0.1)
@@ -194,7 +194,7 @@ def forge_a_rotation(scene: Scene) -> None:
     thief = signer_of(there)
     assert thief
     pretender = _Pretender(scene.key, thief)
-    Sealing(scene.directory, there, pretender, now=lambda: f"{NOW:%Y-%m-%dT%H:%M:%SZ}").change_key(thief)
+    Checkpointing(scene.directory, there, pretender, now=lambda: f"{NOW:%Y-%m-%dT%H:%M:%SZ}").change_key(thief)
     scene.corner = replace(scene.corner, settings=there)
     scene.record(3, 0)
     scene.seal()

@@ -15,7 +15,7 @@ import pytest
 from whodid.cluster.ledger import CheckpointIndex
 from whodid.export import export
 from whodid.search import AuditClient, Filter
-from whodid.shipping.checkpointing import kept_checkpoints
+from whodid.shipping.checkpointing import closed_checkpoints
 from whodid.verify import Source
 from whodid.verify.checkpoints import judged
 
@@ -44,7 +44,7 @@ def exported(ready: Scene, path: Path, where: Filter | None = None) -> None:
     ready.corner.refresh()
     index = CheckpointIndex(ready.corner.client, ready.settings)
     ready.corner.client.indices.refresh(index=index.name)
-    kept = [*index.each(), *kept_checkpoints(ready.directory)]
+    kept = [*index.each(), *closed_checkpoints(ready.directory)]
     statements = judged([Source("kept", kept)], [])
     for journal, others in statements.forks.items():
         statements.by_journal[journal] += others

@@ -26,7 +26,7 @@ from whodid.proof.checkpoint import Sealed
 from whodid.proof.keys import PublicKey, new_key
 from whodid.search import AuditClient
 from whodid.settings import Settings
-from whodid.shipping.checkpointing import kept_checkpoints
+from whodid.shipping.checkpointing import closed_checkpoints
 from whodid.verify import Source, Verification, verify_stored
 
 __all__ = ["Evidence", "Scene", "scene"]
@@ -81,7 +81,7 @@ class Scene:
             self.corner.ship()
         index = CheckpointIndex(self.corner.client, self.settings)
         known = {sealed.key for sealed in self.witness}
-        for sealed in kept_checkpoints(self.directory):
+        for sealed in closed_checkpoints(self.directory):
             if sealed.key not in known:
                 index.keep(sealed)
                 self.witness.append(sealed)
@@ -93,7 +93,10 @@ class Scene:
         self.corner.refresh()
         index = CheckpointIndex(self.corner.client, self.settings)
         self.corner.client.indices.refresh(index=index.name)
-        sources = [Source(index.name, list(index.each())), Source("this host", list(kept_checkpoints(self.directory)))]
+        sources = [
+            Source(index.name, list(index.each())),
+            Source("this host", list(closed_checkpoints(self.directory))),
+        ]
         outside = Source("a witness", list(self.witness), outside=True)
         shown = {"chain": [], "own": sources, "outside": [*sources, outside]}[evidence]
         client = AuditClient(self.settings, client=self.corner.client)
@@ -143,7 +146,7 @@ class Scene:
         body = {"query": {"range": {"number": {"gt": after}}}}
         self.corner.client.delete_by_query(index=index.name, body=body, params={"refresh": "true"})
         if host:
-            kept = [one for one in kept_checkpoints(self.directory) if one.checkpoint.number <= after]
+            kept = [one for one in closed_checkpoints(self.directory) if one.checkpoint.number <= after]
             self.directory.checkpoints.write_bytes(b"".join(one.line() + b"\n" for one in kept))
 
     def another_host(self, path: Path) -> Scene:

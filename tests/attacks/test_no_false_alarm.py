@@ -26,7 +26,7 @@ from whodid.retention.enforcement import Expired, destroy
 from whodid.retention.holds import held, new_hold, set_hold
 from whodid.search import AuditClient
 from whodid.shipping import Shipper
-from whodid.shipping.checkpointing import kept_checkpoints
+from whodid.shipping.checkpointing import closed_checkpoints
 from whodid.shipping.dead_letters import each_dead_letter, replace_dead_letters
 from whodid.verify import Source, Verification, verify_stored
 
@@ -68,7 +68,7 @@ class Host:
         with patch("whodid.shipping.checkpointing._now", lambda: at.strftime("%Y-%m-%dT%H:%M:%SZ")):
             Shipper(self.corner.settings, self._send).run_once(patience=10)
         index = CheckpointIndex(self.corner.client, self.corner.settings)
-        for sealed in kept_checkpoints(self.directory):
+        for sealed in closed_checkpoints(self.directory):
             index.keep(sealed)
 
 
@@ -84,7 +84,7 @@ def verified(place: Corner, hosts: Sequence[Host], now: datetime, erased: dict[s
     place.refresh()
     place.client.indices.refresh(index=index.name)
     sources = [Source(index.name, list(index.each()))]
-    sources += [Source(f"host {n}", list(kept_checkpoints(host.directory))) for n, host in enumerate(hosts)]
+    sources += [Source(f"host {n}", list(closed_checkpoints(host.directory))) for n, host in enumerate(hosts)]
     local = [one for host in hosts for one in local_journals(host.corner.settings)]
     client = AuditClient(place.settings, client=place.client)
     return verify_stored(client, sources=sources, local=local, erased=erased, now=now)

@@ -17,7 +17,7 @@ from whodid.journal.lock import ProcessLock
 from whodid.proof.keys import read_public_key
 from whodid.settings import Settings
 from whodid.shipping import Shipper
-from whodid.shipping.checkpointing import kept_checkpoints
+from whodid.shipping.checkpointing import closed_checkpoints
 from whodid.verify.checkpoints import Source, judged
 
 
@@ -47,7 +47,7 @@ def test_after_a_rotation_either_key_vouches_for_the_whole_log(settings: Setting
     done = rotate(settings, "--to", tmp_path / "new.pem", "--json")
     assert done.exit_code == 0, done.output
     ship(replace(settings, signing_key_file=str(tmp_path / "new.pem")), "b")
-    kept = list(kept_checkpoints(JournalDirectory(settings.journal_dir)))
+    kept = list(closed_checkpoints(JournalDirectory(settings.journal_dir)))
     assert [one.checkpoint.why for one in kept] == ["begun", "stop", "key", "stop"]
     for name in ("old", "new"):
         keys = [read_public_key(tmp_path / f"{name}.pem.pub")]
@@ -89,7 +89,7 @@ def test_what_can_not_be_rotated_says_why(
                "--reason", "yearly", *given)  # fmt: skip
     assert done.exit_code == 1
     assert said in str(done.exception)
-    assert not list(kept_checkpoints(JournalDirectory(settings.journal_dir)))
+    assert not list(closed_checkpoints(JournalDirectory(settings.journal_dir)))
     assert not list(read_entries(settings.journal_dir))
 
 

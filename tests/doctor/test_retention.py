@@ -30,7 +30,7 @@ from whodid.retention.enforcement import destroy, expired
 from whodid.retention.holds import new_hold, set_hold
 from whodid.retention.ism import Ism
 from whodid.retention.moves import set_retention
-from whodid.retention.outlook import retention_in_force
+from whodid.retention.schedule import retention_in_force
 from whodid.settings import Settings
 from whodid.setup.setup import apply, plan
 
@@ -227,7 +227,7 @@ def test_retention_show_tells_of_one_that_was_made_too_early(ward: Ward) -> None
     made_too_early(ward, NAME_OF_ONE)
     ward.partition("whodid-audit-2026.04")
     [early, fine] = retention_in_force(ward.client, ward.settings, ward.now).partitions
-    assert early.problem.startswith("made too early: goes before its last entries may")
+    assert early.problem.startswith("created too early: deleted before its last entries expire")
     assert fine.problem == ""
 
 
@@ -380,11 +380,11 @@ def test_a_deleted_partition_that_is_here_again_is_held(ward: Ward) -> None:
 
 
 def record_ahead_as_deleted(ward: Ward, name: str) -> None:
-    from whodid.retention.destruction import Account, Destruction, write_destruction
+    from whodid.retention.destruction import Contents, Destruction, write_destruction
 
     uuid = ward.cluster.indices[name].uuid
     record = Destruction(
-        name, uuid, "deleted", "2026-11-01T00:00:00Z", {}, Account(100), deleted="2026-11-01T00:00:00Z"
+        name, uuid, "deleted", "2026-11-01T00:00:00Z", {}, Contents(100), deleted="2026-11-01T00:00:00Z"
     )
     write_destruction(ward.client, ward.settings, record)
 

@@ -13,7 +13,7 @@ from whodid.cluster.bulk import Cause
 from whodid.entry import document_id
 from whodid.settings import Settings
 from whodid.shipping import Shipper
-from whodid.shipping.delivery import Observation, Waiting
+from whodid.shipping.delivery import ShippingEvent, Waiting
 from whodid.shipping.service import connected_shipper
 
 __all__ = ["Running", "all_stored_once", "shipping"]
@@ -23,8 +23,8 @@ class Running:
     """A shipper at work in a thread, and what it told."""
 
     def __init__(self, settings: Settings) -> None:
-        self.told: list[Observation] = []
-        self.shipper: Shipper = connected_shipper(settings, observe=self.told.append, tell=lambda text: None)
+        self.told: list[ShippingEvent] = []
+        self.shipper: Shipper = connected_shipper(settings, observe=self.told.append, notify=lambda text: None)
         self.thread = threading.Thread(target=self.shipper.run)
 
     def causes(self) -> set[Cause]:

@@ -35,7 +35,7 @@ from whodid.journal.directory import count_not_recorded
 from whodid.proof.witness import Deliveries, Told
 from whodid.settings import Settings
 from whodid.shipping import Shipper
-from whodid.shipping.delivery import Alive, Observation
+from whodid.shipping.delivery import Alive, ShippingEvent
 from whodid.shipping.metrics import Metrics
 from whodid.shipping.service import connected_shipper
 
@@ -66,7 +66,7 @@ MANY = hypothesis(FEW, max_examples=60)
 @pytest.fixture(autouse=True)
 def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("whodid.shipping.delivery.random.uniform", lambda low, high: 0.0)
-    monkeypatch.setattr("whodid.shipping.guard._FIRST_REST", 0.01)
+    monkeypatch.setattr("whodid.shipping.guard._FIRST_PAUSE", 0.01)
 
 
 def record(settings: Settings, *targets: str) -> None:
@@ -103,7 +103,7 @@ def at_work(make: Callable[..., Shipper]) -> Iterator[Callable[[int], None]]:
     """A shipper in a thread; the function waits until its loop made so many more steps. It must not have ended."""
     steps = 0
 
-    def observe(observation: Observation) -> None:
+    def observe(observation: ShippingEvent) -> None:
         nonlocal steps
         steps += isinstance(observation, Alive)
 
@@ -164,8 +164,8 @@ def commands(settings: Settings) -> None:
         generate_latest(Metrics(settings).registry)
 
 
-def unforeseen(journal_dir: str) -> list[str]:
-    return [one["about"] for one in JournalDirectory(journal_dir).alarms() if "unforeseen" in one["about"]]
+def unexpected(journal_dir: str) -> list[str]:
+    return [one["about"] for one in JournalDirectory(journal_dir).alarms() if "report this bug" in one["about"]]
 
 
 def survives_in_file(name: str, change: Change, model: tuple[Path, str], tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def survives_in_file(name: str, change: Change, model: tuple[Path, str], tmp_pat
     if _is_segment(name):  # which is read from where the last reading ended, or after a restart
         with at_work(make) as wait:
             heal(wait)
-    assert unforeseen(settings.journal_dir) == []
+    assert unexpected(settings.journal_dir) == []
     assert len(set(sink.targets())) == len(sink.targets())
     letters = CliRunner().invoke(program, ["dead-letters", "list", "--json", f"--journal-dir={settings.journal_dir}"])
     assert json.loads(letters.stdout)["count"] == 1
@@ -273,7 +273,7 @@ def survives_in_answers(
     record(settings, f"{number} a", f"{number} b")
 
     def make(**keywords: Any) -> Shipper:
-        return connected_shipper(settings, tell=lambda text: None, **keywords)
+        return connected_shipper(settings, notify=lambda text: None, **keywords)
 
     with at_work(make) as wait:
         wait(4)
@@ -281,7 +281,7 @@ def survives_in_answers(
         record(settings, f"{number} c")
         eventually(lambda: {f"{number} {one}" for one in "abc"} <= cluster.targets, 60)
         wait(2)
-    assert unforeseen(settings.journal_dir) == []
+    assert unexpected(settings.journal_dir) == []
     assert set(cluster.stored.values()) == {1}
     assert not JournalDirectory(settings.journal_dir).dead_letters.exists()
 

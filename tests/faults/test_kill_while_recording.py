@@ -32,12 +32,12 @@ with whodid.context(principal="42", client_ip="203.0.113.9"):
 def test_no_entry_whose_call_returned_is_lost(tmp_path: Path, durability: str) -> None:
     journal_dir = configured(tmp_path)
     returned: list[str] = []
-    for round_ in range(5):
+    for worker in range(5):
         command = [sys.executable, "-c", _LOOP, str(journal_dir), durability]
-        processes = [subprocess.Popen([*command, f"{round_}-{n}"], stdout=subprocess.PIPE, text=True) for n in range(2)]
+        processes = [subprocess.Popen([*command, f"{worker}-{n}"], stdout=subprocess.PIPE, text=True) for n in range(2)]
         for process in processes:
             assert process.stdout
-            returned += [process.stdout.readline().strip() for _ in range(15 + 7 * round_)]
+            returned += [process.stdout.readline().strip() for _ in range(15 + 7 * worker)]
         for process in processes:
             process.send_signal(signal.SIGKILL)
         for process in processes:

@@ -18,11 +18,11 @@ import pytest
 from tests.live.corner import Corner, corner, eventually
 from whodid.cluster.partitions import creation_dates
 from whodid.doctor import Subject, examine
-from whodid.retention.enforcement import record_ahead
+from whodid.retention.enforcement import record_upcoming
 from whodid.retention.holds import new_hold, release_hold, set_hold
 from whodid.retention.ism import Ism, policy_body, policy_name
 from whodid.retention.moves import set_retention
-from whodid.retention.outlook import retention_in_force
+from whodid.retention.schedule import retention_in_force
 from whodid.setup.setup import plan
 
 pytestmark = pytest.mark.ism
@@ -191,5 +191,5 @@ def test_no_sequence_of_commands_has_a_real_ism_delete_an_entry_before_its_time(
             if finding.fix:
                 finding.fix.make(place.client)
         assert _managed(place)["policy_id"] == policy_name(wanted)
-        assert record_ahead(place.client, wanted) == []
+        assert record_upcoming(place.client, wanted) == []
     assert len(place.stored()) == 3

@@ -32,7 +32,7 @@ from whodid.integrity import entry_hash
 from whodid.retention.destruction import destructions
 from whodid.retention.enforcement import destroy, expired
 from whodid.retention.holds import new_hold, release_hold, set_hold
-from whodid.retention.outlook import retention_in_force
+from whodid.retention.schedule import retention_in_force
 from whodid.search import AuditClient
 from whodid.settings import Settings
 from whodid.setup.roles import role_name
@@ -178,7 +178,7 @@ def test_the_writers_role_is_all_that_the_shipper_needs(cluster: Cluster, tmp_pa
     told: list[str] = []
     stop = threading.Event()
     shipper = connected_shipper(
-        settings, tell=told.append, stop=stop, observe=lambda step: stop.set() if isinstance(step, Moved) else None
+        settings, notify=told.append, stop=stop, observe=lambda step: stop.set() if isinstance(step, Moved) else None
     )
     progress = shipper.run()
     assert (progress.shipped, progress.dead_letters, progress.waiting) == (2, 0, "")

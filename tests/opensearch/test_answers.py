@@ -1,4 +1,4 @@
-"""Answers: the quick way gives what parsing gives."""
+"""AnswerSerializer: the quick way gives what parsing gives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from opensearchpy.exceptions import SerializationError
 
 from tests.live.corner import Corner
-from whodid.cluster.answers import Answers, Unread
+from whodid.cluster.answers import AnswerSerializer, RawAnswer
 from whodid.cluster.bulk import Document
 
 CREATED = {"create": {"status": 201}}
@@ -34,14 +34,14 @@ def answer(errors: bool, *items: Any) -> str:
     ],
 )
 def test_every_answer_is_read_as_json_says(text: str) -> None:
-    found = Answers().loads(text)
-    assert json.loads(text) == (json.loads(found) if isinstance(found, Unread) else found)
+    found = AnswerSerializer().loads(text)
+    assert json.loads(text) == (json.loads(found) if isinstance(found, RawAnswer) else found)
 
 
 @pytest.mark.parametrize("text", ["", "{", answer(True, CREATED)[:-1], answer(True, CREATED) + "}"])
 def test_half_an_answer_is_none(text: str) -> None:
     with pytest.raises(SerializationError):
-        Answers().loads(text)
+        AnswerSerializer().loads(text)
 
 
 @pytest.mark.live

@@ -87,6 +87,6 @@ def test_entries_recorded_before_our_clock_jumped_are_shipped(
             return REAL.now(tz) + jump
 
     monkeypatch.setattr(module, "datetime", Jumped)
-    progress = connected_shipper(replace(place.settings, retention="365d"), tell=lambda text: None).run_once(10)
+    progress = connected_shipper(replace(place.settings, retention="365d"), notify=lambda text: None).run_once(10)
     assert (progress.shipped, progress.dead_letters) == (5, 0)
     assert len(place.stored()) == len(entries)

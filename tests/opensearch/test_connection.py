@@ -252,7 +252,7 @@ def blocked(words: bytes) -> bytes:
             403,
             blocked(b"FORBIDDEN/5/index read-only (api)"),
             OpenSearchError,
-            r"blocked .*must lift it: set it to null",
+            r"blocked .*set the setting of the block to null",
         ),
         (429, blocked(b"TOO_MANY_REQUESTS/12/disk usage exceeded"), OpenSearchUnavailable, "disk is almost full"),
         (

@@ -20,8 +20,8 @@ from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.test_ism import NAME
 from whodid.cluster.template import MARK
 from whodid.errors import NotAuthorized, OpenSearchError
-from whodid.retention.destruction import JournalPart, destructions, take_account
-from whodid.retention.enforcement import Expired, destroy, expired, record_ahead
+from whodid.retention.destruction import JournalPart, count_contents, destructions
+from whodid.retention.enforcement import Expired, destroy, expired, record_upcoming
 from whodid.retention.holds import new_hold, set_hold
 from whodid.retention.ism import Ism
 from whodid.settings import Settings
@@ -44,7 +44,7 @@ def test_the_record_counts_what_went_by_journal(place: Corner) -> None:
     second = other.record(2)
     place.ship()
     other.ship()
-    before = take_account(place.client, due(place).index)
+    before = count_contents(place.client, due(place).index)
     record = destroy(place.client, place.settings, due(place))
     assert record
     assert (record.state, record.account.entries, record.account) == ("deleted", 5, before)
@@ -168,7 +168,7 @@ def test_the_program_enforces_and_records_it(place: Corner) -> None:
     assert (run("--dry-run").returncode, run().stdout) == (0, "nothing is past its time\n")
     told: list[str] = []
     Enforcer(lambda: place.client, replace(place.settings, retention="1d"), told.append, now=lambda client: later)()
-    assert told == [f"retention: {name} deleted with 1 entries, past their time"]
+    assert told == [f"retention: {name} expired and was deleted with 1 entries"]
     [own] = [entry for entry in place.journalled() if entry["type"] == "audit_log_partition_destroyed"]
     assert (own["target"], own["details"]["entries"], own["principal"]) == (name, 1, "system")
 
@@ -207,13 +207,13 @@ def test_records_are_written_two_weeks_ahead_and_anew_when_something_changed(
     for number, age in ((8, 398 - 15), (9, 398 - 13), (10, 398 - 1)):
         cluster.create_index(f"whodid-audit-2025.{number:02d}", policy=NAME, mark=MARK, entries=number, age=age)
     set_hold(client, settings, new_hold("case", "alice", partitions=["whodid-audit-2025.10"]))
-    [record] = record_ahead(client, settings, now)
+    [record] = record_upcoming(client, settings, now)
     assert (record.partition, record.state, record.account.entries) == ("whodid-audit-2025.09", "ahead", 9)
     assert record.rule == {"retention_days": 365, "policy": NAME, "version": [0, 1]}
     assert record.due[:10] == f"{now + timedelta(days=13):%Y-%m-%d}"
-    assert record_ahead(client, settings, now) == [record]
+    assert record_upcoming(client, settings, now) == [record]
     cluster.indices["whodid-audit-2025.09"].entries = 12
-    assert [one.account.entries for one in record_ahead(client, settings, now)] == [12]
+    assert [one.account.entries for one in record_upcoming(client, settings, now)] == [12]
     assert [one.account.entries for one in destructions(client, settings)] == [12]
 
 
@@ -239,18 +239,18 @@ def until_deleted(cluster: IsmStandIn) -> None:
 
 def test_the_record_names_the_snapshot_and_says_that_ism_has_deleted(cluster: IsmStandIn, client: OpenSearch) -> None:
     settings = snapshotting(cluster, client)
-    [ahead] = record_ahead(client, settings, now(cluster))
+    [ahead] = record_upcoming(client, settings, now(cluster))
     assert (ahead.state, ahead.snapshot, ahead.deleted) == ("ahead", "", "")
     cluster.advance(86_400)
     cluster.advance(300)  # the snapshot is made, and the next run deletes
-    [seen] = record_ahead(client, settings, now(cluster))
+    [seen] = record_upcoming(client, settings, now(cluster))
     [(repository, name)] = cluster.snapshots
     assert seen.snapshot == f"{repository}/{name}"
     cluster.advance(300)
-    [done] = record_ahead(client, settings, now(cluster))
+    [done] = record_upcoming(client, settings, now(cluster))
     assert (done.state, done.snapshot, done.account) == ("deleted", seen.snapshot, ahead.account)
     assert done.deleted
-    assert record_ahead(client, settings, now(cluster)) == []
+    assert record_upcoming(client, settings, now(cluster)) == []
     assert destructions(client, settings) == [done]
 
 
@@ -258,9 +258,9 @@ def test_a_snapshot_that_nobody_saw_being_made_is_found_in_the_repository(
     cluster: IsmStandIn, client: OpenSearch
 ) -> None:
     settings = snapshotting(cluster, client)
-    record_ahead(client, settings, now(cluster))
+    record_upcoming(client, settings, now(cluster))
     until_deleted(cluster)
-    [done] = record_ahead(client, settings, now(cluster))
+    [done] = record_upcoming(client, settings, now(cluster))
     [(repository, name)] = cluster.snapshots
     assert (done.state, done.snapshot) == ("deleted", f"{repository}/{name}")
 
@@ -269,9 +269,9 @@ def test_what_somebody_deleted_before_it_was_due_is_not_called_deleted_by_retent
     cluster: IsmStandIn, client: OpenSearch
 ) -> None:
     settings = snapshotting(cluster, client)
-    record_ahead(client, settings, now(cluster))
+    record_upcoming(client, settings, now(cluster))
     del cluster.indices["whodid-audit-2025.09"]
-    assert record_ahead(client, settings, now(cluster)) == []
+    assert record_upcoming(client, settings, now(cluster)) == []
     assert [one.state for one in destructions(client, settings)] == ["ahead"]
 
 
@@ -279,7 +279,7 @@ def test_records_are_kept_of_what_ism_deletes_without_the_policy(cluster: IsmSta
     """By the copy that the job has; so the record names that version."""
     cluster.create_index("whodid-audit-2025.09", policy=NAME, mark=MARK, entries=9, age=390)
     Ism(client).delete_policy(NAME)
-    [record] = record_ahead(client, Settings(), now(cluster))
+    [record] = record_upcoming(client, Settings(), now(cluster))
     assert record.rule == {"retention_days": 365, "policy": NAME, "version": [0, 1]}
 
 
@@ -309,4 +309,5 @@ def test_a_shipper_that_may_not_keep_records_says_once_who_must(
     enforcer = Enforcer(lambda: client, Settings(), told.append, lambda: clock[0])
     for clock[0] in (0.0, 3601.0, 7202.0):
         enforcer()
-    assert told == ["holds and records are left to `whodid retention enforce`: the ledger: this user lacks the right"]
+    why = "the ledger: this user lacks the right"
+    assert told == [f"holds and destruction records need an administrator's `whodid retention enforce`: {why}"]

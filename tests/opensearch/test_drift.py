@@ -20,7 +20,7 @@ from tests.live.corner import Corner
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.test_ism import NAME
 from tests.opensearch_node import SecuredNode
-from whodid.cluster.template import MARK, changed_by_hand, signed, template_name
+from whodid.cluster.template import MARK, changed_by_hand, template_name, with_fingerprint
 from whodid.errors import OpenSearchError
 from whodid.retention.ism import Ism, policy_body
 from whodid.retention.moves import set_retention
@@ -39,9 +39,9 @@ json_values = st.recursive(
 def test_a_fingerprint_fits_what_it_was_made_of_and_nothing_else(
     body: dict[str, Any], name: str, value: object
 ) -> None:
-    made = signed({**body, "about": "whodid: x"}, "about")
+    made = with_fingerprint({**body, "about": "whodid: x"}, "about")
     assert not changed_by_hand(json.loads(json.dumps(made)), "about", ours=False)
-    assert signed(made, "about") == made
+    assert with_fingerprint(made, "about") == made
     if name != "about" and made.get(name, ...) != value:
         assert changed_by_hand({**made, name: value}, "about", ours=True)
     assert changed_by_hand({**made, "about": made["about"].replace("whodid", "who")}, "about", ours=True)
@@ -156,7 +156,7 @@ def test_teardown_takes_away_what_setup_made_and_no_entry(cluster: IsmStandIn, c
     assert done.stdout.splitlines() == [
         "index template whodid-audit: removed",
         f"ISM policy {NAME}: stays, somebody changed it by hand; --force removes it (ISM still deletes 1 partitions by "
-        "the copies that its jobs have; a hold keeps one)",
+        "the copies in its jobs; a hold protects one)",
     ]
     assert run(cluster.url, "teardown", "--force").stdout.startswith(f"ISM policy {NAME}: removed (ISM still deletes 1")
     assert run(cluster.url, "teardown", "--dry-run").returncode == 0

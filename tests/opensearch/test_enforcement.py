@@ -15,7 +15,7 @@ from tests.live.corner import Corner, corner
 from whodid.cluster.partitions import creation_dates
 from whodid.entry import Partitioning, partition_end, partition_name, partition_start
 from whodid.retention.enforcement import destroy, expired
-from whodid.retention.outlook import deletion_date, retention_in_force
+from whodid.retention.schedule import deletion_date, retention_in_force
 from whodid.settings import Settings
 from whodid.shipping.service import Enforcer
 
@@ -111,7 +111,7 @@ def test_nothing_goes_that_is_not_ours_or_no_partition_or_kept_for_ever(place: C
 def test_a_partition_that_outlives_its_date_is_shown(place: Corner) -> None:
     view = retention_in_force(place.client, place.settings, datetime.now(UTC) + timedelta(days=401))
     assert view.enforced_by == "whodid"
-    late = [one.name.rpartition("-")[2] for one in view.partitions if "should be gone" in one.problem]
+    late = [one.name.rpartition("-")[2] for one in view.partitions if "should have been deleted" in one.problem]
     assert late[:2] == ["2024.02", "2024.03"]
     assert not retention_in_force(place.client, place.settings).problems
 

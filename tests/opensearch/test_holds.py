@@ -35,8 +35,8 @@ from whodid.retention.holds import (
     steps,
 )
 from whodid.retention.ism import Ism, managed, policy_body
-from whodid.retention.moves import Doomed, doomed_by_release, set_retention
-from whodid.retention.outlook import retention_in_force
+from whodid.retention.moves import ImmediateDeletion, deletions_by_release, set_retention
+from whodid.retention.schedule import retention_in_force
 from whodid.settings import Settings
 from whodid.setup.setup import apply, plan
 
@@ -140,7 +140,7 @@ def test_who_puts_a_held_partition_under_a_policy_again_is_undone(cluster: IsmSt
     cluster.advance(300)
     view = retention_in_force(client, SETTINGS, datetime.fromtimestamp(cluster.now / 1000, UTC))
     assert [one.problem for one in view.partitions if one.name == OCTOBER] == [
-        f"under the policy {NAME} all the same, which may delete it"
+        f"held, but still under the policy {NAME}, which may delete it"
     ]
     assert apply_holds(client, SETTINGS).held == (OCTOBER,)
     assert apply_holds(client, SETTINGS).held == ()
@@ -151,7 +151,7 @@ def test_what_ism_refuses_is_told_and_tried_again(
     cluster: IsmStandIn, client: OpenSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: Ism, index: str) -> None:
-        raise OpenSearchError(f"{index} could not be taken from its policy: busy")
+        raise OpenSearchError(f"{index} could not be removed from its policy: busy")
 
     hold = new_hold("case 4711", "alice", partitions=[OCTOBER, NOVEMBER])
     with monkeypatch.context() as patched:
@@ -169,7 +169,7 @@ def test_a_blocked_partition_is_protected_first_and_marked_when_the_block_is_gon
     cluster.indices[OCTOBER].settings[block] = "true"
     applied = set_hold(client, SETTINGS, hold := new_hold("case 4711", "alice", partitions=[OCTOBER]))
     assert applied.held == ()
-    assert applied.problems[OCTOBER].startswith("nothing deletes it, but it has no mark yet: marking")
+    assert applied.problems[OCTOBER].startswith("it is protected, but could not be marked yet: marking")
     assert "lacks the right" not in str(applied.problems)
     assert cluster.managed()[OCTOBER] is None
     assert held(client, SETTINGS) == {OCTOBER: (hold.id,)}
@@ -214,7 +214,7 @@ def test_what_is_released_does_not_go_under_a_policy_that_somebody_made_shorter(
     set_hold(client, SETTINGS, hold := new_hold("case 4711", "alice", partitions=[OCTOBER]))
     Ism(client).put_policy(NAME, policy_body(Settings(retention="7d")), Ism(client).policy(NAME))
     applied = release_hold(client, SETTINGS, hold.id, by="bob", reason="closed")
-    assert "it is released, and under no policy" in applied.problems[OCTOBER]
+    assert "it is released and under no policy" in applied.problems[OCTOBER]
     pass_years(cluster, 1)
     assert OCTOBER in partitions(cluster)
 
@@ -223,9 +223,9 @@ def test_a_release_asks_by_the_age_in_the_stored_policy(cluster: IsmStandIn, cli
     """Which is what ISM deletes by, whatever the settings of this host say."""
     now = datetime.fromtimestamp(cluster.now / 1000, UTC)
     set_hold(client, SETTINGS, new_hold("case 4711", "alice", partitions=[OCTOBER]))
-    assert doomed_by_release(client, SETTINGS, [OCTOBER], now) == []
+    assert deletions_by_release(client, SETTINGS, [OCTOBER], now) == []
     Ism(client).put_policy(NAME, policy_body(Settings(retention="7d")), Ism(client).policy(NAME))
-    assert doomed_by_release(client, SETTINGS, [OCTOBER], now) == [Doomed(OCTOBER, 10)]
+    assert deletions_by_release(client, SETTINGS, [OCTOBER], now) == [ImmediateDeletion(OCTOBER, 10)]
 
 
 def test_a_hold_that_means_nothing_is_refused(client: OpenSearch) -> None:
@@ -245,7 +245,7 @@ def test_a_hold_that_means_nothing_is_refused(client: OpenSearch) -> None:
         release_hold(client, SETTINGS, "h-0", by="bob", reason="r")
     set_hold(client, SETTINGS, hold := new_hold("r", "alice", partitions=[OCTOBER]))
     release_hold(client, SETTINGS, hold.id, by="bob", reason="r")
-    with pytest.raises(ValueError, match="needs a reason"):
+    with pytest.raises(ValueError, match="must not be empty"):
         release_hold(client, SETTINGS, hold.id, by="bob", reason=" ")
     with pytest.raises(OpenSearchError, match=r"was released on .* by bob"):
         release_hold(client, SETTINGS, hold.id, by="bob", reason="r")

@@ -36,7 +36,7 @@ def aged(age: Any) -> dict[str, Any]:
     return leads_to_delete({"conditions": {"min_index_age": age}})
 
 
-AT_ONCE = "entries live 0 to 0 days"
+AT_ONCE = "entries are kept 0 to 0 days"
 NEVER = "entries are kept until someone deletes them"
 
 POLICIES: dict[str, tuple[dict[str, Any], str]] = {
@@ -67,10 +67,10 @@ POLICIES: dict[str, tuple[dict[str, Any], str]] = {
         NEVER,
     ),
     "a default state that is none": ({"default_state": None, "states": [DELETE]}, NEVER),
-    "templates null": ({"ism_template": None}, "entries live 365 to 398 days"),
+    "templates null": ({"ism_template": None}, "entries are kept 365 to 398 days"),
     "templates of wrong types": (
         {"ism_template": [None, "x", {"index_patterns": None, "priority": "high"}]},
-        "entries live 365 to 398 days",
+        "entries are kept 365 to 398 days",
     ),
 }
 

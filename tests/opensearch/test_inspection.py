@@ -23,10 +23,10 @@ from whodid.cluster.template import (
     FIELD_TYPES,
     MARK,
     Difference,
-    foreseen,
     index_pattern,
     inspected,
     inspected_all,
+    simulated,
     template_name,
 )
 from whodid.doctor import Subject, examine
@@ -99,7 +99,7 @@ def test_a_partition_that_was_prepared_gets_nothing_and_the_others_do(place: Cor
 def test_a_partition_made_by_the_template_does_not_differ(place: Corner) -> None:
     partition = name(place, 2026, 1)
     assert inspected(place.client, partition) is None
-    assert foreseen(place.client, partition) == ()
+    assert simulated(place.client, partition) == ()
     assert send(Cluster(place.settings), partition)[0].kind == "stored"
     assert inspected(place.client, partition) == ()
 
@@ -138,9 +138,9 @@ def test_a_template_that_wins_over_ours_is_seen_before_the_partition_is_made(pla
     assert "dynamic is null instead of strict" in verdict.reason
     assert not place.client.indices.exists(index=partition)
     [change] = [change for change in plan(place.client, place.settings) if change.kind == "differs"]
-    assert "another template wins" in change.note
+    assert "another template takes precedence" in change.note
     done = subprocess.run([sys.executable, "-m", "whodid", *place.arguments("setup")], capture_output=True, text=True)
-    assert (done.returncode, ": differs (another template wins" in done.stdout) == (1, True)
+    assert (done.returncode, ": differs (another template takes precedence" in done.stdout) == (1, True)
     told = [one.on for one in examine(Subject(place.settings), ["template"]) if one.severity == "problem"]
     assert told == [catch_all]
 
@@ -238,7 +238,7 @@ def test_the_writer_can_not_make_a_partition_and_waits_for_who_administers(
         assert f"there is no partition {now}, and this user may not create it: run `whodid setup`" in waiting
         assert not place.client.indices.exists(index=now)
         assert [alarm["alarm"] for alarm in JournalDirectory(theirs.journal_dir).alarms()] == ["not stored"]
-        with pytest.raises(OpenSearchError, match="is no name of a partition"):
+        with pytest.raises(OpenSearchError, match="is not the name of a partition"):
             plan_partitions(place.client, place.settings, ["somewhere"])
         older, admin = name(place, 2026, 1), connect(replace(theirs, opensearch_user=account(place, "admin")))
         apply(plan_partitions(admin, place.settings, [older]))

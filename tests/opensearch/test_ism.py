@@ -18,7 +18,7 @@ from whodid.entry import Partitioning
 from whodid.errors import OpenSearchError, SettingsError
 from whodid.retention.ism import Ism, deletion_age, keeps_as_long, policy_body
 from whodid.retention.moves import set_retention
-from whodid.retention.outlook import retention_in_force
+from whodid.retention.schedule import retention_in_force
 from whodid.settings import Settings
 from whodid.setup.setup import apply, plan
 
@@ -275,7 +275,7 @@ def test_without_the_policy_ism_still_deletes_by_the_copies_and_the_view_says_so
     Ism(client).delete_policy(NAME)
     view = retention_in_force(client, Settings(), NOW)
     assert (view.enforced_by, view.floor_days, view.still_deleted) == ("nothing", None, 1)
-    assert "ISM still deletes partitions (1) by the copies that its jobs have" in str(view)
+    assert "ISM still deletes partitions (1) by the copies in its jobs" in str(view)
     [one] = view.partitions
     assert one.ceiling == one.created + timedelta(days=398)
     kept = view.kept_until("2026-11-23T04:43:09Z", INDEX)
@@ -308,7 +308,7 @@ def test_a_short_policy_promises_nothing_rather_than_a_negative_age(cluster: Ism
     cluster.create_index(INDEX, policy=NAME, mark=MARK)
     view = retention_in_force(client, Settings(), NOW)
     assert (view.floor_days, view.ceiling_days) == (0, 7)
-    assert "entries live 0 to 7 days" in str(view)
+    assert "entries are kept 0 to 7 days" in str(view)
     assert [one.days for one in view.partitions] == [0]
 
 
@@ -329,11 +329,11 @@ def test_an_action_that_ism_tries_again_is_said_before_it_has_given_up(cluster: 
     cluster.create_index(INDEX, policy=NAME, mark=MARK, age=399).settings["index.blocks.read_only"] = "true"
     cluster.advance(300)
     [one] = retention_in_force(client, Settings(), NOW).partitions
-    assert one.problem.startswith("ISM failed and tries again: Failed to delete index")
+    assert one.problem.startswith("ISM failed and is retrying: Failed to delete index")
     for _ in range(6):
         cluster.advance(1200)
     [one] = retention_in_force(client, Settings(), NOW).partitions
-    assert one.problem.startswith("ISM has given up: Failed to delete index")
+    assert one.problem.startswith("its ISM job has failed for good: Failed to delete index")
 
 
 def test_a_repository_that_is_not_there_is_said_before_anything_is_changed(
@@ -362,6 +362,6 @@ def test_a_setup_that_was_planned_moves_nothing_onto_a_policy_changed_since(
     assert known
     shorter = policy_body(Settings(retention="7d"))
     Ism(client).put_policy(NAME, shorter, known)
-    with pytest.raises(OpenSearchError, match="is left as it is: the policy"):
+    with pytest.raises(OpenSearchError, match="was not moved: the policy"):
         apply(changes[2:])
     assert cluster.managed() == {INDEX: None}

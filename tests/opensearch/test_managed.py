@@ -60,18 +60,22 @@ def one(about: dict[str, Any]) -> Managed:
         (JOB, "", None),
         (UNMANAGED, "not under any policy: ISM will not delete it", "attach"),
         (NOT_RUN_YET, "", None),
-        (BEFORE_ITS_FIRST_RUN, "will begin with an old version of the policy", "change"),
+        (BEFORE_ITS_FIRST_RUN, "will start with an old version of the policy", "change"),
         ({**JOB, "policy": LONGER}, "runs an old version of the policy", "change"),
         ({**JOB, "policy_seq_no": 7, "policy": {**STORED.policy, "description": "as before"}}, "", None),
-        ({**JOB, **RETRYING}, "ISM failed and tries again: Failed to delete index: blocked", None),
+        ({**JOB, **RETRYING}, "ISM failed and is retrying: Failed to delete index: blocked", None),
         (COMPLETED, "", None),
         ({**COMPLETED, "policy_seq_no": 7}, "runs an old version of the policy", "restart"),
         ({**JOB, "policy_seq_no": 7}, "runs an old version of the policy", "change"),
         ({**JOB, "policy_primary_term": 2}, "runs an old version of the policy", "change"),
         ({**JOB, "policy_id": "theirs"}, "under another policy, theirs", "leave"),
-        ({**JOB, **LOST_STATE}, "ISM has given up: Failed to find state=hot", "restart"),
-        ({**JOB, **FAILED_ACTION}, "ISM has given up: no: x", "restart"),
-        ({**JOB, "enabled": False}, "ISM has given up: Evaluating transition conditions [index=ver-1]", "restart"),
+        ({**JOB, **LOST_STATE}, "its ISM job has failed for good: Failed to find state=hot", "restart"),
+        ({**JOB, **FAILED_ACTION}, "its ISM job has failed for good: no: x", "restart"),
+        (
+            {**JOB, "enabled": False},
+            "its ISM job has failed for good: Evaluating transition conditions [index=ver-1]",
+            "restart",
+        ),
         ({**JOB, "policy_seq_no": 7, "state": {"name": "hot"}}, "runs an old version of the policy", "restart"),
     ],
 )
@@ -80,7 +84,7 @@ def test_each_state_of_an_index_has_its_problem_and_its_move(
 ) -> None:
     found = one(about)
     assert found.problem(NAME, STORED) == problem
-    works = not problem or problem.startswith("ISM failed and tries again")
+    works = not problem or problem.startswith("ISM failed and is retrying")
     assert found.runs(NAME, STORED) == (works and "policy_seq_no" in about)
     assert [each.kind for each in moves([found], NAME, STORED, STORED.policy)] == ([move] if move else [])
 

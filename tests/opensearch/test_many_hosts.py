@@ -21,7 +21,7 @@ from whodid.entry import Partitioning
 from whodid.recording.recorder import Recorder
 from whodid.retention.destruction import destructions
 from whodid.retention.enforcement import destroy, expired
-from whodid.retention.outlook import deletion_date
+from whodid.retention.schedule import deletion_date
 from whodid.shipping import Shipper
 from whodid.shipping.partitioning import Dates
 

@@ -18,8 +18,8 @@ from tests.opensearch.test_ism import INDEX, NAME, THEIRS
 from whodid.cluster.template import MARK
 from whodid.errors import OpenSearchError
 from whodid.retention.ism import Ism, deletion_age, policy_body
-from whodid.retention.moves import Doomed, Report, doomed, set_retention
-from whodid.retention.outlook import retention_in_force
+from whodid.retention.moves import ImmediateDeletion, Report, immediate_deletions, set_retention
+from whodid.retention.schedule import retention_in_force
 from whodid.settings import Settings
 from whodid.setup.setup import apply, plan
 
@@ -75,7 +75,7 @@ def test_thirty_partitions_end_under_the_new_version_or_are_named(
     report = set_("400d", on_progress=lambda running, total: told.append((running, total)))
     assert sorted(report.running) == sorted(set(names) - {names[2]})
     assert report.problems == {
-        names[2]: f"under another policy, theirs, and left there; --take-over moves it to {NAME}"
+        names[2]: f"under another policy, theirs; it stays there unless --take-over moves it to {NAME}"
     }
     assert told[0] == (0, 29)
     assert told[-1] == (29, 29)
@@ -117,8 +117,8 @@ def test_a_job_that_does_not_run_in_time_is_named(cluster: IsmStandIn, client: O
     assert report.running == []
     late = {problem for name, problem in report.problems.items() if "another policy" not in problem}
     assert late == {
-        "not within the time: runs an old version of the policy",
-        "not within the time: its job has not run yet",
+        "timed out: runs an old version of the policy",
+        "timed out: its job has not run yet",
     }
 
 
@@ -126,7 +126,7 @@ def test_on_a_red_cluster_it_says_why_no_job_runs(cluster: IsmStandIn, client: O
     cluster.create_index(INDEX, policy=NAME, mark=MARK)
     cluster.create_index("somebody-elses").health = "red"
     report = set_retention(client, Settings(retention="400d"), tries=3, pause=lambda: cluster.advance(300))
-    assert report.problems[INDEX].endswith("the cluster is red, and ISM runs no job until no index is")
+    assert report.problems[INDEX].endswith("ISM runs no jobs while the cluster is red")
 
 
 def test_off_and_back_again(cluster: IsmStandIn, client: OpenSearch, set_: Set) -> None:
@@ -140,7 +140,7 @@ def test_off_and_back_again(cluster: IsmStandIn, client: OpenSearch, set_: Set) 
         (),
         "retention: off; entries are kept until someone deletes them",
     )
-    assert [one.index for one in doomed(client, Settings(), now(cluster))] == names
+    assert [one.index for one in immediate_deletions(client, Settings(), now(cluster))] == names
     assert sorted(set_("1000d").running) == names
     cluster.advance(140 * 86_400)
     cluster.advance(300)
@@ -149,22 +149,24 @@ def test_off_and_back_again(cluster: IsmStandIn, client: OpenSearch, set_: Set) 
 
 def test_shortening_tells_which_entries_would_go(cluster: IsmStandIn, client: OpenSearch) -> None:
     names = thirty(cluster, client)
-    assert doomed(client, Settings(retention="365d"), now(cluster)) == []
-    assert doomed(client, Settings(retention="400d"), now(cluster)) == []
-    assert doomed(client, Settings(retention="off"), now(cluster)) == []
-    going = doomed(client, Settings(retention="330d"), now(cluster))
-    assert going == [Doomed(name, 10) for name in names[:2]], "the third is under another policy, and stays there"
-    going = doomed(client, Settings(retention="330d"), now(cluster), take_over=True)
-    assert going == [Doomed(name, 10) for name in names[:3]]
+    assert immediate_deletions(client, Settings(retention="365d"), now(cluster)) == []
+    assert immediate_deletions(client, Settings(retention="400d"), now(cluster)) == []
+    assert immediate_deletions(client, Settings(retention="off"), now(cluster)) == []
+    going = immediate_deletions(client, Settings(retention="330d"), now(cluster))
+    assert going == [ImmediateDeletion(name, 10) for name in names[:2]], (
+        "the third is under another policy, and stays there"
+    )
+    going = immediate_deletions(client, Settings(retention="330d"), now(cluster), take_over=True)
+    assert going == [ImmediateDeletion(name, 10) for name in names[:3]]
 
 
 def test_what_ism_deletes_anyway_is_not_asked_for(cluster: IsmStandIn, client: OpenSearch) -> None:
     cluster.create_index(INDEX, policy=NAME, mark=MARK, entries=10, age=399)
-    assert doomed(client, Settings(retention="330d"), now(cluster)) == []
+    assert immediate_deletions(client, Settings(retention="330d"), now(cluster)) == []
     job = cluster.indices[INDEX].job
     assert job
     job.failed, job.enabled = True, False  # it has given up: a new one would delete it
-    assert doomed(client, Settings(retention="330d"), now(cluster)) == [Doomed(INDEX, 10)]
+    assert immediate_deletions(client, Settings(retention="330d"), now(cluster)) == [ImmediateDeletion(INDEX, 10)]
 
 
 def test_partitions_are_deleted_when_they_are_due_and_not_before(cluster: IsmStandIn, client: OpenSearch) -> None:
@@ -221,7 +223,7 @@ def test_every_view_sees_the_copy_of_a_job_that_has_not_run_yet(cluster: IsmStan
     Ism(client).put_policy(NAME, policy_body(Settings()), known)
     [one] = retention_in_force(client, Settings(), now(cluster)).partitions
     assert (one.problem, one.ceiling) == (
-        "will begin with an old version of the policy",
+        "will start with an old version of the policy",
         one.created + timedelta(days=63),
     )
     assert [change.what for change in plan(client, Settings()) if change.kind == "update"] == [f"{INDEX} under {NAME}"]
@@ -272,7 +274,7 @@ def test_following_ends_when_somebody_else_replaces_the_policy(cluster: IsmStand
     report = set_retention(client, Settings(retention="400d"), tries=600, pause=pause)
     assert report.running == []
     assert "somebody else replaced or deleted the policy" in report.problems[NAME]
-    assert report.problems[INDEX] == "not followed any further: runs an old version of the policy"
+    assert report.problems[INDEX] == "no longer waited for: runs an old version of the policy"
     assert len([write for write in cluster.writes if "change_policy" in write]) == 1
 
 
@@ -327,8 +329,8 @@ def test_the_program_shows_every_partition_in_dates(cluster: IsmStandIn, client:
     thirty(cluster, client)
     shown = retention(cluster, "show")
     assert shown.returncode == 1
-    assert shown.stdout.startswith("retention: entries live 365 to 398 days, deleted by ISM\n")
-    assert "ISM has given up: Failed to delete index: immutable" in shown.stdout
+    assert shown.stdout.startswith("retention: entries are kept 365 to 398 days, and deleted by ISM\n")
+    assert "its ISM job has failed for good: Failed to delete index: immutable" in shown.stdout
     found = json.loads(retention(cluster, "show", "--json").stdout)
     assert len(found["partitions"]) == 30
     assert len(found["problems"]) == 3

@@ -26,7 +26,7 @@ from whodid.cluster.template import MARK
 from whodid.doctor import Subject, examine
 from whodid.entry import partition_name
 from whodid.errors import OpenSearchError
-from whodid.retention.enforcement import record_ahead
+from whodid.retention.enforcement import record_upcoming
 from whodid.retention.holds import Hold, apply_holds, new_hold, release_hold, set_hold
 from whodid.retention.ism import Ism
 from whodid.retention.moves import set_retention
@@ -155,7 +155,7 @@ class RetentionMachine(RuleBasedStateMachine):
 
     @rule()
     def records_are_kept_ahead(self) -> None:
-        record_ahead(self.client, self.settings, self.now)
+        record_upcoming(self.client, self.settings, self.now)
 
     @precondition(lambda self: self.names())
     @rule(data=st.data(), how=st.sampled_from(["remove", "theirs", "fail", "add", "lose the mark"]))

@@ -17,7 +17,7 @@ from tests.live.corner import Corner, corner
 from whodid.cluster.template import index_template, template_name
 from whodid.entry import partition_name
 from whodid.errors import OpenSearchError
-from whodid.retention.outlook import retention_in_force
+from whodid.retention.schedule import retention_in_force
 from whodid.setup.setup import apply, plan
 
 pytestmark = pytest.mark.live
@@ -135,7 +135,7 @@ def test_a_data_stream_by_the_same_name_is_drift(place: Corner) -> None:
 def test_an_index_that_is_not_ours_ends_the_setup_before_anything_is_changed(place: Corner) -> None:
     foreign = f"{place.settings.index_prefix}-somebodys"
     place.client.indices.create(index=foreign, body={"mappings": {"properties": {"a": {"type": "keyword"}}}})
-    with pytest.raises(OpenSearchError, match=f"{foreign} match .* were not made by whodid"):
+    with pytest.raises(OpenSearchError, match=f"{foreign} match .* were not created by whodid"):
         place.set_up()
     done = run(place)
     assert (done.returncode, done.stdout) == (1, "")
@@ -150,14 +150,14 @@ def test_a_foreign_index_is_seen_even_when_it_is_not_open(place: Corner, state: 
     place.client.indices.create(index=foreign, body={"settings": settings})
     if state == "closed":
         place.client.indices.close(index=foreign)
-    with pytest.raises(OpenSearchError, match="not made by whodid"):
+    with pytest.raises(OpenSearchError, match="not created by whodid"):
         place.set_up()
 
 
 def test_a_cluster_without_ism_is_said_plainly(place: Corner) -> None:
     done = run(place)
     assert f"ISM policy {place.settings.index_prefix}-retention: not available" in done.stdout
-    assert "this cluster has no Index State Management; `whodid ship` deletes partitions past their time" in done.stdout
+    assert "this cluster has no Index State Management; `whodid ship` deletes expired partitions" in done.stdout
     view = retention_in_force(place.client, place.settings)
     assert (view.asked_days, view.enforced_by, view.floor_days, view.ceiling_days) == (365, "whodid", 365, 398)
     assert "deleted by `whodid ship`, as this cluster has no Index State Management" in str(view)

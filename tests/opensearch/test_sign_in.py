@@ -81,7 +81,7 @@ def test_a_token_signs_in_and_a_new_one_in_its_file_is_taken_without_a_restart(
                 client.info()
         place.record(3)
         stop = threading.Event()
-        shipper = connected_shipper(settings, tell=lambda text: None, stop=stop)
+        shipper = connected_shipper(settings, notify=lambda text: None, stop=stop)
         running = threading.Thread(target=shipper.run)
         running.start()
         _until(lambda: "does not accept" in shipper.progress.waiting)
@@ -241,6 +241,6 @@ def test_a_token_stays_out_of_what_is_shown_and_must_be_one(tmp_path: Path) -> N
     assert "s3cret" not in repr(settings)
     assert authorization(settings) == "Bearer s3cret-token"
     for wrong in ("Bearer x", "t\noken", "tökén"):
-        with pytest.raises(SettingsError, match="opensearch_token holds no token") as told:
+        with pytest.raises(SettingsError, match="opensearch_token holds no valid token") as told:
             authorization(Settings(opensearch_token=wrong))
         assert wrong not in str(told.value)

@@ -22,7 +22,7 @@ from whodid.cluster.template import MARK
 from whodid.doctor import Subject, examine
 from whodid.entry import partition_start
 from whodid.retention.moves import set_retention
-from whodid.retention.outlook import retention_in_force
+from whodid.retention.schedule import retention_in_force
 from whodid.settings import Settings
 from whodid.setup.setup import apply, plan
 

@@ -17,8 +17,8 @@ from whodid.recording.own import record_operation, record_own
 from whodid.report import Report, period_of
 from whodid.report.report import Made
 from whodid.report.retention import Deeds, Keeping
-from whodid.retention.destruction import Destruction, moment_text, take_account, write_destruction
-from whodid.retention.outlook import RetentionView
+from whodid.retention.destruction import Destruction, count_contents, moment_text, write_destruction
+from whodid.retention.schedule import RetentionView
 from whodid.search import Stats
 from whodid.settings import Settings
 from whodid.verify import Verification
@@ -111,7 +111,7 @@ def _destroy(made: Scene) -> str:
     }
     client = made.corner.client
     uuid: Any = client.indices.get_settings(index=partition)[partition]["settings"]["index"]["uuid"]
-    account = take_account(client, partition)
+    account = count_contents(client, partition)
     due = moment_text(NOW - timedelta(days=2))
     record = Destruction(partition, uuid, "deleted", due, {"retention": 365}, account, deleted=moment_text(NOW))
     write_destruction(client, made.settings, record)

@@ -10,9 +10,9 @@ import pytest
 from whodid.cluster.ledger import Erasure
 from whodid.report import period_of
 from whodid.report.retention import Erased, _destroyed, _held
-from whodid.retention.destruction import Account, Destruction
+from whodid.retention.destruction import Contents, Destruction
 from whodid.retention.holds import Hold
-from whodid.retention.outlook import Partition, RetentionView
+from whodid.retention.schedule import Partition, RetentionView
 
 from .conftest import TODAY
 
@@ -65,7 +65,7 @@ def test_a_mark_whose_hold_is_not_in_the_ledger_is_told() -> None:
 def test_a_partition_is_told_if_its_time_ended_in_the_period(
     state: Literal["ahead", "deleted"], due: str, deleted: str, present: bool, told: str | None
 ) -> None:
-    record = Destruction("p", "u", state, due, {}, Account(0), deleted=deleted)
+    record = Destruction("p", "u", state, due, {}, Contents(0), deleted=deleted)
     found = _destroyed([record], OCTOBER, {"p"} if present else set())
     assert [one.state for one in found] == ([told] if told else [])
 

@@ -11,9 +11,9 @@ import pytest
 from whodid.report import Report
 from whodid.report.page import page
 from whodid.report.retention import Deed, Deeds, Destroyed, Held, Reader
-from whodid.retention.destruction import Account, Destruction
+from whodid.retention.destruction import Contents, Destruction
 from whodid.retention.holds import Hold
-from whodid.retention.outlook import RetentionView
+from whodid.retention.schedule import RetentionView
 from whodid.verify import Completeness, Finding, JournalVerdict, Stretch, Verification
 
 
@@ -105,7 +105,7 @@ def test_a_thousand_findings_are_cut_and_counted(report: Report) -> None:
 
 
 def test_a_partition_that_should_be_gone_stands_out(report: Report) -> None:
-    record = Destruction("p-2025.09", "u", "ahead", "2026-10-05T00:00:00Z", {"retention": 365}, Account(7, "a", "b"))
+    record = Destruction("p-2025.09", "u", "ahead", "2026-10-05T00:00:00Z", {"retention": 365}, Contents(7, "a", "b"))
     for state, words in (("due", "due, and still there"), ("gone", "gone, as it was due")):
         told = text(keeping(report, destroyed=(Destroyed(record, state, record.due),)), "destructions")  # type: ignore[arg-type]
         assert f"p-2025.09 2026-10-05T00:00:00Z {words} 7 a to b 2026-10-05T00:00:00Z retention: 365 none" in told

@@ -233,7 +233,7 @@ def test_retention_that_will_not_hold_is_a_finding(
     assert made.code == 1
     assert {one["area"] for one in made.content["findings"]} == {"retention"}
     assert len(made.content["findings"]) == 3
-    assert "should be gone" in made.html
+    assert "should have been deleted" in made.html
 
 
 @pytest.fixture

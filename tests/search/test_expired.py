@@ -13,7 +13,7 @@ from tests.search.two_years import store
 from whodid.entry import document_id, partition_name
 from whodid.errors import NotAuthorized, OpenSearchError
 from whodid.retention.holds import new_hold, release_hold, set_hold
-from whodid.retention.outlook import RetentionView
+from whodid.retention.schedule import RetentionView
 from whodid.search import AuditClient
 from whodid.search.partitions import Expiry
 

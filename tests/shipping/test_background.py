@@ -15,7 +15,7 @@ import whodid
 from tests.live.corner import eventually
 from tests.shipping.small_cluster import SmallCluster, small_cluster
 from whodid.journal import JournalDirectory
-from whodid.shipping.background import _at_work, stop_background_shipping
+from whodid.shipping.background import _running, stop_background_shipping
 from whodid.shipping.loop import Shipper
 from whodid.shipping.service import connected_shipper
 
@@ -216,7 +216,7 @@ def test_a_thread_that_ended_is_replaced_at_the_next_record(
     with monkeypatch.context() as patch:
         patch.setattr("whodid.shipping.background._Worker.run", lambda worker: None)
         configure(tmp_path, cluster.url)
-        eventually(lambda: not _at_work())
+        eventually(lambda: not _running())
     record("a")
     eventually(lambda: cluster.targets == {"a"})
 
@@ -311,14 +311,14 @@ def test_warnings_that_are_errors_stop_nothing(
 
     JournalDirectory(tmp_path / "journal", create=True)  # so that there is a place for alarms
     monkeypatch.setattr("whodid.shipping.background.connected_shipper", connected)
-    monkeypatch.setattr("whodid.shipping.guard._FIRST_REST", 0.01)
+    monkeypatch.setattr("whodid.shipping.guard._FIRST_PAUSE", 0.01)
     configure(tmp_path, cluster.url)
     record("a")
     eventually(lambda: cluster.targets == {"a"})
     alarms = [alarm["about"] for alarm in JournalDirectory(tmp_path / "journal").alarms()]
     assert [about.partition(" at ")[0] for about in alarms] == [
-        "shipping: unforeseen RuntimeWarning",
-        "shipping: unforeseen KeyError",
+        "shipping: unexpected RuntimeWarning",
+        "shipping: unexpected KeyError",
     ]
     assert len(turned_into_errors) == 2
     turned_into_errors.clear()

@@ -1,4 +1,4 @@
-"""The guard: what nobody foresaw is alarmed once and tried again; what ends a program ends it."""
+"""The guard: an unexpected error is alarmed once and retried; what ends a program ends it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_it_is_alarmed_and_told_once_without_what_it_quotes(directory: JournalDi
         guard("retention", part, lambda: "")
     [alarm] = directory.alarms()
     assert [alarm["about"]] == told
-    assert told[0].startswith("retention: unforeseen KeyError at test_guard.py:")
+    assert told[0].startswith("retention: unexpected KeyError at test_guard.py:")
     assert "203.0.113.9" not in told[0]
 
 

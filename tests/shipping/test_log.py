@@ -35,7 +35,7 @@ def test_the_same_trouble_is_told_once_and_again_each_minute_and_when_it_is_over
     log.wait("HTTP 429: busy")
     log.log(Moved(Progress(shipped=8)))
     log.log(Moved(Progress(shipped=9)))
-    assert log.lines == ["waiting: HTTP 503: away"] * 3 + ["waiting: HTTP 429: busy", "going on after 125 s"]
+    assert log.lines == ["waiting: HTTP 503: away"] * 3 + ["waiting: HTTP 429: busy", "recovered after 125 s"]
 
 
 def test_programs_get_events_with_facts() -> None:

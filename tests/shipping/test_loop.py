@@ -22,7 +22,7 @@ from whodid.journal.durable import DurableMark
 from whodid.settings import Settings
 from whodid.shipping import Progress, Shipper
 from whodid.shipping.dead_letters import read_dead_letters
-from whodid.shipping.delivery import Alive, Answered, Moved, Observation, Observe, Synced, Waiting
+from whodid.shipping.delivery import Alive, Answered, Moved, Observer, ShippingEvent, Synced, Waiting
 from whodid.shipping.partitioning import Dates
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
@@ -77,8 +77,8 @@ def target(document: Document) -> str:
     return document.raw.split(b'"target":"')[1].split(b'"')[0].decode()
 
 
-def moves(tell: Callable[[Progress], object]) -> Observe:
-    def observe(observation: Observation) -> None:
+def moves(tell: Callable[[Progress], object]) -> Observer:
+    def observe(observation: ShippingEvent) -> None:
         if isinstance(observation, Moved):
             tell(observation.progress)
 
@@ -170,7 +170,7 @@ def test_run_waits_for_ever_and_says_why(settings: Settings) -> None:
 
 def test_each_step_is_told(settings: Settings) -> None:
     record(settings, "a", "b")
-    told: list[Observation] = []
+    told: list[ShippingEvent] = []
     cluster = Cluster(lambda _document: STORED if len(cluster.requests) > 1 else WAIT)
     Shipper(settings, cluster.send, observe=told.append).run_once()
     size = sum(len(document.raw) for document in cluster.stored.values())
@@ -464,14 +464,14 @@ def test_a_stop_ships_what_is_left_and_then_what_the_farewell_records(settings: 
     stop = threading.Event()
     said: list[int] = []
 
-    def farewell() -> bool:
+    def on_drained() -> bool:
         said.append(acknowledged(settings, first.journal))
         record(settings, "goodbye")
         return True
 
     small = replace(settings, bulk_entries=10, drain_timeout=20.0)
     stopped_at_once = moves(lambda progress: stop.set())
-    shipper = Shipper(small, cluster.send, stop=stop, observe=stopped_at_once, farewell=farewell)
+    shipper = Shipper(small, cluster.send, stop=stop, observe=stopped_at_once, on_drained=on_drained)
     assert shipper.run() == Progress(shipped=301)
     assert (said, cluster.seen[-1], acknowledged(settings, first.journal)) == ([300], "goodbye", 301)
 
@@ -484,13 +484,13 @@ def test_a_stop_without_a_cluster_ends_after_the_drain_timeout_without_a_farewel
         Cluster(lambda _document: WAIT).send,
         stop=stop,
         observe=moves(lambda progress: stop.set()),
-        farewell=pytest.fail,
+        on_drained=pytest.fail,
     )
     assert shipper.run() == Progress(waiting="busy")
 
 
 def test_a_request_that_hangs_at_a_stop_is_left_behind(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whodid.shipping.loop._LAST_WORD", 0.1)
+    monkeypatch.setattr("whodid.shipping.loop._GRACE", 0.1)
     [first] = record(settings, "a")
     cluster = Gate()
     shipper = Shipper(replace(settings, drain_timeout=0.0), cluster.send)
@@ -591,7 +591,7 @@ def test_the_lock_is_free_after_whatever_end(settings: Settings) -> None:
     def fail(_documents: Sequence[Document]) -> Any:
         raise RuntimeError("a bug")
 
-    with pytest.raises(ShippingError, match="unforeseen RuntimeError"):
+    with pytest.raises(ShippingError, match="unexpected RuntimeError"):
         Shipper(settings, fail).run_once()
     assert Shipper(settings, Cluster().send).run_once().shipped == 1
 
@@ -610,7 +610,7 @@ def test_what_was_waited_for_is_no_longer_told_once_there_is_nothing_to_ship(
         return found
 
     monkeypatch.setattr(JournalReader, "read", failing)
-    told: list[Observation] = []
+    told: list[ShippingEvent] = []
     shipper = Shipper(settings, Cluster().send, observe=told.append)
     thread = threading.Thread(target=shipper.run)
     thread.start()
@@ -622,11 +622,9 @@ def test_what_was_waited_for_is_no_longer_told_once_there_is_nothing_to_ship(
     assert (set(said), said[-1]) == ({"", "Input/output error"}, "")
 
 
-def test_whatever_fails_in_a_way_that_nobody_foresaw_shipping_goes_on(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shipping_continues_after_any_unexpected_error(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A send, a chore and an observer each raise what no boundary should let through."""
-    monkeypatch.setattr("whodid.shipping.guard._FIRST_REST", 0.01)
+    monkeypatch.setattr("whodid.shipping.guard._FIRST_PAUSE", 0.01)
     record(settings, "a", "b")
     cluster = Cluster()
     failures = [KeyError("items"), OverflowError("1e400"), AttributeError("get")]
@@ -640,7 +638,7 @@ def test_whatever_fails_in_a_way_that_nobody_foresaw_shipping_goes_on(
         raise ZeroDivisionError
 
     told: list[str] = []
-    shipper = Shipper(settings, send, observe=fail, chores=fail, farewell=fail, tell=told.append)
+    shipper = Shipper(settings, send, observe=fail, maintenance=fail, on_drained=fail, notify=told.append)
     thread = threading.Thread(target=shipper.run)
     thread.start()
     eventually(lambda: cluster.seen == ["a", "b"])
@@ -650,12 +648,12 @@ def test_whatever_fails_in_a_way_that_nobody_foresaw_shipping_goes_on(
     thread.join(30)
     assert shipper.progress == Progress(shipped=3)
     assert {text.partition(" at ")[0] for text in told} == {
-        "shipping: unforeseen KeyError",
-        "shipping: unforeseen OverflowError",
-        "shipping: unforeseen AttributeError",
-        "retention: unforeseen ZeroDivisionError",
-        "the log: unforeseen ZeroDivisionError",
-        "closing the journal: unforeseen ZeroDivisionError",
+        "shipping: unexpected KeyError",
+        "shipping: unexpected OverflowError",
+        "shipping: unexpected AttributeError",
+        "retention: unexpected ZeroDivisionError",
+        "the log: unexpected ZeroDivisionError",
+        "closing the journal: unexpected ZeroDivisionError",
     }
 
 

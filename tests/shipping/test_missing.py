@@ -25,7 +25,7 @@ from whodid.journal.chain import begin_journal
 from whodid.journal.damage import count_damaged, read_missing
 from whodid.settings import Settings
 from whodid.shipping import Progress, Shipper
-from whodid.shipping.checkpointing import Sealing
+from whodid.shipping.checkpointing import Checkpointing
 from whodid.shipping.status import directory_status
 
 
@@ -300,7 +300,7 @@ def test_a_crash_before_the_position_is_written_notes_it_once(
 ) -> None:
     files(place)[1].unlink()
 
-    noted, acknowledge = directory(settings).missing, Sealing.acknowledge
+    noted, acknowledge = directory(settings).missing, Checkpointing.acknowledge
 
     def crash(*arguments: Any) -> None:
         if noted.exists():
@@ -308,7 +308,7 @@ def test_a_crash_before_the_position_is_written_notes_it_once(
         acknowledge(*arguments)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Sealing, "acknowledge", crash)
+        patched.setattr(Checkpointing, "acknowledge", crash)
         Shipper(settings, Cluster().send).run_once()
     assert len(read_missing(directory(settings))) == 1
     Shipper(settings, Cluster().send).run_once()

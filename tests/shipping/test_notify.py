@@ -30,7 +30,7 @@ def test_it_is_ready_at_the_first_step_and_alive_as_often_as_is_wanted(manager: 
     for moment in (0, 1, 9, 10, 11, 21):
         clock[0] = moment
         systemd.observe(Alive() if moment != 1 else Answered(0.1, 1, 1))
-    systemd.tell("STOPPING=1")
+    systemd.notify("STOPPING=1")
     heard = [listening.recv(100) for _ in range(5)]
     assert heard == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1", b"WATCHDOG=1", b"STOPPING=1"]
 
@@ -41,7 +41,7 @@ def test_without_a_watchdog_only_readiness_is_told(manager: tuple[socket.socket,
         systemd = Systemd({"NOTIFY_SOCKET": name, **environ})
         for _ in range(3):
             systemd.observe(Alive())
-        systemd.tell("STOPPING=1")
+        systemd.notify("STOPPING=1")
         assert [listening.recv(100), listening.recv(100)] == [b"READY=1", b"STOPPING=1"]
 
 

@@ -18,9 +18,9 @@ def test_where_no_thread_can_be_started_a_batch_is_delivered_at_once(monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
         flight = senders.submit("a")
-    assert flight.landed(0)
-    assert flight.outcome() is here
+    assert flight.wait(0)
+    assert flight.result() is here
     later = senders.submit("b")
-    assert later.landed(60)
-    assert later.outcome() is not here
+    assert later.wait(60)
+    assert later.result() is not here
     senders.close()

@@ -97,10 +97,10 @@ def test_a_retention_explains_what_it_could_delete_while_it_was_in_force(
 
 
 def test_a_partition_that_a_hold_keeps_is_not_gone_whatever_a_record_of_destruction_says() -> None:
-    from whodid.retention.destruction import Account, Destruction
+    from whodid.retention.destruction import Contents, Destruction
 
     old = "whodid-audit-2024.11"
-    record = Destruction(old, "AbCdEfGhIjKlMnOpQrStUv", "deleted", "2026-01-01T00:00:00Z", {}, Account(10, "", "", ()))
+    record = Destruction(old, "AbCdEfGhIjKlMnOpQrStUv", "deleted", "2026-01-01T00:00:00Z", {}, Contents(10, "", "", ()))
     sealed = [checkpoint(1, 20, partitions={old: 20})]
     for held, expected in (((), "expired by policy"), ((old,), "gap")):
         found = absent(3, 9, present={HERE, old}, held=held, checkpoints=sealed, destructions=[record], sealing=True)

@@ -12,7 +12,7 @@ from tests.attacks.scene import Scene, scene
 from whodid.cluster.ledger import Ledger
 from whodid.errors import OpenSearchError
 from whodid.retention.holds import holds
-from whodid.retention.outlook import RetentionView
+from whodid.retention.schedule import RetentionView
 
 pytestmark = pytest.mark.live
 
@@ -41,7 +41,7 @@ def test_junk_in_the_ledger_stops_no_verification(ready: Scene, kind: Any) -> No
 
 def test_a_hold_that_can_not_be_read_lets_nothing_go(ready: Scene) -> None:
     Ledger(ready.corner.client, ready.settings).write("hold-x", "hold", {"id": "x", "until_when": 1}, known=None)
-    with pytest.raises(OpenSearchError, match="the page hold-x of the ledger is no hold that can be read here"):
+    with pytest.raises(OpenSearchError, match="the page hold-x of the ledger is no valid hold"):
         holds(ready.corner.client, ready.settings)
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.attacks.scene import NOW, Scene, scene
 from whodid.administration.sources import local_journals
 from whodid.search import AuditClient
-from whodid.shipping.checkpointing import kept_checkpoints
+from whodid.shipping.checkpointing import closed_checkpoints
 from whodid.verify import LocalJournal, Source, verify_stored
 
 pytestmark = pytest.mark.live
@@ -35,7 +35,7 @@ def verified(ready: Scene, local: list[LocalJournal]) -> tuple[list[str], list[f
         pauses.append(seconds)
 
     client = AuditClient(ready.settings, client=ready.corner.client)
-    sources = [Source("this host", list(kept_checkpoints(ready.directory)))]
+    sources = [Source("this host", list(closed_checkpoints(ready.directory)))]
     found = verify_stored(client, sources=sources, local=local, now=NOW + timedelta(seconds=5), pause=pause)
     return [one.kind for one in found.findings], pauses
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from whodid.retention.outlook import Partition, RetentionView
+from whodid.retention.schedule import Partition, RetentionView
 from whodid.web import pages
 
 PARTITION = "whodid-audit-2026.11"

@@ -20,7 +20,7 @@ from ..proof.keys import signer_of
 from ..recording.context import check_reason
 from ..recording.own import record_operation
 from ..settings import Settings
-from ..shipping.checkpointing import Sealing
+from ..shipping.checkpointing import Checkpointing
 from ..shipping.dead_letters import DeadLetter, replace_dead_letters
 from ..shipping.retry import Retried, retry
 from ..shipping.service import Cluster, dates_of
@@ -278,7 +278,7 @@ def rotate_key(
     if old.key == new.key:
         raise SettingsError(f"that is the key {old.key.id}, which signs here already; `whodid key new` makes another")
     with without_shipper(settings, "or it would go on by the key until now") as directory:
-        closed = Sealing(directory, settings, old).change_key(new).checkpoint
+        closed = Checkpointing(directory, settings, old).change_key(new).checkpoint
         about = {"reason": reason, "before": old.key.id, "after": new.key.id}
         record_operation(settings, "audit_log_key_rotated", new.key.id, about)
     return Rotated(closed.journal, closed.number, old.key.id, new.key.id)

@@ -13,10 +13,10 @@ from ..recording.context import check_reason, who
 from ..recording.own import record_operation
 from ..retention import holds, moves
 from ..retention.destruction import DESTROYED, Destruction
-from ..retention.enforcement import Expired, destroy, expired, record_ahead
+from ..retention.enforcement import Expired, destroy, expired, record_upcoming
 from ..retention.holds import Applied, Hold
 from ..retention.ism import Ism, policy_name
-from ..retention.moves import Report, doomed, doomed_by_release, in_words
+from ..retention.moves import Report, deletions_by_release, immediate_deletions, in_words
 from ..search import check_order, moment
 from ..settings import Settings
 
@@ -100,8 +100,8 @@ def loss_of_release(client: OpenSearch, settings: Settings, hold_id: str) -> str
 
     Raises `OpenSearchError`.
     """
-    freed = holds.freed_by(client, settings, hold_id)
-    return in_words(doomed_by_release(client, settings, freed, cluster_now(client)))
+    freed = holds.held_only_by(client, settings, hold_id)
+    return in_words(deletions_by_release(client, settings, freed, cluster_now(client)))
 
 
 def release_hold(client: OpenSearch, settings: Settings, hold_id: str, reason: str) -> HoldChange:
@@ -134,7 +134,7 @@ def loss_of_retention(client: OpenSearch, settings: Settings, age: str, *, take_
     Raises `SettingsError` for what is no age, and `OpenSearchError`.
     """
     wanted = replace(settings, retention=age)
-    return in_words(doomed(client, wanted, cluster_now(client), take_over=take_over))
+    return in_words(immediate_deletions(client, wanted, cluster_now(client), take_over=take_over))
 
 
 def set_retention(
@@ -246,7 +246,7 @@ def enforce_retention(
     """
     problems = {} if dry_run else dict(holds.apply_holds(client, settings).problems)
     if Ism(client).available():
-        recorded = [] if dry_run else record_ahead(client, settings)
+        recorded = [] if dry_run else record_upcoming(client, settings)
         return Enforced(True, recorded=tuple(recorded), problems=problems)
     found = expired(client, settings)
     for partition in found:

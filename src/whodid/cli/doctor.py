@@ -15,7 +15,7 @@ import click
 from ..cluster.connection import connect
 from ..doctor import Finding, Subject, examine
 from ..errors import OpenSearchError, WhodidError
-from ..retention.outlook import retention_in_force
+from ..retention.schedule import retention_in_force
 from ..settings import Settings
 from ..shipping.status import DirectoryStatus, directory_status
 from ..text import printable

@@ -17,7 +17,7 @@ from ..cluster.partitions import bytes_per_entry
 from ..retention.destruction import Destruction
 from ..retention.enforcement import Expired
 from ..retention.moves import Report
-from ..retention.outlook import Partition, RetentionView, retention_in_force
+from ..retention.schedule import Partition, RetentionView, retention_in_force
 from ..retention.sizing import BYTES_PER_ENTRY, Need, Sizing, parse_count, size
 from ..settings import Settings, parse_age
 from .options import confirm, json_option, yes_option

@@ -15,7 +15,7 @@ import click
 
 from ..settings import Settings
 from ..shipping.dead_letters import without_values
-from ..shipping.delivery import Moved, Observation, Observe
+from ..shipping.delivery import Moved, Observer, ShippingEvent
 from ..shipping.log import ShipperLog, Systemd
 from ..shipping.service import connected_shipper
 from ..shipping.status import directory_status
@@ -58,7 +58,7 @@ def ship(settings: Settings, once: bool, patience: float, log_format: Literal["t
     log = ShipperLog(lambda line: click.echo(printable(line), err=True), log_format)
     stop = threading.Event()
     _stop_on_signals(stop, log)
-    observers: list[Observe] = [log]
+    observers: list[Observer] = [log]
     if sys.stderr.isatty() and log_format == "text":
         observers.append(_Counter(directory_status(settings.journal_dir).backlog if once else None))
     if not once:
@@ -68,7 +68,7 @@ def ship(settings: Settings, once: bool, patience: float, log_format: Literal["t
         settings,
         stop=stop,
         observe=lambda observation: _tell_all(observers, observation),
-        tell=lambda text: log.say("retention", text),
+        notify=lambda text: log.say("retention", text),
         closing=not once,
     )
     _collect_garbage_rarely()
@@ -88,9 +88,9 @@ def ship(settings: Settings, once: bool, patience: float, log_format: Literal["t
     sys.exit(1 if once and (backlog or progress.dead_letters or progress.damaged or status.missing) else 0)
 
 
-def _watchers(settings: Settings) -> list[Observe]:
+def _watchers(settings: Settings) -> list[Observer]:
     """systemd, and Prometheus where it is asked for."""
-    watchers: list[Observe] = [Systemd().observe]
+    watchers: list[Observer] = [Systemd().observe]
     if settings.metrics_address:
         from ..shipping.metrics import Metrics, serve_metrics
 
@@ -100,7 +100,7 @@ def _watchers(settings: Settings) -> list[Observe]:
     return watchers
 
 
-def _tell_all(observers: list[Observe], observation: Observation) -> None:
+def _tell_all(observers: list[Observer], observation: ShippingEvent) -> None:
     """One that fails (standard error is closed, say) keeps no other from hearing of it, systemd's watchdog least."""
     failed: Exception | None = None
     for observe in observers:
@@ -131,7 +131,7 @@ def _stop_on_signals(stop: threading.Event, log: ShipperLog) -> None:
 
 
 def _say_stopping(log: ShipperLog) -> None:
-    Systemd().tell("STOPPING=1")
+    Systemd().notify("STOPPING=1")
     log.say("stopping", "stopping: what is left is shipped first; a second signal ends this at once")
 
 
@@ -141,6 +141,6 @@ class _Counter:
     def __init__(self, total: int | None) -> None:
         self._of = f" of {total}" if total is not None else ""
 
-    def __call__(self, observation: Observation) -> None:
+    def __call__(self, observation: ShippingEvent) -> None:
         if isinstance(observation, Moved) and not observation.progress.waiting:
             click.echo(f"\r{observation.progress.shipped}{self._of} entries shipped ", err=True, nl=False)

@@ -1,4 +1,4 @@
-"""The answers of OpenSearch, parsed; that to a bulk request in which nothing failed as it came, to be compared."""
+"""The parser of OpenSearch's answers; a bulk answer without failures stays a string, since comparing it is faster."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import orjson
 from opensearchpy.exceptions import SerializationError
 from opensearchpy.serializer import JSONSerializer
 
-__all__ = ["Answers", "Unread"]
+__all__ = ["AnswerSerializer", "RawAnswer"]
 
 _DIGITS = 19
 
 
-class Unread(str):
-    """An answer as it came, which says that nothing failed: it need not be parsed to be compared."""
+class RawAnswer(str):
+    """The unparsed answer to a bulk request in which nothing failed."""
 
     __slots__ = ()
 
 
-class Answers(JSONSerializer):
-    """As the client library's own serializer, but quicker."""
+class AnswerSerializer(JSONSerializer):
+    """A faster replacement for the client library's serializer."""
 
     def loads(self, s: str) -> Any:
         if s.startswith('{"errors":false,"items":[{'):
-            return Unread(s)
+            return RawAnswer(s)
         try:
             return orjson.loads(s)
-        except orjson.JSONDecodeError:  # a lone surrogate, a number beyond a float, or no JSON at all
+        except orjson.JSONDecodeError:  # a lone surrogate, a number beyond a float, or invalid JSON
             try:
                 return json.loads(s, parse_int=_number)
             except ValueError as error:
@@ -36,5 +36,5 @@ class Answers(JSONSerializer):
 
 
 def _number(digits: str) -> int | float:
-    """As orjson: what needs more than 64 bits is a float. Python refuses to read an integer of 5,000 digits."""
+    """Reads an integer of more than 64 bits as a float, as orjson does; Python refuses one of 5,000 digits."""
     return int(digits) if len(digits) < _DIGITS else float(digits)

@@ -1,16 +1,16 @@
-"""Bulk: requests of journalled lines to OpenSearch, and the verdict on each of them.
+"""Bulk requests of journalled lines to OpenSearch, and a verdict on each line.
 
-The lines are spliced into the body as they stand in the journal; a request is for one partition, named in its path, as
-clusters with `rest.action.multi.allow_explicit_index: false` want it, and for no ingest pipeline. Every item of the
-answer is looked at, whatever the HTTP status says.
+Lines are copied from the journal into the body unchanged. A request is for one partition, named in its path as clusters
+with `rest.action.multi.allow_explicit_index: false` require, and uses no ingest pipeline. Every item of the answer is
+checked, whatever the HTTP status.
 
-Verdicts: `stored` (201, or 409: the same `_id` is the same content; both under the `_id` and in the partition that were
-asked for), `refused` (mapping or parsing), `wait` (everything else: again later, and why). Errors are judged by
+Verdicts: `stored` (201, or 409, since the same `_id` means the same content; both under the requested `_id` and in the
+requested partition), `refused` (mapping or parsing), `wait` (everything else, with the cause). Errors are classified by
 `error.type`: a flood-stage block is an item 429, `blocks.write` a 403, a closed index a 400, a missing one a 404, and
-all of these pass. A 200 is no success: an ingest pipeline that drops an entry is answered so.
+all of these are temporary. A 200 means failure: it is the answer when an ingest pipeline drops an entry.
 
-A request that OpenSearch refuses as a whole is halved until the entries to blame stand alone. They are to blame only
-where others of the same request pass: when none does, the request is refused and not its entries, and all wait.
+A request that OpenSearch refuses as a whole is halved until the offending entries are alone. They are refused only if
+other entries of the request pass; if none does, the fault is not in the entries, and all of them wait.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import orjson
 
 from ..text import FOREIGN
-from .answers import Unread
+from .answers import RawAnswer
 from .connection import cause
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ _REFUSED = {
 _IMMENSE = "Document contains at least one immense term"
 _FILTER = "errors,items.*._index,items.*._id,items.*.status,items.*.error"
 _PARAMETERS = {"filter_path": _FILTER, "pipeline": "_none"}
-"""An entry is stored as it was journalled, or its hash does not fit: no `default_pipeline` may change or drop it."""
+"""No `default_pipeline` may change or drop an entry, or its hash would no longer match."""
 _SAMPLE = 8
-"""Entries of a refused request that are tried alone before the request is halved."""
+"""The number of entries of a refused request that are tried alone before the request is halved."""
 
 
 class Document(NamedTuple):
-    """One journalled line with its address: `raw` becomes the `_source`, byte for byte."""
+    """One journalled line with its ID and partition: `raw` becomes the `_source`, byte for byte."""
 
     id: str
     partition: str
@@ -70,17 +70,17 @@ Cause = Literal[
     "configuration",
     "answer",
 ]
-"""What a document waits for, in this order: nothing; a connection; a certificate to trust; an answer; less to do (429);
-a smaller request (413); a server or shard that is away (5xx); a right or a password (401, 403); a block, a closed or a
-missing index to be opened; a cluster that refuses every request (400); a pipeline, alias or limit that refuses, drops
-or misplaces entries for no fault of theirs; an answer that can be understood."""
+"""Why a document waits, in this order: it doesn't; no connection; an untrusted certificate; no answer in time; too many
+requests (429); a too large request (413); an unavailable server or shard (5xx); a missing right or a wrong password
+(401, 403); a blocked, closed or missing index; a cluster that refuses every request (400); a pipeline, alias or limit
+that refuses, drops or misplaces valid entries; an answer that can't be understood."""
 
-_NOBODY_ANSWERS: set[Cause] = {"no_connection", "no_trust", "time_out"}
+_UNREACHABLE: set[Cause] = {"no_connection", "no_trust", "time_out"}
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one document; `reason` in OpenSearch's words unless it was stored."""
+    """The result for one document; `reason` is OpenSearch's, and empty if it was stored."""
 
     kind: Literal["stored", "refused", "wait"]
     reason: str = ""
@@ -91,26 +91,26 @@ STORED = Verdict("stored")
 
 
 def send_bulk(client: OpenSearch, documents: Sequence[Document], timeout: float) -> list[Verdict]:
-    """Sends the documents, a request for each partition, and returns a verdict for each, in order.
+    """Sends the documents, with one request for each partition, and returns a verdict for each, in order.
 
-    Raises nothing that a retry could mend. Where nobody answers, the other partitions are not tried.
+    Temporary errors become verdicts. If the cluster is unreachable, the remaining partitions are not tried.
     """
-    places: dict[str, list[int]] = {}
-    for place, document in enumerate(documents):
-        places.setdefault(document.partition, []).append(place)
-    if len(places) == 1:
+    positions: dict[str, list[int]] = {}
+    for position, document in enumerate(documents):
+        positions.setdefault(document.partition, []).append(position)
+    if len(positions) == 1:
         return _send(client, documents, timeout)
     verdicts: dict[int, Verdict] = {}
-    for found in places.values():
-        part = _send(client, [documents[place] for place in found], timeout)
+    for found in positions.values():
+        part = _send(client, [documents[position] for position in found], timeout)
         verdicts |= zip(found, part, strict=True)
-        if part[0].cause in _NOBODY_ANSWERS:
-            return [verdicts.get(place, part[0]) for place in range(len(documents))]
-    return [verdicts[place] for place in range(len(documents))]
+        if part[0].cause in _UNREACHABLE:
+            return [verdicts.get(position, part[0]) for position in range(len(documents))]
+    return [verdicts[position] for position in range(len(documents))]
 
 
 def _send(client: OpenSearch, documents: Sequence[Document], timeout: float) -> list[Verdict]:
-    """To one partition; a request that is refused as a whole is halved."""
+    """Sends documents to one partition; a request that is refused as a whole is halved."""
     verdicts = _request(client, documents, timeout)
     if verdicts[0].cause != "request" or len(documents) == 1:
         return verdicts
@@ -135,7 +135,7 @@ def _halved(client: OpenSearch, documents: Sequence[Document], timeout: float) -
 
 
 def _request(client: OpenSearch, documents: Sequence[Document], timeout: float) -> list[Verdict]:
-    """One request: verdicts from its items, or the same for all."""
+    """Sends one request; returns the verdicts of its items, or the same verdict for all."""
     from opensearchpy import ConnectionError as NoConnection
     from opensearchpy import ConnectionTimeout, ImproperlyConfigured, SerializationError, SSLError, TransportError
 
@@ -143,7 +143,7 @@ def _request(client: OpenSearch, documents: Sequence[Document], timeout: float) 
     parameters = {**_PARAMETERS, "request_timeout": timeout}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecation headers of the server are for `whodid doctor`
+            warnings.simplefilter("ignore")  # `whodid doctor` reports deprecation headers of the server
             answer = client.bulk(index=partition, body=_body(documents), params=parameters)
     except ConnectionTimeout as error:
         failed = Verdict("wait", f"no answer in time: {_words(error)}", "time_out")
@@ -155,7 +155,7 @@ def _request(client: OpenSearch, documents: Sequence[Document], timeout: float) 
         raise
     except TransportError as error:
         failed = Verdict("wait", f"HTTP {error.status_code}: {_words(error)}", _cause_of_all(error))
-    except (SerializationError, *FOREIGN):  # the client library takes the body of an error for an object
+    except (SerializationError, *FOREIGN):  # the client library assumes that the body of an error is an object
         failed = _NOT_UNDERSTOOD
     else:
         return _verdicts(answer, documents)
@@ -166,7 +166,7 @@ _NOT_UNDERSTOOD = Verdict("wait", "the answer was not that of a bulk request; is
 
 
 def _verdicts(answer: object, documents: Sequence[Document]) -> list[Verdict]:
-    if isinstance(answer, Unread):
+    if isinstance(answer, RawAnswer):
         if answer == _all_created(documents):
             return [STORED] * len(documents)
         try:
@@ -180,7 +180,7 @@ def _verdicts(answer: object, documents: Sequence[Document]) -> list[Verdict]:
 
 
 def _all_created(documents: Sequence[Document]) -> str:
-    """What OpenSearch answers when it stored each of them where it should."""
+    """OpenSearch's answer when it stored each document where it should."""
     start = f'{{"create":{{"_index":"{documents[0].partition}","_id":"'
     end = '","status":201}}'
     return f'{{"errors":false,"items":[{start}{f"{end},{start}".join([id_ for id_, _, _ in documents])}{end}]}}'
@@ -195,12 +195,12 @@ def _body(documents: Sequence[Document]) -> bytes:
 
 
 def _cause_of_all(error: Any) -> Cause:
-    """Of a request that was refused as a whole: by OpenSearch itself, or by a proxy that answers 400 to everything."""
+    """The cause of a request that failed as a whole; a 400 may also come from a proxy."""
     return "request" if error.status_code == 400 and _is_opensearch(error) else _cause_of(error.status_code)
 
 
 def _is_opensearch(error: Any) -> bool:
-    """Whether the bulk handler itself says what is wrong, rather than a proxy or a server without one."""
+    """Whether the error comes from the bulk handler rather than from a proxy or another server."""
     return isinstance(error.info, dict) and isinstance(error.info.get("error"), dict)
 
 
@@ -219,26 +219,25 @@ def _judged(item: Any, document: Document) -> Verdict:
     kind, why = _words_of(error)
     refused = kind in _REFUSED or (kind == "illegal_argument_exception" and why.startswith(_IMMENSE, len(kind) + 2))
     created = status == 201 and error is None
-    there = created or (status == 409 and kind in ("", "version_conflict_engine_exception"))
-    if (there or refused) and (elsewhere := _elsewhere(result, document)):
-        return Verdict("wait", elsewhere, "configuration")
-    if there:
+    stored = created or (status == 409 and kind in ("", "version_conflict_engine_exception"))
+    if (stored or refused) and (misplaced := _misplaced(result, document)):
+        return Verdict("wait", misplaced, "configuration")
+    if stored:
         return STORED
     if status == 200 and error is None:
         return Verdict("wait", _dropped(document), "configuration")
     return Verdict("refused", why) if refused else Verdict("wait", why, _cause_of(status, kind))
 
 
-def _elsewhere(result: dict[str, Any], document: Document) -> str:
-    """Whether an item is about another document than was sent: in words, or an empty string."""
-    place = result.get("_index", document.partition), result.get("_id", document.id)
-    if place == (document.partition, document.id):
+def _misplaced(result: dict[str, Any], document: Document) -> str:
+    """Where the document was stored instead of under its ID in its partition; empty if it was stored there."""
+    index, id_ = result.get("_index", document.partition), result.get("_id", document.id)
+    if (index, id_) == (document.partition, document.id):
         return ""
-    what = "in the index" if place[0] != document.partition else "under the ID"
-    one = place[0] if place[0] != document.partition else place[1]
+    where = f"in the index {str(index)[:100]}" if index != document.partition else f"under the ID {str(id_)[:100]}"
     return (
-        f"OpenSearch put an entry for {document.partition} {what} {str(one)[:100]}: remove the alias of that name, or "
-        "the index.final_pipeline, that does so, and what it stored"
+        f"OpenSearch put an entry for {document.partition} {where}: remove the alias with that name, or the "
+        "index.final_pipeline, that causes this, and the stored document"
     )
 
 
@@ -254,7 +253,7 @@ _FAILED_PIPELINE = "fail_processor_exception"
 
 
 def _cause_of(status: object, error_type: str = "") -> Cause:
-    if error_type in _BLOCKS:  # whatever their status, which may be 429 for a full disk and 403 for a read-only index
+    if error_type in _BLOCKS:  # their status varies: 429 for a full disk, 403 for a read-only index
         return "blocked"
     if not isinstance(status, int):
         return "answer"
@@ -270,7 +269,7 @@ def _cause_of(status: object, error_type: str = "") -> Cause:
 
 
 def _words_of(error: Any) -> tuple[str, str]:
-    """The type of an item's error, and OpenSearch's words about it."""
+    """The type of an item's error, and OpenSearch's text about it."""
     if not isinstance(error, dict):
         return "", str(error or "OpenSearch gave no reason")[:300]
     kind, inner = error.get("type"), error.get("caused_by")
@@ -279,7 +278,7 @@ def _words_of(error: Any) -> tuple[str, str]:
 
 
 def _words(error: Any) -> str:
-    """OpenSearch's words; else the kind of failure, without a proxy's page of HTML and without credentials."""
+    """OpenSearch's text; otherwise the kind of failure, without a proxy's HTML and without credentials."""
     words = str(getattr(error, "error", "") or type(error).__name__)
     if _is_opensearch(error) and isinstance(reason := error.info["error"].get("reason"), str):
         words = f"{words}: {reason}"

@@ -1,4 +1,4 @@
-"""The cluster's clock, by which partitions are made and deleted."""
+"""The cluster's clock, by which partitions are created and deleted."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def clock_ahead(client: OpenSearch) -> timedelta:
         answer = client.cat.health(params={"format": "json", "h": "epoch"})
         seconds = int(answer[0]["epoch"])
         if not _EARLIEST <= seconds < _LATEST:
-            raise ValueError("no time that a cluster's clock could show")
+            raise ValueError("not a plausible time")
         return datetime.fromtimestamp(seconds, UTC) - datetime.now(UTC)
 
 
 _EARLIEST, _LATEST = 1_600_000_000, 4_102_444_800
-"""2020 and 2100: by a clock that shows another time, each entry would be expired, or from the future."""
+"""2020 and 2100: by a clock outside this range, every entry would be expired, or from the future."""
 
 
 def _steady() -> float:
-    """Seconds on a clock that nobody sets and that goes on while the machine sleeps, where there is one."""
+    """Seconds on a clock that is never set and that, if the system has one, also runs while the machine sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class ClusterClock:
-    """The cluster's clock, asked once an hour; in between it goes on by a clock that nobody sets.
+    """The cluster's clock, read once an hour and advanced by a steady clock in between.
 
-    So a jump of our own clock makes no entry look expired, or as from the future. Where the cluster can't be asked, our
-    own clock has to do.
+    So a jump of our own clock makes no entry look expired, or as from the future. Our own clock is used only if the
+    cluster's can't be read.
     """
 
     def __init__(self, client: Callable[[], OpenSearch], *, steady: Callable[[], float] = _steady) -> None:
@@ -49,7 +49,7 @@ class ClusterClock:
         self._at = 0.0
 
     def now(self) -> datetime:
-        """The time, asking the cluster if that was long ago or never succeeded."""
+        """The time; reads the cluster's clock if that was an hour ago or never succeeded."""
         passed = self._steady() - self._at
         if self._known is None or passed > _HOUR:
             self.ask()
@@ -57,7 +57,7 @@ class ClusterClock:
         return datetime.now(UTC) if self._known is None else self._known + timedelta(seconds=passed)
 
     def ask(self) -> None:
-        """Asks the cluster; what was known before stays in force where that fails."""
+        """Reads the cluster's clock; keeps the previous time if that fails."""
         try:
             self._known, self._at = datetime.now(UTC) + clock_ahead(self._client()), self._steady()
         except OpenSearchError:
@@ -68,7 +68,7 @@ _HOUR = 3600.0
 
 
 def cluster_now(client: OpenSearch) -> datetime:
-    """The cluster's time, or ours where this user may not ask."""
+    """The cluster's time, or ours if it can't be read."""
     try:
         ahead = clock_ahead(client)
     except OpenSearchError:
@@ -77,10 +77,10 @@ def cluster_now(client: OpenSearch) -> datetime:
 
 
 def deletion_time(client: OpenSearch) -> datetime:
-    """The time by which whodid itself deletes. Raises `OpenSearchError` where the cluster refuses or does not answer.
+    """The time by which whodid deletes. Raises `OpenSearchError` if the cluster refuses or does not answer.
 
-    By a clock of ours that is a year ahead, everything would be deleted a year early. It has to do only where the
-    cluster has no such request.
+    With a clock of ours that is a year ahead, everything would be deleted a year early. It is used only if the cluster
+    does not support the request.
     """
     try:
         ahead = clock_ahead(client)

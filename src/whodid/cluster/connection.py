@@ -1,15 +1,11 @@
-"""The connection: an OpenSearch client made from the settings, and its errors in our words.
+"""The connection to OpenSearch: a client made from the settings, its errors, the cluster's features, and sign-in.
 
-TLS is verified, with the system's authorities or `opensearch_ca`. A host that can't be reached is passed over;
-nothing else is retried here: who calls knows better when.
+TLS is verified, with the system's authorities or `opensearch_ca`. Unreachable hosts are skipped; nothing else is
+retried here, since the caller knows best when.
 
-The features of a cluster that template and policy depend on: codecs, versions, repositories of snapshots.
+If a user may not read a feature of the cluster (codecs, versions, snapshot repositories), the safe default is assumed.
 
-A question that this user may not ask is never answered by the default that could cost something.
-
-The account: whether a cluster has accounts, and whose a user name and password are.
-
-Nobody is ever let in by the credentials of the settings: those belong to the program, not to the person in front of it.
+A person is never signed in with the credentials of the settings: those belong to the program.
 """
 
 from __future__ import annotations
@@ -47,10 +43,10 @@ __all__ = [
 
 
 def connect(settings: Settings) -> OpenSearch:
-    """A client of the cluster in the settings; nothing is sent yet. Raises `SettingsError`."""
+    """A client for the cluster in the settings; it sends nothing yet. Raises `SettingsError`."""
     from opensearchpy import OpenSearch
 
-    from .answers import Answers
+    from .answers import AnswerSerializer
 
     options: dict[str, Any] = {}
     if any(host.startswith("https:") for host in settings.opensearch_hosts):
@@ -62,15 +58,15 @@ def connect(settings: Settings) -> OpenSearch:
     return OpenSearch(
         hosts=list(settings.opensearch_hosts),
         timeout=settings.opensearch_timeout,
-        max_retries=len(settings.opensearch_hosts) - 1,  # a host that is away is passed over
+        max_retries=len(settings.opensearch_hosts) - 1,  # unreachable hosts are skipped
         retry_on_timeout=False,
-        serializer=Answers(),
+        serializer=AnswerSerializer(),
         **options,
     )
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext:
-    """Verifies certificate and host name. Every file is read here, so that a wrong one is told at once."""
+    """A context that verifies certificate and host name. Every file is read here, to report a wrong one at once."""
     authority, certificate, key = (
         settings.opensearch_ca,
         settings.opensearch_client_cert,
@@ -89,7 +85,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
         if key:
             read_bytes("opensearch_client_key", key)
         try:
-            # An empty password, so that an encrypted key is an error instead of a question at the terminal.
+            # With an empty password an encrypted key is an error instead of a prompt.
             context.load_cert_chain(certificate, key or None, password="")
         except ssl.SSLError as error:
             raise SettingsError(
@@ -100,19 +96,19 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
 
 
 def authorization(settings: Settings) -> str:
-    """The header for a token, or for user and password, made here as the client library knows only Latin-1 ones."""
+    """The header for a token, or for user and password, made here since the client library supports only Latin-1."""
     if token := _token(settings):
         return f"Bearer {token}"
     user, password = settings.opensearch_user, _password(settings)
     if not user:
         if password:
-            raise SettingsError("a password is set without opensearch_user; say whose it is")
+            raise SettingsError("a password is set without opensearch_user")
         return ""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _signer(settings: Settings) -> Any:
-    """Signs each request for Amazon. Raises `SettingsError` where botocore or its credentials are missing."""
+    """Signs each request for Amazon. Raises `SettingsError` if botocore or its credentials are missing."""
     try:
         from botocore.session import Session
     except ImportError as error:
@@ -133,7 +129,7 @@ def _token(settings: Settings) -> str:
     if settings.opensearch_token_file:
         name, token = "opensearch_token_file", read_secret("opensearch_token_file", settings.opensearch_token_file)
     if token and not (token.isascii() and token.isprintable() and " " not in token):
-        raise SettingsError(f"{name} holds no token: it must be one word of ASCII characters, without `Bearer`")
+        raise SettingsError(f"{name} holds no valid token: it must be one word of ASCII characters, without `Bearer`")
     return token
 
 
@@ -147,8 +143,8 @@ def _password(settings: Settings) -> str:
 def translated(what: str) -> Iterator[None]:
     """Turns every error of the client library inside the block into an `OpenSearchError` about `what`.
 
-    So it does with whatever an answer raises that is none of OpenSearch: what reads it belongs into the block. As a
-    decorator, for all that a function asks and reads.
+    It also does so with errors from reading an answer that is not OpenSearch's, so code that reads answers belongs in
+    the block. Can be used as a decorator.
     """
     from opensearchpy import ConnectionError as NoConnection
     from opensearchpy import ConnectionTimeout, OpenSearchException, SSLError, TransportError
@@ -174,7 +170,7 @@ def translated(what: str) -> Iterator[None]:
     except OpenSearchException as error:
         raise OpenSearchError(f"{what}: {error}") from error
     except RecursionError as error:
-        raise OpenSearchError(f"{what}: the answer is nested too deeply to be read; no entry of whodid is") from error
+        raise OpenSearchError(f"{what}: the answer is nested too deeply to be read") from error
     except FOREIGN as error:
         raise OpenSearchError(
             f"{what}: the answer is not one that OpenSearch gives ({type(error).__name__}); is a proxy in between?"
@@ -182,13 +178,13 @@ def translated(what: str) -> Iterator[None]:
 
 
 def is_missing_plugin(error: Any) -> bool:
-    """Whether an error of the client library says that the cluster lacks the plugin that was asked (recorded)."""
+    """Whether an error of the client library says that the cluster lacks the plugin of the request (recorded)."""
     info = getattr(error, "info", None)
     return isinstance(info, dict) and str(info.get("error", "")).startswith("no handler found")
 
 
 def _at(error: Any) -> str:
-    """` at HOST:PORT`, where the failed connection says which."""
+    """` at HOST:PORT` if the failed connection names them."""
     info = getattr(error, "info", None)
     place = getattr(info, "conn", None) or getattr(info, "pool", None)
     host, port = getattr(place, "host", None), getattr(place, "port", None)
@@ -225,22 +221,22 @@ def _is_block(error: Any) -> bool:
 
 
 def _blocked(what: str, status: int, reason: str) -> OpenSearchError:
-    """A block is nothing that a right would lift: a setting of an index or of the cluster, or a full disk."""
+    """The error for a block, which comes from a setting or a full disk and not from a missing right."""
     if "disk usage" in reason:
         return OpenSearchUnavailable(
-            f"{what}: blocked, as the disk is almost full ({reason}); free space, and OpenSearch lifts the block"
+            f"{what}: blocked, since the disk is almost full ({reason}); free space, and OpenSearch removes the block"
         )
     if status in {429, 503}:
         return OpenSearchUnavailable(f"{what}: blocked for now ({reason}); try again")
-    return OpenSearchError(f"{what}: blocked ({reason}); whoever set the block must lift it: set it to null")
+    return OpenSearchError(f"{what}: blocked ({reason}); set the setting of the block to null to remove it")
 
 
 def _reason(error: Any) -> str:
-    """OpenSearch's own words, on one line."""
+    """OpenSearch's reason on one line."""
     try:
         return _words(error)
     except FOREIGN:
-        return "in words that are none of OpenSearch"
+        return "the reason is not readable"
 
 
 def _words(error: Any) -> str:
@@ -263,7 +259,7 @@ def cause(error: Any) -> str:
 
 
 def codec(client: OpenSearch) -> str:
-    """zstd where the cluster has the codecs plugin, else Lucene's own best compression."""
+    """zstd if the cluster has the codecs plugin, otherwise Lucene's best compression."""
     try:
         with translated("the cluster's plugins"):
             plugins = client.cat.plugins(params={"format": "json"})
@@ -274,17 +270,17 @@ def codec(client: OpenSearch) -> str:
 
 
 def versions(client: OpenSearch) -> frozenset[str]:
-    """The versions of the cluster's nodes; empty where nobody says. Raises `OpenSearchUnavailable`.
+    """The versions of the cluster's nodes; empty if unknown. Raises `OpenSearchUnavailable`.
 
-    An account of the role `whodid_admin` may not ask for the cluster's version, and may ask for those of its nodes.
+    The role `whodid_admin` may not read the cluster's version, but may read those of its nodes.
     """
     nodes = "/_nodes?filter_path=nodes.*.version"
-    found = _asked(client, nodes, lambda answer: {str(node["version"]) for node in answer["nodes"].values()})
-    return found or _asked(client, "/", lambda answer: {str(answer["version"]["number"])})
+    found = _versions_from(client, nodes, lambda answer: {str(node["version"]) for node in answer["nodes"].values()})
+    return found or _versions_from(client, "/", lambda answer: {str(answer["version"]["number"])})
 
 
-def _asked(client: OpenSearch, path: str, read: Callable[[Any], set[str]]) -> frozenset[str]:
-    """Empty where the cluster refuses, has no such request, or answers something else."""
+def _versions_from(client: OpenSearch, path: str, read: Callable[[Any], set[str]]) -> frozenset[str]:
+    """The versions in one answer; empty if the cluster refuses or answers something else."""
     try:
         with translated("the cluster's version"):
             return frozenset(read(client.transport.perform_request("GET", path)))
@@ -295,11 +291,11 @@ def _asked(client: OpenSearch, path: str, read: Callable[[Any], set[str]]) -> fr
 
 
 def restores_sorted(client: OpenSearch) -> bool:
-    """Whether an index that is sorted can be restored from a snapshot: not on OpenSearch 3.3 and 3.4.
+    """Whether a sorted index can be restored from a snapshot: not if any node is of OpenSearch 3.3 or 3.4, or unknown.
 
     There the restored shard fails with "can't add field [__nested_parent] as parent document field" (tried on 3.4.0;
-    opensearch-project/OpenSearch issue 20073, fixed in 3.5.0). A backup that can't be restored is worth more than the
-    little that sorting saves. So it is where nobody says which version this is, and while any node is of one of these.
+    opensearch-project/OpenSearch issue 20073, fixed in 3.5.0). Restorable backups matter more than the space that
+    sorting saves.
     """
     found = [re.match(r"(\d+)\.(\d+)\.", number) for number in versions(client)]
     numbers = [(int(one[1]), int(one[2])) for one in found if one]
@@ -307,7 +303,7 @@ def restores_sorted(client: OpenSearch) -> bool:
 
 
 def check_repository(client: OpenSearch, name: str) -> None:
-    """Raises `OpenSearchError` where there is no such repository: what must be kept there would never be deleted."""
+    """Raises `OpenSearchError` if the repository is missing: partitions to be saved there would never be deleted."""
     from opensearchpy import NotFoundError
 
     if not name:
@@ -317,12 +313,12 @@ def check_repository(client: OpenSearch, name: str) -> None:
             client.snapshot.get_repository(repository=name)
         except NotFoundError as error:
             raise OpenSearchError(
-                f"the cluster has no snapshot repository {name!r}: partitions are kept there before they are deleted, "
-                "and without it none ever is. Register it, or change snapshot_repository"
+                f"the cluster has no snapshot repository {name!r}, and no partition is deleted before it is saved "
+                "there. Register the repository, or change snapshot_repository"
             ) from error
 
 
-_NOBODY: dict[str, Any] = {
+_NO_CREDENTIALS: dict[str, Any] = {
     "opensearch_user": "",
     "opensearch_password": "",
     "opensearch_password_file": "",
@@ -338,11 +334,11 @@ def has_accounts(settings: Settings) -> bool:
     """False only for a cluster without the Security plugin that answers everyone. Raises `OpenSearchError`."""
     from opensearchpy import RequestError
 
-    client = connect(replace(settings, **_NOBODY))
+    client = connect(replace(settings, **_NO_CREDENTIALS))
     try:
         with translated("the cluster's accounts"):
             try:
-                _who_am_i(client)
+                _authenticate(client)
             except RequestError as error:
                 if is_missing_plugin(error):
                     return False
@@ -355,18 +351,18 @@ def has_accounts(settings: Settings) -> bool:
 
 
 def settings_of(settings: Settings, user: str, password: str) -> Settings:
-    """The settings of a connection as that user. Raises `NotAuthenticated` where the cluster does not know them."""
+    """The settings to connect as that user. Raises `NotAuthenticated` if the cluster does not accept the password."""
     if not user or not password or ":" in user:
         raise NotAuthenticated("signing in: user and password are needed")
-    theirs = replace(settings, **{**_NOBODY, "opensearch_user": user, "opensearch_password": password})
+    theirs = replace(settings, **{**_NO_CREDENTIALS, "opensearch_user": user, "opensearch_password": password})
     client = connect(theirs)
     try:
         with translated("signing in"):
-            _who_am_i(client)
+            _authenticate(client)
     finally:
         client.close()
     return theirs
 
 
-def _who_am_i(client: OpenSearch) -> None:
+def _authenticate(client: OpenSearch) -> None:
     client.transport.perform_request("GET", "/_plugins/_security/authinfo")

@@ -1,17 +1,15 @@
-"""The ledger: an index of its own for what must outlive the entries: holds, records of what was destroyed or erased.
+"""The ledger and the checkpoint index: two indices for records that must outlive the entries.
 
-It is `whodid-ledger`, or `<index_prefix>.ledger` beside a prefix of one's own: no pattern of partitions matches these
-names, so no retention reaches it. A page is written once, and replaced only by who read it as it stands.
+The ledger has holds, destruction records and erasure records. It is `whodid-ledger`, or `<index_prefix>.ledger` with
+another prefix: no pattern of partitions matches these names, so retention never deletes it. A page is written once, and
+replaced only by a writer that has read its current version.
 
-The records of erasures: a page in the ledger says which entries, and an entry of the log vouches for the page.
+An erasure record names the erased entries; it counts only if an entry of the log has its hash. A user with rights on
+the cluster could write such a page, but not the entry in the chain.
 
-Who only has rights on the cluster could write such a page, but not the entry: its hash of the page is in the chain.
-
-The index of checkpoints: what shippers say of their journals, for whoever verifies; kept for ever.
-
-It lies beside the ledger, and apart from it: a shipper must be able to write it, and must not be able to touch holds or
-records of destruction. A checkpoint is created once, under a name that its content gives it; the same again changes
-nothing, and another one for the same place stands beside it, as evidence.
+The checkpoint index is separate, since a shipper must be able to write it, but not holds or destruction records. It is
+kept for ever. A checkpoint is created once, under a name derived from its content: writing it again changes nothing,
+and a different checkpoint for the same position is stored beside it, as evidence.
 """
 
 from __future__ import annotations
@@ -68,12 +66,12 @@ _INDEX = {
         },
     },
 }
-"""`body` is what the kind of page says; nothing in it is searched by."""
+"""`body` is the content of the page, which is not searchable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One document: `version` is its sequence number and primary term, by which it is replaced."""
+    """One document: `version` is its sequence number and primary term, needed to replace it."""
 
     key: str
     kind: Kind
@@ -83,15 +81,16 @@ class Page:
 
 
 def store(client: OpenSearch, index: str, key: str, document: Mapping[str, Any], params: Mapping[str, Any]) -> None:
-    """Writes a document as it is, past any ingest pipeline that would change or drop it.
+    """Writes a document unchanged, without any ingest pipeline.
 
-    Raises `OpenSearchError` where OpenSearch answers well and did something else, and the client library's errors.
+    Raises `OpenSearchError` if OpenSearch reports success but stored it elsewhere or not at all, and the client
+    library's errors.
     """
     answer = client.index(index=index, id=key, body=document, params={**params, "pipeline": "_none"})
     if answer.get("result") not in ("created", "updated") or (answer.get("_index"), answer.get("_id")) != (index, key):
         raise OpenSearchError(
             f"{key} was not stored in {index}: OpenSearch answered {answer.get('result')}, {answer.get('_index')}; "
-            "remove the ingest pipeline or alias that does so (index.final_pipeline)"
+            "remove the ingest pipeline or alias that causes this (index.final_pipeline)"
         )
 
 
@@ -100,14 +99,14 @@ def ledger_name(settings: Settings) -> str:
 
 
 class Ledger:
-    """What whodid does with it. Every method raises `OpenSearchError`. The index is made with its first page."""
+    """Reads and writes pages. Every method raises `OpenSearchError`. The index is created with its first page."""
 
     def __init__(self, client: OpenSearch, settings: Settings) -> None:
         self._client = client
         self.name = ledger_name(settings)
 
     def pages(self, kind: Kind) -> Iterator[Page]:
-        """All pages of a kind, by key; none where there is no ledger yet."""
+        """All pages of a kind, by key; none if there is no ledger yet."""
         body: dict[str, Any] = {
             "size": _AT_ONCE,
             "query": {"term": {"kind": kind}},
@@ -121,11 +120,11 @@ class Ledger:
             if len(hits) < _AT_ONCE:
                 return
             if not after or after == body.get("search_after"):
-                raise OpenSearchError(f"the ledger {self.name} can't be read to its end: the same page came twice")
+                raise OpenSearchError(f"the ledger {self.name} can't be read completely: a page was returned twice")
             body["search_after"] = after
 
     def page(self, key: str) -> Page | None:
-        """The page of that key, as it was stored last."""
+        """The current page with that key, or `None`."""
         from opensearchpy import NotFoundError
 
         with translated(f"the ledger {self.name}"):
@@ -135,7 +134,7 @@ class Ledger:
                 return None
 
     def write(self, key: str, kind: Kind, body: Mapping[str, Any], *, known: Page | None, partition: str = "") -> None:
-        """Makes the page, or replaces exactly `known`; on disk, and found by searches, when it returns."""
+        """Creates the page, or replaces exactly `known`; it is durable and searchable on return."""
         self._prepare()
         time = Stamp.now().creation_date
         document = {
@@ -156,7 +155,7 @@ class Ledger:
             answer = self._client.search(index=self.name, body=body, params={"ignore_unavailable": "true"})
             failed, hits = answer["_shards"]["failed"], list(answer["hits"]["hits"])
         if failed:
-            raise OpenSearchError(f"the ledger {self.name} can't be read as a whole: {failed} shards failed")
+            raise OpenSearchError(f"the ledger {self.name} can't be read completely: {failed} shards failed")
         return hits
 
     def _prepare(self) -> None:
@@ -187,7 +186,7 @@ ERASED = "audit_log_person_erased"
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """`places` are ranges of `seq` by journal: `{"8f14e45fceea167a": "3-5,9"}`."""
+    """One erasure: `places` are ranges of `seq` by journal: `{"8f14e45fceea167a": "3-5,9"}`."""
 
     id: str
     principal: str
@@ -199,12 +198,12 @@ class Erasure:
 
     @property
     def body(self) -> dict[str, Any]:
-        """As it is kept."""
+        """The body of its page."""
         return {**asdict(self), "fields": list(self.fields), "places": dict(self.places)}
 
     @property
     def digest(self) -> str:
-        """SHA-256 of its RFC 8785 bytes, which the entry that records it names."""
+        """SHA-256 of its RFC 8785 bytes, which is in the entry that records it."""
         return sha256(canonical(self.body)).hexdigest()
 
 
@@ -217,7 +216,7 @@ def write_erasure(
     fields: Iterable[str],
     places: Mapping[str, str],
 ) -> Erasure:
-    """Writes the page. Raises `OpenSearchError`."""
+    """Writes the page of an erasure and returns it. Raises `OpenSearchError`."""
     time = Stamp.now().creation_date
     one = Erasure(f"e-{secrets.token_hex(6)}", principal, reason, by, time, tuple(sorted(fields)), places)
     Ledger(client, settings).write(f"erasure-{one.id}", "erasure", one.body, known=None)
@@ -225,12 +224,12 @@ def write_erasure(
 
 
 def erasures(client: OpenSearch, settings: Settings) -> list[Erasure]:
-    """All pages, by time; what somebody else wrote there is left out. Raises `OpenSearchError`."""
+    """All valid erasures, by time. Raises `OpenSearchError`."""
     found = []
     for page in Ledger(client, settings).pages("erasure"):
         try:
             one = Erasure(**{**page.body, "fields": tuple(page.body["fields"])})
-            one.digest  # noqa: B018 (raises where it is of other values)
+            one.digest  # noqa: B018 (raises if its values are invalid)
         except (TypeError, KeyError, ValueError):
             continue
         found.append(one)
@@ -238,7 +237,7 @@ def erasures(client: OpenSearch, settings: Settings) -> list[Erasure]:
 
 
 def erased_places(found: Iterable[Erasure], vouched: Iterable[str]) -> dict[str, list[tuple[int, int]]]:
-    """Ranges of `seq` by journal, of those pages whose digest is among `vouched`."""
+    """Ranges of `seq` by journal, of the erasures whose digest is among `vouched`."""
     known, result = set(vouched), defaultdict[str, list[tuple[int, int]]](list)
     for one in found:
         if one.digest not in known:
@@ -264,7 +263,7 @@ _CHECKPOINTS_INDEX = {
         },
     },
 }
-"""Only `envelope` counts as evidence; the rest finds it."""
+"""Only `envelope` is evidence; the other fields are for searches."""
 
 
 def checkpoint_index_name(settings: Settings) -> str:
@@ -272,7 +271,7 @@ def checkpoint_index_name(settings: Settings) -> str:
 
 
 class CheckpointIndex:
-    """What whodid does with it. Every method raises `OpenSearchError`. The index is made with its first checkpoint."""
+    """Reads and writes checkpoints. Every method raises `OpenSearchError`. The first checkpoint creates the index."""
 
     def __init__(self, client: OpenSearch, settings: Settings) -> None:
         self._client = client
@@ -280,7 +279,7 @@ class CheckpointIndex:
         self._there = False
 
     def keep(self, sealed: Sealed) -> None:
-        """On disk, and as the cluster keeps its entries, when it returns; the same again is fine."""
+        """Stores a checkpoint, durably on return; does nothing if it is stored already."""
         from opensearchpy import ConflictError
 
         self._prepare()
@@ -301,9 +300,9 @@ class CheckpointIndex:
                 return
 
     def each(self, journal: str | None = None, *, around: int | None = None) -> Iterator[Sealed | ProofError]:
-        """All of them, or of one journal, by journal and number; with `around`, those that cover that `seq`.
+        """All checkpoints, or those of one journal, by journal and number; with `around`, those that cover that `seq`.
 
-        What is there and is no checkpoint comes as the error that it is.
+        A document that is no valid checkpoint is returned as the error.
         """
         wanted: list[dict[str, Any]] = [{"term": {"journal": journal}}] if journal else []
         if around is not None:
@@ -324,7 +323,7 @@ class CheckpointIndex:
             answer = self._client.search(index=self.name, body=body, params={"ignore_unavailable": "true"})
             failed, hits = answer["_shards"]["failed"], list(answer["hits"]["hits"])
         if failed:
-            raise OpenSearchError(f"{self.name} can't be read as a whole: a shard failed")
+            raise OpenSearchError(f"{self.name} can't be read completely: a shard failed")
         return hits
 
     def exists(self) -> bool:
@@ -332,7 +331,7 @@ class CheckpointIndex:
             return bool(self._client.indices.exists(index=self.name))
 
     def create(self) -> None:
-        """Creates the index; with accounts that is for who administers."""
+        """Creates the index; on a cluster with accounts this needs an administrator."""
         from opensearchpy import RequestError
 
         with translated(f"the index {self.name}"):

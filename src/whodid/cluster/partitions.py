@@ -1,8 +1,6 @@
-"""The partitions: which there are, when each was made, what is in their `_meta`, and how many entries they hold.
+"""The partitions and journals in a cluster: creation dates, `_meta`, counts of entries, and each journal's last entry.
 
-Indices of the pattern that are no partition by their name are left out everywhere.
-
-The journals that a cluster knows: who wrote them, how far, and since when each is silent.
+Indices of the pattern whose names are not those of partitions are ignored everywhere.
 """
 
 from __future__ import annotations
@@ -33,12 +31,12 @@ __all__ = [
 ]
 
 _ENOUGH = 1000
-"""Entries: with fewer, what each index takes of itself would count for too much."""
+"""The minimum number of entries for an estimate: with fewer, the overhead of each index distorts it."""
 
 
 @translated("the partitions")
 def creation_dates(client: OpenSearch, settings: Settings) -> dict[str, datetime]:
-    """When each partition was made, by the name of its index and in the order of the entries' dates.
+    """When each partition was created, by the name of its index and in the order of the entries' dates.
 
     Raises `OpenSearchError`.
     """
@@ -65,22 +63,22 @@ def metas(client: OpenSearch, settings: Settings) -> dict[str, Mapping[str, Any]
 
 
 def marks(client: OpenSearch, settings: Settings) -> dict[str, tuple[str, ...]]:
-    """The IDs of the holds that each held partition is marked with. Raises `OpenSearchError`."""
+    """The IDs of the holds in the mark of each held partition. Raises `OpenSearchError`."""
     found = {name: tuple(meta.get("holds", ())) for name, meta in metas(client, settings).items()}
     return {name: ids for name, ids in found.items() if ids}
 
 
 @translated("the partitions")
 def entry_count(client: OpenSearch, partition: str) -> int:
-    """How many entries a partition holds; 0 for one that is closed. Raises `OpenSearchError`."""
+    """The number of entries in a partition; 0 for a closed one. Raises `OpenSearchError`."""
     with translated(f"counting {partition}"):
         return int(client.count(index=partition, params={"ignore_unavailable": "true"})["count"])
 
 
 def is_immutable(client: OpenSearch, partition: str) -> bool:
-    """Whether the Security plugin keeps anybody from changing it (`plugins.security.compliance.immutable_indices`).
+    """Whether the Security plugin forbids changes of a partition (`plugins.security.compliance.immutable_indices`).
 
-    Asked by an update of a document that isn't there, which makes nothing: of what is immutable it is refused.
+    Tested by an update of a document that doesn't exist, which changes nothing but is refused if immutable.
     """
     from opensearchpy import OpenSearchException
 
@@ -92,7 +90,7 @@ def is_immutable(client: OpenSearch, partition: str) -> bool:
 
 
 def bytes_per_entry(client: OpenSearch, settings: Settings) -> int:
-    """Bytes of an entry in the primary store, over all partitions. Raises `OpenSearchError`, also for too few."""
+    """The average bytes of an entry in the primary store. Raises `OpenSearchError`, also for too few entries."""
     pattern = index_pattern(settings)
     with translated(f"the size of {pattern}"):
         answer = client.indices.stats(index=pattern, metric="docs,store", params={"level": "indices"})
@@ -100,7 +98,7 @@ def bytes_per_entry(client: OpenSearch, settings: Settings) -> int:
     entries = sum(int(one["docs"]["count"]) for one in found)
     if entries < _ENOUGH:
         raise OpenSearchError(
-            f"the partitions {pattern} hold {entries:,} entries, and below {_ENOUGH:,} their size says little; leave "
+            f"the partitions {pattern} hold {entries:,} entries, too few for an estimate (at least {_ENOUGH:,}); leave "
             "--from-cluster out"
         )
     return -(-sum(int(one["store"]["size_in_bytes"]) for one in found) // entries)
@@ -121,7 +119,7 @@ _AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class StoredJournal:
-    """One journal as far as it is stored: its last entry, when that was, and whether silence after it was announced."""
+    """The stored part of a journal: its last entry, and whether it was closed or retired after that."""
 
     journal: str
     host: str
@@ -135,7 +133,7 @@ class StoredJournal:
 
 
 def stored_journals(client: OpenSearch, settings: Settings) -> Iterator[StoredJournal]:
-    """All of them, by ID; those with entries within the retention. Raises `OpenSearchError`."""
+    """All journals with entries in the cluster, by ID. Raises `OpenSearchError`."""
     retired = _retired(client, settings)
     after: dict[str, Any] = {}
     while True:

@@ -1,19 +1,15 @@
-"""The index template: the mapping and settings of every partition, made from the table of fields.
+"""The index template of all partitions, detection of changes by hand, and the inspection of partitions.
 
-`opensearch/index-template.json` is this template under default settings, for people to read; a test compares it.
+The template is made from the table of fields. `opensearch/index-template.json` is the one under default settings, for
+people to read; a test compares it.
 
-The drift: whether somebody changed by hand what `whodid setup` made.
+Everything that setup creates has a fingerprint of itself in a text that the cluster stores unchanged: `… [1f2e3d4c]`.
+If the fingerprint no longer matches, somebody changed it. Without one it comes from an older version or somebody else.
 
-What setup makes carries a fingerprint of itself, in a text that the cluster keeps as it is: `… [1f2e3d4c]`. If it no
-longer fits the rest, somebody else changed it. What has none was made by an older version, or by somebody else.
-
-A change: one thing the cluster must have, how what it has differs, and how to make it so.
-
-The inspection: what is in force in a partition, compared with the template, before entries are trusted to it.
-
-Whoever may create a partition can prepare it, and a template of a higher priority can win over ours: with `_source` off
-entries lose their content, with another mapping they are not found or are found by others, a pipeline drops or changes
-them. The shipper asks here before its first request to a partition, and `whodid setup` and `whodid doctor` for all.
+A partition is inspected before entries are sent to it. Anyone who may create a partition can prepare it, and another
+template may have a higher priority: without `_source` entries lose their content, with another mapping they are not
+found or found by others, and a pipeline may drop or change them. The shipper inspects a partition before its first
+request to it; `whodid setup` and `whodid doctor` inspect all.
 """
 
 from __future__ import annotations
@@ -39,28 +35,28 @@ __all__ = [
     "OWNER",
     "Change",
     "Difference",
-    "as_made",
     "changed_by_hand",
     "compared",
-    "foreseen",
     "index_pattern",
     "index_template",
     "inspected",
     "inspected_all",
     "losses",
-    "signed",
+    "simulated",
     "template_by_hand",
     "template_name",
+    "with_fingerprint",
+    "without_empty",
 ]
 
 OWNER = "whodid: "
-"""How the descriptions of what setup makes begin."""
+"""The start of every description that setup writes."""
 
 _FINGERPRINT = re.compile(r" ?\[([0-9a-f]{8})\]$")
 
 
-def signed(body: dict[str, Any], *path: str) -> dict[str, Any]:
-    """A copy of `body` with its fingerprint at the end of the text at `path`, which may be empty or missing."""
+def with_fingerprint(body: dict[str, Any], *path: str) -> dict[str, Any]:
+    """A copy of `body` with its fingerprint appended to the text at `path`, which may be empty or missing."""
     plain, _ = _taken_out(body, path)
     text = _at(plain, path)[path[-1]]
     copy = _copy(plain)
@@ -69,13 +65,13 @@ def signed(body: dict[str, Any], *path: str) -> dict[str, Any]:
 
 
 def changed_by_hand(body: dict[str, Any], *path: str, ours: bool) -> bool:
-    """Whether `body`, as the cluster has it, is another one than setup made; `ours` is whether it has our mark."""
+    """Whether `body`, as stored in the cluster, differs from what setup made; `ours` is whether it has our mark."""
     plain, found = _taken_out(body, path)
     return not ours if found is None else found != _fingerprint(plain)
 
 
 def _taken_out(body: dict[str, Any], path: tuple[str, ...]) -> tuple[dict[str, Any], str | None]:
-    """A copy without the fingerprint, and that, if there is one."""
+    """A copy without the fingerprint, and the fingerprint if there is one."""
     copy = _copy(body)
     inner = _at(copy, path)
     text = str(inner.get(path[-1]) or "")
@@ -85,13 +81,13 @@ def _taken_out(body: dict[str, Any], path: tuple[str, ...]) -> tuple[dict[str, A
 
 
 def _copy(body: dict[str, Any]) -> dict[str, Any]:
-    """Of which no part is another's, as in `deepcopy` one that stands in it twice would stay."""
+    """A copy without shared parts; `deepcopy` would keep a part that occurs twice shared."""
     copy: dict[str, Any] = json.loads(json.dumps(body))
     return copy
 
 
 def _at(body: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
-    """The object that has the last of `path`; made where it is missing."""
+    """The object that contains the last name of `path`; missing objects are created."""
     for name in path[:-1]:
         body = body.setdefault(name, {})
     return body
@@ -102,10 +98,10 @@ def _fingerprint(body: dict[str, Any]) -> str:
 
 
 MARK = {"managed_by": "whodid", "schema_version": SCHEMA_VERSION}
-"""`_meta` of the template and of each index: what has it is ours."""
+"""`_meta` of the template and of each index, which marks them as ours."""
 
-_SIGNED_AT = ("_meta", "setup")
-"""Where the template carries its fingerprint."""
+_FINGERPRINT_AT = ("_meta", "setup")
+"""The place of the template's fingerprint."""
 
 _TYPES: dict[str, dict[str, Any]] = {
     "keyword": {"type": "keyword"},
@@ -127,7 +123,7 @@ def template_name(settings: Settings) -> str:
 
 
 def index_pattern(settings: Settings) -> str:
-    """All partitions, and nothing else."""
+    """The pattern of all partitions."""
     return f"{settings.index_prefix}-*"
 
 
@@ -154,25 +150,25 @@ def index_template(settings: Settings, *, codec: str = "best_compression", sort:
             },
         },
     }
-    return signed(body, *_SIGNED_AT)
+    return with_fingerprint(body, *_FINGERPRINT_AT)
 
 
-def as_made(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A template as the cluster gives it back, without the empty things that it adds of its own."""
+def without_empty(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A template without the empty values that the cluster adds."""
     return {name: value for name, value in stored.items() if value}
 
 
 def template_by_hand(stored: Mapping[str, Any]) -> bool:
     """Whether somebody changed the template since `whodid setup` made it, or somebody else made it."""
     ours = (stored.get("_meta") or {}).get("managed_by") == MARK["managed_by"]
-    return changed_by_hand(as_made(stored), *_SIGNED_AT, ours=ours)
+    return changed_by_hand(without_empty(stored), *_FINGERPRINT_AT, ours=ours)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing the cluster must have. `difference` is a unified diff; `note` says what a person should know.
+    """One thing that the cluster must have. `difference` is a unified diff; `note` is for people.
 
-    What `differs` is not for the setup to change: a person has to.
+    A person has to change what `differs`; the setup does not.
     """
 
     what: str
@@ -180,14 +176,14 @@ class Change:
     difference: str = ""
     note: str = ""
     loses: str = ""
-    """Which entries the change would delete; a person is asked first."""
+    """Which entries the change would delete; it then needs a confirmation."""
     by_hand: bool = False
-    """Whether somebody changed it since `whodid setup` made it: it is overwritten only with `--force`."""
+    """Whether somebody changed it since `whodid setup` made it; then only `--force` overwrites it."""
     make: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
 
 def compared(what: str, stored: Any, wanted: Any, make: Callable[[], None], *, by_hand: bool = False) -> Change:
-    """The change that makes `stored` (`None`: nothing there) into `wanted`."""
+    """The change from `stored` (`None` if missing) to `wanted`."""
     if stored == wanted:
         return Change(what, "unchanged")
     old, new = (_lines(value) if value is not None else [] for value in (stored, wanted))
@@ -201,14 +197,14 @@ def _lines(value: Any) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How a partition differs from the template; `loses` where entries in it would be lost, changed or shown."""
+    """How a partition differs from the template; `loses` if entries would be lost, changed or not found."""
 
     what: str
     loses: bool = True
 
 
 def inspected(client: OpenSearch, partition: str) -> tuple[Difference, ...] | None:
-    """How a partition differs; `None` where there is none. Raises `OpenSearchError`."""
+    """How a partition differs from the template; `None` if it doesn't exist. Raises `OpenSearchError`."""
     from opensearchpy import NotFoundError
 
     with translated(f"what is in force in {partition}"):
@@ -220,7 +216,7 @@ def inspected(client: OpenSearch, partition: str) -> tuple[Difference, ...] | No
 
 
 def inspected_all(client: OpenSearch, settings: Settings) -> dict[str, tuple[Difference, ...]]:
-    """The same of every index that our pattern matches, by its name; but for aliases, which not all may see.
+    """How every index of our pattern differs, by its name, without aliases, which not every user may read.
 
     Raises `OpenSearchError`.
     """
@@ -231,14 +227,14 @@ def inspected_all(client: OpenSearch, settings: Settings) -> dict[str, tuple[Dif
         return {
             name: tuple(_differences(name, name, {**about, "settings": stored[name]["settings"]}))
             for name, about in sorted(mappings.items())
-            if name in stored  # else it was deleted in between
+            if name in stored  # otherwise it was deleted in between
         }
 
 
-def foreseen(client: OpenSearch, partition: str, template: Mapping[str, Any] | None = None) -> tuple[Difference, ...]:
-    """How a partition that is not there would differ; `template` is taken to be stored. Raises `OpenSearchError`.
+def simulated(client: OpenSearch, partition: str, template: Mapping[str, Any] | None = None) -> tuple[Difference, ...]:
+    """How a missing partition would differ once created, with `template` stored. Raises `OpenSearchError`.
 
-    A cluster that can't simulate tells nothing: there a partition is inspected as soon as it is there.
+    Empty on a cluster that can't simulate templates: there a partition is inspected after its creation.
     """
     from opensearchpy import RequestError
 
@@ -255,7 +251,7 @@ def foreseen(client: OpenSearch, partition: str, template: Mapping[str, Any] | N
 
 
 def losses(found: tuple[Difference, ...]) -> str:
-    """Those by which entries would be lost, in words."""
+    """The differences by which entries would be lost, in words."""
     return "; ".join(one.what for one in found if one.loses)
 
 
@@ -287,12 +283,12 @@ def _of_mapping(mapping: Mapping[str, Any]) -> Iterator[Difference]:
         if stored[name] != FIELD_TYPES[name]:
             yield Difference(f"the field {name} is {_short(stored[name])} instead of {_short(FIELD_TYPES[name])}")
     if missing := sorted(FIELD_TYPES.keys() - stored.keys()):
-        # As one of an older version: what has such a field is a dead letter, until the setup has added it.
+        # A partition of an older version: entries with a new field are dead letters until setup adds the field.
         yield Difference(f"it lacks the fields {', '.join(missing)}", loses=not stored.keys() >= _IN_EACH)
 
 
 _IN_EACH = {"@timestamp", "creation_date", "hash", "journal", "prev", "schema_version", "seq", "type"}
-"""Fields of every entry: without one of them, all would be dead letters."""
+"""The fields of every entry: without one of them in the mapping, all entries would be dead letters."""
 
 _HARMFUL: dict[str, tuple[tuple[Any, ...], bool]] = {
     "index.final_pipeline": ((None, "_none"), True),
@@ -302,7 +298,7 @@ _HARMFUL: dict[str, tuple[tuple[Any, ...], bool]] = {
     "index.search.default_pipeline": ((None, "_none"), False),
     "index.translog.durability": ((None, "request", "REQUEST"), False),
 }
-"""Settings, their harmless values, and whether entries would be lost by others. A `default_pipeline` is passed by."""
+"""Settings, their harmless values, and whether others lose entries. Bulk requests bypass a `default_pipeline`."""
 
 
 def _of_settings(settings: Mapping[str, Any]) -> Iterator[Difference]:

@@ -19,7 +19,7 @@ from ..cluster.connection import check_repository, translated
 from ..cluster.partitions import is_immutable
 from ..entry import partition_name
 from ..errors import OpenSearchError, OpenSearchUnavailable
-from ..retention.enforcement import AHEAD, record_ahead
+from ..retention.enforcement import RECORD_LEAD, record_upcoming
 from ..retention.holds import make_step
 from ..retention.ism import (
     Ism,
@@ -31,7 +31,7 @@ from ..retention.ism import (
     snapshot_repositories,
 )
 from ..retention.moves import Move, make_move, moves
-from ..retention.outlook import OVERDUE, floor_days
+from ..retention.schedule import OVERDUE, floor_days
 from ..retention.survey import Survey, Surveyed, survey
 from .finding import Finding, Fix, Subject, ok, problem, warning
 
@@ -261,7 +261,7 @@ def _dates(settings: Settings, found: Survey, one: Surveyed, now: datetime) -> I
         what = f"lives until {one.goes:%Y-%m-%d}, {late} days longer than promised: it was made late"
         advice = "nothing is lost; if it must go earlier, delete it yourself once it may"
         yield warning(one.name, what, advice, about=about)
-    elif found.ism and one.goes - AHEAD <= now and not (one.record and one.record.uuid == one.uuid):
+    elif found.ism and one.goes - RECORD_LEAD <= now and not (one.record and one.record.uuid == one.uuid):
         what = f"is deleted on {one.goes:%Y-%m-%d}, and what it holds is not on record"
         fix = Fix(f"record what {one.name} holds", lambda client: _record(client, settings))
         yield warning(one.name, what, "run `whodid retention enforce` daily", about=about, fix=fix)
@@ -298,7 +298,7 @@ def _open(client: OpenSearch, name: str) -> None:
 
 
 def _record(client: OpenSearch, settings: Settings) -> None:
-    record_ahead(client, settings)
+    record_upcoming(client, settings)
 
 
 _IMMUTABLE = (

@@ -11,11 +11,11 @@ from ..cluster.connection import restores_sorted, translated
 from ..cluster.template import (
     FIELD_TYPES,
     MARK,
-    foreseen,
     index_pattern,
     index_template,
     inspected_all,
     losses,
+    simulated,
     template_by_hand,
     template_name,
 )
@@ -47,7 +47,7 @@ def examine(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
         shadows = list(_shadows(settings, stored))
         yield from shadows
         if not shadows and _maps_as_ours(stored[name]):  # else what is to be done is told already
-            yield from _foreseen(settings, client)
+            yield from _simulated(settings, client)
         yield from _sorting(name, stored[name], client)
     try:
         told = list(_partitions(settings, client))
@@ -104,11 +104,11 @@ def _maps_as_ours(stored: Mapping[str, Any]) -> bool:
     return mappings.get("properties") == FIELD_TYPES and mappings.get("dynamic") == "strict"
 
 
-def _foreseen(settings: Settings, client: OpenSearch) -> Iterator[Finding]:
+def _simulated(settings: Settings, client: OpenSearch) -> Iterator[Finding]:
     """Whatever template wins: what the next partition would be like."""
     name = partition_name(settings.index_prefix, settings.partition, Stamp.now().creation_date)
     try:
-        found = foreseen(client, name)
+        found = simulated(client, name)
     except NotAuthorized:
         return
     if lost := losses(found):

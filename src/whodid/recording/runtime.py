@@ -39,7 +39,7 @@ if hasattr(os, "register_at_fork"):  # so that a forked child never finds the lo
 _make: Make = _make_recorder
 _recorder: Recorder | None = None
 _when_set_up: list[Callable[[], None]] = []
-_keep_shipping: Callable[[], None] | None = None
+_ensure_shipping: Callable[[], None] | None = None
 """Set by the first `configure(ship=True)`: starts the background shipper of this process, also in a forked child."""
 
 
@@ -78,9 +78,9 @@ def configure(
         chosen = settings or load_settings(path, **keywords)
         made = _make(chosen, None)
         if made.settings.ship:
-            from ..shipping.background import import_ahead
+            from ..shipping.background import preload
 
-            import_ahead(made.settings)
+            preload(made.settings)
         before, _recorder = _recorder, made
     if before is not None:
         before.journal.close()
@@ -92,11 +92,11 @@ def configure(
 
 def _ship(settings: Settings) -> None:
     """Starts, restarts or stops the background shipper of this process."""
-    global _keep_shipping
-    if settings.ship or _keep_shipping is not None:
-        from ..shipping.background import keep_shipping, ship_in_background
+    global _ensure_shipping
+    if settings.ship or _ensure_shipping is not None:
+        from ..shipping.background import ensure_shipping, ship_in_background
 
-        _keep_shipping = keep_shipping
+        _ensure_shipping = ensure_shipping
         ship_in_background(settings if settings.ship else None)
 
 
@@ -106,8 +106,8 @@ def recorder() -> Recorder:
         configure()
     if _recorder is None:
         raise RuntimeError("configure() left no recorder")
-    if _keep_shipping is not None:
-        _keep_shipping()
+    if _ensure_shipping is not None:
+        _ensure_shipping()
     return _recorder
 
 

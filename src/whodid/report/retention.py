@@ -20,7 +20,7 @@ from ..entry import ranges
 from ..errors import NotAuthorized
 from ..retention.destruction import Destruction, destructions
 from ..retention.holds import Hold, holds
-from ..retention.outlook import RetentionView, retention_in_force
+from ..retention.schedule import RetentionView, retention_in_force
 from ..search import AuditClient
 from ..search.requests import OLDEST, sort_of
 from ..settings import Settings

@@ -1,11 +1,11 @@
-"""The destruction records: what a partition held, written into the ledger before the partition goes.
+"""Destruction records: the contents of a partition, written into the ledger before the partition is deleted.
 
-So a verification that meets a gap later can tell what retention deleted from what somebody removed: the record names
-each journal's first and last `seq` and their hashes. Where ISM deletes by itself, it is written ahead, and again each
-time the partition changed meanwhile; once ISM has deleted it, the record says so, and names the snapshot.
+With the record, which names each journal's first and last `seq` and their hashes, a later verification can distinguish
+entries deleted by retention from entries that somebody removed. If ISM deletes the partition, the record is written in
+advance and updated when the partition changes; after the deletion it is completed, with the name of the snapshot.
 
-Invariant: whodid deletes no partition without a record that counts exactly the entries that go with it: writing into
-it is blocked before they are counted.
+Invariant: whodid deletes no partition without a record of exactly the entries in it: writing to the partition is
+blocked before they are counted.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DESTROYED",
-    "Account",
+    "Contents",
     "Destruction",
     "JournalPart",
+    "count_contents",
     "destructions",
     "moment_text",
-    "take_account",
     "write_destruction",
 ]
 
@@ -44,7 +44,7 @@ _AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class JournalPart:
-    """What a partition holds of one journal. With `entries` = `last_seq` - `first_seq` + 1 nothing is missing."""
+    """The part of one journal in a partition; complete if `entries` = `last_seq` - `first_seq` + 1."""
 
     journal: str
     entries: int
@@ -55,8 +55,8 @@ class JournalPart:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """What a partition holds: `first` and `last` are `creation_date`s, empty where it has no entries."""
+class Contents:
+    """What a partition contains: `first` and `last` are `creation_date`s, empty without entries."""
 
     entries: int
     first: str = ""
@@ -66,12 +66,12 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Destruction:
-    """One record. `uuid` is that of the index: a partition made anew has a record of its own.
+    """One record. `uuid` is that of the index: a partition that is created again has a record of its own.
 
-    `state`: `ahead` (ISM is about to delete it), `deleting` (whodid is), `deleted`. `due` is when retention deletes it,
-    `rule` which retention (days) and, with ISM, which policy and version of the job say so; `time` is when the record
-    was written, `deleted` when whodid deleted it, or saw that ISM had. `snapshot` is `repository/name` of the one made
-    first.
+    `state` is `ahead` (ISM is about to delete it), `deleting` (whodid is deleting it) or `deleted`. `due` is when
+    retention deletes it; `rule` is the retention in days and, with ISM, the policy and version of the job. `time` is
+    when the record was written; `deleted` is when whodid deleted the partition, or noticed that ISM had. `snapshot` is
+    the `repository/name` of the snapshot made before.
     """
 
     partition: str
@@ -79,7 +79,7 @@ class Destruction:
     state: Literal["ahead", "deleting", "deleted"]
     due: str
     rule: Mapping[str, Any]
-    account: Account
+    account: Contents
     time: str = ""
     deleted: str = ""
     snapshot: str = ""
@@ -89,15 +89,15 @@ class Destruction:
         return f"destruction-{self.partition}-{self.uuid}"
 
     def brief(self) -> dict[str, Any]:
-        """What an entry of the audit log says of it; the rest is in the ledger."""
+        """The details for an entry of the audit log; the rest is in the ledger."""
         account = self.account
         about = {"entries": account.entries, "journals": len(account.journals), "due": self.due, "ledger": self.key}
         return about | ({"first": account.first, "last": account.last} if account.entries else {})
 
 
 @translated("counting a partition's entries")
-def take_account(client: OpenSearch, partition: str) -> Account:
-    """Counts what a partition holds now. Raises `OpenSearchError`, also for a closed one, which can't be counted."""
+def count_contents(client: OpenSearch, partition: str) -> Contents:
+    """Counts the entries of a partition. Raises `OpenSearchError`, also for a closed one, which can't be counted."""
     with translated(f"counting the entries of {partition}"):
         client.indices.refresh(index=partition)
         answer = _search(client, partition, {"size": 0, "track_total_hits": True, "aggs": _DATES})
@@ -106,11 +106,11 @@ def take_account(client: OpenSearch, partition: str) -> Account:
     entries = answer["hits"]["total"]["value"]
     if sum(part.entries for part in parts) != entries:
         raise OpenSearchError(f"{partition} changed while its entries were counted, or holds some without a journal")
-    return Account(entries, dates["first"].get("value_as_string", ""), dates["last"].get("value_as_string", ""), parts)
+    return Contents(entries, dates["first"].get("value_as_string", ""), dates["last"].get("value_as_string", ""), parts)
 
 
 def write_destruction(client: OpenSearch, settings: Settings, record: Destruction) -> Destruction:
-    """Writes the record, or what is new of it, and returns it as it then stands. Raises `OpenSearchError`."""
+    """Writes the record if it is new or has changed, and returns the stored one. Raises `OpenSearchError`."""
     ledger = Ledger(client, settings)
     known = ledger.page(record.key)
     before = _record(known) if known else None
@@ -122,7 +122,7 @@ def write_destruction(client: OpenSearch, settings: Settings, record: Destructio
 
 
 def destructions(client: OpenSearch, settings: Settings) -> list[Destruction]:
-    """All records, in the order of their partitions' names; what is none is left out. Raises `OpenSearchError`."""
+    """All valid records, in the order of their partitions' names. Raises `OpenSearchError`."""
     found = (_record(page) for page in Ledger(client, settings).pages("destruction"))
     return [record for record in found if record]
 
@@ -156,7 +156,7 @@ def _parts(client: OpenSearch, partition: str) -> Iterator[JournalPart]:
 
 
 def _place(hit: dict[str, Any]) -> dict[str, Any]:
-    """Number and hash of an entry, of which the content may not be stored."""
+    """The number and hash of an entry, whose content may not be stored."""
     return hit["_source"] if "_source" in hit else {"seq": hit["sort"][0], "hash": ""}
 
 
@@ -168,12 +168,12 @@ def _end(order: str) -> dict[str, Any]:
 def _search(client: OpenSearch, partition: str, body: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = client.search(index=partition, body=body)
     if answer["_shards"]["failed"]:
-        raise OpenSearchError(f"{partition} can't be read as a whole: a shard failed")
+        raise OpenSearchError(f"{partition} can't be read completely: a shard failed")
     return answer
 
 
 def _record(page: Page) -> Destruction | None:
-    """`None` for what is none: somebody else wrote it, and it explains nothing."""
+    """The record in a page; `None` if it is not valid, as one that somebody else wrote."""
     try:
         return _read(page)
     except FOREIGN:
@@ -186,5 +186,5 @@ def _read(page: Page) -> Destruction:
     parts = tuple(JournalPart(**part) for part in account["journals"])
     numbers = [number for part in parts for number in (part.entries, part.first_seq, part.last_seq)]
     if type(body["partition"]) is not str or not all(type(number) is int for number in numbers):
-        raise ValueError(f"{page.key} is no record of destruction")
-    return Destruction(**{**body, "account": Account(**{**account, "journals": parts})})
+        raise ValueError(f"{page.key} is not a destruction record")
+    return Destruction(**{**body, "account": Contents(**{**account, "journals": parts})})

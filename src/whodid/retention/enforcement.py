@@ -1,9 +1,9 @@
-"""The enforcement: whodid's part in retention. Without ISM, it deletes by the same rule; with ISM, it keeps records.
+"""Enforcement of retention by whodid: it deletes expired partitions without ISM, and keeps records with ISM.
 
-Only whole partitions go, past their ceiling by the cluster's clock, whose name is a partition's, whose mapping carries
-our mark, and which no hold covers. A partition made late lives longer, one that was restored not shorter; the present
-one never goes. What goes is counted and written into the ledger first, and, where a repository is set, kept in a
-snapshot; what can't be counted or kept does not go.
+It deletes only whole partitions that are past their ceiling by the cluster's clock, are named as partitions, carry our
+mark in their mapping, and are not held. A partition created late is kept longer, a restored one not shorter, and the
+present one is never deleted. Before its deletion a partition is counted, recorded in the ledger and, if a repository is
+set, saved in a snapshot; if any of that fails, it is not deleted.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from ..cluster.partitions import entry_count
 from ..entry import Stamp
 from ..errors import OpenSearchError, OpenSearchUnavailable
 from ..settings import Settings, retention_days
-from .destruction import Destruction, destructions, moment_text, take_account, write_destruction
+from .destruction import Destruction, count_contents, destructions, moment_text, write_destruction
 from .holds import held
-from .outlook import outlook
+from .schedule import deletion_schedule
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["AHEAD", "Expired", "destroy", "expired", "record_ahead"]
+__all__ = ["RECORD_LEAD", "Expired", "destroy", "expired", "record_upcoming"]
 
-AHEAD = timedelta(days=14)
-"""So long before ISM deletes a partition its record is written."""
+RECORD_LEAD = timedelta(days=14)
+"""How long before ISM deletes a partition its record is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +42,22 @@ class Expired:
 
 @translated("retention")
 def expired(client: OpenSearch, settings: Settings, now: datetime | None = None) -> list[Expired]:
-    """What retention says must go now. Raises `OpenSearchError`, also where ISM sees to it."""
-    found = outlook(client, settings, strict=True)
+    """The partitions that whodid must delete now. Raises `OpenSearchError`, also if ISM deletes them."""
+    found = deletion_schedule(client, settings, strict=True)
     if found.ism:
         raise OpenSearchError(
             "this cluster has Index State Management, which deletes by its policy; `whodid retention set` changes that"
         )
     now = now or deletion_time(client)
-    due = {one.name: one.due for one in found.fates if one.hold and one.due and one.due <= now}
+    due = {one.name: one.due for one in found.partitions if one.hold and one.due and one.due <= now}
     return [Expired(name, at, entry_count(client, name)) for name, at in due.items()]
 
 
 @translated("deleting a partition")
 def destroy(client: OpenSearch, settings: Settings, partition: Expired) -> Destruction | None:
-    """Deletes the partition with all its entries, after its record was written; returns that.
+    """Writes the record of a partition, deletes the partition with all its entries, and returns the record.
 
-    `None` when it is gone already. Raises `OpenSearchError`: then the partition is there as before.
+    Returns `None` if it is deleted already. Raises `OpenSearchError`; the partition is then unchanged.
     """
     name = partition.index
     identity = _identity(client, name)
@@ -72,12 +72,12 @@ def destroy(client: OpenSearch, settings: Settings, partition: Expired) -> Destr
             "deleting",
             moment_text(partition.due),
             {"retention_days": retention_days(settings.retention)},
-            take_account(client, name),
+            count_contents(client, name),
             snapshot=_snapshot(client, settings, name, uuid),
         )
         record = write_destruction(client, settings, record)
         if name in held(client, settings):
-            raise OpenSearchError(f"{name} was put on hold meanwhile")
+            raise OpenSearchError(f"{name} is not deleted: it was put on hold meanwhile")
         with translated(f"deleting {name}"):
             client.indices.delete(index=name)
     except BaseException:
@@ -87,41 +87,41 @@ def destroy(client: OpenSearch, settings: Settings, partition: Expired) -> Destr
 
 
 @translated("the records of what ISM deletes")
-def record_ahead(client: OpenSearch, settings: Settings, now: datetime | None = None) -> list[Destruction]:
-    """Writes the records of what ISM will delete within `AHEAD`, closes those of what it has deleted, returns both.
+def record_upcoming(client: OpenSearch, settings: Settings, now: datetime | None = None) -> list[Destruction]:
+    """Writes the records of partitions that ISM deletes within `RECORD_LEAD`, completes those of deleted ones, and
+    returns both.
 
-    They say what each partition's job does, whatever the policy says by now.
-
-    Raises `OpenSearchError`, at last, for those that can't be counted.
+    A record follows the partition's job, even if the policy has changed since. Raises `OpenSearchError`, after all
+    others are written, for partitions that can't be counted.
     """
     now = now or cluster_now(client)
-    found = outlook(client, settings, strict=True)
+    found = deletion_schedule(client, settings, strict=True)
     if not found.ism:
         return []
     before = {record.key: record for record in destructions(client, settings)}
     written = [_closed(client, settings, record) for record in before.values() if _is_gone(client, record, now)]
     problems = []
-    for fate in found.fates:
-        job, due = fate.job, fate.due
-        if job and due and due - AHEAD <= now and (identity := _identity(client, fate.name)):
-            rule = {"retention_days": fate.days, "policy": job.policy_id, "version": list(job.version or ())}
+    for one in found.partitions:
+        job, due = one.job, one.due
+        if job and due and due - RECORD_LEAD <= now and (identity := _identity(client, one.name)):
+            rule = {"retention_days": one.days, "policy": job.policy_id, "version": list(job.version or ())}
             try:
-                account = take_account(client, fate.name)
+                account = count_contents(client, one.name)
             except OpenSearchUnavailable:
                 raise
-            except OpenSearchError as error:  # which keeps the others from nothing
+            except OpenSearchError as error:  # the others are recorded all the same
                 problems.append(str(error))
                 continue
-            record = Destruction(fate.name, identity[0], "ahead", moment_text(due), rule, account)
+            record = Destruction(one.name, identity[0], "ahead", moment_text(due), rule, account)
             known = before.get(record.key, record).snapshot  # `explain` shows it only until the next action
             written.append(write_destruction(client, settings, replace(record, snapshot=job.snapshot or known)))
     if problems:
-        raise OpenSearchError(f"not on record yet: {'; '.join(problems)}")
+        raise OpenSearchError(f"could not be recorded yet: {'; '.join(problems)}")
     return written
 
 
 def _is_gone(client: OpenSearch, record: Destruction, now: datetime) -> bool:
-    """Whether ISM has deleted what the record announced: it was due, and its index is there no longer."""
+    """Whether ISM has deleted the partition of a record: it was due, and its index no longer exists."""
     if record.state != "ahead" or datetime.fromisoformat(record.due) > now:
         return False
     identity = _identity(client, record.partition)
@@ -135,7 +135,7 @@ def _closed(client: OpenSearch, settings: Settings, record: Destruction) -> Dest
 
 
 def _snapshot_by_ism(client: OpenSearch, settings: Settings, record: Destruction) -> str:
-    """The newest in the repository that has the name of the partition, to which ISM adds the time; empty for none."""
+    """The newest snapshot that ISM named after the partition, with the time appended; empty for none."""
     from opensearchpy import NotFoundError
 
     repository, wanted = settings.snapshot_repository, f"{record.partition}-*"
@@ -151,7 +151,7 @@ def _snapshot_by_ism(client: OpenSearch, settings: Settings, record: Destruction
 
 
 def _identity(client: OpenSearch, partition: str) -> tuple[str, str | None] | None:
-    """The index's own ID, and whether writing into it is blocked already (`true`); `None` when it is gone."""
+    """The index's UUID, and whether writing to it is blocked already (`true`); `None` if it no longer exists."""
     with translated(f"the settings of {partition}"):
         names = "index.uuid,index.blocks.write"
         params = {"flat_settings": "true", "ignore_unavailable": "true"}
@@ -163,7 +163,7 @@ def _identity(client: OpenSearch, partition: str) -> tuple[str, str | None] | No
 
 
 def _snapshot(client: OpenSearch, settings: Settings, partition: str, uuid: str) -> str:
-    """Keeps the partition in the repository of the settings; `repository/name`, empty without one."""
+    """Saves the partition in the repository of the settings, and returns `repository/name`, empty without one."""
     repository = settings.snapshot_repository
     if not repository:
         return ""
@@ -178,8 +178,8 @@ def _snapshot(client: OpenSearch, settings: Settings, partition: str, uuid: str)
         ]
     if found["state"] != "SUCCESS":
         raise OpenSearchError(
-            f"the snapshot {name} in {repository} is {found['state']}, so {partition} is not deleted. Delete that "
-            "snapshot, mend what it failed at, and run this again"
+            f"the snapshot {name} in {repository} is {found['state']}, so {partition} is not deleted. Fix the cause, "
+            "delete that snapshot, and run this again"
         )
     return f"{repository}/{name}"
 

@@ -1,16 +1,16 @@
-"""The holds: partitions that nothing deletes for as long as someone needs them, whatever the retention is.
+"""Holds: they protect partitions from deletion until they are released, whatever the retention is.
 
-A hold stands in the ledger (who, why, which partitions or days) and as a mark in the `_meta` of each partition it
-covers. The mark is what protects: deletion by whodid reads it with our own mark, in one request, and ISM no longer
-manages what has it. It moves with the index, into snapshots too, and holds even where the ledger is lost.
+A hold is stored in the ledger (who, why, which partitions or days) and as a mark in the `_meta` of each partition that
+it covers. The mark protects: whodid reads it before it deletes, and ISM does not manage marked partitions. The mark is
+part of the index, also in snapshots, and works even if the ledger is lost.
 
 Invariants:
-- Protection comes first, the mark last: an index that is blocked (read-only, flood stage) refuses the mark alone.
+- The partition is protected first and marked last: a blocked index (read-only, flood stage) refuses only the mark.
 - Once `set_hold` has returned without a problem, each covered partition has the mark, and ISM has no job for it.
-- ISM gets a partition back only under a policy that keeps it as long as the settings want.
-- A mark goes only when no hold that is in force covers the partition, and the ledger says that its hold was released.
-- A hold over days reaches partitions that are made later each time `apply_holds` runs, as it does in the daily
-  `whodid retention enforce`: long before their retention is over.
+- A partition returns to ISM only under a policy that keeps it as long as the settings want.
+- A mark is removed only when no hold in force covers the partition, and the ledger says that its hold was released.
+- A hold over days covers partitions created later whenever `apply_holds` runs, as in the daily `whodid retention
+  enforce`: long before their retention is over.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ __all__ = [
     "apply_holds",
     "check_hold",
     "find_hold",
-    "freed_by",
     "held",
+    "held_only_by",
     "holds",
     "make_step",
     "new_hold",
@@ -53,15 +53,15 @@ __all__ = [
 ]
 
 _AUTO_MANAGE = "index.plugins.index_state_management.auto_manage"
-"""An index without it, or with it true, is taken up by ISM again at the next sweep."""
+"""ISM manages an index again at its next sweep if this setting is missing or true."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """`partitions` by name, or all that have a day in `since` (included) to `until` (not included).
+    """A hold on `partitions` by name, or on all with a day from `since` (included) to `until` (not included).
 
-    `released` is empty while it is in force, then the time (`YYYY-MM-DDTHH:MM:SSZ`); `why_released` and `released_by`
-    go with it.
+    `released` is empty while it is in force, then the time (`YYYY-MM-DDTHH:MM:SSZ`) of the release; `why_released` and
+    `released_by` are set with it.
     """
 
     id: str
@@ -80,7 +80,7 @@ class Hold:
         return not self.released
 
     def covers(self, prefix: str, partition: str) -> bool:
-        """Whether it means that partition; released or not."""
+        """Whether it covers that partition, released or not."""
         if partition in self.partitions:
             return True
         start, end = partition_start(prefix, partition), partition_end(prefix, partition)
@@ -95,14 +95,14 @@ class Hold:
         return not self.partitions and (not self.until or datetime.fromisoformat(self.until) > now)
 
     def meant(self) -> str:
-        """In words, which entries it keeps."""
+        """The partitions or days that it covers, in words."""
         days = [f"{word} {day}" for word, day in (("since", self.since), ("until", self.until)) if day]
         return ", ".join(self.partitions) or " ".join(days)
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What was done: partitions that are held since now, those released, and why others could not be."""
+    """The result: partitions that were held, those released, and why others could not be."""
 
     held: tuple[str, ...] = ()
     released: tuple[str, ...] = ()
@@ -111,7 +111,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How one partition's holds are (`marked`) and should be (`wanted`); `managed` is whether ISM has a job for it."""
+    """The actual (`marked`) and the `wanted` holds of a partition; `managed` is whether ISM has a job for it."""
 
     partition: str
     meta: Mapping[str, Any] = field(repr=False)
@@ -136,13 +136,13 @@ def new_hold(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Hold:
-    """A hold that is not in force yet. Raises `ValueError` where it would mean nothing."""
+    """A hold that is not in force yet. Raises `ValueError` without a reason, and for a range that covers nothing."""
     if not reason.strip():
-        raise ValueError("a hold needs a reason, for those who meet it years later")
+        raise ValueError("the reason must not be empty; it is recorded in the audit log")
     if bool(partitions) == bool(since or until):
-        raise ValueError("name partitions, or the days since and until, and not both")
+        raise ValueError("name either partitions or the days since and until, not both")
     if since and until and since >= until:
-        raise ValueError("the hold would begin after it ends: since must be before until")
+        raise ValueError("since must be before until")
     span = {
         name: moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         for name, moment in (("since", since), ("until", until))
@@ -154,24 +154,24 @@ def new_hold(
 
 @translated("holds")
 def holds(client: OpenSearch, settings: Settings) -> list[Hold]:
-    """All holds, released ones too, in the order in which they were set. Raises `OpenSearchError`."""
+    """All holds, including released ones, in the order in which they were set. Raises `OpenSearchError`."""
     return sorted((_hold(page) for page in Ledger(client, settings).pages("hold")), key=lambda hold: hold.time)
 
 
 def check_hold(client: OpenSearch, settings: Settings, hold: Hold) -> None:
-    """Raises `OpenSearchError` for a partition that isn't there."""
+    """Raises `OpenSearchError` if the hold names a partition that does not exist."""
     known = creation_dates(client, settings)
     if missing := [name for name in hold.partitions if name not in known]:
         raise OpenSearchError(
-            f"there is no partition {', '.join(missing)}; `whodid retention show` lists them, and a hold --since and "
-            "--until reaches those that are made later, too"
+            f"there is no partition {', '.join(missing)}; `whodid retention show` lists them. A hold with --since and "
+            "--until also covers partitions created later"
         )
 
 
 def set_hold(client: OpenSearch, settings: Settings, hold: Hold) -> Applied:
-    """Puts the hold in force. Raises `OpenSearchError` as `check_hold`.
+    """Puts the hold in force. Raises `OpenSearchError` as `check_hold` does.
 
-    What the cluster refuses for single partitions is in the answer's `problems`; `apply_holds` tries it again.
+    `problems` in the result has the partitions that the cluster refused; `apply_holds` tries them again.
     """
     check_hold(client, settings, hold)
     Ledger(client, settings).write(f"hold-{hold.id}", "hold", asdict(hold), known=None)
@@ -179,16 +179,16 @@ def set_hold(client: OpenSearch, settings: Settings, hold: Hold) -> Applied:
 
 
 def find_hold(client: OpenSearch, settings: Settings, hold_id: str) -> Hold:
-    """The hold of that ID, to be released. Raises `OpenSearchError` where nothing is held by it.
+    """The hold with that ID. Raises `OpenSearchError` if it doesn't exist, or is released and on no partition.
 
-    One that only marks know, as the ledger was lost, is found as well.
+    A hold that is only in marks, since the ledger was lost, is found as well.
     """
     page = Ledger(client, settings).page(f"hold-{hold_id}")
     marked = [name for name, ids in marks(client, settings).items() if hold_id in ids]
     if page is None and not marked:
-        raise OpenSearchError(f"there is no hold {hold_id}; `whodid hold list --all` has them")
+        raise OpenSearchError(f"there is no hold {hold_id}; `whodid hold list --all` lists them")
     if page is None:
-        return Hold(hold_id, "not known: it is not in the ledger", "", "", tuple(sorted(marked)))
+        return Hold(hold_id, "unknown: it is not in the ledger", "", "", tuple(sorted(marked)))
     hold = _hold(page)
     if not hold.in_force and not marked:
         raise OpenSearchError(f"the hold {hold_id} was released on {hold.released[:10]} by {hold.released_by}")
@@ -196,12 +196,12 @@ def find_hold(client: OpenSearch, settings: Settings, hold_id: str) -> Hold:
 
 
 def release_hold(client: OpenSearch, settings: Settings, hold_id: str, *, by: str, reason: str) -> Applied:
-    """Ends a hold: its partitions are under retention again, unless another one covers them.
+    """Releases a hold: retention applies to its partitions again, unless another hold covers them.
 
     Raises as `find_hold`, and `ValueError` without a reason.
     """
     if not reason.strip():
-        raise ValueError("the release of a hold needs a reason, for those who read the log later")
+        raise ValueError("the reason must not be empty; it is recorded in the audit log")
     hold = find_hold(client, settings, hold_id)
     if hold.in_force:
         ledger, key = Ledger(client, settings), f"hold-{hold_id}"
@@ -216,15 +216,15 @@ def held(client: OpenSearch, settings: Settings) -> dict[str, tuple[str, ...]]:
     return {step.partition: step.wanted for step in all_steps(client, settings, None) if step.wanted}
 
 
-def freed_by(client: OpenSearch, settings: Settings, hold_id: str) -> list[str]:
-    """Partitions that are held by this one alone. Raises `OpenSearchError`."""
+def held_only_by(client: OpenSearch, settings: Settings, hold_id: str) -> list[str]:
+    """Partitions that only this hold protects. Raises `OpenSearchError`."""
     return [name for name, ids in held(client, settings).items() if ids == (hold_id,)]
 
 
 def all_steps(client: OpenSearch, settings: Settings, jobs: Mapping[str, Managed] | None) -> Iterator[Step]:
-    """As `steps`, for each partition of ours, done or not.
+    """The step of each partition of ours, done or not.
 
-    `jobs` is what ISM says of them, `None` where there is no ISM or it doesn't matter.
+    `jobs` are the ISM jobs by partition, `None` if there is no ISM or jobs don't matter.
     """
     every = {hold.id: hold for hold in holds(client, settings)}
     for name, meta in metas(client, settings).items():
@@ -235,14 +235,14 @@ def all_steps(client: OpenSearch, settings: Settings, jobs: Mapping[str, Managed
 
 
 def steps(client: OpenSearch, settings: Settings) -> list[Step]:
-    """What must be done so that every partition is in line with the holds. Raises `OpenSearchError`."""
+    """The steps after which every partition is held or released as the holds say. Raises `OpenSearchError`."""
     ism = Ism(client)
     jobs = {one.index: one for one in managed(ism.explain(index_pattern(settings)))} if ism.available() else None
     return [step for step in all_steps(client, settings, jobs) if not step.done]
 
 
 def make_step(client: OpenSearch, settings: Settings, step: Step) -> None:
-    """Raises `OpenSearchError`, which says whether ISM may still delete what should be held."""
+    """Makes one step. Raises `OpenSearchError`, which says whether ISM may still delete the partition."""
     if not step.wanted:
         _mark(client, step)
         if step.ism:
@@ -253,13 +253,13 @@ def make_step(client: OpenSearch, settings: Settings, step: Step) -> None:
     try:
         _mark(client, step)
     except OpenSearchError as error:
-        raise type(error)(f"nothing deletes it, but it has no mark yet: {error}") from error
+        raise type(error)(f"it is protected, but could not be marked yet: {error}") from error
 
 
 def _protect(client: OpenSearch, partition: str) -> None:
-    """Takes the partition from ISM, also where the index refuses the setting that keeps ISM from taking it again.
+    """Removes the partition from ISM, even if the index refuses the setting that keeps ISM from managing it again.
 
-    ISM itself sets it as it lets go; where `explain` does not show the job yet, it has one all the same.
+    ISM sets it itself at the removal. A partition can have a job that `explain` does not show yet.
     """
     refused: OpenSearchError | None = None
     try:
@@ -271,7 +271,7 @@ def _protect(client: OpenSearch, partition: str) -> None:
     except OpenSearchError as error:
         raise type(error)(f"ISM MAY STILL DELETE IT: {error}") from error
     if refused and not _is_left_alone(client, partition):
-        raise type(refused)(f"ISM may take it up again: {refused}") from refused
+        raise type(refused)(f"ISM may manage it again: {refused}") from refused
 
 
 def _is_left_alone(client: OpenSearch, partition: str) -> bool:
@@ -289,7 +289,7 @@ def _give_back(client: OpenSearch, settings: Settings, partition: str) -> None:
         return
     if not keeps_as_long(stored.policy, policy_body(settings, creation_dates(client, settings))["policy"]):
         raise OpenSearchError(
-            f"it is released, and under no policy: {name} deletes earlier than the settings want; `whodid setup "
+            f"it is released and under no policy, since {name} deletes earlier than the settings want; `whodid setup "
             "--dry-run` shows how it differs"
         )
     ism.add(partition, name)
@@ -297,10 +297,7 @@ def _give_back(client: OpenSearch, settings: Settings, partition: str) -> None:
 
 @translated("holds")
 def apply_holds(client: OpenSearch, settings: Settings) -> Applied:
-    """Makes all steps; may be done at any time, and changes nothing the second time.
-
-    Raises `OpenSearchError` where holds or partitions can't be read: what is held isn't known then.
-    """
+    """Makes all steps; safe to repeat at any time. Raises `OpenSearchError` if holds or partitions can't be read."""
     kept: list[str] = []
     released: list[str] = []
     problems: dict[str, str] = {}
@@ -315,13 +312,13 @@ def apply_holds(client: OpenSearch, settings: Settings) -> Applied:
 
 
 def _wanted(every: Mapping[str, Hold], prefix: str, name: str, marked: Collection[str]) -> tuple[str, ...]:
-    """A mark that the ledger does not know stays: the ledger may have been lost, or the index come from elsewhere."""
+    """Marks that are not in the ledger are kept: the ledger may be lost, or the index come from another cluster."""
     covering = {hold.id for hold in every.values() if hold.in_force and hold.covers(prefix, name)}
     return tuple(sorted(covering.union(each for each in marked if each not in every)))
 
 
 def _mark(client: OpenSearch, step: Step) -> None:
-    """`_meta` is replaced as a whole."""
+    """Writes the wanted holds into `_meta`, which OpenSearch replaces as a whole."""
     if step.marked == step.wanted:
         return
     rest = {key: value for key, value in step.meta.items() if key != "holds"}
@@ -336,12 +333,12 @@ def _set_auto_manage(client: OpenSearch, name: str, value: str | None) -> None:
 
 
 def _hold(page: Page) -> Hold:
-    """Raises `OpenSearchError` for what is none: nothing may be deleted by a hold that can't be read."""
+    """The hold in a page. Raises `OpenSearchError` for an invalid one, since it might protect anything."""
     try:
         body = dict(page.body)
         return Hold(**{**body, "partitions": tuple(body.get("partitions", ()))})
     except FOREIGN as error:
         raise OpenSearchError(
-            f"the page {page.key} of the ledger is no hold that can be read here: a newer whodid wrote it (upgrade "
-            "this one), or somebody else (delete the page)"
+            f"the page {page.key} of the ledger is no valid hold: a newer whodid wrote it (upgrade this one), or "
+            "somebody else (delete the page)"
         ) from error

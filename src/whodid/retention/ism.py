@@ -1,16 +1,13 @@
-"""ISM (Index State Management): the retention policy, when a policy deletes, and a small client for the plugin.
+"""ISM (Index State Management): the retention policy, when a policy deletes, the state of jobs, and a small client.
 
-Facts, each recorded from a real cluster: PUT on an existing policy needs the sequence number and primary term that GET
-returned; GET adds fields that PUT did not have; without the plugin every call is a 400 whose `error` is a plain string;
-a job keeps the copy of the policy that it was created with, before its first run too, until `change_policy`.
+Facts, each recorded from OpenSearch 3.4.0: PUT on an existing policy needs the sequence number and primary term that
+GET returned; GET adds fields that PUT did not have; without the plugin every call is a 400 whose `error` is a plain
+string.
 
-What ISM says of an index: under which policy it is, which copy of it its job has, and whether the job works.
-
-Source: answers of `_plugins/_ism/explain?show_policy=true`, recorded on OpenSearch 3.4.0. An index is unmanaged, or its
-job has not run (no `policy_seq_no` yet), or it runs. A job does what its copy of the policy says, from before its first
-run until a `change_policy`, whatever becomes of the policy itself. An action that fails is tried again for a while
-(`step_status` failed, the job enabled); a job that has given up is disabled and stays so; one without anything left to
-do (`policy_completed`) is disabled as well, and in order.
+An index is unmanaged, or its job has not run (no `policy_seq_no` yet), or it runs. A job follows its own copy of the
+policy from before its first run until a `change_policy`, whatever happens to the policy itself. A failed action is
+retried for a while (`step_status` failed, the job enabled); then the job has failed for good and stays disabled. A job
+that is finished (`policy_completed`) is disabled too, which is no failure.
 """
 
 from __future__ import annotations
@@ -22,7 +19,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..cluster.connection import is_missing_plugin, translated
-from ..cluster.template import OWNER, changed_by_hand, index_pattern, signed
+from ..cluster.template import OWNER, changed_by_hand, index_pattern, with_fingerprint
 from ..entry import partition_end, partition_start
 from ..errors import OpenSearchError
 from ..settings import MOST_DAYS, Settings, retention_days
@@ -46,18 +43,18 @@ __all__ = [
     "policy_body",
     "policy_by_hand",
     "policy_name",
-    "same_deeds",
+    "same_behavior",
     "snapshot_repositories",
     "state_names",
 ]
 
 _PARTITION_DAYS = {"month": 31, "week": 7, "day": 1}
 CLOCK_SKEW_DAYS = 2
-"""By how much the clocks of those who record and of the cluster may differ."""
+"""The allowed difference between the clocks of recording hosts and of the cluster."""
 MARGINS = frozenset(days + CLOCK_SKEW_DAYS for days in _PARTITION_DAYS.values())
-"""What a policy may have on top of the retention: it keeps the margin of longer partitions when these are gone."""
+"""The days that a policy may add to the retention; it keeps the margin of longer partitions after their deletion."""
 
-_SIGNED_AT = ("description",)
+_FINGERPRINT_AT = ("description",)
 """Where the policy carries its fingerprint."""
 
 _ADDED_BY_GET = {"policy_id", "last_updated_time", "schema_version", "error_notification", "user"}
@@ -68,7 +65,7 @@ _NONE = "This index does not have a policy"
 _CLOSED = "This index is closed"
 _AGE = re.compile(r"(\d+)(ms|s|m|h|d)")
 _NEVER = timedelta(days=MOST_DAYS)
-"""Nothing gets so old, and whoever adds it to a date may leave the calendar."""
+"""An age that no index reaches; added to a date it may be beyond the calendar."""
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -77,10 +74,10 @@ def policy_name(settings: Settings) -> str:
 
 
 def margin_days(settings: Settings, partitions: Iterable[str] = ()) -> int:
-    """How much longer than the retention an index must live, so that its last entry lives as long as promised.
+    """The days to keep an index beyond the retention, so that its last entry is kept as long as promised.
 
-    The longest that a partition can be, by the setting and by the names of those that exist (the setting may have been
-    another one), and two days for clocks that differ.
+    They are the length of the longest partition, by the setting and by the names of existing ones (the setting may have
+    changed), and two days for clocks that differ.
     """
     spans = (
         (partition_start(settings.index_prefix, one), partition_end(settings.index_prefix, one)) for one in partitions
@@ -92,8 +89,8 @@ def margin_days(settings: Settings, partitions: Iterable[str] = ()) -> int:
 def policy_body(settings: Settings, partitions: Iterable[str] = ()) -> dict[str, Any]:
     """The body of `PUT _plugins/_ism/policies/<policy_name>`, for a cluster with these partitions.
 
-    ISM counts from the creation of the index, so a partition goes once its youngest entry is as old as the retention:
-    after the days of `retention` and the margin.
+    ISM counts from the creation of the index, so it deletes a partition after the days of `retention` and the margin:
+    then its youngest entry is as old as the retention.
     """
     days = retention_days(settings.retention)
     transitions: list[dict[str, Any]] = []
@@ -110,14 +107,14 @@ def policy_body(settings: Settings, partitions: Iterable[str] = ()) -> dict[str,
         "states": states,
         "ism_template": [{"index_patterns": [index_pattern(settings)], "priority": settings.policy_priority}],
     }
-    return {"policy": signed(policy, *_SIGNED_AT)}
+    return {"policy": with_fingerprint(policy, *_FINGERPRINT_AT)}
 
 
 def deletion_age(policy: Mapping[str, Any]) -> timedelta | None:
-    """The age of an index at which ISM deletes it by this policy at the earliest; `None` for never.
+    """The minimum age of an index at which ISM deletes it by this policy; `None` for never.
 
-    Any policy, also one that somebody edited: a state is known by its action `delete`, and a condition other than an
-    age counts as met, since nobody can tell when it is. What is no state and no transition at all counts for nothing.
+    It works for any policy, since somebody may have edited it: a state deletes if it has the action `delete`, and a
+    condition other than an age counts as met, since its time is unknown. Invalid states and transitions are ignored.
     """
     states = _states(policy)
     ages: dict[str, timedelta] = {}
@@ -133,7 +130,7 @@ def deletion_age(policy: Mapping[str, Any]) -> timedelta | None:
 
 
 def deletion_days(policy: Mapping[str, Any]) -> int | None:
-    """The same in whole days."""
+    """The minimum age at which ISM deletes an index by this policy, in whole days; `None` for never."""
     age = deletion_age(policy)
     return None if age is None else age.days
 
@@ -148,12 +145,12 @@ def deletion_states(policy: Mapping[str, Any]) -> frozenset[str]:
 
 
 def snapshot_repositories(policy: Mapping[str, Any]) -> list[str]:
-    """Where a policy keeps an index before it deletes it."""
+    """The repositories in which a policy saves an index before it deletes it."""
     return [repository for state in _states(policy).values() for repository in state.repositories]
 
 
-def same_deeds(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether a job does the same by either policy, whatever else they say; both as the cluster shows them."""
+def same_behavior(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a job behaves the same under both policies, as the cluster shows them, even if other parts differ."""
     return all(one.get(key) == other.get(key) for key in ("default_state", "states"))
 
 
@@ -164,7 +161,7 @@ def keeps_as_long(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 
 class _State(NamedTuple):
-    """`transitions` are the names of following states, each with the least age of the index for it."""
+    """`transitions` are the names of following states, each with the minimum age of the index for it."""
 
     deletes: bool
     repositories: list[str]
@@ -172,7 +169,7 @@ class _State(NamedTuple):
 
 
 def _states(policy: Mapping[str, Any]) -> dict[str, _State]:
-    """The states by name, of a policy that anybody may have written: the one place that looks into one."""
+    """The states by name of a policy, which anybody may have written; only this function parses one."""
     return {str(state["name"]): _state(state) for state in objects_in(policy.get("states")) if "name" in state}
 
 
@@ -191,7 +188,7 @@ def _least_age(conditions: Mapping[str, Any]) -> timedelta:
     found = _AGE.fullmatch(str(conditions.get("min_index_age")))
     try:
         return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta(0)
-    except (OverflowError, ValueError):  # an age of more digits than there is time
+    except (OverflowError, ValueError):  # the age has too many digits
         return timedelta.max
 
 
@@ -200,11 +197,11 @@ def policy_by_hand(stored: StoredPolicy | None) -> bool:
     if stored is None:
         return False
     ours = str(stored.policy.get("description")).startswith(OWNER)
-    return changed_by_hand(stored.policy, *_SIGNED_AT, ours=ours)
+    return changed_by_hand(stored.policy, *_FINGERPRINT_AT, ours=ours)
 
 
 def _kept(settings: Settings) -> list[dict[str, Any]]:
-    """The action that keeps a partition in a snapshot first, if a repository is set; ISM adds the time to its name."""
+    """The action that saves a partition in a snapshot, if a repository is set; ISM appends the time to its name."""
     if not settings.snapshot_repository:
         return []
     snapshot = {"repository": settings.snapshot_repository, "snapshot": "{{ctx.index}}"}
@@ -227,7 +224,7 @@ class Ism:
         self._client = client
 
     def available(self) -> bool:
-        """Whether the cluster has ISM: a user who may not ask is told so by the plugin itself."""
+        """Whether the cluster has ISM; it also has if the plugin says that this user may not read policies."""
         from opensearchpy import AuthorizationException, RequestError
 
         with translated("Index State Management"):
@@ -253,18 +250,18 @@ class Ism:
             return StoredPolicy(_stripped(answer["policy"]), answer["_seq_no"], answer["_primary_term"])
 
     def put_policy(self, name: str, body: dict[str, Any], known: StoredPolicy | None) -> None:
-        """Makes the policy, or replaces exactly the version `known`; managed indices keep the version they have."""
+        """Creates the policy, or replaces exactly the version `known`; managed indices keep their version."""
         condition = f"?if_seq_no={known.seq_no}&if_primary_term={known.primary_term}" if known else ""
         with translated(f"the ISM policy {name}"):
             self._call("PUT", f"policies/{name}{condition}", body)
 
     def delete_policy(self, name: str) -> None:
-        """Indices under it go on with the version they have."""
+        """Deletes the policy; indices under it keep the version they have."""
         with translated(f"the ISM policy {name}"):
             self._call("DELETE", f"policies/{name}")
 
     def templates(self) -> dict[str, list[dict[str, Any]]]:
-        """The `ism_template`s of every policy, by its name. ISM lists 20 policies a page unless told otherwise."""
+        """The `ism_template`s of every policy, by its name."""
         found: dict[str, list[dict[str, Any]]] = {}
         with translated("the ISM policies"):
             while True:
@@ -278,9 +275,9 @@ class Ism:
                 found |= page
 
     def explain(self, pattern: str) -> dict[str, dict[str, Any]]:
-        """What ISM says of each index of the pattern, by index.
+        """ISM's explanation of each index of the pattern, by index.
 
-        One call tells of all of them: `size` and `from` are for `explain` without a pattern. With one, `from` fails.
+        One call returns all of them: `size` and `from` are only for `explain` without a pattern.
         """
         from opensearchpy import RequestError
 
@@ -288,33 +285,33 @@ class Ism:
             try:
                 answer = self._call("GET", f"explain/{pattern}?show_policy=true")
             except RequestError as error:
-                if "no documents to get" in str(error.info):  # its way to say that no index matches
+                if "no documents to get" in str(error.info):  # this means that no index matches
                     return {}
                 raise
             return {name: about for name, about in answer.items() if isinstance(about, dict)}
 
     def add(self, index: str, name: str) -> None:
-        """Puts an unmanaged index under the policy. An index that ISM took meanwhile is no error."""
+        """Puts an unmanaged index under the policy; it is no error if ISM has done so meanwhile."""
         reasons = self._refused(index, "add", {"policy_id": name})
         if reasons and not (all(reason.startswith(_ALREADY) for reason in reasons) and self._may_be_under(index, name)):
             raise OpenSearchError(f"{index} could not be put under the policy {name}: {', '.join(reasons)}")
 
     def change_policy(self, index: str, name: str) -> None:
-        """Has the index's job take the policy as it is by then, at its next or first run. Its state must be in it.
+        """Makes the index's job take the policy at its next run, as it is then.
 
-        ISM accepts a policy without that state as well, with 200, and then fails for good: the caller sees to it.
+        The policy must have the state of the job: without it ISM answers 200, and the job then fails for good.
         """
         if reasons := self._refused(index, "change_policy", {"policy_id": name}):
             raise OpenSearchError(f"{index} could not be moved to the policy {name}: {', '.join(reasons)}")
 
     def remove(self, index: str) -> None:
-        """Takes the index from under its policy, if it has one; nothing deletes it then."""
+        """Removes the index from its policy, if it has one; ISM then does not delete it."""
         reasons = self._refused(index, "remove", None)
         if any(not reason.startswith(_NONE) for reason in reasons):
-            raise OpenSearchError(f"{index} could not be taken from its policy: {', '.join(reasons)}")
+            raise OpenSearchError(f"{index} could not be removed from its policy: {', '.join(reasons)}")
 
     def _refused(self, index: str, call: str, body: Any) -> list[str]:
-        """Why a call did not do what it should. 200 is not success: the answer's own words are read."""
+        """Why a call failed, by the reasons in the answer: its status is 200 also for failures."""
         with translated(f"ISM on {index}"):
             answer = self._call("POST", f"{call}/{index}", body)
             if not answer.get("failures") and answer.get("updated_indices"):
@@ -339,7 +336,10 @@ def _stripped(policy: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Managed:
-    """`version` is the policy's sequence number and primary term as the job has them, `None` before its first run."""
+    """The ISM state of an index.
+
+    `version` is the policy's sequence number and primary term in the job, `None` before its first run.
+    """
 
     index: str
     policy_id: str | None = None
@@ -348,32 +348,32 @@ class Managed:
     enabled: bool = False
     failed: bool = False
     retrying: bool = False
-    """Whether its last attempt failed, and ISM tries again."""
+    """Whether its last attempt failed, and ISM retries it."""
     completed: bool = False
     leaving: bool = False
-    """Whether its job is on the way out of its state, or about to delete: no change of policy stops that any more."""
+    """Whether its job is leaving its state, or about to delete: a change of policy no longer stops that."""
     deleting: bool = False
-    """Whether it is in a state that deletes it, or on the way into one."""
+    """Whether it is in a state that deletes it, or entering one."""
     message: str = ""
     snapshot: str = ""
     """`repository/name` of the snapshot that ISM made of it."""
     policy: Mapping[str, Any] | None = None
 
     def follows(self, name: str, stored: StoredPolicy) -> bool:
-        """Whether its job does what the stored policy says, or will from its first run on."""
+        """Whether its job follows the stored policy, or will with its first run."""
         if self.policy_id != name or self.stuck:
             return False
         if self.policy is not None:
-            return same_deeds(self.policy, stored.policy)
+            return same_behavior(self.policy, stored.policy)
         return self.version == (stored.seq_no, stored.primary_term)
 
     def runs(self, name: str, stored: StoredPolicy) -> bool:
-        """Whether its job has begun to do what the stored policy says."""
+        """Whether its job has run and follows the stored policy."""
         return self.version is not None and self.follows(name, stored)
 
     @property
     def stuck(self) -> bool:
-        """Whether its job will never run again by itself."""
+        """Whether its job will not run again by itself."""
         return self.failed or (self.policy_id is not None and not self.enabled and not self.completed)
 
     @property
@@ -382,18 +382,16 @@ class Managed:
         return None if self.policy_id is None or self.policy is None else deletion_age(self.policy)
 
     def problem(self, name: str, stored: StoredPolicy) -> str:
-        """Why the retention in force may not hold for this index; empty when it does."""
+        """Why the retention in force may not apply to this index; empty if it does."""
         if self.policy_id is None:
             return "not under any policy: ISM will not delete it"
         if self.policy_id != name:
             return f"under another policy, {self.policy_id}"
         if self.stuck:
-            return f"ISM has given up: {self.message or 'its job is disabled'}"
+            return f"its ISM job has failed for good: {self.message or 'it is disabled'}"
         if not self.follows(name, stored):
-            return (
-                "runs an old version of the policy" if self.version else "will begin with an old version of the policy"
-            )
-        return f"ISM failed and tries again: {self.message}" if self.retrying else ""
+            return f"{'runs' if self.version else 'will start with'} an old version of the policy"
+        return f"ISM failed and is retrying: {self.message}" if self.retrying else ""
 
 
 def managed(explained: Mapping[str, Mapping[str, Any]]) -> list[Managed]:
@@ -428,7 +426,7 @@ def _text(value: object) -> str | None:
 
 
 def _snapshot(action: Mapping[str, Any], step: Mapping[str, Any], policy: Mapping[str, Any]) -> str:
-    """Once its action is done; a policy of whodid's has one."""
+    """`repository/name` of the snapshot, once its action is done; a policy of whodid has one repository."""
     name = object_of(action.get("action_properties")).get("snapshot_name")
     done = action.get("name") == "snapshot" and step.get("step_status") == "completed"
     repositories = snapshot_repositories(policy)

@@ -1,10 +1,10 @@
-"""The change of retention: a new version of the policy, and every partition moved to it.
+"""A change of retention: a new version of the ISM policy, and every partition moved to it.
 
-An update of a policy does not reach the indices it manages (recorded), nor a job that has not run yet: each is moved
-by `change_policy`. What that would break for good is never asked for: a job that has given up, or whose state the
-policy lacks, is replaced by a new one, by `remove` and `add`, which for these two states loses nothing; an index under
-somebody else's policy is left alone unless told otherwise. 200 is never taken for success: `explain` is asked until
-each index runs the new version, and what has not arrived is asked for again.
+An update of a policy does not affect the indices it manages (recorded), nor jobs that have not run yet: each index is
+moved by `change_policy`. That call breaks a job that has failed for good, or whose state the policy lacks, so such a
+job is replaced by `remove` and `add`, which loses nothing in these two cases. An index under somebody else's policy is
+left alone unless `take_over` is set. 200 does not mean success: `explain` is polled until each index runs the new
+version, and moves that had no effect are repeated.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from .ism import (
     policy_name,
     state_names,
 )
-from .outlook import Outlook, deletion_date, is_red, outlook
+from .schedule import DeletionSchedule, deletion_date, deletion_schedule, is_red
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
 __all__ = [
-    "Doomed",
+    "ImmediateDeletion",
     "Move",
     "Report",
-    "doomed",
-    "doomed_by",
-    "doomed_by_release",
+    "deletions_by_moves",
+    "deletions_by_release",
+    "immediate_deletions",
     "in_words",
     "make_move",
     "moves",
@@ -69,8 +69,8 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Doomed:
-    """A partition that a retention would delete at once, with the number of its entries."""
+class ImmediateDeletion:
+    """A partition that a retention would delete immediately, with the number of its entries."""
 
     index: str
     entries: int
@@ -84,9 +84,9 @@ def moves(
     *,
     take_over: bool = False,
 ) -> list[Move]:
-    """What must be done so that all run the policy: `stored` is the version in force, `None` for one yet to be made.
+    """The moves after which all indices run the policy: `stored` is the version in force, `None` if there is none yet.
 
-    A job that has not run yet counts by the copy that it has.
+    A job that has not run yet is judged by its copy of the policy.
     """
     states = state_names(wanted)
     found = (_move(one, name, stored, states, take_over) for one in indices)
@@ -113,15 +113,16 @@ def _move(
 
 
 def make_move(ism: Ism, move: Move, name: str, wanted: Mapping[str, Any]) -> None:
-    """Raises `OpenSearchError` for what ISM refuses, for a `leave`, and where the policy deletes earlier than `wanted`.
+    """Makes one move. Raises `OpenSearchError` if ISM refuses it, for a `leave`, and if the stored policy deletes
+    earlier than `wanted`.
 
-    The cluster is asked each time: ISM takes the policy as it is by then, whoever changed it since.
+    The policy is read each time, since ISM takes it as it is then, and somebody may have changed it.
     """
     if move.kind == "leave":
-        raise OpenSearchError(f"{move.why}, and left there; --take-over moves it to {name}")
+        raise OpenSearchError(f"{move.why}; it stays there unless --take-over moves it to {name}")
     stored = ism.policy(name)
     if stored is None or not keeps_as_long(stored.policy, wanted):
-        raise OpenSearchError(f"{move.index} is left as it is: the policy {name} was changed, and deletes too early")
+        raise OpenSearchError(f"{move.index} was not moved: the policy {name} was changed and deletes too early")
     if move.kind == "change":
         ism.change_policy(move.index, name)
         return
@@ -130,47 +131,53 @@ def make_move(ism: Ism, move: Move, name: str, wanted: Mapping[str, Any]) -> Non
     ism.add(move.index, name)
 
 
-def doomed(client: OpenSearch, settings: Settings, now: datetime, *, take_over: bool = False) -> list[Doomed]:
-    """What `set_retention` with these settings would have ISM delete at once, and is not being deleted already."""
-    found = outlook(client, settings)
-    wanted = policy_body(settings, [fate.name for fate in found.fates])["policy"]
+def immediate_deletions(
+    client: OpenSearch, settings: Settings, now: datetime, *, take_over: bool = False
+) -> list[ImmediateDeletion]:
+    """The partitions that ISM would delete immediately after `set_retention`, without those being deleted already."""
+    found = deletion_schedule(client, settings)
+    wanted = policy_body(settings, [one.name for one in found.partitions])["policy"]
     stored = found.policy if found.policy and found.policy.policy == wanted else None
-    jobs = [fate.job for fate in found.fates if fate.job and not fate.holds]
+    jobs = [one.job for one in found.partitions if one.job and not one.holds]
     needed = moves(jobs, policy_name(settings), stored, wanted, take_over=take_over)
-    return doomed_by(client, found, needed, wanted, now)
+    return deletions_by_moves(client, found, needed, wanted, now)
 
 
-def doomed_by(
-    client: OpenSearch, found: Outlook, needed: Sequence[Move], policy: Mapping[str, Any], now: datetime
-) -> list[Doomed]:
-    """Those that the moves would have deleted at once, judged by the age in the policy that they lead to."""
+def deletions_by_moves(
+    client: OpenSearch, found: DeletionSchedule, needed: Sequence[Move], policy: Mapping[str, Any], now: datetime
+) -> list[ImmediateDeletion]:
+    """The partitions that ISM would delete immediately after the moves, judged by the age in `policy`."""
     age, moved = deletion_age(policy), {move.index for move in needed if move.kind != "leave"}
     if age is None:
         return []
     due = [
-        fate.name for fate in found.fates if fate.name in moved and now - fate.created >= age and not fate.going(now)
+        one.name
+        for one in found.partitions
+        if one.name in moved and now - one.created >= age and not one.is_being_deleted(now)
     ]
-    return [Doomed(name, entry_count(client, name)) for name in due]
+    return [ImmediateDeletion(name, entry_count(client, name)) for name in due]
 
 
-def doomed_by_release(
+def deletions_by_release(
     client: OpenSearch, settings: Settings, partitions: Collection[str], now: datetime
-) -> list[Doomed]:
-    """Those of the held partitions that would be deleted at once if no hold kept them."""
-    found = outlook(client, settings)
+) -> list[ImmediateDeletion]:
+    """The held partitions that would be deleted immediately without their holds."""
+    found = deletion_schedule(client, settings)
     if found.ism:
         released = [Move(name, "attach", "released") for name in partitions]
-        return doomed_by(client, found, released, found.policy.policy, now) if found.policy else []
-    dates = {one.name: deletion_date(settings, one.name, one.created) for one in found.fates if one.name in partitions}
-    return [Doomed(name, entry_count(client, name)) for name, date in dates.items() if date and date <= now]
+        return deletions_by_moves(client, found, released, found.policy.policy, now) if found.policy else []
+    dates = {
+        one.name: deletion_date(settings, one.name, one.created) for one in found.partitions if one.name in partitions
+    }
+    return [ImmediateDeletion(name, entry_count(client, name)) for name, date in dates.items() if date and date <= now]
 
 
-def in_words(going: Sequence[Doomed]) -> str:
-    """What would be deleted; empty for nothing."""
-    if not going:
+def in_words(deletions: Sequence[ImmediateDeletion]) -> str:
+    """The deletions in words; empty for none."""
+    if not deletions:
         return ""
-    entries = sum(one.entries for one in going)
-    return f"{', '.join(one.index for one in going)} with {entries:,} entries would be deleted within minutes"
+    entries = sum(one.entries for one in deletions)
+    return f"{', '.join(one.index for one in deletions)} with {entries:,} entries would be deleted within minutes"
 
 
 def set_retention(
@@ -183,11 +190,11 @@ def set_retention(
     pause: Callable[[], None],
     on_progress: Callable[[int, int], None] = lambda running, total: None,
 ) -> Report:
-    """Puts the retention of the settings in force, and follows until each partition runs it.
+    """Puts the retention of the settings in force, and waits until each partition runs it.
 
-    `explain` is asked `tries` times at most, with a `pause` in between; `on_progress` gets how many run it, and of how
-    many. Raises `OpenSearchError` where the cluster has no ISM, or the policy can't be stored; unless `force`, also
-    when somebody changed the policy by hand.
+    `explain` is called at most `tries` times, with a `pause` in between; `on_progress` gets how many partitions run it,
+    and the total. Raises `OpenSearchError` if the cluster has no ISM or the policy can't be stored, and unless `force`,
+    if somebody changed the policy by hand.
     """
     ism, name = Ism(client), policy_name(settings)
     if not ism.available():
@@ -197,16 +204,16 @@ def set_retention(
         )
     check_repository(client, settings.snapshot_repository)
     wanted = policy_body(settings, creation_dates(client, settings))
-    applied = apply_holds(client, settings)  # first: what is held must not be moved
+    applied = apply_holds(client, settings)  # first, since held partitions must not be moved
     report = Report(problems={index: f"held, but {why}" for index, why in applied.problems.items()})
     on_hold = held(client, settings)
     stored = _store(ism, name, wanted, force)
-    _Following(client, ism, settings, stored, report, on_hold, take_over).until_done(tries, pause, on_progress)
+    _Rollout(client, ism, settings, stored, report, on_hold, take_over).until_done(tries, pause, on_progress)
     return report
 
 
 def _store(ism: Ism, name: str, wanted: dict[str, Any], force: bool) -> StoredPolicy:
-    """The policy as the cluster has it then; one that somebody else changes meanwhile is replaced once more."""
+    """Stores the policy and returns it as the cluster has it; tries once more if somebody changed it meanwhile."""
     for last in (False, True):
         stored = ism.policy(name)
         if stored is not None and stored.policy == wanted["policy"]:
@@ -223,16 +230,16 @@ def _store(ism: Ism, name: str, wanted: dict[str, Any], force: bool) -> StoredPo
                 raise
     found = ism.policy(name)
     if found is None:
-        raise OpenSearchError(f"the ISM policy {name} was stored and is gone again: somebody else deletes it")
+        raise OpenSearchError(f"the ISM policy {name} was stored, but somebody else deleted it")
     return found
 
 
 @dataclass(slots=True)
-class _Following:
-    """Moves each partition, and asks until it runs the stored version.
+class _Rollout:
+    """Moves each partition, and polls until it runs the stored version or somebody else replaces the policy.
 
-    `asked` has what was asked for, and what ISM said of the job then: once that has changed, and is not as it should
-    be, it is asked for again. A policy that somebody else replaces meanwhile ends it.
+    `requested` has each index's move and its job at that time: once the job has changed and is still not as it should
+    be, the move is requested again.
     """
 
     client: OpenSearch
@@ -242,12 +249,12 @@ class _Following:
     report: Report
     on_hold: Collection[str]
     take_over: bool
-    asked: dict[str, tuple[Move, Managed]] = field(default_factory=dict)
+    requested: dict[str, tuple[Move, Managed]] = field(default_factory=dict)
 
     def until_done(self, tries: int, pause: Callable[[], None], on_progress: Callable[[int, int], None]) -> None:
         for last in [False] * (tries - 1) + [True]:
             indices = self._indices()
-            self._ask(indices)
+            self._request(indices)
             followed = [one for one in indices if one.index not in self.report.problems]
             self.report.running = [one.index for one in followed if one.runs(self._name, self.stored)]
             waiting = [one for one in followed if one.index not in self.report.running]
@@ -255,7 +262,7 @@ class _Following:
             if not waiting:
                 return
             if last or self._replaced():
-                self._give_up(waiting, "not within the time" if last else "not followed any further")
+                self._give_up(waiting, "timed out" if last else "no longer waited for")
                 return
             pause()
 
@@ -267,30 +274,28 @@ class _Following:
         found = managed(self.ism.explain(index_pattern(self.settings)))
         return [one for one in found if one.index not in self.on_hold]
 
-    def _ask(self, indices: Sequence[Managed]) -> None:
+    def _request(self, indices: Sequence[Managed]) -> None:
         jobs = {one.index: one for one in indices}
         for move in moves(indices, self._name, self.stored, self.stored.policy, take_over=self.take_over):
             job = jobs[move.index]
-            if move.index in self.report.problems or self.asked.get(move.index) == (move, job):
+            if move.index in self.report.problems or self.requested.get(move.index) == (move, job):
                 continue
-            self.asked[move.index] = move, job
+            self.requested[move.index] = move, job
             try:
                 make_move(self.ism, move, self._name, self.stored.policy)
             except OpenSearchError as error:
                 self.report.problems[move.index] = str(error)
 
     def _replaced(self) -> bool:
-        """Whether the policy is another one by now: what is moved then would be moved to that."""
+        """Whether somebody replaced the policy: further moves would lead to theirs."""
         found = self.ism.policy(self._name)
         if found is not None and (found.seq_no, found.primary_term) == (self.stored.seq_no, self.stored.primary_term):
             return False
-        self.report.problems[self._name] = (
-            "somebody else replaced or deleted the policy meanwhile: look, and set it again"
-        )
+        self.report.problems[self._name] = "somebody else replaced or deleted the policy; check it and set it again"
         return True
 
     def _give_up(self, waiting: Sequence[Managed], when: str) -> None:
-        red = "; the cluster is red, and ISM runs no job until no index is" if is_red(self.client) else ""
+        red = "; ISM runs no jobs while the cluster is red" if is_red(self.client) else ""
         for one in waiting:
             why = one.problem(self._name, self.stored) or "its job has not run yet"
             self.report.problems[one.index] = f"{when}: {why}{red}"

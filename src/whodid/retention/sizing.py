@@ -1,6 +1,6 @@
-"""The sizing: what so many entries a day, kept for so long, need in OpenSearch, on the network and on the hosts.
+"""The sizing: estimates disk, shards, network and settings for a daily volume and a retention.
 
-Arithmetic alone; nothing is asked of a cluster. Sizes are in bytes, and a GB is 1,000,000,000 of them.
+It is arithmetic alone and needs no cluster. Sizes are in bytes, and a GB is 1,000,000,000 bytes.
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ from .ism import margin_days
 __all__ = ["BYTES_PER_ENTRY", "JOURNAL_BYTES_PER_ENTRY", "Need", "Sizing", "parse_count", "size"]
 
 BYTES_PER_ENTRY = 692
-"""Of the primary store in OpenSearch, without forced merges: measured by `python -m benchmarks disk`; its table is in
-docs/explanation/benchmarks.md, and a test compares."""
+"""Bytes in the primary store of OpenSearch without forced merges, measured by `python -m benchmarks disk`.
+
+The table is in docs/explanation/benchmarks.md, and a test compares them.
+"""
 
 JOURNAL_BYTES_PER_ENTRY = 1_015
-"""Of a line in the journal, which is also what is sent: measured by the same command."""
+"""Bytes of a line in the journal, which is also what is sent, measured by the same command."""
 
 ACTION_BYTES = 68
-"""Of the line that goes before each entry in a bulk request, with the default prefix and months."""
+"""Bytes of the line before each entry in a bulk request, with the default prefix and monthly partitions."""
 
 SMALLEST_SHARD, LARGEST_SHARD = 10 * 10**9, 50 * 10**9
-"""Between these a shard is neither waste nor slow to move; OpenSearch's own advice for logs."""
+"""The range of shard sizes that OpenSearch recommends for logs."""
 
 WATERMARK_PERCENT = 85
-"""OpenSearch gives a node no more shards when its disk is so full (`cluster.routing.allocation.disk.watermark.low`)."""
+"""OpenSearch allocates no shards to a node whose disk is fuller (`cluster.routing.allocation.disk.watermark.low`)."""
 
 _DAYS: dict[Partitioning, int] = {"month": 31, "week": 7, "day": 1}
 _MOST_A_DAY = 10**12
@@ -42,7 +44,7 @@ _DAY_SECONDS = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """What is asked for. `peak` is the busiest hour as a multiple of the average; an outage is counted at that rate."""
+    """The requirements. `peak` is the busiest hour as a multiple of the average, also assumed during an outage."""
 
     per_day: int
     retention: str
@@ -55,7 +57,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """What it needs. `floor` and `ceiling`: of what is kept at the least and at the most; primaries, without replicas.
+    """The estimate. `floor` and `ceiling` values are the least and the most that is kept, without replicas.
 
     `shards` counts primaries and replicas of all partitions; `disk_bytes` is for the whole cluster, `journal_bytes` for
     each host.
@@ -81,7 +83,7 @@ class Sizing:
     journal_bytes: int
 
     def settings_lines(self) -> tuple[str, ...]:
-        """What to write into whodid.toml."""
+        """The lines for whodid.toml."""
         lines = f'partition = "{self.partition}"', f"number_of_shards = {self.number_of_shards}"
         return (*lines, f'retention = "{self.floor_days}d"')
 
@@ -90,17 +92,17 @@ class Sizing:
 
 
 def size(need: Need) -> Sizing:
-    """Raises `SettingsError` for a retention that is no number of days: what is never deleted has no size."""
+    """Estimates a cluster. Raises `SettingsError` if nothing is ever deleted, since its size has no limit."""
     floor = retention_days(need.retention)
     if floor is None:
-        raise SettingsError("with retention = off the disk fills for ever; give --retention, such as --retention 365d")
+        raise SettingsError("retention = off has no maximum size; give --retention, such as --retention 365d")
     partition, shards = _partition(need.per_day * need.bytes_per_entry)
     ceiling = floor + margin_days(Settings(partition=partition))
     shard_bytes = need.per_day * need.bytes_per_entry * _DAYS[partition] // shards
     partitions = _partitions(partition, ceiling)
     copies = 1 + need.replicas
     kept = need.per_day * ceiling * need.bytes_per_entry
-    # While a shard is merged it is there twice; that happens to the partition that is written to.
+    # A shard needs twice its size while it is merged, which happens in the partition that is written to.
     stored = copies * (kept + shards * shard_bytes)
     peak = need.per_day * need.peak / _DAY_SECONDS
     waiting = need.per_day * need.peak * need.outage_seconds * JOURNAL_BYTES_PER_ENTRY // _DAY_SECONDS
@@ -136,7 +138,7 @@ def parse_count(text: str) -> int:
 
 
 def _partition(bytes_a_day: int) -> tuple[Partitioning, int]:
-    """The longest partition that one shard can hold, and its shards; where none can, several shards of a good size."""
+    """The longest partition that fits into one shard, and the number of shards; several shards if none fits."""
     lengths: tuple[Partitioning, ...] = ("month", "week")
     for partition in lengths:
         if bytes_a_day * _DAYS[partition] <= LARGEST_SHARD:
@@ -146,7 +148,7 @@ def _partition(bytes_a_day: int) -> tuple[Partitioning, int]:
 
 
 def _partitions(partition: Partitioning, ceiling_days: int) -> int:
-    """How many there are at the most: those that began within the ceiling, and the one that begins."""
+    """The maximum number of partitions: those that started within the ceiling, and the present one."""
     if partition == "month":
         return ceiling_days * 48 // 1461 + 1  # a month is 1461/48 days on average
     return ceiling_days // _DAYS[partition] + 1

@@ -1,4 +1,4 @@
-"""The survey: everything the cluster says of each partition, in a handful of requests however many there are."""
+"""The survey of partitions: everything the cluster reports about each, with a fixed number of requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..settings import Settings, retention_days
 from .destruction import Destruction, destructions
 from .holds import Step
 from .ism import Managed, StoredPolicy
-from .outlook import Fate, outlook
+from .schedule import ScheduledPartition, deletion_schedule
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
@@ -22,12 +22,11 @@ __all__ = ["Survey", "Surveyed", "survey"]
 
 @dataclass(frozen=True, slots=True)
 class Surveyed:
-    """One partition. `first` and `last` are `creation_date`s, empty where it has no entries or can't be read.
+    """One partition. `first` and `last` are `creation_date`s, empty if it has no entries or can't be read.
 
-    `job` is what ISM does with it, `None` on a cluster without; `goes` is when it is deleted, by ISM as its job stands
-    or by whodid, `None` for never: where it is held, and ISM has no job for it. `hold` is how its holds are and should
-    be. `ours` is whether it carries our mark. `record` is the newest destruction record of its name, perhaps of an
-    index before it.
+    `job` is its ISM job, `None` on a cluster without ISM. `goes` is when ISM by that job, or whodid, deletes it; `None`
+    for never, and while it is held without a job. `hold` is the actual and the wanted state of its holds. `ours` is
+    whether it carries our mark. `record` is the newest destruction record with its name, perhaps of an earlier index.
     """
 
     name: str
@@ -71,35 +70,36 @@ class Surveyed:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """`policy` is the policy in force, `None` without one or without ISM (`ism` false); `margin` is in days.
+    """All partitions, and what applies to them.
 
-    While the cluster is `red`, no job of ISM runs.
+    `policy` is the policy in force, `None` without one or without ISM (`ism` false); `margin` is in days. While the
+    cluster is `red`, ISM runs no jobs.
     """
 
     ism: bool
     policy: StoredPolicy | None
     floor: int | None
-    """Days that the settings promise; `None` is for ever."""
+    """The retention of the settings in days; `None` for ever."""
     margin: int
     red: bool
     partitions: tuple[Surveyed, ...]
 
 
 def survey(client: OpenSearch, settings: Settings) -> Survey:
-    """Asks the cluster. Raises `OpenSearchError`, also for a user who may not know all of it."""
+    """Reads the survey from the cluster. Raises `OpenSearchError`, also if this user may not read all of it."""
     pattern = index_pattern(settings)
-    found = outlook(client, settings, strict=True)
+    found = deletion_schedule(client, settings, strict=True)
     listed, dates, restored = _listed(client, pattern), _dates(client, pattern), _restored(client, pattern)
     records = {one.partition: one for one in sorted(destructions(client, settings), key=lambda one: one.time)}
     partitions = tuple(
-        _surveyed(fate, listed.get(fate.name, {}), dates.get(fate.name), fate.name in restored, records.get(fate.name))
-        for fate in found.fates
+        _surveyed(one, listed.get(one.name, {}), dates.get(one.name), one.name in restored, records.get(one.name))
+        for one in found.partitions
     )
     return Survey(found.ism, found.policy, retention_days(settings.retention), found.margin, found.red, partitions)
 
 
 def _surveyed(
-    fate: Fate,
+    one: ScheduledPartition,
     row: dict[str, Any],
     dates: tuple[int, str, str] | None,
     restored: bool,
@@ -107,20 +107,20 @@ def _surveyed(
 ) -> Surveyed:
     entries, first, last = dates or (int(row.get("docs.count") or 0), "", "")
     return Surveyed(
-        name=fate.name,
+        name=one.name,
         uuid=row.get("uuid", ""),
-        created=fate.created,
-        end=fate.end,
+        created=one.created,
+        end=one.end,
         entries=entries,
         first=first,
         last=last,
         health=row.get("health") or "",
         open=row.get("status") != "close",
-        ours=fate.hold is not None,
+        ours=one.hold is not None,
         restored=restored,
-        goes=fate.due,
-        hold=fate.hold,
-        job=fate.job,
+        goes=one.due,
+        hold=one.hold,
+        job=one.job,
         record=record,
     )
 
@@ -135,7 +135,7 @@ def _listed(client: OpenSearch, pattern: str) -> dict[str, dict[str, Any]]:
 
 
 def _dates(client: OpenSearch, pattern: str) -> dict[str, tuple[int, str, str]]:
-    """Number of entries, first and last `creation_date` by index; closed and red ones are missing."""
+    """Number of entries, first and last `creation_date` by index, without closed and red indices."""
     ends = {end: {kind: {"field": "creation_date"}} for end, kind in (("first", "min"), ("last", "max"))}
     body = {"size": 0, "aggs": {"partitions": {"terms": {"field": "_index", "size": 10_000}, "aggs": ends}}}
     with translated(f"the entries of {pattern}"):
@@ -148,7 +148,7 @@ def _dates(client: OpenSearch, pattern: str) -> dict[str, tuple[int, str, str]]:
 
 
 def _restored(client: OpenSearch, pattern: str) -> set[str]:
-    """Indices of which a shard came from a snapshot. The cluster forgets that when its node starts anew."""
-    with translated(f"how {pattern} came to be"):
+    """Indices with a shard restored from a snapshot; the cluster knows it only until its node restarts."""
+    with translated(f"the recovery of {pattern}"):
         answer = client.indices.recovery(index=pattern)
     return {name for name, about in answer.items() if any(shard["type"] == "SNAPSHOT" for shard in about["shards"])}

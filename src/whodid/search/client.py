@@ -21,7 +21,7 @@ from ..cluster.template import index_pattern
 from ..entry import Entry
 from ..errors import OpenSearchUnavailable, QueryError
 from ..recording.own import Reads
-from ..retention.outlook import RetentionView, retention_in_force
+from ..retention.schedule import RetentionView, retention_in_force
 from ..settings import Settings, load_settings
 from . import requests, stats
 from .body import OtherNames, query_body, window_of

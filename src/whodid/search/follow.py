@@ -56,7 +56,7 @@ def follow(
     `also` gives the other names of an event type. `on_away` is told when OpenSearch can't be asked; it is asked again
     after the next pause.
     """
-    following = _Following(asking, indices, asked, also)
+    following = _Rollout(asking, indices, asked, also)
     yield following.begin(list(newest(asked, limit=last))[::-1] if last else [])
     while pause is not None:
         pause()
@@ -70,7 +70,7 @@ def follow(
         yield found
 
 
-class _Following:
+class _Rollout:
     """What was seen of each journal: entries up to `_seen`; `_looks` has how far each went at the last looks."""
 
     def __init__(self, asking: Asking, indices: str, asked: Filter, also: Also) -> None:

@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..errors import OpenSearchError
-from ..retention.outlook import RetentionView
+from ..retention.schedule import RetentionView
 from .value import Window
 
 __all__ = ["Expiry", "indices_of"]

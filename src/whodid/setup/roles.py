@@ -1,4 +1,4 @@
-"""The roles for the Security plugin: who may write, read an organization's entries, read all, and run the setup.
+"""The roles for the Security plugin: who may write, read one organization's entries, read all, set up and erase.
 
 | role | may |
 | --- | --- |
@@ -9,12 +9,13 @@
 | eraser | run `whodid erase`: read all entries, and overwrite them |
 
 Facts, each tried on a real cluster: a role that may create documents may also overwrite those whose ID it knows
-(OpenSearch has no right for creating alone); a bulk request needs a right of the cluster besides that of the index, and
-one to an index that is not there needs `indices:admin/create`, which `indices:admin/auto_create` does not replace: who
-has it can also prepare the next partition, so that partitions are created by who administers; templates and policies of
-ISM have no owners: who may write one may write all; the filter of the reader is not applied to global aggregations,
-which give out whole entries of others, nor to suggesters (docs/explanation/security.md).
-`opensearch/roles/` holds the roles under default settings, for people to read; a test compares them.
+(OpenSearch has no right to create only). A bulk request needs a right on the cluster besides that on the index, and one
+to a missing index needs `indices:admin/create`, which `indices:admin/auto_create` does not replace. A user with that
+right can also prepare the next partition, so administrators create partitions. Templates and ISM policies have no
+owners: who may write one may write all. The filter of the reader is not applied to global aggregations, which return
+whole entries of others, nor to suggesters (docs/explanation/security.md).
+
+`opensearch/roles/` has the roles under default settings, for people to read; a test compares them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cluster.connection import is_missing_plugin, translated
 from ..cluster.ledger import checkpoint_index_name, ledger_name
-from ..cluster.template import OWNER, Change, changed_by_hand, compared, index_pattern, signed
+from ..cluster.template import OWNER, Change, changed_by_hand, compared, index_pattern, with_fingerprint
 from ..errors import NotAuthorized, OpenSearchError
 from ..settings import Settings
 
@@ -39,12 +40,12 @@ _OF_ONE_ORGANIZATION = json.dumps(
     {"term": {"organization_id": "${attr.internal.organization_id}"}}, separators=(",", ":")
 )
 _READ = ["read", "indices:monitor/settings/get", "indices:admin/opensearch/ism/managedindex"]
-"""The last one changes nothing by itself: ISM's `explain` leaves out, without a word, the indices of whoever lacks it
-(`TransportExplainAction` of opensearch-project/index-management)."""
+"""The last right changes nothing: without it, ISM's `explain` silently omits indices (`TransportExplainAction` of
+opensearch-project/index-management)."""
 _ADD = ["indices:admin/get", "indices:data/write/index", "indices:data/write/bulk*"]
-"""To see an index and create documents in it."""
-_KEEP = ["indices:admin/create", *_ADD]
-"""To create an index as well."""
+"""The rights to see an index and create documents in it."""
+_CREATE = ["indices:admin/create", *_ADD]
+"""The rights to create an index as well."""
 NO_ACCOUNTS = "this cluster has no Security plugin"
 _SEE_RETENTION = [
     "cluster:admin/opendistro/ism/policy/get",
@@ -58,11 +59,11 @@ _MERGE = (
     "indices:admin/forcemerge*",
     "indices:monitor/stats",
 )
-"""So that a replaced document leaves the files of OpenSearch as well."""
+"""The rights to remove a replaced document from the files of OpenSearch."""
 
 
 def role_name(settings: Settings, kind: str) -> str:
-    """`whodid_writer` and so on; an index prefix of one's own gives names of one's own."""
+    """The name of a role, such as `whodid_writer`; another index prefix gives other names."""
     owner = "whodid" if settings.index_prefix == "whodid-audit" else settings.index_prefix
     return f"{owner}_{kind}"
 
@@ -121,7 +122,7 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
                 "indices:admin/refresh*",
                 "indices:admin/delete",
             ],
-            others={ledger: ["read", *_KEEP, "indices:admin/refresh*"], checkpoints: ["read", *_KEEP]},
+            others={ledger: ["read", *_CREATE, "indices:admin/refresh*"], checkpoints: ["read", *_CREATE]},
         ),
         "eraser": _role(
             "runs whodid erase: reads all audit entries, and may overwrite each of them",
@@ -135,14 +136,14 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
                 "indices:admin/refresh*",
                 *_MERGE,
             ],
-            others={ledger: ["read", *_KEEP, "indices:admin/refresh*"]},
+            others={ledger: ["read", *_CREATE, "indices:admin/refresh*"]},
         ),
     }
-    return {role_name(settings, kind): signed(body, "description") for kind, body in bodies.items()}
+    return {role_name(settings, kind): with_fingerprint(body, "description") for kind, body in bodies.items()}
 
 
 def plan_roles(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
-    """What differs from the roles above. Raises `OpenSearchError`, but not for a user who may not manage roles."""
+    """The changes that the roles need. Raises `OpenSearchError`, but not for a user who may not manage roles."""
     changes = []
     for name, wanted in roles(settings).items():
         try:
@@ -160,7 +161,7 @@ def plan_roles(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
 
 
 def stored_role(client: OpenSearch, name: str) -> dict[str, Any] | None:
-    """The role as the cluster has it; `None` where there is none, or no Security plugin. Raises `OpenSearchError`."""
+    """The stored role; `None` if there is none, or no Security plugin. Raises `OpenSearchError`."""
     try:
         return _stored(client, name)
     except _NoPlugin:
@@ -174,7 +175,7 @@ def role_by_hand(stored: dict[str, Any]) -> bool:
 
 
 def delete_role(client: OpenSearch, name: str) -> None:
-    """Raises `OpenSearchError`."""
+    """Deletes a role. Raises `OpenSearchError`."""
     with translated(f"the role {name}"):
         _call(client, "DELETE", name)
 
@@ -212,7 +213,7 @@ def _role(
     *,
     others: Mapping[str, list[str]] = {},
 ) -> dict[str, Any]:
-    """A role in the form in which the plugin gives it back; `others` are indices and what is allowed there."""
+    """A role in the form in which the plugin returns it; `others` are further indices and their rights."""
     of_index = _of_index(pattern, allowed)
     if only:
         of_index["dls"] = only

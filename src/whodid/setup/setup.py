@@ -1,14 +1,12 @@
-"""The setup: what the cluster must have before the first entry, compared with what it has.
+"""Setup and teardown: creates and removes the index template, the ISM policy and the roles in the cluster.
 
-Idempotent: `plan` looks and says what differs, `apply` makes just that. An index of our pattern without our mark is
-somebody else's, and ends everything before anything is changed. A partition is moved onto the policy that the settings
-want and onto no other: where one that was changed by hand stays, so do the partitions.
+Setup is idempotent: `plan` compares and returns the differences, `apply` makes exactly these changes. An index of our
+pattern without our mark is somebody else's, and aborts the setup before anything is changed. Partitions are moved only
+to the policy that the settings want: if a policy that was changed by hand is kept, they are not moved.
 
-The teardown: what setup created is removed again: index template, ISM policy, roles; never an entry.
-
-Only what carries our mark is removed, and nothing that somebody changed by hand unless told to. Partitions, their holds
-and the ledger stay. ISM continues with the copies of the policy that its jobs have (recorded): what is due is still
-deleted.
+Teardown removes only what carries our mark, and what was changed by hand only with `--force`. Entries, partitions,
+holds and the ledger are kept. ISM continues with the copies of the policy in its jobs (recorded), so partitions are
+still deleted when they are due.
 """
 
 from __future__ import annotations
@@ -27,22 +25,22 @@ from ..cluster.template import (
     MARK,
     OWNER,
     Change,
-    as_made,
     compared,
-    foreseen,
     index_pattern,
     index_template,
     inspected_all,
     losses,
+    simulated,
     template_by_hand,
     template_name,
+    without_empty,
 )
 from ..entry import FIELDS, Stamp, partition_name, partition_start
 from ..errors import NotAuthorized, OpenSearchError
 from ..retention.holds import make_step, steps
 from ..retention.ism import Ism, policy_body, policy_by_hand, policy_name
-from ..retention.moves import Move, doomed_by, in_words, make_move, moves
-from ..retention.outlook import Outlook, outlook
+from ..retention.moves import Move, deletions_by_moves, in_words, make_move, moves
+from ..retention.schedule import DeletionSchedule, deletion_schedule
 from ..settings import Settings
 from .roles import NO_ACCOUNTS, delete_role, plan_roles, role_by_hand, roles, stored_role
 
@@ -53,13 +51,13 @@ __all__ = ["Removal", "apply", "plan", "plan_partitions", "removals"]
 
 
 def plan(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
-    """What is missing or differs. Raises `OpenSearchError`, also for an index that is not ours."""
+    """The changes that the cluster needs. Raises `OpenSearchError`, also for an index that is not ours."""
     mappings = _mappings(client, settings)
     _refuse_foreign_indices(mappings, settings)
     check_repository(client, settings.snapshot_repository)
     return (
         (template := _template(client, settings)),
-        *_foreseen(client, settings, template.kind),
+        *_simulated(client, settings, template.kind),
         *_partitions(client, mappings),
         *_inspected(client, settings),
         *_holds(client, settings),
@@ -70,13 +68,13 @@ def plan(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
 
 
 def plan_partitions(client: OpenSearch, settings: Settings, more: Collection[str] = ()) -> tuple[Change, ...]:
-    """The indices that are due, or in `more`, and missing: with accounts, shippers may not create what they write to.
+    """The missing indices that are due or in `more`: on a cluster with accounts, shippers may not create them.
 
-    Raises `OpenSearchError`, also for a name that no partition has.
+    Raises `OpenSearchError`, also for a name that is not that of a partition.
     """
     for name in more:
         if not partition_start(settings.index_prefix, name):
-            raise OpenSearchError(f"{name} is no name of a partition; `whodid ship` says which one entries wait for")
+            raise OpenSearchError(f"{name} is not the name of a partition; `whodid ship` shows the one it waits for")
     now = cluster_now(client)
     due = {
         partition_name(settings.index_prefix, settings.partition, f"{when:%Y-%m-%dT%H:%M:%SZ}")
@@ -95,7 +93,7 @@ def apply(changes: tuple[Change, ...]) -> None:
 
 
 def _mappings(client: OpenSearch, settings: Settings) -> dict[str, Any]:
-    """By index, of all that our pattern matches."""
+    """The mapping of each index of our pattern, by its name."""
     pattern = index_pattern(settings)
     with translated(f"the indices {pattern}"):
         answer = client.indices.get_mapping(
@@ -110,8 +108,8 @@ def _refuse_foreign_indices(mappings: Mapping[str, Any], settings: Settings) -> 
     ]
     if foreign:
         raise OpenSearchError(
-            f"{', '.join(sorted(foreign))} match {index_pattern(settings)} but were not made by whodid, and retention "
-            "would delete them. Choose another index_prefix, or rename or delete them"
+            f"{', '.join(sorted(foreign))} match {index_pattern(settings)} but were not created by whodid, and "
+            "retention would delete them. Choose another index_prefix, or rename or delete them"
         )
 
 
@@ -126,39 +124,39 @@ def _template(client: OpenSearch, settings: Settings) -> Change:
         with translated(f"the index template {name}"):
             client.indices.put_index_template(name=name, body=wanted)
 
-    known = as_made(stored) if stored else None  # what else is set counts too: `data_stream`, say
+    known = without_empty(stored) if stored else None  # other settings, such as `data_stream`, count too
     by_hand = stored is not None and template_by_hand(stored)
     return compared(f"index template {name}", known, wanted, make, by_hand=by_hand)
 
 
-def _foreseen(client: OpenSearch, settings: Settings, ours: str) -> Iterator[Change]:
-    """Whether another template wins over ours; of one that is to be updated the next run says it."""
+def _simulated(client: OpenSearch, settings: Settings, ours: str) -> Iterator[Change]:
+    """Whether another template takes precedence; if ours is to be updated, the next run reports it."""
     if ours == "update":
         return
     name = partition_name(settings.index_prefix, settings.partition, Stamp.now().creation_date)
     try:
-        found = foreseen(client, name, index_template(settings) if ours == "create" else None)
+        found = simulated(client, name, index_template(settings) if ours == "create" else None)
     except NotAuthorized:
         yield Change(f"what would be in force in {name}", "unavailable", note="this user may not simulate templates")
         return
     if lost := losses(found):
-        note = f"another template wins: lower its priority, or narrow its patterns. With it, {lost}"
+        note = f"another template takes precedence: lower its priority, or narrow its patterns. With it, {lost}"
         yield Change(f"what would be in force in {name}", "differs", note=note)
 
 
 def _inspected(client: OpenSearch, settings: Settings) -> Iterator[Change]:
-    """Partitions in which entries would be lost; the shipper sends nothing to them."""
+    """Partitions in which entries would be lost, and to which the shipper therefore sends nothing."""
     for name, found in inspected_all(client, settings).items():
         if lost := losses(found):
             yield Change(f"partition {name}", "differs", note=f"nothing is shipped to it: {lost}")
 
 
 _AHEAD = timedelta(days=1)
-"""So long before its time a partition is created: earlier, and ISM would delete it too early."""
+"""How long before its first day a partition is created; if it were earlier, ISM would delete it too early."""
 
 
 def _create(client: OpenSearch, name: str) -> None:
-    """Creates a partition, by the template."""
+    """Creates a partition from the template."""
     from opensearchpy import RequestError
 
     with translated(f"the partition {name}"):
@@ -170,7 +168,7 @@ def _create(client: OpenSearch, name: str) -> None:
 
 
 def _partitions(client: OpenSearch, mappings: Mapping[str, Any]) -> tuple[Change, ...]:
-    """Fields that a newer version of whodid has, added to the partitions that are there: else they'd refuse them."""
+    """Fields of a newer whodid, added to existing partitions, which would otherwise refuse entries with them."""
     old = {
         name: (mapping.get("_meta", {}) | MARK, missing)
         for name, mapping in sorted(mappings.items())
@@ -190,7 +188,7 @@ def _partitions(client: OpenSearch, mappings: Mapping[str, Any]) -> tuple[Change
 
 
 def _holds(client: OpenSearch, settings: Settings) -> Iterator[Change]:
-    """Partitions that a hold over days reached since it was set, or that somebody put under a policy again."""
+    """Partitions created since a hold over their days was set, and held ones that somebody put under a policy again."""
     for step in steps(client, settings):
         yield Change(f"{step.partition} {step}", "update", make=partial(make_step, client, settings, step))
 
@@ -200,27 +198,27 @@ def _retention(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
     name = policy_name(settings)
     if not ism.available():
         note = (
-            "this cluster has no Index State Management; `whodid ship` deletes partitions past their time, if its user "
-            "may, as `whodid retention enforce` does"
+            "this cluster has no Index State Management; `whodid ship` deletes expired partitions if its user may, and "
+            "so does `whodid retention enforce`"
         )
         return (Change(f"ISM policy {name}", "unavailable", note="" if settings.retention == "off" else note),)
-    found = outlook(client, settings, strict=True)
-    wanted = policy_body(settings, [fate.name for fate in found.fates])
+    found = deletion_schedule(client, settings, strict=True)
+    wanted = policy_body(settings, [one.name for one in found.partitions])
     policy = _policy(ism, name, found, wanted)
-    jobs = [fate.job for fate in found.fates if fate.job and not fate.holds]
+    jobs = [one.job for one in found.partitions if one.job and not one.holds]
     stored = found.policy if policy.kind == "unchanged" else None
     needed = moves(jobs, name, stored, wanted["policy"])
     now = cluster_now(client)
     if policy.kind != "unchanged":
-        policy = replace(policy, loses=in_words(doomed_by(client, found, needed, wanted["policy"], now)))
+        policy = replace(policy, loses=in_words(deletions_by_moves(client, found, needed, wanted["policy"], now)))
     changes = [_moved(ism, name, move, wanted["policy"], by_hand=policy.by_hand) for move in needed]
     if policy.kind == "unchanged":
-        lost = (in_words(doomed_by(client, found, [move], wanted["policy"], now)) for move in needed)
+        lost = (in_words(deletions_by_moves(client, found, [move], wanted["policy"], now)) for move in needed)
         changes = [replace(change, loses=loses) for change, loses in zip(changes, lost, strict=True)]
     return (policy, *changes)
 
 
-def _policy(ism: Ism, name: str, found: Outlook, wanted: dict[str, Any]) -> Change:
+def _policy(ism: Ism, name: str, found: DeletionSchedule, wanted: dict[str, Any]) -> Change:
     stored = found.policy
 
     def make() -> None:
@@ -231,9 +229,9 @@ def _policy(ism: Ism, name: str, found: Outlook, wanted: dict[str, Any]) -> Chan
 
 
 def _moved(ism: Ism, name: str, move: Move, wanted: Mapping[str, Any], *, by_hand: bool) -> Change:
-    """An index put under the policy, or moved to its new version; what others manage is only reported.
+    """An index put under the policy, or moved to its new version; indices under other policies are only reported.
 
-    `by_hand`: the policy was changed by hand. Without `--force` it stays, and no index is moved onto it.
+    `by_hand`: the policy was changed by hand. Without `--force` it is kept, and no index is moved to it.
     """
     if move.kind == "leave":
         return Change(move.index, "unavailable", note=f"{move.why}; `whodid retention set --take-over` would move it")
@@ -243,9 +241,9 @@ def _moved(ism: Ism, name: str, move: Move, wanted: Mapping[str, Any], *, by_han
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """One thing of ours, or why it stays: `foreign` (not ours), `by hand` (changed), `refused` (this user may not).
+    """One thing to remove, or why it is kept: `foreign` (not ours), `by hand` (changed), `refused` (no right).
 
-    `note` says what a person should know.
+    `note` is for people.
     """
 
     what: str
@@ -255,7 +253,7 @@ class Removal:
 
 
 def removals(client: OpenSearch, settings: Settings) -> Iterator[Removal]:
-    """What is there. Raises `OpenSearchError`."""
+    """Everything in the cluster that setup created. Raises `OpenSearchError`."""
     name = template_name(settings)
     with translated(f"the index template {name}"):
         if client.indices.exists_index_template(name=name):
@@ -293,9 +291,9 @@ def _policy_changes(client: OpenSearch, settings: Settings) -> Iterator[Removal]
 
 
 def _still(client: OpenSearch, settings: Settings) -> str:
-    """What ISM deletes without the policy."""
-    left = sum(fate.due is not None for fate in outlook(client, settings).fates)
-    return f"ISM still deletes {left} partitions by the copies that its jobs have; a hold keeps one" if left else ""
+    """A note on the partitions that ISM deletes without the policy."""
+    left = sum(one.due is not None for one in deletion_schedule(client, settings).partitions)
+    return f"ISM still deletes {left} partitions by the copies in its jobs; a hold protects one" if left else ""
 
 
 def _stays(ours: bool, by_hand: bool) -> Literal["", "foreign", "by hand"]:

@@ -1,13 +1,13 @@
-"""The background: the shipper that `configure(ship=True)` runs in a thread of the process that records.
+"""Background shipping: the shipper that `configure(ship=True)` runs in a thread of the process that records.
 
 Invariants:
-- A process has one such thread at most, however often it is configured: it runs one shipper after the other.
-- The thread belongs to the process that started it. A forked child, whether or not Python saw the fork, starts its own
-  when it first records; it waits for its turn as long as another process ships, and takes over when that has ended.
-- What the thread imports is imported before it starts: a child that is forked meanwhile would wait for ever for the
-  lock of an import that a thread had begun which it doesn't have.
-- Only its own stop ends it. A call that records never fails by it.
-- Under uWSGI the thread starts in workers, mules and spoolers alone (`whodid.process` says why).
+- A process has at most one such thread, however often it is configured: it runs one shipper after the other.
+- The thread belongs to the process that started it. A forked child, even if Python did not notice the fork, starts its
+  own with its first record. It waits while another process ships, and takes over when that process ends.
+- The modules that the thread needs are imported before it starts: a child forked during an import would wait for ever
+  for the import lock of a thread that it doesn't have.
+- Only `stop_background_shipping` or another `configure` ends it. A call that records never fails because of it.
+- Under uWSGI the thread starts only in workers, mules and spoolers (`whodid.process` says why).
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ from .guard import Guard
 from .loop import Shipper
 from .service import connected_shipper
 
-__all__ = ["import_ahead", "keep_shipping", "ship_in_background", "stop_background_shipping"]
+__all__ = ["ensure_shipping", "preload", "ship_in_background", "stop_background_shipping"]
 
 _STOP = 5.0
-"""Seconds that a shipper has to end before the next `configure()` returns all the same."""
+"""The maximum number of seconds that `configure()` waits for the previous shipper to end."""
 
 _wanted: Settings | None = None
 _worker: _Worker | None = None
 _starting: dict[int, object] = {}
-"""By process: who starts its worker just now. No lock: a fork or a signal could leave that held."""
+"""By process ID, the call that is starting the worker. A lock could stay held after a fork or a signal."""
 
 
-def import_ahead(settings: Settings) -> None:
-    """Imports what a shipper with these settings will need, by doing once what it does; nothing is sent."""
-    for name in ("encodings.idna", "opensearchpy", "orjson"):  # the first one by the first look-up of a host's name
+def preload(settings: Settings) -> None:
+    """Imports what a shipper with these settings needs, by making its parts once; nothing is sent."""
+    for name in ("encodings.idna", "opensearchpy", "orjson"):  # looking up a host name imports the first
         import_module(name)
     for make in (connect, signer_of, witnesses_of):
-        with suppress(WhodidError):  # the shipper says so, and tries again
+        with suppress(WhodidError):  # the shipper reports it and retries
             make(settings)
 
 
 def ship_in_background(settings: Settings | None) -> None:
-    """From now on this process ships by these settings; with `None`, not at all.
+    """Ships with these settings from now on; `None` ends shipping.
 
-    The shipper before is stopped, which is waited for `_STOP` seconds at most. What it leaves in the same journal is
-    shipped by the new one; another journal is drained first, within its `drain_timeout`.
+    Waits at most `_STOP` seconds for the previous shipper to stop. The new one ships what it leaves in the same
+    journal; another journal is drained first, within its `drain_timeout`.
     """
     global _wanted
     before, _wanted = _wanted, settings
@@ -62,17 +62,17 @@ def ship_in_background(settings: Settings | None) -> None:
         job = worker.job
         job.stop(None if drains else 0.0)
         job.ended.wait(_STOP)
-    keep_shipping()
+    ensure_shipping()
 
 
-def keep_shipping() -> None:
-    """Starts the thread if this process has none and should; called before each record. Never raises."""
-    if _wanted is not None and not _at_work() and not forks_unseen():
+def ensure_shipping() -> None:
+    """Starts the thread if this process should have one and has none; called before each record. Never raises."""
+    if _wanted is not None and not _running() and not forks_unseen():
         _start()
 
 
 def stop_background_shipping(timeout: float = 10.0) -> None:
-    """Ends what `ship_in_background` began, after the request under way; what remains is safe in the journal."""
+    """Stops background shipping after the request in flight; remaining entries are safe in the journal."""
     global _wanted
     _wanted = None
     worker = _worker
@@ -81,7 +81,7 @@ def stop_background_shipping(timeout: float = 10.0) -> None:
         worker.join(timeout)
 
 
-def _at_work() -> bool:
+def _running() -> bool:
     worker = _worker
     return worker is not None and worker.pid == os.getpid() and worker.is_alive()
 
@@ -90,7 +90,7 @@ def _start() -> None:
     global _worker
     process, this = os.getpid(), object()
     try:
-        if _starting.setdefault(process, this) is this and not _at_work():
+        if _starting.setdefault(process, this) is this and not _running():
             _worker = _Worker()
             _worker.start()
     except RuntimeError:  # too many threads, or the interpreter is shutting down: the next record tries again
@@ -101,7 +101,7 @@ def _start() -> None:
 
 
 class _Job:
-    """What one `configure` wants; `ended` is set when it is over."""
+    """The shipping that one `configure` asked for; `ended` is set when it is over."""
 
     def __init__(self) -> None:
         self.ended = threading.Event()
@@ -110,27 +110,27 @@ class _Job:
         self._shipper: Shipper | None = None
 
     def stop(self, drain_timeout: float | None) -> None:
-        """Ends it, after so many seconds for what is left; `None` for those of its settings."""
+        """Ends it after at most `drain_timeout` seconds for remaining entries; `None` means that of its settings."""
         self._drain_timeout = drain_timeout
         if self._shipper is not None and drain_timeout is not None:
             self._shipper.drain_timeout = drain_timeout
         self._stop.set()
 
     def run(self, settings: Settings) -> None:
-        guard = Guard(settings.journal_dir, partial(_say, settings))
+        guard = Guard(settings.journal_dir, partial(_warn, settings))
         while not self._stop.is_set():
             guard("shipping", partial(self._ship, settings, guard), lambda: None)
             self._stop.wait(settings.poll_interval)
 
     def _ship(self, settings: Settings, guard: Guard) -> None:
-        self._shipper = connected_shipper(settings, stop=self._stop, tell=partial(_say, settings), guard=guard)
-        if self._drain_timeout is not None:  # it was stopped while it was made
+        self._shipper = connected_shipper(settings, stop=self._stop, notify=partial(_warn, settings), guard=guard)
+        if self._drain_timeout is not None:  # it was stopped before the shipper existed
             self._shipper.drain_timeout = self._drain_timeout
         self._shipper.run()
 
 
 class _Worker(threading.Thread):
-    """The thread of one process."""
+    """The shipping thread of one process."""
 
     def __init__(self) -> None:
         super().__init__(name="whodid-ship", daemon=True)
@@ -142,11 +142,11 @@ class _Worker(threading.Thread):
         while _worker is self and (wanted := _wanted) is not None:
             job = self.job = _Job()
             try:
-                if _wanted is wanted:  # else it was changed before anybody could stop this one
+                if _wanted is wanted:  # otherwise it was changed before this job could be stopped
                     job.run(wanted)
             finally:
                 job.ended.set()
 
 
-def _say(settings: Settings, text: str) -> None:
+def _warn(settings: Settings, text: str) -> None:
     warn(f"shipping of {settings.journal_dir}: {text}", RuntimeWarning, stacklevel=2)

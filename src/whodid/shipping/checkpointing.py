@@ -1,13 +1,13 @@
-"""The sealing: closes checkpoints over what is shipped, and keeps what the open one of each journal has come to.
+"""Checkpointing: maintains the open checkpoint of each journal and closes checkpoints over shipped entries.
 
-What an open checkpoint has come to (the edge of its tree, counts) stands beside the acknowledged position, and is
-written with it: both are always of the same entry, and nothing of it needs to be read again after a restart.
+The state of an open checkpoint (the edge of its tree, counts) is stored with the acknowledged position in one write.
+So both always refer to the same entry, and no entry has to be read again after a restart.
 
 Invariants:
 - Every acknowledged entry is in exactly one checkpoint of its journal, or in the open one.
-- A checkpoint is in `checkpoints.ndjson`, on disk, before the next one is begun. A crash between the two finds it
-  there: it is closed once.
-- A checkpoint that can't be closed (a full disk, a key that is away) stays open, and is tried again; shipping goes on.
+- A checkpoint is durable in `checkpoints.ndjson` before the next one is opened. After a crash in between it is found
+  there, so it is closed once.
+- A checkpoint that can't be closed (a full disk, an unavailable key) stays open and is retried; shipping continues.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ from ..text import FOREIGN, json_of, text_of
 from .dead_letters import each_dead_letter
 from .status import last_seq
 
-__all__ = ["MOST_ENTRIES", "Sealing", "kept_checkpoints"]
+__all__ = ["MOST_ENTRIES", "Checkpointing", "closed_checkpoints"]
 
 MOST_ENTRIES = 1_000_000
-"""Entries after which a checkpoint is closed, whatever the time is."""
+"""The number of entries at which a checkpoint is closed before its interval is over."""
 
 _MOST_PARTITIONS = 24
 _MOST_HOLES = 24
 _MOST_LETTERS = 1000
 _OTHERS = "*"
-_PATIENCE = 60.0
-"""Seconds until a checkpoint that could not be closed is tried again."""
+_RETRY_AFTER = 60.0
+"""Seconds until closing a checkpoint is retried."""
 
 
 @dataclass(slots=True)
 class _Open:
-    """What the open checkpoint of a journal has come to; the last closed one is `number`, with the hash `previous`."""
+    """The open checkpoint of a journal; the last closed one is `number`, with the hash `previous`."""
 
     number: int = 0
     previous: str = ZERO_HASH
     since: str = ""
-    """When it was begun."""
+    """When it was opened."""
     why: str = ""
-    """Why the one before was closed."""
+    """Why the previous one was closed."""
     first: int = 1
     last: int = 0
     last_hash: str = ZERO_HASH
@@ -65,8 +65,8 @@ class _Open:
     letters: int = 0
 
     def add(self, lines: Sequence[Line], partitions: Iterable[tuple[str, int]], letters: int) -> None:
-        """Takes lines that were acknowledged; `partitions` and `letters` say where they went."""
-        if lines and lines[0].seq <= self.last:  # shipped again, after a position that was lost
+        """Adds acknowledged lines; `partitions` and `letters` count where they are stored."""
+        if lines and lines[0].seq <= self.last:  # shipped again after the position was lost
             lines = [line for line in lines if line.seq > self.last]
         if not lines:
             return
@@ -97,15 +97,15 @@ class _Open:
 
     @classmethod
     def of(cls, position: Acknowledged, now: str) -> _Open:
-        """What stands beside a position; for one without a note, a checkpoint that begins behind it."""
+        """The checkpoint stored with a position; if there is none, a new one that starts after it."""
         try:
             return cls._noted(position)
-        except FOREIGN:  # none, or one that this version can't read
+        except FOREIGN:  # no note, or one that this version can't read
             return cls(first=position.seq + 1, last=position.seq, last_hash=position.hash, since=now)
 
     @classmethod
     def _noted(cls, position: Acknowledged) -> _Open:
-        """Raises one of `FOREIGN` for what is no note of ours."""
+        """Raises one of `FOREIGN` for an invalid note."""
         content = json_of(position.note.encode())
         edge = b64decode(content["edge"])
         datetime.fromisoformat(content["since"])
@@ -130,10 +130,10 @@ class _Open:
         self.tree, self.partitions, self.holes, self.letters = Tree(), {}, [], 0
 
 
-class Sealing:
-    """The checkpoints of one journal directory; whoever calls it holds the lock of the one active shipper.
+class Checkpointing:
+    """The checkpoints of one journal directory; the caller holds the lock of the one active shipper.
 
-    `on_closed` is told of each checkpoint, once it is on disk; `tell` gets what a person should know.
+    `on_closed` gets each checkpoint once it is on disk; `notify` gets the reason when one can't be closed.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class Sealing:
         signer: Signer | None,
         *,
         on_closed: Callable[[Sealed], None] = lambda closed: None,
-        tell: Callable[[str], None] = lambda text: None,
+        notify: Callable[[str], None] = lambda text: None,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], str] = lambda: _now(),
     ) -> None:
@@ -151,31 +151,31 @@ class Sealing:
         self._settings = settings
         self._signer = signer
         self._on_closed = on_closed
-        self._tell = tell
+        self._notify = notify
         self._monotonic = monotonic
         self._now = now
         self._open: dict[str, _Open] = {}
-        self._again = 0.0
-        self._told = ""
+        self._retry_at = 0.0
+        self._reported = ""
 
     def forget(self) -> None:
-        """What is known is read again: another shipper may have been active."""
+        """Drops the state in memory, to be read again: another shipper may have been active."""
         self._open.clear()
 
     def last(self, journal: str) -> int:
-        """The last entry of a journal that is in a checkpoint, closed or open."""
+        """The number of the last entry of a journal in a checkpoint, closed or open."""
         return self._of(journal).last
 
     def begin(self, journal: str) -> None:
-        """Closes the first checkpoint of a journal, over nothing: from now on it is known."""
+        """Closes an empty first checkpoint, so that the journal is known from now on."""
         open_ = self._of(journal)
         if not (open_.number or open_.tree.size):
-            self._try_to_close(journal, open_, "begun")
+            self._try_to_close(journal, open_, "begun")  # the reason is part of the format
 
     def acknowledge(
         self, journal: str, lines: Sequence[Line], partitions: Iterable[tuple[str, int]], letters: int
     ) -> None:
-        """Notes durably that everything up to the last line is stored, or kept elsewhere. Raises `OSError`."""
+        """Records durably that everything up to the last line is stored or accounted for. Raises `OSError`."""
         open_ = self._of(journal)
         open_.add(lines, partitions, letters)
         self._write(journal, open_)
@@ -183,8 +183,8 @@ class Sealing:
             self._try_to_close(journal, open_, "size")
 
     def close_what_is_due(self) -> None:
-        """Closes what has been open for an hour, and the last one of each journal that has ended."""
-        if self._monotonic() < self._again:
+        """Closes checkpoints that have been open for the interval, and the last one of each journal that has ended."""
+        if self._monotonic() < self._retry_at:
             return
         self._close_ended()
         if current := self._current():
@@ -193,7 +193,7 @@ class Sealing:
                 self._try_to_close(journal, open_, "time")
 
     def close_all(self) -> None:
-        """Closes what is open as all is shipped and the shipper ends; not one that would say nothing new."""
+        """Closes open checkpoints when everything is shipped and the shipper ends, except empty ones after a stop."""
         self._close_ended()
         if current := self._current():
             journal, open_ = current
@@ -201,13 +201,13 @@ class Sealing:
                 self._try_to_close(journal, open_, "stop")
 
     def change_key(self, new: Signer) -> Sealed:
-        """Closes a checkpoint over what is open, signed by the key until now and by the new one; it names both.
+        """Closes the open checkpoint, signed by the current key and by the new one; it names both.
 
-        Raises `OSError`, and `ProofError` where it can't be signed, or no checkpoint was closed here yet.
+        Raises `OSError`, and `ProofError` if it can't be signed or no checkpoint was closed here yet.
         """
         current = self._current()
         if current is None or not current[1].number:
-            raise ProofError("no checkpoint was closed here yet: name the new key in the settings, and that is all")
+            raise ProofError("no checkpoint was closed here yet, so set the new key in the settings instead")
         return self._close(*current, "key", new)
 
     def _current(self) -> tuple[str, _Open] | None:
@@ -215,7 +215,7 @@ class Sealing:
         return (journal, self._of(journal)) if journal else None
 
     def _close_ended(self) -> None:
-        """One without an entry and a checkpoint is being begun just now, or was never used."""
+        """Closes the last checkpoint of each ended journal; one without entries and checkpoints was never used."""
         current = self._directory.current()
         for journal in self._directory.journals():
             if journal == current or (open_ := self._of(journal)).why == "ended":
@@ -225,10 +225,10 @@ class Sealing:
                 self._try_to_close(journal, open_, "ended")
 
     def _is_due(self, open_: _Open) -> bool:
-        """Also where the clock was set back, which the next one then shows."""
+        """Whether it has been open for the interval, or the clock was set back."""
         try:
             age = (datetime.fromisoformat(self._now()) - datetime.fromisoformat(open_.since)).total_seconds()
-        except FOREIGN:  # a checkpoint that somebody else wrote
+        except FOREIGN:  # not written by whodid
             return True
         return not 0 <= age < self._settings.checkpoint_interval
 
@@ -238,16 +238,16 @@ class Sealing:
         return self._open[journal]
 
     def _found(self, journal: str) -> _Open:
-        """Where the checkpoints of a journal stand, after whatever happened to the last shipper."""
+        """The open checkpoint of a journal, compared with the closed ones on disk in case of a crash."""
         open_ = _Open.of(Acknowledged.read(self._directory.journal(journal)), self._now())
-        kept = max(kept_checkpoints(self._directory, journal), key=lambda one: one.checkpoint.number, default=None)
+        kept = max(closed_checkpoints(self._directory, journal), key=lambda one: one.checkpoint.number, default=None)
         if kept is None or (kept.checkpoint.number, kept.hash) == (open_.number, open_.previous):
             if kept is None and open_.number:
                 self._directory.alarm("checkpoints", f"those of journal {journal} are gone from checkpoints.ndjson")
             return open_
         one = kept.checkpoint
         if one.number == open_.number + 1 and one.previous == open_.previous:
-            open_.begin_after(kept, one.why, one.time)  # a crash came before the next was begun
+            open_.begin_after(kept, one.why, one.time)  # a crash came before the next one was opened
         elif one.number > open_.number:
             self._directory.alarm("checkpoints", f"the position of journal {journal} is older than its checkpoints")
             open_.begin_after(kept, one.why, one.time)
@@ -259,13 +259,13 @@ class Sealing:
     def _try_to_close(self, journal: str, open_: _Open, why: Why) -> None:
         try:
             self._close(journal, open_, why)
-            self._told = ""
+            self._reported = ""
         except (OSError, ProofError) as error:
-            self._again = self._monotonic() + _PATIENCE
+            self._retry_at = self._monotonic() + _RETRY_AFTER
             text = f"a checkpoint can't be closed: {error}"
-            if text != self._told:
-                self._tell(text)
-            self._told = text
+            if text != self._reported:
+                self._notify(text)
+            self._reported = text
 
     def _close(self, journal: str, open_: _Open, why: Why, new: Signer | None = None) -> Sealed:
         settings = self._settings
@@ -309,10 +309,10 @@ class Sealing:
         Acknowledged(open_.last, open_.last_hash, open_.note()).write(self._directory.journal(journal))
 
 
-def kept_checkpoints(directory: JournalDirectory, journal: str | None = None) -> Iterator[Sealed]:
-    """Those in `checkpoints.ndjson`, of all journals or one, in the order in which they were closed.
+def closed_checkpoints(directory: JournalDirectory, journal: str | None = None) -> Iterator[Sealed]:
+    """The checkpoints in `checkpoints.ndjson`, of all journals or one, in the order in which they were closed.
 
-    What is no checkpoint is left out: a newer version may have written it.
+    Lines that are no valid checkpoint are skipped: a newer version may have written them.
     """
     for line in read_lines(directory.checkpoints):
         try:
@@ -325,7 +325,7 @@ def kept_checkpoints(directory: JournalDirectory, journal: str | None = None) ->
 
 def _number(value: object) -> int:
     if type(value) is not int or not 0 <= value < 1 << 63:
-        raise ValueError("no number of entries")
+        raise ValueError("not a number of entries")
     return value
 
 

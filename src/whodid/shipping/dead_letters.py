@@ -1,14 +1,14 @@
-"""Dead letters: entries that OpenSearch refuses for good, kept with the reason until an operator decides.
+"""Dead letters: entries that OpenSearch refused for good, kept with the reason until an operator decides.
 
 `dead-letters.ndjson` holds one JSON object a line: `id`, `index`, `reason`, `time`, and `line`, the journal line as it
 stands.
 
 Invariants:
-- A letter is durable before the acknowledged position moves past its entry. A crash in between writes it twice, so
-  readers take one of each ID.
-- A letter goes only after its entry is stored, or after it was recorded who dropped it and why. A crash in between
-  leaves the letter: retried it meets its own `_id`, dropped it is recorded twice.
-- Letters are taken out by replacing the file, under a lock that who adds some holds too: none is lost on the way.
+- A dead letter is durable before the acknowledged position moves past its entry. A crash in between writes it twice, so
+  readers skip repeated IDs.
+- A dead letter is removed only after its entry is stored, or after it was recorded who dropped it and why. A crash in
+  between leaves it: a retry finds the entry under its own `_id`, and dropping it again is recorded twice.
+- Dead letters are removed by replacing the file under a lock that writers hold too, so none is lost.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _PATIENCE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One entry that could not be stored: `line` are its journal line's bytes as text."""
+    """One entry that could not be stored: `line` is its journal line as text."""
 
     id: str
     index: str
@@ -66,7 +66,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Letters that were refused for the same reason; times of the first and the last, the ID of one of them."""
+    """Dead letters with the same reason: the times of the first and the last, and the ID of one as an example."""
 
     reason: str
     count: int
@@ -76,7 +76,7 @@ class Group:
 
 
 def keep_dead_letters(directory: JournalDirectory, letters: Iterable[DeadLetter]) -> None:
-    """Keeps them, durable on return. Raises `OSError`, also when somebody else rewrites them for very long."""
+    """Writes dead letters durably. Raises `OSError`, also if another process holds their lock for too long."""
     time = Stamp.now().creation_date
     lines = [_line(letter, time) for letter in letters]
     if lines:
@@ -87,9 +87,9 @@ def keep_dead_letters(directory: JournalDirectory, letters: Iterable[DeadLetter]
 def replace_dead_letters(
     directory: JournalDirectory, gone: Collection[str], changed: Mapping[str, DeadLetter] = {}
 ) -> None:
-    """Takes letters out by their IDs, and puts others in their own place. Raises as `keep_dead_letters`.
+    """Removes the dead letters whose IDs are in `gone`, and replaces those in `changed`.
 
-    What is no letter stays as it stands, and so does what a newer version says besides of one.
+    Lines that are no dead letters, and fields of newer versions, are kept. Raises as `keep_dead_letters`.
     """
 
     def kept() -> Iterator[bytes]:
@@ -108,7 +108,7 @@ def replace_dead_letters(
 def each_dead_letter(
     directory: JournalDirectory, wanted: Callable[[DeadLetter], bool] = lambda letter: True
 ) -> Iterator[DeadLetter]:
-    """Letters one by one, without holding them all; one that a crash wrote twice comes once, as it was first."""
+    """Reads dead letters one by one; of those with the same ID only the first is returned."""
     seen: set[str] = set()
     for line in read_raw(directory.dead_letters):
         letter = _letter(line)
@@ -120,13 +120,13 @@ def each_dead_letter(
 def find_dead_letters(
     directory: JournalDirectory, like: str | None = None, ids: Collection[str] = ()
 ) -> Iterator[DeadLetter]:
-    """Letters with these IDs, or all; only those whose reason contains `like`, in any case.
+    """Dead letters with these IDs, or all, whose reason contains `like`, ignoring case.
 
-    Raises `WhodidError` for an ID that no letter has.
+    Raises `WhodidError` for an ID that no dead letter has.
     """
     if missing := set(ids) and set(ids) - {letter.id for letter in each_dead_letter(directory)}:
         where = f"{min(missing)} in {directory.path}"
-        raise WhodidError(f"there is no dead letter {where}; `whodid dead-letters list --each` has them all")
+        raise WhodidError(f"there is no dead letter {where}; `whodid dead-letters list --each` lists them all")
 
     def wanted(letter: DeadLetter) -> bool:
         return (not ids or letter.id in ids) and (like is None or like.lower() in letter.reason.lower())
@@ -135,7 +135,7 @@ def find_dead_letters(
 
 
 def read_dead_letters(directory: JournalDirectory) -> dict[str, DeadLetter]:
-    """All dead letters by document ID, in the order in which they first came."""
+    """All dead letters by document ID, in the order in which they were first written."""
     return {letter.id: letter for letter in each_dead_letter(directory)}
 
 
@@ -144,7 +144,7 @@ def count_dead_letters(directory: JournalDirectory) -> int:
 
 
 def grouped(letters: Iterable[DeadLetter]) -> list[Group]:
-    """By reason, the most frequent first."""
+    """Dead letters grouped by reason, the most frequent first."""
     counts: Counter[str] = Counter()
     first: dict[str, DeadLetter] = {}
     last: dict[str, DeadLetter] = {}
@@ -161,7 +161,7 @@ def grouped(letters: Iterable[DeadLetter]) -> list[Group]:
 
 _VALUES = (
     (re.compile(r"\.? Preview of field's value:.*", re.DOTALL), ""),
-    (re.compile(r" \((?!HTTP).*\)$", re.DOTALL), ""),  # the cause, which quotes what it could not read
+    (re.compile(r" \((?!HTTP).*\)$", re.DOTALL), ""),  # the cause, which quotes the value
     (re.compile(r" in document with id '[^']*'"), ""),
     (re.compile(r"'[^']*'|\"[^\"]*\""), "…"),
     (re.compile(r"\bdated \S+,"), "dated …,"),
@@ -169,14 +169,14 @@ _VALUES = (
 
 
 def without_values(reason: str) -> str:
-    """A reason without what it quotes from the entry: the same for all entries that have the same fault."""
+    """A reason without values quoted from the entry, so that entries with the same fault have the same reason."""
     for pattern, instead in _VALUES:
         reason = pattern.sub(instead, reason)
     return reason[:300]
 
 
 def _letter(line: bytes) -> DeadLetter | None:
-    """The letter in a line; `None` for what is none: half a line of a crash, or what somebody else wrote."""
+    """The dead letter in a line; `None` for half a line after a crash, and for anything else."""
     try:
         content = json_of(line)
         texts = {name: text_of(content[name]) for name in ("id", "index", "reason", "line")}
@@ -197,7 +197,7 @@ def _locked(directory: JournalDirectory) -> Iterator[None]:
         try:
             lock.acquire(_PATIENCE)
         except JournalLocked as error:
-            raise OSError(errno.EBUSY, f"the dead letters are being rewritten by {lock.holder()}") from error
+            raise OSError(errno.EBUSY, f"the dead letters are locked by {lock.holder()}") from error
         yield
     finally:
         lock.close()

@@ -1,19 +1,14 @@
-"""The delivery: a batch of documents sent until each of them is stored or refused.
+"""The delivery of batches: threads that send a batch of documents until each of them is stored or refused.
 
-The flow: how much goes into a request, how long to pause before the next try, and how many entries go a second.
+`FlowControl` is shared by all senders of a shipper. It halves requests when the cluster is overloaded (429, no answer
+in time) or finds them too large (413), and enlarges them by an eighth after each success. Pauses grow with each try,
+with full jitter, to half a minute. After an outage the first answer ends all pauses.
 
-One flow is shared by all senders of a shipper. Requests get smaller by half when the cluster has too much to do (429,
-no answer in time) or finds them too large (413), and larger by an eighth at each that went well. Pauses grow with each
-try, with full jitter, to half a minute; when the cluster was away, the first answer ends the pauses of all others.
+Events are reported from the shipper's threads, several at once; an observer must be quick and raise nothing. No event
+contains a value of an entry, except `Waiting.reason`, in which OpenSearch may quote one.
 
-Observations: what the shipper tells of its own work, for whoever shows it: a log, metrics, a line on a terminal.
-
-They are told from the shipper's threads, several at once; who observes must be quick and raise nothing.
-No observation holds a value of an entry but `Waiting.reason`, in which OpenSearch may quote one.
-
-The senders: threads that have batches stored, several at once.
-
-They are daemons: an application that ends doesn't wait for a cluster that hangs. A batch cut off by that is sent again.
+Senders are daemon threads: a process that exits doesn't wait for a cluster that hangs. An interrupted batch is sent
+again.
 """
 
 from __future__ import annotations
@@ -34,28 +29,31 @@ __all__ = [
     "Alive",
     "Answered",
     "Delivery",
-    "Flight",
-    "Flow",
+    "FlowControl",
     "Moved",
-    "Observation",
-    "Observe",
+    "Observer",
     "Progress",
     "Send",
     "Senders",
+    "ShippingEvent",
+    "Submission",
     "Synced",
     "Waiting",
 ]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0
 _SMALLEST = 16 * 1024
-"""Bytes a request, when the cluster keeps saying that it has too much to do."""
+"""The minimum bytes of a request while the cluster is overloaded."""
 
-_TOO_MUCH = {"throttled", "time_out"}
-_AWAY = {"no_connection", "time_out", "unavailable"}
+_OVERLOADED = {"throttled", "time_out"}
+_OUTAGE = {"no_connection", "time_out", "unavailable"}
 
 
-class Flow:
-    """`largest` is in bytes a request, `rate` in entries a second (0 for no limit), `patience` in seconds."""
+class FlowControl:
+    """How much goes into a request, how long to pause after a failure, and how many entries are sent a second.
+
+    `largest` is in bytes a request, `rate` in entries a second (0 for no limit), `patience` in seconds.
+    """
 
     def __init__(
         self,
@@ -77,13 +75,13 @@ class Flow:
         self._free_at = 0.0
 
     def end(self) -> None:
-        """Ends every pause: nobody tries again."""
+        """Ends every pause and every retry."""
         with self._changed:
             self.over = True
             self._changed.notify_all()
 
     def begin(self, patience: float = float("inf")) -> None:
-        """A new run, which gives up after `patience` seconds without an answer."""
+        """Starts a new run, which gives up after `patience` seconds without an answer."""
         self.over, self._patience, self._answered_at = False, patience, self._monotonic()
 
     def fitting(self, documents: Sequence[Document]) -> int:
@@ -98,40 +96,40 @@ class Flow:
         return len(documents)
 
     def answered(self) -> None:
-        """Something was stored or refused: the cluster is there."""
+        """Records that the cluster answered: something was stored or refused."""
         with self._changed:
             self._answered_at = self._monotonic()
             self._answers += 1
             self._changed.notify_all()
 
-    def went_well(self) -> None:
+    def succeeded(self) -> None:
         self.size = min(self._largest, self.size + self.size // 8 + 1)
 
-    def went_badly(self, cause: Cause, sent: int) -> None:
-        """A request of `sent` bytes has to be sent again."""
+    def failed(self, cause: Cause, sent: int) -> None:
+        """Records that a request of `sent` bytes has to be sent again."""
         half = min(self.size, sent) // 2
-        if cause == "too_large":  # a limit that stays: there is no use in trying again what was too large once
+        if cause == "too_large":  # the limit is permanent, so the size never grows again
             self.size = self._largest = max(half, 1)
-        elif cause in _TOO_MUCH:
+        elif cause in _OVERLOADED:
             self.size = max(half, min(_SMALLEST, self._largest))
 
     def pause(self, tries: int, cause: Cause) -> bool:
-        """Waits before another try, `tries` having failed; whether it is worth one."""
+        """Waits before another try after `tries` failures; `False` if there should be none."""
         seconds = random.uniform(0, min(_FIRST_PAUSE * 2 ** min(tries, 10), _LONGEST_PAUSE))  # noqa: S311 (spreads retries)
         with self._changed:
             if self._monotonic() - self._answered_at >= self._patience:
                 return False
             answers = self._answers
-            self._changed.wait_for(lambda: self.over or (cause in _AWAY and self._answers != answers), seconds)
+            self._changed.wait_for(lambda: self.over or (cause in _OUTAGE and self._answers != answers), seconds)
             return not self.over
 
     def wait(self, seconds: float) -> None:
-        """Waits, unless the end comes first."""
+        """Waits, or until the end."""
         with self._changed:
             self._changed.wait_for(lambda: self.over, seconds)
 
     def admit(self, entries: int) -> None:
-        """Waits until so many more entries may go, by the rate."""
+        """Waits until the rate allows another `entries` entries."""
         if self._rate:
             now = self._monotonic()
             self.wait(max(0.0, self._free_at - now))
@@ -140,7 +138,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a shipper is: entries since it started. `waiting` says why it can't go on, in words."""
+    """Counts of entries since the shipper started; `waiting` says why it is stalled, empty if it is not."""
 
     shipped: int = 0
     dead_letters: int = 0
@@ -151,14 +149,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Entries were acknowledged, or something is waited for: where the shipper is now."""
+    """Entries were acknowledged, or the reason for waiting changed."""
 
     progress: Progress
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A request was answered, after `seconds`: so many entries in it, and bytes of them."""
+    """A request with `entries` entries of `bytes` bytes was answered after `seconds`."""
 
     seconds: float
     entries: int
@@ -167,7 +165,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Entries that have to be sent again; the reason in words, as for a person."""
+    """Entries have to be sent again; `reason` is for people."""
 
     cause: Cause
     reason: str
@@ -176,31 +174,31 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """A segment was put on disk before its entries were sent."""
+    """A segment was synced to disk before its entries were sent."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """The loop made a step. `idle`: there was nothing to ship."""
+    """The loop made a step; `idle` if there was nothing to ship."""
 
     idle: bool = False
 
 
-Observation = Moved | Answered | Waiting | Synced | Alive
-Observe = Callable[[Observation], None]
+ShippingEvent = Moved | Answered | Waiting | Synced | Alive
+Observer = Callable[[ShippingEvent], None]
 
 
 Send = Callable[[Sequence[Document]], list[Verdict]]
-"""Stores documents and returns a verdict for each: `opensearch.bulk.send_bulk` with its client bound."""
+"""Stores documents and returns a verdict for each, as `send_bulk` does with its client bound."""
 
 
 class Delivery:
-    """Safe to be used by several threads at once, as `send` is."""
+    """Sends documents until each is decided; safe for several threads, as `send` is."""
 
     def __init__(
-        self, send: Send, flow: Flow, observe: Observe, *, monotonic: Callable[[], float] = time.monotonic
+        self, send: Send, flow: FlowControl, observe: Observer, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._send = send
         self._flow = flow
@@ -208,7 +206,7 @@ class Delivery:
         self._monotonic = monotonic
 
     def __call__(self, documents: Sequence[Document]) -> list[DeadLetter] | None:
-        """The refused; `None` when the flow's end, or that of its patience, came before all were judged."""
+        """Returns the refused documents; `None` if shipping ended, or patience ran out, before all were decided."""
         refused: list[DeadLetter] = []
         tries = 0
         while documents:
@@ -218,13 +216,13 @@ class Delivery:
             rest = documents[len(batch) :]
             verdicts = self._request(batch)
             if verdicts.count(STORED) == len(batch):
-                self._flow.went_well()
+                self._flow.succeeded()
                 documents, tries = rest, 0
                 continue
             judged = list(zip(batch, verdicts, strict=True))
             refused += [_dead_letter(document, verdict) for document, verdict in judged if verdict.kind == "refused"]
             waiting = [(document, verdict) for document, verdict in judged if verdict.kind == "wait"]
-            documents = [*rest, *(document for document, _ in waiting)]  # one that has to wait holds up no other
+            documents = [*rest, *(document for document, _ in waiting)]  # those that wait do not delay the others
             tries = tries + 1 if len(waiting) == len(batch) else 0
             if waiting and not self._try_again(waiting, tries):
                 return None
@@ -239,14 +237,14 @@ class Delivery:
         return verdicts
 
     def _try_again(self, waiting: Sequence[tuple[Document, Verdict]], tries: int) -> bool:
-        """Says what is waited for, and waits; whether it is worth another try."""
+        """Reports the reason and pauses; `False` if there should be no other try."""
         first = waiting[0][1]
         alone = first.cause == "too_large" and len(waiting) == 1
         if not alone:
-            self._flow.went_badly(first.cause, sum(len(document.raw) for document, _ in waiting))
+            self._flow.failed(first.cause, sum(len(document.raw) for document, _ in waiting))
         self._observe(Waiting(first.cause, first.reason, len(waiting)))
         if first.cause == "too_large" and not alone:
-            return not self._flow.over  # half of it may go at once
+            return not self._flow.over  # the smaller request is sent without a pause
         return self._flow.pause(tries, first.cause)
 
 
@@ -255,66 +253,66 @@ def _dead_letter(document: Document, verdict: Verdict) -> DeadLetter:
 
 
 Batch = TypeVar("Batch")
-Outcome = TypeVar("Outcome")
+Result = TypeVar("Result")
 
 
-class Flight(Generic[Batch, Outcome]):
-    """A batch under way."""
+class Submission(Generic[Batch, Result]):
+    """A batch that is being delivered."""
 
-    __slots__ = ("_done", "_error", "_outcome", "batch")
+    __slots__ = ("_done", "_error", "_result", "batch")
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
         self._done = threading.Event()
-        self._outcome: Outcome | None = None
+        self._result: Result | None = None
         self._error: BaseException | None = None
 
-    def landed(self, seconds: float) -> bool:
-        """Whether there is an outcome, waiting for it at most so long."""
+    def wait(self, seconds: float) -> bool:
+        """Waits at most `seconds` for the result, and returns whether there is one."""
         return self._done.wait(seconds)
 
-    def outcome(self) -> Outcome | None:
-        """What delivering it gave, once it has landed; raises what that raised."""
+    def result(self) -> Result | None:
+        """The result of the delivery, once there is one; raises what the delivery raised."""
         if self._error is not None:
             raise self._error
-        return self._outcome
+        return self._result
 
-    def take_off(self, deliver: Callable[[Batch], Outcome]) -> None:
+    def run(self, deliver: Callable[[Batch], Result]) -> None:
         try:
-            self._outcome = deliver(self.batch)
-        except BaseException as error:  # noqa: BLE001 (raised again where the outcome is asked for)
+            self._result = deliver(self.batch)
+        except BaseException as error:  # noqa: BLE001 (raised again by `result`)
             self._error = error
         self._done.set()
 
 
-class Senders(Generic[Batch, Outcome]):
-    """`number` threads that call `deliver`, begun with the first batches."""
+class Senders(Generic[Batch, Result]):
+    """`number` threads that call `deliver`, started with the first batches."""
 
-    def __init__(self, deliver: Callable[[Batch], Outcome], number: int) -> None:
+    def __init__(self, deliver: Callable[[Batch], Result], number: int) -> None:
         self._deliver = deliver
         self._number = number
         self._threads = 0
-        self._queue: queue.SimpleQueue[Flight[Batch, Outcome] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Submission[Batch, Result] | None] = queue.SimpleQueue()
 
-    def submit(self, batch: Batch) -> Flight[Batch, Outcome]:
-        """Has the batch delivered; here, where no thread can be started."""
-        flight: Flight[Batch, Outcome] = Flight(batch)
+    def submit(self, batch: Batch) -> Submission[Batch, Result]:
+        """Has the batch delivered by a thread, or by this one if none can be started."""
+        submission: Submission[Batch, Result] = Submission(batch)
         if self._threads < self._number:
-            with suppress(RuntimeError):  # there are too many threads, or the main one has ended (from Python 3.12 on)
+            with suppress(RuntimeError):  # too many threads, or (from Python 3.12) the main thread has ended
                 threading.Thread(target=self._run, name="whodid-send", daemon=True).start()
                 self._threads += 1
         if self._threads:
-            self._queue.put(flight)
+            self._queue.put(submission)
         else:
-            flight.take_off(self._deliver)
-        return flight
+            submission.run(self._deliver)
+        return submission
 
     def close(self) -> None:
-        """Each thread ends after what it has under way."""
+        """Lets each thread finish its batch and end."""
         for _ in range(self._threads):
             self._queue.put(None)
         self._threads = 0
 
     def _run(self) -> None:
-        while (flight := self._queue.get()) is not None:
-            flight.take_off(self._deliver)
+        while (submission := self._queue.get()) is not None:
+            submission.run(self._deliver)

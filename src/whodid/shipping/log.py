@@ -1,11 +1,9 @@
-"""The log of a shipper: what it says of its own work on standard error, for people or as JSON lines for programs.
+"""The log of a shipper on standard error, as text or JSON lines, and its notifications to systemd.
 
-Each line has a stable event name. None holds a value of an entry: reasons are given without what OpenSearch quotes. The
-same trouble is told once, and again each minute while it lasts; that it is over is told, too.
+Each line of the log has a stable event name. None holds a value of an entry: what OpenSearch quotes is removed from
+reasons. A problem is logged once, again each minute while it lasts, and once more when it is over.
 
-Notifications to systemd: ready, still alive, stopping; nothing where systemd didn't start this process.
-
-The protocol is that of sd_notify(3): datagrams to the socket that `NOTIFY_SOCKET` names.
+systemd is notified as sd_notify(3) says: by datagrams to the socket that `NOTIFY_SOCKET` names.
 """
 
 from __future__ import annotations
@@ -20,28 +18,28 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from .dead_letters import without_values
-from .delivery import Alive, Moved, Observation, Progress, Waiting
+from .delivery import Alive, Moved, Progress, ShippingEvent, Waiting
 
 __all__ = ["EVENTS", "ShipperLog", "Systemd"]
 
 EVENTS = {
-    "started": "the shipper began: which journal directory, which hosts",
-    "waiting": "nothing goes on until something is mended: `cause` and `reason`",
-    "recovered": "what was waited for is there, after so many `seconds`",
-    "dead_letters": "OpenSearch refused entries for good: how many; `whodid dead-letters list` has the reasons",
-    "damaged": "journal lines whose hash does not fit were set aside: how many",
-    "missing": "entries are missing from the journal: how many; `whodid status` says which, and what to do",
-    "retention": "what the shipper deleted as past its time, or why it could not",
-    "stopping": "a signal came: what is left is shipped first",
-    "stopped": "the shipper ended: entries shipped, and those that wait in the journal",
+    "started": "the shipper started: its journal directory and hosts",
+    "waiting": "shipping is stalled until the cause is fixed: `cause` and `reason`",
+    "recovered": "shipping resumed after `seconds`",
+    "dead_letters": "OpenSearch refused entries for good: `count`; `whodid dead-letters list` shows the reasons",
+    "damaged": "journal lines with a hash mismatch were set aside: `count`",
+    "missing": "entries are missing from the journal: `count`; `whodid status` shows which, and what to do",
+    "retention": "an expired partition was deleted, or why it could not be",
+    "stopping": "a signal was received; remaining entries are shipped first",
+    "stopped": "the shipper stopped: entries shipped, and entries waiting in the journal",
 }
-"""Event names and what they mean."""
+"""Each event name and what it means."""
 
 _AGAIN = 60.0
 
 
 class ShipperLog:
-    """`write` gets each line, without a newline."""
+    """Writes the events of a shipper as lines; `write` gets each line without a newline."""
 
     def __init__(
         self,
@@ -58,19 +56,19 @@ class ShipperLog:
         self._lock = threading.Lock()
         self._before = Progress()
         self._cause = ""
-        self._trouble = ""
+        self._problem = ""
         self._since = 0.0
-        self._told = 0.0
+        self._logged = 0.0
 
     def say(self, event: str, text: str, level: str = "info", **facts: object) -> None:
-        """One line: `text` for people, the rest for programs."""
+        """Writes one line: `text` for people, or everything as JSON for programs."""
         if self._form == "json":
             line = {"time": self._now().isoformat(timespec="milliseconds"), "level": level, "event": event, **facts}
             self._write(json.dumps({**line, "text": text}))
         else:
             self._write(text)
 
-    def __call__(self, observation: Observation) -> None:
+    def __call__(self, observation: ShippingEvent) -> None:
         with self._lock:
             if isinstance(observation, Waiting):
                 self._cause = observation.cause
@@ -89,23 +87,23 @@ class ShipperLog:
             )
         if progress.waiting:
             self._wait(without_values(progress.waiting))
-        elif self._trouble:
+        elif self._problem:
             seconds = round(self._monotonic() - self._since, 1)
-            self._trouble = ""
-            self.say("recovered", f"going on after {seconds:g} s", seconds=seconds)
+            self._problem = ""
+            self.say("recovered", f"recovered after {seconds:g} s", seconds=seconds)
 
     def _wait(self, reason: str) -> None:
         now = self._monotonic()
-        if not self._trouble:
+        if not self._problem:
             self._since = now
-        if reason != self._trouble or now - self._told >= _AGAIN:
-            self._trouble, self._told = reason, now
+        if reason != self._problem or now - self._logged >= _AGAIN:
+            self._problem, self._logged = reason, now
             waited = round(now - self._since, 1)
             self.say("waiting", f"waiting: {reason}", "warning", cause=self._cause, reason=reason, seconds=waited)
 
 
 class Systemd:
-    """Observes a shipper for systemd."""
+    """Notifies systemd of a shipper's state; does nothing in a process that systemd did not start."""
 
     def __init__(
         self, environ: Mapping[str, str] = os.environ, monotonic: Callable[[], float] = time.monotonic
@@ -118,17 +116,17 @@ class Systemd:
         self._next = 0.0
         self._ready = False
 
-    def observe(self, observation: Observation) -> None:
-        """Says that it is ready at its first look at the journal, and alive as often as the watchdog wants."""
+    def observe(self, observation: ShippingEvent) -> None:
+        """Notifies `READY=1` when the journal was first read, and `WATCHDOG=1` as often as the watchdog needs."""
         if isinstance(observation, Alive) and not self._ready:
             self._ready = True
-            self.tell("READY=1")
+            self.notify("READY=1")
         if self._monotonic() >= self._next and self._every != float("inf"):
             self._next = self._monotonic() + self._every
-            self.tell("WATCHDOG=1")
+            self.notify("WATCHDOG=1")
 
-    def tell(self, state: str) -> None:
-        """Sends one state; a manager that doesn't listen is no reason to stop."""
+    def notify(self, state: str) -> None:
+        """Sends one state; errors are ignored."""
         if not self._address:
             return
         name = "\0" + self._address[1:] if self._address.startswith("@") else self._address

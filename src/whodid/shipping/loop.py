@@ -1,18 +1,19 @@
-"""The loop: reads batches from the journals of one directory, has them stored, and acknowledges them.
+"""The shipping loop: reads batches from the journals of one directory, has them stored, and acknowledges them.
 
 Invariants:
-- Nothing is sent that is not synced (the reader sees to it).
-- A position is acknowledged only when every entry up to it is stored, or durably kept as a dead letter, as damaged or
-  as missing: several batches are under way at once, and the oldest is acknowledged first.
-- What was missing when those after it were shipped is looked for again whenever files of its journal come or go.
-- What waits is sent again for ever, with full-jitter back-off; the rest of the batch is not sent twice on purpose.
-- One shipper a directory is active: the others wait for its lock.
-- Only its stop ends it: what nobody foresaw is alarmed, and tried again (`guard`).
-- No more is held in memory than the batches under way and one more read of `bulk_bytes`, whatever the backlog.
+- Only synced entries are sent (the reader ensures it).
+- A position is acknowledged only when every entry up to it is stored, or durably recorded as a dead letter, as damaged
+  or as missing. Several batches are in flight at once, and the oldest is acknowledged first.
+- Missing entries are looked for again whenever files of their journal are added or removed.
+- Waiting entries are retried for as long as the shipper runs, with full-jitter back-off; the rest of the batch is not
+  sent twice on purpose.
+- One shipper a directory is active; the others wait for its lock.
+- Only `stop` ends it: an unexpected error raises an alarm, and the work is retried (`guard`).
+- Memory holds at most the batches in flight and one more read of `bulk_bytes`, whatever the backlog.
 
-A kill at any point costs a repetition, which meets the same `_id`s: exactly once follows.
+A kill at any point repeats some requests. They meet the same `_id`s, so every entry is stored exactly once.
 
-When it is stopped, it goes on until all is shipped that was journalled, for `drain_timeout` seconds at most.
+After a stop it ships what was journalled, for at most `drain_timeout` seconds.
 """
 
 from __future__ import annotations
@@ -39,46 +40,44 @@ from ..journal.reader import Read
 from ..journal.segment import Broken
 from ..proof.keys import signer_of
 from ..settings import Settings
-from .checkpointing import Sealing
+from .checkpointing import Checkpointing
 from .dead_letters import DeadLetter, keep_dead_letters, without_values
 from .delivery import (
     Alive,
     Delivery,
-    Flight,
-    Flow,
+    FlowControl,
     Moved,
-    Observation,
-    Observe,
+    Observer,
     Progress,
     Send,
     Senders,
+    ShippingEvent,
+    Submission,
     Synced,
     Waiting,
 )
-from .guard import Guard, unforeseen
+from .guard import Guard, unexpected
 from .partitioning import Dates, Length, Partitioning
-from .witnesses import Courier
+from .witnesses import CheckpointDelivery
 
 __all__ = ["Shipper"]
 
-_LOOK_UP = 0.2
-"""Seconds between looks whether to stop, while an answer is waited for."""
-_LAST_WORD = 5.0
-"""Seconds that requests under way have to be answered, once it is time to end."""
-
+_CHECK_STOP = 0.2
+"""Seconds between checks of `stop` while waiting for an answer."""
+_GRACE = 5.0
+"""Seconds for the answers to requests in flight, once shipping ends."""
 
 _ALARMING: set[Cause] = {"request", "configuration"}
 
-
 _new = tuple.__new__
-"""Half of what a named tuple's own constructor costs."""
+"""Takes half the time of a named tuple's own constructor."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Lines of one journal that are acknowledged together: what is sent of them, and what isn't.
+    """Lines of one journal that are acknowledged together, and how each is handled.
 
-    Entries that are sent without being acknowledged are no `lines`: `found` were noted as missing before.
+    `found` are entries that were recorded as missing before: they are sent, but are not among the `lines`.
     """
 
     journal: str
@@ -104,12 +103,12 @@ def _numbers(lines: Iterable[Line]) -> list[Missing]:
 
 
 class Shipper:
-    """Ships one journal directory. `send` and `dates` are how it meets the cluster; `stop` ends it.
+    """Ships one journal directory until `stop` is set. `send` stores documents; `dates` says which entries it may send.
 
-    `observe` is told of each step. `chores` are done between batches. `farewell` is called when all was shipped after a
-    stop, and says whether it recorded an entry that should be shipped as well. `courier` brings the checkpoints away,
-    `tell` gets why one can't be closed, `guard` what nobody foresaw. Raises `SettingsError` where the key that signs
-    them can't be used.
+    `observe` gets each event. `maintenance` is called between batches. `on_drained` is called when everything was
+    shipped after a stop, and returns whether it recorded an entry that should be shipped as well. `checkpoint_delivery`
+    delivers closed checkpoints, `notify` gets the reason when one can't be closed, and `guard` handles unexpected
+    errors. Raises `SettingsError` if the key that signs checkpoints can't be used.
     """
 
     def __init__(
@@ -119,11 +118,11 @@ class Shipper:
         *,
         dates: Dates | None = None,
         stop: threading.Event | None = None,
-        observe: Observe = lambda observation: None,
-        chores: Callable[[], None] = lambda: None,
-        farewell: Callable[[], bool] = lambda: False,
-        courier: Courier | None = None,
-        tell: Callable[[str], None] = lambda text: None,
+        observe: Observer = lambda observation: None,
+        maintenance: Callable[[], None] = lambda: None,
+        on_drained: Callable[[], bool] = lambda: False,
+        checkpoint_delivery: CheckpointDelivery | None = None,
+        notify: Callable[[str], None] = lambda text: None,
         guard: Guard | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -132,48 +131,48 @@ class Shipper:
         self.progress = Progress()
         self._settings = settings
         self._dates = dates or Dates.unlimited()
-        self._guard = guard or Guard(self.directory.path, tell, monotonic=monotonic)
-        self._observer: Observe = lambda observation: self._guard.always("the log", lambda: observe(observation))
-        self._chores = chores
-        self._farewell = farewell
-        self._courier = courier
+        self._guard = guard or Guard(self.directory.path, notify, monotonic=monotonic)
+        self._observer: Observer = lambda observation: self._guard.always("the log", lambda: observe(observation))
+        self._maintenance = maintenance
+        self._on_drained = on_drained
+        self._checkpoint_delivery = checkpoint_delivery
         self._monotonic = monotonic
         self._reporting = threading.Lock()
         self._alarmed = ""
-        self._flow = Flow(settings.bulk_bytes, settings.ship_rate, monotonic=monotonic)
+        self._flow = FlowControl(settings.bulk_bytes, settings.ship_rate, monotonic=monotonic)
         deliver = Delivery(send, self._flow, self._observe, monotonic=monotonic)
         self._senders: Senders[_Batch, list[DeadLetter] | None] = Senders(
             lambda batch: deliver(batch.documents), settings.bulks_in_flight
         )
-        self._flights: deque[Flight[_Batch, list[DeadLetter] | None]] = deque()
+        self._submissions: deque[Submission[_Batch, list[DeadLetter] | None]] = deque()
         self._batches: Iterator[_Batch] = iter(())
         self._readers: dict[str, JournalReader] = {}
         self._looked_at: dict[str, int] = {}
         self._partitionings: dict[str, Partitioning] = {}
         self._withheld: Exception | None = None
-        self._sealing = Sealing(
+        self._checkpointing = Checkpointing(
             self.directory,
             settings,
             signer_of(settings),
-            on_closed=courier.wake if courier else lambda closed: None,
-            tell=tell,
+            on_closed=checkpoint_delivery.wake if checkpoint_delivery else lambda closed: None,
+            notify=notify,
             monotonic=monotonic,
         )
         self.drain_timeout = settings.drain_timeout
-        """Seconds to ship what is left after a stop; may be changed until then."""
+        """Seconds to ship remaining entries after a stop; may be changed until then."""
         self._drained_by: float | None = None
 
     def run_once(self, patience: float = 30.0) -> Progress:
-        """Ships what is there now and returns; gives up after `patience` seconds without an answer.
+        """Ships what is journalled now and returns; gives up after `patience` seconds without an answer.
 
-        What remains is safe in the journal; `progress.waiting` then says why. Raises `ShippingError` when another
-        shipper is active.
+        Remaining entries are safe in the journal; `progress.waiting` then says why they wait. Raises `ShippingError`
+        if another shipper is active.
         """
         lock = ProcessLock(self.directory.ship_lock)
         try:
             if not lock.try_acquire():
                 raise ShippingError(
-                    f"{self.directory.path} is already being shipped by {lock.holder()}; it sends what you wanted sent"
+                    f"{self.directory.path} is already being shipped by {lock.holder()}, which sends its entries"
                 )
             self.drain_timeout = 0.0
             self._begin(patience)
@@ -182,21 +181,21 @@ class Shipper:
             if self._withheld:
                 raise self._withheld
             if not self.progress.waiting:
-                self._sealing.close_all()
+                self._checkpointing.close_all()
         except (OSError, WhodidError):
             raise
         except Exception as error:
-            raise unforeseen(error) from error
+            raise unexpected(error) from error
         finally:
             self._end(lock)
         return self.progress
 
     def run(self) -> Progress:
-        """Ships until `stop` is set; waits for its turn when another shipper is active."""
+        """Ships until `stop` is set; waits while another shipper is active."""
         lock = ProcessLock(self.directory.ship_lock)
         try:
             while not self.stop.is_set():
-                if self._has_turn(lock):
+                if self._is_active(lock):
                     self._work(lock)
                 else:
                     self.stop.wait(self._settings.poll_interval)
@@ -204,8 +203,8 @@ class Shipper:
             self._end(lock)
         return self.progress
 
-    def _has_turn(self, lock: ProcessLock) -> bool:
-        """Whether this is the one active shipper, now and still."""
+    def _is_active(self, lock: ProcessLock) -> bool:
+        """Whether this is the one active shipper; acquires the lock if it is free."""
         try:
             if lock.try_acquire():
                 return True
@@ -216,43 +215,43 @@ class Shipper:
         return False
 
     def _work(self, lock: ProcessLock) -> None:
-        """Ships until `stop` is set, or another process has the turn."""
+        """Ships until `stop` is set, or another shipper is active."""
         self._begin()
         while not self.stop.is_set():
-            if not self._has_turn(lock):
+            if not self._is_active(lock):
                 return self._forget()
-            self._guard("retention", self._chores, _nothing)
-            self._guard("checkpoints", self._sealing.close_what_is_due, _nothing)
+            self._guard("retention", self._maintenance, _nothing)
+            self._guard("checkpoints", self._checkpointing.close_what_is_due, _nothing)
             if not self._pass_or_pause():
-                self._observe(Alive(idle=not self._flights and not self.progress.waiting))
+                self._observe(Alive(idle=not self._submissions and not self.progress.waiting))
                 self.stop.wait(self._settings.poll_interval)
         return self._drain()
 
     def _begin(self, patience: float = float("inf")) -> None:
         self._flow.begin(patience)
-        if self._courier:
-            self._courier.start()
+        if self._checkpoint_delivery:
+            self._checkpoint_delivery.start()
         self._drained_by = None
 
     def _end(self, lock: ProcessLock) -> None:
-        """What is under way is forgotten: it is sent again by whoever ships next."""
+        """Drops the batches in flight; the next shipper sends them again."""
         self._flow.end()
         self._senders.close()
         self._forget()
-        if self._courier:
-            self._courier.finish(_LAST_WORD)
+        if self._checkpoint_delivery:
+            self._checkpoint_delivery.finish(_GRACE)
         lock.close()
 
     def _forget(self) -> None:
-        self._flights.clear()
+        self._submissions.clear()
         self._readers.clear()
         self._looked_at.clear()
         self._partitionings.clear()
-        self._sealing.forget()
+        self._checkpointing.forget()
         self._batches = iter(())
 
     def _time_is_up(self) -> bool:
-        """Whether `stop` was set, and the time to ship what is left is over, too."""
+        """Whether `stop` was set and `drain_timeout` has passed."""
         if not self.stop.is_set():
             return False
         if self._drained_by is None:
@@ -260,87 +259,90 @@ class Shipper:
         return self._monotonic() >= self._drained_by
 
     def _drain(self) -> None:
-        """Ships what is left after a stop, and what the farewell adds to it; then closes the checkpoint over it."""
+        """Ships remaining entries after a stop, and what `on_drained` adds; then closes the last checkpoint."""
         if not self._emptied(self._settings.poll_interval):
             return
-        if not self._guard("closing the journal", self._farewell, lambda: False) or self._emptied(0.0):
-            self._guard("checkpoints", self._sealing.close_all, _nothing)
+        if not self._guard("closing the journal", self._on_drained, lambda: False) or self._emptied(0.0):
+            self._guard("checkpoints", self._checkpointing.close_all, _nothing)
 
     def _emptied(self, quiet: float) -> bool:
-        """Ships until nothing new came for so many seconds; `False` when the time was up first."""
+        """Ships until no entry was added for `quiet` seconds; `False` if the time was up before that."""
         waited = False
         while not self._time_is_up():
             if self._pass_or_pause():
                 waited = False
-            elif waited and not self._flights and not self.progress.waiting:
+            elif waited and not self._submissions and not self.progress.waiting:
                 return True
             else:
                 left = (self._drained_by or 0.0) - self._monotonic()
-                self._flow.wait(max(0.0, min(_LOOK_UP if self.progress.waiting else quiet, left)))
+                self._flow.wait(max(0.0, min(_CHECK_STOP if self.progress.waiting else quiet, left)))
                 waited = True
         return False
 
     def _pass_or_pause(self) -> bool:
-        """As `_pass`; what can't be read or written on this host is waited for, like everything else."""
-        return self._guard("shipping", self._careful_pass, self._rest)
+        """Does `_pass`; errors of this host's files, and unexpected ones, are reported as a reason for waiting."""
+        return self._guard("shipping", self._reported_pass, self._pause)
 
-    def _careful_pass(self) -> bool:
+    def _reported_pass(self) -> bool:
         try:
             found = self._pass()
         except (OSError, WhodidError) as error:
             self._report(waiting=_words(self.directory, error))
             return False
-        if not (found or self._flights):
+        if not (found or self._submissions):
             if self._withheld:
                 self._report(waiting=_words(self.directory, self._withheld))
             elif self.progress.waiting and not self._flow.over:
-                self._report()  # nothing waits any more
+                self._report()  # nothing is waiting any longer
         return found
 
-    def _rest(self) -> bool:
-        """After what nobody foresaw: all is read again, as after a restart."""
+    def _pause(self) -> bool:
+        """Starts over after an unexpected error, as after a restart."""
         self._forget()
         self._report(waiting=self._guard.why("shipping"))
         return False
 
     def _pass(self) -> bool:
-        """Has the next batches sent, and acknowledges the oldest; whether there was any."""
-        while len(self._flights) <= self._settings.bulks_in_flight and not self._time_is_up():
+        """Submits the next batches and acknowledges the oldest; `False` if there was none."""
+        while len(self._submissions) <= self._settings.bulks_in_flight and not self._time_is_up():
             batch = self._next_batch()
             if batch is None:
                 break
             self._flow.admit(len(batch.documents))
-            self._flights.append(self._senders.submit(batch))
-        return bool(self._flights) and self._settle(self._flights[0])
+            self._submissions.append(self._senders.submit(batch))
+        return bool(self._submissions) and self._settle(self._submissions[0])
 
-    def _settle(self, flight: Flight[_Batch, list[DeadLetter] | None]) -> bool:
-        """Waits for the oldest batch and acknowledges it; `False` when the end came first."""
-        while not flight.landed(_LOOK_UP):
+    def _settle(self, submission: Submission[_Batch, list[DeadLetter] | None]) -> bool:
+        """Waits for the oldest batch and acknowledges it; `False` if shipping ended before that."""
+        while not submission.wait(_CHECK_STOP):
             self._observe(Alive())
             self._sync()
             if self._time_is_up():
                 self._flow.end()
-                if not flight.landed(_LAST_WORD):
+                if not submission.wait(_GRACE):
                     return False
         try:
-            refused = flight.outcome()
+            refused = submission.result()
         except BaseException:
             self._forget()
             raise
         if refused is None:
             self._forget()
             return False
-        self._acknowledge(flight.batch, refused)
-        self._flights.popleft()
+        self._acknowledge(submission.batch, refused)
+        self._submissions.popleft()
         return True
 
     def _sync(self) -> None:
-        """While the cluster is waited for: what is read is on disk already, what was written since may not be."""
-        with suppress(OSError, NotRecorded, JournalDamaged, Broken):  # who records next meets it, too, and says so
+        """Syncs entries written since the last read, while waiting for the cluster."""
+        with suppress(OSError, NotRecorded, JournalDamaged, Broken):  # the next process to record reports it
             sync_what_was_left(self.directory)
 
     def _acknowledge(self, batch: _Batch, refused: Sequence[DeadLetter]) -> None:
-        """Notes that a batch is stored, after what of it is kept elsewhere. Raises `OSError`; may be done again."""
+        """Records dead letters, damaged and missing entries of a stored batch, and then its position.
+
+        Raises `OSError`; safe to repeat.
+        """
         letters = [*batch.letters, *refused]
         keep_damaged(self.directory, batch.damaged)
         keep_dead_letters(self.directory, letters)
@@ -348,13 +350,13 @@ class Shipper:
             keep_missing(self.directory, batch.missing)
             self._looked_at.pop(batch.journal, None)
         if batch.lines:
-            self._sealing.acknowledge(batch.journal, batch.lines, batch.partitions(refused), len(letters))
+            self._checkpointing.acknowledge(batch.journal, batch.lines, batch.partitions(refused), len(letters))
         self._prune(batch)
         absent = sum(one.entries for one in batch.missing)
         self._report(len(batch.documents) - len(refused), len(letters), len(batch.damaged), absent)
 
     def _prune(self, batch: _Batch) -> None:
-        """Deletes what may go, after it was noted what of the missing entries was found and stored."""
+        """Deletes segments that are no longer needed, after recording which missing entries were found and stored."""
         path = self.directory.journal(batch.journal)
         noted = [one for one in read_missing(self.directory) if one.journal == batch.journal]
         found = batch.found
@@ -367,10 +369,7 @@ class Shipper:
         prune(path, self._settings.keep_days, missing=noted)
 
     def _next_batch(self) -> _Batch | None:
-        """The next lines that no batch holds yet, of the first journal that has some.
-
-        A journal that can't be read keeps no other from being shipped.
-        """
+        """The next lines that are in no batch yet; a journal that can't be read doesn't delay the others."""
         batch = next(self._batches, None)
         if batch is None:
             self._withheld = None
@@ -381,19 +380,19 @@ class Shipper:
                     self._withheld = error
                     continue
                 if lines:
-                    self._sealing.begin(journal)
+                    self._checkpointing.begin(journal)
                     self._batches = self._cut(journal, lines)
                     return next(self._batches)
-            if self._flights:
+            if self._submissions:
                 return None
-            self._batches = self._odd_ones()
+            self._batches = self._gaps()
             batch = next(self._batches, None)
         return batch
 
-    def _odd_ones(self) -> Iterator[_Batch]:
-        """What no reader comes upon: entries missing at the end of a journal, and those that were and are there again.
+    def _gaps(self) -> Iterator[_Batch]:
+        """Entries missing at the end of a journal, which no reader notices, and missing entries that were found.
 
-        Looked for when all others are acknowledged, and the files of a journal are others than at the last look.
+        Searched when all others are acknowledged, and the files of a journal have changed since the last search.
         """
         for journal in self.directory.journals():
             path = self.directory.journal(journal)
@@ -414,10 +413,10 @@ class Shipper:
     def _found_again(self, gap: Missing) -> Iterator[_Batch]:
         path = self.directory.journal(gap.journal)
         if not gap.last:
-            if not gap.first or (path / segment_name(gap.first)).exists():  # and its entries are read like all others
+            if not gap.first or (path / segment_name(gap.first)).exists():  # then the reader finds its entries
                 yield _Batch(gap.journal, [], [], [], [], [], [gap])
             return
-        self._reader(gap.journal)  # which knows the partitions
+        self._reader(gap.journal)  # this reads the partitioning
         reader = JournalReader(path, gap.first - 1)
         while lines := reader.read(self._settings.bulk_bytes):
             found = [line for line in lines if isinstance(line, Line) and line.seq <= gap.last]
@@ -457,8 +456,8 @@ class Shipper:
         return _Batch(journal, acknowledged, documents, letters, damaged, self._unshipped(missing), _numbers(odd))
 
     def _unshipped(self, gaps: list[Missing]) -> list[Missing]:
-        """Without what a checkpoint has: the position was lost, and is behind it."""
-        known = {gap.journal: self._sealing.last(gap.journal) for gap in gaps}
+        """Removes entries that a checkpoint covers: they were shipped, and the position was lost."""
+        known = {gap.journal: self._checkpointing.last(gap.journal) for gap in gaps}
         return [
             gap._replace(first=max(gap.first, known[gap.journal] + 1)) for gap in gaps if gap.last > known[gap.journal]
         ]
@@ -482,7 +481,7 @@ class Shipper:
             )
         return self._readers[journal]
 
-    def _observe(self, observation: Observation) -> None:
+    def _observe(self, observation: ShippingEvent) -> None:
         self._observer(observation)
         if isinstance(observation, Waiting):
             self._report(waiting=observation.reason)
@@ -490,7 +489,7 @@ class Shipper:
                 self._alarm(without_values(observation.reason))
 
     def _alarm(self, reason: str) -> None:
-        """Of what stays until an operator changes the cluster; it is tried again all the while."""
+        """Alarms about a cause that lasts until an operator changes the cluster."""
         if reason != self._alarmed:
             self._alarmed = reason
             self.directory.alarm_once("not stored", f"entries wait: {reason}")

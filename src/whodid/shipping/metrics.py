@@ -1,7 +1,7 @@
-"""The metrics of a shipper for Prometheus, and whether it is alive and ready, on a small HTTP server.
+"""The metrics of a shipper for Prometheus, and its liveness and readiness, on a small HTTP server.
 
-What the shipper does is counted as it tells it. What stands in the journal directory is looked at when Prometheus asks,
-at a cost that doesn't grow with the backlog. Nothing here names a value of an entry or a secret.
+Counters follow the shipper's events. The journal directory is read at each scrape, at a cost that doesn't grow with the
+backlog. No metric contains a value of an entry or a secret.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..journal.directory import not_recorded, segment_size, segments
 from ..journal.reader import entry_at
 from ..settings import Settings
 from .dead_letters import count_dead_letters
-from .delivery import Alive, Answered, Moved, Observation, Synced, Waiting
+from .delivery import Alive, Answered, Moved, ShippingEvent, Synced, Waiting
 from .status import last_seq, missing_entries
 
 __all__ = ["Metrics", "serve_metrics"]
@@ -30,7 +30,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 
 class Metrics:
-    """What is counted, and the look at the directory. Raises `SettingsError` without the extra `metrics`."""
+    """The counters and the state of the directory. Raises `SettingsError` without the extra `metrics`."""
 
     def __init__(self, settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         try:
@@ -40,7 +40,7 @@ class Metrics:
         self._settings = settings
         self._monotonic = monotonic
         self._alive_at = monotonic()
-        self._waiting = "it has not looked at the journal yet"
+        self._waiting = "the journal was not read yet"
         self._shipped = 0
         self._counted: tuple[tuple[int, int], int] = ((0, 0), 0)
         self.registry = CollectorRegistry()
@@ -53,8 +53,8 @@ class Metrics:
         )
         self.registry.register(_Directory(self))
 
-    def observe(self, observation: Observation) -> None:
-        """Counts what the shipper tells."""
+    def observe(self, observation: ShippingEvent) -> None:
+        """Counts an event of the shipper."""
         self._alive_at = self._monotonic()
         match observation:
             case Answered(seconds=seconds):
@@ -70,17 +70,17 @@ class Metrics:
                 self._waiting = ""
 
     def why_dead(self) -> str:
-        """Why the loop seems to stand still; empty when it made a step lately."""
+        """Why the loop seems stuck; empty when it made a step recently."""
         silent = self._monotonic() - self._alive_at
         limit = 30.0 + 3 * self._settings.opensearch_timeout
         return f"no step for {silent:.0f} s" if silent > limit else ""
 
     def why_not_ready(self) -> str:
-        """Why entries don't reach OpenSearch now; empty when they do, or when there are none."""
+        """Why entries don't reach OpenSearch now; empty when they do, or when there are none to ship."""
         return self.why_dead() or ("waiting" if self._waiting else "")
 
     def dead_letters(self) -> int:
-        """Counted again only when the file is another."""
+        """The number of dead letters, counted again only when their file has changed."""
         directory = JournalDirectory(self._settings.journal_dir)
         try:
             status = directory.dead_letters.stat()
@@ -92,7 +92,7 @@ class Metrics:
         return self._counted[1]
 
     def collect(self) -> Iterator[Any]:
-        """What stands in the journal directory now."""
+        """The metrics of the journal directory, as it is now."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         directory = JournalDirectory(self._settings.journal_dir)
@@ -122,7 +122,7 @@ class Metrics:
 
 
 class _Directory:
-    """The collector, which Prometheus's library also asks when it is registered: nothing is looked at then."""
+    """The collector of the directory's metrics. `describe` keeps its registration from reading the directory."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -135,7 +135,7 @@ class _Directory:
 
 
 def _bytes_after(journal: Any, acknowledged: int, last: int) -> int:
-    """Bytes of the entries after number `acknowledged`; those of the segment it lies in by its share of entries."""
+    """Estimates the bytes of the entries after `acknowledged`: its own segment counts by its share of entries."""
     found = segments(journal)
     starts = [int(path.stem) for path in found]
     total = 0.0
@@ -203,4 +203,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Scrapes are no news."""
+        """Scrapes are not logged."""

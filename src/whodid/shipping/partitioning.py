@@ -1,23 +1,20 @@
-"""The partitioning: which length of partition each entry of a journal is shipped under, also after the setting changed.
+"""The partitioning: the length of the partition for each entry of a journal, and which dates are accepted.
 
-The index of an entry must be the same at each try, or a retry stores it twice. So the setting takes hold with the first
-entry journalled after the change was noticed; those before it, which a shipper may have sent already, keep the one that
-they had.
+The index of an entry must be the same at each try, or a retry stores it twice. So a changed setting applies from the
+first entry that is journalled after the shipper noticed the change; earlier entries, which may have been sent already,
+keep the previous setting.
 
 Format: `partitioning` in the journal's directory, a JSON list of `[first seq, "month" | "week" | "day"]`, ascending.
-Entries before the first `seq` belong to the first pair; a pair goes once all entries before its successor are
+Entries before the first `seq` belong to the first pair. A pair is removed once all entries before its successor are
 acknowledged.
 
-Invariant: a change is durable before an entry is sent under it. Where it can't be written as the disk is full, entries
-go on under the setting noted before, and the next look tries again; a journal that has none noted yet is shipped under
-the present one, since shipping is what makes room.
+Invariant: a change is durable before an entry is sent under it. If it can't be written since the disk is full, entries
+are shipped under the recorded setting, or under the present one if none is recorded yet, since shipping frees space.
 
 Crash behaviour: the file is replaced whole. The caller holds the lock of the one active shipper.
 
-Dates: which entries may still, or already, go into their partition.
-
-An entry from the future would make its partition too early, and retention counts from the partition's creation: it
-would be deleted too early. An entry older than the retention would bring a deleted partition back to life.
+An entry dated in the future is refused: it would create its partition too early, and retention, which counts from the
+creation, would delete it too early. An entry older than the retention would recreate a deleted partition.
 """
 
 from __future__ import annotations
@@ -45,14 +42,14 @@ _LENGTHS = ("month", "week", "day")
 
 @dataclass(frozen=True, slots=True)
 class Partitioning:
-    """`firsts` are the sequence numbers from which on the `lengths` beside them hold."""
+    """`firsts` are the sequence numbers from which the `lengths` at the same positions apply."""
 
     firsts: tuple[int, ...]
     lengths: tuple[Length, ...]
 
     @classmethod
     def of(cls, journal: Path, wanted: Length) -> Partitioning:
-        """What holds for a journal now that the setting is `wanted`. Raises `OSError` and `JournalDamaged`."""
+        """The partitioning of a journal now that the setting is `wanted`. Raises `OSError` and `JournalDamaged`."""
         noted = _read(journal)
         if noted is None:
             now = cls((1,), (wanted,))
@@ -70,7 +67,7 @@ class Partitioning:
         return now
 
     def stretches(self, lines: Sequence[Line]) -> Iterator[tuple[Length, Sequence[Line]]]:
-        """Lines in the order of their sequence numbers, parted by the length of the partition they belong to."""
+        """Splits lines, which are in the order of their sequence numbers, by the length of their partition."""
         start = 0
         for length, until in zip(self.lengths, (*self.firsts[1:], None), strict=True):
             end = len(lines) if until is None else bisect_left(lines, until, start, key=lambda line: line.seq)
@@ -83,7 +80,7 @@ class Partitioning:
         return _of_pairs([*kept, (first, wanted)])
 
     def _without(self, acknowledged: int) -> Partitioning:
-        """Without what nothing can be sent under any more."""
+        """Removes pairs that apply to no unacknowledged entry."""
         pairs = list(zip(self.firsts, self.lengths, strict=True))
         while len(pairs) > 1 and pairs[1][0] <= acknowledged + 1:
             del pairs[0]
@@ -115,13 +112,13 @@ def _read(journal: Path) -> Partitioning | None:
 
 def _damaged(path: Path) -> JournalDamaged:
     return JournalDamaged(
-        f"{path} is damaged, and which partitions unacknowledged entries were sent to can't be told. Remove it if "
-        "`partition` was not changed while entries waited, and they are shipped under the present setting"
+        f"{path} is damaged, so it is unknown to which partitions unacknowledged entries were sent. If `partition` was "
+        "not changed while entries were waiting, remove the file: they are shipped under the present setting"
     )
 
 
 def _last_seq(journal: Path, acknowledged: int) -> int:
-    """Of the last whole entry: all that may have been sent come before it, or are it."""
+    """The number of the last complete entry; no later entry can have been sent."""
     reader = JournalReader(journal, acknowledged)
     last = acknowledged
     while lines := reader.read():
@@ -134,7 +131,7 @@ _AHEAD = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Dates:
-    """`now` is the cluster's clock; `retention_days` is `None` where nothing expires."""
+    """The range of accepted dates: `now` is the cluster's clock; `retention_days` is `None` if nothing expires."""
 
     retention_days: int | None
     now: Callable[[], datetime]
@@ -144,7 +141,7 @@ class Dates:
         return cls(None, lambda: datetime.max.replace(tzinfo=UTC) - _AHEAD)
 
     def why_refused(self, creation_date: object) -> str | None:
-        """Why an entry of that date becomes a dead letter; `None` when it does not."""
+        """Why an entry with that date becomes a dead letter; `None` if it does not."""
         date = parse_creation_date(str(creation_date))
         if date is None:
             return "creation_date is missing or malformed"

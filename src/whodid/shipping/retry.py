@@ -1,4 +1,4 @@
-"""The retry: dead letters sent again, after what refused them was mended."""
+"""The retry: sends dead letters again, after the cause of their refusal was fixed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _AT_ONCE = 500
 
 @dataclass(slots=True)
 class Retried:
-    """What became of letters: IDs of those stored, those refused again with the reason of today, those not judged."""
+    """The result for each dead letter: IDs of those stored, those refused again with the new reason, and those not
+    decided."""
 
     stored: list[str] = field(default_factory=list)
     refused: dict[str, DeadLetter] = field(default_factory=dict)
@@ -35,7 +36,7 @@ def retry(
     dates: Dates,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> Retried:
-    """Sends letters once more, each to the partition of its entry; one that waits ends it. Changes no file."""
+    """Sends dead letters again, each to the partition of its entry, until one has to wait. Changes no file."""
     result = Retried()
     for batch in _batches(letters):
         _retry_batch(batch, settings, send, dates, result)
@@ -67,7 +68,7 @@ def _retry_batch(batch: Sequence[DeadLetter], settings: Settings, send: Send, da
 
 
 def _partition(letter: DeadLetter, date: str, settings: Settings) -> str:
-    """Where it was sent before, though `partition` may be another by now: a retry before this may have stored it."""
+    """The partition it was sent to before, even if the setting has changed: an earlier retry may have stored it."""
     if partition_start(settings.index_prefix, letter.index):
         return letter.index
     return partition_name(settings.index_prefix, settings.partition, date)

@@ -1,13 +1,10 @@
-"""The service: a shipper connected to a real cluster, as `whodid ship` and `configure(ship=True)` run it.
+"""The shipping service: a shipper connected to a cluster, as `whodid ship` and `configure(ship=True)` run it.
 
-The closing record: the last entry of a journal whose shipper was stopped when all of it was shipped.
+It also records a closing entry when a shipper is stopped after everything was shipped. A journal that ends with one may
+stay silent without an alarm; recording again continues the chain after it.
 
-A journal that ends with one may be silent without alarm. Nothing is closed for good: when somebody records again, the
-chain goes on behind it.
-
-The enforcer: once an hour, whodid's part in retention, if this user may: holds, records, deletion without ISM.
-
-It never stops shipping: what goes wrong is told, once as long as it stays the same, and tried again an hour later.
+Once an hour it enforces retention as far as this user may: holds, destruction records, and deletion on clusters without
+ISM. Failures never stop shipping: each is reported once while it stays the same, and retried an hour later.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ from ..cluster.bulk import Cause, Document, Verdict, send_bulk
 from ..cluster.clock import ClusterClock, deletion_time
 from ..cluster.connection import connect, translated
 from ..cluster.ledger import CheckpointIndex
-from ..cluster.template import foreseen, inspected, losses, template_name
+from ..cluster.template import inspected, losses, simulated, template_name
 from ..errors import (
     JournalDamaged,
     NotAuthenticated,
@@ -42,15 +39,15 @@ from ..proof.checkpoint import Sealed
 from ..proof.witness import Witness, witnesses_of
 from ..recording.own import record_own
 from ..retention.destruction import DESTROYED, Destruction
-from ..retention.enforcement import destroy, expired, record_ahead
+from ..retention.enforcement import destroy, expired, record_upcoming
 from ..retention.holds import apply_holds
 from ..retention.ism import Ism
 from ..settings import Settings, retention_days
-from .delivery import Observe
+from .delivery import Observer
 from .guard import Guard
 from .loop import Shipper
 from .partitioning import Dates
-from .witnesses import Courier, Destination
+from .witnesses import CheckpointDelivery, Destination
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
@@ -61,7 +58,7 @@ CLOSED = "audit_log_journal_closed"
 
 
 def close_journal(settings: Settings) -> bool:
-    """Records that the current journal is shipped up to here; whether there was anything to close."""
+    """Records that the current journal is shipped completely; `False` if there was nothing to record."""
     directory = JournalDirectory(settings.journal_dir)
     journal = directory.current()
     if journal is None:
@@ -78,12 +75,12 @@ def close_journal(settings: Settings) -> bool:
             details={"shipped": shipped.seq, "hash": shipped.hash},
         )
     except (NotRecorded, JournalDamaged):
-        return False  # a full or failing disk: the journal is as it was, and nothing is claimed
+        return False  # a full or failing disk: the journal is unchanged
     return True
 
 
 def _is_closed(directory: JournalDirectory, journal: str, shipped: Acknowledged) -> bool:
-    """Whether the last entry is a closing record, so that another would say nothing new."""
+    """Whether the last entry is a closing record already."""
     lines = JournalReader(directory.journal(journal), shipped.seq - 1).read()
     return any(
         isinstance(line, Line) and line.seq == shipped.seq and line.entry.get("type") == CLOSED for line in lines
@@ -95,23 +92,26 @@ _SOON = 60.0
 
 
 class Enforcer:
-    """Called whenever there is time; `client` gives the one in use, `tell` gets what was deleted or couldn't be."""
+    """Enforces retention once an hour; may be called often.
+
+    `client` returns the client in use; `notify` gets what was deleted, and what could not be.
+    """
 
     def __init__(
         self,
         client: Callable[[], OpenSearch],
         settings: Settings,
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[OpenSearch], datetime] = deletion_time,
     ) -> None:
         self._client = client
         self._settings = settings
-        self._tell = tell
+        self._notify = notify
         self._monotonic = monotonic
         self._now = now
         self._next = monotonic()
-        self._told = ""
+        self._reported = ""
 
     def __call__(self) -> None:
         if retention_days(self._settings.retention) is None or self._monotonic() < self._next:
@@ -119,18 +119,18 @@ class Enforcer:
         self._next = self._monotonic() + _HOUR
         try:
             self._enforce()
-            self._told = ""
+            self._reported = ""
         except _Left as error:
-            self._once(f"holds and records are left to `whodid retention enforce`: {error}")
+            self._once(f"holds and destruction records need an administrator's `whodid retention enforce`: {error}")
         except OpenSearchUnavailable:
-            self._next = self._monotonic() + _SOON  # the shipper says so already
+            self._next = self._monotonic() + _SOON  # the shipper reports it already
         except WhodidError as error:
             self._once(f"retention is not enforced: {error}")
 
     def _once(self, text: str) -> None:
-        if text != self._told:
-            self._tell(text)
-        self._told = text
+        if text != self._reported:
+            self._notify(text)
+        self._reported = text
 
     def _enforce(self) -> None:
         client = self._client()
@@ -138,7 +138,7 @@ class Enforcer:
         if Ism(client).available():
             try:
                 self._hold(client)
-                record_ahead(client, self._settings, now)
+                record_upcoming(client, self._settings, now)
             except NotAuthorized as error:
                 raise _Left(str(error)) from error
             return
@@ -149,7 +149,7 @@ class Enforcer:
                 record = destroy(client, self._settings, partition)
             except OpenSearchUnavailable:
                 raise
-            except OpenSearchError as error:  # which keeps the others from nothing
+            except OpenSearchError as error:  # the others are deleted all the same
                 problems.append(str(error))
                 continue
             if record:
@@ -159,24 +159,24 @@ class Enforcer:
 
     def _record(self, record: Destruction) -> None:
         record_own(self._settings, DESTROYED, principal="system", target=record.partition, details=record.brief())
-        self._tell(f"retention: {record.partition} deleted with {record.account.entries:,} entries, past their time")
+        self._notify(f"retention: {record.partition} expired and was deleted with {record.account.entries:,} entries")
 
     def _hold(self, client: OpenSearch) -> None:
         for name, why in apply_holds(client, self._settings).problems.items():
-            self._tell(f"retention: {name} should be held, but {why}")
+            self._notify(f"retention: {name} could not be held: {why}")
 
 
 class _Left(OpenSearchError):
-    """ISM deletes; the rest is not this user's."""
+    """This user may not do whodid's part on a cluster where ISM deletes."""
 
 
 class Cluster:
-    """The cluster a shipper sends to: a partition gets nothing before it was inspected, and the clock asked.
+    """The cluster that a shipper sends to: a partition is inspected before anything is sent to it.
 
-    It is inspected again every few minutes, and before an entry that it refuses becomes a dead letter.
+    It is inspected again every few minutes, and before a refused entry becomes a dead letter.
 
-    When it does not accept who we are, or we don't trust who it is, password and certificates are read again from their
-    files: they can be corrected without a restart.
+    If authentication or verification of the certificate fails, password and certificates are read again from their
+    files, so that they can be corrected without a restart.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -186,12 +186,12 @@ class Cluster:
         self._inspected: dict[str, float] = {}
 
     def send(self, documents: Sequence[Document]) -> list[Verdict]:
-        """A verdict for each document; without the template all wait, as a guessed mapping can't be mended."""
+        """Returns a verdict for each document; without the index template all wait, since a mapping is final."""
         verdicts = self._send(documents)
         if verdicts[0].cause in {"no_rights", "no_trust"}:
             try:
                 self.client = connect(self._settings)
-            except SettingsError as error:  # a file that is just being replaced
+            except SettingsError as error:  # a file may be incomplete while it is replaced
                 return [Verdict("wait", str(error), verdicts[0].cause)] * len(documents)
         return verdicts
 
@@ -208,7 +208,7 @@ class Cluster:
         judged = zip(documents, verdicts, strict=True)
         unfit: dict[str, Verdict | None] = {}
         for name in {document.partition for document, verdict in judged if verdict.kind == "refused"}:
-            self._inspected.pop(name, None)  # its mapping may be another by now
+            self._inspected.pop(name, None)  # its mapping may have changed
             unfit[name] = self._unfit(name)
         if not unfit:
             return verdicts
@@ -218,7 +218,7 @@ class Cluster:
         ]
 
     def _unfit(self, partition: str) -> Verdict | None:
-        """Why nothing may be sent to that partition now; `None` where it is as it should be, or was so lately."""
+        """Why nothing may be sent to a partition now; `None` if it is as it should be, or was so recently."""
         now = time.monotonic()
         if now - self._inspected.get(partition, float("-inf")) < _INSPECTED_FOR:
             return None
@@ -227,9 +227,9 @@ class Cluster:
             if found is None:
                 if waits := self._why_not_ready():
                     return waits
-                found = foreseen(self.client, partition)
+                found = simulated(self.client, partition)
             else:
-                self._inspected[partition] = now  # one that is still to be made is inspected when it is there
+                self._inspected[partition] = now  # one that doesn't exist yet is inspected once it does
                 self.clock.ask()
         except NotAuthorized as error:
             return Verdict("wait", _not_seen(partition, error), "configuration")
@@ -251,13 +251,13 @@ class Cluster:
         except (NotTrusted, OpenSearchUnavailable, NotAuthenticated) as error:
             return Verdict("wait", str(error), _cause(error))
         except OpenSearchError:
-            pass  # whodid_writer may not look at templates; whoever made that role ran the setup
+            pass  # the role whodid_writer may not read templates, and the setup created both
         self.clock.ask()
         return None
 
 
 _INSPECTED_FOR = 300.0
-"""Seconds for which an inspection counts."""
+"""Seconds for which an inspection stays valid."""
 
 
 def _cause(error: OpenSearchError) -> Cause:
@@ -274,11 +274,11 @@ def _not_seen(partition: str, error: NotAuthorized) -> str:
             f"there is no partition {partition}, and this user may not create it: run `whodid setup` as an "
             f"administrator, daily, or once with --create {partition}"
         )
-    return f"{error}; `whodid setup` gives the role of the shipper this right, which it needs before it sends anything"
+    return f"{error}; the shipper needs this right before it sends anything: `whodid setup` adds it to its role"
 
 
 def dates_of(settings: Settings, cluster: Cluster) -> Dates:
-    """Which entries may go into that cluster now."""
+    """The dates of entries that the cluster accepts now."""
     return Dates(retention_days(settings.retention), cluster.clock.now)
 
 
@@ -286,22 +286,22 @@ def connected_shipper(
     settings: Settings,
     *,
     stop: threading.Event | None = None,
-    observe: Observe = lambda observation: None,
-    tell: Callable[[str], None] | None = None,
+    observe: Observer = lambda observation: None,
+    notify: Callable[[str], None] | None = None,
     closing: bool = False,
     guard: Guard | None = None,
 ) -> Shipper:
-    """A shipper for the cluster in the settings. Raises `SettingsError`; an unreachable cluster is waited for.
+    """A shipper for the cluster in the settings. Raises `SettingsError`; waits while the cluster is unreachable.
 
-    While it runs, it enforces retention where the cluster doesn't; `tell` gets what a person should know of that.
-    With `closing`, a stop that found everything shipped is recorded. `guard` may outlive the shipper.
+    It enforces retention if the cluster doesn't, and reports to `notify`. With `closing`, it records a stop after which
+    everything was shipped. `guard` may be shared with later shippers.
     """
     cluster = Cluster(settings)
-    tell = _careful(tell or _warn)
+    notify = _suppressing(notify or _warn)
     directory = JournalDirectory(settings.journal_dir, create=True)
-    guard = guard or Guard(directory.path, tell)
-    enforcer = Enforcer(lambda: cluster.client, settings, tell)
-    courier = Courier(
+    guard = guard or Guard(directory.path, notify)
+    enforcer = Enforcer(lambda: cluster.client, settings, notify)
+    checkpoint_delivery = CheckpointDelivery(
         directory,
         [
             Destination(
@@ -309,7 +309,7 @@ def connected_shipper(
             ),
             *(_destination(witness) for witness in witnesses_of(settings)),
         ],
-        tell,
+        notify,
         guard,
     )
     return Shipper(
@@ -318,16 +318,16 @@ def connected_shipper(
         dates=dates_of(settings, cluster),
         stop=stop,
         observe=observe,
-        chores=enforcer,
-        farewell=(lambda: close_journal(settings)) if closing else lambda: False,
-        courier=courier,
-        tell=tell,
+        maintenance=enforcer,
+        on_drained=(lambda: close_journal(settings)) if closing else lambda: False,
+        checkpoint_delivery=checkpoint_delivery,
+        notify=notify,
         guard=guard,
     )
 
 
 def _destination(witness: Witness) -> Destination:
-    """What a witness of the application's own raises becomes a `WitnessError`."""
+    """Turns every error of a witness, which may be the application's own, into a `WitnessError`."""
 
     def keep(sealed: Sealed) -> None:
         try:
@@ -340,14 +340,14 @@ def _destination(witness: Witness) -> Destination:
     return Destination(f"the witness {witness.name}", keep)
 
 
-def _careful(tell: Callable[[str], None]) -> Callable[[str], None]:
-    """What can't be told stops nothing: a warning that is an error, standard error that was closed."""
+def _suppressing(notify: Callable[[str], None]) -> Callable[[str], None]:
+    """Ignores errors of `notify`: warnings may be errors, and standard error may be closed."""
 
-    def told(text: str) -> None:
+    def suppressed(text: str) -> None:
         with suppress(Exception):
-            tell(text)
+            notify(text)
 
-    return told
+    return suppressed
 
 
 def _warn(message: str) -> None:

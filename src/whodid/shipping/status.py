@@ -1,4 +1,4 @@
-"""The status: where the journals of a directory stand, in numbers, without asking the network."""
+"""The status of the journals of a directory, in numbers, without network access."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["DirectoryStatus", "JournalStatus", "directory_status", "last_seq", "
 
 @dataclass(frozen=True, slots=True)
 class JournalStatus:
-    """One journal: `last_seq` entries were journalled, `acknowledged` of them shipped, `backlog` wait."""
+    """One journal: `last_seq` entries were journalled, `acknowledged` of them shipped, `backlog` are waiting."""
 
     journal: str
     current: bool
@@ -32,20 +32,20 @@ class JournalStatus:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryStatus:
-    """One journal directory. `problems` are in words, empty when all is well."""
+    """One journal directory; `problems` is empty when all is well."""
 
     journal_dir: str
     journals: tuple[JournalStatus, ...]
     dead_letters: int
     damaged: int
     missing: tuple[str, ...]
-    """Which entries, where they may be, and what to do, in words."""
+    """For each gap, which entries are missing, where they may be, and what to do."""
     rejected: int
     not_recorded: int
     alarms: tuple[dict[str, Any], ...]
     too_open: tuple[str, ...] = ()
     witnesses: tuple[str, ...] = ()
-    """Which of them can't be told of checkpoints, in words."""
+    """The destinations to which checkpoints can't be delivered, and why."""
 
     @property
     def backlog(self) -> int:
@@ -60,7 +60,7 @@ class DirectoryStatus:
             "calls that could not be recorded (on_failure = warn)": self.not_recorded,
         }
         alarms = tuple(f"{alarm['time']} {alarm['alarm']}: {alarm['about']}" for alarm in self.alarms)
-        open_to = (f"others than their owner may get at {path}; run `chmod go= {path}`" for path in self.too_open)
+        open_to = (f"{path} is accessible to other users; run `chmod go= {path}`" for path in self.too_open)
         return (
             *(f"{count} {what}" for what, count in counts.items() if count),
             *self.missing,
@@ -91,7 +91,7 @@ def directory_status(journal_dir: str) -> DirectoryStatus:
 
 
 def missing_entries(directory: JournalDirectory) -> list[Missing]:
-    """What was missing when those after it were shipped, and what is missing now behind the position."""
+    """Entries recorded as missing when later ones were shipped, and those missing now after the position."""
     noted = read_missing(directory)
     found = []
     for journal in directory.journals():
@@ -124,7 +124,7 @@ def last_seq(path: Path) -> int:
     for segment in reversed(segments(path)):
         try:
             link = last_link(segment)
-        except Broken:  # its last line is damaged; those before it are entries
+        except Broken:  # its last line is damaged, but those before it are entries
             last = max((line.seq for line in _lines(path, int(segment.stem))), default=0)
         else:
             last = link.seq if link is not None else 0

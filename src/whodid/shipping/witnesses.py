@@ -1,7 +1,8 @@
-"""The courier: brings checkpoints to the cluster and to the witnesses, each in a thread of its own.
+"""Checkpoint delivery: brings checkpoints to the cluster and to the witnesses, each in a thread of its own.
 
-A witness that fails or hangs keeps nobody waiting: it is tried again for ever, at last every ten minutes, `status` says
-so, and shipping goes on. What it was told is noted, so that it is told once.
+A witness that fails or hangs delays neither the others nor shipping: delivery to it is retried for as long as the
+shipper runs, after at most ten minutes, and `status` reports it. What was delivered is recorded, so that each
+checkpoint is normally delivered once.
 """
 
 from __future__ import annotations
@@ -17,74 +18,74 @@ from ..errors import WhodidError
 from ..journal import JournalDirectory
 from ..proof.checkpoint import Sealed
 from ..proof.witness import Deliveries, Told
-from .checkpointing import kept_checkpoints
+from .checkpointing import closed_checkpoints
 from .guard import Guard
 
-__all__ = ["Courier", "Destination"]
+__all__ = ["CheckpointDelivery", "Destination"]
 
 _PAUSES = (1.0, 5.0, 30.0, 120.0, 600.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """`name` as `status` shows it; `keep` raises `WhodidError`. Of a `quiet` one somebody else says that it is away."""
+    """A place for checkpoints, under its name in `status`. `keep` raises `WhodidError`.
+
+    Failures of a `quiet` destination are not reported here, since another part reports them.
+    """
 
     name: str
     keep: Callable[[Sealed], None]
     quiet: bool = False
 
 
-class Courier:
-    """For one journal directory, while its shipper is active. `tell` gets what a person should know."""
+class CheckpointDelivery:
+    """Delivers the checkpoints of one journal directory while its shipper is active; `notify` gets failures."""
 
     def __init__(
         self,
         directory: JournalDirectory,
         destinations: Sequence[Destination],
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         guard: Guard | None = None,
     ) -> None:
         self._directory = directory
-        self._guard = guard or Guard(directory.path, tell)
+        self._guard = guard or Guard(directory.path, notify)
         self._deliveries = Deliveries(directory.path)
-        self._tell = tell
-        self._noting = threading.Lock()
-        self._rounds = [_Round(self, destination) for destination in destinations]
+        self._notify = notify
+        self._recording = threading.Lock()
+        self._workers = [_Worker(self, destination) for destination in destinations]
 
     def start(self) -> None:
-        for round_ in self._rounds:
-            round_.start()
+        for worker in self._workers:
+            worker.start()
 
     def wake(self, _closed: Sealed | None = None) -> None:
-        """There is something to bring."""
-        for round_ in self._rounds:
-            round_.wake()
+        """Says that there are new checkpoints."""
+        for worker in self._workers:
+            worker.wake()
 
     def finish(self, patience: float) -> None:
-        """Ends when all was brought, or the patience is over."""
+        """Waits at most `patience` seconds until everything is delivered."""
         deadline = time.monotonic() + patience
-        for round_ in self._rounds:
-            round_.finish(max(0.0, deadline - time.monotonic()))
+        for worker in self._workers:
+            worker.finish(max(0.0, deadline - time.monotonic()))
 
     def _known(self, name: str) -> Told:
-        with self._noting:
+        with self._recording:
             return self._deliveries.read().get(name, Told())
 
-    def _note(self, name: str, told: Told) -> None:
-        with self._noting:
-            try:
-                self._deliveries.note(name, told)
-            except (OSError, WhodidError):
-                return  # a full disk, a link in its place: it is told again some day
+    def _record(self, name: str, delivered: Told) -> None:
+        with self._recording, suppress(OSError, WhodidError):  # not recorded: it is delivered again later
+            self._deliveries.note(name, delivered)
 
 
-class _Round:
-    """One destination."""
+class _Worker:
+    """The thread of one destination."""
 
-    def __init__(self, courier: Courier, destination: Destination) -> None:
-        self._courier = courier
+    def __init__(self, delivery: CheckpointDelivery, destination: Destination) -> None:
+        self._delivery = delivery
         self._destination = destination
-        self._told = courier._known(destination.name)
+        self._delivered = delivery._known(destination.name)
         self._due = threading.Event()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -97,8 +98,8 @@ class _Round:
     def wake(self) -> None:
         self._due.set()
         if self._thread is None:
-            thread = threading.Thread(target=self._run, name="whodid-courier", daemon=True)
-            with suppress(RuntimeError):  # as for the senders; the next checkpoint tries again
+            thread = threading.Thread(target=self._run, name="whodid-checkpoints", daemon=True)
+            with suppress(RuntimeError):  # too many threads: the next checkpoint tries again
                 thread.start()
                 self._thread = thread
 
@@ -114,33 +115,32 @@ class _Round:
             self._due.wait(_PAUSES[min(failures, len(_PAUSES)) - 1] if failures else None)
             self._due.clear()
             over = self._over.is_set()
-            brought = self._courier._guard(f"checkpoints to {self._destination.name}", self._bring, lambda: False)
-            failures = 0 if brought else failures + 1
+            done = self._delivery._guard(f"checkpoints to {self._destination.name}", self._deliver, lambda: False)
+            failures = 0 if done else failures + 1
             if over:
                 return
 
-    def _bring(self) -> bool:
-        """Whether all was brought."""
-        name = self._destination.name
-        told = dict(self._told.told)
+    def _deliver(self) -> bool:
+        """Delivers what is new, and returns whether all of it was delivered."""
+        name, quiet, before = self._destination.name, self._destination.quiet, self._delivered
+        numbers = dict(before.told)
         try:
-            for sealed in kept_checkpoints(self._courier._directory):
+            for sealed in closed_checkpoints(self._delivery._directory):
                 one = sealed.checkpoint
-                if one.number > told.get(one.journal, 0):
+                if one.number > numbers.get(one.journal, 0):
                     self._destination.keep(sealed)
-                    told[one.journal] = one.number
+                    numbers[one.journal] = one.number
         except (WhodidError, OSError) as error:
-            since = self._told.failing or Stamp.now().creation_date
-            if not (self._told.failing or self._destination.quiet):
-                self._courier._tell(f"{name} can't be told of checkpoints: {error}")
-            self._became(Told(told, since, str(error)))
+            if not (before.failing or quiet):
+                self._delivery._notify(f"could not deliver checkpoints to {name}: {error}")
+            self._became(Told(numbers, before.failing or Stamp.now().creation_date, str(error)))
             return False
-        if self._told.failing and not self._destination.quiet:
-            self._courier._tell(f"{name} is told of checkpoints again")
-        self._became(Told(told))
+        if before.failing and not quiet:
+            self._delivery._notify(f"delivery of checkpoints to {name} recovered")
+        self._became(Told(numbers))
         return True
 
-    def _became(self, told: Told) -> None:
-        if told != self._told:
-            self._told = told
-            self._courier._note(self._destination.name, told)
+    def _became(self, delivered: Told) -> None:
+        if delivered != self._delivered:
+            self._delivered = delivered
+            self._delivery._record(self._destination.name, delivered)

@@ -19,7 +19,7 @@ from ..cluster.partitions import creation_dates, marks
 from ..entry import entry_id, parse_creation_date, ranges
 from ..errors import NotAuthorized, OpenSearchError, ProofError, SettingsError
 from ..retention.destruction import Destruction, destructions
-from ..retention.outlook import retention_in_force
+from ..retention.schedule import retention_in_force
 from ..search import AuditClient, Filter
 from ..search.requests import OLDEST, sort_of
 from ..settings import retention_days

@@ -20,7 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from ..entry import FIELDS, why_unreadable
 from ..errors import QueryError, WhodidError
 from ..integrity import MAX_DEPTH, entry_hash
-from ..retention.outlook import RetentionView
+from ..retention.schedule import RetentionView
 from ..search import Page, Stats
 from ..search.stats import INTERVALS
 from ..text import json_text, printable

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from ...retention.outlook import Partition
+from ...retention.schedule import Partition
 from ...verify import Stretch
 from ..report import Report, ReportFinding
 from ..retention import RETENTION_SET, Deed, Destroyed, Erased, Held, JournalPart

@@ -1,10 +1,8 @@
 """OpenSearch Dashboards: an index pattern, saved searches, visualizations and three dashboards over the audit log.
 
-`dashboard` lists the saved objects, made from the settings; `server` is the small part of Dashboards' API that puts
-them in; `plan` compares the two. `opensearch/dashboards/audit.ndjson` is the list under default settings, for people to
-read or to import by hand; a test compares it.
-
-The plan: what Dashboards must have, compared with what it has, and what of it a teardown removes.
+`dashboard` makes the saved objects from the settings; `server` is a client for the part of Dashboards' API that imports
+them; `plan` compares the two, and `removals` is for teardown. `opensearch/dashboards/audit.ndjson` has the objects
+under default settings, for people to read or to import by hand; a test compares it.
 """
 
 from __future__ import annotations
@@ -18,21 +16,21 @@ from ...cluster.template import Change, compared
 from ...settings import Settings
 from ..setup import Removal
 from .dashboard import saved_objects
-from .saved_object import SavedObject, as_meant, check_tab_url, ndjson, types
+from .saved_object import SavedObject, check_tab_url, decoded, ndjson, types
 from .server import Dashboards
 
 __all__ = ["Dashboards", "SavedObject", "check_tab_url", "ndjson", "plan", "removals", "saved_objects"]
 
 
 def plan(dashboards: Dashboards, settings: Settings, tab_url: str = "") -> tuple[Change, ...]:
-    """One change an object, each after what it refers to. Raises `OpenSearchError`."""
+    """One change for each object, after those that it refers to. Raises `OpenSearchError`."""
     wanted = saved_objects(settings, tab_url)
     stored = dashboards.stored(wanted)
     return tuple(_change(dashboards, one, stored.get((one.type, one.id))) for one in wanted)
 
 
 def removals(dashboards: Dashboards, settings: Settings) -> Iterator[Removal]:
-    """Those of our objects that are there, each before what it refers to. Raises `OpenSearchError`."""
+    """Our objects in Dashboards, each before those that it refers to. Raises `OpenSearchError`."""
     wanted = saved_objects(settings)
     stored = dashboards.stored(wanted)
     for one in reversed(wanted):
@@ -48,7 +46,7 @@ def _what(one: SavedObject) -> str:
 def _change(dashboards: Dashboards, wanted: SavedObject, stored: Mapping[str, Any] | None) -> Change:
     change = compared(
         _what(wanted),
-        _comparable(as_meant(stored["attributes"]), stored["references"], wanted) if stored is not None else None,
+        _comparable(decoded(stored["attributes"]), stored["references"], wanted) if stored is not None else None,
         _comparable(wanted.attributes, wanted.references, wanted),
         partial(dashboards.put, wanted),
     )
@@ -60,7 +58,7 @@ def _change(dashboards: Dashboards, wanted: SavedObject, stored: Mapping[str, An
 
 
 def _comparable(attributes: Mapping[str, Any], references: Iterable[Any], wanted: SavedObject) -> dict[str, Any]:
-    """What of an object is ours: Dashboards adds attributes, and changes the list of fields."""
+    """The part of an object that is ours: Dashboards adds attributes, and changes the list of fields."""
     ours = {
         name: types(value) if name == "fields" else value
         for name, value in attributes.items()

@@ -1,7 +1,7 @@
-"""The dashboards: three pages of questions, each with a text that says what it does not check, and their parts.
+"""The dashboards: three pages of panels, each with a text that says what Dashboards does not check.
 
-A dashboard restores its own time; a saved search or a visualization opened by itself shows the last 15 minutes. So the
-questions are asked here, and the text links to the searches with a time.
+A dashboard restores its own time span; a saved search or a visualization opened by itself shows the last 15 minutes. So
+the text links to the searches with a time span.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["saved_objects"]
 _TIME_SPAN = "now-30d"
 
 _PANEL_VERSION = "3.3.0"
-"""The Dashboards whose form of a panel this is."""
+"""The version of Dashboards whose panel format is used."""
 
 Place = tuple[int, int, int, int]
 """Column, row, width and height, on a grid of 48 columns. Ten rows of a table need a height of 18."""
@@ -37,7 +37,7 @@ class _Page(NamedTuple):
     title: str
     about: str
     searches: tuple[str, ...]
-    """Those that its text links to."""
+    """The searches that its text links to."""
     panels: Mapping[str, Place]
 
 
@@ -88,7 +88,7 @@ _PAGES: Mapping[str, _Page] = {
 
 
 def saved_objects(settings: Settings, tab_url: str = "") -> tuple[SavedObject, ...]:
-    """Everything, each after what it refers to; `tab_url` is the address of the tab, which entries are linked to."""
+    """All objects, each after those that it refers to; `tab_url` is the address of the tab that entries link to."""
     pattern = index_pattern_object(settings, tab_url)
     parts = (
         pattern,
@@ -100,7 +100,7 @@ def saved_objects(settings: Settings, tab_url: str = "") -> tuple[SavedObject, .
 
 
 def _text(settings: Settings, name: str, tab_url: str) -> SavedObject:
-    """What the page does not check, and links. The paths are relative to those of Dashboards, whatever its address."""
+    """The text of a page: what it does not check, and links, which are relative to the address of Dashboards."""
     page = _PAGES[name]
     title = titled(settings, f"about {page.title}")
     searches = [
@@ -160,7 +160,7 @@ def _dashboard(settings: Settings, name: str, parts: tuple[SavedObject, ...]) ->
 
 
 def _search() -> dict[str, Any]:
-    """Of an object that asks nothing itself."""
+    """The search of an object without a query of its own."""
     return {"kibanaSavedObjectMeta": {"searchSourceJSON": {"query": dql(""), "filter": []}}}
 
 

@@ -1,20 +1,16 @@
-"""The saved object: one thing that Dashboards keeps, and its line in a file for import.
+"""Saved objects of Dashboards: their format for import, the saved searches, and the index pattern.
 
-Format: a JSON object with `id`, `type`, `attributes`, `references` and `migrationVersion`, one a line. Dashboards wants
-some attributes as strings that hold JSON; here they are plain values, turned into strings on the way out and back on
-the way in. What it does not forgive: an attribute it does not know is refused, a newer `migrationVersion` than its own
-as well, and a reference that is left out imports well and then draws nothing.
+Format: a JSON object with `id`, `type`, `attributes`, `references` and `migrationVersion`, one a line. Dashboards
+stores some attributes as strings of JSON; here they are plain values, encoded for import and decoded for comparison.
+Dashboards refuses unknown attributes and a newer `migrationVersion` than its own; an object without a needed reference
+is imported, but shows nothing.
 
-The saved searches: questions an auditor asks each week.
+Queries are in DQL, the language of Dashboards. They match event types by prefix or suffix, so that an application's own
+types are found too.
 
-Queries are in DQL, the language that Dashboards offers. They name event types by how they begin or end, so that an
-application's own types are found too.
-
-The index pattern: which indices Dashboards reads, the fields of an entry, and how it shows their values.
-
-The list of fields is written here. Without it, each panel makes the browser ask for the fields and save them, again and
-again before the first entry, and in vain for people who may only read. Dashboards writes the list again when somebody
-refreshes it, in its own order and with fields of its own, so a stored list is compared by name and type.
+The index pattern includes the list of fields. Without it, each panel makes the browser fetch and save the fields, which
+fails for users who may only read. Dashboards rewrites the list when somebody refreshes it, in another order and with
+additional fields, so a stored list is compared by name and type.
 """
 
 from __future__ import annotations
@@ -36,10 +32,10 @@ __all__ = [
     "QUESTIONS",
     "Question",
     "SavedObject",
-    "as_kept",
-    "as_meant",
     "check_tab_url",
+    "decoded",
     "dql",
+    "encoded",
     "index_pattern_object",
     "ndjson",
     "object_id",
@@ -57,7 +53,7 @@ _VERSIONS: Mapping[Type, str] = {
     "visualization": "7.10.0",
     "dashboard": "7.9.3",
 }
-"""The `migrationVersion` of the form written here; Dashboards 1.0 to 3.x know these."""
+"""The `migrationVersion` of the format used here; Dashboards 1.0 to 3.x support these."""
 
 _JSON_TEXT = {
     "searchSourceJSON",
@@ -77,7 +73,7 @@ _INDEX = "kibanaSavedObjectMeta.searchSourceJSON.index"
 
 @dataclass(frozen=True, slots=True)
 class SavedObject:
-    """`attributes` as they are meant, without JSON inside strings."""
+    """A saved object; `attributes` are plain values, without JSON inside strings."""
 
     type: Type
     id: str
@@ -90,7 +86,7 @@ class SavedObject:
         content = {
             "id": self.id,
             "type": self.type,
-            "attributes": as_kept(self.attributes),
+            "attributes": encoded(self.attributes),
             "references": list(self.references),
             "migrationVersion": {self.type: _VERSIONS[self.type]},
         }
@@ -98,7 +94,7 @@ class SavedObject:
 
 
 def object_id(settings: Settings, name: str) -> str:
-    """Stable, and another for each `index_prefix`, which can't hold a dot."""
+    """The ID of an object: stable, and different for each `index_prefix`, which can't contain a dot."""
     return f"{settings.index_prefix}.{name}"
 
 
@@ -108,19 +104,19 @@ def ndjson(objects: Iterable[SavedObject]) -> str:
 
 
 def titled(settings: Settings, title: str) -> str:
-    """What lists of saved objects show; a panel has the title alone."""
+    """The title for lists of saved objects; panels show it without the prefix."""
     return f"{settings.index_prefix}: {title}"
 
 
 def dql(query: str) -> dict[str, str]:
-    """A query in the Dashboards Query Language, which people are offered too; Dashboards keeps it by its old name."""
+    """A query in the Dashboards Query Language, which Dashboards stores under its old name."""
     return {"query": query, "language": "kuery"}
 
 
 def over_entries(
     settings: Settings, type_: Type, name: str, attributes: Mapping[str, Any], source: Mapping[str, Any]
 ) -> SavedObject:
-    """An object that looks at all partitions; `source` is what its search asks for."""
+    """An object over all partitions; `source` is its search."""
     meta = {"searchSourceJSON": {**source, "filter": [], "indexRefName": _INDEX}}
     reference = {"name": _INDEX, "type": "index-pattern", "id": object_id(settings, PATTERN)}
     return SavedObject(
@@ -128,18 +124,18 @@ def over_entries(
     )
 
 
-def as_kept(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes as Dashboards keeps them."""
+def encoded(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as Dashboards stores them."""
     return {
-        name: _json(value) if name in _JSON_TEXT else as_kept(value) if isinstance(value, Mapping) else value
+        name: _json(value) if name in _JSON_TEXT else encoded(value) if isinstance(value, Mapping) else value
         for name, value in attributes.items()
     }
 
 
-def as_meant(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes as `SavedObject` holds them; a string that is no JSON stays what it is."""
+def decoded(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as `SavedObject` has them; a string that is no JSON is unchanged."""
     return {
-        name: _parsed(value) if name in _JSON_TEXT else as_meant(value) if isinstance(value, Mapping) else value
+        name: _parsed(value) if name in _JSON_TEXT else decoded(value) if isinstance(value, Mapping) else value
         for name, value in attributes.items()
     }
 
@@ -176,7 +172,7 @@ class Question(NamedTuple):
 
 
 EVERYTHING = "all-entries"
-"""The name of the search that leaves nothing out."""
+"""The name of the search for all entries."""
 
 QUESTIONS: Mapping[str, Question] = {
     EVERYTHING: Question("all entries", "Every entry, newest first.", ""),
@@ -231,13 +227,13 @@ _TYPES = {
     "_index": "string",
     "_source": "_source",
 }
-"""What Dashboards makes of a mapping type."""
+"""The type in Dashboards for each mapping type."""
 
 _FIELDS = {
     **{name: name for name in ("_id", "_index", "_source")},
     **{name: mapping["type"] for name, mapping in FIELD_TYPES.items() if mapping.get("enabled", True)},
 }
-"""Each field that Dashboards lists, and its mapping type. What is only stored is none for it."""
+"""Each field that Dashboards lists, and its mapping type; fields that are only stored are not listed."""
 
 _HIDDEN = [name for name in FIELD_TYPES if name not in _FIELDS]
 
@@ -266,7 +262,7 @@ def index_pattern_object(settings: Settings, tab_url: str = "") -> SavedObject:
 
 
 def types(fields: Any) -> Any:
-    """Name → type of each of our fields in a stored list; what is no list of fields stays what it is."""
+    """Name → type of each of our fields in a stored list; anything but a list of fields is returned unchanged."""
     try:
         return {one["name"]: one["type"] for one in fields if one["name"] in _FIELDS}
     except (KeyError, TypeError):

@@ -1,13 +1,10 @@
-"""The Dashboards server: the calls of its API that look for saved objects, put them in and delete them, as one user.
+"""A client for OpenSearch Dashboards: finds, imports and deletes saved objects, and explains the answers.
 
-Without the header `osd-xsrf`, or with a file that is not called `….ndjson`, the answer is 400. A tenant that the user
-may not use is silently exchanged for another, so the one that was taken is asked for.
-
-The answers of Dashboards' API: what each one says, in our words.
-
-Facts, from a real Dashboards and from its source: an import answers 200 whether it succeeded or not; `success` and
-`errors` tell. One that meets an object which it may not overwrite succeeds under another id, told as `destinationId`.
-Where sign-in is wanted there may be a redirect, or a page with status 200.
+Facts, from a real Dashboards and from its source: without the header `osd-xsrf`, or with a file that is not named
+`….ndjson`, the answer is 400. A tenant that the user may not use is silently replaced by another, so the client checks
+which one was used. An import answers 200 whether it succeeded or not; `success` and `errors` say so. If it may not
+overwrite an object, it succeeds under another id, the `destinationId`. If sign-in is required, the answer may be a
+redirect, or a page with status 200.
 """
 
 from __future__ import annotations

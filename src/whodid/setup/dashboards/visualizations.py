@@ -1,7 +1,7 @@
 """The visualizations: a row of numbers, entries and failures over time, and tables of who, what and from where.
 
-A table's columns are its buckets and then its metrics, in the order of the list. The name of a person or thing is the
-newest one (a `top_hits` metric): as a bucket it would divide the counts of whoever changed the name.
+A table's columns are its buckets and then its metrics, in the order of the list. The name of a person or thing is its
+newest name (a `top_hits` metric): as a bucket it would split the counts of those whose name changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _COUNTED = "Entries"
 
 
 class Part(NamedTuple):
-    """One aggregation; `width` is that of its column in pixels, where it must not be cut or needs little."""
+    """One aggregation; `width` is that of its column in pixels, 0 for automatic."""
 
     kind: str
     schema: str
@@ -30,7 +30,7 @@ class Part(NamedTuple):
 def _values(
     field: str, label: str, width: int = 0, *, schema: str = "bucket", by: str = "1", other: str = "", none: str = ""
 ) -> Part:
-    """The most frequent values, or those with most of metric `by`; `other` names the rest, `none` absence."""
+    """The most frequent values, or those highest in metric `by`; `other` and `none` label other and missing ones."""
     params = {
         "field": field,
         "orderBy": by,
@@ -59,7 +59,7 @@ def _count(label: str = _COUNTED) -> Part:
 
 
 _ID, _ADDRESS = 320, 330
-"""Pixels that hold a UUID, and the longest IPv6 address."""
+"""The width in pixels of a UUID, and of the longest IPv6 address."""
 
 _PRINCIPAL = _values("principal", "Principal", _ID)
 _TARGET = _values("target", "Target", _ID)
@@ -149,7 +149,7 @@ _BY_TYPE_OVER_TIME = (
         },
     ),
 )
-"""The type first: it is one list of ten for the whole chart then, and not another ten in each bar."""
+"""The type comes first, so that there are ten types for the whole chart, and not another ten in each bar."""
 
 _ORGANIZATIONS = (
     _count(),
@@ -158,7 +158,7 @@ _ORGANIZATIONS = (
 
 
 def visualizations(settings: Settings) -> tuple[SavedObject, ...]:
-    """All of them."""
+    """All visualizations."""
 
     def of(name: str, title: str, question: str, kind: str, parts: Sequence[Part], params: Any) -> SavedObject:
         return _visualization(settings, name, title, question, kind, parts, params)
@@ -188,7 +188,7 @@ def _visualization(
 
 
 def _aggregations(parts: Sequence[Part]) -> list[dict[str, Any]]:
-    """The count is number 1, by which the values are ordered; each other has its place, from 2."""
+    """The count has ID 1, by which values are ordered; the other aggregations are numbered from 2."""
     return [
         {
             "id": "1" if part.kind == "count" else str(place),

@@ -1,10 +1,11 @@
-"""The retention in force: when each partition is deleted, by whom, and what that means for its entries.
+"""The retention in force: when each partition is deleted, by whom, and how long its entries are kept.
 
-ISM counts from the creation of an index and deletes it whole. So an entry lives at least the `floor` (the retention)
-and at most the `ceiling`: the retention, and the longest partition, and two days of margin for clocks. What counts is
-what each job will do, by its own copy of a policy; the policy itself says what becomes of partitions that are to come.
-Whoever asks when a partition is deleted asks `outlook`: `survey` adds what the partitions hold, for the doctor, and
-`retention_in_force` says it in words and dates. Of this view the client keeps the one copy, for a minute.
+ISM deletes whole indices by their age. So an entry is kept at least for the `floor` (the retention) and at most for the
+`ceiling`: the retention, the longest partition, and two days of margin for clocks. A partition follows the copy of the
+policy in its ISM job; the policy itself applies to future partitions.
+
+`deletion_schedule` is the one place that computes when a partition is deleted: `survey` adds the contents of the
+partitions for the doctor, and `retention_in_force` returns a view for people.
 """
 
 from __future__ import annotations
@@ -28,29 +29,29 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OVERDUE",
-    "Fate",
-    "Outlook",
+    "DeletionSchedule",
     "Partition",
     "RetentionView",
+    "ScheduledPartition",
     "deletion_date",
+    "deletion_schedule",
     "floor_days",
     "is_red",
-    "outlook",
     "retention_in_force",
 ]
 
 OVERDUE = timedelta(days=2)
-"""So long a partition may outlive its date: ISM looks every few minutes, and retries for a while."""
+"""How late a deletion may be without a warning: ISM runs every few minutes, and retries for a while."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class ScheduledPartition:
     """One partition, and when it is deleted.
 
-    `job` is what ISM does with it, `None` on a cluster without. `due` is when its job deletes it, or whodid; `None`
-    for never, also where a hold keeps it and no job of ISM's has it. `days` is how long each of its entries lives at
-    least, `None` as `due` is. `hold` is how its holds are and should be, `None` where it has no mark of ours or this
-    user may not know. A job that has given up keeps it beyond `due`.
+    `job` is its ISM job, `None` on a cluster without ISM. `due` is when that job, or whodid, deletes it; `None` for
+    never, and while it is held without a job. A job that has failed for good keeps it beyond `due`. `days` is how long
+    each of its entries is kept at least, `None` if `due` is. `hold` is the actual and the wanted state of its holds,
+    `None` if it has no mark of ours or this user may not read it.
     """
 
     name: str
@@ -66,32 +67,33 @@ class Fate:
     def holds(self) -> tuple[str, ...]:
         return self.hold.wanted if self.hold else ()
 
-    def going(self, now: datetime) -> bool:
-        """Whether ISM is about to delete it, unless somebody stops that."""
+    def is_being_deleted(self, now: datetime) -> bool:
+        """Whether ISM is about to delete it."""
         due = self.due is not None and self.due <= now
         return self.job is not None and not self.job.stuck and (due or self.job.deleting)
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
-    """`policy` is the one that new partitions get, `None` without one or without ISM (`ism` false).
+class DeletionSchedule:
+    """When all partitions are deleted.
 
-    `margin` is in days. While the cluster is `red` no job of ISM runs; false where this user may not know.
+    `policy` is the one for new partitions, `None` without one or without ISM (`ism` false). `margin` is in days. While
+    the cluster is `red`, ISM runs no jobs; false if this user may not read it.
     """
 
     ism: bool
     policy: StoredPolicy | None
     margin: int
     red: bool
-    fates: tuple[Fate, ...]
+    partitions: tuple[ScheduledPartition, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One partition: its first entries may go from `floor` on, and all of it goes at `ceiling`.
+    """One partition: its first entries are kept until at least `floor`, and it is deleted at `ceiling`.
 
-    `holds` are the IDs of those that keep it. `problem` says why something may not be so; empty when all is well. Dates
-    are `None` where nothing is deleted, and so are `days`, which each of its entries lives at least.
+    `days` is how long each of its entries is kept at least. Dates and `days` are `None` if nothing is deleted. `holds`
+    are the IDs of holds on it. `problem` says why the dates may be wrong; empty when all is well.
     """
 
     name: str
@@ -105,12 +107,11 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class RetentionView:
-    """`floor_days`: each entry lives at least so long; `ceiling_days`: at most. `None` means for ever.
+    """A new entry is kept at least `floor_days` and at most `ceiling_days`; `None` means for ever.
 
-    Both are of new entries. `asked_days` is the setting; `enforced_by` is who deletes: ISM with our policy; `whodid
-    ship` where the cluster has no ISM; or nothing, as there is no policy: ISM then still deletes those of the
-    `partitions` whose jobs have a copy of one. They are in the order of their dates. While the cluster is `red`, ISM
-    deletes nothing.
+    `asked_days` is the setting. `enforced_by` is what deletes: ISM by our policy, `whodid ship` on a cluster without
+    ISM, or nothing without a policy; ISM then still deletes those of the `partitions` whose jobs have a copy of one.
+    `partitions` are in the order of their dates. While the cluster is `red`, ISM deletes nothing.
     """
 
     asked_days: int | None
@@ -122,23 +123,23 @@ class RetentionView:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is not as it should be, in words."""
+        """The problems of retention, in words."""
         found = []
         if self.enforced_by == "ism" and self.asked_days != self.floor_days:
             found.append(f"the setting asks for {_days(self.asked_days)}, the policy keeps {_days(self.floor_days)}")
         if self.red:
             found.append(
-                "the cluster is red: ISM deletes nothing until no index of it is; see GET _cluster/allocation/explain"
+                "the cluster is red, and ISM deletes nothing until it recovers; see GET _cluster/allocation/explain"
             )
         return (*found, *(f"{one.name}: {one.problem}" for one in self.partitions if one.problem))
 
     @property
     def still_deleted(self) -> int:
-        """How many partitions ISM deletes without a policy of ours, by the copies that their jobs have."""
+        """How many partitions ISM deletes without a policy of ours, by the copies in their jobs."""
         return sum(one.ceiling is not None for one in self.partitions) if self.enforced_by == "nothing" else 0
 
     def kept_until(self, creation_date: str, partition: str) -> tuple[datetime, datetime] | None:
-        """From when on an entry may be deleted, and when its partition is at the latest; `None` for never."""
+        """When an entry may be deleted at the earliest, and when its partition is deleted; `None` for never."""
         recorded = datetime.fromisoformat(creation_date)
         known = next((one for one in self.partitions if one.name == partition), None)
         if known is not None:
@@ -151,7 +152,7 @@ class RetentionView:
         return recorded + timedelta(days=self.floor_days), recorded + timedelta(days=self.ceiling_days)
 
     def holds_on(self, partition: str) -> tuple[str, ...]:
-        """The IDs of the holds that keep a partition, as far as this user may know."""
+        """The IDs of the holds on a partition, as far as this user may read them."""
         return next((one.holds for one in self.partitions if one.name == partition), ())
 
     def __str__(self) -> str:
@@ -161,14 +162,14 @@ class RetentionView:
         if self.enforced_by == "nothing" and self.still_deleted:
             return (
                 "this cluster has no retention policy of whodid: ISM still deletes partitions "
-                f"({self.still_deleted}) by the copies that its jobs have, and no new ones: run `whodid setup`"
+                f"({self.still_deleted}) by the copies in its jobs, but no new ones: run `whodid setup`"
             )
         if self.enforced_by == "nothing":
             return "this cluster has no retention policy yet, and nothing deletes old entries: run `whodid setup`"
         if self.floor_days is None:
             return "off; entries are kept until someone deletes them"
         by = "ISM" if self.enforced_by == "ism" else "`whodid ship`, as this cluster has no Index State Management"
-        return f"entries live {self.floor_days} to {self.ceiling_days} days, deleted by {by}"
+        return f"entries are kept {self.floor_days} to {self.ceiling_days} days, and deleted by {by}"
 
     def as_json(self) -> dict[str, Any]:
         """Dates as ISO 8601."""
@@ -185,9 +186,11 @@ def _days(number: int | None) -> str:
 
 
 @translated("retention")
-def outlook(client: OpenSearch, settings: Settings, *, strict: bool = False) -> Outlook:
-    """Asks the cluster, read rights being enough. Raises `OpenSearchError`; if `strict`, also where this user may not
-    see the holds: who changes something must know them."""
+def deletion_schedule(client: OpenSearch, settings: Settings, *, strict: bool = False) -> DeletionSchedule:
+    """Reads the schedule from the cluster, for which read rights are enough. Raises `OpenSearchError`.
+
+    With `strict` it is also raised if this user may not read the holds, which every change must respect.
+    """
     created = creation_dates(client, settings)
     ism, pattern = Ism(client), index_pattern(settings)
     available = ism.available()
@@ -195,15 +198,15 @@ def outlook(client: OpenSearch, settings: Settings, *, strict: bool = False) -> 
     jobs = {one.index: one for one in managed(ism.explain(pattern))} if available else {}
     holds = {step.partition: step for step in _steps(client, settings, jobs if available else None, strict)}
     found = (
-        _fate(settings, name, at, jobs.get(name, Managed(name)) if available else None, holds.get(name), margin)
+        _scheduled(settings, name, at, jobs.get(name, Managed(name)) if available else None, holds.get(name), margin)
         for name, at in created.items()
     )
-    return Outlook(
+    return DeletionSchedule(
         ism=available,
         policy=ism.policy(policy_name(settings)) if available else None,
         margin=margin,
         red=available and is_red(client),
-        fates=tuple(found),
+        partitions=tuple(found),
     )
 
 
@@ -217,7 +220,7 @@ def _steps(client: OpenSearch, settings: Settings, jobs: dict[str, Managed] | No
 
 
 def is_red(client: OpenSearch) -> bool:
-    """Whether any index of the cluster lacks a shard; false where this user may not ask."""
+    """Whether any index of the cluster lacks a shard; false if this user may not read it."""
     try:
         with translated("the health of the cluster"):
             return str(client.cluster.health()["status"]) == "red"
@@ -225,9 +228,9 @@ def is_red(client: OpenSearch) -> bool:
         return False
 
 
-def _fate(
+def _scheduled(
     settings: Settings, name: str, created: datetime, job: Managed | None, hold: Step | None, margin: int
-) -> Fate:
+) -> ScheduledPartition:
     start, end = (edge(settings.index_prefix, name) or created for edge in (partition_start, partition_end))
     asked, due, days = retention_days(settings.retention), None, None
     if hold and hold.wanted and (job is None or job.policy_id is None):
@@ -238,11 +241,11 @@ def _fate(
     else:
         due = deletion_date(settings, name, created)
         days = None if due is None else asked
-    return Fate(name, created, start, end, job, hold, due, days)
+    return ScheduledPartition(name, created, start, end, job, hold, due, days)
 
 
 def _at_age(created: datetime, age: timedelta) -> datetime | None:
-    """`None` where the calendar ends before."""
+    """The date at which an index has that age; `None` if it is beyond the calendar."""
     try:
         return created + age
     except OverflowError:
@@ -250,9 +253,9 @@ def _at_age(created: datetime, age: timedelta) -> datetime | None:
 
 
 def deletion_date(settings: Settings, name: str, created: datetime) -> datetime | None:
-    """When whodid deletes a partition that no hold keeps, on a cluster without ISM; `None` for never.
+    """When whodid deletes a partition without holds on a cluster without ISM; `None` for never.
 
-    That is when ISM would, but never before the floor of its last entry.
+    It is the date when ISM would, but never before the floor of its last entry.
     """
     days = retention_days(settings.retention)
     end = partition_end(settings.index_prefix, name)
@@ -263,11 +266,11 @@ def deletion_date(settings: Settings, name: str, created: datetime) -> datetime 
 
 
 def retention_in_force(client: OpenSearch, settings: Settings, now: datetime | None = None) -> RetentionView:
-    """Asks the cluster, by whose clock it is `now`. Raises `OpenSearchError`."""
+    """Reads the retention from the cluster; `now` is by its clock. Raises `OpenSearchError`."""
     asked = retention_days(settings.retention)
-    found = outlook(client, settings)
+    found = deletion_schedule(client, settings)
     now = now or cluster_now(client)
-    partitions = tuple(_partition(settings, found, fate, now) for fate in found.fates)
+    partitions = tuple(_partition(settings, found, one, now) for one in found.partitions)
     if not found.ism:
         ceiling = None if asked is None else asked + found.margin
         return RetentionView(asked, asked, ceiling, "whodid", partitions)
@@ -279,29 +282,29 @@ def retention_in_force(client: OpenSearch, settings: Settings, now: datetime | N
 
 
 def floor_days(ceiling: int, asked: int | None, margin: int) -> int:
-    """What a policy promises; the margin may be that of longer partitions, which are all gone since."""
+    """The days that a policy keeps entries; its margin may be that of longer partitions, all deleted since."""
     if asked is not None and ceiling - asked in MARGINS and ceiling - asked >= margin:
         return asked
     return max(0, ceiling - margin)
 
 
-def _partition(settings: Settings, found: Outlook, fate: Fate, now: datetime) -> Partition:
-    floor = None if fate.days is None else fate.start + timedelta(days=fate.days)
-    problem = _why_not(settings, found, fate, now)
-    return Partition(fate.name, fate.created, floor, fate.due, problem, fate.holds, fate.days)
+def _partition(settings: Settings, found: DeletionSchedule, one: ScheduledPartition, now: datetime) -> Partition:
+    floor = None if one.days is None else one.start + timedelta(days=one.days)
+    problem = _why_not(settings, found, one, now)
+    return Partition(one.name, one.created, floor, one.due, problem, one.holds, one.days)
 
 
-def _why_not(settings: Settings, found: Outlook, fate: Fate, now: datetime) -> str:
-    """Why a partition may not be deleted as promised; empty when all is well."""
-    job, due, days = fate.job, fate.due, fate.days
-    if fate.holds and (job is None or job.policy_id is None):
+def _why_not(settings: Settings, found: DeletionSchedule, one: ScheduledPartition, now: datetime) -> str:
+    """Why a partition may not be deleted when it should be; empty when all is well."""
+    job, due, days = one.job, one.due, one.days
+    if one.holds and (job is None or job.policy_id is None):
         return ""
     late = due is not None and now > due + OVERDUE
     if job is None:
-        who = "no `whodid ship` of a user who may delete it, and no `retention enforce`, runs"
-        return f"should be gone: {who}" if late else ""
-    if fate.holds:
-        return f"under the policy {job.policy_id} all the same, which may delete it"
+        how = "run `whodid ship` or `whodid retention enforce` as a user who may delete it"
+        return f"should have been deleted: {how}" if late else ""
+    if one.holds:
+        return f"held, but still under the policy {job.policy_id}, which may delete it"
     if found.policy is None:
         return ""
     if problem := job.problem(policy_name(settings), found.policy):
@@ -309,7 +312,7 @@ def _why_not(settings: Settings, found: Outlook, fate: Fate, now: datetime) -> s
     if due is not None and job.deleting and now < due:
         return f"ISM is about to delete it, though it is due on {due:%Y-%m-%d}; `whodid doctor --fix` holds it"
     if due is not None and late:
-        return f"should be gone since {due:%Y-%m-%d}: {job.message or 'ISM has not deleted it'}"
-    if due is not None and days is not None and due < fate.end + timedelta(days=days):
-        return "made too early: goes before its last entries may; `whodid doctor --fix` holds it"
+        return f"should have been deleted on {due:%Y-%m-%d}: {job.message or 'ISM has not deleted it'}"
+    if due is not None and days is not None and due < one.end + timedelta(days=days):
+        return "created too early: deleted before its last entries expire; `whodid doctor --fix` holds it"
     return ""

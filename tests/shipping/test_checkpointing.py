@@ -28,8 +28,8 @@ from whodid.proof.keys import PublicKey, new_key, opened
 from whodid.proof.merkle import Tree
 from whodid.settings import Settings
 from whodid.shipping import Shipper
-from whodid.shipping.checkpointing import Sealing, kept_checkpoints
-from whodid.shipping.witnesses import Courier, Destination
+from whodid.shipping.checkpointing import Checkpointing, closed_checkpoints
+from whodid.shipping.witnesses import CheckpointDelivery, Destination
 
 from .test_loop import REFUSED, STORED, Cluster, damage, numbered, record, target
 
@@ -49,7 +49,7 @@ def ship(settings: Settings, cluster: Cluster | None = None) -> Cluster:
 
 def kept(settings: Settings, *, begun: bool = False) -> list[Checkpoint]:
     """Those of `checkpoints.ndjson`; the first one of each journal, over nothing, only on request."""
-    found = [one.checkpoint for one in kept_checkpoints(JournalDirectory(settings.journal_dir))]
+    found = [one.checkpoint for one in closed_checkpoints(JournalDirectory(settings.journal_dir))]
     return [one for one in found if begun or one.why != "begun"]
 
 
@@ -73,8 +73,10 @@ class Clock:
         return self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def sealing(settings: Settings, clock: Clock, tell: Callable[[str], None] = lambda text: None) -> Sealing:
-    return Sealing(JournalDirectory(settings.journal_dir), settings, None, now=clock, tell=tell, monotonic=_no_pause())
+def sealing(settings: Settings, clock: Clock, notify: Callable[[str], None] = lambda text: None) -> Checkpointing:
+    return Checkpointing(
+        JournalDirectory(settings.journal_dir), settings, None, now=clock, notify=notify, monotonic=_no_pause()
+    )
 
 
 def _no_pause() -> Callable[[], float]:
@@ -100,7 +102,7 @@ def test_the_next_one_goes_on_where_the_last_one_ended_and_names_it(settings: Se
     for targets in (["a", "b"], ["c"], ["d", "e", "f"]):
         record(settings, *targets)
         ship(settings)
-    sealed = list(kept_checkpoints(JournalDirectory(settings.journal_dir)))
+    sealed = list(closed_checkpoints(JournalDirectory(settings.journal_dir)))
     assert [(one.checkpoint.first_seq, one.checkpoint.last_seq) for one in sealed] == [(1, 0), (1, 2), (3, 3), (4, 6)]
     assert [one.checkpoint.number for one in sealed] == [1, 2, 3, 4]
     assert all(after.checkpoint.previous == before.hash for before, after in pairwise(sealed))
@@ -251,7 +253,7 @@ def test_it_is_signed_by_whom_the_settings_name(settings: Settings, tmp_path: Pa
     key = new_key(tmp_path / "key.pem")
     record(settings, "a")
     ship(replace(settings, signing_key_file=str(tmp_path / "key.pem")))
-    *_, sealed = kept_checkpoints(JournalDirectory(settings.journal_dir))
+    *_, sealed = closed_checkpoints(JournalDirectory(settings.journal_dir))
     payload, by = opened(sealed.envelope, CHECKPOINT, [key])
     assert (payload, by) == (sealed.checkpoint.payload(), key)
 
@@ -279,8 +281,8 @@ def test_a_key_that_is_away_stops_nothing_and_is_told_once(settings: Settings) -
     told: list[str] = []
     signer = _Away()
     clock = Clock()
-    state = Sealing(
-        JournalDirectory(settings.journal_dir), settings, signer, now=clock, tell=told.append, monotonic=_no_pause()
+    state = Checkpointing(
+        JournalDirectory(settings.journal_dir), settings, signer, now=clock, notify=told.append, monotonic=_no_pause()
     )
     state.begin(position.journal)
     state.acknowledge(position.journal, [Line(position.journal, 1, position.hash, "", b"")], [], 0)
@@ -313,8 +315,12 @@ def test_the_running_shipper_closes_them_by_itself(settings: Settings) -> None:
     record(settings, "a")
     stop = threading.Event()
     brought: list[Sealed] = []
-    courier = Courier(JournalDirectory(settings.journal_dir, create=True), [Destination("w", brought.append)], print)
-    shipper = Shipper(replace(settings, checkpoint_interval=0.5), Cluster().send, stop=stop, courier=courier)
+    checkpoint_delivery = CheckpointDelivery(
+        JournalDirectory(settings.journal_dir, create=True), [Destination("w", brought.append)], print
+    )
+    shipper = Shipper(
+        replace(settings, checkpoint_interval=0.5), Cluster().send, stop=stop, checkpoint_delivery=checkpoint_delivery
+    )
     thread = threading.Thread(target=shipper.run)
     thread.start()
     try:

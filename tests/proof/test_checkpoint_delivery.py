@@ -1,4 +1,4 @@
-"""The courier: each witness is told of each checkpoint, once, and one that fails keeps nobody waiting."""
+"""The checkpoint_delivery: each witness is told of each checkpoint, once, and one that fails keeps nobody waiting."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from whodid.journal import JournalDirectory
 from whodid.proof.checkpoint import Sealed
 from whodid.settings import Settings
 from whodid.shipping import Shipper
-from whodid.shipping.checkpointing import kept_checkpoints
+from whodid.shipping.checkpointing import closed_checkpoints
 from whodid.shipping.status import directory_status
-from whodid.shipping.witnesses import Courier, Destination
+from whodid.shipping.witnesses import CheckpointDelivery, Destination
 
 
 @pytest.fixture
@@ -28,8 +28,10 @@ def settings(tmp_path: Path) -> Settings:
 
 def ship(settings: Settings, keep: Callable[[Sealed], None], told: list[str] | None = None) -> None:
     said = [] if told is None else told
-    courier = Courier(JournalDirectory(settings.journal_dir, create=True), [Destination("w", keep)], said.append)
-    Shipper(settings, Cluster().send, courier=courier).run_once()
+    checkpoint_delivery = CheckpointDelivery(
+        JournalDirectory(settings.journal_dir, create=True), [Destination("w", keep)], said.append
+    )
+    Shipper(settings, Cluster().send, checkpoint_delivery=checkpoint_delivery).run_once()
 
 
 def test_each_is_told_once(settings: Settings) -> None:
@@ -37,7 +39,7 @@ def test_each_is_told_once(settings: Settings) -> None:
     for target in "abc":
         record(settings, target)
         ship(settings, told.append)
-    assert told == list(kept_checkpoints(JournalDirectory(settings.journal_dir)))
+    assert told == list(closed_checkpoints(JournalDirectory(settings.journal_dir)))
     assert len(told) == 4
 
 
@@ -66,11 +68,11 @@ def test_one_that_fails_is_shown_by_status_and_told_later(settings: Settings) ->
     ship(settings, told.append, said)
     assert len(told) == 2
     assert directory_status(settings.journal_dir).problems == ()
-    assert said[-1] == "w is told of checkpoints again"
+    assert said[-1] == "delivery of checkpoints to w recovered"
 
 
 def test_one_that_hangs_keeps_nobody_waiting_for_long(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whodid.shipping.loop._LAST_WORD", 0.1)
+    monkeypatch.setattr("whodid.shipping.loop._GRACE", 0.1)
     record(settings, "a")
     hanging, free = threading.Event(), threading.Event()
 
@@ -101,8 +103,12 @@ def test_one_that_comes_back_is_told_while_the_shipper_runs(
         told.append(sealed)
 
     stop = threading.Event()
-    courier = Courier(JournalDirectory(settings.journal_dir, create=True), [Destination("w", keep)], print)
-    thread = threading.Thread(target=Shipper(settings, Cluster().send, stop=stop, courier=courier).run)
+    checkpoint_delivery = CheckpointDelivery(
+        JournalDirectory(settings.journal_dir, create=True), [Destination("w", keep)], print
+    )
+    thread = threading.Thread(
+        target=Shipper(settings, Cluster().send, stop=stop, checkpoint_delivery=checkpoint_delivery).run
+    )
     thread.start()
     try:
         eventually(lambda: told)
@@ -121,12 +127,14 @@ def test_where_no_thread_could_start_the_next_checkpoint_tries_again(
     record(settings, "a")
     ship(settings, lambda sealed: None)
     told: list[Sealed] = []
-    courier = Courier(JournalDirectory(settings.journal_dir), [Destination("v", told.append)], print)
+    checkpoint_delivery = CheckpointDelivery(
+        JournalDirectory(settings.journal_dir), [Destination("v", told.append)], print
+    )
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        courier.start()
-    courier.finish(0)
+        checkpoint_delivery.start()
+    checkpoint_delivery.finish(0)
     assert told == []
-    courier.wake()
-    courier.finish(60)
-    assert told == list(kept_checkpoints(JournalDirectory(settings.journal_dir)))
+    checkpoint_delivery.wake()
+    checkpoint_delivery.finish(60)
+    assert told == list(closed_checkpoints(JournalDirectory(settings.journal_dir)))
