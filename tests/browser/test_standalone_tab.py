@@ -45,7 +45,7 @@ def url(place: Corner) -> Iterator[str]:
             process.send_signal(2)
             _, errors = process.communicate(timeout=120)
     assert process.returncode == 0
-    assert errors.startswith("who reads what is recorded in ")
+    assert errors.startswith("reads are recorded in ")
     assert errors.count("\n") == 1
 
 

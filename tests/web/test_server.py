@@ -83,7 +83,7 @@ def test_a_cluster_without_accounts_is_shown_on_this_machine_only(place: Corner,
 def test_it_ends_by_itself_when_nobody_looks(place: Corner) -> None:
     done = web(place, "--idle-exit=1s")
     assert done.returncode == 0
-    assert done.stderr == f"who reads what is recorded in {place.settings.journal_dir}; `whodid ship` stores it\n"
+    assert done.stderr == f"reads are recorded in {place.settings.journal_dir}; `whodid ship` stores the entries\n"
     assert done.stdout.startswith("Audit logs: http://127.0.0.1:")
 
 

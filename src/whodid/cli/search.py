@@ -1,4 +1,4 @@
-"""`whodid search`, `history`, `trail`, `count` and `get`: finding entries."""
+"""`whodid search`, `history`, `trail`, `count` and `get`: the commands that find entries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..entry import FIELDS
-from ..search import FILTERS, AuditClient, Filter
+from ..search import FILTERS, AuditClient
 from ..settings import Settings
 from . import completion
 from .options import QUERYING, TIMES, asked, expired_option, filters, json_option, question, since_option, until_option
@@ -17,16 +17,18 @@ from .output import COLUMNS, columns_of, print_counts, print_entries, print_entr
 __all__ = ["count", "get", "history", "search", "trail"]
 
 _SHOWN = 50
-"""Entries of a table when no limit is given."""
+"""Default number of entries in a table."""
 _COUNTED = 1000
-"""Values of a field that are counted."""
+"""Maximum number of values of a field that are counted."""
 
-limit_option = click.option("--limit", type=click.IntRange(1), help="At most so many. [default: 50, with --json all]")
+limit_option = click.option(
+    "--limit", type=click.IntRange(1), help="Maximum number of entries. [default: 50; with --json all]"
+)
 columns_option = click.option(
     "--columns",
     metavar="FIELD,…",
     shell_complete=completion.listed((*FIELDS, "entry_id")),
-    help=f"The fields to show, entry_id among them. [default: as many as fit of {', '.join(COLUMNS.values())}]",
+    help=f"Fields to show, or entry_id. [default: as many as fit of {', '.join(COLUMNS.values())}]",
 )
 
 
@@ -46,7 +48,9 @@ Examples:
 {TIMES}""",
 )
 @filters
-@click.option("--orphans", is_flag=True, help="Only intents without an outcome: actions cut off, or still under way.")
+@click.option(
+    "--orphans", is_flag=True, help="Only intents without an outcome: actions that were interrupted or still run."
+)
 @click.option(
     "--sort",
     default="newest",
@@ -75,7 +79,7 @@ def search(
 ) -> None:
     """Find entries, newest first."""
     if orphans and sort != "newest":
-        raise click.UsageError("--orphans come newest first; leave --sort out")
+        raise click.UsageError("--orphans can't be combined with --sort")
     with question(), AuditClient(settings) as client:
         shown = columns_of(columns)
         where = asked(query, since, until, given)
@@ -91,27 +95,14 @@ def search(
             return
         number = print_entries(found, shown)
         if orphans:
-            _say_more_orphans(number, limit)
-        else:
-            _say_more(client, where, number, expired=expired)
-
-
-def _say_more_orphans(shown: int, limit: int | None) -> None:
-    if shown == (limit or _SHOWN):
-        click.echo(f"the newest {shown}; --limit shows more", err=True)
-    elif not shown:
-        click.echo("no entry matches", err=True)
-
-
-def _say_more(client: AuditClient, where: Filter, shown: int, *, expired: bool) -> None:
-    """How many there are besides those in the table."""
-    matching = client.count(where, expired=expired) if shown else 0
-    if matching > shown:
-        click.echo(f"{shown} of {matching:,} entries; --limit shows more", err=True)
-    elif not shown:
-        click.echo("no entry matches", err=True)
-    if not expired and (hidden := client.hidden(where)):
-        click.echo(f"{hidden:,} more are past their time and not deleted yet; --expired shows them", err=True)
+            if number == most:
+                click.echo(f"the newest {number}; --limit shows more", err=True)
+        elif number and (matching := client.count(where, expired=expired)) > number:
+            click.echo(f"{number} of {matching:,} entries; --limit shows more", err=True)
+        if not number:
+            click.echo("no entry matches", err=True)
+        if not orphans and not expired and (hidden := client.hidden(where)):
+            click.echo(f"{hidden:,} more are past their retention and not deleted yet; --expired shows them", err=True)
 
 
 @click.command(
@@ -160,7 +151,7 @@ def trail(
     expired: bool,
     as_json: bool,
 ) -> None:
-    """Show what a principal did, or had done in their name, oldest first."""
+    """Show what a principal did, or others did on their behalf, oldest first."""
     with question(), AuditClient(settings) as client:
         most = limit or _SHOWN
         at_most = limit if as_json else most + 1
@@ -216,7 +207,7 @@ def count(
             counts = client.counts_by(by, where, limit=_COUNTED, expired=expired)
             print_json(counts) if as_json else print_counts(by, counts)
             if len(counts) == _COUNTED:
-                click.echo(f"the {_COUNTED:,} most frequent; a narrower question counts the others", err=True)
+                click.echo(f"only the {_COUNTED:,} most frequent values are shown; use a narrower query", err=True)
         else:
             number = client.count(where, expired=expired)
             print_json({"count": number}) if as_json else click.echo(f"{number:,}")
@@ -229,10 +220,12 @@ Examples:
   whodid get --json 9945c185e61a3281-000000000001-45e03b45f1cb2929 | jq .details
   whodid get --related 9945c185e61a3281-000000000001-45e03b45f1cb2929
 
-Exit 1 when there is no such entry."""
+Exit 1 if the entry does not exist."""
 )
 @click.argument("entry_id")
-@click.option("--related", is_flag=True, help="Also the other entries of its cascade, operation, request or trace.")
+@click.option(
+    "--related", is_flag=True, help="Also show the other entries of its cascade, operation, request or trace."
+)
 @expired_option
 @json_option
 @click.pass_obj
@@ -241,7 +234,7 @@ def get(settings: Settings, entry_id: str, related: bool, expired: bool, as_json
     with AuditClient(settings) as client:
         entry = client.get(entry_id, expired=expired)
         if entry is None:
-            click.echo(f"there is no entry {entry_id}; it may not be shipped yet: see `whodid status`", err=True)
+            click.echo(f"entry {entry_id} not found; it may not be shipped yet: see `whodid status`", err=True)
             sys.exit(1)
         print_json(entry) if as_json else print_entry(entry)
         if related:
