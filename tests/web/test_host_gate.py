@@ -1,4 +1,4 @@
-"""Access to a mounted tab: unless the application clearly grants it, nobody sees anything, and OpenSearch is not queried."""
+"""Access to a mounted tab: unless the application clearly grants it, nobody sees anything."""
 
 from __future__ import annotations
 
