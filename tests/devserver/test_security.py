@@ -96,7 +96,7 @@ def test_a_directory_stays_with_accounts_or_without(tmp_path: Path) -> None:
     plain = DataDir(tmp_path / "plain")
     plain.claim()
     (plain.data / "nodes").mkdir()
-    with pytest.raises(DevServerError, match="without accounts; give another folder"):
+    with pytest.raises(DevServerError, match="without accounts; choose another --data-dir"):
         prepare_security(plain)
     secured = DataDir(tmp_path / "secured")
     secured.claim()
