@@ -20,7 +20,7 @@ from ..search.requests import SWITCH_INTERVAL
 from ..settings import Settings
 from ..verify.checkpoints import judged
 from . import completion
-from .options import QUERYING, TIMES, asked, expired_option, filters, json_option, question
+from .options import QUERYING, TIMES, expired_option, filters, json_option, query_errors, query_filter
 from .output import print_json, progress
 
 __all__ = ["export"]
@@ -93,8 +93,8 @@ def export(
     **given: Any,
 ) -> None:
     """Write entries to FILE, oldest first; - is standard output."""
-    with question():
-        where = asked(query, since, until, given)
+    with query_errors():
+        where = query_filter(query, since, until, given)
         if check:
             if file == "-" or str(where) != "*":
                 raise click.UsageError("--check takes a file and no query")

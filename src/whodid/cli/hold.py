@@ -13,7 +13,7 @@ from ..cluster.connection import connect
 from ..retention.holds import Hold, held, holds
 from ..settings import Settings
 from ..text import printable
-from .options import confirm, json_option, question, reason_option, yes_option
+from .options import confirm, json_option, query_errors, reason_option, yes_option
 from .output import print_json, print_table
 
 __all__ = ["hold"]
@@ -54,7 +54,7 @@ def set_(
     settings: Settings, reason: str, partitions: tuple[str, ...], since: str | None, until: str | None, as_json: bool
 ) -> None:
     """Keep partitions until the hold is released."""
-    with question():
+    with query_errors():
         change = set_hold(connect(settings), settings, reason, partitions=partitions, since=since, until=until)
     if change.hold.covers_later(datetime.now(UTC)):
         click.echo("run `whodid retention enforce` daily: it applies the hold to partitions created later", err=True)

@@ -23,13 +23,13 @@ __all__ = [
     "QUERYING",
     "TIMES",
     "against_option",
-    "asked",
     "confirm",
     "expired_option",
     "filters",
     "json_option",
     "query_argument",
-    "question",
+    "query_errors",
+    "query_filter",
     "reason_option",
     "since_option",
     "until_option",
@@ -119,7 +119,7 @@ def filters(command: Command) -> Command:
     return query_argument(since_option(until_option(command)))
 
 
-def asked(query: tuple[str, ...], since: str | None, until: str | None, given: dict[str, Any]) -> Filter:
+def query_filter(query: tuple[str, ...], since: str | None, until: str | None, given: dict[str, Any]) -> Filter:
     """Combine the query and the options into one filter.
 
     Raises `QueryError`, and `click.UsageError` for an unknown option in the query.
@@ -134,7 +134,7 @@ def asked(query: tuple[str, ...], since: str | None, until: str | None, given: d
 
 
 @contextmanager
-def question() -> Iterator[None]:
+def query_errors() -> Iterator[None]:
     """Turn a `QueryError` into a usage error, like an unknown option."""
     try:
         yield

@@ -15,7 +15,7 @@ from ..search import AuditClient
 from ..search.requests import SWITCH_INTERVAL
 from ..settings import Settings
 from ..text import printable
-from .options import against_option, json_option, question, workers_option
+from .options import against_option, json_option, query_errors, workers_option
 from .output import print_json, progress
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _write(
     workers: int,
     as_json: bool,
 ) -> None:
-    with question():
+    with query_errors():
         period = period_of(since, until, datetime.now(UTC))
     pack.check_free()  # before the cluster is queried
     signer, keys = signer_of(settings), trusted_keys(settings, public_keys)

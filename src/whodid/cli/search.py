@@ -11,7 +11,17 @@ from ..entry import FIELDS
 from ..search import FILTERS, AuditClient
 from ..settings import Settings
 from . import completion
-from .options import QUERYING, TIMES, asked, expired_option, filters, json_option, question, since_option, until_option
+from .options import (
+    QUERYING,
+    TIMES,
+    expired_option,
+    filters,
+    json_option,
+    query_errors,
+    query_filter,
+    since_option,
+    until_option,
+)
 from .output import COLUMNS, columns_of, print_counts, print_entries, print_entry, print_json
 
 __all__ = ["count", "get", "history", "search", "trail"]
@@ -80,9 +90,9 @@ def search(
     """Find entries, newest first."""
     if orphans and sort != "newest":
         raise click.UsageError("--orphans can't be combined with --sort")
-    with question(), AuditClient(settings) as client:
+    with query_errors(), AuditClient(settings) as client:
         shown = columns_of(columns)
-        where = asked(query, since, until, given)
+        where = query_filter(query, since, until, given)
         most = limit or (None if as_json else _SHOWN)
         found = (
             client.orphans(where, limit=most)
@@ -121,7 +131,7 @@ def history(
     settings: Settings, target: str, limit: int | None, columns: str | None, expired: bool, as_json: bool
 ) -> None:
     """Show what happened to a target, oldest first."""
-    with question(), AuditClient(settings) as client:
+    with query_errors(), AuditClient(settings) as client:
         most = limit or _SHOWN
         found = client.history(target, limit=limit if as_json else most + 1, expired=expired)
         _show(found, columns, as_json, most)
@@ -152,7 +162,7 @@ def trail(
     as_json: bool,
 ) -> None:
     """Show what a principal did, or others did on their behalf, oldest first."""
-    with question(), AuditClient(settings) as client:
+    with query_errors(), AuditClient(settings) as client:
         most = limit or _SHOWN
         at_most = limit if as_json else most + 1
         found = client.trail(principal, since=since, until=until, limit=at_most, expired=expired)
@@ -201,8 +211,8 @@ def count(
     **given: Any,
 ) -> None:
     """Count entries."""
-    with question(), AuditClient(settings) as client:
-        where = asked(query, since, until, given)
+    with query_errors(), AuditClient(settings) as client:
+        where = query_filter(query, since, until, given)
         if by:
             counts = client.counts_by(by, where, limit=_COUNTED, expired=expired)
             print_json(counts) if as_json else print_counts(by, counts)

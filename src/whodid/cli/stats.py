@@ -17,7 +17,7 @@ from ..search.stats import Bar, Stats
 from ..settings import Settings
 from ..text import printable
 from . import completion
-from .options import QUERYING, TIMES, asked, expired_option, filters, json_option, query_argument, question
+from .options import QUERYING, TIMES, expired_option, filters, json_option, query_argument, query_errors, query_filter
 from .output import print_bars, print_counts, print_json
 
 __all__ = ["stats", "tail"]
@@ -71,8 +71,8 @@ def stats(
     **given: Any,
 ) -> None:
     """Show the number of matching entries over time and by field."""
-    with question(), AuditClient(settings) as client:
-        where = asked(query, since, until, given)
+    with query_errors(), AuditClient(settings) as client:
+        where = query_filter(query, since, until, given)
         found = client.stats(where, by=by or ("type", "principal"), top=top, interval=interval, expired=expired)
     print_json(found.as_json()) if as_json else _print(found)
 
@@ -139,7 +139,7 @@ def tail(settings: Settings, query: tuple[str, ...], follow: bool, number: int, 
                 _show(batch, as_json)
             return
 
-        with question(), AuditClient(settings) as client:
+        with query_errors(), AuditClient(settings) as client:
             asked = ordered(Filter.parse(" ".join(query)))
             outage = _Outage()
             for batch in client.follow(asked, last=number, pause=pause, on_away=outage.report):

@@ -19,7 +19,7 @@ from ..text import printable
 from ..verify import Completeness, JournalVerdict, Notebook, Verification, verify_stored
 from ..verify.checkpoints import judged
 from ..verify.inclusion import Inclusion, Prover, check_inclusion
-from .options import against_option, json_option, question, workers_option
+from .options import against_option, json_option, query_errors, workers_option
 from .output import print_json, progress
 
 __all__ = ["prove", "verify"]
@@ -75,9 +75,9 @@ def verify(
     sys.setswitchinterval(SWITCH_INTERVAL)
     notebook = Notebook(resume, settings.index_prefix) if resume else None
     kept = _kept(notebook) if notebook else nullcontext()
-    with question():
+    with query_errors():
         check_order(since, until)
-    with question(), AuditClient(settings) as client, kept, progress("verifying") as on_progress:
+    with query_errors(), AuditClient(settings) as client, kept, progress("verifying") as on_progress:
         found = verify_stored(
             client,
             journal=journal,

@@ -133,7 +133,7 @@ class Reader:
 
     def named(self, request: Request, user: str) -> AbstractContextManager[None]:
         """Use a user of this name."""
-        fields = {"client_ip": self.address(request), "user_agent": request.headers.get("user-agent")}
+        fields: dict[str, Any] = {"client_ip": self.address(request), "user_agent": request.headers.get("user-agent")}
         return context(principal=user or NOBODY, **{name: value for name, value in fields.items() if value})
 
     def operator(self, request: Request) -> AbstractContextManager[None]:
