@@ -228,7 +228,7 @@ def test_without_a_home_a_command_ends_with_an_error_of_ours(command: str) -> No
 def test_without_a_home_the_development_server_says_which_directory_to_give() -> None:
     with pytest.raises(DevServerError, match="set WHODID_CACHE_DIR to a directory"):
         folder.cache_dir()
-    with pytest.raises(DevServerError, match="give one with --data-dir"):
+    with pytest.raises(DevServerError, match="choose one with --data-dir"):
         folder.DataDir.of(None)
-    with pytest.raises(DevServerError, match="give another with --data-dir"):
+    with pytest.raises(DevServerError, match="choose another --data-dir"):
         folder.DataDir.of(Path("~/data"))

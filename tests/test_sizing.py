@@ -152,7 +152,7 @@ def test_the_command_says_what_to_change(arguments: tuple[str, ...], said: str) 
 def test_two_sources_of_one_number_are_refused() -> None:
     result = run("--per-day", "2M", "--from-cluster", "--bytes-per-entry", "700")
     assert result.exit_code == 2
-    assert "leave one of them out" in result.stderr
+    assert "can't be combined" in result.stderr
 
 
 def test_the_json_has_every_figure_and_nothing_else_is_on_stdout() -> None:

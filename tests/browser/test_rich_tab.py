@@ -166,7 +166,7 @@ def test_a_live_page_shows_new_and_late_entries_where_they_belong_and_none_twice
     expect(page.locator("#status")).to_have_text("live")
     place.record(1)
     place.ship()
-    expect(page.locator("#status")).to_have_text("1 new since the page is live")
+    expect(page.locator("#status")).to_have_text("1 new since live updates started")
     assert targets(page) == ["0", *before]
     late = replace(place.settings, journal_dir=str(tmp_path / "elsewhere"))  # another host, which ships late
     then = datetime.now(UTC) - timedelta(hours=3, minutes=30)
@@ -175,7 +175,7 @@ def test_a_live_page_shows_new_and_late_entries_where_they_belong_and_none_twice
     recorder.journal.close()
     Shipper(late, place.send).run_once(patience=10)
     place.refresh()
-    expect(page.locator("#status")).to_have_text("2 new since the page is live")
+    expect(page.locator("#status")).to_have_text("2 new since live updates started")
     assert targets(page) == ["0", *before[:3], "late", *before[3:]]
     assert serious(page) == []
     page.get_by_role("button", name="Live").click()
@@ -195,7 +195,7 @@ def test_a_live_page_takes_no_older_entry_for_a_new_one(page: Page, tab: str, pl
     expect(page.locator("#status")).to_have_text("live")
     place.record(1, principal="new")
     place.ship()
-    expect(page.locator("#status")).to_have_text("1 new since the page is live")
+    expect(page.locator("#status")).to_have_text("1 new since live updates started")
     assert targets(page) == ["0", *before]
     page.locator("#older").scroll_into_view_if_needed()
     expect(page.locator("#rows > tr")).to_have_count(101)
@@ -227,7 +227,7 @@ def test_a_live_page_says_when_it_can_not_look_and_goes_on(page: Page, place: Co
             proxy.accept()
             place.record(1)
             place.ship()
-            expect(page.locator("#status")).to_have_text("1 new since the page is live")
+            expect(page.locator("#status")).to_have_text("1 new since live updates started")
             page.goto(NOWHERE)
 
 
@@ -297,13 +297,13 @@ def test_times_are_in_the_viewer_s_zone_with_utc_on_hover(
 
 def test_an_altered_entry_is_marked_in_the_table(page: Page, tab: str, place: Corner) -> None:
     page.goto(tab)
-    expect(page.locator(".state")).to_contain_text("all shown fit their hashes")
+    expect(page.locator(".state")).to_contain_text("all shown hashes verified")
     name = entry_id(place.journalled()[7])
     [hit] = [one for id_, one in place.stored().items() if id_ == name]
     place.client.update(index=hit["_index"], id=name, body={"doc": {"principal": "somebody else"}}, refresh=True)
     page.goto(tab)
-    expect(page.locator(".state")).to_contain_text("1 of the entries shown does not fit its hash")
-    expect(page.locator("#rows > tr", has_text="somebody else")).to_contain_text("does not fit its hash")
+    expect(page.locator(".state")).to_contain_text("hash mismatch in 1 of the entries shown")
+    expect(page.locator("#rows > tr", has_text="somebody else")).to_contain_text("hash mismatch")
     assert page.locator("#rows .badge.bad").count() == 1
 
 

@@ -133,7 +133,7 @@ def test_the_list_of_commands_is_shown_without_loading_any() -> None:
         "import atexit, sys; from whodid.cli import run; atexit.register(lambda: print(*sys.modules)); run(['--help'])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "Show the last entries, and follow." in shown
+    assert "Show the latest entries, and follow new ones." in shown
     assert not {"whodid.search", "whodid.cluster", "whodid.shipping"} & set(shown.splitlines()[-1].split())
 
 

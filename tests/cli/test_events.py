@@ -184,7 +184,7 @@ def change(own: str, old: str, new: str) -> None:
 
 @pytest.mark.usefixtures("kept")
 def test_check_passes_what_is_as_it_was(own: str) -> None:
-    assert printed("check", "--catalog", own) == "55 event types: everything stored still fits\n"
+    assert printed("check", "--catalog", own) == "55 event types: compatible with all stored entries\n"
     assert json.loads(printed("check", "--catalog", own, "--json")) == {"passed": True, "findings": []}
 
 
@@ -210,7 +210,7 @@ def test_check_of_a_schema_that_was_not_renewed_fails_with_the_command_that_rene
     change(own, 'about = "An invoice', 'about = "Some invoice')
     [line] = run("check", "--catalog", own).stdout.splitlines()
     command = f"whodid events schema --catalog {own} > {kept}"
-    assert line == f"error: {kept} is not what the catalog gives; run {command}"
+    assert line == f"error: {kept} is out of date with the catalog; run {command}"
     subprocess.run(f"{sys.executable} -m {command}", shell=True, check=True)  # noqa: S602 (as a shell runs it)
     assert run("check", "--catalog", own).exit_code == 0
 
@@ -258,7 +258,7 @@ def test_check_of_a_standard_input_that_is_no_schema_is_one_message(given: str, 
 def test_check_without_a_schema_in_place_says_how_to_make_it(own: str) -> None:
     error = run("check", "--catalog", own).exception
     assert isinstance(error, CatalogError)
-    assert f"or make it: whodid events schema --catalog {own} > " in str(error)
+    assert f"or create it: whodid events schema --catalog {own} > " in str(error)
 
 
 @pytest.mark.parametrize("command", [["docs"], ["stubs"], ["stubs", "--closed-details"]])
@@ -275,7 +275,7 @@ def test_a_printed_file_that_differs_or_is_missing_is_told_the_command_that_writ
         assert isinstance(result.exception, CatalogError)
         said = str(result.exception)
         told = [command[0], *options, *command[1:]]
-        assert said == f"{file} is not what the catalog gives; run whodid events {' '.join(told)} > {file}"
+        assert said == f"{file} is out of date with the catalog; run whodid events {' '.join(told)} > {file}"
     subprocess.run(f"{sys.executable} -m {said.partition(' run ')[2]}", shell=True, check=True)  # noqa: S602 (as a shell runs it)
     assert printed(*command, *options, "--check", str(file)) == ""
 
@@ -301,7 +301,7 @@ def test_in_a_terminal_the_catalog_goes_to_stdout_and_the_exit_code_is_0(own: st
     ("args", "code", "says"),
     [
         (["show", "team_renamed"], 1, "whodid: there is no event type 'team_renamed'"),
-        (["list", "--resource", "runs"], 1, "whodid: there is no resource 'runs'"),
+        (["list", "--resource", "runs"], 1, "whodid: unknown resource 'runs'"),
         (["schema", "--catalog", "missing.toml"], 1, "whodid: the catalog missing.toml can't be read"),
         (["list", "--replace"], 2, "add --catalog FILE"),
         (["list", "--jsn"], 2, "No such option"),

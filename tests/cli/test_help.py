@@ -61,7 +61,7 @@ def test_a_page_is_shown_without_comments_pictures_and_links_that_lead_nowhere(t
 
 def test_an_unknown_page_is_an_error_that_suggests_one() -> None:
     text = printed("retntion", exit_code=2)
-    assert "there is no page 'retntion' (did you mean 'retention'?); `whodid help` lists the pages" in text
+    assert "unknown page 'retntion' (did you mean 'retention'?); `whodid help` lists the pages" in text
 
 
 def test_a_command_without_a_page_shows_its_own_help() -> None:

@@ -62,7 +62,7 @@ def test_after_a_rotation_either_key_vouches_for_the_whole_log(settings: Setting
 def test_it_says_what_to_do_next_and_no_secret(settings: Settings, tmp_path: Path) -> None:
     ship(settings, "a")
     done = rotate(settings, "--to", tmp_path / "new.pem")
-    assert f"name it in the settings (signing_key_file = {tmp_path / 'new.pem'}), and start the shipper" in done.output
+    assert f"configure the new key (signing_key_file = {tmp_path / 'new.pem'}), and start the shipper" in done.output
     secret = (tmp_path / "new.pem").read_text().splitlines()[1]
     assert secret not in done.output
 

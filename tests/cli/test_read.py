@@ -63,7 +63,7 @@ def test_get_shows_one_entry_or_says_that_there_is_none(place: Corner) -> None:
     assert lines(run(place, "get", "--json", id_)[0]) == [entry]
     assert "user_agent" in run(place, "get", id_)[0]
     out, err = run(place, "get", "nothing", code=1)
-    assert (out, "there is no entry nothing" in err) == ("", True)
+    assert (out, "entry nothing not found" in err) == ("", True)
 
 
 def test_counts_and_verdicts_are_json(place: Corner) -> None:
@@ -95,7 +95,7 @@ def test_a_query_means_the_same_as_the_options(place: Corner) -> None:
 
 def test_columns_are_those_asked_for(place: Corner) -> None:
     out, err = run(place, "search", "--columns", "target,details.a,nothing", code=2)
-    assert (out, "there is no field nothing to show" in err) == ("", True)
+    assert (out, "unknown field 'nothing'" in err) == ("", True)
     out, _ = run(place, "search", "--columns", "target,details.a,details")
     assert out.split("\n")[0].split() == ["target", "details.a", "details"]
     assert len(out.splitlines()) == 4
@@ -121,8 +121,8 @@ def test_what_is_left_out_of_counts_is_said(
     monkeypatch.setattr("whodid.search.stats.counts_of", lambda _found: ({"0": 1}, False))
     program.main(place.arguments("stats", "--by", "target"), standalone_mode=False)
     counted, doubtful = capsys.readouterr().err.splitlines()
-    assert counted == "the 2 most frequent; a narrower question counts the others"
-    assert doubtful == "target has so many values that these may not be the right ones; count --by target is"
+    assert counted == "only the 2 most frequent values are shown; use a narrower query"
+    assert doubtful == "target is approximate (too many distinct values); `whodid count --by target` is exact"
 
 
 def test_history_and_trail_are_oldest_first(place: Corner) -> None:

@@ -66,7 +66,7 @@ def test_a_cluster_that_goes_away_is_told_once_and_its_news_are_shown_when_it_is
             place.ship()
             proxy.accept()
             eventually(lambda: len(lines) == 3)
-            assert process.stderr.readline() == "OpenSearch answers again\n"
+            assert process.stderr.readline() == "OpenSearch is available again\n"
 
 
 def test_a_reader_that_goes_away_ends_it_without_a_traceback(place: Corner) -> None:

@@ -17,7 +17,7 @@ from whodid.devserver.folder import diagnose
         ("BindHttpException: Failed to bind to 127.0.0.1:9200", "--port 0"),
         ("java.io.IOException: No space left on device", "its disk is full"),
         ("failed to obtain node locks, tried [/x]", "another process uses its data directory"),
-        ("java.nio.file.AccessDeniedException: /x", "may not write its data directory"),
+        ("java.nio.file.AccessDeniedException: /x", "may not write to its data directory"),
     ],
 )
 def test_cause_is_named_with_what_to_do(tmp_path: Path, line: str, said: str) -> None:
@@ -36,4 +36,4 @@ def test_unknown_cause_shows_the_last_lines(tmp_path: Path) -> None:
 
 
 def test_absent_log_is_no_error(tmp_path: Path) -> None:
-    assert diagnose(tmp_path / "log") == f"the log's last lines:\nall of it: {tmp_path / 'log'}"
+    assert diagnose(tmp_path / "log") == f"the last lines of the log:\nfull log: {tmp_path / 'log'}"

@@ -20,7 +20,7 @@ def test_new_folder_becomes_ours(tmp_path: Path) -> None:
 
 def test_folder_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(DevServerError, match="holds files that are not"):
+    with pytest.raises(DevServerError, match="contains files that do not belong"):
         DataDir(tmp_path).claim()
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]
 

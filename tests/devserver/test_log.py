@@ -39,5 +39,5 @@ def test_following_a_node_that_has_ended_stops_at_once(tmp_path: Path) -> None:
 
 
 def test_absent_log_names_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(DevServerError, match=r"no log at .*whodid dev up"):
+    with pytest.raises(DevServerError, match=r"does not exist: .*whodid dev up"):
         list(logs(tmp_path))

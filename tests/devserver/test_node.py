@@ -162,7 +162,7 @@ def test_reindex_with_an_ingest_pipeline(filled: devserver.RunningNode) -> None:
 
 
 def test_second_node_on_the_same_data_is_refused_with_the_url(node: devserver.RunningNode) -> None:
-    with pytest.raises(DevServerError, match=f"already runs on .*{node.url}"):
+    with pytest.raises(DevServerError, match=f"is already running in .*{node.url}"):
         devserver.start(port=0, data_dir=node.data_dir, detached=False)
 
 
@@ -295,6 +295,6 @@ def test_unreachable_repository_stops_a_start_before_java(
     mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WHODID_CACHE_DIR", str(tmp_path / "cache"))
-    with pytest.raises(DevServerError, match=f"could not fetch .* from {mirror.url}: it is not there"):
+    with pytest.raises(DevServerError, match=f"could not download .* from {mirror.url}: not found"):
         devserver.start(port=0, data_dir=tmp_path / "node", detached=False)
     assert not (tmp_path / "node" / "opensearch.log").exists()

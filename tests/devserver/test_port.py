@@ -27,5 +27,5 @@ def test_port_just_let_go_is_free() -> None:
 
 @pytest.mark.parametrize("port", [-1, 65536])
 def test_impossible_port_is_refused(port: int) -> None:
-    with pytest.raises(DevServerError, match="is not a port"):
+    with pytest.raises(DevServerError, match="is not a valid port"):
         require_free(port)

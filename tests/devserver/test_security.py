@@ -89,14 +89,14 @@ def test_up_with_security_is_refused_where_a_node_without_accounts_runs(tmp_path
     write_record(folder.record, NodeRecord(this_process, this_process, 1, "3.4.0", detached=True))
     result = CliRunner().invoke(dev, ["up", "--security", "--data-dir", str(tmp_path)])
     assert isinstance(result.exception, DevServerError)
-    assert "has no accounts; give another folder with --data-dir" in str(result.exception)
+    assert "was started without --security; choose another --data-dir" in str(result.exception)
 
 
 def test_a_directory_stays_with_accounts_or_without(tmp_path: Path) -> None:
     plain = DataDir(tmp_path / "plain")
     plain.claim()
     (plain.data / "nodes").mkdir()
-    with pytest.raises(DevServerError, match="without accounts; give another folder"):
+    with pytest.raises(DevServerError, match="without accounts; choose another --data-dir"):
         prepare_security(plain)
     secured = DataDir(tmp_path / "secured")
     secured.claim()

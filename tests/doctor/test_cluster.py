@@ -31,7 +31,7 @@ from whodid.setup.setup import apply, plan
 pytestmark = pytest.mark.live
 
 CLUSTER = ("clock", "connection", "rights", "template", "retention", "versions")
-NO_ISM = "this cluster has no Index State Management: whodid itself deletes old partitions"
+NO_ISM = "this cluster has no Index State Management: whodid deletes old partitions itself"
 
 
 def test_a_cluster_that_is_set_up_has_no_problem(place: Corner) -> None:
@@ -57,7 +57,7 @@ def test_without_a_cluster_the_rest_is_examined_and_the_missing_is_named(tmp_pat
         "warning",
         "could not be examined without a connection: clock, rights, template, retention, versions",
     ) in found
-    assert ("warning", "there is no journal yet") in found
+    assert ("warning", "does not exist yet") in found
 
 
 def test_one_host_of_two_that_is_away_is_a_warning(place: Corner) -> None:
@@ -71,7 +71,7 @@ def test_a_cluster_that_hangs_is_told_in_time(place: Corner) -> None:
         proxy.inject(hang())
         settings = replace(place.settings, opensearch_hosts=(proxy.url,))
         found = examined(settings, "connection", "template", timeout=1.0)
-    assert worst(found)[0] == ("problem", "is connected, but gave no answer in time")
+    assert worst(found)[0] == ("problem", "is connected, but did not answer in time")
 
 
 def test_an_area_that_hangs_is_named_and_the_others_are_told(place: Corner) -> None:
@@ -79,7 +79,7 @@ def test_an_area_that_hangs_is_named_and_the_others_are_told(place: Corner) -> N
         proxy.inject(drip(20), path="/_index_template")  # each byte in time, and the answer never
         settings = replace(place.settings, opensearch_hosts=(proxy.url,))
         found = examined(settings, "template", "versions", timeout=5.0)
-    assert [one.what for one in found if one.area == "template"] == ["did not end within 5 s"]
+    assert [one.what for one in found if one.area == "template"] == ["did not finish within 5 s"]
     assert [one.what for one in found if one.area == "versions" and one.on == "the cluster"] == ["OpenSearch 3.4.0"]
 
 
@@ -128,7 +128,7 @@ def test_a_certificate_that_ends_is_told_before(
 def test_an_authority_that_is_not_known_is_told_with_its_setting(place: Corner, tmp_path: Path) -> None:
     with certified(place, tmp_path / "own", timedelta(days=40)) as settings:
         [found] = examined(replace(settings, opensearch_ca=""), "connection")
-        assert (found.severity, found.advice) == ("problem", "name the file of its authority in opensearch_ca")
+        assert (found.severity, found.advice) == ("problem", "set opensearch_ca to the file of its authority")
         [missing] = examined(replace(settings, opensearch_ca=str(tmp_path / "nowhere")), "connection")
         assert (missing.severity, "opensearch_ca" in missing.what) == ("problem", True)
         http = settings.opensearch_hosts[0].replace("127.0.0.1", "localhost")
@@ -157,7 +157,7 @@ def test_each_role_is_told_what_it_may_and_a_stranger_that_he_may_nothing(
                 opensearch_password_file="",
             )
             found = examined(theirs, "connection", "rights")
-            told = [one for one in found if one.what.startswith(("may ", "may not ", "the cluster does not accept"))]
+            told = [one for one in found if one.what.startswith(("may ", "may not ", "the cluster rejected"))]
             return [(str(one.severity), one.what.partition(":")[0]) for one in told]
 
         def may(severity: str, read: str, store: str) -> list[tuple[str, str]]:
@@ -183,7 +183,7 @@ def test_each_role_is_told_what_it_may_and_a_stranger_that_he_may_nothing(
         place.client.transport.perform_request("PUT", path, body=body)
         assert rights(stranger) == may("problem", "may not", "may not")
         assert rights(auditor, "Wrong-Pass-Phrase-1!") == [
-            ("problem", "the cluster does not accept this user and password")
+            ("problem", "the cluster rejected this user name or password")
         ]
         assert place.client.indices.get(index=index_pattern(place.settings)) == before  # nothing was made
 
@@ -195,12 +195,12 @@ def templates(place: Corner) -> list[tuple[str, str]]:
 def test_a_template_that_is_missing_differs_or_is_shadowed_is_told(place: Corner) -> None:
     name, put = template_name(place.settings), place.client.indices.put_index_template
     ours = index_template(place.settings, sort=restores_sorted(place.client))
-    assert templates(place) == [("ok", "the index template is ours")]
+    assert templates(place) == [("ok", "the index template is that of whodid")]
     put(name=name, body={**ours, "priority": 400})
     assert templates(place) == [("warning", "the index template was changed by hand, and differs in priority")]
     put(name=name, body={**ours, "template": {**ours["template"], "mappings": {"dynamic": "strict"}}})
     assert templates(place) == [
-        ("problem", "the index template has another mapping: new partitions may refuse entries")
+        ("problem", "the index template has a different mapping: new partitions may reject entries")
     ]
     put(name=name, body=index_template(place.settings))
     if not restores_sorted(place.client):
@@ -211,12 +211,12 @@ def test_a_template_that_is_missing_differs_or_is_shadowed_is_told(place: Corner
     put(name=other, body={"index_patterns": [f"{name}-2*"], "priority": 501})
     try:
         [_, (severity, what)] = templates(place)
-        assert (severity, what.startswith(f"shadows our index template {name}: priority 501 over 500")) == (
+        assert (severity, what.startswith(f"overrides the index template {name}: priority 501 over 500")) == (
             "problem",
             True,
         )
         put(name=other, body={"index_patterns": [f"{name}x-*"], "priority": 501})
-        assert templates(place) == [("ok", "the index template is ours")]
+        assert templates(place) == [("ok", "the index template is that of whodid")]
     finally:
         place.client.indices.delete_index_template(name=other)
     place.client.indices.delete_index_template(name=name)
@@ -267,14 +267,14 @@ def test_a_policy_that_is_missing_or_another_one_is_told(cluster: IsmStandIn, tm
     def policy(chosen: Settings = settings) -> list[tuple[str, str]]:
         return [(one.severity, one.what) for one in examined(chosen, "retention") if one.area == "retention"]
 
-    assert policy()[0] == ("problem", "the cluster has no retention policy of ours: nothing deletes old entries")
+    assert policy()[0] == ("problem", "the cluster has no retention policy of whodid: old entries are kept")
     client = connect(settings)
     ism = Ism(client)
     ism.put_policy(policy_name(settings), policy_body(settings), None)
     assert [severity for severity, _ in policy()] == ["ok"]
     other = replace(settings, retention="30d")
     assert policy(other) == [
-        ("problem", "the policy deletes 398 days, the settings want it 63 days after a partition was made")
+        ("problem", "the policy deletes a partition 398 days after its creation; the settings say 63 days")
     ]
     client.close()
 
@@ -283,4 +283,4 @@ def test_setup_cures_what_it_can(place: Corner) -> None:
     place.client.indices.delete_index_template(name=template_name(place.settings))
     assert [one[0] for one in templates(place)] == ["problem"]
     apply(plan(place.client, place.settings))
-    assert templates(place) == [("ok", "the index template is ours")]
+    assert templates(place) == [("ok", "the index template is that of whodid")]

@@ -27,8 +27,8 @@ def test_the_areas_of_the_command_are_those_of_the_doctor() -> None:
 def test_warnings_alone_are_exit_0_and_problems_exit_1(tmp_path: Path) -> None:
     warned = call(tmp_path / "journal", "--only", "journal", "--only", "shipping")
     assert warned.exit_code == 0
-    assert "there is no journal yet" in warned.output
-    assert "in order" in warned.output.splitlines()[-1]
+    assert "does not exist yet" in warned.output
+    assert ", ok: " in warned.output.splitlines()[-1]
     (tmp_path / "journal").mkdir(mode=0o755)
     (tmp_path / "journal").chmod(0o755)
     wrong = call(tmp_path / "journal", "--only", "journal")
@@ -52,7 +52,7 @@ def test_the_file_of_the_settings_is_examined_too(tmp_path: Path) -> None:
     config.chmod(0o644)
     found = call(tmp_path / "journal", f"--config={config}", "--only=secrets")
     assert found.exit_code == 1
-    assert f"{config}: holds opensearch_password" in found.output
+    assert f"{config}: contains opensearch_password" in found.output
     assert "Top-Secret" not in found.output
 
 

@@ -69,7 +69,7 @@ def test_a_journal_that_is_well_has_no_findings(path: Path) -> None:
     record(path)
     with shipping(path):
         found = examined(Settings(journal_dir=str(path)), "disk", "journal", "shipping", "settings", "secrets")
-    assert worst(tuple(one for one in found if "lies in" not in one.what)) == []
+    assert worst(tuple(one for one in found if not one.what.startswith("is in "))) == []
     assert {one.area for one in found} >= {"disk", "journal", "shipping"}
 
 
@@ -89,7 +89,7 @@ def test_the_doctor_leaves_everything_as_it_was(path: Path) -> None:
 
 
 def test_no_journal_is_a_warning_and_one_that_can_not_be_made_a_problem(path: Path) -> None:
-    assert ("warning", "there is no journal yet") in here(path, "journal")
+    assert ("warning", "does not exist yet") in here(path, "journal")
     path.write_text("")
     assert any(
         "is a file; set it to a directory" in what for severity, what in here(path, "journal") if severity == "problem"
@@ -101,7 +101,7 @@ def test_what_others_may_get_at_is_a_problem(path: Path) -> None:
     path.chmod(0o755)
     (journal / "acknowledged").chmod(0o640)
     found = examined(Settings(journal_dir=str(path)), "journal")
-    assert [(one.on, one.advice) for one in found if "others than its owner" in one.what] == [
+    assert [(one.on, one.advice) for one in found if "accessible to other users" in one.what] == [
         (str(path), f"chmod go= {path}"),
         (str(journal / "acknowledged"), f"chmod go= {journal / 'acknowledged'}"),
     ]
@@ -142,7 +142,7 @@ def test_another_user_is_told_whose_directory_it_is(path: Path) -> None:
         folder.chmod(folder.stat().st_mode | 0o011)
     done = subprocess.run([sys.executable, "-c", _AS_NOBODY, path], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "")
-    assert "belongs to root, and this is " in done.stdout
+    assert "belongs to root, but this user is " in done.stdout
 
 
 @linux
@@ -152,7 +152,7 @@ def test_a_journal_in_memory_and_one_that_can_not_be_written_to_are_told(path: P
         record(path)
         assert (
             "warning",
-            "lies in memory (tmpfs): what is not shipped is lost when the host or the pod restarts",
+            "is in memory (tmpfs): unshipped entries are lost when the host or the pod restarts",
         ) in here(path, "journal")
         full = here(path, "disk")
         assert any(severity == "problem" and "the disk is nearly full" in what for severity, what in full)
@@ -225,13 +225,13 @@ def test_max_bytes_that_are_nearly_used_are_a_warning_and_all_a_problem(path: Pa
 def test_what_waits_without_a_shipper_is_a_problem(path: Path) -> None:
     journal = record(path, 3, ago=timedelta(hours=2))
     found = here(path, "shipping")
-    assert ("problem", "no shipper runs: 3 entries wait") in found
-    assert any(what.startswith("3 entries wait to be shipped, the oldest for 7,2") for _, what in found)
+    assert ("problem", "no shipper is running: 3 entries are waiting") in found
+    assert any(what.startswith("3 entries are waiting to be shipped, the oldest for 7,2") for _, what in found)
     with shipping(path):
         assert [severity for severity, _ in here(path, "shipping")] == ["problem"]
     last = json.loads(max(journal.glob("0*.ndjson")).read_bytes().splitlines()[-1])
     Acknowledged(3, last["hash"]).write(journal)
-    assert here(path, "shipping") == [("warning", "no shipper runs: new entries will wait")]
+    assert here(path, "shipping") == [("warning", "no shipper is running: new entries will wait")]
     with shipping(path):
         assert here(path, "shipping") == []
 
@@ -255,10 +255,10 @@ def test_dead_letters_damage_alarms_and_lost_calls_are_told_each_with_its_advice
     found = examined(Settings(journal_dir=str(path)), "journal", "shipping")
     told = {what.split(",")[0] for _, what in worst(found)}
     assert {
-        "1 dead letters: OpenSearch refused them for good",
-        "1 damaged lines: edited by hand",
+        "1 dead letters: entries that OpenSearch rejected",
+        "1 damaged lines: manipulation",
         f"entries 7 to 9 of journal {journal.name}: missing, and not shipped",
-        "1 calls broke the catalog and are no entries",
+        "1 calls violated the catalog and were not recorded",
         "1 calls were not recorded (on_failure = warn)",
         "2 × new journal",
     } <= told
@@ -277,7 +277,7 @@ def test_a_stopped_process_that_holds_the_lock_is_named(path: Path) -> None:
             holder.stdout.readline()
             holder.send_signal(signal.SIGSTOP)
             eventually(lambda: f"process {holder.pid} (" in str(here(path, "journal")))
-            assert [severity for severity, what in here(path, "journal") if "which is stopped" in what] == ["problem"]
+            assert [severity for severity, what in here(path, "journal") if "which is suspended" in what] == ["problem"]
         finally:
             holder.kill()
 
@@ -326,7 +326,7 @@ def test_secrets_that_others_may_read_are_problems_and_their_values_are_never_to
     key.chmod(0o600)
     files = Settings(opensearch_user="u", opensearch_password_file=str(password), hash_key_file=str(key))
     assert worst(examined(files, "secrets")) == [
-        ("problem", "opensearch_password_file: others may get at it (mode 0644)"),
+        ("problem", "opensearch_password_file is accessible to other users (mode 0644)"),
         ("problem", "hash_key_file is empty"),
     ]
     password.unlink()

@@ -164,9 +164,9 @@ def immutable(ward: Ward, name: str) -> None:
 
 
 STATES: dict[State, tuple[str, bool]] = {
-    unmanaged: ("is under no policy", True),
+    unmanaged: ("has no policy", True),
     under_another_policy: ("is under another policy, theirs", False),
-    of_an_old_version: ("runs an old version of the policy", True),
+    of_an_old_version: ("uses an old version of the policy", True),
     given_up: ("has a job that has given up: Failed to delete index: timed out", True),
     disabled: ("has a job that has given up", True),
     closed: ("is closed", True),
@@ -234,8 +234,8 @@ def test_retention_show_tells_of_one_that_was_made_too_early(ward: Ward) -> None
 def test_a_partition_that_was_made_late_lives_longer_than_promised(ward: Ward) -> None:
     made_late(ward, NAME_OF_ONE)
     assert ward.found(NAME_OF_ONE) == [
-        ("warning", f"lives until {datetime(2026, 4, 30, tzinfo=UTC) + timedelta(days=DAYS + 33):%Y-%m-%d}, "
-         "60 days longer than promised: it was made late")
+        ("warning", f"is kept until {datetime(2026, 4, 30, tzinfo=UTC) + timedelta(days=DAYS + 33):%Y-%m-%d}, "
+         "60 days longer than promised: it was created late")
     ]  # fmt: skip
 
 
@@ -245,8 +245,8 @@ def test_what_goes_soon_must_be_on_record(ward: Ward) -> None:
     index = ward.partition(name, later=made.day - 1)
     index.dates = (f"{made:%Y-%m-%dT00:00:00Z}", index.dates[1])
     [(severity, what)] = ward.found(name)
-    assert (severity, "what it holds is not on record" in what) == ("warning", True)
-    assert ward.mend() == [f"record what {name} holds"]
+    assert (severity, "its content is not recorded in the ledger" in what) == ("warning", True)
+    assert ward.mend() == [f"record the content of {name}"]
     assert [severity for severity, _ in ward.found(name)] == ["ok"]
 
 
@@ -255,7 +255,10 @@ def test_what_should_be_gone_is_told_with_what_ism_says(ward: Ward) -> None:
     ward.cluster.lazy = True
     ward.cluster.now += (DAYS + 33) * 86_400_000
     [(severity, what)] = ward.found(NAME_OF_ONE)
-    assert (severity, "should be gone since 2029-07-16: Evaluating transition conditions" in what) == ("problem", True)
+    assert (severity, "should have been deleted on 2029-07-16: Evaluating transition conditions" in what) == (
+        "problem",
+        True,
+    )
 
 
 def test_what_ism_would_delete_at_once_is_not_mended_but_explained(ward: Ward) -> None:
@@ -285,10 +288,13 @@ def test_nothing_is_moved_onto_a_policy_that_deletes_too_early(ward: Ward) -> No
     for name in (NAME_OF_ONE, "whodid-audit-2026.09"):
         [one] = [one for one in ward.look() if one.on == name]
         assert (one.severity, one.fix) == ("problem", None)
-        assert "and the policy deletes too early" in one.what
+        assert "the policy deletes too early" in one.what
     assert ward.mend() == []
     assert ward.cluster.managed()[NAME_OF_ONE] is None
-    assert any("the policy deletes 400 days, the settings want it 1233 days" in what for _, what in ward.found(NAME))
+    assert any(
+        "the policy deletes a partition 400 days after its creation; the settings say 1233 days" in what
+        for _, what in ward.found(NAME)
+    )
 
 
 def test_a_policy_that_keeps_longer_because_its_partitions_were_longer_is_no_problem(ward: Ward) -> None:
@@ -301,9 +307,9 @@ def test_a_job_that_will_begin_with_an_old_version_is_found_and_moved(ward: Ward
     assert index.job
     index.job.age("2000d")
     index.job.version, index.job.made_with = None, (99, 1)
-    assert ward.found(NAME_OF_ONE)[0] == ("problem", "will begin with an old version of the policy")
+    assert ward.found(NAME_OF_ONE)[0] == ("problem", "will start with an old version of the policy")
     [said] = ward.mend()
-    assert said.startswith(f"asked ISM to put {NAME_OF_ONE} under {NAME}: it does at the job's next run")
+    assert said.startswith(f"told ISM to apply {NAME} to {NAME_OF_ONE} at the next run of its job")
     ward.cluster.advance(300)
     assert [severity for severity, _ in ward.found(NAME_OF_ONE)] == ["ok"]
 
@@ -313,7 +319,7 @@ def test_without_the_policy_the_doctor_says_what_ism_still_deletes(ward: Ward) -
     assert ward.found(NAME)[0][0] == "ok"
     Ism(ward.client).delete_policy(NAME)
     [(severity, what)] = ward.found(NAME)
-    assert (severity, what.endswith(f"ISM still deletes by the copies that its jobs have: {NAME_OF_ONE}")) == (
+    assert (severity, what.endswith(f"ISM still deletes by the copies in its jobs: {NAME_OF_ONE}")) == (
         "problem",
         True,
     )
@@ -358,7 +364,7 @@ def test_an_action_that_ism_tries_again_is_a_warning(ward: Ward) -> None:
     assert index.job
     while index.job.state != "delete":
         ward.cluster.advance(300)
-    assert any(what.startswith("ISM failed and tries again: Failed to delete index") for _, what in ward.found(name))
+    assert any(what.startswith("ISM failed and retries: Failed to delete index") for _, what in ward.found(name))
 
 
 def test_a_template_of_ism_that_leaves_our_partitions_out_takes_none(ward: Ward) -> None:
@@ -395,7 +401,7 @@ def test_a_template_of_ism_that_takes_new_partitions_is_told(ward: Ward) -> None
         Ism(ward.client).put_policy(f"a{number:03d}", THEIRS, None)
     Ism(ward.client).put_policy("zz", {"policy": body}, None)
     [(severity, what)] = ward.found("zz")
-    assert (severity, "takes new partitions before our policy" in what) == ("problem", True)
+    assert (severity, "overrides the policy" in what) == ("problem", True)
     known = Ism(ward.client).policy(NAME)
     assert known
     Ism(ward.client).put_policy(NAME, {"policy": {**known.policy, "ism_template": []}}, known)
@@ -405,7 +411,7 @@ def test_a_template_of_ism_that_takes_new_partitions_is_told(ward: Ward) -> None
 def test_a_policy_shorter_than_promised_is_a_problem(ward: Ward) -> None:
     wanted = replace(ward.settings, retention=f"{DAYS + 400}d")
     ward.settings = wanted
-    said = "the policy deletes 1233 days, the settings want it 1633 days after a partition was made"
+    said = "the policy deletes a partition 1233 days after its creation; the settings say 1633 days"
     assert ward.found(NAME) == [("problem", said)]
 
 

@@ -412,13 +412,13 @@ def test_the_command_writes_says_checks_and_refuses(years: tuple[Corner, list[En
     out, err = run(place, "export", path, "principal:7", "--expired")
     assert out.decode().startswith(f"{len(expected):,} entries, ")
     assert (err, lines(Path(path))) == ("", expected)
-    assert b"is what was exported" in run(place, "export", path, "--check")[0]
+    assert b"matches the export of" in run(place, "export", path, "--check")[0]
     assert "is there already" in run(place, "export", path, "principal:7", code=1)[1]
     report = orjson.loads(run(place, "export", path, "--check", "--json")[0])
     assert (report["findings"], report["manifest"]["count"]) == ([], len(expected))
     with Path(path).open("ab") as file:
         file.write(b"more")
-    assert "is not what was exported" in run(place, "export", path, "--check", code=1)[1]
+    assert "differs from the export" in run(place, "export", path, "--check", code=1)[1]
     assert "no question" in run(place, "export", path, "--check", "principal:7", code=2)[1]
     manifest = orjson.loads(run(place, "export", str(tmp_path / "b.csv"), "target:none", "--json")[0])
     assert (manifest["count"], manifest["file"]) == (0, "b.csv")
@@ -445,7 +445,7 @@ def test_ctrl_c_says_how_to_go_on(years: tuple[Corner, list[Entry]], tmp_path: P
     done = subprocess.run(command, capture_output=True, timeout=60, check=False, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.decode().split("\n") == [
-        "what is done is in all.csv.part; the same command goes on there",
+        "progress is saved in all.csv.part; run the same command to resume",
         "",  # the terminal shows ^C there
         "stopped",
         "",

@@ -128,13 +128,13 @@ def test_another_length_of_partition_is_for_new_entries_and_both_live_on(place: 
     record_at(place.settings, now, "before")
     place.ship()
 
-    def unheard(documents: Any) -> list[Verdict]:
+    def ignore_progress(documents: Any) -> list[Verdict]:
         place.send(documents)
         raise KeyboardInterrupt
 
     record_at(place.settings, now, "stored, but nobody heard")
     with pytest.raises(KeyboardInterrupt):
-        Shipper(place.settings, unheard).run_once()
+        Shipper(place.settings, ignore_progress).run_once()
     weekly = replace(place, settings=replace(place.settings, partition="week"))
     record_at(place.settings, now, "waiting")
     weekly.set_up()

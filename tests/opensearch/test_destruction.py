@@ -165,7 +165,7 @@ def test_the_program_enforces_and_records_it(place: Corner) -> None:
         command = [sys.executable, "-m", "whodid", *place.arguments("retention", "enforce"), "--retention=1d", *options]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
-    assert (run("--dry-run").returncode, run().stdout) == (0, "nothing is past its time\n")
+    assert (run("--dry-run").returncode, run().stdout) == (0, "no partition is past its retention\n")
     told: list[str] = []
     Enforcer(lambda: place.client, replace(place.settings, retention="1d"), told.append, now=lambda client: later)()
     assert told == [f"retention: {name} expired and was deleted with 1 entries"]

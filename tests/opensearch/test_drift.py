@@ -105,7 +105,7 @@ def test_setup_moves_no_partition_onto_a_policy_changed_by_hand(cluster: IsmStan
     done = run(cluster.url, "setup")
     assert done.returncode == 1
     assert f"{names[1]} under {NAME}: to update (runs an old version)" in done.stdout
-    assert done.stdout.count("left as it is: the policy was changed by hand") == 2
+    assert done.stdout.count("kept: the policy was changed by hand") == 2
     for _ in range(6):
         cluster.advance(600)
     assert list(cluster.indices) == names
@@ -122,7 +122,7 @@ def test_setup_asks_before_a_partition_that_is_past_its_age_is_put_under_the_pol
     cluster.create_index(name, policy="", mark=MARK, entries=8, age=400)
     refused = run(cluster.url, "setup")
     assert refused.returncode == 1
-    assert f"{name} with 8 entries would be deleted within minutes: say --yes" in refused.stderr
+    assert f"{name} with 8 entries would be deleted within minutes: confirm with --yes" in refused.stderr
     assert cluster.managed() == {name: None}
     assert run(cluster.url, "setup", "--yes").returncode == 0
     assert cluster.managed() == {name: NAME}

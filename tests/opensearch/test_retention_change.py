@@ -297,7 +297,9 @@ def test_the_program_asks_before_entries_go(cluster: IsmStandIn, client: OpenSea
     cluster.writes.clear()
     refused = retention(cluster, "set", "330d", "--timeout=0")
     assert refused.returncode == 1
-    assert f"{', '.join(names[:2])} with 20 entries would be deleted within minutes: say --yes" in refused.stderr
+    assert (
+        f"{', '.join(names[:2])} with 20 entries would be deleted within minutes: confirm with --yes" in refused.stderr
+    )
     assert cluster.writes == []
     done = retention(cluster, "set", "330d", "--timeout=0", "--yes", "--json")
     assert done.returncode == 1

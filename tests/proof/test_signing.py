@@ -174,4 +174,4 @@ def test_the_command_makes_and_shows_keys(tmp_path: Path) -> None:
     again = run("key", "new", path)
     assert (again.returncode, "never overwritten" in again.stderr) == (1, True)
     nobody = run("key", "show")
-    assert (nobody.returncode, "nobody signs here" in nobody.stderr) == (2, True)
+    assert (nobody.returncode, "no signing key is configured" in nobody.stderr) == (2, True)

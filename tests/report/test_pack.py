@@ -227,18 +227,20 @@ def test_check_tells_a_person_what_it_is(signed: Pack, signer: Signer, tmp_path:
     done = whodid(str(signed.html), "--check", "--public-key", str(tmp_path / "signing.pem.pub"))
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
-        f"{signed.path} is what was made at 2026-11-27T12:00:00Z, of 2026-10-01T00:00:00Z to 2026-11-01T00:00:00Z: "
-        "no findings",
+        f"{signed.path} is the report of 2026-10-01T00:00:00Z to 2026-11-01T00:00:00Z, "
+        "written at 2026-11-27T12:00:00Z: no findings",
         f"signed by {signer.key.id}",
     ]
-    assert "that was not checked: give --public-key" in whodid(str(signed.path), "--check").stdout
+    assert "but the signature was not verified: use --public-key" in whodid(str(signed.path), "--check").stdout
 
 
 def test_check_fails_on_a_difference_and_tells_programs_too(signed: Pack, tmp_path: Path) -> None:
     signed.html.write_text(signed.html.read_text() + " ")
     done = whodid(str(signed.path), "--check")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"{signed.path} is not the report that was made: its HTML is another than was written\n"
+    assert (
+        done.stderr == f"{signed.path} differs from the report that was written: its HTML is another than was written\n"
+    )
     told = json.loads(whodid(str(signed.path), "--check", "--json").stdout)
     assert told["differences"] == ["its HTML is another than was written"]
     assert told["trusted"] is False
@@ -249,7 +251,7 @@ def test_check_fails_on_a_difference_and_tells_programs_too(signed: Pack, tmp_pa
     ("words", "code", "message"),
     [
         (["r", "--check"], 1, "r.json can't be read (No such file or directory)"),
-        (["r", "--check", "--since=-7d"], 2, "--check takes a pack and no period"),
+        (["r", "--check", "--since=-7d"], 2, "--check takes a report and no period"),
         (["r"], 2, "say with --since from when on"),
         (["r", "--since=2026-11-01", "--until=2026-10-01"], 2, "is after until"),
         (["r", "--since=whenever"], 2, "since 'whenever' is no time"),

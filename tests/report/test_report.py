@@ -283,7 +283,10 @@ def test_without_a_key_it_says_that_it_is_not_signed(place: Corner, tmp_path: Pa
     place.record(3)
     place.ship()
     made = make(place, tmp_path / "r")
-    assert "not signed: who can replace one file can replace all; `whodid key new` makes a key" in made.errors
+    assert (
+        "not signed: anyone who can replace one of the files can replace them all; `whodid key new` creates a key"
+        in made.errors
+    )
     assert "no checkpoint was found" not in made.errors  # shipping closed one
     assert not Path(f"{made.path}.dsse").exists()
     assert made.content["made"]["signed_by"] == ""

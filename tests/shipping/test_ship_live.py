@@ -86,7 +86,7 @@ def test_without_the_template_it_waits_and_names_whodid_setup(opensearch_url: st
         code, _, err = end(start(bare, "--once", "--patience=0"))
         assert (code, bare.stored()) == (1, {})
         assert "run `whodid setup`" in err
-        assert "It is safe in the journal" in err
+        assert "They are safe in the journal" in err
         bare.set_up()
         assert end(start(bare, "--once"))[0] == 0
         assert len(bare.stored()) == 2

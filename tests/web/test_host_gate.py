@@ -1,4 +1,4 @@
-"""The gate of a mounted tab: without a clear yes nobody sees anything, and nothing is asked of OpenSearch."""
+"""Access to a mounted tab: unless the application clearly grants it, nobody sees anything."""
 
 from __future__ import annotations
 

@@ -24,9 +24,9 @@ from tests.web.test_foreign import tab
 from whodid.errors import NotAuthenticated, OpenSearchUnavailable, QueryError
 from whodid.search import Filter
 from whodid.settings import Settings
-from whodid.web import create_app, data, server, shares
+from whodid.web import create_app, data, limits, server
 from whodid.web.app import create_standalone_app
-from whodid.web.request import LINKED, MOST_CONDITIONS, Question
+from whodid.web.request import LINKED, MAX_CONDITIONS, Question
 from whodid.web.server import Address
 
 ENTRY = '{"type": "user_created", "target": "1", "@timestamp": "2026-11-23T08:00:00.000000Z"}'
@@ -57,17 +57,17 @@ def test_what_is_too_long_is_refused_before_it_is_asked(browser: httpx.Client, p
     assert browser.get(f"{path}?q={'a' * 8192}").status_code == 414
     assert browser.get(path + "x" * 2000).status_code == 414
     if path != "/complete.json":
-        many = "&".join(f"target={number}" for number in range(MOST_CONDITIONS + 1))
+        many = "&".join(f"target={number}" for number in range(MAX_CONDITIONS + 1))
         answer = browser.get(f"{path}?{many}")
         assert (answer.status_code, "101 conditions" in answer.text) == (400, True)
     assert place.searches == []
 
 
 def test_so_many_conditions_may_be_asked_for(browser: httpx.Client) -> None:
-    question = Question.of([("target", str(number)) for number in range(MOST_CONDITIONS)])
+    question = Question.of([("target", str(number)) for number in range(MAX_CONDITIONS)])
     assert browser.get(f"/{question.url()}").status_code == 200
     with pytest.raises(QueryError):
-        Question.of([("x", "")] * (MOST_CONDITIONS + 1))
+        Question.of([("x", "")] * (MAX_CONDITIONS + 1))
 
 
 def test_an_entry_of_1970_makes_no_page_of_thousands_of_bars() -> None:
@@ -163,16 +163,16 @@ def test_what_fails_gives_its_share_back(place: Stored, browser: httpx.Client) -
 
 
 def test_shares_are_for_each_person_and_for_all() -> None:
-    taken = shares.Shares(2, 3)
-    assert [taken.take("a"), taken.take("a"), taken.take("a"), taken.take("b"), taken.take("c")] == [
+    taken = limits.Limits(2, 3)
+    assert [taken.acquire("a"), taken.acquire("a"), taken.acquire("a"), taken.acquire("b"), taken.acquire("c")] == [
         True,
         True,
         False,
         True,
         False,
     ]
-    taken.give_back("a")
-    assert taken.take("c")
+    taken.release("a")
+    assert taken.acquire("c")
 
 
 class _Cluster:

@@ -35,7 +35,7 @@ def test_anything_else_does(host: str) -> None:
 
 
 def test_every_address_needs_the_name_that_people_use(pair: tuple[str, str]) -> None:
-    with pytest.raises(SettingsError, match="name the one that people use"):
+    with pytest.raises(SettingsError, match="set the public one"):
         Address("0.0.0.0", 0, None, *pair)  # noqa: S104
     assert Address("0.0.0.0", 0, "https://audit.example/", *pair).names == ["audit.example"]  # noqa: S104
 
@@ -50,7 +50,7 @@ def test_a_public_address_is_an_https_url_without_a_password(url: str) -> None:
 def test_a_certificate_that_is_none_is_told_at_once(tmp_path: Path, pair: tuple[str, str]) -> None:
     (tmp_path / "no.pem").write_text("no")
     for certificate, key in ((str(tmp_path / "no.pem"), None), ("/nowhere.pem", None), (pair[0], None)):
-        with pytest.raises(SettingsError, match="is no certificate with an unencrypted key"):
+        with pytest.raises(SettingsError, match="is not a certificate with an unencrypted key"):
             Address("127.0.0.1", 0, None, certificate, key)
     with pytest.raises(SettingsError, match="without --tls-cert"):
         Address("127.0.0.1", 0, None, None, pair[1])
@@ -59,9 +59,7 @@ def test_a_certificate_that_is_none_is_told_at_once(tmp_path: Path, pair: tuple[
 def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(
-            SettingsError, match=rf"127.0.0.1:{port} can't be listened on \(.*\); choose another --port"
-        ):
+        with pytest.raises(SettingsError, match=rf"can't listen on 127.0.0.1:{port} \(.*\); choose another --port"):
             Address("127.0.0.1", port).listen()
 
 
@@ -74,7 +72,9 @@ def web(place: Corner, *options: str) -> subprocess.CompletedProcess[str]:
 def test_a_cluster_without_accounts_is_shown_on_this_machine_only(place: Corner, pair: tuple[str, str]) -> None:
     refused = web(place, "--url=https://audit.example/")
     assert refused.returncode == 2
-    assert "this OpenSearch has no accounts, so anyone who reaches the tab would read the audit log" in refused.stderr
+    assert (
+        "this OpenSearch has no accounts, so anyone who can access the tab could read the audit log" in refused.stderr
+    )
     tls = web(place, "--host=0.0.0.0", "--url=https://audit.example/", f"--tls-cert={pair[0]}", f"--tls-key={pair[1]}")
     assert (tls.returncode, "no accounts" in tls.stderr) == (2, True)
 
@@ -83,7 +83,7 @@ def test_a_cluster_without_accounts_is_shown_on_this_machine_only(place: Corner,
 def test_it_ends_by_itself_when_nobody_looks(place: Corner) -> None:
     done = web(place, "--idle-exit=1s")
     assert done.returncode == 0
-    assert done.stderr == f"who reads what is recorded in {place.settings.journal_dir}; `whodid ship` stores it\n"
+    assert done.stderr == f"reads are recorded in {place.settings.journal_dir}; `whodid ship` stores the entries\n"
     assert done.stdout.startswith("Audit logs: http://127.0.0.1:")
 
 

@@ -20,7 +20,7 @@ def client() -> AuditClient:
 
 def test_a_session_is_found_by_its_id_only_and_shows_no_secret() -> None:
     sessions = Sessions(Clock())
-    secret = sessions.begin("anna", client())
+    secret = sessions.start("anna", client())
     found = sessions.find(secret)
     assert found
     assert found.user == "anna"
@@ -34,7 +34,7 @@ def test_a_session_is_found_by_its_id_only_and_shows_no_secret() -> None:
 def test_a_session_ends_when_it_is_idle_or_old_or_left() -> None:
     clock = Clock()
     sessions = Sessions(clock)
-    idle, left, old = (sessions.begin("anna", client()) for _ in range(3))
+    idle, left, old = (sessions.start("anna", client()) for _ in range(3))
     sessions.end(left)
     assert sessions.find(left) is None
     for _ in range(int(LIFETIME / IDLE)):
@@ -52,7 +52,7 @@ def test_the_most_idle_session_makes_room() -> None:
     secrets = []
     for number in range(501):
         clock.now += 1
-        secrets.append(sessions.begin(f"user{number}", shared))
+        secrets.append(sessions.start(f"user{number}", shared))
         sessions.find(secrets[0])
     assert sessions.find(secrets[0])
     assert sessions.find(secrets[1]) is None
@@ -63,10 +63,10 @@ def test_one_user_has_ten_sessions_at_most_and_ends_only_their_own() -> None:
     clock = Clock()
     sessions = Sessions(clock)
     shared = client()
-    other = sessions.begin("bert", shared)
+    other = sessions.start("bert", shared)
     secrets = []
     for _ in range(PER_USER + 1):
         clock.now += 1
-        secrets.append(sessions.begin("anna", shared))
+        secrets.append(sessions.start("anna", shared))
     assert [sessions.find(secret) is None for secret in secrets] == [True] + [False] * PER_USER
     assert sessions.find(other)

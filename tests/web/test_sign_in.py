@@ -17,7 +17,7 @@ from tests.web.served import served
 from whodid.cluster.connection import has_accounts
 from whodid.journal import read_entries
 from whodid.settings import Settings
-from whodid.web import shares
+from whodid.web import limits
 from whodid.web.app import create_standalone_app
 
 pytestmark = pytest.mark.live
@@ -93,7 +93,7 @@ def test_nobody_sees_anything_without_signing_in(browser: httpx.Client, path: st
 def test_a_wrong_password_lets_nobody_in(browser: httpx.Client, user: str, password: str) -> None:
     answer = sign_in(browser, user, password)
     assert answer.status_code == 401
-    assert "does not know this user and password" in answer.text
+    assert "rejected this user name or password" in answer.text
     assert "whodid-session" not in browser.cookies
 
 
@@ -139,7 +139,7 @@ def test_after_signing_in_one_is_where_one_wanted_to_be_and_nowhere_else(place: 
 def test_too_many_failures_close_the_door_even_for_the_right_password(
     place: Corner, browser: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shares, "PER_ADDRESS", 3)
+    monkeypatch.setattr(limits, "PER_ADDRESS", 3)
     user = f"{place.settings.index_prefix}-auditor"
     for _ in range(3):
         assert sign_in(browser, user, "wrong").status_code == 401

@@ -173,7 +173,7 @@ def test_one_entry_shows_every_field_and_that_it_fits_its_hash(tab: httpx.Client
     page = html.unescape(tab.get(f"/entries/{id_of(entry)}").text)
     for value in entry.values():
         assert str(value) in page or isinstance(value, dict | list)
-    assert "fits its hash" in page
+    assert "hash verified" in page
     assert f"{place.settings.index_prefix}-{entry['creation_date'][:7].replace('-', '.')}" in page
     assert tab.get(f"/entries/{id_of(entry)}.json").json() == entry
 
@@ -181,13 +181,13 @@ def test_one_entry_shows_every_field_and_that_it_fits_its_hash(tab: httpx.Client
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("principal", "43", "does not fit its hash"),
+        ("principal", "43", "hash mismatch"),
         ("schema_version", "3.0", "its format is 3.x"),
-        ("@timestamp", "2026", "does not fit its hash"),
-        ("type", ["a", "b"], "does not fit its hash"),
-        ("target", ["a", "b"], "does not fit its hash"),
-        ("creation_date", None, "not known: its creation date is none"),
-        ("hash", "0" * 64, "does not fit its hash"),
+        ("@timestamp", "2026", "hash mismatch"),
+        ("type", ["a", "b"], "hash mismatch"),
+        ("target", ["a", "b"], "hash mismatch"),
+        ("creation_date", None, "unknown: no valid creation date"),
+        ("hash", "0" * 64, "hash mismatch"),
     ],
 )
 def test_an_entry_that_was_changed_does_not_fit_its_hash_and_one_to_come_is_not_judged(
@@ -208,14 +208,14 @@ def test_an_entry_that_was_changed_does_not_fit_its_hash_and_one_to_come_is_not_
             [row] = re.findall(r'<a class="type" href="(.*?)"', httpx.get(url).text)
             page = httpx.get(f"{url}{row}").text
         assert says in page
-        assert ">fits its hash<" not in page
+        assert ">hash verified<" not in page
 
 
 @pytest.mark.parametrize("path", ["/entries/nothing-like-it", "/entries/nothing-like-it.json"])
 def test_an_entry_that_is_not_there_is_404(tab: httpx.Client, path: str) -> None:
     answer = tab.get(path)
     assert answer.status_code == 404
-    assert "There is no entry nothing-like-it" in answer.text
+    assert "Entry nothing-like-it not found" in answer.text
 
 
 def test_the_export_holds_what_the_filters_find(tab: httpx.Client, place: Corner) -> None:
@@ -285,9 +285,9 @@ def test_an_entry_leads_to_its_neighbours_and_to_what_belongs_together(opensearc
     neighbours = re.findall(r'class="neighbour" href="/entries/([^"]+)"', page)
     assert neighbours == [names[0], names[2]]
     assert re.findall(r'class="neighbour"', last) == []
-    related = page[page.index("Belongs together") :]
+    related = page[page.index("Related entries") :]
     assert f'href="/entries/{names[0]}"' in related[: related.index("</section>")]
-    assert "Belongs together" not in last
+    assert "Related entries" not in last
     assert "<del><bdi>old &lt;b&gt;</bdi></del>" in page
     assert "<ins><bdi>new &lt;i&gt;</bdi></ins>" in page
     assert page.count('<tr class="changed">') == page.count('<tr class="same">') == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from whodid.web.shares import PER_ADDRESS, PER_USER, WINDOW, Throttle
+from whodid.web.limits import PER_ADDRESS, PER_USER, WINDOW, Throttle
 
 
 class Clock:

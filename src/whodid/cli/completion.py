@@ -1,8 +1,7 @@
-"""The completion of shells: what comes next in a query and in options, and words that bash takes apart at colons.
+"""Shell completion of queries and option values, including words that contain colons in bash.
 
-Bash breaks words at the characters of `COMP_WORDBREAKS`, a `:` among them, and puts what is offered in place of the
-last part alone. So whodid is asked with the line as it is written, and of each offer only what follows that colon goes
-back.
+Bash breaks words at the characters of `COMP_WORDBREAKS`, a `:` among them, and replaces only the last part. The
+completion script therefore passes the whole line to whodid and removes from each candidate what precedes that part.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterable
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
 
-__all__ = ["files", "listed", "offered", "query", "teach_bash", "values_of"]
+__all__ = ["files", "listed", "offered", "query", "register_bash", "values_of"]
 
 _SOURCE = r"""%(complete_func)s() {
     local IFS=$'\n' line=${COMP_LINE:0:COMP_POINT} current=${COMP_WORDS[COMP_CWORD]} cut response completion type value
@@ -38,36 +37,36 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 Completed = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
-def query(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """What may come next in a query: only what begins as it is written, as a shell takes away what doesn't."""
+def query(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Complete a query; a shell discards candidates that do not start with what is typed."""
     from ..search.grammar import complete
 
-    found = [(begun[: one.start] + one.text, one.about) for one in complete(begun, {"type": _types()})]
-    return [CompletionItem(text, help=about) for text, about in found if text.startswith(begun)]
+    found = [(typed[: one.start] + one.text, one.about) for one in complete(typed, {"type": _types()})]
+    return [CompletionItem(text, help=about) for text, about in found if text.startswith(typed)]
 
 
 def offered(values: Iterable[str] | Callable[[], Iterable[str]]) -> Completed:
-    """Those of the values that begin as what is written."""
+    """Complete one of the values."""
 
-    def completed(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    def completed(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
         known = values() if callable(values) else values
-        return [CompletionItem(value) for value in known if value.startswith(begun)]
+        return [CompletionItem(value) for value in known if value.startswith(typed)]
 
     return completed
 
 
 def listed(values: Iterable[str]) -> Completed:
-    """The same for the last one of several with commas between."""
+    """Complete the last value of a comma-separated list."""
 
-    def completed(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-        before, comma, last = begun.rpartition(",")
+    def completed(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+        before, comma, last = typed.rpartition(",")
         return [CompletionItem(before + comma + value) for value in values if value.startswith(last)]
 
     return completed
 
 
 def values_of(field: str) -> Completed | None:
-    """For an option that takes values of a field; `None` where they are not known."""
+    """Return the completion for an option that takes values of a field, or `None` if the values are unknown."""
     from ..entry import FIELDS
 
     if field == "type":
@@ -75,13 +74,13 @@ def values_of(field: str) -> Completed | None:
     return offered(FIELDS[field].values) if FIELDS[field].values else None
 
 
-def files(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """The shell knows them."""
-    return [CompletionItem(begun, type="file")]
+def files(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Let the shell complete file names."""
+    return [CompletionItem(typed, type="file")]
 
 
-def teach_bash() -> None:
-    """Words with colons, for the script that `_WHODID_COMPLETE=bash_source whodid` prints, and its questions."""
+def register_bash() -> None:
+    """Use the completion script above for bash, which completes words that contain colons."""
     add_completion_class(_Bash)
 
 
@@ -90,11 +89,11 @@ class _Bash(BashComplete):
 
     def get_completion_args(self) -> tuple[list[str], str]:
         line = os.environ.get("COMP_LINE")
-        if line is None:  # a script that click printed
+        if line is None:  # a completion script that click generated
             return super().get_completion_args()
         words = split_arg_string(line)[1:]
-        begun = words.pop() if words and not line[-1:].isspace() else ""
-        return words, begun
+        typed = words.pop() if words and not line[-1:].isspace() else ""
+        return words, typed
 
 
 def _types() -> list[str]:

@@ -1,4 +1,4 @@
-"""`whodid dead-letters`: what OpenSearch refused for good, and what to do about it."""
+"""`whodid dead-letters`: entries that OpenSearch rejected permanently."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from .output import print_entry, print_json, print_table
 
 __all__ = ["dead_letters"]
 
-like_option = click.option("--like", metavar="TEXT", help="Only letters whose reason contains this, in any case.")
+like_option = click.option(
+    "--like", metavar="TEXT", help="Only dead letters whose reason contains this text (ignoring case)."
+)
 ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1)
 
 
@@ -28,16 +30,17 @@ ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1)
     name="dead-letters",
     epilog="""\b
 Examples:
-  whodid dead-letters list                       the reasons, and how many entries each
+  whodid dead-letters list                       the reasons, and the number of entries for each
   whodid dead-letters get 8f14e45fceea167a-000000000042-9c56cc51b374c3ba
-  whodid dead-letters retry                      once the mapping is mended
+  whodid dead-letters retry                      after the mapping was fixed
   whodid dead-letters drop --like "from the future" --reason "test host with a wrong clock"
   whodid dead-letters export letters.ndjson
 
-A dead letter is an entry that is safe on this host and not in OpenSearch. What is done to letters is recorded.""",
+A dead letter is an entry that OpenSearch rejected; it is kept on this host. Every change to dead letters is recorded in
+the audit log.""",
 )
 def dead_letters() -> None:
-    """Look at entries that OpenSearch refused; retry, export or drop them."""
+    """Inspect, retry, export or discard entries that OpenSearch rejected."""
 
 
 @dead_letters.command(
@@ -49,12 +52,12 @@ Examples:
 
 Exit 1 when there are dead letters.""",
 )
-@click.option("--each", is_flag=True, help="Each letter, not each reason.")
+@click.option("--each", is_flag=True, help="List each dead letter instead of each reason.")
 @like_option
 @json_option
 @click.pass_obj
 def list_(settings: Settings, each: bool, like: str | None, as_json: bool) -> None:
-    """List the reasons, the most frequent first. No values of entries are shown."""
+    """List the reasons, most frequent first, without values of entries."""
     letters = find_dead_letters(JournalDirectory(settings.journal_dir), like)
     found = 0
     if each:
@@ -70,7 +73,7 @@ def list_(settings: Settings, each: bool, like: str | None, as_json: bool) -> No
                 print_json(asdict(group))
         elif groups:
             rows = [(f"{one.count:,}", one.first, one.last, printable(one.reason), one.example) for one in groups]
-            print_table(("letters", "first", "last", "reason", "one of them"), rows)
+            print_table(("dead letters", "first", "last", "reason", "example"), rows)
     if not found and not as_json:
         click.echo("no dead letters")
     sys.exit(1 if found else 0)
@@ -86,14 +89,14 @@ Examples:
 @json_option
 @click.pass_obj
 def get(settings: Settings, id_: str, as_json: bool) -> None:
-    """Show one letter: the entry with all its values, and the reason in OpenSearch's words."""
+    """Show one dead letter: the entry with all its values, and the reason that OpenSearch gave."""
     letter = next(find_dead_letters(JournalDirectory(settings.journal_dir), ids=(id_,)))
     about = {"id": letter.id, "index": letter.index, "time": letter.time, "reason": letter.reason}
     entry = letter.entry
     if as_json:
         print_json({**about, "entry": entry})
         return
-    print_table(("letter", ""), [(name, printable(value)) for name, value in about.items()])
+    print_table(("dead letter", ""), [(name, printable(value)) for name, value in about.items()])
     click.echo()
     print_entry(entry)
 
@@ -105,23 +108,23 @@ Examples:
   whodid dead-letters retry --like strict_dynamic_mapping
   whodid dead-letters retry 8f14e45fceea167a-000000000042-9c56cc51b374c3ba --json
 
-Exit 1 when letters are left, refused again or not yet judged."""
+Exit 1 when dead letters remain, because they were rejected again or not processed."""
 )
 @ids_argument
 @like_option
 @json_option
 @click.pass_obj
 def retry(settings: Settings, ids: tuple[str, ...], like: str | None, as_json: bool) -> None:
-    """Send letters to OpenSearch again, with the same IDs: what is stored already is not stored twice."""
+    """Send dead letters to OpenSearch again, with the same IDs, so that none is stored twice."""
     letters = find_dead_letters(JournalDirectory(settings.journal_dir), like, ids)
-    done = retry_dead_letters(settings, letters, on_progress=_told)
+    done = retry_dead_letters(settings, letters, on_progress=_show_progress)
     if as_json:
         counts = {"stored": len(done.stored), "refused": len(done.refused), "waiting": done.waiting}
         print_json({**counts, "why_waiting": done.why_waiting})
     else:
-        click.echo(f"{len(done.stored):,} stored, {len(done.refused):,} refused again")
+        click.echo(f"{len(done.stored):,} stored, {len(done.refused):,} rejected again")
         if done.waiting:
-            click.echo(f"the rest was not judged: {printable(done.why_waiting)}", err=True)
+            click.echo(f"the others were not processed: {printable(done.why_waiting)}", err=True)
     sys.exit(1 if done.refused or done.waiting else 0)
 
 
@@ -131,7 +134,7 @@ Examples:
   whodid dead-letters drop --like "expired on arrival" --reason "restored a year-old volume, ticket 4711"
   whodid dead-letters drop 8f14e45fceea167a-000000000042-9c56cc51b374c3ba --reason "…" --yes
 
-What was dropped, by whom and why, is recorded before the letters go. Export them first if in doubt."""
+Who discards which dead letters, and why, is recorded before they are removed. Export them first if in doubt."""
 )
 @ids_argument
 @like_option
@@ -140,14 +143,14 @@ What was dropped, by whom and why, is recorded before the letters go. Export the
 @json_option
 @click.pass_obj
 def drop(settings: Settings, ids: tuple[str, ...], like: str | None, reason: str, yes: bool, as_json: bool) -> None:
-    """Give letters up: their entries are then nowhere."""
+    """Discard dead letters; their entries are lost for good."""
     if not ids and not like and not yes:
-        click.echo("neither IDs nor --like were given: all letters are meant", err=True)
+        click.echo("neither IDs nor --like were given: this applies to all dead letters", err=True)
     names = {letter.id for letter in find_dead_letters(JournalDirectory(settings.journal_dir), like, ids)}
     if names:
-        confirm(f"{len(names):,} dead letters would be dropped; their entries are nowhere else", yes)
+        confirm(f"{len(names):,} dead letters will be discarded; their entries will be lost for good", yes)
         drop_dead_letters(settings, names, reason)
-    print_json({"dropped": len(names)}) if as_json else click.echo(f"{len(names):,} dropped")
+    print_json({"dropped": len(names)}) if as_json else click.echo(f"{len(names):,} discarded")
 
 
 @dead_letters.command(
@@ -156,14 +159,14 @@ Examples:
   whodid dead-letters export letters.ndjson
   whodid dead-letters export - --like strict_dynamic_mapping | jq -r '.line | fromjson | .type'
 
-The file must not exist yet, and gets mode 0600: it holds the entries with all their values."""
+The file must not exist. It is created with mode 0600, because it contains the entries with all their values."""
 )
 @click.argument("file")
 @like_option
 @json_option
 @click.pass_obj
 def export(settings: Settings, file: str, like: str | None, as_json: bool) -> None:
-    """Write letters as NDJSON: `id`, `index`, `reason`, `time`, and `line`, the entry as it stands in the journal."""
+    """Write dead letters as NDJSON: `id`, `index`, `reason`, `time` and `line`, the entry as journalled."""
     with _new_file(file) as out:
         letters = find_dead_letters(JournalDirectory(settings.journal_dir), like)
         count = export_dead_letters(settings, letters, out, file)
@@ -179,12 +182,12 @@ def _new_file(name: str) -> Any:
     try:
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError as error:
-        raise WhodidError(f"{name} exists already; name another file, or remove it") from error
+        raise WhodidError(f"{name} already exists; choose another file, or remove it") from error
     except OSError as error:
         raise WhodidError(f"{name} can't be written: {error.strerror}") from error
     return os.fdopen(fd, "w", encoding="utf-8")
 
 
-def _told(done: int) -> None:
+def _show_progress(done: int) -> None:
     if sys.stderr.isatty():
-        click.echo(f"\r{done:,} letters judged ", err=True, nl=False)
+        click.echo(f"\r{done:,} dead letters processed ", err=True, nl=False)

@@ -1,8 +1,4 @@
-"""`whodid dev`: a real OpenSearch for development, without Docker or Java.
-
-Data goes to standard output, all else to standard error. Exit codes: 0 done, 1 found a problem, 2 wrong
-usage.
-"""
+"""`whodid dev`: a local OpenSearch for development, without Docker and with its own Java."""
 
 from __future__ import annotations
 
@@ -26,16 +22,16 @@ __all__ = ["dev"]
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the node's data and log. [default: dev in the user's data folder]",
+    help="Directory of the node's data and log. [default: dev in the user's data directory]",
 )
 
 
 @click.group()
 def dev() -> None:
-    """Run a real OpenSearch on this machine, for development.
+    """Run a local OpenSearch for development.
 
-    No Docker and no Java are needed. It listens on 127.0.0.1 only, and asks nobody for a password unless it was
-    started with --security.
+    Neither Docker nor Java needs to be installed. The node listens on 127.0.0.1 only, and needs no password unless it
+    was started with --security.
 
     \b
     Example:
@@ -45,7 +41,7 @@ def dev() -> None:
 
 
 @dev.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=9200, show_default=True, help="0 picks a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=9200, show_default=True, help="0 chooses a free port.")
 @data_dir_option
 @click.option("--heap-mb", type=click.IntRange(128), default=512, show_default=True, help="Java heap, in MB.")
 @click.option(
@@ -53,14 +49,14 @@ def dev() -> None:
     type=click.FloatRange(1),
     default=120,
     show_default=True,
-    help="Seconds until it must be ready.",
+    help="Seconds to wait until it is ready.",
 )
-@click.option("--security", is_flag=True, help="With the Security plugin: accounts, roles and TLS.")
+@click.option("--security", is_flag=True, help="Enable the Security plugin: accounts, roles and TLS.")
 @click.option(
-    "--opensearch", "version", default="3", show_default=True, help="Which OpenSearch: 3, or 2.19 with --java."
+    "--opensearch", "version", default="3", show_default=True, help="OpenSearch version: 3, or 2.19 with --java."
 )
 @click.option(
-    "--java", type=click.Path(path_type=Path), help="The program `java` to run it with. [default: the extra's]"
+    "--java", type=click.Path(path_type=Path), help="The `java` executable to use. [default: the one of the extra]"
 )
 @json_option
 def up(
@@ -75,8 +71,8 @@ def up(
 ) -> None:
     """Start OpenSearch in the background and wait until it is ready.
 
-    The first start downloads 57 MB, with --security 50 MB more. When a node already runs on the data directory, its URL
-    is printed. A secured node's administrator is `admin`; the password is in a file that is named.
+    The first start downloads 57 MB, and 50 MB more with --security. If a node already runs in the data directory, its
+    URL is printed. With --security the administrator is `admin`, and the path of the password file is printed.
 
     \b
     Examples:
@@ -89,7 +85,7 @@ def up(
     now = devserver.status(data_dir)
     if now.running and security and not now.user:
         raise DevServerError(
-            f"the node that runs on {now.data_dir} has no accounts; give another folder with --data-dir"
+            f"the node running in {now.data_dir} was started without --security; choose another --data-dir"
         )
     if now.running:
         click.echo("already running", err=True)
@@ -109,14 +105,14 @@ def up(
         now = devserver.status(data_dir)
     click.echo(json.dumps(_as_json(now)) if as_json else now.url)
     if now.user and not as_json:
-        click.echo(_how_to_enter(now), err=True)
+        click.echo(_how_to_connect(now), err=True)
 
 
 @dev.command()
 @data_dir_option
 @json_option
 def down(data_dir: Path | None, as_json: bool) -> None:
-    """Stop OpenSearch; its data stay.
+    """Stop OpenSearch and keep its data.
 
     \b
     Example:
@@ -135,7 +131,7 @@ def down(data_dir: Path | None, as_json: bool) -> None:
 @data_dir_option
 @json_option
 def status(data_dir: Path | None, as_json: bool) -> None:
-    """Say whether OpenSearch runs; exit code 1 if it doesn't, or isn't healthy.
+    """Show whether OpenSearch runs; exit code 1 unless it runs and is healthy.
 
     \b
     Example:
@@ -153,12 +149,14 @@ def status(data_dir: Path | None, as_json: bool) -> None:
 
 
 @dev.command()
-@click.option("-n", "--lines", type=click.IntRange(0), default=50, show_default=True, help="How many last lines.")
-@click.option("--follow", is_flag=True, help="Go on with each new line, until the node ends.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(0), default=50, show_default=True, help="Number of last lines to show."
+)
+@click.option("--follow", is_flag=True, help="Print new lines until the node stops.")
 @data_dir_option
 @json_option
 def logs(lines: int, follow: bool, data_dir: Path | None, as_json: bool) -> None:
-    """Show OpenSearch's log; with --json one JSON object a line.
+    """Show the log of OpenSearch; with --json as one JSON object per line.
 
     \b
     Example:
@@ -190,7 +188,7 @@ def reset(yes: bool, data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"deleted": deleted, "data_dir": str(folder)}))
     else:
-        click.echo(f"deleted {folder}" if deleted else f"{folder} was not there", err=True)
+        click.echo(f"deleted {folder}" if deleted else f"{folder} did not exist", err=True)
 
 
 def _as_json(now: NodeStatus) -> dict[str, str | int | bool | None]:
@@ -210,23 +208,23 @@ def _as_json(now: NodeStatus) -> dict[str, str | int | bool | None]:
     }
 
 
-def _how_to_enter(now: NodeStatus) -> str:
+def _how_to_connect(now: NodeStatus) -> str:
     variables = {"HOSTS": now.url, "USER": now.user, "PASSWORD_FILE": now.password_file, "CA": now.ca_file}
     given = " ".join(f"WHODID_OPENSEARCH_{name}={value}" for name, value in variables.items())
-    return f"accounts and TLS are on; to use it as its administrator:\n  export {given}"
+    return f"accounts and TLS are enabled; to connect as the administrator:\n  export {given}"
 
 
 def _in_words(now: NodeStatus) -> str:
     if now.running:
         health = "healthy" if now.healthy else "not healthy: see `whodid dev logs`"
-        accounts = f"\n{_how_to_enter(now)}" if now.user else ""
+        accounts = f"\n{_how_to_connect(now)}" if now.user else ""
         return f"{now.url} OpenSearch {now.version} (PID {now.pid}), {health}{accounts}"
     return "starting" if now.starting else "not running; start it with `whodid dev up`"
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[Progress], None]]:
-    """Bars on a terminal, else a line whenever the stage or its message changes; always on standard error."""
+    """Report progress on standard error: bars on a terminal, otherwise each new message once."""
     if sys.stderr.isatty():
         with _bars() as on_progress:
             yield on_progress
@@ -235,11 +233,11 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
 
 
 def _lines() -> Callable[[Progress], None]:
-    told: set[str] = set()
+    printed: set[str] = set()
 
     def on_progress(now: Progress) -> None:
-        if now.message not in told:
-            told.add(now.message)
+        if now.message not in printed:
+            printed.add(now.message)
             click.echo(now.message, err=True)
 
     return on_progress
@@ -258,7 +256,7 @@ def _bars() -> Iterator[Callable[[Progress], None]]:
         def on_progress(now: Progress) -> None:
             if now.message not in tasks:
                 tasks[now.message] = bars.add_task(now.message)
-            # How long a start takes is not known, so its bar only moves to and fro.
+            # The duration of a start is unknown, so its bar has no total.
             total = now.total if now.total and now.stage != "start" else None
             bars.update(tasks[now.message], completed=now.done, total=total)
 

@@ -1,7 +1,4 @@
-"""`whodid doctor`: what is wrong with this installation, and what to do about it.
-
-`whodid status`: where the journals, the shipping and the retention stand.
-"""
+"""`whodid doctor` and `whodid status`: problems of this installation, and the state of journals and shipping."""
 
 from __future__ import annotations
 
@@ -29,21 +26,21 @@ _NAMES = (
     *("disk", "journal", "shipping", "clock", "connection", "rights", "template", "retention"),
     *("versions", "settings", "secrets"),
 )
-"""Of the areas; a test compares them. The doctor itself is imported when it is asked for."""
+"""The areas in order; a test compares them with those of `whodid.doctor`."""
 
 
 @click.command(
     epilog="""\b
 Examples:
   whodid doctor                                 problems and warnings, and what to do
-  whodid doctor --verbose                       also what is in order
-  whodid doctor --only disk --only journal      without asking the cluster
-  whodid doctor --only retention --verbose      every partition: entries, dates, policy, and when it goes
-  whodid doctor --fix                           mend what can be mended without losing an entry
+  whodid doctor --verbose                       also checks that passed
+  whodid doctor --only disk --only journal      without connecting to the cluster
+  whodid doctor --only retention --verbose      every partition: entries, dates, policy, deletion
+  whodid doctor --fix                           fix what can be fixed without losing an entry
   whodid doctor --json | jq -r 'select(.severity == "problem") | .what'
 
-Without --fix it changes nothing and writes nothing. Exit 1 when there is a problem (with --fix, one that is left);
-warnings alone are exit 0."""
+Without --fix nothing is changed. Exit 1 when there is a problem (with --fix, one that remains); warnings alone exit 0.
+"""
 )
 @click.option(
     "--only",
@@ -53,47 +50,49 @@ warnings alone are exit 0."""
     metavar="AREA",
     help=f"One of {', '.join(_NAMES)}; may be repeated.",
 )
-@click.option("--fix", is_flag=True, help="Mend what can be mended safely; what it did is told.")
-@click.option("--verbose", is_flag=True, help="Show what is in order as well.")
+@click.option("--fix", is_flag=True, help="Fix what is safe to fix and report it.")
+@click.option("--verbose", is_flag=True, help="Also show checks that passed.")
 @click.option(
     "--timeout",
     type=click.FloatRange(0.1, 600),
     default=4.0,
     show_default=True,
-    help="Seconds for this host, and again for the cluster.",
+    help="Maximum seconds for the checks of this host, and again for those of the cluster.",
 )
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, only: tuple[str, ...], fix: bool, verbose: bool, timeout: float, as_json: bool) -> None:
-    """Look for what is wrong: disk, journal, cluster, rights, settings."""
+    """Check disk, journal, cluster, rights and settings for problems."""
     settings = ctx.find_object(Settings) or Settings()
     found = examine(Subject(settings, config_file(ctx) or os.environ.get("WHODID_CONFIG", ""), timeout=timeout), only)
-    mended = _mend(found, settings) if fix else {}
+    fixed = _fix(found, settings) if fix else {}
     left = 0
     for finding in found:
-        outcome = mended.get(finding)
+        outcome = fixed.get(finding)
         left += finding.severity == "problem" and outcome != ""
         if verbose or finding.severity != "ok":
             _print_json(finding, outcome) if as_json else _print(finding, outcome)
     problems, warnings = (sum(one.severity == severity for one in found) for severity in ("problem", "warning"))
     if not as_json:
-        done = f", mended: {sum(outcome == '' for outcome in mended.values())}" if fix else ""
-        click.echo(f"problems: {problems}, warnings: {warnings}, in order: {len(found) - problems - warnings}{done}")
+        done = f", fixed: {sum(outcome == '' for outcome in fixed.values())}" if fix else ""
+        click.echo(f"problems: {problems}, warnings: {warnings}, ok: {len(found) - problems - warnings}{done}")
     sys.exit(1 if left else 0)
 
 
-def _mend(found: tuple[Finding, ...], settings: Settings) -> dict[Finding, str]:
-    """What became of each finding that has a fix: empty for mended, or why it could not be."""
-    client = connect(settings) if any(finding.fix for finding in found) else None
+def _fix(found: tuple[Finding, ...], settings: Settings) -> dict[Finding, str]:
+    """Fix each finding that can be fixed; return why that failed, which is empty for success."""
+    fixes = [(finding, finding.fix) for finding in found if finding.fix]
+    if not fixes:
+        return {}
+    client = connect(settings)
     outcomes: dict[Finding, str] = {}
-    for finding in found:
-        if client and finding.fix:
-            try:
-                finding.fix.make(client)
-            except WhodidError as error:
-                outcomes[finding] = str(error)
-            else:
-                outcomes[finding] = ""
+    for finding, fix in fixes:
+        try:
+            fix.make(client)
+        except WhodidError as error:
+            outcomes[finding] = str(error)
+        else:
+            outcomes[finding] = ""
     return outcomes
 
 
@@ -105,9 +104,9 @@ def _print_json(finding: Finding, outcome: str | None) -> None:
 def _print(finding: Finding, outcome: str | None) -> None:
     click.echo(printable(f"{finding.severity}: {finding.area}: {finding.on}: {finding.what}"))
     if outcome == "" and finding.fix:
-        click.echo(printable(f"    mended: {finding.fix.says}"))
+        click.echo(printable(f"    fixed: {finding.fix.says}"))
     elif outcome:
-        click.echo(printable(f"    not mended: {outcome}"))
+        click.echo(printable(f"    not fixed: {outcome}"))
     elif finding.advice:
         click.echo(printable(f"    {finding.advice}"))
 
@@ -115,14 +114,14 @@ def _print(finding: Finding, outcome: str | None) -> None:
 @click.command(
     epilog="""\b
 Examples:
-  whodid status                          people
-  whodid status --json | jq .backlog     programs
-  whodid status --local                  without asking the cluster
+  whodid status
+  whodid status --json | jq .backlog
+  whodid status --local                  without connecting to the cluster
 
-Exit 1 when there is something to look at: dead letters, damaged lines, missing entries, rejected or
-lost calls, alarms, no answer."""
+Exit 1 when something needs attention: dead letters, damaged lines, missing entries, rejected or lost calls, alarms, or
+a cluster that does not answer."""
 )
-@click.option("--local", is_flag=True, help="Don't ask the cluster.")
+@click.option("--local", is_flag=True, help="Do not connect to the cluster.")
 @json_option
 @click.pass_obj
 def status(settings: Settings, local: bool, as_json: bool) -> None:
@@ -154,6 +153,6 @@ def _print_status(found: DirectoryStatus, cluster: dict[str, Any]) -> None:
     if rows:
         print_table(("journal", "entries", "shipped", "waiting", "segments", "bytes"), rows)
     else:
-        click.echo("nothing was recorded here yet")
+        click.echo("no entry was recorded here yet")
     for line in (*found.problems, *(str(cluster[key]) for key in ("retention", "problem") if key in cluster)):
         click.echo(line)

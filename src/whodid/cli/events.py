@@ -1,4 +1,4 @@
-"""`whodid events`: the catalog, for looking things up."""
+"""`whodid events`: lists, checks and documents the event types of the catalog."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from .output import print_table
 __all__ = ["events"]
 
 catalog_option = click.option(
-    "--catalog", "path", metavar="FILE", help="An events.toml of your own, on top of the default catalog."
+    "--catalog", "path", metavar="FILE", help="Your own events.toml, which extends the default catalog."
 )
-own_option = click.option("--own", is_flag=True, help="The types that whodid records itself, of the audit log.")
-replace_option = click.option("--replace", is_flag=True, help="Take that file instead of the default catalog.")
+own_option = click.option("--own", is_flag=True, help="Use the event types that whodid itself records.")
+replace_option = click.option("--replace", is_flag=True, help="Use the file instead of the default catalog.")
 
 
 def _reads_catalog(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the catalog that the settings name, or its own options."""
+    """Pass the catalog that the options or the settings name to a command."""
 
     def with_catalog(settings: Settings, /, path: str | None, replace: bool, own: bool, **arguments: Any) -> None:
         command(_catalog(settings, path, replace, own), **arguments)
@@ -57,7 +57,7 @@ Examples:
   whodid events stubs > typings/whodid/__init__.pyi"""
 )
 def events() -> None:
-    """Look up event types and their rules, and see what a change of them would break."""
+    """Look up event types and their rules, and check changes for compatibility."""
 
 
 @events.command(
@@ -70,7 +70,7 @@ def events() -> None:
 def list_(catalog: Catalog, resource: str | None, as_json: bool) -> None:
     """List all event types."""
     if resource and resource not in catalog.resources:
-        raise QueryError(f"there is no resource {resource!r}; resources are {', '.join(catalog.resources)}")
+        raise QueryError(f"unknown resource {resource!r}; known resources: {', '.join(catalog.resources)}")
     types = [known for known in catalog.types.values() if resource in (None, known.resource)]
     if as_json:
         for known in types:
@@ -117,18 +117,22 @@ Examples:
   whodid events check --catalog events.toml
   git show origin/main:config/audit-entry.schema.json | whodid events check --against -
 
-Exit 1 for each error: a type that is gone or has another resource, a field of an entry that is gone or of another kind,
-a schema that was not renewed. Rules that became stricter are warnings, and exit 0."""
+Exit 1 when there is an error: a type was removed or has a different resource, a field was removed or has a different
+type, or the schema is out of date. Stricter rules are warnings, and exit 0."""
 )
-@click.option("--against", metavar="FILE", help="A schema as it was; - is standard input. Default: the one in place.")
+@click.option(
+    "--against",
+    metavar="FILE",
+    help="Schema to compare with; - is standard input. [default: the one beside the catalog]",
+)
 @json_option
 @catalog_option
 @replace_option
 @click.pass_obj
 def check(settings: Settings, path: str | None, replace: bool, against: str | None, as_json: bool) -> None:
-    """Check what a changed catalog would do to stored entries.
+    """Check whether a changed catalog still fits stored entries.
 
-    The JSON Schema in place is audit-entry.schema.json beside the catalog, and must be what the catalog gives.
+    audit-entry.schema.json beside the catalog must be the current JSON Schema of the catalog.
     """
     catalog = _catalog(settings, path, replace)
     in_place = _schema_in_place(path or settings.catalog or None)
@@ -140,7 +144,7 @@ def check(settings: Settings, path: str | None, replace: bool, against: str | No
         for finding in findings:
             click.echo(printable(f"{finding.level}: {finding.about}"))
         if not findings:
-            click.echo(f"{len(catalog.types)} event types: everything stored still fits")
+            click.echo(f"{len(catalog.types)} event types: compatible with all stored entries")
     sys.exit(1 if failed else 0)
 
 
@@ -150,10 +154,10 @@ def _findings(catalog: Catalog, against: str | None, in_place: Path, renew: str)
     before = read_schema(_schema_bytes(source, renew), "standard input" if source == "-" else source)
     findings = compare(before, now)
     if any(finding.level == "error" for finding in findings) or not in_place.is_file():
-        return findings  # a schema renewed before they are mended would hide them
+        return findings  # a newly generated schema would hide these errors
     if read_schema(in_place.read_bytes(), str(in_place)) != now:
         findings.append(
-            Finding("error", "stale", in_place.name, f"{in_place} is not what the catalog gives; run {renew}")
+            Finding("error", "stale", in_place.name, f"{in_place} is out of date with the catalog; run {renew}")
         )
     return findings
 
@@ -165,12 +169,12 @@ def _schema_bytes(source: str, renew: str) -> bytes:
         return Path(source).read_bytes()
     except OSError as error:
         raise CatalogError(
-            f"the schema {source} can't be read: {error.strerror}; name another by --against, or make it: {renew}"
+            f"the schema {source} can't be read: {error.strerror}; choose another with --against, or create it: {renew}"
         ) from error
 
 
 def _schema_in_place(catalog: str | None) -> Path:
-    """Where the schema of a catalog is kept: beside it."""
+    """Return the path of the schema beside a catalog, or of the default schema."""
     if catalog is not None:
         return Path(catalog).with_name("audit-entry.schema.json")
     return Path(os.path.relpath(resource_path("config/audit-entry.schema.json")))
@@ -180,7 +184,7 @@ def _schema_in_place(catalog: str | None) -> Path:
     epilog="\b\nExamples:\n  whodid events docs > docs/events.md\n"
     "  whodid events docs --catalog events.toml --check docs/events.md"
 )
-@click.option("--check", "page", metavar="FILE", help="Print nothing; exit 1 when FILE is not what would be printed.")
+@click.option("--check", "page", metavar="FILE", help="Print nothing; exit 1 if FILE is out of date.")
 @_reads_catalog
 def docs(catalog: Catalog, page: str | None) -> None:
     """Print the catalog as a page of Markdown."""
@@ -193,12 +197,12 @@ Examples:
   whodid events stubs > typings/whodid/__init__.pyi
   whodid events stubs --catalog events.toml --check typings/whodid/__init__.pyi
 
-With mypy_path = "typings" in mypy's configuration (pyright looks there by itself), whodid.get_logger() knows the event
-types: a wrong name, an unknown field, another status or a missing field is an error of the type checker."""
+With mypy_path = "typings" in mypy's configuration (pyright finds the folder itself), the type checker reports a wrong
+event type, an unknown field, a wrong status and a missing field in calls of whodid.get_logger()."""
 )
-@click.option("--check", "file", metavar="FILE", help="Print nothing; exit 1 when FILE is not what would be printed.")
+@click.option("--check", "file", metavar="FILE", help="Print nothing; exit 1 if FILE is out of date.")
 @click.option(
-    "--closed-details", is_flag=True, help="Where details have rules, allow no further keys: a missing one shows."
+    "--closed-details", is_flag=True, help="If details have rules, allow no other keys, and require those with rules."
 )
 @_reads_catalog
 def stubs(catalog: Catalog, file: str | None, closed_details: bool) -> None:
@@ -217,11 +221,11 @@ def _print_or_compare(text: str, file: str | None) -> None:
         same = False
     if not same:
         name = str(click.get_current_context().info_name)
-        raise CatalogError(f"{file} is not what the catalog gives; run {_renewal(name, file)}")
+        raise CatalogError(f"{file} is out of date with the catalog; run {_renewal(name, file)}")
 
 
 def _renewal(command: str, file: str) -> str:
-    """The command that writes `file`, with the catalog that the one under way was given."""
+    """Return the command that writes `file` from the catalog of the running command."""
     given = click.get_current_context().params
     options = ["--catalog", given["path"]] if given["path"] else []
     options += [option for name, option in _FLAGS.items() if given.get(name)]
@@ -234,7 +238,7 @@ _FLAGS = {"own": "--own", "replace": "--replace", "closed_details": "--closed-de
 def _catalog(settings: Settings, path: str | None, replace: bool, own: bool = False) -> Catalog:
     if own:
         if path is not None or replace:
-            raise click.UsageError("--own is a catalog of its own; leave out --catalog and --replace")
+            raise click.UsageError("--own can't be combined with --catalog or --replace")
         return Catalog.own()
     path = path or settings.catalog or None
     if replace and path is None:
@@ -247,7 +251,7 @@ def _about(known: EventType) -> str:
 
 
 def _as_json(known: EventType) -> dict[str, Any]:
-    """A type as events.toml has it, with the rules of its resource."""
+    """Return an event type in the form of events.toml, with the rules of its resource."""
     rules = {name: value for name, value in asdict(known.rules).items() if value}
     if "details" in rules:
         rules["details"] = {key: "string" if rule is None else rule for key, rule in rules["details"].items()}

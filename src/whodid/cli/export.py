@@ -1,4 +1,4 @@
-"""`whodid export`: entries into a file, with a manifest that says what is in it."""
+"""`whodid export`: writes entries into a file, with a manifest that describes its content."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ..proof.keys import read_public_key
 from ..search import AuditClient, Filter
 from ..search.requests import SWITCH_INTERVAL
 from ..settings import Settings
-from ..verify.checkpoints import Statements, judged
+from ..verify.checkpoints import judged
 from . import completion
-from .options import QUERYING, TIMES, asked, expired_option, filters, json_option, question
+from .options import QUERYING, TIMES, expired_option, filters, json_option, query_errors, query_filter
 from .output import print_json, progress
 
 __all__ = ["export"]
@@ -42,7 +42,7 @@ Examples:
   whodid export october.csv --check
   whodid export october.csv --check --public-key signing.pem.pub
 
-Forms, chosen by the end of FILE or by --format:
+Formats, chosen by the suffix of FILE or by --format:
   .ndjson .jsonl      entries as they were journalled
   .csv                a table for spreadsheets
   .parquet            columns with types, for analysis (pip install "whodid[parquet]")
@@ -50,11 +50,11 @@ Forms, chosen by the end of FILE or by --format:
   .ocsf.ndjson        OCSF                             --format ocsf
   .cloudevents.ndjson CloudEvents                      --format cloudevents
   .otlp.ndjson        OpenTelemetry logs, OTLP/JSON    --format otlp
-  .gz behind it       compressed
+  with .gz appended   compressed
 
-FILE.manifest.json says the question, the count, the times and the SHA-256; where the settings name a key (see
-`whodid key`), FILE.manifest.dsse is the same, signed. A file that is there already is never replaced. An export that
-was stopped goes on when the same command is given again.
+FILE.manifest.json contains the query, the count, the times and the SHA-256. If a signing key is configured (see
+`whodid key`), FILE.manifest.dsse is the signed manifest. An existing file is never replaced. Run the same command
+again to resume an interrupted export.
 
 {TIMES}""",
 )
@@ -63,12 +63,16 @@ was stopped goes on when the same command is given again.
     "--format",
     "form",
     metavar="NAME",
-    help="The form. [default: as the end of FILE says]",
+    help="File format. [default: from the suffix of FILE]",
     shell_complete=completion.offered(_forms),
 )
-@click.option("--proofs", is_flag=True, help="Write checkpoints and proofs beside it: FILE.evidence.ndjson.")
-@click.option("--check", is_flag=True, help="Write nothing; check FILE against its manifest, exit 1 on a difference.")
-@click.option("--public-key", "keys", multiple=True, metavar="PEM", help="With --check: who must have signed it.")
+@click.option("--proofs", is_flag=True, help="Also write checkpoints and proofs: FILE.evidence.ndjson.")
+@click.option(
+    "--check", is_flag=True, help="Write nothing; compare FILE with its manifest, and exit 1 on a difference."
+)
+@click.option(
+    "--public-key", "keys", multiple=True, metavar="PEM", help="With --check: public key that must have signed it."
+)
 @filters
 @expired_option
 @json_option
@@ -88,18 +92,18 @@ def export(
     until: str | None,
     **given: Any,
 ) -> None:
-    """Write entries into FILE, oldest first; FILE may be - for standard output."""
-    with question():
-        where = asked(query, since, until, given)
+    """Write entries to FILE, oldest first; - is standard output."""
+    with query_errors():
+        where = query_filter(query, since, until, given)
         if check:
             if file == "-" or str(where) != "*":
-                raise click.UsageError("--check takes a file and no question")
+                raise click.UsageError("--check takes a file and no query")
             _check(file, keys, as_json)
         elif keys:
-            raise click.UsageError("--public-key goes with --check")
+            raise click.UsageError("--public-key needs --check")
         elif file == "-":
             if proofs:
-                raise click.UsageError("--proofs needs a file to stand beside")
+                raise click.UsageError("--proofs can't be used with standard output")
             _stream(settings, where, form, expired)
         else:
             _write(settings, where, file, form, expired, proofs, as_json)
@@ -108,42 +112,37 @@ def export(
 def _write(
     settings: Settings, where: Filter, file: str, form: str | None, expired: bool, proofs: bool, as_json: bool
 ) -> None:
-    form_of(file, form)  # before anything is asked
-    sys.setswitchinterval(SWITCH_INTERVAL)  # nothing else runs in this process
+    form_of(file, form)  # reports an unknown format before the cluster is queried
+    sys.setswitchinterval(SWITCH_INTERVAL)
     with AuditClient(settings) as client, progress("exporting") as on_progress:
         try:
-            statements = _statements(client) if proofs else None
+            statements = judged(sources(client, ()), trusted_keys(settings, ())) if proofs else None
             manifest = write(
                 client, where, file, form=form, expired=expired, statements=statements, on_progress=on_progress
             )
         except (KeyboardInterrupt, WhodidError):
             if os.path.lexists(f"{file}.part.json"):
-                click.echo(f"what is done is in {file}.part; the same command goes on there", err=True)
+                click.echo(f"progress is saved in {file}.part; run the same command to resume", err=True)
             raise
     if as_json:
         print_json(dataclasses.asdict(manifest))
         return
-    _say(file, manifest)
+    _print(file, manifest)
 
 
-def _statements(client: AuditClient) -> Statements:
-    """The checkpoints that are trusted here."""
-    return judged(sources(client, ()), trusted_keys(client.settings, ()))
-
-
-def _say(file: str, manifest: Manifest) -> None:
+def _print(file: str, manifest: Manifest) -> None:
     entries = "entry" if manifest.count == 1 else "entries"
     click.echo(f"{manifest.count:,} {entries}, {manifest.bytes:,} bytes, in {file}")
-    click.echo(f"{file}.manifest.json says what was asked, and the SHA-256 {manifest.sha256}")
+    click.echo(f"{file}.manifest.json has the query, and the SHA-256 {manifest.sha256}")
     if manifest.matching_at_end != manifest.count:
         click.echo(
-            f"{manifest.matching_at_end:,} match now: the others came late, or went, while this was written", err=True
+            f"{manifest.matching_at_end:,} entries match now: some were stored or deleted during the export", err=True
         )
 
 
 def _stream(settings: Settings, where: Filter, form: str | None, expired: bool) -> None:
     if form is None:
-        raise QueryError("say in which form with --format, as - has no name to tell it")
+        raise QueryError("writing to standard output needs --format")
     chosen, _ = form_of("-", form)
     with AuditClient(settings) as client:
         client.note_export(where, form=chosen.name)
@@ -158,9 +157,7 @@ def _check(file: str, keys: tuple[str, ...], as_json: bool) -> None:
         print_json({"file": file, "manifest": dataclasses.asdict(manifest), "findings": findings})
     elif findings:
         for finding in findings:
-            click.echo(f"{file} is not what was exported: {finding}", err=True)
+            click.echo(f"{file} differs from the export: {finding}", err=True)
     else:
-        click.echo(
-            f"{file} is what was exported at {manifest.finished}: {manifest.count:,} entries of {manifest.query}"
-        )
+        click.echo(f"{file} matches the export of {manifest.finished}: {manifest.count:,} entries for {manifest.query}")
     sys.exit(1 if findings else 0)

@@ -1,7 +1,4 @@
-"""`whodid help`: the pages of `docs/` on the terminal.
-
-The index page is the table of contents: its sections are the doors, its links the topics.
-"""
+"""`whodid help`: shows the pages of `docs/` on the terminal; the index page is the table of contents."""
 
 from __future__ import annotations
 
@@ -21,13 +18,13 @@ from .output import print_json
 __all__ = ["help", "topics"]
 
 _INDEX = "docs/index.md"
-_NO_PAGE_FOR_A_TERMINAL = "api"  # directives for the site only
+_NO_PAGE_FOR_A_TERMINAL = "api"  # contains only directives of the site generator
 _LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?P<target>[^)\s]+)\)")
 
 
 @dataclass(frozen=True)
 class Topic:
-    """A page: its name for `whodid help`, the section of the index that it is in, its title and what it is about."""
+    """A page: its name for `whodid help`, its section of the index (`door`), its title and a summary."""
 
     topic: str
     door: str
@@ -38,7 +35,7 @@ class Topic:
 
 @cache
 def topics() -> dict[str, Topic]:
-    """The pages by name, in the order of the index."""
+    """Return the pages by name, in the order of the index."""
     found, door = {}, ""
     for line in resource_text(_INDEX).splitlines():
         if line.startswith("## "):
@@ -63,10 +60,10 @@ Examples:
   whodid help retention
   whodid help --json | jq -r .topic
 
-The name of a command shows the help of that command, unless a page has that name."""
+For the name of a command, the help of that command is shown, unless a page has the same name."""
 )
 @click.argument("topic", required=False, shell_complete=_completed)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON lines: the topics, or one page.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines: all topics, or one page.")
 @click.pass_context
 def help(ctx: click.Context, topic: str | None, as_json: bool) -> None:
     """Show the documentation on the terminal."""
@@ -103,12 +100,12 @@ def _help_of_a_command(ctx: click.Context, name: str) -> str:
     command = root.command.get_command(root, name) if isinstance(root.command, click.Group) else None
     if command is None:
         meant = did_you_mean(name.lower(), topics())
-        raise click.UsageError(f"there is no page {name!r}{meant}; `whodid help` lists the pages", ctx)
+        raise click.UsageError(f"unknown page {name!r}{meant}; `whodid help` lists the pages", ctx)
     return command.get_help(click.Context(command, info_name=name, parent=root))
 
 
 def _for_a_terminal(page: str) -> str:
-    """The page without comments and pictures; links name the topic that they lead to."""
+    """Remove comments and pictures from a page, and replace links by the name of their topic."""
 
     def link(match: re.Match[str]) -> str:
         text, target = match["text"], match["target"]
@@ -119,12 +116,12 @@ def _for_a_terminal(page: str) -> str:
 
     kept = [line for line in page.splitlines() if not line.startswith(("<!--", "!["))]
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(kept))
-    parts = re.split(r"(^```.*?^```$)", text, flags=re.M | re.S)  # every second one is a block of code
+    parts = re.split(r"(^```.*?^```$)", text, flags=re.M | re.S)  # every second part is a code block
     return "".join(part if at % 2 else _LINK.sub(link, part) for at, part in enumerate(parts)).strip()
 
 
 def _print_page(text: str) -> None:
-    """Rendered and through a pager on a terminal; in a pipe as Markdown."""
+    """Render a page in a pager on a terminal; otherwise print its Markdown."""
     from rich.console import Console
     from rich.markdown import Markdown
 

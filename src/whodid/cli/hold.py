@@ -1,4 +1,4 @@
-"""`whodid hold`: keep partitions from being deleted, for as long as someone needs them."""
+"""`whodid hold`: protects partitions from deletion until the hold is released."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..cluster.connection import connect
 from ..retention.holds import Hold, held, holds
 from ..settings import Settings
 from ..text import printable
-from .options import confirm, json_option, question, reason_option, yes_option
+from .options import confirm, json_option, query_errors, reason_option, yes_option
 from .output import print_json, print_table
 
 __all__ = ["hold"]
@@ -26,8 +26,8 @@ Examples:
   whodid hold list
   whodid hold release h-3f9c21d07b55 --reason "case 4711 is closed"
 
-A hold keeps whole partitions from Index State Management and from `whodid retention enforce`, whatever the retention is
-or becomes. It does not keep an administrator of the cluster from deleting an index by hand."""
+A hold protects whole partitions from deletion by Index State Management and by `whodid retention enforce`, whatever the
+retention is. It does not prevent an administrator of the cluster from deleting an index by hand."""
 )
 def hold() -> None:
     """Keep entries beyond their retention: set, list and release holds."""
@@ -39,10 +39,10 @@ def hold() -> None:
 Examples:
   whodid hold set --reason "case 4711" --partition whodid-audit-2026.03 --partition whodid-audit-2026.04
   whodid hold set --reason "case 4711" --since 2026-03-01 --until 2026-06-01
-  whodid hold set --reason "merger, until told otherwise" --since 2026-01-01 --json
+  whodid hold set --reason "merger, until further notice" --since 2026-01-01 --json
 
-Days are in UTC, or times with a zone; --until is not included. A hold over days covers every partition that has one of
-them, those that are made later as well. Who set it and why is recorded in the audit log.""",
+Dates are in UTC; times may have a zone. --until is exclusive. A hold over a period covers every partition that overlaps
+it, including those created later. Who sets a hold, and why, is recorded in the audit log.""",
 )
 @reason_option
 @click.option("--partition", "partitions", multiple=True, metavar="NAME", help="A partition; may be repeated.")
@@ -54,10 +54,10 @@ def set_(
     settings: Settings, reason: str, partitions: tuple[str, ...], since: str | None, until: str | None, as_json: bool
 ) -> None:
     """Keep partitions until the hold is released."""
-    with question():
+    with query_errors():
         change = set_hold(connect(settings), settings, reason, partitions=partitions, since=since, until=until)
     if change.hold.covers_later(datetime.now(UTC)):
-        click.echo("partitions made later are held by `whodid retention enforce`: run it daily", err=True)
+        click.echo("run `whodid retention enforce` daily: it applies the hold to partitions created later", err=True)
     _finish(change, as_json)
 
 
@@ -71,7 +71,7 @@ def _finish(change: HoldChange, as_json: bool) -> None:
             for name in names:
                 click.echo(f"{name}: {word}")
     for name, why in applied.problems.items():
-        click.echo(printable(f"{name}: NOT done: {why}; `whodid doctor --fix` tries again"), err=True)
+        click.echo(printable(f"{name}: FAILED: {why}; `whodid doctor --fix` retries"), err=True)
     sys.exit(1 if applied.problems else 0)
 
 
@@ -80,14 +80,14 @@ def _finish(change: HoldChange, as_json: bool) -> None:
     epilog="""\b
 Examples:
   whodid hold list
-  whodid hold list --all                 released ones too
+  whodid hold list --all                 including released holds
   whodid hold list --json | jq -r .reason""",
 )
-@click.option("--all", "released", is_flag=True, help="Also those that were released.")
+@click.option("--all", "released", is_flag=True, help="Include released holds.")
 @json_option
 @click.pass_obj
 def list_(settings: Settings, released: bool, as_json: bool) -> None:
-    """Show the holds, and which partitions each keeps now."""
+    """Show the holds, and the partitions that each protects now."""
     client = connect(settings)
     on = held(client, settings)
     known = holds(client, settings)
@@ -102,7 +102,7 @@ def list_(settings: Settings, released: bool, as_json: bool) -> None:
         click.echo("no holds")
     for id_ in lost:
         marked = ", ".join(name for name, ids in on.items() if id_ in ids)
-        click.echo(f"{id_}: not in the ledger, but {marked} have its mark, and stay", err=True)
+        click.echo(f"{id_}: not in the ledger, but {marked} are marked with it, and are kept", err=True)
 
 
 def _row(one: Hold, names: list[str]) -> tuple[str, ...]:
@@ -116,9 +116,10 @@ def _row(one: Hold, names: list[str]) -> tuple[str, ...]:
     epilog="""\b
 Examples:
   whodid hold release h-3f9c21d07b55 --reason "case 4711 is closed"
-  whodid hold release h-3f9c21d07b55 --reason "…" --yes      without asking, though entries will go
+  whodid hold release h-3f9c21d07b55 --reason "…" --yes      without confirmation, even if entries will be deleted
 
-Its partitions are under retention again, unless another hold covers them; those past their time are deleted soon."""
+Retention applies to its partitions again, unless another hold covers them; those past their retention are deleted soon.
+"""
 )
 @click.argument("id_", metavar="ID")
 @reason_option

@@ -1,7 +1,4 @@
-"""`whodid journal`: the journals of this host and of the cluster, and those that will never speak again.
-
-`whodid key`: the key that signs.
-"""
+"""`whodid journal` and `whodid key`: lists and retires journals; creates, shows and rotates the signing key."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ Examples:
   whodid journal retire 8f14e45fceea167a --reason "node web-3 died, its disk is lost\""""
 )
 def journal() -> None:
-    """List journals; declare that one will never speak again."""
+    """List journals, or retire one whose host is gone."""
 
 
 @journal.command(
@@ -42,13 +39,14 @@ Examples:
   whodid journal list --cluster
   whodid journal list --cluster --json | jq -r 'select(.closed or .retired | not) | [.host, .last_time] | @tsv'
 
-A journal that was closed or retired may be silent. One that is silent without was lost, or its shipper is down.""",
+A journal that is closed or retired gets no more entries. If another one gets none, it was lost or its shipper is down.
+""",
 )
-@click.option("--cluster", is_flag=True, help="Those that OpenSearch knows, of all hosts.")
+@click.option("--cluster", is_flag=True, help="List the journals of all hosts, as stored in OpenSearch.")
 @json_option
 @click.pass_obj
 def list_(settings: Settings, cluster: bool, as_json: bool) -> None:
-    """List the journals of this directory, or all that are stored."""
+    """List the journals of this host, or all journals in OpenSearch."""
     found = stored_journals(connect(settings), settings) if cluster else directory_status(settings.journal_dir).journals
     rows: list[tuple[str, ...]] = []
     for one in found:
@@ -63,7 +61,7 @@ def list_(settings: Settings, cluster: bool, as_json: bool) -> None:
 
 
 _LOCAL = ("journal", "state", "entries", "shipped", "waiting", "bytes")
-_STORED = ("journal", "state", "host", "service", "last entry", "number")
+_STORED = ("journal", "state", "host", "service", "last entry", "entries")
 
 
 def _local_row(one: JournalStatus) -> tuple[str, ...]:
@@ -82,35 +80,35 @@ def _stored_row(one: StoredJournal) -> tuple[str, ...]:
 Examples:
   whodid journal retire 8f14e45fceea167a --reason "node web-3 died, its disk is lost"
 
-An ended journal of this directory that is wholly shipped is also removed from the disk. One with entries that wait, or
-that can be put back, and the one that is written to, are refused."""
+If the journal is in this journal directory, has ended and is completely shipped, it is also removed from the disk. A
+journal that is being written to, or has entries that can still be shipped, can't be retired."""
 )
 @click.argument("id_", metavar="ID")
 @reason_option
 @json_option
 @click.pass_obj
 def retire(settings: Settings, id_: str, reason: str, as_json: bool) -> None:
-    """Record that a journal will never speak again: its host, pod or volume is gone."""
+    """Retire a journal whose host, pod or volume is gone."""
     done = retire_journal(settings, id_, reason)
     if as_json:
         print_json({"retired": id_, "removed": done.removed, **done.details})
     else:
-        here = ", and removed here" if done.removed else ""
+        here = ", and removed from this host" if done.removed else ""
         click.echo(f"{id_} is retired after entry {done.details['last_seq']:,}{here}")
 
 
 @click.group(
     epilog="""\b
 Examples:
-  whodid key new /etc/whodid/signing.pem         the private key, and signing.pem.pub beside it
-  whodid key show                                who signs here
-  whodid key rotate --to new.pem --reason yearly from now on another one
+  whodid key new /etc/whodid/signing.pem         create the private key, and signing.pem.pub
+  whodid key show                                show the public key in use
+  whodid key rotate --to new.pem --reason yearly replace the key
 
-Name the private key in the setting signing_key_file, and give the public one to whoever shall check what is signed.
-A key that must not leave its KMS or HSM signs by a command: signing_command and signing_public_key."""
+Set signing_key_file to the private key, and give the public key to those who verify the signatures. For a key in a KMS
+or HSM, set signing_command and signing_public_key."""
 )
 def key() -> None:
-    """Make, show and rotate the key that signs checkpoints and exports."""
+    """Create, show and rotate the key that signs checkpoints and exports."""
 
 
 @key.command(
@@ -122,12 +120,12 @@ Examples:
 @click.argument("file")
 @json_option
 def new(file: str, as_json: bool) -> None:
-    """Make a key of Ed25519: FILE (mode 0600) and FILE.pub. Nothing is overwritten."""
-    made = new_key(file)
+    """Create an Ed25519 key: FILE (mode 0600) and FILE.pub. Existing files are not overwritten."""
+    created = new_key(file)
     if as_json:
-        print_json({"key": made.id, "private": file, "public": f"{file}.pub"})
+        print_json({"key": created.id, "private": file, "public": f"{file}.pub"})
     else:
-        click.echo(f"key {made.id}: private in {file}, public in {file}.pub")
+        click.echo(f"key {created.id}: private in {file}, public in {file}.pub")
 
 
 @key.command(
@@ -139,10 +137,10 @@ Examples:
 @json_option
 @click.pass_obj
 def show(settings: Settings, as_json: bool) -> None:
-    """Show the public key of whoever signs by the settings."""
+    """Show the public key that belongs to the configured signing key."""
     signer = signer_of(settings)
     if signer is None:
-        raise SettingsError("nobody signs here: set signing_key_file; `whodid key new FILE` makes a key")
+        raise SettingsError("no signing key is configured: set signing_key_file; `whodid key new FILE` creates a key")
     if as_json:
         print_json({"key": signer.key.id, "pem": signer.key.pem})
     else:
@@ -156,18 +154,20 @@ Examples:
   whodid key rotate --to /etc/whodid/signing-2027.pem --reason "yearly"
   whodid key rotate --to-command "kms-sign alias/audit" --to-public-key kms.pub --reason "moved to the KMS"
 
-Run it on each host that ships, with the key until now in the settings and the shipper stopped; then name the new key in
-the settings, and start it again. A checkpoint that both keys sign says so: who trusts one of them trusts the other, and
-behind it the old key counts for nothing in this journal. A key that is lost can't sign: `whodid help integrity`."""
+Run it on each host that ships, with the current key in the settings and the shipper stopped. Then configure the new key
+and start the shipper again. The checkpoint signed by both keys extends the trust in one of them to the other; in later
+checkpoints of this journal the old key is no longer valid. For a lost key see `whodid help integrity`."""
 )
-@click.option("--to", default="", metavar="FILE", help="The new private key (PEM), as `whodid key new` makes it.")
-@click.option("--to-command", default="", metavar="COMMAND", help="Or the command that signs by it.")
-@click.option("--to-public-key", default="", metavar="FILE", help="The public key of what the command signs (PEM).")
+@click.option("--to", default="", metavar="FILE", help="The new private key (PEM), as created by `whodid key new`.")
+@click.option(
+    "--to-command", default="", metavar="COMMAND", help="Command that signs with the new key, instead of --to."
+)
+@click.option("--to-public-key", default="", metavar="FILE", help="Public key of that command (PEM).")
 @reason_option
 @json_option
 @click.pass_obj
 def rotate(settings: Settings, to: str, to_command: str, to_public_key: str, reason: str, as_json: bool) -> None:
-    """Let another key sign from now on, by a checkpoint that both sign."""
+    """Rotate the signing key; a checkpoint signed by both keys records it."""
     done = rotate_key(
         settings, reason, signing_key_file=to, signing_command=to_command, signing_public_key=to_public_key
     )
@@ -175,6 +175,6 @@ def rotate(settings: Settings, to: str, to_command: str, to_public_key: str, rea
         print_json({**asdict(done), "reason": reason})
     else:
         place = f"checkpoint {done.checkpoint} of journal {done.journal}"
-        click.echo(f"{place}: {done.after} signs from now on, instead of {done.before}")
+        click.echo(f"{place}: signing key changed from {done.before} to {done.after}")
         named = f"signing_key_file = {to}" if to else "signing_command, signing_public_key"
-        click.echo(f"now name it in the settings ({named}), and start the shipper again")
+        click.echo(f"configure the new key ({named}), and start the shipper again")

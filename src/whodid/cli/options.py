@@ -1,7 +1,4 @@
-"""The options that several commands have: JSON, a reason, consent, and what a verification goes by.
-
-Asking: what the commands that find entries share: the query, the options for fields and times, and its errors.
-"""
+"""Options that several commands share, and the query of the commands that find entries."""
 
 from __future__ import annotations
 
@@ -26,13 +23,13 @@ __all__ = [
     "QUERYING",
     "TIMES",
     "against_option",
-    "asked",
     "confirm",
     "expired_option",
     "filters",
     "json_option",
     "query_argument",
-    "question",
+    "query_errors",
+    "query_filter",
     "reason_option",
     "since_option",
     "until_option",
@@ -40,11 +37,11 @@ __all__ = [
     "yes_option",
 ]
 
-_MOST_BY_DEFAULT = 4
+_MAX_DEFAULT_WORKERS = 4
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
-yes_option = click.option("--yes", is_flag=True, help="Don't ask before entries are deleted.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 def _reason(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -55,60 +52,65 @@ def _reason(_: click.Context, __: click.Parameter, value: str) -> str:
     return value
 
 
-reason_option = click.option("--reason", required=True, callback=_reason, help="Why; it is recorded in the audit log.")
+reason_option = click.option(
+    "--reason", required=True, callback=_reason, help="The reason; it is recorded in the audit log."
+)
 
 against_option = click.option(
     "--against",
     multiple=True,
     metavar="DIR|FILE",
-    help="Checkpoints that a witness kept, or a copy of checkpoints.ndjson. May be given several times.",
+    help="Directory of a witness, or a copy of checkpoints.ndjson. May be given several times.",
 )
 
 workers_option = click.option(
     "--workers",
     type=click.IntRange(1, 64),
-    default=min(os.cpu_count() or 1, _MOST_BY_DEFAULT),
-    show_default=f"one a core, {_MOST_BY_DEFAULT} at most",
-    help="Processes.",
+    default=min(os.cpu_count() or 1, _MAX_DEFAULT_WORKERS),
+    show_default=f"one per core, {_MAX_DEFAULT_WORKERS} at most",
+    help="Number of processes.",
 )
 
 
 def confirm(loss: str, yes: bool) -> None:
-    """Asks before entries are deleted. Raises `WhodidError` where nobody can be asked."""
+    """Ask for confirmation of a loss; an empty `loss` needs none.
+
+    Raises `WhodidError` if standard input is not a terminal.
+    """
     if not loss or yes:
         return
     if not sys.stdin.isatty():
-        raise WhodidError(f"{loss}: say --yes if that is meant")
-    click.confirm(f"{loss}. Go on?", abort=True, err=True)
+        raise WhodidError(f"{loss}: confirm with --yes")
+    click.confirm(f"{loss}. Continue?", abort=True, err=True)
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 TIMES = """\b
-QUERY is written in the search language, the same as in the tab (`whodid help search`): principal:42, type:user_*,
--status:ok, since:-7d, client_ip:10.0.0.0/8, "a text", and, or, ( ).
-Times: 2026-11-23, 2026-11-23T08:00:00Z, 2026-11, yesterday, or a span back from now: -30m, -24h, -7d, -4w.
-An option may be given several times: any of its values matches. A value that ends in * is a beginning."""
+QUERY uses the same search language as the tab (`whodid help search`): principal:42, type:user_*, -status:ok, since:-7d,
+client_ip:10.0.0.0/8, "a text", and, or, ( ).
+Times: 2026-11-23, 2026-11-23T08:00:00Z, 2026-11, yesterday, or a time span before now: -30m, -24h, -7d, -4w.
+If an option is given several times, any of its values matches. A value that ends in * matches as a prefix."""
 
 QUERYING = {"ignore_unknown_options": True}
-"""Of commands with a query and without short options: `-status:ok` is a part of the query."""
+"""Context settings of commands with a query and no short options, so that `-status:ok` is part of the query."""
 
 expired_option = click.option(
-    "--expired", is_flag=True, help="Also entries whose time is over, as long as they are not deleted."
+    "--expired", is_flag=True, help="Include entries past their retention that are not deleted yet."
 )
 
 
 since_option = click.option(
-    "--since", metavar="TIME", help="From this time on.", shell_complete=completion.offered(MOMENTS)
+    "--since", metavar="TIME", help="Start time, inclusive.", shell_complete=completion.offered(MOMENTS)
 )
 until_option = click.option(
-    "--until", metavar="TIME", help="Before this time.", shell_complete=completion.offered(MOMENTS)
+    "--until", metavar="TIME", help="End time, exclusive.", shell_complete=completion.offered(MOMENTS)
 )
 query_argument = click.argument("query", nargs=-1, metavar="[QUERY]...", shell_complete=completion.query)
 
 
 def filters(command: Command) -> Command:
-    """The argument QUERY, the options --since and --until, and one for each field that can be searched by."""
+    """Add the argument QUERY, the options --since and --until, and one option for each searchable field."""
     for name in reversed(FILTERS):
         option = f"--{name.replace('_', '-')}"
         known = completion.values_of(name)
@@ -117,20 +119,23 @@ def filters(command: Command) -> Command:
     return query_argument(since_option(until_option(command)))
 
 
-def asked(query: tuple[str, ...], since: str | None, until: str | None, given: dict[str, Any]) -> Filter:
-    """The query and the options as one filter. Raises `QueryError`, and `UsageError` for an unknown option in it."""
+def query_filter(query: tuple[str, ...], since: str | None, until: str | None, given: dict[str, Any]) -> Filter:
+    """Combine the query and the options into one filter.
+
+    Raises `QueryError`, and `click.UsageError` for an unknown option in the query.
+    """
     for word in query:
         if word.startswith("--"):
             known = [f"--{name.replace('_', '-')}" for name in FILTERS]
-            name = word.partition("=")[0]  # what follows may be a secret
+            name = word.partition("=")[0]  # the value may be a secret
             raise click.UsageError(f"No such option: {name}{did_you_mean(name, known)}")
     options = filter_of({name: list(values) for name, values in given.items() if values}, since, until)
     return ordered(Filter.parse(" ".join(query)) & options)
 
 
 @contextmanager
-def question() -> Iterator[None]:
-    """A question that can't be asked is wrong usage, as an unknown option is."""
+def query_errors() -> Iterator[None]:
+    """Turn a `QueryError` into a usage error, like an unknown option."""
     try:
         yield
     except QueryError as error:

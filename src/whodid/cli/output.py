@@ -1,4 +1,4 @@
-"""Output: entries and counts as tables for people and as JSON lines for programs."""
+"""Output of entries and counts, as tables for people and as JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ COLUMNS = {
     "organization": "organization_name",
     "workspace": "workspace_name",
 }
-"""Heading → field of the table that people see, the least important last; `--json` has them all."""
+"""Heading → field of the default table, most important first."""
 
 _ENTRY_ID = "entry_id"
 _WIDEST = (40, 24, 16)
-"""Characters of a cell beyond which it folds, so that long values leave room for who and what; the least of it."""
+"""Maximum widths of a cell to try, in characters; longer values are folded to leave room for other columns."""
 _NEEDED = tuple(COLUMNS)[:4]
 _WHOLE = tuple(COLUMNS)[:2]
 """Columns that are never folded."""
@@ -52,32 +52,32 @@ _WHOLE = tuple(COLUMNS)[:2]
 _WIDTH_IN_A_PIPE = 200
 _UNFOLDED = 1_000_000
 _SHORTEST = 5
-"""Characters of the longest bar, however narrow the terminal."""
+"""Minimum length of the longest bar, in characters, on a narrow terminal."""
 
 
 def print_json(value: object) -> None:
-    """One JSON value on a line of standard output; characters that could steer a terminal are escaped."""
+    """Print one JSON value on one line, with terminal control characters escaped."""
     click.echo(json_text(value))
 
 
 def columns_of(text: str | None) -> dict[str, str] | None:
-    """The columns that somebody asked for: heading → field. Raises `QueryError` for a field that there isn't.
+    """Parse a comma-separated list of columns into heading → field; `None` for an empty one.
 
-    `entry_id` is one, too: what `whodid get` takes.
+    `entry_id` is allowed as well. Raises `QueryError` for an unknown field.
     """
     if not text:
         return None
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name != _ENTRY_ID and name not in FIELDS and kind_of(name) is None:
-            raise QueryError(f"there is no field {name}{did_you_mean(name, (*FIELDS, _ENTRY_ID))} to show")
+            raise QueryError(f"unknown field {name!r}{did_you_mean(name, (*FIELDS, _ENTRY_ID))}")
     return {name: name for name in names}
 
 
 def print_entries(entries: Iterable[Mapping[str, Any]], columns: Mapping[str, str] | None = None) -> int:
-    """A table of those columns, or of as many as fit; returns how many entries there were.
+    """Print a table of the given columns, or of as many default columns as fit; return the number of entries.
 
-    What is longer than the screen goes through a pager. In a pipe, an entry is a line, whatever its length.
+    A table longer than the screen is shown in a pager. In a pipe each entry takes one line.
     """
     wanted = columns or COLUMNS
     rows = [{heading: _cell(entry, field) for heading, field in wanted.items()} for entry in entries]
@@ -92,17 +92,17 @@ def print_entries(entries: Iterable[Mapping[str, Any]], columns: Mapping[str, st
         else:
             console.print(table)
         if hidden := [heading for heading in wanted if heading not in shown]:
-            click.echo(f"not shown at this width: {', '.join(hidden)}; --columns chooses, --json has all", err=True)
+            click.echo(f"not shown at this width: {', '.join(hidden)}; choose with --columns, or use --json", err=True)
     return len(rows)
 
 
 def print_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """A plain table; text that doesn't fit goes on in the next line."""
+    """Print a plain table; text that doesn't fit is folded."""
     _console().print(_table(headings, rows))
 
 
 def _console(in_a_pipe: int = _WIDTH_IN_A_PIPE) -> Console:
-    """Of the terminal's width; in a pipe there is none to fit."""
+    """Return a console as wide as the terminal, or `in_a_pipe` characters wide if there is none."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -122,7 +122,7 @@ def _table(headings: Iterable[str], rows: Iterable[Iterable[str]], widest: int |
 
 
 def _fitting(rows: list[dict[str, str]], width: int) -> tuple[list[str], int]:
-    """The headings, from the most important on, whose columns fit side by side, and how wide the widest may be."""
+    """Return the most important headings whose columns fit side by side, and the maximum width of a column."""
     found = [(_fitted(rows, width, widest), widest) for widest in _WIDEST]
     return max(found, key=lambda one: len(set(one[0]) & set(_NEEDED)))
 
@@ -153,20 +153,17 @@ def _cell(entry: Mapping[str, Any], field: str) -> str:
 
 
 def print_entry(entry: Mapping[str, Any]) -> None:
-    """All fields of one entry, a line each."""
-    rows = []
-    for name, value in entry.items():
-        rows.append((name, printable(value)))
-    print_table(("field", "value"), rows)
+    """Print the fields of one entry, one per line."""
+    print_table(("field", "value"), [(name, printable(value)) for name, value in entry.items()])
 
 
 def print_counts(field: str, counts: Mapping[str, int]) -> None:
-    """Counts with a bar each, so that a look is enough."""
+    """Print counts of the values of a field, each with a bar."""
     print_bars(field, [(printable(value), count) for value, count in counts.items()], 20)
 
 
 def print_bars(heading: str, counts: Sequence[tuple[str, int]], widest: int) -> None:
-    """Counts with a bar each, as wide as the terminal allows and `widest` characters at most."""
+    """Print counts, each with a bar as wide as the terminal allows, and of at most `widest` characters."""
     from rich.cells import cell_len
 
     console = _console(_UNFOLDED)
@@ -179,14 +176,14 @@ def print_bars(heading: str, counts: Sequence[tuple[str, int]], widest: int) -> 
 
 
 def _bar(count: int, largest: int, width: int) -> str:
-    """In eighths of a character; what is there at all shows."""
+    """Draw a bar in eighths of a character; a count above 0 is always visible."""
     eighths = max(round(width * 8 * count / largest), 1) if count else 0
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 @contextmanager
 def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, told how much is done and how much there is; nothing elsewhere."""
+    """Yield a function that takes the amounts done and in total, and shows a progress bar on a terminal."""
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return

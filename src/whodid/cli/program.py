@@ -1,6 +1,6 @@
-"""The program: the tree of commands, loaded when they are needed, and what every command has in common.
+"""The program: the tree of commands, whose modules are imported on first use, and the handling of errors.
 
-Each setting is also an option, before or after the command's name: `whodid search --index-prefix demo`.
+Each setting is also an option, before or after the name of the command: `whodid search --index-prefix demo`.
 """
 
 from __future__ import annotations
@@ -22,40 +22,37 @@ __all__ = ["config_file", "program", "run"]
 
 _COMMANDS = {
     "count": ("search", "Count entries."),
-    "dead-letters": ("dead_letters", "Look at entries that OpenSearch refused; retry, export or drop them."),
-    "dev": ("dev", "Run a real OpenSearch on this machine, for development."),
-    "doctor": ("doctor", "Look for what is wrong: disk, journal, cluster, rights, settings."),
-    "erase": ("erase", "Remove a person's personal values from the log; everything still verifies."),
-    "events": ("events", "Look up event types and their rules, and see what a change of them would break."),
-    "export": ("export", "Write entries into FILE, oldest first; FILE may be - for standard output."),
+    "dead-letters": ("dead_letters", "Inspect, retry, export or discard entries that OpenSearch rejected."),
+    "dev": ("dev", "Run a local OpenSearch for development."),
+    "doctor": ("doctor", "Check disk, journal, cluster, rights and settings for problems."),
+    "erase": ("erase", "Erase the personal values of one person; the log still verifies."),
+    "events": ("events", "Look up event types and their rules, and check changes for compatibility."),
+    "export": ("export", "Write entries to FILE, oldest first; - is standard output."),
     "get": ("search", "Show one entry by the ID of its receipt."),
     "help": ("help", "Show the documentation on the terminal."),
     "history": ("search", "Show what happened to a target, oldest first."),
     "hold": ("hold", "Keep entries beyond their retention: set, list and release holds."),
-    "journal": ("journal", "List journals; declare that one will never speak again."),
-    "key": ("journal", "Make, show and rotate the key that signs checkpoints and exports."),
-    "prove": ("verify", "Prove that an entry was in the log at that time."),
-    "report": (
-        "report",
-        "Write a report of a period: NAME.html, NAME.json, and NAME.dsse, which signs them.",
-    ),
+    "journal": ("journal", "List journals, or retire one whose host is gone."),
+    "key": ("journal", "Create, show and rotate the key that signs checkpoints and exports."),
+    "prove": ("verify", "Prove that an entry was in the log, or check such a proof."),
+    "report": ("report", "Write the report of a period: NAME.html, NAME.json and their signature NAME.dsse."),
     "retention": ("retention", "Show, change or enforce how long entries are kept."),
     "search": ("search", "Find entries, newest first."),
     "setup": ("setup", "Install index template, retention policy and roles, and dashboards."),
     "ship": ("ship", "Send journalled entries to OpenSearch."),
-    "sizing": ("retention", "Say what so many entries a day need, and which settings fit."),
-    "stats": ("stats", "Show how many entries match, when, and of what."),
+    "sizing": ("retention", "Estimate disk, shards and settings for a daily volume."),
+    "stats": ("stats", "Show the number of matching entries over time and by field."),
     "status": ("doctor", "Show backlog, dead letters, alarms and the retention in force."),
-    "tail": ("stats", "Show the last entries, and follow."),
+    "tail": ("stats", "Show the latest entries, and follow new ones."),
     "teardown": ("setup", "Remove what `whodid setup` created; entries are kept."),
-    "trail": ("search", "Show what a principal did, or had done in their name, oldest first."),
+    "trail": ("search", "Show what a principal did, or others did on their behalf, oldest first."),
     "verify": ("verify", "Check that no stored entry was changed, removed, inserted or moved."),
     "web": ("web", "Serve the Audit logs tab."),
 }
-"""Command → the module of this package that has it under its own name, and what it does: help loads no module."""
+"""Command → its module in this package, and its summary, so that --help imports no command module."""
 
 _WITHOUT_SETTINGS = frozenset({"dev", "help"})
-"""Commands that need no settings, and so work although those are wrong."""
+"""Commands that read no settings, and so work even if these are invalid."""
 
 _OVERRIDES = "whodid.settings"
 
@@ -63,14 +60,14 @@ _EPILOG = """\b
 Examples:
   whodid dev up                          start an OpenSearch for development
   whodid setup                           prepare the cluster for audit entries
-  whodid ship                            send journalled entries, until stopped
+  whodid ship                            send journalled entries until stopped
   whodid search principal:42 since:-7d
-  whodid stats since:-24h               how many, when, and of what
+  whodid stats since:-24h                numbers over time and by field
   whodid export october.csv time:2026-10
   whodid verify                          check that nothing was changed or removed
   whodid report october --since 2026-10-01 --until 2026-11-01
-  whodid retention show                  how long entries are kept, and who sees to it
-  whodid doctor                          what is wrong, and what to do
+  whodid retention show                  how long entries are kept, and what enforces it
+  whodid doctor                          problems, and how to fix them
   whodid web                             the Audit logs tab, in a browser
   whodid help                            the documentation
 
@@ -81,7 +78,7 @@ Exit codes: 0 done, 1 found a problem or a difference, 2 usage."""
 
 
 class _Program(click.Group):
-    """A group that imports a command's module when the command is asked for."""
+    """A group that imports the module of a command when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)
@@ -114,7 +111,7 @@ class _Program(click.Group):
 
 
 def _listed() -> click.Group:
-    """The commands by name and purpose only."""
+    """Return the commands with names and summaries only."""
     return click.Group(commands={name: click.Command(name, help=about) for name, (_, about) in _COMMANDS.items()})
 
 
@@ -132,12 +129,12 @@ def _load(overrides: dict[str, Any]) -> Settings:
 
 
 def config_file(ctx: click.Context) -> str:
-    """What `--config` names; empty without it."""
+    """Return the file given by `--config`, or an empty string."""
     return str(ctx.meta.get(_OVERRIDES, {}).get("config", ""))
 
 
 def _setting_options() -> list[click.Option]:
-    """One hidden option a setting, and `--config`."""
+    """Return `--config`, and a hidden option for each setting."""
     options = [
         click.Option(
             [f"--{field.name.replace('_', '-')}", field.name],
@@ -175,11 +172,11 @@ def program(ctx: click.Context) -> None:
 
 
 def run(args: list[str] | None = None) -> None:
-    """Runs the program and ends the process; what goes wrong becomes one message on stderr."""
+    """Run the program and end the process; an error becomes one message on standard error."""
     if "_WHODID_COMPLETE" in os.environ:
-        from .completion import teach_bash
+        from .completion import register_bash
 
-        teach_bash()
+        register_bash()
     try:
         program.main(args, prog_name="whodid", standalone_mode=False)
     except click.ClickException as error:
@@ -191,7 +188,7 @@ def run(args: list[str] | None = None) -> None:
         click.echo("stopped", err=True)
         sys.exit(1)
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; Python's own complaint helps nobody
+        sys.stderr.close()  # prevents Python's own message when it flushes standard output
         sys.exit(1)
     except OSError as error:
         click.echo(f"whodid: {error.filename or 'this system'}: {error.strerror or error}", err=True)

@@ -1,4 +1,4 @@
-"""`whodid report`: what an auditor asks of a period of the log, as one signed pack of HTML and JSON."""
+"""`whodid report`: writes and checks the report of a period, as signed HTML and JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..search import AuditClient
 from ..search.requests import SWITCH_INTERVAL
 from ..settings import Settings
 from ..text import printable
-from .options import against_option, json_option, question, workers_option
+from .options import against_option, json_option, query_errors, workers_option
 from .output import print_json, progress
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["report"]
 
 _SHOWN = 20
-"""Findings that a person is shown; the pack has all of them."""
+"""Maximum number of findings that are printed; the report has all of them."""
+
+_UNSIGNED = "not signed: anyone who can replace one of the files can replace them all"
 
 
 @click.command(
@@ -36,30 +38,29 @@ Examples:
   whodid report week --since last-week --until this-week --json
   whodid report october --check --public-key signing.pem.pub
 
-NAME.html is for people: one file, without scripts, that also prints well. NAME.json is the same for programs
-(`whodid help format`). If the settings name a key (see `whodid key`), NAME.dsse signs both. An existing file is never
-replaced.
+NAME.html is one printable file without scripts. NAME.json has the same content for programs (`whodid help format`). If
+a signing key is configured (see `whodid key`), NAME.dsse signs both. An existing file is never replaced.
 
-In it: completeness and integrity as `whodid verify` finds them, and what that rests on; retention and its changes,
-holds, destructions, erasures; what was done to the log itself, and who read it; findings.
+The report contains completeness and integrity as found by `whodid verify`, with their evidence; retention and its
+changes, holds, deleted partitions and erasures; administrative actions and reads of the log; and findings.
 
-Exit 1 when there are findings; the pack is written all the same. Needs read rights only, but to all entries:
+Exit 1 when there are findings; the report is written nevertheless. Needs only read access, but to all entries: the role
 whodid_auditor."""
 )
 @click.argument("name", metavar="NAME")
-@click.option("--since", metavar="TIME", help="From this time on: ISO 8601, 2026-10, -30d, last-month.")
-@click.option("--until", metavar="TIME", help="Before this time. [default: now]")
+@click.option("--since", metavar="TIME", help="Start time, inclusive: ISO 8601, 2026-10, -30d, last-month.")
+@click.option("--until", metavar="TIME", help="End time, exclusive. [default: now]")
 @against_option
 @click.option(
     "--public-key",
     "public_keys",
     multiple=True,
     metavar="FILE",
-    help="Trust only checkpoints signed by this key (PEM); with --check, who must have signed the pack. May be given "
-    "several times. [default: signing_public_key; with --check, none]",
+    help="Trust only checkpoints signed with this key (PEM); with --check, the key that must have signed the report. "
+    "May be given several times. [default: signing_public_key; with --check, none]",
 )
 @workers_option
-@click.option("--check", is_flag=True, help="Write nothing; check the pack NAME, exit 1 where it was changed.")
+@click.option("--check", is_flag=True, help="Write nothing; check the report NAME, and exit 1 if it was changed.")
 @json_option
 @click.pass_obj
 def report(
@@ -73,11 +74,11 @@ def report(
     check: bool,
     as_json: bool,
 ) -> None:
-    """Write a report of a period: NAME.html, NAME.json, and NAME.dsse, which signs them."""
+    """Write the report of a period: NAME.html, NAME.json and their signature NAME.dsse."""
     pack = Pack.named(name)
     if check:
         if since or until or against:
-            raise click.UsageError("--check takes a pack and no period")
+            raise click.UsageError("--check takes a report and no period")
         _check(pack, public_keys, as_json)
     else:
         _write(settings, pack, since, until, against, public_keys, workers, as_json)
@@ -93,11 +94,11 @@ def _write(
     workers: int,
     as_json: bool,
 ) -> None:
-    with question():
+    with query_errors():
         period = period_of(since, until, datetime.now(UTC))
-    pack.check_free()  # before anything is asked
+    pack.check_free()  # before the cluster is queried
     signer, keys = signer_of(settings), trusted_keys(settings, public_keys)
-    sys.setswitchinterval(SWITCH_INTERVAL)  # nothing else runs in this process
+    sys.setswitchinterval(SWITCH_INTERVAL)
     with AuditClient(settings) as client, progress("verifying") as on_progress:
         made = make_report(
             client,
@@ -110,20 +111,20 @@ def _write(
             on_progress=on_progress,
         )
     files = write_pack(pack, made, signer)
-    _say(made, files, as_json)
+    _print(made, files, as_json)
     sys.exit(1 if made.findings else 0)
 
 
-def _say(made: Report, files: tuple[Path, ...], as_json: bool) -> None:
+def _print(made: Report, files: tuple[Path, ...], as_json: bool) -> None:
     if as_json:
         whole = made.as_json()
-        told = {name: whole[name] for name in ("period", "summary", "findings", "notes")}
-        print_json({"files": [str(path) for path in files], "signed_by": made.made.signed_by, **told})
+        content = {name: whole[name] for name in ("period", "summary", "findings", "notes")}
+        print_json({"files": [str(path) for path in files], "signed_by": made.made.signed_by, **content})
         return
     for one in made.findings[:_SHOWN]:
         click.echo(printable(f"{one.kind}: {_place(one.journal, one.first, one.last)}{one.about}"))
     if len(made.findings) > _SHOWN:
-        click.echo(f"… and {len(made.findings) - _SHOWN:,} findings more; the report has them all")
+        click.echo(f"… and {len(made.findings) - _SHOWN:,} more findings; the report has them all")
     for note in made.notes:
         click.echo(printable(f"note: {note}"), err=True)
     entries = f"{made.numbers.total:,} {'entry' if made.numbers.total == 1 else 'entries'}"
@@ -131,7 +132,7 @@ def _say(made: Report, files: tuple[Path, ...], as_json: bool) -> None:
     click.echo(f"{entries} in {journals}: {made.verdict}")
     click.echo(f"written: {', '.join(map(str, files))}")
     if not made.made.signed_by:
-        click.echo("not signed: who can replace one file can replace all; `whodid key new` makes a key", err=True)
+        click.echo(f"{_UNSIGNED}; `whodid key new` creates a key", err=True)
 
 
 def _place(journal: str, first: int, last: int) -> str:
@@ -144,29 +145,28 @@ def _place(journal: str, first: int, last: int) -> str:
 def _check(pack: Pack, public_keys: tuple[str, ...], as_json: bool) -> None:
     checked = check_pack(pack, [read_public_key(key) for key in public_keys])
     if as_json:
-        told = {name: checked.content[name] for name in ("period", "summary")}
+        content = {name: checked.content[name] for name in ("period", "summary")}
         signed = {"signed_by": checked.signed_by, "trusted": checked.trusted}
-        print_json({"report": str(pack.path), **signed, "differences": list(checked.findings), **told})
+        print_json({"report": str(pack.path), **signed, "differences": list(checked.findings), **content})
     elif checked.findings:
         for finding in checked.findings:
-            click.echo(f"{pack.path} is not the report that was made: {finding}", err=True)
+            click.echo(f"{pack.path} differs from the report that was written: {finding}", err=True)
     else:
-        _say_checked(pack, checked)
+        _print_checked(pack, checked)
     sys.exit(1 if checked.findings else 0)
 
 
-def _say_checked(pack: Pack, checked: Checked) -> None:
+def _print_checked(pack: Pack, checked: Checked) -> None:
     content = checked.content
     period, made, count = content["period"], content["made"], content["summary"]["findings"]
     findings = f"{count:,} {'finding' if count == 1 else 'findings'}" if count else "no findings"
-    click.echo(
-        printable(
-            f"{pack.path} is what was made at {made['at']}, of {period['since']} to {period['until']}: {findings}"
-        )
-    )
+    of = f"the report of {period['since']} to {period['until']}, written at {made['at']}"
+    click.echo(printable(f"{pack.path} is {of}: {findings}"))
     if checked.trusted:
         click.echo(f"signed by {checked.signed_by}")
     elif checked.signed_by:
-        click.echo(printable(f"it names the key {checked.signed_by}; that was not checked: give --public-key"))
+        click.echo(
+            printable(f"it names the key {checked.signed_by}, but the signature was not verified: use --public-key")
+        )
     else:
-        click.echo("not signed: who can replace one file can replace all")
+        click.echo(_UNSIGNED)

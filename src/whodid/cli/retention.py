@@ -1,7 +1,4 @@
-"""`whodid retention`: how long entries are kept, shown, changed, and enforced where the cluster can't do it itself.
-
-`whodid sizing`: from entries a day and retention to disk, partitions, shards, network and the hosts' journals.
-"""
+"""`whodid retention` and `whodid sizing`: shows, changes and enforces retention, and estimates disk and shards."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ import click
 
 from ..administration import enforce_retention, loss_of_retention, set_retention
 from ..cluster.connection import connect
-from ..cluster.partitions import bytes_per_entry
+from ..cluster.partitions import bytes_per_entry as entry_bytes
 from ..retention.destruction import Destruction
 from ..retention.enforcement import Expired
 from ..retention.moves import Report
@@ -43,12 +40,12 @@ Examples:
   whodid retention show
   whodid retention show --json | jq '.partitions[] | select(.problem != "")'
 
-Exit 1 when a partition would not be deleted as promised."""
+Exit 1 when a partition will not be deleted on its date."""
 )
 @json_option
 @click.pass_obj
 def show(settings: Settings, as_json: bool) -> None:
-    """Show floor and ceiling, and the dates of each partition."""
+    """Show the minimum and maximum retention, and the dates of each partition."""
     view = retention_in_force(connect(settings), settings)
     if as_json:
         print_json(view.as_json())
@@ -61,7 +58,7 @@ def _print(view: RetentionView) -> None:
     click.echo(str(replace(view, partitions=())))
     rows = [(one.name, _date(one.created), _date(one.floor), _date(one.ceiling), _note(one)) for one in view.partitions]
     if rows:
-        print_table(("partition", "made", "entries go from", "all gone on", ""), rows)
+        print_table(("partition", "created", "deleted from", "deleted by", ""), rows)
 
 
 def _note(one: Partition) -> str:
@@ -77,18 +74,22 @@ def _date(moment: datetime | None) -> str:
     epilog="""\b
 Examples:
   whodid retention set 400d
-  whodid retention set off                  nothing is deleted any more
-  whodid retention set 90d --yes            without asking, though entries will go
+  whodid retention set off                  delete nothing
+  whodid retention set 90d --yes            without confirmation, even if entries will be deleted
 
-The policy is replaced, and every partition is moved to its new version and followed until it runs it: ISM looks every
-five minutes. Exit 1 names those that did not get there. Set `retention` in the settings as well, or the next `whodid
-setup` sets it back.""",
+This replaces the policy, moves every partition to its new version, and waits until each one uses it: ISM checks every
+five minutes. Exit 1 when some partitions do not use it; they are listed. Set `retention` in the settings as well, or
+the next `whodid setup` restores the old one.""",
 )
 @click.argument("age")
-@click.option("--take-over", is_flag=True, help="Also move partitions that are under another policy.")
-@click.option("--force", is_flag=True, help="Overwrite the policy though somebody changed it by hand.")
+@click.option("--take-over", is_flag=True, help="Also move partitions that have another policy.")
+@click.option("--force", is_flag=True, help="Overwrite the policy even if it was changed by hand.")
 @click.option(
-    "--timeout", type=click.FloatRange(0), default=1200.0, show_default=True, help="Seconds to follow; 0 doesn't."
+    "--timeout",
+    type=click.FloatRange(0),
+    default=1200.0,
+    show_default=True,
+    help="Seconds to wait for the partitions; 0 does not wait.",
 )
 @yes_option
 @json_option
@@ -100,13 +101,15 @@ def set_(settings: Settings, age: str, take_over: bool, force: bool, timeout: fl
     report = set_retention(
         client, settings, age, take_over=take_over, force=force, timeout=timeout, on_progress=_Progress()
     )
-    _tell(report, age, as_json)
+    _print_moves(report, age, as_json)
     if settings.retention != age:
-        click.echo(f'set retention = "{age}" in the settings too, or the next `whodid setup` sets it back', err=True)
+        click.echo(
+            f'set retention = "{age}" in the settings too, or the next `whodid setup` restores the old one', err=True
+        )
     sys.exit(1 if report.problems else 0)
 
 
-def _tell(report: Report, age: str, as_json: bool) -> None:
+def _print_moves(report: Report, age: str, as_json: bool) -> None:
     if as_json:
         print_json({"retention": age, "running": report.running, "problems": report.problems})
         return
@@ -116,50 +119,53 @@ def _tell(report: Report, age: str, as_json: bool) -> None:
 
 
 class _Progress:
-    """Says on stderr how many partitions run the new version, whenever that changes."""
+    """Prints the number of partitions that use the new version to standard error when it changes."""
 
     def __init__(self) -> None:
-        self._told = ""
+        self._printed = ""
 
     def __call__(self, running: int, total: int) -> None:
-        text = f"{running} of {total} partitions run the new version"
-        if text != self._told:
+        text = f"{running} of {total} partitions use the new version"
+        if text != self._printed:
             click.echo(text, err=True)
-        self._told = text
+        self._printed = text
 
 
 @retention.command(
     epilog="""\b
 Examples:
-  whodid retention enforce --dry-run        what would go; exit 1 when something would
+  whodid retention enforce --dry-run        show what would be deleted; exit 1 when something would
   whodid retention enforce                  delete it
   whodid retention enforce --snapshot-repository backups
 
 Run it daily as an administrator; `whodid ship` does the same every hour, if its user may. Without Index State
-Management it deletes whole partitions, past the retention, their own length and two days, that whodid made and nobody
-holds; what each held is written into the ledger first, and kept in a snapshot where a repository is named. With Index
-State Management, which deletes by itself, it writes those records two weeks ahead."""
+Management (ISM), it deletes whole partitions that whodid created and that are under no hold, once they are older than
+the retention plus their own length plus two days. It first records the content of each in the ledger, and takes a
+snapshot if a repository is configured. With ISM, which deletes partitions itself, it writes these records two weeks in
+advance."""
 )
-@click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted, and change nothing.")
 @json_option
 @click.pass_obj
 def enforce(settings: Settings, dry_run: bool, as_json: bool) -> None:
-    """Do whodid's part of retention: delete what is past its time, or record what ISM will delete."""
+    """Delete partitions past their retention, or record those that ISM will delete."""
 
-    def tell(partition: Expired) -> None:
+    def print_expired(partition: Expired) -> None:
         if as_json:
             print_json({"partition": partition.index, "entries": partition.entries, "deleted": not dry_run})
         else:
             done = "would be deleted" if dry_run else "deleted"
             click.echo(f"{partition.index}: {done}, {partition.entries:,} entries, due since {partition.due:%Y-%m-%d}")
 
-    done = enforce_retention(connect(settings), settings, dry_run=dry_run, on_expired=tell)
+    done = enforce_retention(connect(settings), settings, dry_run=dry_run, on_expired=print_expired)
     for record in done.recorded:
         _print_record(record, as_json)
     if done.ism and dry_run:
-        click.echo("this cluster deletes by itself; without --dry-run, what will go is recorded", err=True)
+        click.echo(
+            "ISM deletes partitions in this cluster; without --dry-run, upcoming deletions are recorded", err=True
+        )
     elif not (done.recorded or done.expired or as_json):
-        click.echo("nothing is deleted within two weeks" if done.ism else "nothing is past its time")
+        click.echo("no partition is due within two weeks" if done.ism else "no partition is past its retention")
     for name, why in done.problems.items():
         click.echo(f"{name}: {why}", err=True)
     sys.exit(1 if done.problems or (dry_run and done.expired) else 0)
@@ -170,7 +176,7 @@ def _print_record(record: Destruction, as_json: bool) -> None:
         about = {"partition": record.partition, "entries": record.account.entries, "due": record.due}
         print_json({**about, "deleted": record.deleted, "snapshot": record.snapshot})
     else:
-        what = "deleted by ISM" if record.deleted else f"is deleted on {record.due[:10]}"
+        what = "was deleted by ISM" if record.deleted else f"is deleted on {record.due[:10]}"
         click.echo(f"{record.partition}: {what}, {record.account.entries:,} entries on record")
 
 
@@ -179,28 +185,44 @@ def _print_record(record: Destruction, as_json: bool) -> None:
 Examples:
   whodid sizing --per-day 2M --retention 365d
   whodid sizing --per-day 500k --hosts 4 --outage 72h
-  whodid sizing --per-day 20M --from-cluster             as large as the entries that are there
+  whodid sizing --per-day 20M --from-cluster             measure the size of stored entries
   whodid sizing --per-day 2M --json | jq .disk_bytes
 
-Numbers may end in k, M or G. A GB is 1,000,000,000 bytes. Bytes per entry were measured on made-up entries of all
-default event types (`whodid help benchmarks`); measure your own with --from-cluster when there are some."""
+Numbers may end in k, M or G. A GB is 1,000,000,000 bytes. The default bytes per entry were measured with generated
+entries of all default event types (`whodid help benchmarks`); use --from-cluster to measure your own."""
 )
-@click.option("--per-day", required=True, metavar="NUMBER", help="Entries recorded a day, such as 2M.")
-@click.option("--retention", metavar="AGE", help="How long they are kept. [default: the setting]")
+@click.option("--per-day", required=True, metavar="NUMBER", help="Entries recorded per day, such as 2M.")
+@click.option("--retention", metavar="AGE", help="How long entries are kept. [default: the setting]")
 @click.option(
     "--replicas",
     type=click.IntRange(0, 1),
     default=1,
     show_default=True,
-    help="The template has one replica wherever there is a second node.",
+    help="Replicas; the template has one if the cluster has a second node.",
 )
-@click.option("--hosts", type=click.IntRange(1), default=1, show_default=True, help="Hosts that record, equally much.")
-@click.option("--outage", default="24h", show_default=True, help="How long the journals must hold what can't be sent.")
 @click.option(
-    "--peak", type=click.IntRange(1, 1000), default=3, show_default=True, help="The busiest hour, times the average."
+    "--hosts",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Hosts that record, each the same number of entries.",
 )
-@click.option("--bytes-per-entry", metavar="NUMBER", help="In OpenSearch, one copy. [default: as measured]")
-@click.option("--from-cluster", is_flag=True, help="Measure the bytes per entry on the partitions that are there.")
+@click.option(
+    "--outage", default="24h", show_default=True, help="Longest outage of OpenSearch that the journals must buffer."
+)
+@click.option(
+    "--peak",
+    type=click.IntRange(1, 1000),
+    default=3,
+    show_default=True,
+    help="Busiest hour, as a multiple of the average.",
+)
+@click.option(
+    "--bytes-per-entry",
+    metavar="NUMBER",
+    help="Size of an entry in OpenSearch, without replicas. [default: as measured]",
+)
+@click.option("--from-cluster", is_flag=True, help="Measure the bytes per entry in the existing partitions.")
 @json_option
 @click.pass_obj
 def sizing(
@@ -215,10 +237,10 @@ def sizing(
     from_cluster: bool,
     as_json: bool,
 ) -> None:
-    """Say what so many entries a day need, and which settings fit."""
+    """Estimate disk, shards and settings for a daily volume."""
     if from_cluster and bytes_per_entry:
-        raise click.UsageError("--bytes-per-entry and --from-cluster say the same thing twice; leave one of them out")
-    measured = _measured(settings) if from_cluster else BYTES_PER_ENTRY
+        raise click.UsageError("--bytes-per-entry and --from-cluster can't be combined")
+    measured = entry_bytes(connect(settings), settings) if from_cluster else BYTES_PER_ENTRY
     found = size(
         Need(
             per_day=parse_count(per_day),
@@ -230,14 +252,7 @@ def sizing(
             bytes_per_entry=parse_count(bytes_per_entry) if bytes_per_entry else measured,
         )
     )
-    if as_json:
-        print_json(found.as_json())
-        return
-    _print_estimate(found, outage)
-
-
-def _measured(settings: Settings) -> int:
-    return bytes_per_entry(connect(settings), settings)
+    print_json(found.as_json()) if as_json else _print_estimate(found, outage)
 
 
 def _print_estimate(found: Sizing, outage: str) -> None:
@@ -247,25 +262,25 @@ def _print_estimate(found: Sizing, outage: str) -> None:
         (
             "stored, one copy",
             f"{_words(found.floor_bytes)} to {_words(found.ceiling_bytes)}",
-            f"{found.bytes_per_entry:,} bytes an entry",
+            f"{found.bytes_per_entry:,} bytes per entry",
         ),
-        ("disk of the cluster", _words(found.disk_bytes), "with replicas, merges, and 15 % free"),
-        ("partitions", f"{found.partitions:,}", f"one a {found.partition}"),
+        ("disk of the cluster", _words(found.disk_bytes), "including replicas, merges and 15 % free space"),
+        ("partitions", f"{found.partitions:,}", f"one per {found.partition}"),
         ("shards", f"{found.shards:,}", f"with replicas, {_words(found.shard_bytes)} each"),
         (
-            "entries a second",
+            "entries per second",
             f"{found.entries_per_second:,.1f}",
             f"{found.peak_entries_per_second:,.1f} in the busiest hour",
         ),
-        ("network", f"{_words(found.peak_network_bytes_per_second)} a second", "in the busiest hour, all hosts"),
-        ("journal's disk", _words(found.journal_bytes), f"each host, for {outage} without OpenSearch"),
+        ("network", f"{_words(found.peak_network_bytes_per_second)} per second", "in the busiest hour, all hosts"),
+        ("journal's disk", _words(found.journal_bytes), f"per host, for {outage} without OpenSearch"),
     ]
-    print_table(("needed", "how much", ""), rows)
+    print_table(("requirement", "amount", ""), rows)
     click.echo("\n".join(("", "# whodid.toml", *found.settings_lines())))
 
 
 def _words(number: int) -> str:
-    """Bytes, in a unit that leaves up to four digits."""
+    """Format a number of bytes in the largest unit that fits."""
     for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if number >= factor:
             return f"{number / factor:,.1f} {unit}"

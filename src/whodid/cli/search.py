@@ -1,4 +1,4 @@
-"""`whodid search`, `history`, `trail`, `count` and `get`: finding entries."""
+"""`whodid search`, `history`, `trail`, `count` and `get`: the commands that find entries."""
 
 from __future__ import annotations
 
@@ -8,25 +8,37 @@ from typing import Any
 import click
 
 from ..entry import FIELDS
-from ..search import FILTERS, AuditClient, Filter
+from ..search import FILTERS, AuditClient
 from ..settings import Settings
 from . import completion
-from .options import QUERYING, TIMES, asked, expired_option, filters, json_option, question, since_option, until_option
+from .options import (
+    QUERYING,
+    TIMES,
+    expired_option,
+    filters,
+    json_option,
+    query_errors,
+    query_filter,
+    since_option,
+    until_option,
+)
 from .output import COLUMNS, columns_of, print_counts, print_entries, print_entry, print_json
 
 __all__ = ["count", "get", "history", "search", "trail"]
 
 _SHOWN = 50
-"""Entries of a table when no limit is given."""
+"""Default number of entries in a table."""
 _COUNTED = 1000
-"""Values of a field that are counted."""
+"""Maximum number of values of a field that are counted."""
 
-limit_option = click.option("--limit", type=click.IntRange(1), help="At most so many. [default: 50, with --json all]")
+limit_option = click.option(
+    "--limit", type=click.IntRange(1), help="Maximum number of entries. [default: 50; with --json all]"
+)
 columns_option = click.option(
     "--columns",
     metavar="FIELD,…",
     shell_complete=completion.listed((*FIELDS, "entry_id")),
-    help=f"The fields to show, entry_id among them. [default: as many as fit of {', '.join(COLUMNS.values())}]",
+    help=f"Fields to show, or entry_id. [default: as many as fit of {', '.join(COLUMNS.values())}]",
 )
 
 
@@ -46,7 +58,9 @@ Examples:
 {TIMES}""",
 )
 @filters
-@click.option("--orphans", is_flag=True, help="Only intents without an outcome: actions cut off, or still under way.")
+@click.option(
+    "--orphans", is_flag=True, help="Only intents without an outcome: actions that were interrupted or still run."
+)
 @click.option(
     "--sort",
     default="newest",
@@ -75,10 +89,10 @@ def search(
 ) -> None:
     """Find entries, newest first."""
     if orphans and sort != "newest":
-        raise click.UsageError("--orphans come newest first; leave --sort out")
-    with question(), AuditClient(settings) as client:
+        raise click.UsageError("--orphans can't be combined with --sort")
+    with query_errors(), AuditClient(settings) as client:
         shown = columns_of(columns)
-        where = asked(query, since, until, given)
+        where = query_filter(query, since, until, given)
         most = limit or (None if as_json else _SHOWN)
         found = (
             client.orphans(where, limit=most)
@@ -91,27 +105,14 @@ def search(
             return
         number = print_entries(found, shown)
         if orphans:
-            _say_more_orphans(number, limit)
-        else:
-            _say_more(client, where, number, expired=expired)
-
-
-def _say_more_orphans(shown: int, limit: int | None) -> None:
-    if shown == (limit or _SHOWN):
-        click.echo(f"the newest {shown}; --limit shows more", err=True)
-    elif not shown:
-        click.echo("no entry matches", err=True)
-
-
-def _say_more(client: AuditClient, where: Filter, shown: int, *, expired: bool) -> None:
-    """How many there are besides those in the table."""
-    matching = client.count(where, expired=expired) if shown else 0
-    if matching > shown:
-        click.echo(f"{shown} of {matching:,} entries; --limit shows more", err=True)
-    elif not shown:
-        click.echo("no entry matches", err=True)
-    if not expired and (hidden := client.hidden(where)):
-        click.echo(f"{hidden:,} more are past their time and not deleted yet; --expired shows them", err=True)
+            if number == most:
+                click.echo(f"the newest {number}; --limit shows more", err=True)
+        elif number and (matching := client.count(where, expired=expired)) > number:
+            click.echo(f"{number} of {matching:,} entries; --limit shows more", err=True)
+        if not number:
+            click.echo("no entry matches", err=True)
+        if not orphans and not expired and (hidden := client.hidden(where)):
+            click.echo(f"{hidden:,} more are past their retention and not deleted yet; --expired shows them", err=True)
 
 
 @click.command(
@@ -130,7 +131,7 @@ def history(
     settings: Settings, target: str, limit: int | None, columns: str | None, expired: bool, as_json: bool
 ) -> None:
     """Show what happened to a target, oldest first."""
-    with question(), AuditClient(settings) as client:
+    with query_errors(), AuditClient(settings) as client:
         most = limit or _SHOWN
         found = client.history(target, limit=limit if as_json else most + 1, expired=expired)
         _show(found, columns, as_json, most)
@@ -160,8 +161,8 @@ def trail(
     expired: bool,
     as_json: bool,
 ) -> None:
-    """Show what a principal did, or had done in their name, oldest first."""
-    with question(), AuditClient(settings) as client:
+    """Show what a principal did, or others did on their behalf, oldest first."""
+    with query_errors(), AuditClient(settings) as client:
         most = limit or _SHOWN
         at_most = limit if as_json else most + 1
         found = client.trail(principal, since=since, until=until, limit=at_most, expired=expired)
@@ -210,13 +211,13 @@ def count(
     **given: Any,
 ) -> None:
     """Count entries."""
-    with question(), AuditClient(settings) as client:
-        where = asked(query, since, until, given)
+    with query_errors(), AuditClient(settings) as client:
+        where = query_filter(query, since, until, given)
         if by:
             counts = client.counts_by(by, where, limit=_COUNTED, expired=expired)
             print_json(counts) if as_json else print_counts(by, counts)
             if len(counts) == _COUNTED:
-                click.echo(f"the {_COUNTED:,} most frequent; a narrower question counts the others", err=True)
+                click.echo(f"only the {_COUNTED:,} most frequent values are shown; use a narrower query", err=True)
         else:
             number = client.count(where, expired=expired)
             print_json({"count": number}) if as_json else click.echo(f"{number:,}")
@@ -229,10 +230,12 @@ Examples:
   whodid get --json 9945c185e61a3281-000000000001-45e03b45f1cb2929 | jq .details
   whodid get --related 9945c185e61a3281-000000000001-45e03b45f1cb2929
 
-Exit 1 when there is no such entry."""
+Exit 1 if the entry does not exist."""
 )
 @click.argument("entry_id")
-@click.option("--related", is_flag=True, help="Also the other entries of its cascade, operation, request or trace.")
+@click.option(
+    "--related", is_flag=True, help="Also show the other entries of its cascade, operation, request or trace."
+)
 @expired_option
 @json_option
 @click.pass_obj
@@ -241,7 +244,7 @@ def get(settings: Settings, entry_id: str, related: bool, expired: bool, as_json
     with AuditClient(settings) as client:
         entry = client.get(entry_id, expired=expired)
         if entry is None:
-            click.echo(f"there is no entry {entry_id}; it may not be shipped yet: see `whodid status`", err=True)
+            click.echo(f"entry {entry_id} not found; it may not be shipped yet: see `whodid status`", err=True)
             sys.exit(1)
         print_json(entry) if as_json else print_entry(entry)
         if related:

@@ -1,7 +1,4 @@
-"""`whodid setup`: prepares the cluster for audit entries.
-
-`whodid teardown`: removes what `whodid setup` created; the entries stay.
-"""
+"""`whodid setup` and `whodid teardown`: prepares the cluster for audit entries, and removes what setup created."""
 
 from __future__ import annotations
 
@@ -36,19 +33,21 @@ _DONE = {
     epilog="""\b
 Examples:
   whodid setup --dry-run          show what would change; exit 1 when something would
-  whodid setup                    make it so; running it again changes nothing
-  whodid setup --force            also overwrite what somebody changed by hand since
+  whodid setup                    apply the changes; running it again changes nothing
+  whodid setup --force            also overwrite what was changed by hand since
   whodid setup --retention 400d --partition month
-  whodid setup --partitions-only  daily, with the Security plugin: shippers may not create what they write to
+  whodid setup --partitions-only  daily, if the Security plugin does not allow shippers to create partitions
   whodid setup --dashboards https://dashboards.example:5601 --dashboards-tenant global --tab-url https://audit.example"""
 )
 @click.option("--dry-run", is_flag=True, help="Show the differences and change nothing.")
 @click.option("--dashboards", metavar="URL", help="Also install searches, charts and dashboards in this Dashboards.")
-@click.option("--dashboards-tenant", metavar="NAME", help="Tenant of Dashboards they belong to, such as global.")
+@click.option("--dashboards-tenant", metavar="NAME", help="Tenant of Dashboards to install into, such as global.")
 @click.option("--tab-url", metavar="URL", help="Address of the Audit logs tab; entries in Dashboards link to it.")
 @click.option("--force", is_flag=True, help="Overwrite what was changed by hand since the last setup.")
 @click.option("--partitions-only", is_flag=True, help="Only create the partitions of today and tomorrow.")
-@click.option("--create", multiple=True, metavar="NAME", help="With those, create this partition; entries wait for it.")
+@click.option(
+    "--create", multiple=True, metavar="NAME", help="Also create this partition, which entries are waiting for."
+)
 @yes_option
 @json_option
 @click.pass_obj
@@ -81,7 +80,7 @@ def setup(
         if made:
             apply((change,))
         left = left or change.kind == "differs" or (not made and change.kind in {"create", "update"})
-        _print(change, made, as_json)  # at once: should the next one fail, it is known what was made
+        _print(change, made, as_json)  # before the next change, which may fail
     sys.exit(1 if left else 0)
 
 
@@ -99,9 +98,9 @@ def _print(change: Change, made: bool, as_json: bool) -> None:
     click.echo(f"{change.what}: {done}" + (f" ({change.note})" if change.note else ""))
     if differs and not made:
         if change.by_hand and change.difference:
-            click.echo("changed by hand since `whodid setup`: it stays so, unless --force overwrites it")
+            click.echo("changed by hand since `whodid setup`: kept; --force overwrites it")
         elif change.by_hand:
-            click.echo("left as it is: the policy was changed by hand, and nothing is moved onto it")
+            click.echo("kept: the policy was changed by hand, so no partition is moved to it")
         for text in (change.difference, change.loses):
             if text:
                 click.echo(text)
@@ -110,20 +109,20 @@ def _print(change: Change, made: bool, as_json: bool) -> None:
 @click.command(
     epilog="""\b
 Examples:
-  whodid teardown --dry-run       what setup created, and what of it would be removed; exit 1 when something would
+  whodid teardown --dry-run       show what would be removed; exit 1 when something would
   whodid teardown                 remove it
-  whodid teardown --force         also what somebody changed by hand since
+  whodid teardown --force         also remove what was changed by hand since
   whodid teardown --dashboards https://dashboards.example:5601 --dashboards-tenant global
 
-Removes the index template, the ISM policy and the roles, and only those that `whodid setup` created. Entries, holds and
-the ledger stay. ISM's jobs keep their copies of the policy: partitions are still deleted when they are due. With
---dashboards also the objects that `whodid setup --dashboards` installed, and no others of Dashboards. Exit 1 also when
-this user may not remove something, such as the roles."""
+Removes the index template, the ISM policy and the roles, if `whodid setup` created them. Entries, holds and the ledger
+are kept. ISM keeps its copies of the policy, so partitions are still deleted when they are due. With --dashboards, also
+removes the objects that `whodid setup --dashboards` installed. Exit 1 also when this user may not remove something,
+such as the roles."""
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be removed, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and change nothing.")
 @click.option("--dashboards", metavar="URL", help="Also remove what setup installed in this Dashboards.")
-@click.option("--dashboards-tenant", metavar="NAME", help="Tenant of Dashboards it is in, such as global.")
-@click.option("--force", is_flag=True, help="Also what was changed by hand since the last setup.")
+@click.option("--dashboards-tenant", metavar="NAME", help="Tenant of Dashboards to remove from, such as global.")
+@click.option("--force", is_flag=True, help="Also remove what was changed by hand since the last setup.")
 @json_option
 @click.pass_obj
 def teardown(
@@ -150,10 +149,10 @@ def teardown(
             about = {"what": one.what, "goes": goes, "why_not": "" if goes else one.stays, "note": one.note}
             print_json({**about, "done": goes and not dry_run})
         else:
-            done = ("would be removed" if dry_run else "removed") if goes else f"stays, {_WHY[one.stays]}"
+            done = ("would be removed" if dry_run else "removed") if goes else f"kept, {_WHY[one.stays]}"
             click.echo(f"{one.what}: {done}" + (f" ({one.note})" if one.note else ""))
     if not found and not as_json:
-        click.echo("nothing of whodid's setup is there")
+        click.echo("nothing to remove: `whodid setup` created nothing in this cluster")
     sys.exit(1 if (dry_run and would) or any(one.stays == "refused" for one in found) else 0)
 
 
@@ -163,6 +162,6 @@ def _dashboards_of(url: str, tenant: str, settings: Settings) -> Iterator[Remova
 
 _WHY = {
     "foreign": "whodid did not create it",
-    "by hand": "somebody changed it by hand; --force removes it",
-    "refused": "as this user may not see or remove them",
+    "by hand": "it was changed by hand; --force removes it",
+    "refused": "because this user may not see or remove it",
 }

@@ -27,31 +27,31 @@ __all__ = ["ship"]
 @click.command(
     epilog="""\b
 Examples:
-  whodid ship                 until SIGTERM or Ctrl-C; what is left is shipped first
-  whodid ship --once          what is there now; exit 1 when something is left, damaged or missing
+  whodid ship                 run until SIGTERM or Ctrl-C, and ship the remaining entries before exiting
+  whodid ship --once          ship all entries of now; exit 1 when some are left, damaged or missing
   whodid ship --once --json   the numbers, as JSON
   whodid ship --log-format json --metrics-address 127.0.0.1:9464
 
-Only one shipper works on a journal directory; a second one waits for its turn. When it is stopped, it ships what is
-there within drain_timeout, and records that the journal is closed; a second signal ends it at once. Stopping it at any
-moment, kill -9 included, loses nothing and stores nothing twice."""
+Only one shipper at a time works on a journal directory; a second one waits. When it is stopped, it ships the remaining
+entries within drain_timeout, and records that the journal is closed; a second signal stops it immediately. No entry is
+lost or stored twice whenever it is stopped, even by kill -9."""
 )
-@click.option("--once", is_flag=True, help="Send what is there now, and end.")
+@click.option("--once", is_flag=True, help="Send all entries of now, and exit.")
 @click.option(
     "--patience",
     type=click.FloatRange(0),
     default=30.0,
     show_default=True,
-    help="With --once: seconds without an answer.",
+    help="With --once: seconds to wait for OpenSearch to answer.",
 )
 @click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="Lines on standard error for people, or as JSON for programs.",
+    help="Format of log lines on standard error.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON at the end.")
+@click.option("--json", "as_json", is_flag=True, help="Print the final numbers as JSON.")
 @click.pass_obj
 def ship(settings: Settings, once: bool, patience: float, log_format: Literal["text", "json"], as_json: bool) -> None:
     """Send journalled entries to OpenSearch."""
@@ -67,7 +67,7 @@ def ship(settings: Settings, once: bool, patience: float, log_format: Literal["t
     shipper = connected_shipper(
         settings,
         stop=stop,
-        observe=lambda observation: _tell_all(observers, observation),
+        observe=lambda observation: _notify(observers, observation),
         notify=lambda text: log.say("retention", text),
         closing=not once,
     )
@@ -82,14 +82,14 @@ def ship(settings: Settings, once: bool, patience: float, log_format: Literal["t
         log.say("stopped", text, shipped=progress.shipped, backlog=backlog)
     if backlog and once:
         why = without_values(progress.waiting) or "stopped"
-        click.echo(f"not everything was sent: {why}. It is safe in the journal", err=True)
+        click.echo(f"not all entries were sent: {why}. They are safe in the journal", err=True)
     for one in status.missing if once else ():
         click.echo(printable(one), err=True)
     sys.exit(1 if once and (backlog or progress.dead_letters or progress.damaged or status.missing) else 0)
 
 
 def _watchers(settings: Settings) -> list[Observer]:
-    """systemd, and Prometheus where it is asked for."""
+    """Return the observers for systemd, and for Prometheus if it is configured."""
     watchers: list[Observer] = [Systemd().observe]
     if settings.metrics_address:
         from ..shipping.metrics import Metrics, serve_metrics
@@ -100,43 +100,43 @@ def _watchers(settings: Settings) -> list[Observer]:
     return watchers
 
 
-def _tell_all(observers: list[Observer], observation: ShippingEvent) -> None:
-    """One that fails (standard error is closed, say) keeps no other from hearing of it, systemd's watchdog least."""
+def _notify(observers: list[Observer], observation: ShippingEvent) -> None:
+    """Pass an observation to all observers, even if one fails, such as the log after standard error was closed."""
     failed: Exception | None = None
     for observe in observers:
         try:
             observe(observation)
-        except Exception as error:  # noqa: BLE001 (raised again below, for the shipper's guard)
+        except Exception as error:  # noqa: BLE001 (raised again below)
             failed = error
     if failed:
         raise failed
 
 
 def _collect_garbage_rarely() -> None:
-    """Thousands of entries are held at once, none of them in a cycle: looking through them costs a fifth."""
+    """Collect garbage rarely: scanning thousands of entries, none of them in a cycle, costs a fifth of the time."""
     gc.freeze()
     gc.set_threshold(200_000, 10, 10)
 
 
 def _stop_on_signals(stop: threading.Event, log: ShipperLog) -> None:
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():  # a second one: whoever sent it does not want to wait for what is left
-            raise KeyboardInterrupt  # as Ctrl-C does: no `Exception`, so that no guard takes it for a fault
+        if stop.is_set():  # a second signal: do not wait for the remaining entries
+            raise KeyboardInterrupt  # not an `Exception`, which would be handled as a failure of the shipper
         stop.set()
-        # In a thread: the signal may have interrupted a line that is just being written.
-        threading.Thread(target=_say_stopping, args=(log,), daemon=True).start()
+        # The signal may have interrupted the writing of a line, so this one is written by a thread.
+        threading.Thread(target=_log_stopping, args=(log,), daemon=True).start()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
 
 
-def _say_stopping(log: ShipperLog) -> None:
+def _log_stopping(log: ShipperLog) -> None:
     Systemd().notify("STOPPING=1")
-    log.say("stopping", "stopping: what is left is shipped first; a second signal ends this at once")
+    log.say("stopping", "stopping after the remaining entries are shipped; a second signal stops immediately")
 
 
 class _Counter:
-    """Says on a terminal how many entries were shipped, in place."""
+    """Shows the number of shipped entries on a terminal, on one line that is overwritten."""
 
     def __init__(self, total: int | None) -> None:
         self._of = f" of {total}" if total is not None else ""

@@ -1,7 +1,4 @@
-"""`whodid stats`: how many entries match, when, and of what, as a picture.
-
-`whodid tail`: the last entries, and new ones as they come.
-"""
+"""`whodid stats` and `whodid tail`: counts of matching entries, and the latest entries."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from ..search.stats import Bar, Stats
 from ..settings import Settings
 from ..text import printable
 from . import completion
-from .options import QUERYING, TIMES, asked, expired_option, filters, json_option, query_argument, question
+from .options import QUERYING, TIMES, expired_option, filters, json_option, query_argument, query_errors, query_filter
 from .output import print_bars, print_counts, print_json
 
 __all__ = ["stats", "tail"]
@@ -44,10 +41,12 @@ Examples:
     "--by",
     multiple=True,
     metavar="FIELD",
-    help="Most frequent values of a field. [default: type, principal]",
+    help="Count the most frequent values of this field. [default: type, principal]",
     shell_complete=completion.offered(FILTERS),
 )
-@click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many of them.")
+@click.option(
+    "--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Maximum number of values per field."
+)
 @click.option(
     "--interval",
     default="auto",
@@ -71,14 +70,11 @@ def stats(
     until: str | None,
     **given: Any,
 ) -> None:
-    """Show how many entries match, when, and of what."""
-    with question(), AuditClient(settings) as client:
-        where = asked(query, since, until, given)
+    """Show the number of matching entries over time and by field."""
+    with query_errors(), AuditClient(settings) as client:
+        where = query_filter(query, since, until, given)
         found = client.stats(where, by=by or ("type", "principal"), top=top, interval=interval, expired=expired)
-    if as_json:
-        print_json(found.as_json())
-        return
-    _print(found)
+    print_json(found.as_json()) if as_json else _print(found)
 
 
 def _print(found: Stats) -> None:
@@ -98,7 +94,7 @@ def _print(found: Stats) -> None:
         click.echo()
         print_counts(field, counts)
     for field in found.approximate:
-        click.echo(f"{field} has so many values that these may not be the right ones; count --by {field} is", err=True)
+        click.echo(f"{field} is approximate (too many distinct values); `whodid count --by {field}` is exact", err=True)
 
 
 def _named(interval: str, bar: Bar) -> str:
@@ -109,7 +105,7 @@ _NEGATED = re.compile(r'-[A-Za-z_.]+:|-[("]')
 
 
 class _Tail(click.Command):
-    """Takes `-status:ok` as a part of the query, which click would read as `-s -t -a …`."""
+    """Passes `-status:ok` on as part of the query; click would parse it as `-s -t -a …`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, [f"not {word[1:]}" if _NEGATED.match(word) else word for word in args])
@@ -120,53 +116,54 @@ class _Tail(click.Command):
     epilog="""\b
 Examples:
   whodid tail                       the last ten entries
-  whodid tail -f                    and new ones as they are stored; Ctrl-C ends it
-  whodid tail -f outcome:failure    those that match, in the search language
+  whodid tail -f                    and new ones as they are stored, until Ctrl-C
+  whodid tail -f outcome:failure    entries that match a query
   whodid tail -f --local            from the journal of this host, before they are shipped""",
 )
 @query_argument
-@click.option("-f", "--follow", is_flag=True, help="Go on with new entries as they come.")
-@click.option("-n", "number", type=click.IntRange(0), default=10, show_default=True, help="How many to begin with.")
-@click.option("--local", is_flag=True, help="Read this host's journal instead of OpenSearch.")
+@click.option("-f", "--follow", is_flag=True, help="Print new entries as they arrive.")
+@click.option(
+    "-n", "number", type=click.IntRange(0), default=10, show_default=True, help="Number of entries to start with."
+)
+@click.option("--local", is_flag=True, help="Read the journal of this host instead of OpenSearch.")
 @json_option
 @click.pass_obj
 def tail(settings: Settings, query: tuple[str, ...], follow: bool, number: int, local: bool, as_json: bool) -> None:
-    """Show the last entries, and follow."""
+    """Show the latest entries, and follow new ones."""
     pause = (lambda: time.sleep(settings.poll_interval)) if follow else None
     try:
         if local:
             if query:
-                raise click.UsageError("--local shows every entry of the journal; leave the query out")
-
+                raise click.UsageError("--local can't be combined with a query")
             for batch in follow_journal(settings, number, pause):
                 _show(batch, as_json)
             return
 
-        with question(), AuditClient(settings) as client:
+        with query_errors(), AuditClient(settings) as client:
             asked = ordered(Filter.parse(" ".join(query)))
-            away = _Away()
-            for batch in client.follow(asked, last=number, pause=pause, on_away=away.told):
-                away.over()
+            outage = _Outage()
+            for batch in client.follow(asked, last=number, pause=pause, on_away=outage.report):
+                outage.end()
                 _show(batch, as_json)
     except KeyboardInterrupt:
         return
 
 
-class _Away:
-    """A cluster that can't be asked: said once, and when it is back."""
+class _Outage:
+    """Prints the start and the end of an outage of the cluster once."""
 
     def __init__(self) -> None:
-        self._now = False
+        self._reported = False
 
-    def told(self, error: OpenSearchUnavailable) -> None:
-        if not self._now:
-            click.echo(f"{error}; it is asked again", err=True)
-        self._now = True
+    def report(self, error: OpenSearchUnavailable) -> None:
+        if not self._reported:
+            click.echo(f"{error}; retrying", err=True)
+        self._reported = True
 
-    def over(self) -> None:
-        if self._now:
-            click.echo("OpenSearch answers again", err=True)
-        self._now = False
+    def end(self) -> None:
+        if self._reported:
+            click.echo("OpenSearch is available again", err=True)
+        self._reported = False
 
 
 def _show(batch: list[dict[str, Any]], as_json: bool) -> None:

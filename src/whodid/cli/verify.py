@@ -1,7 +1,4 @@
-"""`whodid verify`: checks the chains as they are stored in OpenSearch, and what checkpoints say of them.
-
-`whodid prove`: a small file which shows that one entry was in the log, without showing any other.
-"""
+"""`whodid verify` and `whodid prove`: checks the stored entries, and proves that single entries were in the log."""
 
 from __future__ import annotations
 
@@ -22,13 +19,13 @@ from ..text import printable
 from ..verify import Completeness, JournalVerdict, Notebook, Verification, verify_stored
 from ..verify.checkpoints import judged
 from ..verify.inclusion import Inclusion, Prover, check_inclusion
-from .options import against_option, json_option, question, workers_option
+from .options import against_option, json_option, query_errors, workers_option
 from .output import print_json, progress
 
 __all__ = ["prove", "verify"]
 
 _SHOWN = 40
-"""Stretches of a journal, and findings, that a person is shown."""
+"""Maximum number of stretches per journal, and of findings, that are printed."""
 
 
 @click.command(
@@ -38,27 +35,28 @@ Examples:
   whodid verify --since -30d                          the entries of a month
   whodid verify --against /mnt/worm/whodid --public-key signing.pem.pub
   whodid verify --journal 9945c185e61a3281 --json     verdict and findings, as one JSON object
-  whodid verify --resume ~/verify.part                goes on there when it was stopped
+  whodid verify --resume ~/verify.part                resumes if it was interrupted
 
-Checkpoints are read from the cluster, from this host's journal_dir, from the witnesses in the settings, and from where
---against says. What only the cluster holds, its administrator can replace: keep a witness, and check by a public key.
+Checkpoints are read from the cluster, from journal_dir of this host, from the witnesses in the settings, and from the
+places given by --against. An administrator of the cluster can replace checkpoints that only the cluster has: configure
+a witness, and check signatures with a public key.
 
-Exit 1 when something does not hold. Needs read rights only, but to all entries: to a reader of one organization those
-of the others look removed. What each word means, and what is shown by what: `whodid help integrity`."""
+Exit 1 when there is a finding. Needs only read access, but to all entries: for a user who may read one organization,
+entries of other organizations appear to be removed. `whodid help integrity` explains the verdicts."""
 )
 @click.option("--journal", metavar="ID", help="Only this journal.")
-@click.option("--since", metavar="TIME", help="Only entries since then: ISO 8601, -30d, 2026-11, yesterday.")
-@click.option("--until", metavar="TIME", help="Only entries before then.")
+@click.option("--since", metavar="TIME", help="Start time, inclusive: ISO 8601, -30d, 2026-11, yesterday.")
+@click.option("--until", metavar="TIME", help="End time, exclusive.")
 @against_option
 @click.option(
     "--public-key",
     "public_keys",
     multiple=True,
     metavar="FILE",
-    help="Trust only checkpoints signed by this key (PEM). May be given several times. [default: signing_public_key]",
+    help="Trust only checkpoints signed with this key (PEM). May be given several times. [default: signing_public_key]",
 )
 @workers_option
-@click.option("--resume", metavar="FILE", help="Keep what is done there, and go on from it; removed at the end.")
+@click.option("--resume", metavar="FILE", help="Save progress to FILE and resume from it; FILE is removed when done.")
 @json_option
 @click.pass_obj
 def verify(
@@ -74,12 +72,12 @@ def verify(
 ) -> None:
     """Check that no stored entry was changed, removed, inserted or moved."""
     keys = trusted_keys(settings, public_keys)
-    sys.setswitchinterval(SWITCH_INTERVAL)  # nothing else runs in this process
+    sys.setswitchinterval(SWITCH_INTERVAL)
     notebook = Notebook(resume, settings.index_prefix) if resume else None
     kept = _kept(notebook) if notebook else nullcontext()
-    with question():
+    with query_errors():
         check_order(since, until)
-    with question(), AuditClient(settings) as client, kept, progress("verifying") as on_progress:
+    with query_errors(), AuditClient(settings) as client, kept, progress("verifying") as on_progress:
         found = verify_stored(
             client,
             journal=journal,
@@ -101,12 +99,12 @@ def verify(
 
 @contextmanager
 def _kept(notebook: Notebook) -> Iterator[None]:
-    """Removes it after a verification that came to its end."""
+    """Keep the resume state if the verification is interrupted, and remove it when it is done."""
     try:
         with notebook:
             yield
     except (KeyboardInterrupt, WhodidError):
-        click.echo(f"what is done is in {notebook.path}; the same command goes on there", err=True)
+        click.echo(f"progress is saved in {notebook.path}; run the same command to resume", err=True)
         raise
     notebook.remove()
 
@@ -120,11 +118,11 @@ def _print(found: Verification) -> None:
         if finding.entries:
             click.echo(printable(f"    {', '.join(finding.entries[:3])}"))
     if len(found.findings) > _SHOWN:
-        click.echo(f"… and {len(found.findings) - _SHOWN:,} findings more; --json has them all")
+        click.echo(f"… and {len(found.findings) - _SHOWN:,} more findings; --json has them all")
     for note in found.notes:
         click.echo(printable(f"note: {note}"), err=True)
     if not found.journals and found.intact:
-        click.echo("nothing is stored, so there is nothing to verify")
+        click.echo("no entries are stored, so there is nothing to verify")
         return
     conclusion = "intact" if found.intact else _count(len(found.findings), "finding")
     click.echo(f"{_count(found.entries, 'entry', 'entries')} in {_count(len(found.journals), 'journal')}: {conclusion}")
@@ -136,12 +134,12 @@ def _count(number: int, one: str, many: str = "") -> str:
 
 
 def _trust(found: Verification) -> str:
-    """What the verdict rests on."""
+    """Describe the checkpoints that the verdict is based on."""
     if not any(verdict.checkpoints for verdict in found.journals):
-        return "no checkpoint was found: who may write to the cluster could have rebuilt all (`whodid help integrity`)"
+        return "no checkpoint was found: anyone who may write to the cluster could rebuild it (`whodid help integrity`)"
     where = ", ".join(found.sources)
     if not found.keys:
-        return f"checkpoints from {where}; their signatures were not checked: give --public-key"
+        return f"checkpoints from {where}; their signatures were not checked: use --public-key"
     return f"checkpoints from {where}, signed by {', '.join(found.keys)}"
 
 
@@ -153,19 +151,19 @@ def _print_journal(verdict: JournalVerdict) -> None:
         last = f" to {stretch.last:,}" if stretch.last > stretch.first else ""
         click.echo(printable(f"  {stretch.verdict}: {stretch.first:,}{last}{about}"))
     if len(verdict.stretches) > _SHOWN:
-        click.echo(f"  … and {len(verdict.stretches) - _SHOWN:,} stretches more")
+        click.echo(f"  … and {len(verdict.stretches) - _SHOWN:,} more stretches")
     if verdict.checkpoints:
         entries = f"up to entry {verdict.sealed:,}" if verdict.sealed else "of no entry yet"
         click.echo(printable(f"  {verdict.checkpoints:,} checkpoints {entries}, the last of {verdict.sealed_at}"))
 
 
 def _numbers(found: Completeness) -> str:
-    """`12 recorded = 10 stored + 2 expired`, without what is nought."""
+    """Return `12 recorded = 10 stored + 2 expired`, without numbers that are 0."""
     parts = {
         "stored": found.stored,
         "expired": found.expired,
         "dead letters": found.dead_letters,
-        "given up": found.dropped,
+        "discarded": found.dropped,
         "damaged": found.damaged,
         "in the backlog": found.backlog,
         "missing": found.missing,
@@ -181,27 +179,30 @@ Examples:
   whodid prove 8f14e45fceea167a-000000000042-9c56cc51b374c3ba --against /mnt/worm/whodid > proof.json
   whodid prove --check proof.json --public-key signing.pem.pub
 
-The file holds the entry, with its personal values, and hashes of others, from which nothing can be read. It can be
-checked without the cluster, and without whodid (tools/verify_proof.py). An entry can be proven once a checkpoint covers
-it, which is within the hour, and as long as the entries around it are stored."""
+The file contains the entry, with its personal values, and hashes of other entries, which reveal nothing about them. It
+can be checked without the cluster, and without whodid (tools/verify_proof.py). An entry can be proven once a checkpoint
+covers it, which takes up to an hour, and while the entries around it are stored."""
 )
 @click.argument("what", metavar="ENTRY_ID|FILE")
-@click.option("--check", is_flag=True, help="Check a proof: FILE, and no ENTRY_ID.")
+@click.option("--check", is_flag=True, help="Check the proof in FILE; - is standard input.")
 @against_option
 @click.option(
-    "--public-key", "public_keys", multiple=True, metavar="FILE", help="Who must have signed the checkpoint (PEM)."
+    "--public-key",
+    "public_keys",
+    multiple=True,
+    metavar="FILE",
+    help="Public key that must have signed the checkpoint (PEM).",
 )
 @json_option
 @click.pass_obj
 def prove(
     settings: Settings, what: str, check: bool, against: tuple[str, ...], public_keys: tuple[str, ...], as_json: bool
 ) -> None:
-    """Prove that an entry was in the log at that time."""
+    """Prove that an entry was in the log, or check such a proof."""
     keys = trusted_keys(settings, public_keys)
     if not check:
-        click.echo(_made(settings, what, against, keys).to_json(), nl=False)
+        click.echo(_prove(settings, what, against, keys).to_json(), nl=False)
         return
-
     try:
         proof = Inclusion.from_json(sys.stdin.buffer.read() if what == "-" else Path(what).read_bytes())
         checkpoint, key = check_inclusion(proof, keys)
@@ -211,7 +212,7 @@ def prove(
         if as_json:
             print_json({"proven": False, "why": str(error)})
         else:
-            click.echo(f"it is not proven: {error}", err=True)
+            click.echo(f"not proven: {error}", err=True)
         sys.exit(1)
     if as_json:
         print_json(
@@ -226,14 +227,14 @@ def prove(
         return
     entry = proof.entry
     click.echo(f"entry {entry.get('seq')} of journal {checkpoint.journal} ({entry.get('type')}) was in the log")
-    signed = f"signed by {key.id}" if key else "whose signature was not checked: give --public-key"
-    click.echo(f"when checkpoint {checkpoint.number} was closed at {checkpoint.time}, {signed}")
+    signed = f"signed by {key.id}" if key else "whose signature was not checked: use --public-key"
+    click.echo(f"when checkpoint {checkpoint.number} was created at {checkpoint.time}, {signed}")
 
 
-def _made(settings: Settings, entry_id: str, against: tuple[str, ...], keys: list[PublicKey]) -> Inclusion:
+def _prove(settings: Settings, entry_id: str, against: tuple[str, ...], keys: list[PublicKey]) -> Inclusion:
     with AuditClient(settings) as client:
         entry = client.get(entry_id, expired=True)
         if entry is None:
-            raise ProofError(f"there is no entry {entry_id}; `whodid search --json` has the parts of an ID")
+            raise ProofError(f"entry {entry_id} not found; `whodid search --columns entry_id` lists IDs")
         statements = judged(sources(client, against), keys)
         return Prover(client, statements).prove(entry)

@@ -1,4 +1,4 @@
-"""A real one-node OpenSearch for development and tests, without Docker or a Java installation.
+"""A local OpenSearch for development and tests, without Docker or a Java installation.
 
     from whodid import devserver
 
@@ -6,8 +6,6 @@
         print(node.url)
 
 Needs the extra: pip install "whodid[dev-server]". See `whodid help dev-server`.
-
-A cluster of several nodes on this machine, each a process of its own, for tests of what one of them dying does.
 """
 
 from __future__ import annotations
@@ -43,7 +41,7 @@ __all__ = [
 def start_cluster(
     number: int, data_dir: Path, *, heap_mb: int = 512, timeout: float = 180.0
 ) -> Iterator[list[RunningNode]]:
-    """So many nodes that form one cluster, with their data below `data_dir`; all end with the block.
+    """Start a cluster of `number` nodes, with their data below `data_dir`, and stop it at the end of the block.
 
     Raises DevServerError.
     """
@@ -53,21 +51,21 @@ def start_cluster(
         "discovery.type": None,
         "discovery.seed_hosts": [f"127.0.0.1:{port}" for port in ports],
         "cluster.initial_cluster_manager_nodes": names,
-        # A node that is gone is missed after seconds, not after half a minute.
+        # The failure of a node is detected after seconds instead of half a minute.
         "cluster.fault_detection.follower_check.timeout": "2s",
         "cluster.fault_detection.leader_check.timeout": "2s",
     }
 
-    def begin(place: int) -> RunningNode:
+    def start_one(place: int) -> RunningNode:
         own = {"node.name": names[place], "transport.port": ports[place]}
         folder = data_dir / names[place]
         return start(
             port=0, data_dir=folder, heap_mb=heap_mb, detached=False, timeout=timeout, settings={**together, **own}
         )
 
-    with ExitStack() as running, ThreadPoolExecutor(number) as at_once:
-        begun = [at_once.submit(begin, place) for place in range(number)]
-        nodes = [running.enter_context(each.result()) for each in begun]  # none is ready before most of them are
+    with ExitStack() as running, ThreadPoolExecutor(number) as pool:
+        futures = [pool.submit(start_one, place) for place in range(number)]  # a node is ready once most nodes are
+        nodes = [running.enter_context(each.result()) for each in futures]
         yield nodes
 
 

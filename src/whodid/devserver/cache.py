@@ -1,36 +1,23 @@
-"""The jar cache: verified files, named by their SHA-256.
+"""The cache of verified Maven files, and the lock files that list them.
 
-Format: `jars/SHA256/FILENAME`. Invariant: a file under `jars/` had its SHA-256 when it was put there, by
-rename; it is never written in place. Downloads go to `partial/RANDOM/`. A kill at any moment leaves at most a
-folder in `partial/`, which the next holder of the lock removes. What the disk breaks later is found when
-the home is verified (`whodid.devserver.home`), dropped here and fetched again. One process at a time: the
-caller holds `cache_lock`.
-
-The lock file: which exact Maven files make up the home, each with its SHA-256.
+Format of the cache: `jars/SHA256/FILENAME`. A file under `jars/` had its SHA-256 when it was renamed to that place; it
+is never written in place. Downloads go to `partial/RANDOM/`. After a kill at most a folder in `partial/` remains, which
+the next holder of the lock removes. Files that are damaged later are found when the home is verified
+(`whodid.devserver.home`), removed, and downloaded again. The caller holds `cache_lock`.
 
 Format of `jars-VERSION.lock`: UTF-8 lines, sorted by folder and name; lines that start with `#` are comments. Each
 other line has four fields separated by single spaces:
 
     SHA256 SIZE FOLDER GROUP:ARTIFACT:VERSION:PACKAGING
 
-SHA-256 in 64 lower-case hex digits, size in bytes, folder relative to the home. No file name comes twice in
-one folder. `tools/lock_jars.py` writes it; nothing is resolved when it is read.
+The SHA-256 has 64 lower-case hex digits, the size is in bytes, and the folder is relative to the home. A file name is
+unique in its folder. `tools/lock_jars.py` writes the file; dependencies are not resolved when it is read.
 
-Maven, by way of jgo: the one module that imports it, so that its untyped objects stop here.
+Files are downloaded with jgo into a new folder, because jgo treats every file in its cache as complete; `~/.m2` is not
+used. `WHODID_MAVEN_MIRROR` replaces Maven Central by another repository.
 
-A file is always downloaded into a fresh folder that the caller gives, since jgo takes whatever lies in its
-cache as complete; `~/.m2` is neither read nor written. `WHODID_MAVEN_MIRROR` replaces Maven Central by
-another repository, such as a company's mirror.
-
-The archive: a plugin's zip, kept in the home and unpacked beside it, with the one line in it that is changed.
-
-The descriptor's `extended.plugins` is emptied: the Security plugin names one that Maven does not have and that it can
-do without. Every other file is as it was in the zip, which whoever verifies the home compares by size and CRC-32.
-
-Component: one folder of the OpenSearch home, with the Maven artifacts it is made from.
-
-The lock file of a release gives the exact files. A component with a descriptor gets the `plugin-descriptor.properties`
-that OpenSearch asks of modules and plugins; one with an archive (a plugin's zip) brings its own.
+The zip of a plugin is kept in the home and unpacked next to it. Its `extended.plugins` is emptied, because the Security
+plugin names a plugin there that Maven does not have and that it does not need.
 """
 
 from __future__ import annotations
@@ -85,7 +72,7 @@ __all__ = [
 
 @dataclass(frozen=True, order=True)
 class LockedJar:
-    """One file of the home: where it goes, what it is called at Maven, and what it must contain."""
+    """One file of the home: its folder, Maven coordinates, size and hash."""
 
     folder: str
     group: str
@@ -101,7 +88,7 @@ class LockedJar:
 
     @property
     def is_archive(self) -> bool:
-        """Whether it is a zip to be unpacked."""
+        """Whether the file is a zip to unpack."""
         return self.packaging == "zip"
 
     @property
@@ -110,7 +97,7 @@ class LockedJar:
 
 
 def parse_lock(text: str, name: str = "the lock file") -> tuple[LockedJar, ...]:
-    """Read the format above; raises DevServerError that names the line."""
+    """Parse a lock file. Raises DevServerError that names the line."""
     return tuple(
         _parse_line(line, number, name)
         for number, line in enumerate(text.splitlines(), start=1)
@@ -126,23 +113,21 @@ def _parse_line(line: str, number: int, name: str) -> LockedJar:
             raise ValueError("not a SHA-256")
         return LockedJar(folder, group, artifact, version, packaging, int(size), sha256)
     except ValueError as error:
-        raise DevServerError(
-            f"{name}, line {number}: {error}; install whodid again, or run tools/lock_jars.py"
-        ) from error
+        raise DevServerError(f"{name}, line {number}: {error}; reinstall whodid, or run tools/lock_jars.py") from error
 
 
 def render_lock(jars: Iterable[LockedJar]) -> str:
-    """The inverse of `parse_lock`, without comments."""
+    """Return the text of a lock file, without comments."""
     return "".join(f"{jar.sha256} {jar.size} {jar.folder} {jar.coordinate}\n" for jar in sorted(jars))
 
 
 def read_lock(name: str) -> tuple[LockedJar, ...]:
-    """A lock file that this version of whodid carries."""
+    """Read a lock file of this package."""
     return parse_lock(resources.files("whodid.devserver").joinpath(name).read_text("utf-8"), name)
 
 
 def lock_hash(jars: Iterable[LockedJar]) -> str:
-    """Names a set of jars; changes with any file, version or folder."""
+    """Return a hash that identifies a set of jars."""
     return hashlib.sha256(render_lock(jars).encode()).hexdigest()[:16]
 
 
@@ -151,7 +136,7 @@ READ_TIMEOUT_SECONDS = 30
 
 
 def maven_context(cache: Path, on_bytes: Callable[[int], None] | None = None) -> MavenContext:
-    """A jgo context that keeps its files under `cache` and honours the mirror."""
+    """Return a jgo context that stores its files in `cache` and uses the mirror."""
     try:
         from jgo.maven import MavenContext, PythonResolver
     except ImportError as error:
@@ -176,9 +161,9 @@ def _byte_counter(
 
 
 def maven_download(jar: LockedJar, folder: Path, on_bytes: Callable[[int], None]) -> Path:
-    """Download one file below `folder`, unchecked; `on_bytes` may raise to break off.
+    """Download one file below `folder` without verifying it; `on_bytes` may raise to cancel.
 
-    Raises OSError (every error of requests is one) or RuntimeError (not in the repository).
+    Raises OSError (as all errors of requests are) or RuntimeError (not in the repository).
     """
     context = maven_context(folder, on_bytes)
     component = context.project(jar.group, jar.artifact).at_version(jar.version)
@@ -186,7 +171,7 @@ def maven_download(jar: LockedJar, folder: Path, on_bytes: Callable[[int], None]
 
 
 def mirror_shown() -> str:
-    """The repository as it may be shown: a password in the mirror's URL stays out of messages and logs."""
+    """Return the name of the repository for messages, without a password in its URL."""
     mirror = os.environ.get(MIRROR_VARIABLE)
     if not mirror:
         return "Maven Central"
@@ -202,23 +187,23 @@ LOCK_SECONDS = 600.0
 
 @contextmanager
 def cache_lock(folder: Path, on_progress: OnProgress) -> Iterator[None]:
-    """Hold the cache's lock; a second process waits until the first has fetched what both need."""
+    """Hold the lock of the cache; another process waits until the downloads are done."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def waiting() -> None:
-        on_progress(Progress("download", 0, 0, "waiting for another whodid that is filling the cache"))
+        on_progress(Progress("download", 0, 0, "waiting for another whodid process that is filling the cache"))
 
     with hold_lock(folder / "lock", LOCK_SECONDS, waiting) as held:
         if held is None:
             raise DevServerError(
-                f"another process holds {folder / 'lock'} for more than {LOCK_SECONDS:.0f} s; "
-                "end it, or point WHODID_CACHE_DIR at another folder"
+                f"another process has held {folder / 'lock'} for more than {LOCK_SECONDS:.0f} s; "
+                "stop it, or set WHODID_CACHE_DIR to another folder"
             )
         yield
 
 
 def is_intact(file: Path, jar: LockedJar) -> bool:
-    """Whether the file is there and has the size and SHA-256 that the lock file asks for."""
+    """Return whether the file exists and has the size and SHA-256 of the lock file."""
     try:
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -228,7 +213,7 @@ def is_intact(file: Path, jar: LockedJar) -> bool:
 
 
 class _AbandonedError(Exception):
-    """Another download failed, or the user broke off."""
+    """Raised when another download failed, or the user cancelled."""
 
 
 class JarCache:
@@ -239,18 +224,18 @@ class JarCache:
         self._partial = folder / "partial"
 
     def path(self, jar: LockedJar) -> Path:
-        """Where the jar lies, or will lie."""
+        """Return the path of a jar in the cache."""
         return self._jars / jar.sha256 / jar.filename
 
     def drop_damaged(self, jars: Iterable[LockedJar]) -> int:
-        """Remove the jars whose content has changed since they were fetched; returns how many."""
+        """Remove damaged jars and return their number."""
         damaged = [jar for jar in jars if self.path(jar).exists() and not is_intact(self.path(jar), jar)]
         for jar in damaged:
             self.path(jar).unlink()
         return len(damaged)
 
     def fetch(self, jars: Sequence[LockedJar], on_progress: OnProgress) -> None:
-        """Download what is missing; raises DevServerError on the first file that can't be had."""
+        """Download missing jars. Raises DevServerError for the first one that fails."""
         shutil.rmtree(self._partial, ignore_errors=True)
         missing = list({self.path(jar): jar for jar in jars if not self.path(jar).exists()}.values())
         if not missing:
@@ -279,17 +264,17 @@ class JarCache:
             try:
                 if self._try_one(jar, on_bytes):
                     return
-                problem = "its content is not what its lock file asks for (SHA-256 differs)"
+                problem = "its SHA-256 differs from the lock file"
             except (OSError, RuntimeError) as error:
                 _refuse_full_disk(error, self._jars)
                 problem = _reason(error)
         raise DevServerError(
-            f"could not fetch {jar.coordinate} from {mirror_shown()}: {problem}; check the network, "
-            f"or set {MIRROR_VARIABLE} to a Maven repository that can be reached, and try again"
+            f"could not download {jar.coordinate} from {mirror_shown()}: {problem}; check the network, "
+            f"or set {MIRROR_VARIABLE} to another Maven repository, and try again"
         )
 
     def _try_one(self, jar: LockedJar, on_bytes: Callable[[int], None]) -> bool:
-        """Download into a fresh folder, check, rename into place; False when the content is wrong."""
+        """Download into a new folder, verify and rename; return False if the content is wrong."""
         folder = Path(tempfile.mkdtemp(dir=self._partial))
         file = maven_download(jar, folder, on_bytes)
         if not is_intact(file, jar):
@@ -301,7 +286,7 @@ class JarCache:
 
 
 def _byte_progress(total: int, abandon: threading.Event, on_progress: OnProgress) -> Callable[[int], None]:
-    """Add up the bytes of all threads; breaks a download off once it is of no more use."""
+    """Return a function that adds up the bytes of all threads, and raises once the downloads are abandoned."""
     lock = threading.Lock()
     done = 0
 
@@ -318,7 +303,7 @@ def _byte_progress(total: int, abandon: threading.Event, on_progress: OnProgress
 
 def _reason(error: OSError | RuntimeError) -> str:
     if isinstance(error, RuntimeError):
-        return "it is not there"
+        return "not found"
     return f"{type(error).__name__}: {error}" if error.errno is None else str(error.strerror)
 
 
@@ -327,7 +312,7 @@ def _refuse_full_disk(error: BaseException, folder: Path) -> None:
 
     if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
         raise DevServerError(
-            f"no space left for {folder}; free some, or point WHODID_CACHE_DIR at another disk"
+            f"no space left for {folder}; free some, or set WHODID_CACHE_DIR to a folder on another disk"
         ) from error
 
 
@@ -337,7 +322,7 @@ _EXTENDED = re.compile(rb"^extended\.plugins=.*$", re.MULTILINE)
 
 
 def unpack(home: Path, jar: LockedJar) -> None:
-    """Unpacks the archive, which lies in its place already."""
+    """Unpack an archive of the home into its folder."""
     folder = home / jar.folder
     with zipfile.ZipFile(home / ARCHIVES / jar.filename) as archive:
         archive.extractall(folder)
@@ -346,7 +331,7 @@ def unpack(home: Path, jar: LockedJar) -> None:
 
 
 def is_unpacked(home: Path, jar: LockedJar) -> bool:
-    """Whether each file of the archive is there as it should be."""
+    """Return whether each file of the archive is unpacked and intact."""
     with zipfile.ZipFile(home / ARCHIVES / jar.filename) as archive:
         for member in archive.infolist():
             file = home / jar.folder / member.filename
@@ -368,12 +353,12 @@ def _changed(descriptor: bytes) -> bytes:
 
 
 SECURITY = "plugins/opensearch-security"
-"""The folder of the Security plugin, which only a secured node has."""
+"""The folder of the Security plugin, which is only used with `security`."""
 
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What `plugin-descriptor.properties` says of a module or plugin."""
+    """The content of `plugin-descriptor.properties` of a module or plugin."""
 
     name: str
     classname: str
@@ -381,7 +366,7 @@ class Descriptor:
     extends: tuple[str, ...] = ()
 
     def properties(self) -> str:
-        """The file's text, as `org.opensearch.plugins.PluginInfo` reads it."""
+        """Return the text of the file in the format of `org.opensearch.plugins.PluginInfo`."""
         return "".join(
             f"{key}={value}\n"
             for key, value in {
@@ -400,14 +385,14 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class Component:
-    """A folder of the home, the artifacts (`group:artifact:version`) it starts from, its descriptor or its archive.
+    """A folder of the home, its root artifacts (`group:artifact:version`), and its descriptor or archive.
 
-    `roots` are resolved one by one when the lock is made: resolved together, the versions that one
-    artifact manages for itself would be forced on the others.
+    `tools/lock_jars.py` resolves each of the `roots` separately, because the dependency management of one artifact
+    would otherwise apply to the others.
     """
 
     folder: str
     roots: tuple[str, ...]
     descriptor: Descriptor | None = None
     archive: str | None = None
-    """A zip that is unpacked into the folder, and whose dependencies are within it."""
+    """A zip that is unpacked into the folder and contains its dependencies."""

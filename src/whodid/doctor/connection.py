@@ -1,11 +1,9 @@
-"""The connection, step by step: name, address, certificate, then who we are. Each that fails has advice of its own.
+"""Checks of the connection to the cluster (name, address, certificate, account), and of the rights of the user.
 
-The rights: what the user in the settings may do in the cluster, found out without doing it.
-
-The Security plugin answers a request with `perform_permission_check` by saying what is missing, and does nothing else
-(OpenSearch 3.4.0; one without it refuses the unknown parameter). A search is asked about first, and only where that is
-answered so, writing; and those requests would fail, and make nothing, if something on the way took the parameter out.
-Where the cluster can't be asked so, the names of the user's roles say it.
+The Security plugin answers a request with `perform_permission_check` with the missing rights, and does not execute it
+(OpenSearch 3.4.0; older versions reject the unknown parameter). A search is checked first. The requests that write
+would fail and store nothing even if a proxy removed the parameter. If the cluster does not support the check, the names
+of the user's roles decide.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ _DAY = 86400
 
 
 def examine(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
-    """A host that is away is a problem only when all are."""
+    """Check each host; an unreachable one is a problem only if all are unreachable."""
     hosts = subject.settings.opensearch_hosts
     findings = [list(_host(subject, host, subject.timeout * 0.7 / len(hosts))) for host in hosts]
     reachable = any(not _failed(each) for each in findings)
@@ -60,11 +58,13 @@ def _host(subject: Subject, url: str, timeout: float) -> Iterator[Finding]:
         connected = socket.create_connection((name, port), timeout)
     except socket.gaierror as error:
         yield problem(
-            url, f"no address for {name}: {error.strerror}", "check the name in opensearch_hosts, and this host's DNS"
+            url,
+            f"no address for {name}: {error.strerror}",
+            "check the name in opensearch_hosts, and this host's DNS",
         )
     except TimeoutError:
         yield problem(
-            url, f"no connection within {timeout:.1f} s", "check address and port; a firewall may drop what goes there"
+            url, f"no connection within {timeout:.1f} s", "check address and port; a firewall may drop the packets"
         )
     except OSError as error:
         yield problem(
@@ -90,13 +90,13 @@ def _certificate(subject: Subject, url: str, name: str, connected: socket.socket
     except TimeoutError:
         yield problem(
             url,
-            "is connected, but says nothing to TLS",
+            "is connected, but does not answer the TLS handshake",
             "check that OpenSearch, and not another service, listens there with TLS",
         )
     except OSError as error:
         yield problem(
             url,
-            f"no TLS: {cause(error)}",
+            f"TLS failed: {cause(error)}",
             "check that OpenSearch listens there with TLS, and opensearch_client_cert if it asks for one",
         )
     else:
@@ -106,10 +106,10 @@ def _certificate(subject: Subject, url: str, name: str, connected: socket.socket
 def _advice(error: ssl.SSLCertVerificationError) -> str:
     text = error.verify_message
     if "expired" in text or "not yet valid" in text:
-        return "renew the certificate on the cluster; if it is in order, check this host's clock"
+        return "renew the certificate of the cluster; if it is valid, check the clock of this host"
     if "mismatch" in text or "not valid for" in text:
-        return "name the host in opensearch_hosts as the certificate does"
-    return "name the file of its authority in opensearch_ca"
+        return "use the host name of the certificate in opensearch_hosts"
+    return "set opensearch_ca to the file of its authority"
 
 
 def _authorities(subject: Subject) -> Iterator[Finding]:
@@ -132,18 +132,18 @@ def _account(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
 
     on = subject.settings.opensearch_user or "the cluster"
     try:
-        with translated("who we are"):
+        with translated("the account of this user"):
             try:
                 client.transport.perform_request("GET", "/_plugins/_security/authinfo")
             except RequestError as error:
                 if not is_missing_plugin(error):
                     raise
-                yield ok(on, "the cluster has no accounts: whoever reaches it may do everything")
+                yield ok(on, "the cluster has no accounts: anyone who can connect may do everything")
                 return
     except NotAuthenticated:
         yield problem(
             on,
-            "the cluster does not accept this user and password",
+            "the cluster rejected this user name or password",
             "check opensearch_user and the file of its password",
         )
     except NotAuthorized as error:
@@ -152,11 +152,11 @@ def _account(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
         if isinstance(error.__cause__, ConnectionTimeout):
             yield problem(
                 on,
-                "is connected, but gave no answer in time",
-                "look at the cluster's load and log; --timeout 30 waits longer",
+                "is connected, but did not answer in time",
+                "check the load and the log of the cluster; --timeout 30 waits longer",
             )
         else:
-            yield problem(on, str(error), "see that OpenSearch has started, and look at its log")
+            yield problem(on, str(error), "check that OpenSearch has started, and check its log")
     else:
         yield ok(on, "is accepted")
 
@@ -177,13 +177,13 @@ _JOBS = {
 def examine_rights(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
     from opensearchpy import RequestError
 
-    with translated("who we are"):
+    with translated("the account of this user"):
         try:
             account = client.transport.perform_request("GET", "/_plugins/_security/authinfo")
         except RequestError as error:
             if not is_missing_plugin(error):
                 raise
-            yield ok("the cluster", "has no accounts: every right is everybody's")
+            yield ok("the cluster", "has no accounts: everyone has all rights")
             return
     user = str(account.get("user_name"))
     lacks = _lacks(subject, client, account)
@@ -193,7 +193,7 @@ def examine_rights(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
             yield ok(user, f"may {job}")
             continue
         what = f"may not {job}: lacks {', '.join(missing)}"
-        advice = f"where it is to do that, map the role {role_name(subject.settings, _JOBS[job][0][0])} to it"
+        advice = f"if this user needs it, map the role {role_name(subject.settings, _JOBS[job][0][0])} to the user"
         if all(lacks.values()):
             yield problem(user, what, advice)
         elif records_here and job.startswith("store"):
@@ -203,7 +203,7 @@ def examine_rights(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
 
 
 def _lacks(subject: Subject, client: OpenSearch, account: Mapping[str, Any]) -> dict[str, list[str]]:
-    """What is missing for each task; empty when nothing is."""
+    """Return the missing rights for each task."""
     index = f"{subject.settings.index_prefix}-rights-probe"
     try:
         return {
@@ -222,5 +222,5 @@ def _asked(client: OpenSearch, method: str, path: str, body: Any) -> list[str]:
     with translated("the rights of this user"):
         answer = client.transport.perform_request(method, f"{path}{'&' if '?' in path else '?'}{_CHECK}", body=body)
     if not isinstance(answer, dict) or "accessAllowed" not in answer:
-        raise OpenSearchError("this cluster does not tell the rights of a user")
+        raise OpenSearchError("this cluster does not report the rights of a user")
     return [] if answer["accessAllowed"] else [str(each) for each in answer.get("missingPrivileges", ["a right"])]

@@ -1,7 +1,7 @@
-"""The examination: the areas, each looked at in a thread of its own, so that one that hangs holds up no other.
+"""The examination: runs the checks of all areas, each in its own thread, so that one that hangs does not block others.
 
-Two rounds, each of at most `timeout` seconds: what lies on this host, with the connection; then, through the
-connection, what lies in the cluster. An area that hangs (a dead network file system) is named and left behind.
+There are two rounds of at most `timeout` seconds each: this host and the connection, then the cluster. An area that
+does not finish in time (for example because of an unreachable network file system) is reported and abandoned.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..cluster.connection import connect
@@ -54,15 +55,15 @@ AREAS = (
     "settings",
     "secrets",
 )
-"""In the order in which they are told."""
+"""All areas, in the order of their findings."""
 
-Look = Callable[[], Iterator[Finding]]
+Check = Callable[[], Iterator[Finding]]
 
 
 def examine(subject: Subject, only: Collection[str] = ()) -> tuple[Finding, ...]:
-    """What was found in all areas, or in those of `only`, in the order of `AREAS`. Never raises, and always ends."""
+    """Return the findings in all areas, or those of `only`, in the order of `AREAS`. Never raises or hangs."""
     chosen = [area for area in AREAS if not only or area in only]
-    first = {area: _bound(_HERE[area], subject) for area in chosen if area in _HERE}
+    first: dict[str, Check] = {area: partial(_HERE[area], subject) for area in chosen if area in _HERE}
     there = [area for area in chosen if area in _THERE]
     client: OpenSearch | None = None
     if there or _CONNECTION in chosen:
@@ -71,7 +72,7 @@ def examine(subject: Subject, only: Collection[str] = ()) -> tuple[Finding, ...]
         except SettingsError as error:
             first[_CONNECTION] = _failing(error)
         else:
-            first[_CONNECTION] = _bound(connection.examine, subject, client)
+            first[_CONNECTION] = partial(connection.examine, subject, client)
     try:
         found = _round(first, subject.timeout)
         if client and there:
@@ -85,52 +86,48 @@ def examine(subject: Subject, only: Collection[str] = ()) -> tuple[Finding, ...]
 def _in_cluster(subject: Subject, client: OpenSearch, areas: list[str], found: list[Finding]) -> list[Finding]:
     if any(finding.area == _CONNECTION and finding.severity == "problem" for finding in found):
         missed = f"could not be examined without a connection: {', '.join(areas)}"
-        return [replace(warning("the cluster", missed, "mend the connection, then run this again"), area=_CONNECTION)]
-    return _round({area: _bound(_THERE[area], subject, client) for area in areas}, subject.timeout)
+        return [replace(warning("the cluster", missed, "fix the connection, then run this again"), area=_CONNECTION)]
+    return _round({area: partial(_THERE[area], subject, client) for area in areas}, subject.timeout)
 
 
 def _connect(subject: Subject) -> OpenSearch:
-    """With a time-out of ours: whoever asks a doctor has no half minute for each host."""
+    """Connect with a timeout that fits into a round, instead of the one in the settings."""
     hosts = len(subject.settings.opensearch_hosts)
     quick = replace(subject.settings, opensearch_timeout=subject.timeout * 0.7 / hosts)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a secret that others may read: the area `secrets` says so
+        warnings.simplefilter("ignore")  # the area `secrets` reports secrets that others may read
         return connect(quick)
 
 
-def _bound(look: Callable[..., Iterator[Finding]], *arguments: object) -> Look:
-    return lambda: look(*arguments)
+def _failing(error: SettingsError) -> Check:
+    return lambda: iter([problem("the connection", str(error), "fix that setting or its file")])
 
 
-def _failing(error: SettingsError) -> Look:
-    return lambda: iter([problem("the connection", str(error), "mend that setting or its file")])
-
-
-def _round(looks: dict[str, Look], timeout: float) -> list[Finding]:
-    """All at once; what one area found before it hung is told, too."""
+def _round(checks: dict[str, Check], timeout: float) -> list[Finding]:
+    """Run the checks concurrently; findings of an area that hangs later are included."""
     deadline = time.monotonic() + timeout
-    found: dict[str, list[Finding]] = {area: [] for area in looks}
+    found: dict[str, list[Finding]] = {area: [] for area in checks}
     threads = {
-        area: threading.Thread(target=_look, args=(area, look, found[area]), name=f"doctor-{area}", daemon=True)
-        for area, look in looks.items()
+        area: threading.Thread(target=_run, args=(area, check, found[area]), name=f"doctor-{area}", daemon=True)
+        for area, check in checks.items()
     }
     for thread in threads.values():
         thread.start()
-    told: list[Finding] = []
+    findings: list[Finding] = []
     for area, thread in threads.items():
         thread.join(max(0.0, deadline - time.monotonic()))
-        told += found[area].copy()
+        findings += found[area].copy()
         if thread.is_alive():
             slow = problem(
-                area, f"did not end within {timeout:g} s", f"try again: whodid doctor --only {area} --timeout 60"
+                area, f"did not finish within {timeout:g} s", f"try again: whodid doctor --only {area} --timeout 60"
             )
-            told.append(replace(slow, area=area))
-    return told
+            findings.append(replace(slow, area=area))
+    return findings
 
 
-def _look(area: str, look: Look, found: list[Finding]) -> None:
+def _run(area: str, check: Check, found: list[Finding]) -> None:
     try:
-        for finding in look():
+        for finding in check():
             found.append(replace(finding, area=area))
     except NotAuthorized as error:
         found.append(replace(warning(area, _not_examined(error), _ASK), area=area))
@@ -138,16 +135,16 @@ def _look(area: str, look: Look, found: list[Finding]) -> None:
         what = f"can't be examined: {error.strerror or error}"
         found.append(replace(problem(error.filename or area, what, "run this as the owner of the journal"), area=area))
     except WhodidError as error:
-        found.append(replace(problem(area, str(error), "do what it says, then run this again"), area=area))
-    except Exception as error:  # noqa: BLE001 (whatever an installation looks like, the other areas are told)
+        found.append(replace(problem(area, str(error), "follow the message, then run this again"), area=area))
+    except Exception as error:  # noqa: BLE001 (reported, so that the other areas are not affected)
         what = f"could not be examined: {type(error).__name__}: {error}"[:300]
-        found.append(replace(problem(area, what, "this is a fault of whodid: please report it"), area=area))
+        found.append(replace(problem(area, what, "this is a bug of whodid: please report it"), area=area))
 
 
 _ASK = "run this with an account that has this right: the role whodid_admin, or an administrator of the cluster"
 
 
 def _not_examined(error: NotAuthorized) -> str:
-    """Without the plugin's long words about who the user is."""
+    """Shorten the message of the plugin, which describes the user at length."""
     lacks = re.search(r"no permissions for \[([^\]]+)\]", str(error))
     return f"not examined: this user lacks {lacks[1]}" if lacks else f"not examined: {error}"

@@ -1,9 +1,4 @@
-"""The finding: one fact about an installation, how bad it is, what to do, and how it may be mended.
-
-The subject: what is examined, and where the facts about it are read.
-
-The moment: when the entries of a segment were recorded, read without the journal's own checks.
-"""
+"""Findings of the doctor, the installation that it examines, and times of entries as read from segments."""
 
 from __future__ import annotations
 
@@ -26,7 +21,7 @@ __all__ = ["Finding", "Fix", "Subject", "first_moment", "last_moment", "moment",
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """What `whodid doctor --fix` does: something that loses no entry. `make` raises `WhodidError`."""
+    """A fix that loses no entry, for `whodid doctor --fix`. `make` raises `WhodidError` if it fails."""
 
     says: str
     make: Callable[[OpenSearch], None] = field(repr=False)
@@ -34,9 +29,9 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`on` is what it is about: a path, an address, a name. A `problem` must be mended, a `warning` be known.
+    """One fact about an installation: a `problem` must be fixed, a `warning` may become one.
 
-    `about` has more for programs.
+    `on` is its object, such as a path, an address or a name. `about` has details for programs.
     """
 
     severity: Literal["problem", "warning", "ok"]
@@ -67,7 +62,7 @@ def ok(on: object, what: str, **more: Any) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An installation as its settings describe it. `timeout` is in seconds, for one round of checks."""
+    """The installation to examine. `timeout` is the limit of one round of checks, in seconds."""
 
     settings: Settings
     config_file: str = ""
@@ -81,17 +76,17 @@ class Subject:
 
 
 _LONGEST = 128 * 1024
-"""Bytes: more than a line has."""
+"""Bytes; longer than any line."""
 
 
 def first_moment(segment: Path) -> datetime | None:
-    """Of its first entry; `None` where that can't be read."""
+    """Return the time of the first entry of a segment; `None` if it can't be read."""
     with open_file(segment) as file:
         return moment(file.readline(_LONGEST))
 
 
 def last_moment(segment: Path) -> datetime | None:
-    """Of its last whole entry."""
+    """Return the time of the last complete entry of a segment; `None` if there is none."""
     with open_file(segment) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - _LONGEST))
         lines = file.read(2 * _LONGEST).split(b"\n")[:-1]

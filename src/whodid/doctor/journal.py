@@ -1,11 +1,4 @@
-"""The journal directory: where it lies, whose it is, who may get at it, and what it has to tell.
-
-The disk: how much space and how many files the journal has left, and for how long that is enough.
-
-The mount: on which file system a path lies, and what becomes of it when power, container or network goes.
-
-The shipping: whether a shipper runs, what waits for it and for how long, and what was refused.
-"""
+"""Checks of the journal directory: disk space, file system, owner and access, content, and the state of shipping."""
 
 from __future__ import annotations
 
@@ -30,7 +23,7 @@ __all__ = ["Mount", "examine", "mount_of"]
 _LEAST_FILES = 1000
 _SOON = 24 * 3600
 _SHORTEST = 60
-"""Seconds that a journal must span for its growth to be known."""
+"""Minimum seconds that a journal must span to estimate its growth."""
 
 
 def examine_disk(subject: Subject) -> Iterator[Finding]:
@@ -41,14 +34,14 @@ def examine_disk(subject: Subject) -> Iterator[Finding]:
     if about.f_files and about.f_favail < _LEAST_FILES:
         found = problem if about.f_favail < 10 else warning
         yield found(
-            place, f"the file system has {about.f_favail} inodes left", "remove small files there, or give it more"
+            place, f"the file system has {about.f_favail} inodes left", "remove small files there, or add inodes"
         )
     if subject.settings.max_bytes:
         yield _limit(subject, used)
 
 
 def existing(path: Path) -> Path:
-    """The path, or the nearest above it that is there."""
+    """Return the path, or its nearest existing parent."""
     return next(one for one in (path, *path.absolute().parents) if one.exists())
 
 
@@ -56,20 +49,20 @@ def _space(subject: Subject, place: Path, free: int, rate: float) -> Finding:
     enough = 2 * subject.settings.segment_bytes
     lasts = free / rate if rate else float("inf")
     state = f"{_size(free)} free" + (f", enough for {_span(lasts)} at {_size(rate * 3600)} an hour" if rate else "")
-    advice = "free space there, or move journal_dir; where entries wait, see that `whodid ship` runs"
+    advice = "free space there, or move journal_dir; if entries are waiting, check that `whodid ship` runs"
     if free < subject.settings.segment_bytes // 4:
-        return problem(place, f"the disk is nearly full: {state}. Calls are about to fail", advice)
+        return problem(place, f"the disk is nearly full: {state}. Calls will fail soon", advice)
     if free < enough:
-        return warning(place, f"little space: {state}", advice)
+        return warning(place, f"low disk space: {state}", advice)
     if lasts < _SOON:
-        return warning(place, f"{state}: a day without OpenSearch would fill it", "give journal_dir a larger disk")
+        return warning(place, f"{state}: a day without OpenSearch would fill it", "move journal_dir to a larger disk")
     return ok(place, state)
 
 
 def _limit(subject: Subject, used: int) -> Finding:
     limit = subject.settings.max_bytes
     state = f"{_size(used)} of max_bytes = {_size(limit)} are used"
-    advice = "see that `whodid ship` runs and gets on, or raise max_bytes"
+    advice = "check that `whodid ship` runs and makes progress, or increase max_bytes"
     if used + 65536 > limit:
         return problem(subject.journal_dir, f"{state}: calls fail", advice)
     if used > 0.8 * limit:
@@ -78,16 +71,16 @@ def _limit(subject: Subject, used: int) -> Finding:
 
 
 def _used(subject: Subject) -> tuple[int, float]:
-    """Bytes of what counts towards `max_bytes`, and bytes a second at which the current journal grew."""
+    """Return the bytes that count towards `max_bytes`, and the growth of the current journal in bytes per second."""
     directory = JournalDirectory(subject.journal_dir)
     used, rate = directory.bytes_beside(), 0.0
     current = directory.current()
     for journal in directory.journals():
         found = segments(directory.journal(journal))
         size = sum(map(segment_size, found))
-        began = first_moment(found[0]) if found and journal == current else None
-        if began is not None:
-            span = found[-1].stat().st_mtime - began.timestamp()
+        started = first_moment(found[0]) if found and journal == current else None
+        if started is not None:
+            span = found[-1].stat().st_mtime - started.timestamp()
             rate = size / span if span >= _SHORTEST else 0.0
     return used, rate
 
@@ -128,27 +121,29 @@ _NETWORK = {
 
 @dataclass(frozen=True, slots=True)
 class Mount:
+    """A mounted file system."""
+
     point: str
     kind: str
     read_only: bool
 
     @property
     def loses(self) -> str:
-        """What is lost when; empty for a disk."""
+        """Describe how data on this file system can be lost; empty for a disk."""
         if self.kind in _MEMORY:
-            return f"lies in memory ({self.kind}): what is not shipped is lost when the host or the pod restarts"
+            return f"is in memory ({self.kind}): unshipped entries are lost when the host or the pod restarts"
         if self.kind in _CONTAINER:
-            return f"lies in the container's own layer ({self.kind}): what is not shipped goes with the container"
+            return f"is in the layer of the container ({self.kind}): unshipped entries are lost with the container"
         if self.kind in _NETWORK or self.kind.startswith("fuse"):
             return (
-                f"lies on a network or user-space file system ({self.kind}): recording stops when it is away, "
-                "and whether locks and syncs hold is up to its server"
+                f"is on a network or user-space file system ({self.kind}): recording stops when it is unavailable, "
+                "and its server decides whether locks and syncs are reliable"
             )
         return ""
 
 
 def mount_of(path: Path, mountinfo: str) -> Mount | None:
-    """The mount that `path` lies on, out of the text of `/proc/PID/mountinfo` (proc(5)); the last one mounted wins."""
+    """Find the mount of `path` in the text of `/proc/PID/mountinfo` (proc(5)); of several, the last one wins."""
     found: Mount | None = None
     for line in mountinfo.splitlines():
         left, _, right = line.partition(" - ")
@@ -189,21 +184,19 @@ def _place(subject: Subject) -> Iterator[Finding]:
         return  # not Linux
     mount = mount_of(place, text)
     if mount and mount.loses:
-        yield warning(subject.journal_dir, mount.loses, "put journal_dir on a disk or volume that outlives the process")
+        yield warning(subject.journal_dir, mount.loses, "move journal_dir to a disk or a persistent volume")
     elif mount:
-        yield ok(subject.journal_dir, f"lies on {mount.kind} at {mount.point}")
+        yield ok(subject.journal_dir, f"is on {mount.kind} at {mount.point}")
 
 
 def _missing(path: Path) -> Iterator[Finding]:
     if os.access(existing(path), os.W_OK | os.X_OK):
-        yield warning(
-            path, "there is no journal yet", "the first entry makes it; if there should be one, check journal_dir"
-        )
+        yield warning(path, "does not exist yet", "the first entry creates it; if it should exist, check journal_dir")
     else:
         yield problem(
             path,
-            "there is no journal, and this user can't make it",
-            f"make it for the user who records: install -d -m 0700 -o USER {path}",
+            "does not exist, and this user can't create it",
+            f"create it for the user who records: install -d -m 0700 -o USER {path}",
         )
 
 
@@ -212,33 +205,35 @@ def _owner(path: Path) -> Iterator[Finding]:
     if os.geteuid() not in (0, owner):
         yield problem(
             path,
-            f"belongs to {_user(owner)}, and this is {_user(os.geteuid())}",
-            f"record, ship and examine as {_user(owner)}",
+            f"belongs to {_user(owner)}, but this user is {_user(os.geteuid())}",
+            f"run the application, the shipper and the doctor as {_user(owner)}",
         )
     elif not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        yield problem(path, "its own user may not write to it", f"chmod u=rwx {path}")
+        yield problem(path, "its owner may not write to it", f"chmod u=rwx {path}")
     else:
         yield ok(path, f"belongs to {_user(owner)}")
 
 
 def _files(path: Path) -> Iterator[Finding]:
-    """Of the directory, the journals in it and their files; who began as root may have left some behind."""
+    """Check type, mode and owner of the directory and its files; a process started as root may have created some."""
     owner = path.stat().st_uid
     for one in (path, *_below(path)):
         about = one.lstat()
         if stat.S_ISLNK(about.st_mode):
             if one != path:
                 yield problem(
-                    one, "is a symbolic link; the journal's files must be plain files", "put the real file back"
+                    one, "is a symbolic link; files of a journal must be regular files", "restore the real file"
                 )
             continue
         if stat.S_IMODE(about.st_mode) & 0o077:
             yield problem(
-                one, f"others than its owner may get at it (mode {stat.S_IMODE(about.st_mode):04o})", f"chmod go= {one}"
+                one, f"is accessible to other users (mode {stat.S_IMODE(about.st_mode):04o})", f"chmod go= {one}"
             )
         if about.st_uid != owner:
             yield problem(
-                one, f"belongs to {_user(about.st_uid)}, the directory to {_user(owner)}", f"chown {_user(owner)} {one}"
+                one,
+                f"belongs to {_user(about.st_uid)}, the directory to {_user(owner)}",
+                f"chown {_user(owner)} {one}",
             )
 
 
@@ -255,8 +250,8 @@ def _locks(path: Path) -> Iterator[Finding]:
             if is_stopped(holder):
                 yield problem(
                     path / name,
-                    f"is held by {holder}, which is stopped: nobody else can record",
-                    f"kill -CONT {holder.pid}, or end it",
+                    f"is held by {holder}, which is suspended: no other process can record",
+                    f"kill -CONT {holder.pid}, or terminate it",
                 )
             else:
                 yield ok(path / name, f"is held by {holder}")
@@ -267,7 +262,7 @@ def _content(status: DirectoryStatus) -> Iterator[Finding]:
     if status.damaged:
         yield problem(
             at / "damaged.ndjson",
-            f"{status.damaged:,} damaged lines: edited by hand, or a failing disk",
+            f"{status.damaged:,} damaged lines: manipulation, or a failing disk",
             "compare them with `whodid verify`; check the disk",
         )
     for one in status.missing:
@@ -276,14 +271,14 @@ def _content(status: DirectoryStatus) -> Iterator[Finding]:
     if status.rejected:
         yield warning(
             at / "rejected.ndjson",
-            f"{status.rejected:,} calls broke the catalog and are no entries",
-            "read them there, and mend the calls or the catalog",
+            f"{status.rejected:,} calls violated the catalog and were not recorded",
+            "read them there, and fix the calls or the catalog",
         )
     if status.not_recorded:
         yield problem(
             at / "not-recorded",
-            f"{status.not_recorded:,} calls were not recorded (on_failure = warn), or rejected and not kept",
-            "look for the warnings in the application's log; what they did is not in the audit log",
+            f"{status.not_recorded:,} calls were not recorded (on_failure = warn), or rejected and not saved",
+            "see the warnings in the log of the application; these actions are missing in the audit log",
         )
     kinds = Counter(alarm["alarm"] for alarm in status.alarms)
     for kind, count in kinds.items():
@@ -291,7 +286,7 @@ def _content(status: DirectoryStatus) -> Iterator[Finding]:
         yield warning(
             at / "alarms.ndjson",
             f"{count:,} × {kind}, last at {last['time']}: {last['about']}",
-            "`whodid help reliability` says what each means; keep the file, it is evidence",
+            "`whodid help reliability` explains the alarms; keep the file, it is evidence",
         )
     for journal in status.journals:
         yield ok(
@@ -314,7 +309,7 @@ _VERY_LATE = timedelta(hours=1)
 def examine_shipping(subject: Subject) -> Iterator[Finding]:
     path = subject.journal_dir
     if not path.is_dir():
-        return  # the area `journal` says so
+        return  # the area `journal` reports that
     status = directory_status(str(path))
     if status.journals:
         yield _shipper(subject, status.backlog)
@@ -324,8 +319,8 @@ def examine_shipping(subject: Subject) -> Iterator[Finding]:
     if status.dead_letters:
         yield problem(
             path / "dead-letters.ndjson",
-            f"{status.dead_letters:,} dead letters: OpenSearch refused them for good",
-            "`whodid dead-letters list` shows the reasons; retry or drop them",
+            f"{status.dead_letters:,} dead letters: entries that OpenSearch rejected",
+            "`whodid dead-letters list` shows the reasons; retry or discard them",
         )
 
 
@@ -333,21 +328,21 @@ def _shipper(subject: Subject, backlog: int) -> Finding:
     lock = JournalDirectory(subject.journal_dir).ship_lock
     shown = holders(lock)
     if shown or is_held(lock):
-        by = " and ".join(map(str, shown)) or "a process that can't be seen from here"
-        return ok(lock, f"{by} ships, and {backlog:,} entries wait")
+        by = " and ".join(map(str, shown)) or "a process that is not visible here"
+        return ok(lock, f"{by} is shipping; {backlog:,} entries are waiting")
     found = problem if backlog else warning
-    waiting = f"{backlog:,} entries wait" if backlog else "new entries will wait"
-    return found(lock, f"no shipper runs: {waiting}", "start `whodid ship` as a service, or configure(ship=True)")
+    waiting = f"{backlog:,} entries are waiting" if backlog else "new entries will wait"
+    return found(lock, f"no shipper is running: {waiting}", "start `whodid ship` as a service, or configure(ship=True)")
 
 
 def _waiting(subject: Subject, journal: JournalStatus) -> Finding:
     oldest = _oldest(subject, journal.journal)
     age = datetime.now(UTC) - oldest if oldest else timedelta(0)
     since = f", the oldest for {age.total_seconds():,.0f} s" if oldest else ""
-    on, what = subject.journal_dir / journal.journal, f"{journal.backlog:,} entries wait to be shipped{since}"
+    on, what = subject.journal_dir / journal.journal, f"{journal.backlog:,} entries are waiting to be shipped{since}"
     if age < _LATE:
         return ok(on, what)
-    advice = "see that `whodid ship` runs, and what it says; the area connection may say why"
+    advice = "check that `whodid ship` runs, its log, and the findings of the area connection"
     return problem(on, what, advice) if age > _VERY_LATE else warning(on, what, advice)
 
 

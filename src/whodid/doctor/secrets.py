@@ -1,7 +1,4 @@
-"""The secrets: where passwords and keys lie, and who else may read them. Their values are never told.
-
-The variables: `WHODID_…` of the environment that name no setting, and so do nothing.
-"""
+"""Checks of passwords and keys, whose values are never shown, and of unknown `WHODID_…` variables."""
 
 from __future__ import annotations
 
@@ -27,8 +24,8 @@ def examine(subject: Subject) -> Iterator[Finding]:
         if not getattr(settings, name):
             continue
         if variable := next((one for one in subject.environ if one == f"WHODID_{name.upper()}"), ""):
-            what = f"{name} is given in a variable, which child processes inherit and crash reports show"
-            yield warning(variable, what, f"put it into a file of mode 0600, and name that in {name}_file")
+            what = f"{name} is set in a variable, which child processes inherit and crash reports show"
+            yield warning(variable, what, f"put it into a file of mode 0600, and set {name}_file to its path")
         elif subject.config_file:
             yield from _in_config(name, Path(subject.config_file))
 
@@ -45,27 +42,27 @@ def _file(name: str, path: Path) -> Iterator[Finding]:
     if about.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         mode = stat.S_IMODE(about.st_mode)
         yield problem(
-            path, f"{name}: others may get at it (mode {mode:04o})", f"chmod go= {path}; then change the secret"
+            path, f"{name} is accessible to other users (mode {mode:04o})", f"chmod go= {path}; then change the secret"
         )
     elif empty:
         yield problem(path, f"{name} is empty", "write the secret into it")
     else:
-        yield ok(path, f"{name} is for its owner alone")
+        yield ok(path, f"{name} is accessible to its owner only")
 
 
 def _in_config(name: str, path: Path) -> Iterator[Finding]:
-    advice = f"put it into a file of mode 0600, and name that in {name}_file"
+    advice = f"put it into a file of mode 0600, and set {name}_file to its path"
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        yield problem(path, f"holds {name}, and others than its owner may get at it", advice)
+        yield problem(path, f"contains {name}, and is accessible to other users", advice)
     else:
-        yield warning(path, f"holds {name} beside settings that are no secret", advice)
+        yield warning(path, f"contains {name} together with settings that are not secret", advice)
 
 
 def examine_variables(subject: Subject) -> Iterator[Finding]:
     for variable, meant in unknown_variables(subject.environ).items():
         advice = (
-            "config/whodid.toml lists the settings; one that Kubernetes injects goes with enableServiceLinks: false"
+            "config/whodid.toml lists the settings; enableServiceLinks: false removes variables that Kubernetes injects"
         )
-        yield warning(variable, f"names no setting of whodid and is ignored{meant}", advice)
+        yield warning(variable, f"is not a setting of whodid and is ignored{meant}", advice)
     if subject.config_file:
         yield ok(subject.config_file, "is the settings file")

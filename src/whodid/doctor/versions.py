@@ -1,7 +1,4 @@
-"""The versions: of the journal's format, of Python and the libraries, and of OpenSearch.
-
-The clock: ours beside the cluster's, and entries that claim to be of a later time than now.
-"""
+"""Checks of versions (journal format, libraries, OpenSearch) and of clocks (this host's, the cluster's, entries')."""
 
 from __future__ import annotations
 
@@ -27,9 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["examine", "examine_cluster", "too_old"]
 
 _OLDEST = (2, 11)
-"""The first OpenSearch whose `flat_object`, points in time and ISM are as whodid uses them."""
+"""The first OpenSearch with the `flat_object`, points in time and ISM that whodid needs."""
 _TRIED = ((2, 19), (3,))
-"""The releases that the tests are run on."""
+"""The releases that whodid is tested with."""
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[.*?\])?>=([\d.]+)")
 
 
@@ -38,10 +35,10 @@ def examine(subject: Subject) -> Iterator[Finding]:
     found = list(too_old(requires("whodid") or []))
     for name, installed, least in found:
         yield problem(
-            name, f"{installed} is installed, and whodid needs {least} or newer", f'pip install "{name}>={least}"'
+            name, f"{installed} is installed, but whodid needs {least} or newer", f'pip install "{name}>={least}"'
         )
     if not found:
-        yield ok("whodid", f"{version('whodid')} on Python {platform.python_version()}, with libraries new enough")
+        yield ok("whodid", f"{version('whodid')} on Python {platform.python_version()}, with supported libraries")
 
 
 def examine_cluster(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
@@ -49,17 +46,17 @@ def examine_cluster(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
         with translated("the version of OpenSearch"):
             about = client.info()["version"]
     except NotAuthorized:
-        known = versions(client)  # of its nodes, which the role whodid_admin may ask for
+        known = versions(client)  # of the nodes, which the role whodid_admin may query
         if not known:
-            yield ok("the cluster", "does not tell this user its version")
+            yield ok("the cluster", "does not show its version to this user")
             return
         about = {"number": min(known, key=_numbers), "distribution": "opensearch"}
     number = str(about["number"])
     if about.get("distribution") != "opensearch":
         yield problem(
             "the cluster",
-            f"is no OpenSearch, but {about.get('distribution', 'another')} {number}",
-            "name an OpenSearch in opensearch_hosts",
+            f"is not OpenSearch, but {about.get('distribution', 'unknown')} {number}",
+            "set opensearch_hosts to an OpenSearch cluster",
         )
     elif _numbers(number) < _OLDEST:
         least = ".".join(map(str, _OLDEST))
@@ -67,21 +64,21 @@ def examine_cluster(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
     elif not any(_numbers(number)[: len(tried)] == tried for tried in _TRIED):
         yield warning(
             "the cluster",
-            f"whodid is tried on OpenSearch 2.19 and 3, not on {number}",
-            "try an upgrade on a test cluster first",
+            f"whodid is tested with OpenSearch 2.19 and 3, not with {number}",
+            "test on another cluster first",
         )
     else:
         yield ok("the cluster", f"OpenSearch {number}")
 
 
 def too_old(requirements: list[str]) -> Iterator[tuple[str, str, str]]:
-    """Name, version installed and version needed of libraries that are there, but too old."""
+    """Yield name, installed version and required version of installed libraries that are too old."""
     for requirement in requirements:
         if match := _REQUIREMENT.match(requirement):
             name, least = match.groups()
             try:
                 installed = version(name)
-            except PackageNotFoundError:  # of an extra that nobody asked for
+            except PackageNotFoundError:  # belongs to an extra that is not installed
                 continue
             if _numbers(installed) < _numbers(least):
                 yield name, installed, least
@@ -91,15 +88,15 @@ def _format(subject: Subject) -> Iterator[Finding]:
     try:
         found = json_of(read_file(subject.journal_dir / "current"))["format"]
     except (FileNotFoundError, NotADirectoryError, *FOREIGN):
-        return  # nothing there yet, or damaged: the area `journal` says so
+        return  # missing or damaged; the area `journal` reports that
     if not isinstance(found, int) or found > FORMAT:
         yield problem(
             subject.journal_dir,
-            f"was written by a newer whodid (format {found}, this one knows {FORMAT})",
+            f"was written by a newer whodid (format {found}; this version supports {FORMAT})",
             "upgrade whodid",
         )
     elif found < FORMAT:
-        yield ok(subject.journal_dir, f"format {found} of an older whodid, which this one reads")
+        yield ok(subject.journal_dir, f"format {found} of an older whodid, which is supported")
     else:
         yield ok(subject.journal_dir, f"format {found}")
 
@@ -111,7 +108,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 _NOTABLE = timedelta(seconds=10)
 _WRONG = timedelta(hours=1)
 _REFUSED = timedelta(days=1)
-_ADVICE = "set this host's clock, and have a time service such as chrony keep it"
+_ADVICE = "set the clock of this host, and synchronize it with a time service such as chrony"
 
 
 def examine_clock(subject: Subject) -> Iterator[Finding]:
@@ -121,17 +118,17 @@ def examine_clock(subject: Subject) -> Iterator[Finding]:
             last = last_moment(segment)
             ahead = last - datetime.now(UTC) if last else timedelta(0)
             if ahead > _REFUSED:
-                what = f"has entries of {last}, more than a day from now: they become dead letters"
+                what = f"has entries of {last}, more than a day in the future: they become dead letters"
                 yield problem(segment, what, _ADVICE)
             elif ahead > _NOTABLE:
-                yield warning(segment, f"has entries of {last}, later than now: the clock was set back", _ADVICE)
+                yield warning(segment, f"has entries of {last}, in the future: the clock was set back", _ADVICE)
 
 
 def examine_cluster_clock(subject: Subject, client: OpenSearch) -> Iterator[Finding]:
     try:
         ahead = clock_ahead(client)
     except NotAuthorized:
-        yield ok("this host", "the cluster does not tell this user its time")
+        yield ok("this host", "the cluster does not show its time to this user")
         return
     off = abs(ahead)
     side = "behind" if ahead > timedelta(0) else "ahead of"

@@ -1,9 +1,8 @@
-"""The Audit logs tab: a web application to mount in an admin panel, or to run alone as `whodid web`.
+"""The Audit logs tab: a web application to mount in an admin panel, or to run with `whodid web`.
 
     app.mount("/admin/audit-logs", whodid.web.create_app(is_root_user=lambda request: request.user.is_root))
 
-It shows what `AuditClient` finds and has no other way to the entries. Pages are rendered on the server and work without
-JavaScript.
+It reads entries only through `AuditClient`. Pages are rendered on the server and work without JavaScript.
 """
 
 from .app import create_app, create_standalone_app

@@ -1,17 +1,12 @@
-"""The gate of a mounted tab: root users of the host come in, where the host says so its administrators of organizations
-come in to the entries of theirs, and nobody else.
+"""Access control of the tab: middleware that grants a request access to entries or refuses it, sessions and sign-in.
 
-The gate where there is nothing to guard: a cluster without accounts, which answers everyone who reaches it.
+A mounted tab asks the application around it. A standalone tab lets users sign in with their OpenSearch account and
+reads with its rights; if the cluster has no accounts, access is open.
 
-The sessions: who is signed in, in the memory of this process, for eight hours at most and 30 minutes of silence.
-
-A session's ID is random and known only to the browser; here it is kept as its SHA-256. The password is kept nowhere but
-in the connection that reads with it, which ends with the session.
-
-The gate of a tab that runs alone: people sign in with their OpenSearch account and read with its rights.
-
-The form's token must come back with a cookie that only this site can set (double submit), so no other site can sign
-somebody in or out.
+Sessions are kept in the memory of this process, for at most eight hours, or 30 minutes without a request. The session
+ID is random; only its SHA-256 is stored. The password exists only in the connection, which is closed with the session.
+Each form has a token that must match a cookie of this site (double submit), so that no other site can sign users in or
+out.
 """
 
 from __future__ import annotations
@@ -41,17 +36,20 @@ from ..errors import NotAuthenticated, OpenSearchError
 from ..search import AuditClient
 from ..settings import Settings
 from ..text import one_line
-from .request import IsRootUser, OrganizationsOf, Reader, Visit, let_in, page, refusal, told, wants_page
-from .shares import PER_ADDRESS, Shares, Throttle
+from .limits import PER_ADDRESS, Limits, Throttle
+from .request import Access, IsRootUser, OrganizationsOf, Reader, call, grant, page, refusal, wants_page
 
-__all__ = ["Everyone", "HostGate", "Session", "Sessions", "SignIn", "SignedInOnly"]
+__all__ = ["MountedAccess", "OpenAccess", "Session", "SessionAccess", "Sessions", "SignIn"]
 
 Organizations = tuple[str, ...] | None
-"""Those whose entries may be seen; `None` for all entries."""
+"""IDs of the organizations whose entries may be read; `None` for all entries."""
 
 
-class HostGate:
-    """Asks at each request, so whoever has no right any more is out at once."""
+class MountedAccess:
+    """Grants access to root users of the application, and to administrators of organizations for their entries.
+
+    The application is asked at each request, so a revoked right takes effect immediately.
+    """
 
     def __init__(
         self,
@@ -76,31 +74,31 @@ class HostGate:
             await answer(scope, receive, send)
             return
         client = await run_in_threadpool(self._client, organizations)
-        let_in(scope, Visit(client, organizations=organizations or ()))
+        grant(scope, Access(client, organizations=organizations or ()))
         with await self._reader.of(request):
             await self._app(scope, receive, send)
 
     async def _is_root(self, request: Request) -> bool:
-        answer = await told(self._is_root_user, request)
+        answer = await call(self._is_root_user, request)
         if not isinstance(answer, bool):
-            raise TypeError(f"is_root_user must answer True or False, not {type(answer).__name__}: nobody was let in")
+            raise TypeError(f"is_root_user must return True or False, not {type(answer).__name__}: access was refused")
         return answer
 
     async def _organizations(self, request: Request) -> tuple[str, ...]:
         if self._organizations_of is None:
             return ()
-        answer = await told(self._organizations_of, request)
+        answer = await call(self._organizations_of, request)
         if isinstance(answer, str | bytes) or not isinstance(answer, Collection):
             raise TypeError(
-                f"organizations_of must answer a list of IDs, not {type(answer).__name__}: nobody was let in"
+                f"organizations_of must return a list of IDs, not {type(answer).__name__}: access was refused"
             )
         if not all(isinstance(each, str) and each for each in answer):
-            raise TypeError("organizations_of must answer a list of IDs, each a string: nobody was let in")
+            raise TypeError("organizations_of must return a list of IDs, each a string: access was refused")
         return tuple(sorted(set(answer)))
 
 
-class Everyone:
-    """Lets all in. `whodid web` uses it on loopback only."""
+class OpenAccess:
+    """Grants access to every request; used only on loopback, for a cluster without accounts."""
 
     def __init__(self, app: ASGIApp, client: AuditClient) -> None:
         self._app = app
@@ -108,7 +106,7 @@ class Everyone:
         self._reader = Reader(client.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        let_in(scope, Visit(self._client))
+        grant(scope, Access(self._client))
         with self._reader.operator(Request(scope)):
             await self._app(scope, receive, send)
 
@@ -121,25 +119,25 @@ _AT_MOST = 500
 
 @dataclass(slots=True)
 class Session:
-    """`token` is what a form must send back, so that no other site can send one in the user's name."""
+    """The connection of a signed-in user, and the `token` that forms must send back."""
 
     user: str
     client: AuditClient
-    begun: float
+    started: float
     seen: float
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
 
 class Sessions:
-    """`clock` in seconds, only going forward."""
+    """The sessions of this process. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
-    def begin(self, user: str, client: AuditClient) -> str:
-        """Opens a session; returns its ID. Beyond 10 of this user, or 500 of all, the one silent for longest ends."""
+    def start(self, user: str, client: AuditClient) -> str:
+        """Start a session and return its ID; beyond 10 per user or 500 in total, the longest unused one ends."""
         secret, now = secrets.token_urlsafe(32), self._clock()
         with self._lock:
             self._end_old(now)
@@ -151,7 +149,7 @@ class Sessions:
         return secret
 
     def find(self, secret: str) -> Session | None:
-        """The session of that ID, if it still lasts."""
+        """Return the session with this ID, if it has not ended."""
         now = self._clock()
         with self._lock:
             self._end_old(now)
@@ -166,7 +164,7 @@ class Sessions:
 
     def _end_old(self, now: float) -> None:
         for key, session in list(self._sessions.items()):
-            if now - session.begun > LIFETIME or now - session.seen > IDLE:
+            if now - session.started > LIFETIME or now - session.seen > IDLE:
                 self._end(key)
 
     def _end(self, key: str) -> None:
@@ -183,34 +181,34 @@ _log = logging.getLogger("whodid.web")
 
 _MAX_BODY = 8192
 _BODY_WITHIN = 20.0
-"""Seconds in which a form must have come."""
+"""Seconds within which a form must be received."""
 
 _AT_ONCE = 4
-"""Passwords that the cluster is asked about at the same time; it takes a while over each, on purpose."""
+"""Passwords that the cluster checks at the same time; each check is slow by design."""
 
 _WAITING = 100
-"""Sign-ins that are under way or wait for it."""
+"""Maximum number of sign-ins that run or wait."""
 
 _MOMENT = 60
 _PLACE = re.compile(r"(entries/[0-9a-zA-Z-]{1,200})?(\?[\x21-\x7e]{0,4000})?")
-"""Where to go after signing in: within this application, or nowhere."""
+"""Allowed targets of the redirect after signing in, all within this application."""
 
 
 class SignIn:
-    """The forms: `show`, `enter` and `leave` are endpoints. `secure` sets cookies for HTTPS only."""
+    """The endpoints `show`, `enter` and `leave` of the sign-in form. `secure` restricts cookies to HTTPS."""
 
     def __init__(self, settings: Settings, *, secure: bool) -> None:
         self._settings = settings
         self._secure = secure
         self.reader = Reader(settings)
         self._throttle = Throttle()
-        self._under_way = Shares(PER_ADDRESS, _WAITING)
+        self._under_way = Limits(PER_ADDRESS, _WAITING)
         self.sessions = Sessions()
         self._session_cookie = "__Host-whodid-session" if secure else "whodid-session"
         self._token_cookie = "__Host-whodid-form" if secure else "whodid-form"
 
     def secret(self, request: Request) -> str:
-        """The session ID that the browser sent."""
+        """Return the session ID that the browser sent."""
         return request.cookies.get(self._session_cookie, "")
 
     async def show(self, request: Request) -> Response:
@@ -220,26 +218,28 @@ class SignIn:
         given = await _form_of(request)
         place, user = _place(given.get("to", "")), given.get("user", "").strip()
         if not _same(given.get("token", ""), request.cookies.get(self._token_cookie, "")):
-            return self._form(request, place, 403, "This form is out of date. Please sign in again.", user)
+            return self._form(request, place, 403, "This form has expired. Please sign in again.", user)
         address = self.reader.address(request)
-        if not self._under_way.take(address):
-            return self._later(request, place, user, "Too many people are signing in at this moment.", _MOMENT)
+        if not self._under_way.acquire(address):
+            return self._later(request, place, user, "Too many users are signing in at the moment.", _MOMENT)
         try:
             if wait := self._throttle.attempt(address, user):
                 return self._later(request, place, user, "Too many failed attempts.", wait)
             theirs = await to_thread.run_sync(self._ask, user, given.get("password", ""), limiter=self._threads)
         except NotAuthenticated:
-            return self._form(request, place, 401, "OpenSearch does not know this user and password.", user)
+            return self._form(request, place, 401, "OpenSearch rejected this user name or password.", user)
         except OpenSearchError as error:
             self._throttle.unanswered(address, user)
-            _log.error("signing in failed: %s", one_line(str(error)))  # it may name hosts, which strangers don't see
-            return self._form(request, place, 503, "Signing in is not possible now: OpenSearch did not answer.", user)
+            _log.error("signing in failed: %s", one_line(str(error)))  # may contain host names, so it is not shown
+            return self._form(
+                request, place, 503, "Signing in failed: OpenSearch did not answer. Try again later.", user
+            )
         finally:
-            self._under_way.give_back(address)
+            self._under_way.release(address)
         self._throttle.succeeded(address, user)
         self.sessions.end(self.secret(request))
         answer = RedirectResponse(_root(request) + place, HTTPStatus.SEE_OTHER)
-        self._set(answer, self._session_cookie, self.sessions.begin(user, AuditClient(theirs)), "lax")
+        self._set(answer, self._session_cookie, self.sessions.start(user, AuditClient(theirs)), "lax")
         self._set(answer, self._token_cookie, "", "strict")
         return answer
 
@@ -248,7 +248,7 @@ class SignIn:
 
     @cached_property
     def _threads(self) -> CapacityLimiter:
-        """Threads of its own, so that whoever guesses passwords keeps nobody who has signed in from reading."""
+        """Limit the threads of sign-ins, so that password guessing does not block signed-in users."""
         return CapacityLimiter(_AT_ONCE)
 
     def _later(self, request: Request, place: str, user: str, problem: str, wait: int) -> Response:
@@ -262,16 +262,16 @@ class SignIn:
         given = await _form_of(request)
         session = self.sessions.find(self.secret(request))
         if session and not _same(given.get("token", ""), session.token):
-            return refusal(request, 403, "This form is out of date. Go back, reload the page and try again.")
+            return refusal(request, 403, "This form has expired. Go back, reload the page and try again.")
         self.sessions.end(self.secret(request))
         answer = RedirectResponse(_root(request) + "sign-in", HTTPStatus.SEE_OTHER)
         self._set(answer, self._session_cookie, "", "lax")
         return answer
 
     def ended(self, request: Request, _error: Exception) -> Response:
-        """OpenSearch no longer knows who is signed in (another password, say): so does the tab."""
+        """End the session of a user that OpenSearch no longer accepts, for example after a change of the password."""
         self.sessions.end(self.secret(request))
-        return _led_to_the_form(request)
+        return _to_sign_in(request)
 
     def _form(self, request: Request, place: str, status: int = 200, problem: str = "", user: str = "") -> Response:
         token = request.cookies.get(self._token_cookie) or secrets.token_urlsafe(32)
@@ -280,13 +280,13 @@ class SignIn:
         return answer
 
     def _set(self, answer: Response, name: str, value: str, same_site: Literal["lax", "strict"]) -> None:
-        """Sets the cookie; an empty value takes it away."""
+        """Set the cookie, or delete it if the value is empty."""
         age = None if value else 0
         answer.set_cookie(name, value, age, path="/", secure=self._secure, httponly=True, samesite=same_site)
 
 
-class SignedInOnly:
-    """Lets in who is signed in; others are led to the form, and programs told 401."""
+class SessionAccess:
+    """Grants access to signed-in users; other users are redirected to the form, and programs get 401."""
 
     def __init__(self, app: ASGIApp, sign_in: SignIn) -> None:
         self._app = app
@@ -296,16 +296,16 @@ class SignedInOnly:
         request = Request(scope)
         session = self._sign_in.sessions.find(self._sign_in.secret(request))
         if session is None:
-            await _led_to_the_form(request)(scope, receive, send)
+            await _to_sign_in(request)(scope, receive, send)
             return
-        let_in(scope, Visit(session.client, session.user, session.token))
+        grant(scope, Access(session.client, session.user, session.token))
         with self._sign_in.reader.named(request, session.user):
             await self._app(scope, receive, send)
 
 
-def _led_to_the_form(request: Request) -> Response:
+def _to_sign_in(request: Request) -> Response:
     if not wants_page(request):
-        return refusal(request, 401, "Sign in first.")
+        return refusal(request, 401, "Signing in is required.")
     path = request.url.path.removeprefix(_root(request).rstrip("/")).lstrip("/")
     place = _place(path + (f"?{request.url.query}" if request.url.query else ""))
     to = "?" + urlencode({"to": place}) if place else ""
@@ -325,7 +325,7 @@ def _same(one: str, other: str) -> bool:
 
 
 async def _form_of(request: Request) -> Mapping[str, str]:
-    """The form's fields, the last of each name; empty for what is too long to be this form."""
+    """Return the fields of the form, the last of each name; empty if the body is too long, too slow or invalid."""
     body = b""
     with move_on_after(_BODY_WITHIN) as waiting:
         async for chunk in request.stream():

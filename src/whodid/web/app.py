@@ -1,9 +1,6 @@
-"""The application: routes, the gate in front of them, and what every page needs to know.
+"""The web application: its routes, access control, error pages, security headers and limits on the length of URLs.
 
-The hardening: headers of every answer, so that a browser runs nothing but our own files and keeps nothing; and no
-work for a request that is too long.
-
-Source: the OWASP Secure Headers Project, and the Content Security Policy Level 3.
+Source of the headers: the OWASP Secure Headers Project, and Content Security Policy Level 3.
 """
 
 from __future__ import annotations
@@ -44,17 +41,17 @@ from ..search.value import literal
 from ..settings import Settings, journal_place, load_settings
 from ..text import one_line
 from . import data, pages
-from .access import Everyone, HostGate, Organizations, SignedInOnly, SignIn
-from .request import VERSIONS, Frame, IsRootUser, OrganizationsOf, Reader, UserOf, refusal, visit_if_any
-from .shares import Fair, Shares
+from .access import MountedAccess, OpenAccess, Organizations, SessionAccess, SignIn
+from .limits import Limits, RequestLimits
+from .request import VERSIONS, Frame, IsRootUser, OrganizationsOf, Reader, UserOf, access_or_none, refusal
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["Bounded", "Hardened", "create_app", "create_standalone_app"]
+__all__ = ["LengthLimit", "SecurityHeaders", "create_app", "create_standalone_app"]
 
-LONGEST_PATH, LONGEST_QUESTION = 2_000, 8_192
-"""Bytes; no link of the tab is as long, and servers and proxies take no more than 8 KB of a URL."""
+MAX_PATH, MAX_QUERY = 2_000, 8_192
+"""Maximum bytes; links of the tab are shorter, and servers and proxies usually accept 8 KB of a URL."""
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -64,7 +61,7 @@ _HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",  # a URL holds whom someone looks for
+    "Referrer-Policy": "same-origin",  # a URL contains who is searched for
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -73,8 +70,8 @@ _HEADERS = {
 _FOR_GOOD = "public, max-age=31536000, immutable"
 
 
-class Hardened:
-    """Adds the headers; what the application set itself stays."""
+class SecurityHeaders:
+    """Adds the headers that the application did not set itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -91,8 +88,8 @@ class Hardened:
         async def send_hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                there = message["status"] in {200, 206, 304}
-                headers.setdefault("Cache-Control", caching if there else "no-store")
+                found = message["status"] in {200, 206, 304}
+                headers.setdefault("Cache-Control", caching if found else "no-store")
                 for name, value in fixed.items():
                     headers.setdefault(name, value)
             await send(message)
@@ -101,7 +98,7 @@ class Hardened:
 
 
 def _caching(scope: Scope) -> str:
-    """For good only what is asked for by the name of its content."""
+    """Return the Cache-Control value; only files with the version of their content are immutable."""
     path = scope["path"]
     folder = scope.get("root_path", "") + "/static/"
     if not path.startswith(folder):
@@ -110,16 +107,16 @@ def _caching(scope: Scope) -> str:
     return _FOR_GOOD if version and scope["query_string"] == f"v={version}".encode() else "no-cache"
 
 
-class Bounded:
-    """Refuses what is too long before anything is done with it."""
+class LengthLimit:
+    """Refuses requests with a URL that is too long."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        too_long = len(scope.get("path", "")) > LONGEST_PATH or len(scope.get("query_string", b"")) > LONGEST_QUESTION
+        too_long = len(scope.get("path", "")) > MAX_PATH or len(scope.get("query_string", b"")) > MAX_QUERY
         if scope["type"] == "http" and too_long:
-            answer = refusal(Request(scope), 414, f"A question has at most {LONGEST_QUESTION:,} bytes in its URL.")
+            answer = refusal(Request(scope), 414, f"The URL is too long; a query has at most {MAX_QUERY:,} bytes.")
             await answer(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -133,13 +130,13 @@ _STATUS = {
     NotRecorded: 503,
     JournalDamaged: 503,
 }
-"""Kind of error → status, the more particular first."""
+"""Kind of error → status, specific ones first."""
 
 _SCOPES = 256
-"""Sets of organizations whose clients are kept ready."""
+"""Maximum number of cached clients, one per set of organizations."""
 
 _log = logging.getLogger("whodid.web")
-_BEFORE_THE_GATE = "The audit log can't be shown now. The server's log says why."
+_WITHOUT_ACCESS = "The audit log can't be shown at the moment. See the log of the server for the cause."
 
 _ENTRY = "/entries/{entry_id:str}"
 
@@ -155,24 +152,24 @@ def create_app(
     audit_reads: bool = True,
     **keywords: Any,
 ) -> Starlette:
-    """The tab, to mount in an admin panel: `app.mount("/admin/audit-logs", create_app(is_root_user=…))`.
+    """Create the tab to mount in an admin panel: `app.mount("/admin/audit-logs", create_app(is_root_user=…))`.
 
-    `is_root_user` gets each request (a `starlette.requests.Request`) and answers `True` for a root user, plain or
-    async; anyone else is refused with 403, whatever they ask for. `title` and `tabs` (label and link of each) show the
-    panel around it. Settings as for `AuditClient`; the tab reads with their user, for whom `whodid_auditor` is enough.
+    `is_root_user` takes each request (a `starlette.requests.Request`) and returns `True` for a root user; it may be
+    async. All other requests get 403. `title` and `tabs` (label and link of each) are the header of the panel. Settings
+    are those of `AuditClient`; the tab reads with their user, who needs the role `whodid_auditor`.
 
-    `organizations_of` opens the tab to administrators of organizations as well: for a request that is not a root user's
-    it gives the IDs of the organizations whose entries, and no others, this user may see; an empty list for none.
+    `organizations_of` also grants access to administrators of organizations: for a request that is not of a root user,
+    it returns the IDs of the organizations whose entries this user may read, or an empty list.
 
-    Who searches, looks at and exports entries is recorded in the journal of the settings unless `audit_reads` is false:
-    what can't be recorded is not shown. `user_of` gets the request and gives the user's ID; without it, the principal
-    counts that your middleware has put into the context, else `anonymous`.
+    Searches, views and exports of entries are recorded in the journal of the settings unless `audit_reads` is false; if
+    a read can't be recorded, nothing is shown. `user_of` takes the request and returns the ID of the user. Without it,
+    the principal of the current context is recorded, or `anonymous` if there is none.
     Raises `SettingsError`.
     """
     if not callable(is_root_user):
-        raise SettingsError("is_root_user must be a function that says whether a request is a root user's")
+        raise SettingsError("is_root_user must be a function that returns whether a request is of a root user")
     if organizations_of is not None and not callable(organizations_of):
-        raise SettingsError("organizations_of must be a function that gives the organizations of a request's user")
+        raise SettingsError("organizations_of must be a function that returns the organizations of a user")
     settings = replace(settings or load_settings(**keywords), audit_reads=audit_reads)
     if audit_reads:
         journal_place(settings.journal_dir)
@@ -186,28 +183,27 @@ def create_app(
         within = None if organizations is None else match("organization_id", [literal(one) for one in organizations])
         return AuditClient(settings, client=connection(), within=within)
 
-    def gate(app: ASGIApp) -> ASGIApp:
+    def protect(app: ASGIApp) -> ASGIApp:
         reader = Reader(settings, user_of)
-        return HostGate(app, is_root_user=is_root_user, organizations_of=organizations_of, reader=reader, client=client)
+        return MountedAccess(
+            app, is_root_user=is_root_user, organizations_of=organizations_of, reader=reader, client=client
+        )
 
-    return _application(settings, gate, Frame(title, tuple(tabs)))
+    return _application(settings, protect, Frame(title, tuple(tabs)))
 
 
 def create_standalone_app(
     settings: Settings, *, accounts: bool, secure: bool, allowed_hosts: Sequence[str], notice: str = ""
 ) -> Starlette:
-    """The tab by itself, as `whodid web` serves it.
+    """Create the standalone tab that `whodid web` serves.
 
-    With `accounts`, people sign in with their OpenSearch account; without (a cluster that answers everyone), there is
-    nothing to sign in to. `secure` for HTTPS. Requests for other hosts than `allowed_hosts` are refused.
+    With `accounts`, users sign in with their OpenSearch account; without, access is open. `secure` restricts cookies to
+    HTTPS. Requests for hosts other than `allowed_hosts` are refused.
     """
     middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)]
     if not accounts:
-
-        def open_gate(app: ASGIApp) -> ASGIApp:
-            return Everyone(app, AuditClient(settings))
-
-        return _application(settings, open_gate, Frame("whodid", notice=notice), middleware=middleware)
+        frame = Frame("whodid", notice=notice)
+        return _application(settings, lambda app: OpenAccess(app, AuditClient(settings)), frame, middleware=middleware)
     sign_in = SignIn(settings, secure=secure)
     forms = [
         Route("/sign-in", sign_in.show, methods=["GET"]),
@@ -215,19 +211,19 @@ def create_standalone_app(
         Route("/sign-out", sign_in.leave, methods=["POST"]),
     ]
     frame = Frame("whodid", signs_in=True, notice=notice)
-    app = _application(settings, lambda app: SignedInOnly(app, sign_in), frame, forms, middleware)
+    app = _application(settings, lambda app: SessionAccess(app, sign_in), frame, forms, middleware)
     app.add_exception_handler(NotAuthenticated, sign_in.ended)
     return app
 
 
 def _application(
     settings: Settings,
-    gate: Callable[[ASGIApp], ASGIApp],
+    protect: Callable[[ASGIApp], ASGIApp],
     frame: Frame,
     open_routes: Sequence[BaseRoute] = (),
     middleware: Sequence[Middleware] = (),
 ) -> Starlette:
-    behind_the_gate = Router(
+    protected = Router(
         [
             Route("/", pages.entries),
             Route("/entries.json", data.entries_json),
@@ -244,34 +240,33 @@ def _application(
         routes=[
             Mount("/static", StaticFiles(directory=str(files(__package__) / "static"))),
             *open_routes,
-            Mount("/", gate(Fair(behind_the_gate))),
+            Mount("/", protect(RequestLimits(protected))),
         ],
-        middleware=[Middleware(Hardened), Middleware(Bounded), *middleware],
-        exception_handlers={WhodidError: _failed, 404: _nowhere, 405: _nowhere, Exception: _broken},
+        middleware=[Middleware(SecurityHeaders), Middleware(LengthLimit), *middleware],
+        exception_handlers={WhodidError: _error_page, 404: _not_found, 405: _not_found, Exception: _server_error},
     )
     catalog = Catalog.load(settings.catalog or None, mode=settings.catalog_mode)
     app.state.frame = frame
     app.state.catalog = catalog
     app.state.known = {**Catalog.own().types, **catalog.types}
     app.state.types = sorted(app.state.known)
-    app.state.exports = Shares(data.EXPORTS, data.ALL_EXPORTS)
+    app.state.exports = Limits(data.EXPORTS, data.ALL_EXPORTS)
     return app
 
 
-def _failed(request: Request, error: Exception) -> Response:
-    """What went wrong, in the words of the error, which never hold a secret; but they may name hosts, which nobody sees
-    who has not come through the gate."""
+def _error_page(request: Request, error: Exception) -> Response:
+    """Show the message of an error, which may contain host names, only to requests with access."""
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
-    if visit_if_any(request):
+    if access_or_none(request):
         return refusal(request, status, str(error))
     _log.error("%s", one_line(str(error)))
-    return refusal(request, status, _BEFORE_THE_GATE)
+    return refusal(request, status, _WITHOUT_ACCESS)
 
 
-def _nowhere(request: Request, error: Exception) -> Response:
-    return refusal(request, getattr(error, "status_code", 404), "There is nothing here.")
+def _not_found(request: Request, error: Exception) -> Response:
+    return refusal(request, getattr(error, "status_code", 404), "This page does not exist.")
 
 
-def _broken(request: Request, _error: Exception) -> Response:
-    """A mistake in the program: logged by the server, and no traceback on a page."""
-    return refusal(request, 500, "Something went wrong on our side. The server's log says what.")
+def _server_error(request: Request, _error: Exception) -> Response:
+    """Report an unexpected error without its traceback, which the server logs."""
+    return refusal(request, 500, "An unexpected error occurred. See the log of the server.")

@@ -1,4 +1,4 @@
-"""The data: entries for programs as JSON, and as files; the same questions, the same gate."""
+"""Endpoints for programs: entries as JSON, completion of queries, and exports."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ..export import FORMS, Form, pieces
 from ..search.grammar import complete
-from .request import Question, json_answer, refusal, visit_of
-from .shares import Shares, person_of
+from .limits import Limits, person_of
+from .request import Question, access_of, json_answer, refusal
 
 __all__ = [
     "ALL_EXPORTS",
@@ -29,59 +29,58 @@ __all__ = [
 ]
 
 EXPORT_LIMIT = 500_000
-"""Entries of one file, the newest first; its name says when there were more."""
+"""Maximum number of entries in a file, newest first; the name of the file says if there were more."""
 
 EXPORTS, ALL_EXPORTS = 3, 50
-"""Exports that one person, and all of them together, may have under way: each holds a point in time, of which a node
-of OpenSearch has 300."""
+"""Maximum numbers of concurrent exports per person and in total; each uses one of the 300 points in time of a node."""
 
 _STALLED = 60.0
-"""Seconds after which a client that takes nothing of its download has gone."""
+"""Seconds after which a download is closed if the client reads nothing."""
 
 _PAGE = 200
 _SUGGESTIONS = 12
 
 
 def entries_json(request: Request) -> Response:
-    """A page of entries, as journalled, and `next`: the value of `after` for the page of older ones, or null."""
+    """Return a page of entries as journalled, and `next`: the value of `after` for the next older page, or null."""
     parameters = request.query_params.multi_items()
     question = Question.of((name, value) for name, value in parameters if name != "after")
-    found = visit_of(request).client.page(question.filter(), after=request.query_params.get("after"), size=_PAGE)
+    found = access_of(request).client.page(question.filter(), after=request.query_params.get("after"), size=_PAGE)
     return json_answer({"entries": found.entries, "next": found.next})
 
 
 def entry_json(request: Request) -> Response:
-    """One entry, as journalled."""
+    """Return one entry as journalled."""
     name = request.path_params["entry_id"]
-    found = visit_of(request).client.get(name)
-    return refusal(request, 404, f"There is no entry {name}.") if found is None else json_answer(found)
+    found = access_of(request).client.get(name)
+    return refusal(request, 404, f"Entry {name} not found.") if found is None else json_answer(found)
 
 
 def complete_json(request: Request) -> Response:
-    """What may come next in the query `q`, at whose end the cursor is: `start`, `text` and `about` of each."""
+    """Return completions of the query `q` at its end: `start`, `text` and `about` of each."""
     found = complete(request.query_params.get("q", ""), {"type": request.app.state.types})
     return json_answer([one._asdict() for one in found[:_SUGGESTIONS]])
 
 
 def export_csv(request: Request) -> Response:
-    """What the question finds, as a table for spreadsheets."""
+    """Export the matching entries as a table for spreadsheets."""
     return _export(request, FORMS["csv"])
 
 
 def export_ndjson(request: Request) -> Response:
-    """What the question finds, as it was journalled."""
+    """Export the matching entries as journalled."""
     return _export(request, FORMS["ndjson"])
 
 
 def _export(request: Request, form: Form) -> Response:
-    """A file. A failure on the way breaks the download off: never a file cut short. `X-Entries` says how many come."""
-    exports: Shares = request.app.state.exports
+    """Export to a file; an error aborts the download, so that no file looks complete. `X-Entries` is the count."""
+    exports: Limits = request.app.state.exports
     person = person_of(request)
-    if not exports.take(person):
-        text = f"You have {EXPORTS} exports under way, or all of you {ALL_EXPORTS}: let one end, and try again."
+    if not exports.acquire(person):
+        text = f"Too many exports are running ({EXPORTS} per user, {ALL_EXPORTS} in total); try again later."
         return refusal(request, 429, text, {"Retry-After": "60"})
     with ExitStack() as ended:
-        ended.callback(exports.give_back, person)
+        ended.callback(exports.release, person)
         answer = _file(request, form, ended)
         answer.ended = ended.pop_all()
     return answer
@@ -89,14 +88,14 @@ def _export(request: Request, form: Form) -> Response:
 
 def _file(request: Request, form: Form, ended: ExitStack) -> _Download:
     question = Question.of(request.query_params.multi_items())
-    client = visit_of(request).client
+    client = access_of(request).client
     asked = question.filter()
     client.note_export(asked, form=form.name)
     count = client.count(asked)
     found = client.search(asked, limit=EXPORT_LIMIT)
     ended.callback(found.close)
     file = pieces(form, found)
-    first = [piece for _, piece in zip(range(2), file, strict=False)]  # what fails until here becomes an error page
+    first = [piece for _, piece in zip(range(2), file, strict=False)]  # errors until here are shown as a page
     headers = {
         "Content-Disposition": f'attachment; filename="{_file_name(count)}.{form.name}"',
         "X-Entries": str(min(count, EXPORT_LIMIT)),
@@ -105,7 +104,7 @@ def _file(request: Request, form: Form, ended: ExitStack) -> _Download:
 
 
 class _Download(StreamingResponse):
-    """However it ends, what it holds is given back at once; a client that stops reading ends it."""
+    """A download that releases its resources whenever it ends, and ends if the client stops reading."""
 
     ended: ExitStack
 

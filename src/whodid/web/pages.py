@@ -1,10 +1,6 @@
-"""The pages: the table of entries, and one entry with everything that is known of it.
+"""The pages of the tab: the table of entries with its charts, and the page of one entry with its changes and retention.
 
-The difference: what changed between `before` and `after`, key by key.
-
-The keeping: what the pages say of the retention in force; `None` stands for one that this user may not know.
-
-The picture: entries over time as bars that lead to their time, and the most frequent values as links.
+The retention is `None` if the user may not know it.
 """
 
 from __future__ import annotations
@@ -25,7 +21,7 @@ from ..search import Page, Stats
 from ..search.stats import INTERVALS
 from ..text import json_text, printable
 from .data import EXPORT_LIMIT
-from .request import ANY_TIME, LINKED, RANGES, Question, page, refusal, visit_of
+from .request import ANY_TIME, LINKED, RANGES, Question, access_of, page, refusal
 
 __all__ = [
     "COLUMNS",
@@ -39,15 +35,15 @@ __all__ = [
     "entries",
     "entry",
     "facets_of",
+    "kept_until",
     "newest",
-    "rule",
+    "retention_text",
     "span_of",
-    "until",
 ]
 
 
 class Line(NamedTuple):
-    """One key, with dots between those of objects in objects; values as text, `None` where there is none."""
+    """A key (keys of nested objects are joined by dots) and its values before and after, `None` if absent."""
 
     key: str
     before: str | None
@@ -63,14 +59,14 @@ class Line(NamedTuple):
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Line]:
-    """Every key of either, what differs first; beyond the levels that an entry may have, a value is shown whole."""
+    """Compare two objects key by key, differences first; objects beyond the maximum depth are compared as a whole."""
     old, new = dict(_flat(before)), dict(_flat(after))
     lines = [_line(key, old, new) for key in dict.fromkeys([*old, *new])]
     return sorted(lines, key=lambda line: line.kind == "same")
 
 
 def _line(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Line:
-    """Texts stand without quotes, unless `1` and `"1"` would then look alike."""
+    """Show texts without quotes, unless that would make `1` and `"1"` look the same."""
     values = [side[key] for side in (old, new) if key in side]
     alike = len(values) > 1 and len(set(map(_text, values))) == 1
     before, after = (
@@ -91,46 +87,48 @@ def _flat(image: Mapping[str, Any], path: str = "", level: int = 1) -> Iterator[
             yield f"{path}{printable(key)}", value
 
 
-def rule(view: RetentionView | None) -> str:
-    """How long entries are kept, on one line; empty where this user may not know."""
+def retention_text(view: RetentionView | None) -> str:
+    """Describe how long entries are kept, on one line; empty if the user may not know."""
     if view is None:
         return ""
-    rule = "for ever" if view.floor_days is None else f"{view.floor_days} to {view.ceiling_days} days"
+    period = "forever" if view.floor_days is None else f"for {view.floor_days} to {view.ceiling_days} days"
     if view.still_deleted:
-        rule = "as long as ISM's copies of an old policy say"
-    return f"kept {rule}" + (", but see `whodid retention show`" if view.problems else "")
+        period = "as long as ISM's copies of an old policy say"
+    return f"kept {period}" + (", but with problems: see `whodid retention show`" if view.problems else "")
 
 
-def until(view: RetentionView | None, entry: Mapping[str, Any], partition: str, *, of_all: bool) -> str:
-    """Until when an entry is kept. Only who sees the entries `of_all` organizations is told of holds: a hold may be
-    for one of them, and keeps partitions of each."""
+def kept_until(view: RetentionView | None, entry: Mapping[str, Any], partition: str, *, of_all: bool) -> str:
+    """Describe until when an entry is kept.
+
+    Holds are shown only to users who may read the entries `of_all` organizations, because a hold may concern one
+    organization and applies to partitions of all of them.
+    """
     if view is None:
-        return "not shown to this user"
+        return "not visible to this user"
     if of_all and (holds := view.holds_on(partition)):
-        return f"as long as it is held ({', '.join(holds)})"
+        return f"until its hold is released ({', '.join(holds)})"
     try:
         dates = view.kept_until(str(entry.get("creation_date")), partition if of_all else "")
     except (ValueError, OverflowError):
-        return "not known: its creation date is none"
-    if dates is not None and not of_all:
-        return f"{dates[0]:%Y-%m-%d} at least"
+        return "unknown: no valid creation date"
     if dates is None:
-        return "for ever" if view.enforced_by != "nothing" else "for ever: there is no retention policy yet"
+        return "forever" if view.enforced_by != "nothing" else "forever: no retention policy is set up yet"
     floor, ceiling = dates
-    return f"{floor:%Y-%m-%d} at least; its partition goes on {ceiling:%Y-%m-%d}"
+    at_least = f"at least {floor:%Y-%m-%d}"
+    return f"{at_least}; deleted with its partition on {ceiling:%Y-%m-%d}" if of_all else at_least
 
 
 FACETS = ("type", "principal", "organization_id", "outcome")
-"""Fields whose most frequent values are shown, as many as `TOP` of each."""
+"""Fields whose `TOP` most frequent values are shown."""
 
 TOP = 6
 HEIGHT = 100
-MOST_BARS = 366
+MAX_BARS = 366
 _SHAPES = {"second": "%Y-%m-%d %H:%M:%S", "minute": "%Y-%m-%d %H:%M", "hour": "%Y-%m-%d %H:00", "month": "%Y-%m"}
 
 
 class BarLink(NamedTuple):
-    """A bar: its place from the left, its height of `HEIGHT`, what it stands for, and the question of its time."""
+    """A bar of the histogram: its position, its height (up to `HEIGHT`), its label, and the URL of its time span."""
 
     place: int
     height: float
@@ -139,9 +137,9 @@ class BarLink(NamedTuple):
 
 
 class Facet(NamedTuple):
-    """The values of one field: text, count, share of the most frequent in percent, and the question of that value.
+    """The values of one field: text, count, percentage of the largest count, and the URL that filters by the value.
 
-    `approximate` where there are too many values to be sure of their counts.
+    `approximate` if the field has too many values for exact counts.
     """
 
     field: str
@@ -151,9 +149,8 @@ class Facet(NamedTuple):
 
 
 def bars_of(stats: Stats, question: Question) -> list[BarLink]:
-    """A bar for each stretch of time; those without entries have no height. None where they would be too many, as one
-    entry of 1970 that something else stored would make them."""
-    if len(stats.histogram) > MOST_BARS:
+    """Return a bar for each interval; none if there would be too many, as a single entry of 1970 would cause."""
+    if len(stats.histogram) > MAX_BARS:
         return []
     largest = max((bar.count for bar in stats.histogram), default=0)
     shape = _SHAPES.get(stats.interval, "%Y-%m-%d")
@@ -169,7 +166,7 @@ def bars_of(stats: Stats, question: Question) -> list[BarLink]:
 
 
 def facets_of(stats: Stats, question: Question) -> list[Facet]:
-    """Fields with more than one value among what was found."""
+    """Return the fields that have more than one value among the matching entries."""
     return [
         Facet(name, name.removesuffix("_id"), _values(name, counts, question), name in stats.approximate)
         for name, counts in stats.top.items()
@@ -178,7 +175,7 @@ def facets_of(stats: Stats, question: Question) -> list[Facet]:
 
 
 def span_of(stats: Stats) -> str:
-    """From when to when there are entries, and how wide a bar is."""
+    """Describe the time span of the matching entries, and the interval of a bar."""
     if stats.first is None or stats.last is None:
         return ""
     return f"{stats.first:%Y-%m-%d %H:%M} to {stats.last:%Y-%m-%d %H:%M} UTC, by {stats.interval}"
@@ -200,9 +197,9 @@ def _end(start: datetime, interval: str) -> datetime:
 
 PAGE = 50
 NEWEST = 200
-"""Entries that are looked at for new ones by a page that is live."""
+"""Entries that a live page loads to find new ones."""
 RELATED = 20
-"""Entries of the same cascade, operation, request or trace that are shown."""
+"""Maximum number of related entries that are shown."""
 
 COLUMNS = (
     ("type", "Type"),
@@ -215,16 +212,16 @@ COLUMNS = (
     ("workspace_name", "Workspace name"),
     ("client_ip", "Client IP"),
 )
-"""Fields that have an input of their own, with their labels, in the order of the table."""
+"""Fields with their own input, and its label, in the order of the table."""
 
 
 def entries(request: Request) -> Response:
-    """The table: entries that answer the question, newest first, a page of them."""
+    """Show a page of the matching entries, newest first."""
     parameters = request.query_params.multi_items()
     after = request.query_params.get("after")
     question = Question.of((name, value) for name, value in parameters if name != "after")
     if any(value in {"", ANY_TIME} for _, value in parameters):
-        # A form, whose empty fields are no part of the question.
+        # Remove the empty fields of the form from the URL.
         return RedirectResponse(f"{request.scope.get('root_path', '')}/{question.url()}", HTTPStatus.SEE_OTHER)
     values: dict[str, Any] = {
         "question": question,
@@ -235,7 +232,7 @@ def entries(request: Request) -> Response:
         "export_limit": EXPORT_LIMIT,
         "linked": LINKED,
     }
-    client = visit_of(request).client
+    client = access_of(request).client
     nothing: dict[str, Any] = {
         "found": None,
         "rows": [],
@@ -262,26 +259,27 @@ def entries(request: Request) -> Response:
         facets=facets_of(stats, question),
         span=span_of(stats),
         problem="",
-        retention=rule(client.known_retention()),
+        retention=retention_text(client.known_retention()),
     )
 
 
 def newest(request: Request) -> Response:
-    """The rows of the newest entries that answer the question, for a page that is live."""
+    """Return the rows of the newest matching entries, for a live page."""
     question = Question.of(request.query_params.multi_items())
-    found = visit_of(request).client.page(question.filter(), size=NEWEST)
+    found = access_of(request).client.page(question.filter(), size=NEWEST)
     return page(request, "newest.html", rows=_rows(found))
 
 
 def entry(request: Request) -> Response:
-    """One entry."""
-    visit = visit_of(request)
-    client = visit.client
+    """Show one entry."""
+    access = access_of(request)
+    client = access.client
     name = request.path_params["entry_id"]
     hit = client.hit(name)
     if hit is None:
-        return refusal(request, 404, f"There is no entry {name}: it is not shipped yet, was deleted, or never was.")
+        return refusal(request, 404, f"Entry {name} not found: it is not shipped yet, was deleted, or never existed.")
     found = hit["_source"]
+    before, after = found.get("before"), found.get("after")
     known = request.app.state.known.get(str(found.get("type")))
     return page(
         request,
@@ -292,45 +290,37 @@ def entry(request: Request) -> Response:
         about=known.about if known else "",
         partition=hit["_index"],
         badge=_badge(found),
-        kept=until(client.known_retention(), found, hit["_index"], of_all=not visit.organizations),
+        kept=kept_until(client.known_retention(), found, hit["_index"], of_all=not access.organizations),
         around=client.around(found),
         related=list(client.correlated(found, limit=RELATED)),
-        changes=difference(found["before"], found["after"]) if _has_both(found) else [],
+        changes=difference(before, after) if isinstance(before, dict) and isinstance(after, dict) else [],
     )
 
 
-def _has_both(entry: dict[str, Any]) -> bool:
-    return isinstance(entry.get("before"), dict) and isinstance(entry.get("after"), dict)
-
-
 def _complete(entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry with `None` for each field that it lacks."""
+    """Add the missing fields as `None`."""
     return dict.fromkeys(FIELDS) | entry
 
 
 def _rows(found: Page) -> list[dict[str, Any]]:
-    """Complete entries, each with `stored_as`, its ID, and `problem`: what is wrong with it, or nothing."""
-    return [
-        _complete(entry) | {"stored_as": name, "problem": _problem(entry)}
-        for entry, name in zip(found.entries, found.ids, strict=True)
-    ]
-
-
-def _problem(entry: dict[str, Any]) -> str:
-    kind, words = _badge(entry)
-    return words if kind == "bad" else ""
+    """Return complete entries, each with `stored_as` (its ID) and `problem` (empty if its hash verifies)."""
+    rows = []
+    for entry, name in zip(found.entries, found.ids, strict=True):
+        kind, words = _badge(entry)
+        rows.append(_complete(entry) | {"stored_as": name, "problem": words if kind == "bad" else ""})
+    return rows
 
 
 def _badge(entry: dict[str, Any]) -> tuple[str, str]:
-    """Whether the entry is what its hash was made of, good or bad, and in words.
+    """Return "good" or "bad" and a text: whether the content of the entry matches its hash.
 
-    Whether the hash is the one that was journalled, `whodid verify` says.
+    `whodid verify` checks whether the hash is the one that was journalled.
     """
     unreadable = why_unreadable(entry)
     if unreadable:
         return "bad", unreadable
     try:
-        fits = entry_hash(entry) == entry.get("hash")
+        matches = entry_hash(entry) == entry.get("hash")
     except (WhodidError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
-        fits = False
-    return ("good", "fits its hash") if fits else ("bad", "does not fit its hash")
+        matches = False
+    return ("good", "hash verified") if matches else ("bad", "hash mismatch")

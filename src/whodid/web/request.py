@@ -1,16 +1,7 @@
-"""The visit: on whose behalf a request reads, as the gate of the application found out.
+"""A request of the tab: its access, its user, the query in its URL, and the pages and JSON that answer it.
 
-The host: what the application around the tab is asked about a request; plain or async functions of its own.
-
-The reader: who asks, from where, for the record of reads (`whodid.recording.own`).
-
-The question: what a URL of the tab asks for, and the URLs of questions near it.
-
-`q` is a text of the search language. The other parameters are fields, each any number of times, with `since` and
-`until`; all of it must match, and what is empty was not asked. The same URL always means the same question, so it can
-be passed on.
-
-The rendering: templates to pages, and the frame that surrounds each page.
+In a URL, `q` is a text of the search language. The other parameters are fields, which may be repeated, `since` and
+`until`. All of them must match; empty ones are ignored.
 """
 
 from __future__ import annotations
@@ -47,34 +38,35 @@ from ..text import json_bytes, json_text, printable
 __all__ = [
     "ANY_TIME",
     "LINKED",
-    "MOST_CONDITIONS",
+    "MAX_CONDITIONS",
     "RANGES",
     "VERSIONS",
+    "Access",
     "Frame",
     "IsRootUser",
     "OrganizationsOf",
     "Question",
     "Reader",
     "UserOf",
-    "Visit",
+    "access_of",
+    "access_or_none",
+    "call",
+    "grant",
     "json_answer",
-    "let_in",
     "page",
     "refusal",
-    "told",
-    "visit_if_any",
-    "visit_of",
     "wants_page",
 ]
 
-_KEY = "whodid.visit"
+_KEY = "whodid.access"
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """`client` reads with the rights of whoever asks; `viewer` and `token` are of who signed in here, else empty.
+class Access:
+    """The access that a request was granted.
 
-    `organizations` are the only ones whose entries are shown, where there is such a bound.
+    `client` reads with the rights of the user. `viewer` and `token` are set if the user signed in to the tab. If
+    `organizations` is not empty, only their entries are shown.
     """
 
     client: AuditClient
@@ -83,34 +75,34 @@ class Visit:
     organizations: tuple[str, ...] = ()
 
 
-def let_in(scope: Scope, visit: Visit) -> None:
-    scope[_KEY] = visit
+def grant(scope: Scope, access: Access) -> None:
+    scope[_KEY] = access
 
 
-def visit_if_any(request: Request) -> Visit | None:
-    """The visit; `None` for a request that was refused, or that needs none."""
-    visit: Visit | None = request.scope.get(_KEY)
-    return visit
+def access_or_none(request: Request) -> Access | None:
+    """Return the access of a request; `None` if it was refused, or needs none."""
+    access: Access | None = request.scope.get(_KEY)
+    return access
 
 
-def visit_of(request: Request) -> Visit:
-    """The visit of a request that came through a gate. Raises `KeyError` for any other, so that none shows data."""
-    visit: Visit = request.scope[_KEY]
-    return visit
+def access_of(request: Request) -> Access:
+    """Return the access of a request. Raises `KeyError` if none was granted, so that no data can be shown."""
+    access: Access = request.scope[_KEY]
+    return access
 
 
 IsRootUser = Callable[[Request], "bool | Awaitable[bool]"]
-"""Whether the user of a request is a root user."""
+"""Returns whether the user of a request is a root user."""
 
 OrganizationsOf = Callable[[Request], "Collection[str] | Awaitable[Collection[str]]"]
-"""IDs of the organizations that the user of a request administers; none for anybody else."""
+"""Returns the IDs of the organizations that the user of a request administers."""
 
 UserOf = Callable[[Request], "str | Awaitable[str]"]
-"""The ID of the user of a request."""
+"""Returns the ID of the user of a request."""
 
 
-async def told(function: Callable[[Request], Any], request: Request) -> Any:
-    """What the function says of the request. A plain one runs in a thread."""
+async def call(function: Callable[[Request], Any], request: Request) -> Any:
+    """Call a function of the application with a request; a synchronous one runs in a thread."""
     if inspect.iscoroutinefunction(function):
         return await function(request)
     answer = await run_in_threadpool(function, request)
@@ -121,55 +113,52 @@ NOBODY = "anonymous"
 
 
 class Reader:
-    """Puts who asks into the context. The address is the client's, behind proxies that the settings trust."""
+    """Puts the user and the address of a request into the context, for the record of reads."""
 
     def __init__(self, settings: Settings, user_of: UserOf | None = None) -> None:
         self._proxies = Proxies.of(settings.trusted_proxies, settings.forwarded_header)
         self._user_of = user_of
 
     def address(self, request: Request) -> str:
-        """The client's address; empty where it is not known."""
+        """Return the address of the client, behind trusted proxies; empty if it is unknown."""
         peer = request.client.host if request.client else None
         forwarded = ",".join(request.headers.getlist(self._proxies.header))
         return client_ip(peer, forwarded, self._proxies) or ""
 
     async def of(self, request: Request) -> AbstractContextManager[None]:
-        """For the user that the host names, or whoever its own middleware has put into the context."""
+        """Use the user that the application returns, or else the principal that is already in the context."""
         if self._user_of is None:
             return self.named(request, str(current_fields().get("principal", NOBODY)))
-        return self.named(request, str(await told(self._user_of, request)))
+        return self.named(request, str(await call(self._user_of, request)))
 
     def named(self, request: Request, user: str) -> AbstractContextManager[None]:
-        """For a user of that name."""
-        from_where: dict[str, Any] = {
-            "client_ip": self.address(request) or None,
-            "user_agent": request.headers.get("user-agent"),
-        }
-        return context(principal=user or NOBODY, **{name: value for name, value in from_where.items() if value})
+        """Use a user of this name."""
+        fields: dict[str, Any] = {"client_ip": self.address(request), "user_agent": request.headers.get("user-agent")}
+        return context(principal=user or NOBODY, **{name: value for name, value in fields.items() if value})
 
     def operator(self, request: Request) -> AbstractContextManager[None]:
-        """For the user of the operating system who runs this, where nobody signs in."""
+        """Use the user of the operating system who runs this process."""
         return self.named(request, operator())
 
 
-MOST_CONDITIONS = 100
-"""Parameters of a URL."""
+MAX_CONDITIONS = 100
+"""Maximum number of parameters of a URL."""
 
 LINKED = 20
-"""Conditions that have a link to the question without them: each link is as long as all of them together."""
+"""Maximum number of filters with a link to remove them; each link is as long as all filters together."""
 
 ANY_TIME = "any"
-"""As `since`: whatever was given as a time does not count."""
+"""Value of `since` that ignores all times in the URL."""
 
 RANGES = {"-1h": "hour", "-24h": "24 hours", "-7d": "7 days", "-30d": "30 days", "-90d": "90 days", "-365d": "year"}
-"""Spans offered as buttons, with their names."""
+"""Time spans offered as buttons, with their names."""
 
 _TIMES = ("since", "until")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`filters` maps a field to the values of which any may match; times are as a person wrote them."""
+    """The query of a URL. `filters` maps a field to values of which any may match; times are as typed."""
 
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     since: str = ""
@@ -178,13 +167,13 @@ class Question:
 
     @classmethod
     def of(cls, parameters: Iterable[tuple[str, str]]) -> Question:
-        """The question in a URL's parameters, of which a later `since` or `until` wins. Checked when it is asked.
+        """Read the parameters of a URL, of which the last `since` and `until` count, without checking the fields.
 
-        Raises `QueryError` for more conditions than anybody writes.
+        Raises `QueryError` for too many parameters.
         """
         parameters = list(parameters)
-        if len(parameters) > MOST_CONDITIONS:
-            raise QueryError(f"the address has {len(parameters):,} conditions; {MOST_CONDITIONS} are the most")
+        if len(parameters) > MAX_CONDITIONS:
+            raise QueryError(f"the URL has {len(parameters):,} filters; the maximum is {MAX_CONDITIONS}")
         filters: dict[str, tuple[str, ...]] = {}
         text = ""
         times = dict.fromkeys(_TIMES, "")
@@ -201,7 +190,7 @@ class Question:
         return cls(filters, times["since"], times["until"], text)
 
     def filter(self) -> Filter:
-        """What entries must be. Raises `QueryError`."""
+        """Return the filter for entries. Raises `QueryError`."""
         for name in self.filters:
             if kind_of(name) is None:
                 raise unknown_field(name)
@@ -214,12 +203,12 @@ class Question:
         return pairs + [(name, value) for name in _TIMES if (value := getattr(self, name))]
 
     def url(self, **more: str) -> str:
-        """The query string, `?` included; empty for everything."""
+        """Return the query string, including the `?`."""
         pairs = self.parameters() + list(more.items())
         return "?" + urlencode(pairs, errors="replace") if pairs else "?"
 
     def without(self, name: str, value: str) -> Question:
-        """The same without one of its conditions."""
+        """Return the question without one of its filters."""
         if name == "since":
             return replace(self, since="")
         if name == "until":
@@ -231,7 +220,7 @@ class Question:
         return replace(self, filters=filters)
 
     def also(self, name: str, value: str) -> Question:
-        """The same, and only entries with exactly that value of a field: a `*` at its end would be a beginning."""
+        """Return the question restricted to exactly this value of a field, even if it ends in `*`."""
         if value == value.strip() and not value.endswith("*"):
             return replace(self, filters={**self.filters, name: (value,)})
         others = {key: given for key, given in self.filters.items() if key != name}
@@ -239,11 +228,11 @@ class Question:
         return replace(self, filters=others, text=f"({self.text}) {term}" if self.text else term)
 
     def within(self, start: datetime, end: datetime) -> Question:
-        """The same within that time, as it was cut from the time asked for."""
+        """Return the question restricted to this time span, which is part of its own."""
         return replace(self, since=_stamp(start), until=_stamp(end))
 
     def picked(self, name: str) -> str:
-        """A time as a date-and-time input shows it (UTC); empty for a span back from now, and for what is no time."""
+        """Return a time in the format of a date-and-time input (UTC); empty if it is relative to now, or invalid."""
         text = getattr(self, name)
         if not text or text.startswith("-"):
             return ""
@@ -263,10 +252,10 @@ _ENVIRONMENT = Environment(
 )
 _STATIC = files(__package__) / "static"
 VERSIONS = {file.name: sha256(file.read_bytes()).hexdigest()[:16] for file in _STATIC.iterdir() if file.is_file()}
-"""Our own files → what their content is called in a URL, so that another content has another one."""
+"""Static file → version in its URL, which depends on its content."""
 
 _ENVIRONMENT.globals["version"] = VERSIONS
-_ENVIRONMENT.globals["asking"] = lambda field, value: (
+_ENVIRONMENT.globals["search_url"] = lambda field, value: (
     Question().also(field, value if isinstance(value, str) else json_text(value)).url()
 )
 _ENVIRONMENT.filters["printable"] = printable
@@ -276,7 +265,7 @@ _ENVIRONMENT.filters["json"] = lambda value: json_text(value, indent=2)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The panel around the tab: its title and its other tabs, as labels and links. `signs_in`: people sign in here."""
+    """The panel around the tab: its title, and labels and links of its other tabs. `signs_in`: users sign in here."""
 
     title: str
     tabs: tuple[tuple[str, str], ...] = ()
@@ -285,14 +274,14 @@ class Frame:
 
 
 def page(request: Request, template: str, code: int = 200, /, **values: Any) -> HTMLResponse:
-    """The template as a page; `frame`, `root` (the path that the application is mounted at) and `viewer` are given."""
-    visit = visit_if_any(request)
+    """Render a template; it also gets the frame, `root` (the mount path of the application) and the access."""
+    access = access_or_none(request)
     text = _ENVIRONMENT.get_template(template).render(
         frame=request.app.state.frame,
         root=request.scope.get("root_path", ""),
-        viewer=visit.viewer if visit else "",
-        token=visit.token if visit else "",
-        organizations=visit.organizations if visit else (),
+        viewer=access.viewer if access else "",
+        token=access.token if access else "",
+        organizations=access.organizations if access else (),
         entry_id=entry_id,
         **values,
     )
@@ -300,17 +289,17 @@ def page(request: Request, template: str, code: int = 200, /, **values: Any) -> 
 
 
 def json_answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """The value as JSON, whatever it holds."""
+    """Return a value as a JSON response."""
     return Response(json_bytes(value), status, dict(headers or {}), "application/json")
 
 
 def wants_page(request: Request) -> bool:
-    """Whether a person looks at the answer, rather than a program or a spreadsheet."""
+    """Return whether the answer is a page, and not a file or JSON."""
     return not request.url.path.endswith((".json", ".ndjson", ".csv"))
 
 
 def refusal(request: Request, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer that holds no data: a page for people, JSON for programs."""
+    """Return an error as a page or as JSON."""
     phrase = HTTPStatus(status).phrase
     if not wants_page(request):
         return json_answer({"error": phrase, "message": message}, status, headers)

@@ -1,8 +1,8 @@
-"""The tab under WSGI: an ASGI application as a WSGI one, to mount it in Flask and the like.
+"""The tab as a WSGI application, to mount it in Flask and other WSGI frameworks.
 
-a2wsgi (the extra `whodid[wsgi]`) runs an event loop in a thread. What it leaves open is seen to here: no fork takes
-that thread along, so the loop starts at the first request, and `gunicorn --preload` works; what the application raises
-is raised, so that an answer which broke off never ends as if it were whole; when a client leaves, the application ends.
+a2wsgi (the extra `whodid[wsgi]`) runs an event loop in a thread. In addition, this module starts the loop at the first
+request of a process, because threads don't survive a fork (`gunicorn --preload`); raises errors of the application, so
+that an interrupted answer never looks complete; and cancels the application when the client disconnects.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ __all__ = ["WSGIApplication"]
 
 
 class WSGIApplication:
-    """`DispatcherMiddleware(app.wsgi_app, {"/admin/audit-logs": WSGIApplication(create_app(…))})`.
+    """Mount with `DispatcherMiddleware(app.wsgi_app, {"/admin/audit-logs": WSGIApplication(create_app(…))})`.
 
-    The application finds the WSGI environment in `request.scope["wsgi_environ"]`. Raises `SettingsError` without
-    a2wsgi.
+    The WSGI environment is in `request.scope["wsgi_environ"]`. Raises `SettingsError` if a2wsgi is not installed.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,13 +1,12 @@
-// What the pages do beyond links and forms, all of which work without this script: times in the viewer's zone, older
-// entries as one scrolls, new ones while the page is live, completion in the query, a stretch of time by dragging over the
-// bars, and an export that shows how far it is.
+// Additions to links and forms, which work without this script: times in the viewer's time zone, older entries when
+// scrolling, live updates, completion of the query, selection of a time span in the histogram, and progress of exports.
 "use strict";
 
 const get = (id) => document.getElementById(id);
 const say = (text) => { const status = get("status"); if (status) status.textContent = text; };
 const number = new Intl.NumberFormat("en");
 
-// Times: the viewer's zone, with UTC on hover. What the server wrote stays in `datetime`.
+// Times are shown in the viewer's time zone, with UTC as their title; `datetime` keeps the value of the server.
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const local = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium" });
@@ -24,7 +23,7 @@ function localise(part) {
   for (const line of document.querySelectorAll("[data-local]")) line.hidden = false;
 }
 
-// Older entries: when the link to them comes into view, their rows are added below.
+// Older entries are added below when the link to them becomes visible.
 
 async function rowsOf(url) {
   const answer = await fetch(url, { headers: { Accept: "text/html" }, redirect: "error" });
@@ -45,10 +44,10 @@ async function addOlder(link, observer) {
     const older = await rowsOf(link.href);
     const known = new Set([...get("rows").children].map((row) => row.dataset.place));
     get("rows").append(...older.rows.filter((row) => !known.has(row.dataset.place)));
-    link.replaceWith(older.next || "That is all.");
+    link.replaceWith(older.next || "No more entries");
     watchOlder();
   } catch {
-    link.textContent = `${label} (could not be loaded: try again)`;
+    link.textContent = `${label} (loading failed; try again)`;
     link.removeAttribute("aria-busy");
   }
 }
@@ -62,7 +61,7 @@ function watchOlder() {
   observer.observe(link);
 }
 
-// Live: new entries come in where their time puts them, late ones too; what belongs behind the rows shown comes with them.
+// Live updates insert new entries by their time, except those older than the rows that are shown.
 
 const EVERY = 3000;
 
@@ -91,12 +90,12 @@ function live(button) {
         if (!get("rows") && rows.length) return location.reload();
         const first = get("rows")?.firstElementChild;
         if (rows.length && first && !rows.some((row) => row.dataset.place <= first.dataset.place)) {
-          return location.reload(); // more came than are looked at
+          return location.reload(); // more entries are new than were loaded
         }
         total += get("rows") ? merge(rows) : 0;
-        say(total ? `${number.format(total)} new since the page is live` : "live");
+        say(total ? `${number.format(total)} new since live updates started` : "live");
       } catch {
-        say("live, but OpenSearch or this server can't be reached at the moment");
+        say("live, but OpenSearch or this server is not reachable at the moment");
       }
     }
     if (timer) timer = setTimeout(look, EVERY);
@@ -146,7 +145,7 @@ function completion(input) {
     const one = found[place];
     const end = input.selectionStart;
     const text = one.text.endsWith(":") ? one.text : `${one.text} `;
-    const before = [...input.value.slice(0, end)].slice(0, one.start).join(""); // `start` counts characters, not units
+    const before = [...input.value.slice(0, end)].slice(0, one.start).join(""); // `start` counts code points, not UTF-16 units
     input.setRangeText(text, before.length, end, "end");
     close();
     if (text.endsWith(":")) ask();
@@ -181,11 +180,11 @@ function completion(input) {
   });
 }
 
-// Brushing: dragging over the bars asks for their time; so do arrow keys with Shift, and Enter.
+// Dragging over bars, or arrow keys with Shift and then Enter, filter by their time span.
 
 function brush(svg) {
   const bars = [...svg.querySelectorAll("a")];
-  const figure = svg.parentElement; // what listens to the keyboard; an SVG that does is a stop of its own
+  const figure = svg.parentElement; // an SVG with a key listener would be an additional tab stop
   const caption = figure.querySelector("figcaption");
   const span = caption.textContent;
   const mark = document.createElementNS("http://www.w3.org/2000/svg", "rect");
@@ -249,7 +248,7 @@ function brush(svg) {
   });
 }
 
-// Export: how far it is, a way to stop it, and no file that is not whole.
+// An export shows its progress, can be stopped, and never saves an incomplete file.
 
 async function download(link) {
   const panel = get("export");

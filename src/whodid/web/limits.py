@@ -1,12 +1,9 @@
-"""The shares: how many of something one person, and all of them together, may have under way at once.
+"""Limits of concurrent requests per person and in total, and of failed sign-ins (OWASP ASVS 5.0, V6.3.1).
 
-The throttle: how often somebody may try a password (OWASP ASVS 5.0, V6.3.1).
-
-An attempt counts as a failure before the cluster is asked, so that many at once are no more than many one by one. It is
-forgotten when it was none: a sign-in that succeeds clears its address, and what the cluster could not answer takes back
-its own. Attempts are counted for the address (an IPv6 network of 64 bits) and for the user name, in a sliding window.
-Beyond the limit even the right password is refused until the window has passed. The counts are kept in memory: of this
-process, and gone with it.
+A sign-in counts as failed before the cluster checks its password, so that concurrent attempts can't exceed the limit.
+A successful one clears the failures of its address, and one that the cluster could not check is not counted. Attempts
+are counted per address (per /64 network for IPv6) and per user name, in a sliding window. Beyond the limit even the
+right password is refused. The counts are kept in memory, per process.
 """
 
 from __future__ import annotations
@@ -23,14 +20,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..recording.context import current_fields
 from .request import refusal
 
-__all__ = ["REQUESTS", "Fair", "Shares", "Throttle", "person_of"]
+__all__ = ["REQUESTS", "Limits", "RequestLimits", "Throttle", "person_of"]
 
 REQUESTS, ALL_REQUESTS = 16, 200
-"""Requests that one person, and all of them together, may have under way."""
+"""Maximum numbers of concurrent requests per person and in total."""
 
 
-class Shares:
-    """`each` for one person, `together` for all; counted before the work begins. May be used by several threads."""
+class Limits:
+    """At most `each` uses per person and `together` in total at the same time; thread-safe."""
 
     def __init__(self, each: int, together: int) -> None:
         self._each = each
@@ -38,44 +35,44 @@ class Shares:
         self._taken: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def take(self, person: str) -> bool:
-        """Whether there is one left; then it is taken, and must be given back."""
+    def acquire(self, person: str) -> bool:
+        """Count one use and return True, or return False if a limit is reached; a counted use must be released."""
         with self._lock:
             if self._taken[person] >= self._each or self._taken.total() >= self._together:
-                self._taken += Counter()  # forgets who has none
+                self._taken += Counter()  # removes persons without uses
                 return False
             self._taken[person] += 1
             return True
 
-    def give_back(self, person: str) -> None:
+    def release(self, person: str) -> None:
         with self._lock:
             self._taken[person] -= 1
             if self._taken[person] <= 0:
                 del self._taken[person]
 
 
-class Fair:
-    """Behind the gate: nobody keeps the threads, or the cluster, from everybody else."""
+class RequestLimits:
+    """Limits concurrent requests, so that no person can block all threads or the cluster."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._shares = Shares(REQUESTS, ALL_REQUESTS)
+        self._limits = Limits(REQUESTS, ALL_REQUESTS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
         person = person_of(request)
-        if not self._shares.take(person):
-            answer = refusal(request, 429, "Too many requests are under way; try again when one has ended.")
+        if not self._limits.acquire(person):
+            answer = refusal(request, 429, "Too many concurrent requests; try again when one has ended.")
             await answer(scope, receive, send)
             return
         try:
             await self._app(scope, receive, send)
         finally:
-            self._shares.give_back(person)
+            self._limits.release(person)
 
 
 def person_of(request: Request) -> str:
-    """Who asks, as the gate has put it into the context; for somebody without a name, their address."""
+    """Return the principal in the context, or the address of an anonymous one."""
     fields = current_fields()
     principal = str(fields.get("principal", ""))
     if principal and principal != "anonymous":
@@ -88,11 +85,11 @@ PER_ADDRESS = 10
 PER_USER = 30
 _REMEMBERED = 10_000
 _LONGEST = 256
-"""Characters of a user name that are remembered."""
+"""Maximum number of characters of a user name that are stored."""
 
 
 class Throttle:
-    """`clock` in seconds, only going forward."""
+    """Limits failed sign-ins. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -100,7 +97,7 @@ class Throttle:
         self._lock = threading.Lock()
 
     def attempt(self, address: str, user: str) -> int:
-        """Counts an attempt and answers 0; or the whole seconds until the next one is allowed, and counts nothing."""
+        """Count an attempt and return 0, or return the seconds until the next one is allowed without counting."""
         now = self._clock()
         with self._lock:
             wait = max(self._wait(key, limit, now) for key, limit in _keys(address, user))
@@ -116,7 +113,7 @@ class Throttle:
             self._failures.popitem(last=False)
 
     def unanswered(self, address: str, user: str) -> None:
-        """The cluster could not say whether the password was right."""
+        """Do not count an attempt that the cluster could not check."""
         with self._lock:
             for key, _ in _keys(address, user):
                 self._failures[key] = self._failures.get(key, [])[:-1]
