@@ -77,7 +77,7 @@ def test_it_says_what_to_do_next_and_no_secret(settings: Settings, tmp_path: Pat
         (("--to-command", "sign"), "signing_command needs signing_public_key"),
         (("--to", "{tmp}/new.pem", "--signing-key-file", ""), "nobody signs here yet"),
         (("--to", "{tmp}/new.pem"), "no checkpoint was closed here yet"),
-        (("--to", "{tmp}/new.pem.pub"), "is no private key"),
+        (("--to", "{tmp}/new.pem.pub"), "is not an Ed25519 private key"),
     ],
 )
 def test_what_can_not_be_rotated_says_why(

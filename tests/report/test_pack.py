@@ -102,19 +102,19 @@ def test_an_html_and_a_json_made_to_fit_are_not_what_was_signed(signed: Pack, si
 def test_another_s_signature_is_none(signed: Pack, tmp_path: Path) -> None:
     other = new_key(tmp_path / "other.pem")
     [difference] = differences(signed, other)
-    assert difference.startswith("october.dsse does not vouch for it: no key that is trusted here has signed it")
+    assert difference.startswith("october.dsse does not vouch for it: it is not signed by a trusted key")
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff", b'{"payloadType": "x", "payload": 1}', b"[" * 99_999])
 def test_what_is_no_envelope_is_said_to_be_none(signed: Pack, content: bytes) -> None:
     signed.dsse.write_bytes(content)
-    assert differences(signed) == ("october.dsse does not vouch for it: it is no DSSE envelope",)
+    assert differences(signed) == ("october.dsse does not vouch for it: it is not a DSSE envelope",)
 
 
 def test_an_envelope_of_another_kind_does_not_count(signed: Pack, signer: Signer) -> None:
-    from whodid.proof.keys import sealed
+    from whodid.proof.keys import envelope_of
 
-    signed.dsse.write_text(json.dumps(sealed(signed.json.read_bytes(), "application/x", signer)))
+    signed.dsse.write_text(json.dumps(envelope_of(signed.json.read_bytes(), "application/x", signer)))
     [difference] = differences(signed, signer.key)
     assert "it holds application/x" in difference
 
@@ -213,7 +213,7 @@ def test_a_key_that_can_t_sign_leaves_nothing(report: Report, tmp_path: Path) ->
     public = new_key(tmp_path / "signing.pem")
     (tmp_path / "pub").write_text(public.pem)
     refusing = signer_of(Settings(signing_command="false", signing_public_key=str(tmp_path / "pub")))
-    with pytest.raises(ProofError, match="signing_command ended with 1"):
+    with pytest.raises(ProofError, match="signing_command failed with exit code 1"):
         write_pack(Pack.named(tmp_path / "october"), report, refusing)
     assert list(tmp_path.glob("*october*")) == []
 

@@ -242,18 +242,18 @@ def test_an_export_that_fails_on_the_way_is_no_finished_download(
     tab: httpx.Client, place: Corner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cluster loses the point in time after the first page, as a restart would make it."""
-    from whodid.search.requests import Asking
+    from whodid.search.requests import Searcher
 
     monkeypatch.setattr("whodid.search.requests.PAGE", 50)
     monkeypatch.setattr("whodid.export.forms._BATCH", 10)
-    ask = Asking.ask
+    ask = Searcher.search
 
-    def page(self: Asking, body: Any, indices: str | None) -> Any:
+    def page(self: Searcher, body: Any, indices: str | None) -> Any:
         if "search_after" in body:
             self._client.delete_pit(body={"pit_id": [body["pit"]["id"]]})
         return ask(self, body, indices)
 
-    monkeypatch.setattr(Asking, "ask", page)
+    monkeypatch.setattr(Searcher, "search", page)
     with pytest.raises(httpx.RemoteProtocolError):
         tab.get("/export.csv")
 

@@ -18,7 +18,7 @@ from ..proof.keys import read_public_key
 from ..search import AuditClient, Filter
 from ..search.requests import SWITCH_INTERVAL
 from ..settings import Settings
-from ..verify.checkpoints import Statements, judged
+from ..verify.checkpoints import TrustedCheckpoints, judged
 from . import completion
 from .options import QUERYING, TIMES, asked, expired_option, filters, json_option, question
 from .output import print_json, progress
@@ -112,10 +112,8 @@ def _write(
     sys.setswitchinterval(SWITCH_INTERVAL)  # nothing else runs in this process
     with AuditClient(settings) as client, progress("exporting") as on_progress:
         try:
-            statements = _statements(client) if proofs else None
-            manifest = write(
-                client, where, file, form=form, expired=expired, statements=statements, on_progress=on_progress
-            )
+            trusted = _trusted(client) if proofs else None
+            manifest = write(client, where, file, form=form, expired=expired, trusted=trusted, on_progress=on_progress)
         except (KeyboardInterrupt, WhodidError):
             if os.path.lexists(f"{file}.part.json"):
                 click.echo(f"what is done is in {file}.part; the same command goes on there", err=True)
@@ -126,7 +124,7 @@ def _write(
     _say(file, manifest)
 
 
-def _statements(client: AuditClient) -> Statements:
+def _trusted(client: AuditClient) -> TrustedCheckpoints:
     """The checkpoints that are trusted here."""
     return judged(sources(client, ()), trusted_keys(client.settings, ()))
 

@@ -19,7 +19,7 @@ from ..search import AuditClient, check_order
 from ..search.requests import SWITCH_INTERVAL
 from ..settings import Settings
 from ..text import printable
-from ..verify import Completeness, JournalVerdict, Notebook, Verification, verify_stored
+from ..verify import Completeness, JournalVerdict, ResumeState, Verification, verify_stored
 from ..verify.checkpoints import judged
 from ..verify.inclusion import Inclusion, Prover, check_inclusion
 from .options import against_option, json_option, question, workers_option
@@ -75,8 +75,8 @@ def verify(
     """Check that no stored entry was changed, removed, inserted or moved."""
     keys = trusted_keys(settings, public_keys)
     sys.setswitchinterval(SWITCH_INTERVAL)  # nothing else runs in this process
-    notebook = Notebook(resume, settings.index_prefix) if resume else None
-    kept = _kept(notebook) if notebook else nullcontext()
+    resume_state = ResumeState(resume, settings.index_prefix) if resume else None
+    kept = _kept(resume_state) if resume_state else nullcontext()
     with question():
         check_order(since, until)
     with question(), AuditClient(settings) as client, kept, progress("verifying") as on_progress:
@@ -89,7 +89,7 @@ def verify(
             keys=keys,
             local=local_journals(settings),
             workers=workers,
-            notebook=notebook,
+            resume_state=resume_state,
             on_progress=on_progress,
         )
     if as_json:
@@ -100,15 +100,15 @@ def verify(
 
 
 @contextmanager
-def _kept(notebook: Notebook) -> Iterator[None]:
+def _kept(resume_state: ResumeState) -> Iterator[None]:
     """Removes it after a verification that came to its end."""
     try:
-        with notebook:
+        with resume_state:
             yield
     except (KeyboardInterrupt, WhodidError):
-        click.echo(f"what is done is in {notebook.path}; the same command goes on there", err=True)
+        click.echo(f"what is done is in {resume_state.path}; the same command goes on there", err=True)
         raise
-    notebook.remove()
+    resume_state.remove()
 
 
 def _print(found: Verification) -> None:
@@ -235,5 +235,5 @@ def _made(settings: Settings, entry_id: str, against: tuple[str, ...], keys: lis
         entry = client.get(entry_id, expired=True)
         if entry is None:
             raise ProofError(f"there is no entry {entry_id}; `whodid search --json` has the parts of an ID")
-        statements = judged(sources(client, against), keys)
-        return Prover(client, statements).prove(entry)
+        trusted = judged(sources(client, against), keys)
+        return Prover(client, trusted).prove(entry)

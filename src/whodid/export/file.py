@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import ExportError
 from ..files import name_new, open_owned, sync_directory, write_private
-from ..proof.keys import Signer, sealed, signer_of
+from ..proof.keys import Signer, envelope_of, signer_of
 from ..proof.merkle import Tree
 from ..resources import __version__
 from ..search import Filter, pinned
@@ -32,7 +32,7 @@ from .manifest import EXPORT, Manifest, envelope_path, evidence_path, manifest_p
 
 if TYPE_CHECKING:
     from ..search import AuditClient
-    from ..verify.checkpoints import Statements
+    from ..verify.checkpoints import TrustedCheckpoints
 
 __all__ = ["BLOCK", "Export", "export"]
 
@@ -53,20 +53,20 @@ def export(
     *,
     form: str | None = None,
     expired: bool = False,
-    statements: Statements | None = None,
+    trusted: TrustedCheckpoints | None = None,
     on_progress: Progress | None = None,
 ) -> Manifest:
     """Writes the entries that match into a new file, oldest first, and its manifest beside it.
 
     `form` is a name of `FORMS`; by default the file's name says it, and `.gz` behind it compresses. What `-7d` and the
-    like mean is fixed at the start, and nothing later than the start is in it. With `statements`, checkpoints and
+    like mean is fixed at the start, and nothing later than the start is in it. With `trusted`, checkpoints and
     proofs are written beside it, by which each entry can be shown to have been in the log.
     Raises `QueryError`, `OpenSearchError`, and `ExportError` where the file is there already or can't be written; an
     export that was stopped goes on when it is asked for again.
     """
     asked = ordered(Filter.parse(where)) if isinstance(where, str) else where if where is not None else Filter.of()
     chosen, compressed = form_of(path, form)
-    one = Export(Path(path).absolute(), chosen, compressed, asked, expired, statements)
+    one = Export(Path(path).absolute(), chosen, compressed, asked, expired, trusted)
     return one.run(client, on_progress or (lambda _done, _total: None))
 
 
@@ -97,7 +97,7 @@ class Export:
     compressed: bool
     asked: Filter
     expired: bool
-    statements: Statements | None = None
+    trusted: TrustedCheckpoints | None = None
 
     def run(self, client: AuditClient, on_progress: Progress) -> Manifest:
         """Begins, or goes on, to the end."""
@@ -117,10 +117,8 @@ class Export:
                     client, asked, self.form.lines, part, state, digest, lambda count: on_progress(count, total)
                 )
             evidence = ""
-            if self.statements:
-                evidence = write_evidence(
-                    evidence_path(self.path), client, asked, self.statements, expired=self.expired
-                )
+            if self.trusted:
+                evidence = write_evidence(evidence_path(self.path), client, asked, self.trusted, expired=self.expired)
             matching = client.count(asked, expired=self.expired)
             manifest = replace(self._manifest(state, digest.hexdigest(), matching), evidence=evidence)
             self._finish(part, manifest, signer)
@@ -268,7 +266,7 @@ class Export:
         os.fsync(part.fileno())
         content = manifest.to_json().encode()
         if signer:
-            envelope = json.dumps(sealed(content, EXPORT, signer))
+            envelope = json.dumps(envelope_of(content, EXPORT, signer))
             write_private(envelope_path(self.path), envelope.encode())
         write_private(manifest_path(self.path), content)
         try:

@@ -28,15 +28,15 @@ from typing import TYPE_CHECKING, Any
 from ..cluster.ledger import ERASED, Erasure, erasures
 from ..errors import ExportError, NotAuthorized, ProofError
 from ..files import put_in_place
-from ..proof.keys import PublicKey, opened
+from ..proof.keys import PublicKey, open_envelope
 from ..search import Filter
 from ..search.requests import OLDEST, sort_of
 from ..text import json_bytes
 
 if TYPE_CHECKING:
-    from ..proof.checkpoint import Sealed
+    from ..proof.checkpoint import SignedCheckpoint
     from ..search import AuditClient
-    from ..verify.checkpoints import Statements
+    from ..verify.checkpoints import TrustedCheckpoints
     from ..verify.inclusion import Prover
 
 __all__ = ["EXPORT", "Manifest", "check", "envelope_path", "evidence_path", "manifest_path", "write_evidence"]
@@ -125,7 +125,7 @@ def _unsigned(path: Path, content: bytes, keys: Collection[PublicKey]) -> list[s
     """Why the manifest is not signed by one of the keys."""
     try:
         envelope = json.loads(envelope_path(path).read_bytes())
-        signed, _ = opened(envelope, EXPORT, keys)
+        signed, _ = open_envelope(envelope, EXPORT, keys)
     except FileNotFoundError:
         return ["its manifest is not signed"]
     except OSError as error:
@@ -147,12 +147,14 @@ def _read(path: Path) -> tuple[Manifest, bytes]:
         raise ExportError(f"{path} is no manifest of an export, or a damaged one") from None
 
 
-def write_evidence(path: Path, client: AuditClient, asked: Filter, statements: Statements, *, expired: bool) -> str:
+def write_evidence(
+    path: Path, client: AuditClient, asked: Filter, trusted: TrustedCheckpoints, *, expired: bool
+) -> str:
     """Writes the evidence of an export, and returns its SHA-256. Raises `OSError` and `OpenSearchError`."""
     from ..verify.inclusion import Prover
 
     counts: Counter[str] = Counter()
-    prover = Prover(client, statements)
+    prover = Prover(client, trusted)
     journals: set[str] = set()
     vouching: set[str] = set()
     for hit in client.hits(asked, sort_of(OLDEST), expired=expired):
@@ -160,18 +162,14 @@ def write_evidence(path: Path, client: AuditClient, asked: Filter, statements: S
         journals.add(str(entry.get("journal")))
         if entry.get("type") == ERASED:
             vouching.add(hit["_id"])
-        if sealed := _over(statements, entry):
-            counts[sealed.key] += 1
+        if signed := _over(trusted, entry):
+            counts[signed.key] += 1
     known = _erasures(client, journals)
     lines = chain(
-        (
-            {"checkpoint": sealed.envelope}
-            for name in sorted(journals)
-            for sealed in statements.by_journal.get(name, ())
-        ),
+        ({"checkpoint": signed.envelope} for name in sorted(journals) for signed in trusted.by_journal.get(name, ())),
         ({"erasure": one.body} for one in known),
-        _places(client, asked, statements, prover, counts, expired=expired),
-        _vouching(client, statements, prover, known, vouching),
+        _places(client, asked, trusted, prover, counts, expired=expired),
+        _vouching(client, trusted, prover, known, vouching),
     )
     digest = sha256()
     new = path.with_name(path.name + ".part")
@@ -199,38 +197,44 @@ def _erasures(client: AuditClient, journals: set[str]) -> list[Erasure]:
 
 
 def _places(
-    client: AuditClient, asked: Filter, statements: Statements, prover: Prover, counts: Counter[str], *, expired: bool
+    client: AuditClient,
+    asked: Filter,
+    trusted: TrustedCheckpoints,
+    prover: Prover,
+    counts: Counter[str],
+    *,
+    expired: bool,
 ) -> Iterator[Line]:
     for hit in client.hits(asked, sort_of(OLDEST), expired=expired):
         entry, line = hit["_source"], {"id": hit["_id"], "index": hit["_index"]}
-        sealed = _over(statements, entry)
+        signed = _over(trusted, entry)
         yield line | (
-            _proof(prover, sealed, entry) if sealed and counts[sealed.key] != sealed.checkpoint.entries else {}
+            _proof(prover, signed, entry) if signed and counts[signed.key] != signed.checkpoint.entries else {}
         )
 
 
 def _vouching(
-    client: AuditClient, statements: Statements, prover: Prover, known: list[Erasure], exported: set[str]
+    client: AuditClient, trusted: TrustedCheckpoints, prover: Prover, known: list[Erasure], exported: set[str]
 ) -> Iterator[Line]:
     """The entries that vouch for erasures and are not in the export themselves."""
     digests = {one.digest for one in known}
     for hit in client.hits(Filter.of(type=ERASED), sort_of(OLDEST)) if digests else ():
         entry = hit["_source"]
         if hit["_id"] not in exported and (entry.get("details") or {}).get("digest") in digests:
-            sealed = _over(statements, entry)
-            proof = _proof(prover, sealed, entry) if sealed else {}
+            signed = _over(trusted, entry)
+            proof = _proof(prover, signed, entry) if signed else {}
             yield {"entry": entry, "id": hit["_id"], "index": hit["_index"], **proof}
 
 
-def _over(statements: Statements, entry: dict[str, Any]) -> Sealed | None:
+def _over(trusted: TrustedCheckpoints, entry: dict[str, Any]) -> SignedCheckpoint | None:
     seq = entry.get("seq")
-    return statements.covering(str(entry.get("journal")), seq) if type(seq) is int else None
+    return trusted.covering(str(entry.get("journal")), seq) if type(seq) is int else None
 
 
-def _proof(prover: Prover, sealed: Sealed, entry: dict[str, Any]) -> dict[str, Any]:
+def _proof(prover: Prover, signed: SignedCheckpoint, entry: dict[str, Any]) -> dict[str, Any]:
     """Nothing where it can't be shown any more: others of its checkpoint expired, or something is wrong."""
     try:
-        leaf, size, path = prover.path(sealed, str(entry.get("hash")), entry["seq"])
+        leaf, size, path = prover.path(signed, str(entry.get("hash")), entry["seq"])
     except ProofError:
         return {}
-    return {"number": sealed.checkpoint.number, "leaf": leaf, "size": size, "path": path}
+    return {"number": signed.checkpoint.number, "leaf": leaf, "size": size, "path": path}

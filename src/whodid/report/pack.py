@@ -21,7 +21,7 @@ from typing import Any
 
 from ..errors import ProofError, ReportError
 from ..files import best_effort, name_new, sync_directory, write_beside
-from ..proof.keys import PublicKey, Signer, opened, payload_of, sealed, signed_by
+from ..proof.keys import PublicKey, Signer, envelope_of, open_envelope, payload_of, signed_by
 from .page import page
 from .report import Report
 from .statement import digest_of, made_plain, read_statement, statement
@@ -96,7 +96,7 @@ def write_pack(pack: Pack, report: Report, signer: Signer | None) -> tuple[Path,
     data = statement(content, html, pack.html.name)
     files = {pack.html: html}
     if signer:
-        files[pack.dsse] = json.dumps(sealed(data, REPORT, signer)).encode() + b"\n"
+        files[pack.dsse] = json.dumps(envelope_of(data, REPORT, signer)).encode() + b"\n"
     files[pack.json] = data
     with _plain_errors(pack.path):
         _write(files)
@@ -124,9 +124,9 @@ def _signature(pack: Pack, data: bytes, keys: Collection[PublicKey]) -> tuple[li
     try:
         envelope = json.loads(_read(pack.dsse))
         signed, names = payload_of(envelope, REPORT), signed_by(envelope, REPORT)
-        key = opened(envelope, REPORT, keys)[1].id if keys else next(iter(names), "")
+        key = open_envelope(envelope, REPORT, keys)[1].id if keys else next(iter(names), "")
     except (ValueError, RecursionError, ProofError) as error:
-        why = error if isinstance(error, ProofError) else "it is no DSSE envelope"
+        why = error if isinstance(error, ProofError) else "it is not a DSSE envelope"
         return [f"{pack.dsse.name} does not vouch for it: {why}"], "", False
     other = [] if signed == data else ["its JSON is another than the one that was signed"]
     return other, key, bool(keys) and not other

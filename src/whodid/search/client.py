@@ -28,7 +28,7 @@ from .body import OtherNames, query_body, window_of
 from .filter import Filter, filter_of, match, ordered
 from .follow import follow as following
 from .partitions import Expiry, indices_of
-from .requests import NEWEST, OLDEST, Asking, cursor_of, is_long, nanoseconds_of, sort_of, sort_values
+from .requests import NEWEST, OLDEST, Searcher, cursor_of, is_long, nanoseconds_of, sort_of, sort_values
 from .stats import Stats
 from .value import Window, can_be_asked, literal
 
@@ -111,7 +111,7 @@ class AuditClient:
         self.settings = settings or load_settings(**keywords)
         self._within = within
         self._client = client or connect(self.settings)
-        self._asking = Asking(self._client, self.settings.opensearch_timeout)
+        self._searcher = Searcher(self._client, self.settings.opensearch_timeout)
         self._expiry = Expiry(self.retention)
         self._reads = Reads(self.settings) if self.settings.audit_reads else None
 
@@ -162,7 +162,7 @@ class AuditClient:
         """
         question = self._question(where, filters, since, until, expired=expired)
         _check_limit(limit)
-        return _sources(self._asking.hits(question.body, question.indices, sort_of(sort), limit=limit))
+        return _sources(self._searcher.hits(question.body, question.indices, sort_of(sort), limit=limit))
 
     def page(
         self,
@@ -206,7 +206,7 @@ class AuditClient:
         body = {"size": size + 1, "query": question.body, "sort": sort_of(sort), "track_total_hits": False}
         if after is not None:
             body["search_after"] = sort_values(after, asked, sort)
-        hits = self._asking.ask(body, question.indices)["hits"]["hits"]
+        hits = self._searcher.search(body, question.indices)["hits"]["hits"]
         more = len(hits) > size
         shown = hits[:size]
         following_page = cursor_of(shown[-1]["sort"], asked) if more else None
@@ -239,7 +239,7 @@ class AuditClient:
         """
         question = self._question(where, filters, since, until, expired=expired)
         body = {"size": 0, "query": question.body, "track_total_hits": True}
-        return int(self._asking.ask(body, question.indices)["hits"]["total"]["value"])
+        return int(self._searcher.search(body, question.indices)["hits"]["total"]["value"])
 
     def counts_by(
         self,
@@ -275,13 +275,13 @@ class AuditClient:
 
     def _counts_by(self, field: str, question: _Question, limit: int) -> dict[str, int]:
         body = {"size": 0, "query": question.body, "aggs": {"by": stats.most_frequent(field, limit)}}
-        found = self._asking.ask(body, question.indices).get("aggregations")
+        found = self._searcher.search(body, question.indices).get("aggregations")
         if not found:
             return {}
         counts, sure = stats.counts_of(found["by"])
         if sure:
             return counts
-        every = self._asking.values(question.body, question.indices, field)
+        every = self._searcher.values(question.body, question.indices, field)
         return dict(nlargest(limit, every, key=lambda one: one[1]))
 
     def stats(
@@ -320,7 +320,7 @@ class AuditClient:
         interval_of = stats.interval_of
         interval_of(interval, question.window)
         body = {"size": 0, "query": question.body, "track_total_hits": True, "aggs": stats.aggregations(by, top)}
-        answer = self._asking.ask(body, question.indices)
+        answer = self._searcher.search(body, question.indices)
         total = int(answer["hits"]["total"]["value"])
         found = answer.get("aggregations")
         if not total or not found:
@@ -328,7 +328,7 @@ class AuditClient:
         window = Window(stats.time_of(found["first"]["value"]), stats.time_of(found["last"]["value"]))
         chosen = interval_of(interval, window)
         body = {"size": 0, "query": question.body, "aggs": {"when": stats.histogram(chosen)}}
-        bars = self._asking.ask(body, question.indices)["aggregations"]["when"]["buckets"]
+        bars = self._searcher.search(body, question.indices)["aggregations"]["when"]["buckets"]
         return stats.stats_of(total, found, chosen, bars)
 
     def follow(
@@ -367,7 +367,7 @@ class AuditClient:
         if self._reads:
             self._reads.searched(str(asked))
         pattern = index_pattern(self.settings)
-        return following(self._asking, pattern, asked, self.search, last, pause, self._also, on_away)
+        return following(self._searcher, pattern, asked, self.search, last, pause, self._also, on_away)
 
     def orphans(
         self,
@@ -537,7 +537,7 @@ class AuditClient:
             self._reads.viewed(entry_id)
         question = self._question(None, {}, None, None, expired=expired, noted=False)
         query = {"bool": {"filter": [{"ids": {"values": [entry_id]}}, question.body]}}
-        answer = self._asking.ask({"size": 1, "query": query}, index_pattern(self.settings))
+        answer = self._searcher.search({"size": 1, "query": query}, index_pattern(self.settings))
         return next(iter(answer["hits"]["hits"]), None)
 
     def note_export(
@@ -639,7 +639,7 @@ class AuditClient:
             >>> hits = client.hits(Filter.of(type="user_*"), [{"@timestamp": "asc"}])
         """
         question = self._question(asked, {}, None, None, expired=expired, noted=False)
-        return self._asking.hits(question.body, question.indices, sort, limit=limit, after=after)
+        return self._searcher.hits(question.body, question.indices, sort, limit=limit, after=after)
 
     def query_of(self, where: Where = None, /, *, since: Moment = None, until: Moment = None) -> dict[str, Any]:
         """Writes a question as OpenSearch takes it, expired entries included. It is not recorded as a read.

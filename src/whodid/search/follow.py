@@ -19,7 +19,7 @@ from ..entry import Entry
 from ..errors import OpenSearchUnavailable
 from .body import Also, query_body
 from .filter import EVERYTHING, Filter
-from .requests import PAGE, Asking
+from .requests import PAGE, Searcher
 
 __all__ = ["follow"]
 
@@ -42,7 +42,7 @@ class Newest(Protocol):
 
 
 def follow(
-    asking: Asking,
+    searcher: Searcher,
     indices: str,
     asked: Filter,
     newest: Newest,
@@ -56,7 +56,7 @@ def follow(
     `also` gives the other names of an event type. `on_away` is told when OpenSearch can't be asked; it is asked again
     after the next pause.
     """
-    following = _Following(asking, indices, asked, also)
+    following = _Following(searcher, indices, asked, also)
     yield following.begin(list(newest(asked, limit=last))[::-1] if last else [])
     while pause is not None:
         pause()
@@ -73,8 +73,8 @@ def follow(
 class _Following:
     """What was seen of each journal: entries up to `_seen`; `_looks` has how far each went at the last looks."""
 
-    def __init__(self, asking: Asking, indices: str, asked: Filter, also: Also) -> None:
-        self._asking = asking
+    def __init__(self, searcher: Searcher, indices: str, asked: Filter, also: Also) -> None:
+        self._searcher = searcher
         self._indices = indices
         self._asked = asked
         self._also = also
@@ -132,10 +132,10 @@ class _Following:
     def _hits(self, positions: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """All new entries in order, for their places; those asked for are marked."""
         if self._asked == EVERYTHING:
-            return self._asking.hits(positions, self._indices, _ORDER)
+            return self._searcher.hits(positions, self._indices, _ORDER)
         marked = {"bool": {"filter": [query_body(self._asked, also=self._also)], "_name": _WANTED}}
         query = {"bool": {"filter": [positions], "should": [marked], "minimum_should_match": 0}}
-        return self._asking.hits(query, self._indices, _ORDER, source=False)
+        return self._searcher.hits(query, self._indices, _ORDER, source=False)
 
     def _entries(self, hits: Iterable[dict[str, Any]]) -> Iterator[Entry]:
         if self._asked == EVERYTHING:
@@ -144,7 +144,7 @@ class _Following:
         ids = (hit["_id"] for hit in hits if _WANTED in hit.get("matched_queries", ()))
         while batch := list(islice(ids, PAGE)):
             body = {"size": len(batch), "query": {"ids": {"values": batch}}, "sort": _ORDER}
-            yield from (hit["_source"] for hit in self._asking.ask(body, self._indices)["hits"]["hits"])
+            yield from (hit["_source"] for hit in self._searcher.search(body, self._indices)["hits"]["hits"])
 
     def _in_order(self, journal: str, found: Iterator[dict[str, Any]], settled: int) -> Iterator[dict[str, Any]]:
         for hit in found:
@@ -177,7 +177,7 @@ class _Following:
     def _journals(self) -> tuple[dict[str, int], dict[str, int]]:
         """Of each journal its last seq, and how many entries there are."""
         body = {"size": 0, "aggs": _JOURNALS}
-        found = self._asking.ask(body, self._indices).get("aggregations") or {"journals": {"buckets": []}}
+        found = self._searcher.search(body, self._indices).get("aggregations") or {"journals": {"buckets": []}}
         buckets: list[dict[str, Any]] = found["journals"]["buckets"]
         return (
             {bucket["key"]: int(bucket["last"]["value"]) for bucket in buckets},

@@ -1,4 +1,4 @@
-"""The asking: requests to the cluster, whole answers, and points in time that are closed however a search ends.
+"""The searcher: requests to the cluster, whole answers, and points in time that are closed however a search ends.
 
 The order of entries, and the cursor: where a page of a search ended, as text that can be stored and put into a URL.
 
@@ -37,7 +37,7 @@ __all__ = [
     "OLDEST",
     "PAGE",
     "SWITCH_INTERVAL",
-    "Asking",
+    "Searcher",
     "Sort",
     "cursor_of",
     "is_long",
@@ -176,7 +176,7 @@ def _too_much_named() -> Iterator[None]:
         raise
 
 
-class Asking:
+class Searcher:
     """Searches over an index expression. An answer that some shard is missing from is an error, never a shorter one."""
 
     def __init__(self, client: OpenSearch, timeout: float) -> None:
@@ -187,7 +187,7 @@ class Asking:
             "cancel_after_time_interval": f"{max(round(timeout * _OF_THE_TIMEOUT * 1000), 1)}ms",
         }
 
-    def ask(self, body: Mapping[str, Any], indices: str | None) -> Any:
+    def search(self, body: Mapping[str, Any], indices: str | None) -> Any:
         """The answer of a search, all of it; without `indices`, over the point in time that `body` names."""
         params = self._limits | (_MISSING_ALLOWED if indices else {})
         with _too_much_named(), translated("the search"):
@@ -217,7 +217,7 @@ class Asking:
             body["_source"] = False
         if limit is not None and limit <= PAGE:
             more = {} if after is None else {"search_after": after}
-            yield from self.ask({**body, "size": limit, **more}, indices)["hits"]["hits"]
+            yield from self.search({**body, "size": limit, **more}, indices)["hits"]["hits"]
             return
         with self._point_in_time(indices) as pit:
             if pit is None:
@@ -227,7 +227,7 @@ class Asking:
             while remaining is None or remaining > 0:
                 size = PAGE if remaining is None else min(PAGE, remaining)
                 more = {} if after is None else {"search_after": after}
-                page = self.ask({**body, "size": size, **more}, None)["hits"]["hits"]
+                page = self.search({**body, "size": size, **more}, None)["hits"]["hits"]
                 yield from page
                 if len(page) < size:
                     return
@@ -242,7 +242,7 @@ class Asking:
             pages: dict[str, Any] = {"size": _VALUES, "sources": [{"value": {"terms": {"field": field}}}]}
             body = {"size": 0, "query": query, "track_total_hits": False, "pit": pit}
             while True:
-                found = self.ask({**body, "aggs": {"values": {"composite": pages}}}, None)["aggregations"]["values"]
+                found = self.search({**body, "aggs": {"values": {"composite": pages}}}, None)["aggregations"]["values"]
                 yield from ((bucket["key"]["value"], bucket["doc_count"]) for bucket in found["buckets"])
                 if "after_key" not in found:
                     return
@@ -261,7 +261,7 @@ class Asking:
 
     def _open_point_in_time(self, indices: str) -> str | None:
         """`None` when there is no partition yet."""
-        if not self.ask({"size": 0, "track_total_hits": False}, indices)["_shards"]["total"]:
+        if not self.search({"size": 0, "track_total_hits": False}, indices)["_shards"]["total"]:
             return None
         params = {"keep_alive": _KEEP_ALIVE, "allow_partial_pit_creation": "false", **_MISSING_ALLOWED}
         with translated("the search"):

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from ..entry import Stamp
 from ..errors import WhodidError
 from ..journal import JournalDirectory
-from ..proof.checkpoint import Sealed
-from ..proof.witness import Deliveries, Told
+from ..proof.checkpoint import SignedCheckpoint
+from ..proof.witness import Delivered, Deliveries
 from .checkpointing import kept_checkpoints
 from .guard import Guard
 
@@ -30,7 +30,7 @@ class Destination:
     """`name` as `status` shows it; `keep` raises `WhodidError`. Of a `quiet` one somebody else says that it is away."""
 
     name: str
-    keep: Callable[[Sealed], None]
+    keep: Callable[[SignedCheckpoint], None]
     quiet: bool = False
 
 
@@ -55,7 +55,7 @@ class Courier:
         for round_ in self._rounds:
             round_.start()
 
-    def wake(self, _closed: Sealed | None = None) -> None:
+    def wake(self, _closed: SignedCheckpoint | None = None) -> None:
         """There is something to bring."""
         for round_ in self._rounds:
             round_.wake()
@@ -66,11 +66,11 @@ class Courier:
         for round_ in self._rounds:
             round_.finish(max(0.0, deadline - time.monotonic()))
 
-    def _known(self, name: str) -> Told:
+    def _known(self, name: str) -> Delivered:
         with self._noting:
-            return self._deliveries.read().get(name, Told())
+            return self._deliveries.read().get(name, Delivered())
 
-    def _note(self, name: str, told: Told) -> None:
+    def _note(self, name: str, told: Delivered) -> None:
         with self._noting:
             try:
                 self._deliveries.note(name, told)
@@ -122,7 +122,7 @@ class _Round:
     def _bring(self) -> bool:
         """Whether all was brought."""
         name = self._destination.name
-        told = dict(self._told.told)
+        told = dict(self._told.delivered)
         try:
             for sealed in kept_checkpoints(self._courier._directory):
                 one = sealed.checkpoint
@@ -133,14 +133,14 @@ class _Round:
             since = self._told.failing or Stamp.now().creation_date
             if not (self._told.failing or self._destination.quiet):
                 self._courier._tell(f"{name} can't be told of checkpoints: {error}")
-            self._became(Told(told, since, str(error)))
+            self._became(Delivered(told, since, str(error)))
             return False
         if self._told.failing and not self._destination.quiet:
             self._courier._tell(f"{name} is told of checkpoints again")
-        self._became(Told(told))
+        self._became(Delivered(told))
         return True
 
-    def _became(self, told: Told) -> None:
+    def _became(self, told: Delivered) -> None:
         if told != self._told:
             self._told = told
             self._courier._note(self._destination.name, told)
