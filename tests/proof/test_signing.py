@@ -92,10 +92,10 @@ def test_a_new_key_is_the_owner_s_alone_and_overwrites_nothing(tmp_path: Path) -
     key = new_key(tmp_path / "key.pem")
     assert stat.S_IMODE((tmp_path / "key.pem").stat().st_mode) == 0o600
     assert read_public_key(tmp_path / "key.pem.pub") == key
-    with pytest.raises(ProofError, match=r"key\.pem.* is there already"):
+    with pytest.raises(ProofError, match=r"key\.pem.* already exists"):
         new_key(tmp_path / "key.pem")
     (tmp_path / "key.pem").unlink()
-    with pytest.raises(ProofError, match=r"key\.pem\.pub is there already"):
+    with pytest.raises(ProofError, match=r"key\.pem\.pub already exists"):
         new_key(tmp_path / "key.pem")
     assert not (tmp_path / "key.pem").exists()
     with pytest.raises(ProofError, match="can't be written"):

@@ -252,7 +252,7 @@ def test_check_fails_on_a_difference_and_tells_programs_too(signed: Pack, tmp_pa
         (["r", "--check", "--since=-7d"], 2, "--check takes a pack and no period"),
         (["r"], 2, "say with --since from when on"),
         (["r", "--since=2026-11-01", "--until=2026-10-01"], 2, "is after until"),
-        (["r", "--since=whenever"], 2, "since 'whenever' is no time"),
+        (["r", "--since=whenever"], 2, "since: 'whenever' is not a valid time"),
         ([".", "--since=-7d"], 1, ". is a directory; say what the report in it is to be called"),
         (["nowhere/r", "--since=-7d"], 1, "nowhere is no directory; make it first"),
         (["r", "--since=-7d", "--public-key=nowhere.pub"], 2, "the public key: 'nowhere.pub' can't be read"),

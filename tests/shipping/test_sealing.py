@@ -24,7 +24,7 @@ from whodid.files import append_line
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory, Line
 from whodid.proof.checkpoint import CHECKPOINT, Checkpoint, SignedCheckpoint
-from whodid.proof.keys import PublicKey, new_key, opened
+from whodid.proof.keys import PublicKey, new_key, open_envelope
 from whodid.proof.merkle import Tree
 from whodid.settings import Settings
 from whodid.shipping import Shipper
@@ -252,7 +252,7 @@ def test_it_is_signed_by_whom_the_settings_name(settings: Settings, tmp_path: Pa
     record(settings, "a")
     ship(replace(settings, signing_key_file=str(tmp_path / "key.pem")))
     *_, sealed = kept_checkpoints(JournalDirectory(settings.journal_dir))
-    payload, by = opened(sealed.envelope, CHECKPOINT, [key])
+    payload, by = open_envelope(sealed.envelope, CHECKPOINT, [key])
     assert (payload, by) == (sealed.checkpoint.payload(), key)
 
 

@@ -335,9 +335,9 @@ def test_a_link_to_everything_about_a_target_is_about_that_target(opensearch_url
         ("q=%28a", "this ( is not closed (at character 1)"),
         ("typ=x", "typ can&#39;t be searched by; did you mean type"),
         ("client_ip=nonsense", "client_ip must be an address or a network"),
-        ("since=yesterday-ish", "is no time; write"),
-        ("after=xyz", "this is no cursor"),
-        ("q=type:%00", "type contains a NUL character, which no entry holds"),
+        ("since=yesterday-ish", "is not a valid time; use"),
+        ("after=xyz", "invalid cursor"),
+        ("q=type:%00", "type contains a NUL character, which no entry can contain"),
     ],
 )
 def test_a_question_that_can_t_be_asked_says_what_to_change(tab: httpx.Client, query: str, said: str) -> None:
