@@ -90,7 +90,7 @@ def test_an_html_and_a_json_made_to_fit_are_not_what_was_signed(signed: Pack, si
     html = signed.html.read_bytes().replace(b"2026-10-01", b"2025-10-01")
     signed.html.write_bytes(html)
     signed.json.write_bytes(statement(content, html, "october.html"))
-    assert differences(signed) == ("its JSON is another than the one that was signed",)
+    assert differences(signed) == ("its JSON differs from the signed one",)
     signed.dsse.unlink()
     assert differences(signed) == ("it is not signed: october.dsse is missing",)
     content["made"]["signed_by"] = ""
@@ -144,9 +144,9 @@ def test_a_file_that_is_there_is_never_replaced(report: Report, signer: Signer, 
     there = tmp_path / f"october.{end}"
     there.write_text("mine")
     made = Pack.named(tmp_path / "october")
-    with pytest.raises(ReportError, match=rf"october\.{end} is there already; choose another name"):
+    with pytest.raises(ReportError, match=rf"october\.{end} already exists; choose another name"):
         made.check_free()
-    with pytest.raises(ReportError, match=rf"october\.{end} has come into being meanwhile"):
+    with pytest.raises(ReportError, match=rf"october\.{end} was created by another process"):
         write_pack(made, report, signer)
     assert [path.name for path in tmp_path.iterdir() if "october" in path.name] == [there.name]
     assert there.read_text() == "mine"
@@ -186,7 +186,7 @@ def test_a_file_system_without_links_will_do(
     made = Pack.named(tmp_path / "october")
     write_pack(made, report, signer)
     assert differences(made, signer.key) == ()
-    with pytest.raises(ReportError, match="has come into being meanwhile"):
+    with pytest.raises(ReportError, match="was created by another process"):
         write_pack(made, report, signer)
 
 
@@ -275,5 +275,5 @@ def test_a_report_is_not_begun_where_its_file_is(place: Corner, tmp_path: Path) 
     (tmp_path / "r.json").write_text("mine")
     done = whodid_report(place, str(tmp_path / "r"), "--since=-7d")
     assert isinstance(done.exception, ReportError)
-    assert "is there already" in str(done.exception)
+    assert "already exists" in str(done.exception)
     assert not (tmp_path / "r.html").exists()

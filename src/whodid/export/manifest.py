@@ -1,15 +1,13 @@
-"""The manifest: what is in an export, of which question, and its SHA-256, as `NAME.manifest.json` beside it.
+"""The manifest of an export (`NAME.manifest.json`): its query, its content and its SHA-256; and the evidence beside it.
 
-It shows that a file is the one that was written, whole, and what was asked for. Where the settings name a key, it is
-signed as well (`NAME.manifest.dsse`); else who can replace the file can replace the manifest.
+The manifest proves that a file is complete and unchanged. If the settings name a signing key, it is also signed
+(`NAME.manifest.dsse`); otherwise whoever can replace the file can replace the manifest, too.
 
-The evidence beside an export: checkpoints, the places of the entries, and proofs of those that stand alone.
-
-`NAME.evidence.ndjson`: a line `{"checkpoint": envelope}` for each checkpoint of the journals in the export, a line
-`{"erasure": page}` for each record of values that were removed from their entries, then one for each entry, in their
-order: `{"id": …, "index": …}`, how its document is called and in which partition it is. Where the export has not all
-entries of the checkpoint over it, `"number"`, `"leaf"`, `"size"` and `"path"` show that it is under that checkpoint,
-without the others. Entries that vouch for an erasure and are not in the export come last, with `"entry"`.
+The evidence (`NAME.evidence.ndjson`) has a line `{"checkpoint": envelope}` for each checkpoint of the exported
+journals, a line `{"erasure": page}` for each record of values removed from their entries, then one line for each entry,
+in order: `{"id": …, "index": …}`, its document ID and partition. If the export does not have all entries of the
+checkpoint that covers it, `"number"`, `"leaf"`, `"size"` and `"path"` prove its inclusion without the others. Entries
+that vouch for an erasure and are not exported come last, with `"entry"`.
 """
 
 from __future__ import annotations
@@ -42,67 +40,67 @@ if TYPE_CHECKING:
 __all__ = ["EXPORT", "Manifest", "check", "envelope_path", "evidence_path", "manifest_path", "write_evidence"]
 
 EXPORT = "application/vnd.whodid.export+json"
-"""What an envelope around a manifest says that it holds."""
+"""The payload type of the envelope of a manifest."""
 
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Times are UTC, `YYYY-MM-DDTHH:MM:SSZ`."""
+    """The content of a manifest. Times are UTC, `YYYY-MM-DDTHH:MM:SSZ`."""
 
     file: str
     form: str
     compressed: bool
     count: int
-    """Entries in the file."""
+    """The number of entries in the file."""
     matching_at_end: int
-    """Entries that matched when it was finished: others than `count` where some came late, or expired, meanwhile."""
+    """The number of matching entries at the end; it differs from `count` if some arrived late or expired meanwhile."""
     asked: str
-    """The question as it was given."""
+    """The query as given."""
     query: str
-    """The same with its times fixed at `started`."""
+    """The query with absolute times, as of `started`."""
     expired: bool
     index_prefix: str
     started: str
     finished: str
     resumed: int
-    """How many times it was stopped and gone on with."""
+    """How often the export was resumed."""
     first: dict[str, str] | None
-    """`entry_id` and `timestamp` of the first entry; `None` for no entry."""
+    """`entry_id` and `timestamp` of the first entry; `None` if there is none."""
     last: dict[str, str] | None
     bytes: int
     sha256: str
     root: str
-    """The Merkle root (RFC 6962) over the `hash`es of the entries, in their order; docs/reference/format.md."""
+    """The Merkle root (RFC 6962) over the `hash`es of the entries, in order; see docs/reference/format.md."""
     whodid: str
-    """The version that wrote it."""
+    """The version of whodid that wrote it."""
     evidence: str = ""
-    """The SHA-256 of `NAME.evidence.ndjson`; empty where there is none."""
+    """The SHA-256 of `NAME.evidence.ndjson`; empty without evidence."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
 
 def manifest_path(path: Path) -> Path:
-    """The manifest of a file."""
+    """Returns the path of the manifest of a file."""
     return path.with_name(path.name + ".manifest.json")
 
 
 def evidence_path(path: Path) -> Path:
-    """The checkpoints and proofs that go with a file."""
+    """Returns the path of the evidence of a file."""
     return path.with_name(path.name + ".evidence.ndjson")
 
 
 def envelope_path(path: Path) -> Path:
-    """The signed manifest of a file."""
+    """Returns the path of the signed manifest of a file."""
     return path.with_name(path.name + ".manifest.dsse")
 
 
 def check(path: str | Path, keys: Collection[PublicKey] = ()) -> tuple[Manifest, list[str]]:
-    """The manifest of a file, and in which ways the file is another than it says.
+    """Returns the manifest of a file, and how the file differs from it.
 
-    With `keys`, one of them must have signed the manifest. Raises `ExportError` where either can't be read.
+    With `keys`, one of them must have signed the manifest. Raises `ExportError` if either can't be read.
     """
     manifest, content = _read(manifest_path(Path(path)))
     digest, size = hashlib.sha256(), 0
@@ -115,14 +113,14 @@ def check(path: str | Path, keys: Collection[PublicKey] = ()) -> tuple[Manifest,
         raise ExportError(f"{path} can't be read ({error.strerror})") from error
     findings = []
     if size != manifest.bytes:
-        findings.append(f"it has {size:,} bytes, and had {manifest.bytes:,}")
+        findings.append(f"it has {size:,} bytes instead of {manifest.bytes:,}")
     if digest.hexdigest() != manifest.sha256:
-        findings.append(f"its SHA-256 is {digest.hexdigest()}, and was {manifest.sha256}")
+        findings.append(f"its SHA-256 is {digest.hexdigest()} instead of {manifest.sha256}")
     return manifest, findings + (_unsigned(Path(path), content, keys) if keys else [])
 
 
 def _unsigned(path: Path, content: bytes, keys: Collection[PublicKey]) -> list[str]:
-    """Why the manifest is not signed by one of the keys."""
+    """Explains why the manifest is not signed by one of the keys; empty if it is."""
     try:
         envelope = json.loads(envelope_path(path).read_bytes())
         signed, _ = open_envelope(envelope, EXPORT, keys)
@@ -132,7 +130,7 @@ def _unsigned(path: Path, content: bytes, keys: Collection[PublicKey]) -> list[s
         raise ExportError(f"{envelope_path(path)} can't be read ({error.strerror})") from error
     except (ValueError, ProofError) as error:
         return [f"its manifest is not signed by the key given: {error}"]
-    return [] if signed == content else ["its manifest is another than the one that was signed"]
+    return [] if signed == content else ["its manifest differs from the signed one"]
 
 
 def _read(path: Path) -> tuple[Manifest, bytes]:
@@ -144,7 +142,7 @@ def _read(path: Path) -> tuple[Manifest, bytes]:
     except OSError as error:
         raise ExportError(f"the manifest {path} can't be read ({error.strerror})") from error
     except (ValueError, TypeError, KeyError):
-        raise ExportError(f"{path} is no manifest of an export, or a damaged one") from None
+        raise ExportError(f"{path} is not the manifest of an export, or is damaged") from None
 
 
 def write_evidence(
@@ -189,7 +187,7 @@ Line = dict[str, Any]
 
 
 def _erasures(client: AuditClient, journals: set[str]) -> list[Erasure]:
-    """Those of entries of these journals; none for who may not read the ledger."""
+    """The erasures in these journals; none if this user may not read the ledger."""
     try:
         return [one for one in erasures(client.connection, client.settings) if journals & one.places.keys()]
     except NotAuthorized:
@@ -232,7 +230,7 @@ def _over(trusted: TrustedCheckpoints, entry: dict[str, Any]) -> SignedCheckpoin
 
 
 def _proof(prover: Prover, signed: SignedCheckpoint, entry: dict[str, Any]) -> dict[str, Any]:
-    """Nothing where it can't be shown any more: others of its checkpoint expired, or something is wrong."""
+    """The inclusion proof; empty if there is none, as other entries of the checkpoint expired or were altered."""
     try:
         leaf, size, path = prover.path(signed, str(entry.get("hash")), entry["seq"])
     except ProofError:
