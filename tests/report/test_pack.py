@@ -238,9 +238,9 @@ def test_check_fails_on_a_difference_and_tells_programs_too(signed: Pack, tmp_pa
     signed.html.write_text(signed.html.read_text() + " ")
     done = whodid(str(signed.path), "--check")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"{signed.path} is not the report that was made: its HTML is another than was written\n"
+    assert done.stderr == f"{signed.path} is not the report that was made: its HTML differs from what was written\n"
     told = json.loads(whodid(str(signed.path), "--check", "--json").stdout)
-    assert told["differences"] == ["its HTML is another than was written"]
+    assert told["differences"] == ["its HTML differs from what was written"]
     assert told["trusted"] is False
     assert told["summary"]["findings"] == 0
 
@@ -250,7 +250,7 @@ def test_check_fails_on_a_difference_and_tells_programs_too(signed: Pack, tmp_pa
     [
         (["r", "--check"], 1, "r.json can't be read (No such file or directory)"),
         (["r", "--check", "--since=-7d"], 2, "--check takes a pack and no period"),
-        (["r"], 2, "say with --since from when on"),
+        (["r"], 2, "a report needs a period"),
         (["r", "--since=2026-11-01", "--until=2026-10-01"], 2, "is after until"),
         (["r", "--since=whenever"], 2, "since: 'whenever' is not a valid time"),
         ([".", "--since=-7d"], 1, ". is a directory; say what the report in it is to be called"),
