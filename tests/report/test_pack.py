@@ -153,9 +153,9 @@ def test_a_file_that_is_there_is_never_replaced(report: Report, signer: Signer, 
 
 
 def test_a_directory_is_no_name(tmp_path: Path) -> None:
-    with pytest.raises(ReportError, match="is a directory; say what the report in it is to be called"):
+    with pytest.raises(ReportError, match="is a directory; name the report in it"):
         Pack.named(tmp_path)
-    with pytest.raises(ReportError, match="is no directory; make it first"):
+    with pytest.raises(ReportError, match="is not a directory; create it first"):
         Pack.named(tmp_path / "nowhere" / "october").check_free()
 
 
@@ -253,8 +253,8 @@ def test_check_fails_on_a_difference_and_tells_programs_too(signed: Pack, tmp_pa
         (["r"], 2, "a report needs a period"),
         (["r", "--since=2026-11-01", "--until=2026-10-01"], 2, "is after until"),
         (["r", "--since=whenever"], 2, "since: 'whenever' is not a valid time"),
-        ([".", "--since=-7d"], 1, ". is a directory; say what the report in it is to be called"),
-        (["nowhere/r", "--since=-7d"], 1, "nowhere is no directory; make it first"),
+        ([".", "--since=-7d"], 1, ". is a directory; name the report in it"),
+        (["nowhere/r", "--since=-7d"], 1, "nowhere is not a directory; create it first"),
         (["r", "--since=-7d", "--public-key=nowhere.pub"], 2, "the public key: 'nowhere.pub' can't be read"),
     ],
     ids=str,

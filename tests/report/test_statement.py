@@ -100,5 +100,5 @@ def test_what_is_no_report_is_refused(data: bytes) -> None:
 
 def test_a_later_format_is_refused_with_advice() -> None:
     data = statement({**CONTENT, "format": 2}, b"", "x.html")
-    with pytest.raises(ReportError, match="is of format 2, and this whodid reads format 1; upgrade it"):
+    with pytest.raises(ReportError, match="has format 2, but this whodid reads format 1; upgrade whodid"):
         read_statement(data, "x.json")

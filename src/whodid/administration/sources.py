@@ -1,7 +1,4 @@
-"""The testimony: checkpoints from wherever this host can read them, and what it knows of its own journals.
-
-Verification itself knows nothing of journal directories and witnesses; this is what it is told of them.
-"""
+"""Checkpoint sources that this host can read, and what it knows of its own journals, for verification."""
 
 from __future__ import annotations
 

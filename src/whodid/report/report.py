@@ -136,7 +136,7 @@ class Report:
 
     def _notes(self) -> Iterator[str]:
         if not self.period.over:
-            yield f"the period was not over when this report was made: later entries are not in it"
+            yield "the period was not over when this report was made: later entries are not in it"
         if not self.checkpoints:
             yield "no checkpoint was found: anyone who may write to the cluster could have rebuilt the whole log"
         elif not self.verification.keys:
