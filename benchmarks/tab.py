@@ -20,7 +20,7 @@ from tests.browser.conftest import FLAGS
 from tests.web.served import served
 
 from whodid import Settings
-from whodid.search.requests import Asking
+from whodid.search.requests import Searcher
 from whodid.web import create_app
 
 from .corpus import Corpus, Progress, corpus
@@ -79,18 +79,18 @@ def _tab(store: Corpus) -> Starlette:
 def _opensearch_s_time() -> Iterator[list[int]]:
     """Milliseconds that each answer says it took."""
     took: list[int] = []
-    ask = Asking.ask
+    ask = Searcher.search
 
-    def timed(self: Asking, *arguments: Any) -> Any:
+    def timed(self: Searcher, *arguments: Any) -> Any:
         answer = ask(self, *arguments)
         took.append(answer["took"])
         return answer
 
-    Asking.ask = timed  # type: ignore[method-assign, assignment]
+    Searcher.search = timed  # type: ignore[method-assign, assignment]
     try:
         yield took
     finally:
-        Asking.ask = ask  # type: ignore[method-assign]
+        Searcher.search = ask  # type: ignore[method-assign]
 
 
 @contextmanager

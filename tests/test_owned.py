@@ -16,7 +16,7 @@ from whodid.export.forms import form_of
 from whodid.files import open_owned, read_bytes
 from whodid.journal import Journal, JournalDirectory, read_entries
 from whodid.search import Filter
-from whodid.verify import Notebook
+from whodid.verify import ResumeState
 
 SOMEBODY = 12345
 
@@ -60,10 +60,10 @@ WAYS: dict[str, tuple[Callable[[Path], None], str]] = {
 def test_a_saved_verification_that_others_can_have_written_is_refused(way: str, tmp_path: Path) -> None:
     change, why = WAYS[way]
     path = tmp_path / "verify.part"
-    Notebook(path, "whodid-audit").__exit__(None, None, None)
+    ResumeState(path, "whodid-audit").__exit__(None, None, None)
     change(path)
     with pytest.raises(WhodidError, match=why):
-        Notebook(path, "whodid-audit")
+        ResumeState(path, "whodid-audit")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -90,10 +90,10 @@ def test_a_process_is_not_ended_because_a_file_of_others_says_so(way: str, tmp_p
 
 def test_a_file_of_another_user_is_refused(tmp_path: Path, belongs_to_another: Callable[[Path], None]) -> None:
     path = tmp_path / "verify.part"
-    Notebook(path, "whodid-audit").__exit__(None, None, None)
+    ResumeState(path, "whodid-audit").__exit__(None, None, None)
     belongs_to_another(path)
     with pytest.raises(WhodidError, match="it belongs to another user"):
-        Notebook(path, "whodid-audit")
+        ResumeState(path, "whodid-audit")
 
 
 def test_nothing_is_recorded_in_a_directory_of_another_user(

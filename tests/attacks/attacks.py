@@ -20,7 +20,7 @@ from whodid.cluster.ledger import CheckpointIndex, write_erasure
 from whodid.entry import ZERO_HASH, Stamp
 from whodid.integrity import commitments
 from whodid.journal.directory import segments
-from whodid.proof.checkpoint import Sealed
+from whodid.proof.checkpoint import SignedCheckpoint
 from whodid.proof.keys import PublicKey, Signer, new_key, signer_of
 from whodid.recording.own import record_operation
 from whodid.retention.destruction import Destruction, count_contents, write_destruction
@@ -139,7 +139,7 @@ def sign_with_an_own_key(scene: Scene) -> None:
         one = sealed.checkpoint
         content = {name: getattr(one, name) for name in type(one).__slots__}
         content |= {"last_hash": hits[one.last_seq]["_source"]["hash"], "previous": previous, "root": ZERO_HASH}
-        forged = type(one)(**content).sealed(signer)
+        forged = type(one)(**content).sign(signer)
         previous = forged.hash
         kept.append(forged)
     scene.forget_checkpoints(2, host=True)
@@ -200,7 +200,7 @@ def forge_a_rotation(scene: Scene) -> None:
     scene.seal()
 
 
-def _replace_checkpoints(scene: Scene, kept: list[Sealed]) -> None:
+def _replace_checkpoints(scene: Scene, kept: list[SignedCheckpoint]) -> None:
     index = CheckpointIndex(scene.corner.client, scene.settings)
     for sealed in kept:
         index.keep(sealed)

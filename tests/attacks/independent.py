@@ -45,11 +45,11 @@ def exported(ready: Scene, path: Path, where: Filter | None = None) -> None:
     index = CheckpointIndex(ready.corner.client, ready.settings)
     ready.corner.client.indices.refresh(index=index.name)
     kept = [*index.each(), *closed_checkpoints(ready.directory)]
-    statements = judged([Source("kept", kept)], [])
-    for journal, others in statements.forks.items():
-        statements.by_journal[journal] += others
+    trusted = judged([Source("kept", kept)], [])
+    for journal, others in trusted.forks.items():
+        trusted.by_journal[journal] += others
     client = AuditClient(ready.settings, client=ready.corner.client)
-    export(client, where, path, expired=True, statements=statements)
+    export(client, where, path, expired=True, trusted=trusted)
 
 
 def said(path: Path, *options: str) -> Said:

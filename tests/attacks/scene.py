@@ -22,7 +22,7 @@ from whodid.cluster.ledger import CheckpointIndex
 from whodid.entry import document_id
 from whodid.integrity import entry_hash
 from whodid.journal import JournalDirectory
-from whodid.proof.checkpoint import Sealed
+from whodid.proof.checkpoint import SignedCheckpoint
 from whodid.proof.keys import PublicKey, new_key
 from whodid.search import AuditClient
 from whodid.settings import Settings
@@ -43,7 +43,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 class Scene:
     corner: Corner
     key: PublicKey
-    witness: list[Sealed] = field(default_factory=list)
+    witness: list[SignedCheckpoint] = field(default_factory=list)
 
     @property
     def settings(self) -> Settings:

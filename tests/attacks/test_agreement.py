@@ -137,9 +137,9 @@ def test_a_part_of_the_log_is_shown_entry_by_entry(ready: Scene, tmp_path: Path)
 
 
 def test_it_checks_a_proof(ready: Scene, tmp_path: Path) -> None:
-    statements = judged([Source("a witness", ready.witness)], [])
+    trusted = judged([Source("a witness", ready.witness)], [])
     entry = ready.hits()[17]["_source"]
-    proof = Prover(AuditClient(ready.settings, client=ready.corner.client), statements).prove(entry)
+    proof = Prover(AuditClient(ready.settings, client=ready.corner.client), trusted).prove(entry)
     command = [sys.executable, str(VERIFIER.with_name("verify_proof.py")), str(tmp_path / "proof.json")]
     command.append(ready.settings.signing_key_file + ".pub")
     told = {}

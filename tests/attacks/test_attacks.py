@@ -74,8 +74,8 @@ def test_a_shipper_that_was_silenced_is_found(ready: Scene) -> None:
     )
     signer = signer_of(ready.settings)
     assert signer
-    ready.witness.append(hourly.sealed(signer))
+    ready.witness.append(hourly.sign(signer))
     [finding] = ready.verify("outside", now=NOW + timedelta(hours=5)).findings
     assert finding.kind == "silent"
-    assert "web-1 has said nothing since" in finding.about
+    assert "web-1 has sent no checkpoint since" in finding.about
     assert ready.verify("outside", now=NOW + timedelta(minutes=100)).findings == []

@@ -32,8 +32,8 @@ def ready(opensearch_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def prover(ready: Scene) -> Prover:
-    statements = judged([Source("a witness", ready.witness, outside=True)], [ready.key])
-    return Prover(AuditClient(ready.settings, client=ready.corner.client), statements)
+    trusted = judged([Source("a witness", ready.witness, outside=True)], [ready.key])
+    return Prover(AuditClient(ready.settings, client=ready.corner.client), trusted)
 
 
 @pytest.mark.parametrize("seq", [1, 10, 11, 17, 30])
@@ -68,9 +68,9 @@ def test_what_was_changed_is_not_proven(ready: Scene, prover: Prover, tmp_path: 
     ):
         with pytest.raises(ProofError):
             check_inclusion(wrong, [ready.key])
-    with pytest.raises(ProofError, match="no key that is trusted here has signed it"):
+    with pytest.raises(ProofError, match="it is not signed by a trusted key"):
         check_inclusion(proof, [new_key(tmp_path / "another.pem")])
-    with pytest.raises(ProofError, match="it is no proof of an entry"):
+    with pytest.raises(ProofError, match="it is not a proof of an entry"):
         Inclusion.from_json("{}")
 
 
@@ -96,7 +96,7 @@ def test_what_can_not_be_proven_is_told(ready: Scene, prover: Prover) -> None:
     entry = ready.hits()[15]["_source"]
     with pytest.raises(ProofError, match="no checkpoint covers entry 31 of journal"):
         prover.prove({**entry, "seq": 31})
-    with pytest.raises(ProofError, match=r"is not what checkpoint 3 .* was closed over"):
+    with pytest.raises(ProofError, match=r"not those that checkpoint 3 .* covers"):
         prover.prove({**entry, "hash": "ab" * 32})
     done = CliRunner().invoke(program, ready.corner.arguments("prove", "nothing-1-of"))
     assert "entry nothing-1-of" in str(done.exception)
@@ -105,8 +105,8 @@ def test_what_can_not_be_proven_is_told(ready: Scene, prover: Prover) -> None:
 def test_without_the_entries_around_it_nothing_can_be_proven(opensearch_url: str, tmp_path: Path) -> None:
     with scene(opensearch_url, tmp_path) as made:
         made.delete(12)
-        statements = judged([Source("a witness", made.witness)], [])
-        prover = Prover(AuditClient(made.settings, client=made.corner.client), statements)
+        trusted = judged([Source("a witness", made.witness)], [])
+        prover = Prover(AuditClient(made.settings, client=made.corner.client), trusted)
         with pytest.raises(ProofError, match="covers 10 entries, and 9 are stored"):
             prover.prove(made.hits()[15]["_source"])
         assert prover.prove(made.hits()[25]["_source"]).size == 10

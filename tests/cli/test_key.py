@@ -70,14 +70,14 @@ def test_it_says_what_to_do_next_and_no_secret(settings: Settings, tmp_path: Pat
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ((), "say which key is to sign from now on"),
-        (("--to", "{tmp}/old.pem"), "which signs here already"),
+        ((), "name the new key"),
+        (("--to", "{tmp}/old.pem"), "is already the signing key"),
         (("--to", "{tmp}/nowhere.pem"), "nowhere.pem"),
-        (("--to", "{tmp}/new.pem", "--to-command", "sign"), "say which key is to sign from now on"),
+        (("--to", "{tmp}/new.pem", "--to-command", "sign"), "name the new key"),
         (("--to-command", "sign"), "signing_command needs signing_public_key"),
-        (("--to", "{tmp}/new.pem", "--signing-key-file", ""), "nobody signs here yet"),
+        (("--to", "{tmp}/new.pem", "--signing-key-file", ""), "no signing key is configured"),
         (("--to", "{tmp}/new.pem"), "no checkpoint was closed here yet"),
-        (("--to", "{tmp}/new.pem.pub"), "is no private key"),
+        (("--to", "{tmp}/new.pem.pub"), "is not an Ed25519 private key"),
     ],
 )
 def test_what_can_not_be_rotated_says_why(
@@ -99,7 +99,7 @@ def test_a_shipper_that_runs_has_to_be_stopped_first(settings: Settings, tmp_pat
     assert lock.try_acquire()
     try:
         done = rotate(settings, "--to", tmp_path / "new.pem")
-        assert "stop that until this is done, or it would go on by the key until now" in str(done.exception)
+        assert "stop that until this is done, or it would continue with the old key" in str(done.exception)
     finally:
         lock.close()
 

@@ -154,7 +154,7 @@ def test_usage_is_2_and_no_answer_is_1(place: Corner, tmp_path: Path) -> None:
     assert run(place, "count", "--client-ip", "10.0.0.1/8", code=2)[0] == ""
     assert run(place, "count", "--by", "details", code=2)[0] == ""
     assert "did you mean principal" in run(place, "search", "principle:1", code=2)[1]
-    assert "something is missing (at character 11)" in run(place, "stats", "target:1 (", code=2)[1]
+    assert "a term is missing (at character 11)" in run(place, "stats", "target:1 (", code=2)[1]
     assert run(place, "search", "--sort", "nothing", code=2)[0] == ""
     assert run(place, "search", "--orphans", "--sort", "oldest", code=2)[0] == ""
     assert run(place, "tail", "--local", "type:x", code=2)[0] == ""

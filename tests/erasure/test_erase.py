@@ -252,7 +252,7 @@ def test_what_the_cluster_keeps_immutable_is_left_and_says_why(secured_node: Sec
             done = erase(place, option, "--json", *login)
             [left] = json.loads(done.stdout)["left"]
             assert left["entries"] == 2
-            assert "the cluster keeps it immutable (plugins.security.compliance.immutable_indices" in left["why"]
+            assert "it is immutable (plugins.security.compliance.immutable_indices" in left["why"]
         assert done.exit_code == 1
         assert NAME not in "".join(path.read_text() for path in tmp_path.rglob("*.ndjson"))
         assert {key: place.stored()[key]["_source"] for key in before} == {k: h["_source"] for k, h in before.items()}

@@ -283,13 +283,13 @@ def test_entries_that_come_late_while_it_is_stopped_are_told(place: Corner, tmp_
 
 def test_a_file_that_is_there_is_never_replaced(client: AuditClient, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("mine")
-    with pytest.raises(ExportError, match=r"a\.csv is there already"):
+    with pytest.raises(ExportError, match=r"a\.csv already exists"):
         export(client, None, tmp_path / "a.csv")
     (tmp_path / "b.csv").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(ExportError, match=r"b\.csv is there already"):
+    with pytest.raises(ExportError, match=r"b\.csv already exists"):
         export(client, None, tmp_path / "b.csv")
     (tmp_path / "c.csv.manifest.json").write_text("mine")
-    with pytest.raises(ExportError, match=r"c\.csv\.manifest\.json is there already"):
+    with pytest.raises(ExportError, match=r"c\.csv\.manifest\.json already exists"):
         export(client, None, tmp_path / "c.csv")
     assert (tmp_path / "a.csv").read_text() == (tmp_path / "c.csv.manifest.json").read_text() == "mine"
 
@@ -319,9 +319,9 @@ def test_another_question_does_not_go_on_with_a_part(
     monkeypatch.setattr(file, "BLOCK", 20)
     with pytest.raises(Stopped):
         export(stopping(client, 50, Stopped()), "principal:7", tmp_path / "a.part", form="csv", expired=True)
-    with pytest.raises(ExportError, match=r"begun with another question or form \(principal:7, csv\)"):
+    with pytest.raises(ExportError, match=r"started with a different query or format \(principal:7, csv\)"):
         export(client, "principal:8", tmp_path / "a.part", form="csv", expired=True)
-    with pytest.raises(ExportError, match="another question or form"):
+    with pytest.raises(ExportError, match="different query or format"):
         export(client, "principal:7", tmp_path / "a.part", form="ndjson", expired=True)
 
 
@@ -336,14 +336,14 @@ def test_two_exports_don_t_write_one_file(client: AuditClient, tmp_path: Path) -
             refused[0] = str(error.value)
 
     export(client, None, tmp_path / "a.csv", expired=True, on_progress=on_progress)
-    assert refused == [f"another export is writing {tmp_path / 'a.csv'} at this moment"]
+    assert refused == [f"another export is writing {tmp_path / 'a.csv'}"]
 
 
 def test_a_part_that_lost_bytes_is_not_gone_on_with(client: AuditClient, tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         export(stopping(client, 600, Stopped()), None, tmp_path / "a.csv", expired=True)
     os.truncate(tmp_path / "a.csv.part", 10)
-    with pytest.raises(ExportError, match="shorter than it was"):
+    with pytest.raises(ExportError, match="shorter than recorded"):
         export(client, None, tmp_path / "a.csv", expired=True)
     (tmp_path / "a.csv.part.json").write_text("{")
     assert export(client, None, tmp_path / "a.csv", expired=True).count == COUNT  # begun anew
@@ -353,11 +353,11 @@ def test_a_part_that_lost_bytes_is_not_gone_on_with(client: AuditClient, tmp_pat
 @pytest.mark.parametrize(
     ("name", "form", "message"),
     [
-        ("a.txt", None, "doesn't say in which form"),
-        ("principal:42", None, "doesn't say in which form"),
-        ("a.csv", "cvs", r"there is no form cvs \(did you mean 'ecs'\?\); forms are ndjson, csv, "),
-        ("a.parquet.gz", None, "compressed inside"),
-        ("a.csv", "", "there is no form"),
+        ("a.txt", None, "selects no format"),
+        ("principal:42", None, "selects no format"),
+        ("a.csv", "cvs", r"unknown format 'cvs' \(did you mean 'ecs'\?\); formats are ndjson, csv, "),
+        ("a.parquet.gz", None, "already compressed"),
+        ("a.csv", "", "unknown format"),
     ],
 )
 def test_a_form_that_can_not_be_told(
@@ -413,7 +413,7 @@ def test_the_command_writes_says_checks_and_refuses(years: tuple[Corner, list[En
     assert out.decode().startswith(f"{len(expected):,} entries, ")
     assert (err, lines(Path(path))) == ("", expected)
     assert b"matches the export of" in run(place, "export", path, "--check")[0]
-    assert "is there already" in run(place, "export", path, "principal:7", code=1)[1]
+    assert "already exists" in run(place, "export", path, "principal:7", code=1)[1]
     report = orjson.loads(run(place, "export", path, "--check", "--json")[0])
     assert (report["findings"], report["manifest"]["count"]) == ([], len(expected))
     with Path(path).open("ab") as file:
@@ -492,7 +492,7 @@ def test_a_manifest_is_signed_where_there_is_a_key(client: AuditClient, entries:
     written = path.with_name("a.ndjson.manifest.json")
     written.write_text(written.read_text().replace('"resumed": 0', '"resumed": 1'))
     assert check(path)[1] == []
-    assert "another than the one that was signed" in check(path, [key])[1][0]
+    assert "differs from the signed one" in check(path, [key])[1][0]
     path.with_name("a.ndjson.manifest.dsse").unlink()
     assert check(path, [key])[1] == ["its manifest is not signed"]
 

@@ -32,7 +32,7 @@ from whodid.errors import WhodidError
 from whodid.integrity import Draft
 from whodid.journal import Journal, JournalDirectory
 from whodid.journal.directory import count_not_recorded
-from whodid.proof.witness import Deliveries, Told
+from whodid.proof.witness import Delivered, Deliveries
 from whodid.settings import Settings
 from whodid.shipping import Shipper
 from whodid.shipping.delivery import Alive, ShippingEvent
@@ -142,7 +142,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     directory.damaged.write_text(json.dumps({"place": "x:0", "reason": "no JSON", "base64": ""}) + "\n")
     directory.rejected.write_text(json.dumps({"error": "x", "type": "t", "fields": {}}) + "\n")
     count_not_recorded(path)
-    Deliveries(path).note("the cluster", Told({journal: 1}, "2026-11-24T10:00:00Z", "away"))
+    Deliveries(path).note("the cluster", Delivered({journal: 1}, "2026-11-24T10:00:00Z", "away"))
     for one in path.rglob("*"):
         one.chmod(0o700 if one.is_dir() else 0o600)
     return path, journal

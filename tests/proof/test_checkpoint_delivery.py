@@ -13,7 +13,7 @@ from tests.live.corner import eventually
 from tests.shipping.test_loop import Cluster, record
 from whodid.errors import WitnessError
 from whodid.journal import JournalDirectory
-from whodid.proof.checkpoint import Sealed
+from whodid.proof.checkpoint import SignedCheckpoint
 from whodid.settings import Settings
 from whodid.shipping import Shipper
 from whodid.shipping.checkpointing import closed_checkpoints
@@ -26,7 +26,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(journal_dir=str(tmp_path / "journal"), poll_interval=0.02)
 
 
-def ship(settings: Settings, keep: Callable[[Sealed], None], told: list[str] | None = None) -> None:
+def ship(settings: Settings, keep: Callable[[SignedCheckpoint], None], told: list[str] | None = None) -> None:
     said = [] if told is None else told
     checkpoint_delivery = CheckpointDelivery(
         JournalDirectory(settings.journal_dir, create=True), [Destination("w", keep)], said.append
@@ -35,7 +35,7 @@ def ship(settings: Settings, keep: Callable[[Sealed], None], told: list[str] | N
 
 
 def test_each_is_told_once(settings: Settings) -> None:
-    told: list[Sealed] = []
+    told: list[SignedCheckpoint] = []
     for target in "abc":
         record(settings, target)
         ship(settings, told.append)
@@ -45,7 +45,7 @@ def test_each_is_told_once(settings: Settings) -> None:
 
 def test_a_lost_note_costs_a_repetition(settings: Settings) -> None:
     record(settings, "a")
-    told: list[Sealed] = []
+    told: list[SignedCheckpoint] = []
     ship(settings, told.append)
     (Path(settings.journal_dir) / "witnessed.json").write_text("{")
     ship(settings, told.append)
@@ -56,15 +56,15 @@ def test_one_that_fails_is_shown_by_status_and_told_later(settings: Settings) ->
     record(settings, "a")
     said: list[str] = []
 
-    def refuse(sealed: Sealed) -> None:
+    def refuse(sealed: SignedCheckpoint) -> None:
         raise WitnessError("the witness w can't keep it: Read-only file system")
 
     ship(settings, refuse, said)
     [problem] = directory_status(settings.journal_dir).problems
-    assert "w has not been told of checkpoints since" in problem
+    assert "checkpoints could not be delivered to w since" in problem
     assert "Read-only file system" in problem
     assert len(said) == 1
-    told: list[Sealed] = []
+    told: list[SignedCheckpoint] = []
     ship(settings, told.append, said)
     assert len(told) == 2
     assert directory_status(settings.journal_dir).problems == ()
@@ -76,7 +76,7 @@ def test_one_that_hangs_keeps_nobody_waiting_for_long(settings: Settings, monkey
     record(settings, "a")
     hanging, free = threading.Event(), threading.Event()
 
-    def hang(sealed: Sealed) -> None:
+    def hang(sealed: SignedCheckpoint) -> None:
         hanging.set()
         free.wait(30)
 
@@ -94,10 +94,10 @@ def test_one_that_comes_back_is_told_while_the_shipper_runs(
 ) -> None:
     monkeypatch.setattr("whodid.shipping.witnesses._PAUSES", (0.05,))
     record(settings, "a")
-    told: list[Sealed] = []
+    told: list[SignedCheckpoint] = []
     failures = iter(range(3))
 
-    def keep(sealed: Sealed) -> None:
+    def keep(sealed: SignedCheckpoint) -> None:
         if next(failures, None) is not None:
             raise WitnessError("away")
         told.append(sealed)
@@ -126,7 +126,7 @@ def test_where_no_thread_could_start_the_next_checkpoint_tries_again(
 
     record(settings, "a")
     ship(settings, lambda sealed: None)
-    told: list[Sealed] = []
+    told: list[SignedCheckpoint] = []
     checkpoint_delivery = CheckpointDelivery(
         JournalDirectory(settings.journal_dir), [Destination("v", told.append)], print
     )

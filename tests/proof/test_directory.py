@@ -38,7 +38,7 @@ def test_what_is_kept_is_read_back(witness: DirectoryWitness, tmp_path: Path) ->
 def test_the_same_again_is_fine_and_anything_else_is_told(witness: DirectoryWitness) -> None:
     witness.put(KEY, b"{}")
     witness.put(KEY, b"{}")
-    with pytest.raises(WitnessError, match="holds something else than what is to be kept there"):
+    with pytest.raises(WitnessError, match="already has other data"):
         witness.put(KEY, b'{"other":1}')
     assert dict(witness.each()) == {KEY: b"{}"}
 
@@ -47,7 +47,7 @@ def test_a_link_in_its_place_is_no_evidence(witness: DirectoryWitness, tmp_path:
     (tmp_path / "elsewhere").write_bytes(b"{}")
     (tmp_path / KEY).parent.mkdir()
     (tmp_path / KEY).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(WitnessError, match="is no plain file"):
+    with pytest.raises(WitnessError, match="is not a regular file"):
         witness.put(KEY, b"{}")
     assert list(witness.each()) == []
 
@@ -55,7 +55,7 @@ def test_a_link_in_its_place_is_no_evidence(witness: DirectoryWitness, tmp_path:
 def test_a_mount_that_is_away_is_not_made(tmp_path: Path) -> None:
     away = DirectoryWitness(tmp_path / "mnt")
     for use in (lambda: away.put(KEY, b"{}"), lambda: list(away.each())):
-        with pytest.raises(WitnessError, match="is no directory: mount it"):
+        with pytest.raises(WitnessError, match="is not a directory: mount"):
             use()
     assert not (tmp_path / "mnt").exists()
 
@@ -68,7 +68,7 @@ def test_a_full_one_says_so_and_keeps_nothing_by_halves(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("whodid.files.write_all", full)
-    with pytest.raises(WitnessError, match=r"can't keep .*: No space left on device"):
+    with pytest.raises(WitnessError, match=r"can't store .*: No space left on device"):
         witness.put(KEY, b"{}")
     assert list(witness.each()) == []
     monkeypatch.undo()
@@ -128,12 +128,12 @@ def test_the_setting_names_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("relative/path", "is no absolute path"),
-        ("https://x.example", "is no absolute path"),
+        ("relative/path", "is not an absolute path"),
+        ("https://x.example", "is not an absolute path"),
         ("no.such.module:make", "can't be imported"),
-        ("builtins:repr", "makes no witness"),
-        ("s3://", "a bucket is written s3://bucket/prefix"),
-        ("s3://key:secret@bucket/x", "credentials never stand in it"),
+        ("builtins:repr", "returns no witness"),
+        ("s3://", "write a bucket as s3://bucket/prefix"),
+        ("s3://key:secret@bucket/x", "without credentials"),
         ("s3://bucket?years=soon", "years must be a number above 0"),
         ("s3://bucket?endpoint=http://minio.example", "would send the audit log unencrypted"),
     ],

@@ -72,7 +72,7 @@ def test_a_tree_that_was_written_down_grows_on(leaves: list[bytes], at: int) -> 
 
 
 def test_an_edge_that_does_not_fit_its_size_is_refused() -> None:
-    with pytest.raises(ValueError, match="3 leaves has 2 whole subtrees, not 1"):
+    with pytest.raises(ValueError, match="3 leaves has 2 complete subtrees, not 1"):
         Tree(3, [b"0" * 32])
 
 

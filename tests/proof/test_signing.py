@@ -15,7 +15,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from whodid.errors import ProofError, SettingsError
-from whodid.proof.keys import PublicKey, Signer, new_key, opened, read_public_key, sealed, signed_by, signer_of
+from whodid.proof.keys import (
+    PublicKey,
+    Signer,
+    envelope_of,
+    new_key,
+    open_envelope,
+    read_public_key,
+    signed_by,
+    signer_of,
+)
 from whodid.settings import Settings
 
 KIND = "application/vnd.whodid.test+json"
@@ -31,14 +40,14 @@ def signer(tmp_path: Path) -> Signer:
 
 
 def test_what_is_signed_is_what_is_read(signer: Signer) -> None:
-    envelope = json.loads(json.dumps(sealed(PAYLOAD, KIND, signer)))
-    assert opened(envelope, KIND, [signer.key]) == (PAYLOAD, signer.key)
+    envelope = json.loads(json.dumps(envelope_of(PAYLOAD, KIND, signer)))
+    assert open_envelope(envelope, KIND, [signer.key]) == (PAYLOAD, signer.key)
     assert signed_by(envelope, KIND) == (signer.key.id,)
 
 
 def test_the_encoding_is_that_of_dsse(signer: Signer) -> None:
     """The example of its protocol.md."""
-    envelope = sealed(b"hello world", "http://example.com/HelloWorld", signer)
+    envelope = envelope_of(b"hello world", "http://example.com/HelloWorld", signer)
     signature = base64.b64decode(envelope["signatures"][0]["sig"])
     assert signer.key.verifies(signature, b"DSSEv1 29 http://example.com/HelloWorld 11 hello world")
 
@@ -48,10 +57,10 @@ def changed(envelope: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 
 def test_nothing_else_passes(signer: Signer, tmp_path: Path) -> None:
-    envelope = sealed(PAYLOAD, KIND, signer)
+    envelope = envelope_of(PAYLOAD, KIND, signer)
     another = new_key(tmp_path / "another.pem")
-    with pytest.raises(ProofError, match=f"no key that is trusted here has signed it; it names {signer.key.id}"):
-        opened(envelope, KIND, [another])
+    with pytest.raises(ProofError, match=f"it is not signed by a trusted key; it names {signer.key.id}"):
+        open_envelope(envelope, KIND, [another])
     [signature] = envelope["signatures"]
     others = [
         changed(envelope, payload=base64.b64encode(b'{"a": 2}').decode()),
@@ -65,28 +74,28 @@ def test_nothing_else_passes(signer: Signer, tmp_path: Path) -> None:
     ]
     for other in others:
         with pytest.raises(ProofError):
-            opened(other, KIND, [signer.key])
-    forged = sealed(PAYLOAD, "application/other", signer)
+            open_envelope(other, KIND, [signer.key])
+    forged = envelope_of(PAYLOAD, "application/other", signer)
     with pytest.raises(ProofError):  # signed by the right key, as something else
-        opened(changed(forged, payloadType=KIND), KIND, [signer.key])
+        open_envelope(changed(forged, payloadType=KIND), KIND, [signer.key])
 
 
 def test_one_good_signature_among_others_is_enough_and_the_name_of_a_key_counts_for_nothing(signer: Signer) -> None:
-    envelope = sealed(PAYLOAD, KIND, signer)
+    envelope = envelope_of(PAYLOAD, KIND, signer)
     [good] = envelope["signatures"]
     bad = {"keyid": good["keyid"], "sig": base64.b64encode(bytes(64)).decode()}
     for signatures in ([bad, good], [good, bad], [{**good, "keyid": "somebody else"}]):
-        assert opened(changed(envelope, signatures=signatures), KIND, [signer.key])[0] == PAYLOAD
+        assert open_envelope(changed(envelope, signatures=signatures), KIND, [signer.key])[0] == PAYLOAD
 
 
 def test_a_new_key_is_the_owner_s_alone_and_overwrites_nothing(tmp_path: Path) -> None:
     key = new_key(tmp_path / "key.pem")
     assert stat.S_IMODE((tmp_path / "key.pem").stat().st_mode) == 0o600
     assert read_public_key(tmp_path / "key.pem.pub") == key
-    with pytest.raises(ProofError, match=r"key\.pem.* is there already"):
+    with pytest.raises(ProofError, match=r"key\.pem.* already exists"):
         new_key(tmp_path / "key.pem")
     (tmp_path / "key.pem").unlink()
-    with pytest.raises(ProofError, match=r"key\.pem\.pub is there already"):
+    with pytest.raises(ProofError, match=r"key\.pem\.pub already exists"):
         new_key(tmp_path / "key.pem")
     assert not (tmp_path / "key.pem").exists()
     with pytest.raises(ProofError, match="can't be written"):
@@ -110,7 +119,7 @@ def test_a_key_from_the_environment_and_one_behind_a_command_sign_alike(tmp_path
     for each in settings:
         found = signer_of(each)
         assert found
-        assert opened(sealed(PAYLOAD, KIND, found), KIND, [signer.key])[1] == signer.key
+        assert open_envelope(envelope_of(PAYLOAD, KIND, found), KIND, [signer.key])[1] == signer.key
     assert signer_of(Settings()) is None
     assert "PRIVATE" not in repr(settings)
 
@@ -122,9 +131,9 @@ def command(program: str) -> str:
 @pytest.mark.parametrize(
     ("program", "says"),
     [
-        ("print('AAAA')", "no signature that signing_public_key accepts"),
-        ("print('not base64 at all!')", "no signature that signing_public_key accepts"),
-        ("import sys; sys.exit('the HSM is locked')", "ended with 1: the HSM is locked"),
+        ("print('AAAA')", "is not a signature by the key of signing_public_key"),
+        ("print('not base64 at all!')", "is not a signature by the key of signing_public_key"),
+        ("import sys; sys.exit('the HSM is locked')", "failed with exit code 1: the HSM is locked"),
     ],
 )
 def test_a_command_that_does_not_sign_is_an_error(tmp_path: Path, signer: Signer, program: str, says: str) -> None:
@@ -143,11 +152,11 @@ def test_settings_that_name_no_key(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no key")
     (tmp_path / "text").chmod(0o600)
     for settings in (Settings(signing_key_file=str(tmp_path / "text")), Settings(signing_key="no key")):
-        with pytest.raises(SettingsError, match="is no private key of Ed25519"):
+        with pytest.raises(SettingsError, match="is not an Ed25519 private key"):
             signer_of(settings)
     with pytest.raises(SettingsError, match="can't be read"):
         signer_of(Settings(signing_key_file=str(tmp_path / "nowhere")))
-    with pytest.raises(SettingsError, match="is no public key of Ed25519"):
+    with pytest.raises(SettingsError, match="is not an Ed25519 public key"):
         read_public_key(tmp_path / "text")
     with pytest.raises(SettingsError, match="two ways to sign"):
         Settings(signing_key="a", signing_command="b", signing_public_key="c")

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.checkpoint import EXAMPLE
 from whodid.cluster.ledger import Erasure
 from whodid.integrity import canonical
-from whodid.proof.checkpoint import CHECKPOINT, Sealed
-from whodid.proof.keys import Signer, opened, signer_of
+from whodid.proof.checkpoint import CHECKPOINT, SignedCheckpoint
+from whodid.proof.keys import Signer, open_envelope, signer_of
 from whodid.proof.merkle import Tree, inclusion_path, leaf_hash
 from whodid.settings import Settings
 from whodid.verify.inclusion import Inclusion, check_inclusion
@@ -58,7 +58,7 @@ CLOSED = replace(
     time="2026-11-23T09:15:31Z",
     service="platform",
 )
-SEALED = CLOSED.sealed(signer(OLD))
+SEALED = CLOSED.sign(signer(OLD))
 PROOF = Inclusion(SECOND, 1, 3, tuple(node.hex() for node in inclusion_path(LEAVES, 1)), SEALED.envelope)
 ROTATED = replace(
     CLOSED,
@@ -71,7 +71,7 @@ ROTATED = replace(
     time="2026-11-23T09:20:00Z",
     why="key",
     keys=(signer(OLD).key.raw.hex(), signer(NEW).key.raw.hex()),
-).sealed(signer(OLD), signer(NEW))
+).sign(signer(OLD), signer(NEW))
 ERASURE = Erasure(
     id="e-5a1c0f7e9b22",
     principal="42",
@@ -89,7 +89,7 @@ def test_the_checkpoint_stands_in_the_format_page() -> None:
     [signature] = SEALED.envelope["signatures"]
     for value in (OLD, signer(OLD).key.raw.hex(), signature["keyid"], signature["sig"]):
         assert f"`{value}`" in PAGE
-    assert opened(SEALED.envelope, CHECKPOINT, [signer(OLD).key])[0] == CLOSED.payload()
+    assert open_envelope(SEALED.envelope, CHECKPOINT, [signer(OLD).key])[0] == CLOSED.payload()
 
 
 def test_the_proof_stands_in_the_format_page_and_holds_here_and_independently(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_the_rotation_stands_in_the_format_page() -> None:
     assert f"`{ROTATED.hash}`" in PAGE
     for signature in ROTATED.envelope["signatures"]:
         assert f"`{signature['sig']}`" in PAGE
-    assert Sealed.read(ROTATED.line()).checkpoint.change == (signer(OLD).key, signer(NEW).key)
+    assert SignedCheckpoint.read(ROTATED.line()).checkpoint.change == (signer(OLD).key, signer(NEW).key)
 
 
 def test_the_erasure_stands_in_the_format_page() -> None:

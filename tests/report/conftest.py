@@ -16,7 +16,7 @@ from whodid.cli import program
 from whodid.recording.own import record_operation, record_own
 from whodid.report import Report, period_of
 from whodid.report.report import Made
-from whodid.report.retention import Deeds, Keeping
+from whodid.report.retention import AdminActions, RetentionPart
 from whodid.retention.destruction import Destruction, count_contents, moment_text, write_destruction
 from whodid.retention.schedule import RetentionView
 from whodid.search import Stats
@@ -54,8 +54,8 @@ def report() -> Report:
         made=Made.now(Settings(host="web-1"), TODAY, "key"),
         verification=Verification(),
         outside=(),
-        keeping=Keeping(RetentionView(365, 365, 398, "ism"), (), (), (), ()),
-        deeds=Deeds({}, (), ()),
+        retention=RetentionPart(RetentionView(365, 365, 398, "ism"), (), (), (), ()),
+        actions=AdminActions({}, (), ()),
         numbers=Stats(0, None, None, 0, "day", (), {"type": {}}),
         journals=(),
     )

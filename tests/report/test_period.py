@@ -30,13 +30,13 @@ def test_two_times_name_a_period(since: str, until: str | None, begin: str, end:
 @pytest.mark.parametrize(
     ("since", "until", "message"),
     [
-        (None, "2026-11-01", "say with --since from when on"),
+        (None, "2026-11-01", "a report needs a period"),
         ("2026-11-01", "2026-10-01", "since .* is after until"),
-        ("2026-11-01", "2026-11-01", "empty: .* write time:2026-11-01"),
-        ("2027-01-01", "2027-02-01", "is yet to come"),
-        ("2027-01-01", None, "is yet to come"),
-        ("octember", None, "since 'octember' is no time"),
-        ("2026-11-01", "soon", "until 'soon' is no time"),
+        ("2026-11-01", "2026-11-01", "empty: .* use time:2026-11-01"),
+        ("2027-01-01", "2027-02-01", "lies in the future"),
+        ("2027-01-01", None, "lies in the future"),
+        ("octember", None, "since: 'octember' is not a valid time"),
+        ("2026-11-01", "soon", "until: 'soon' is not a valid time"),
     ],
 )
 def test_what_is_no_period_is_refused(since: str | None, until: str | None, message: str) -> None:

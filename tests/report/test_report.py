@@ -208,8 +208,8 @@ def test_hostile_values_are_text(opensearch_url: str, tmp_path: Path) -> None:
     assert "<img" not in made.html
     assert "\u202e" not in made.html
     assert made.html.count("&lt;script&gt;") > 5
-    [deed] = made.content["done"]["entries"]
-    assert (deed["principal"], deed["details"][evil], deed["details"]["n"]) == (evil, evil, str(2**60))
+    [action] = made.content["done"]["entries"]
+    assert (action["principal"], action["details"][evil], action["details"]["n"]) == (evil, evil, str(2**60))
     assert [one["reason"] for one in made.content["holds"]] == [evil]
 
 
@@ -290,7 +290,7 @@ def test_without_a_key_it_says_that_it_is_not_signed(place: Corner, tmp_path: Pa
     assert "no checkpoint was found" not in made.errors  # shipping closed one
     assert not Path(f"{made.path}.dsse").exists()
     assert made.content["made"]["signed_by"] == ""
-    words = "intact and complete, by checkpoints of which no key was checked"
+    words = "intact and complete, but signatures were not checked"
     assert made.output.startswith(f"3 entries in 1 journal: {words}\n")
     assert '<p class="verdict">Intact' in made.html
 

@@ -82,10 +82,10 @@ def test_every_byte_counts() -> None:
 def test_anything_added_is_another(change: bytes) -> None:
     data = statement(CONTENT, b"", "x.html")
     if change == b"{}":
-        with pytest.raises(ReportError, match="no report of whodid"):
+        with pytest.raises(ReportError, match="not a report of whodid"):
             read_statement(data + change, "x.json")
     else:
-        assert read_statement(data + change, "x.json")[1] == ["its JSON is another than was written"]
+        assert read_statement(data + change, "x.json")[1] == ["its JSON differs from what was written"]
 
 
 @pytest.mark.parametrize(
@@ -94,11 +94,11 @@ def test_anything_added_is_another(change: bytes) -> None:
     ids=lambda data: repr(data[:20]),
 )
 def test_what_is_no_report_is_refused(data: bytes) -> None:
-    with pytest.raises(ReportError, match=r"x\.json is no report of whodid, or a damaged one"):
+    with pytest.raises(ReportError, match=r"x\.json is not a report of whodid, or is damaged"):
         read_statement(data, "x.json")
 
 
 def test_a_later_format_is_refused_with_advice() -> None:
     data = statement({**CONTENT, "format": 2}, b"", "x.html")
-    with pytest.raises(ReportError, match="is of format 2, and this whodid reads format 1; upgrade it"):
+    with pytest.raises(ReportError, match="has format 2, but this whodid reads format 1; upgrade whodid"):
         read_statement(data, "x.json")

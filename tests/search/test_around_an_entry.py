@@ -78,7 +78,7 @@ def test_an_intent_whose_operation_is_gone_is_an_orphan(opensearch_url: str, tmp
 
 @pytest.mark.parametrize("where", [7, ["type:a"], {"type": "a"}])
 def test_what_is_no_query_is_named(client: AuditClient, where: object) -> None:
-    with pytest.raises(QueryError, match="where must be a text of the search language or a Filter"):
+    with pytest.raises(QueryError, match="where must be a query in the search language or a Filter"):
         client.count(where)  # type: ignore[arg-type]
 
 

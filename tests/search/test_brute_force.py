@@ -196,7 +196,7 @@ def test_each_bar_of_a_histogram_is_counted_right(stored: Stored, interval: str)
 def test_a_search_touches_no_more_partitions_than_its_times_allow(stored: Stored) -> None:
     def partitions(asked: str) -> int:
         question = stored.client._question(asked, {}, None, None, expired=True)
-        return int(stored.client._asking.ask({"size": 0}, question.indices)["_shards"]["total"])
+        return int(stored.client._searcher.search({"size": 0}, question.indices)["_shards"]["total"])
 
     assert partitions("") == 25
     assert partitions("time:2026-02") == partitions("time:2026-02-03T08:00:00Z..2026-02-28") == 1

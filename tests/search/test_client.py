@@ -140,8 +140,8 @@ def test_questions_that_can_not_be_asked_are_named(client: AuditClient) -> None:
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ("seq:" + ",".join(str(2 * number) for number in range(1000)), "more parts than this OpenSearch takes"),
-        ("x" * 9900, "a text to look for has 9,900 characters"),
+        ("seq:" + ",".join(str(2 * number) for number in range(1000)), "more parts than OpenSearch allows"),
+        ("x" * 9900, "a word has 9,900 characters"),
     ],
 )
 def test_a_query_that_is_too_much_for_the_cluster_says_what_to_do(client: AuditClient, query: str, says: str) -> None:

@@ -87,7 +87,7 @@ def test_what_is_held_is_kept_on_purpose(place: Corner, entries: Entries) -> Non
 
 def test_verification_sees_all_of_it(place: Corner) -> None:
     client = AuditClient(place.settings, client=place.client)
-    assert len(list(client.hits(client._asked(None, {}, None, None), [{"seq": "asc"}]))) == 4
+    assert len(list(client.hits(client._asked(None, {}), [{"seq": "asc"}]))) == 4
 
 
 def test_where_retention_is_off_nothing_is_past_its_time(opensearch_url: str, tmp_path: Path, entries: Entries) -> None:

@@ -217,14 +217,14 @@ def test_what_was_read_before_a_look_broke_off_is_in_the_next_one(
     assert next(following) == []
     partitions.store("2026.11", *range(1, 6))
     partitions.show("2026.11")
-    ask, asked = client._asking.ask, iter(range(99))
+    ask, asked = client._searcher.search, iter(range(99))
 
     def ask_until_the_second_page(body: Any, indices: Any) -> Any:
         if "search_after" in body and next(asked) == 0:
             raise OpenSearchUnavailable("gone")
         return ask(body, indices)
 
-    monkeypatch.setattr(client._asking, "ask", ask_until_the_second_page)
+    monkeypatch.setattr(client._searcher, "search", ask_until_the_second_page)
     assert [entry["target"] for entry in next(following)] == ["a1", "a2", "a3", "a4", "a5"]
     assert len(told) == 1
 

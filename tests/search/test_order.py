@@ -30,11 +30,11 @@ def test_a_cursor_gives_back_the_sort_values_and_fits_into_a_url(order: str, val
 
 def test_a_cursor_is_of_one_question_in_one_order() -> None:
     cursor = cursor_of([TIME, "a", 1], "type:a")
-    with pytest.raises(QueryError, match="this cursor is of another search"):
+    with pytest.raises(QueryError, match="this cursor belongs to another search"):
         sort_values(cursor, "type:b", NEWEST)
-    with pytest.raises(QueryError, match="this is no cursor"):
+    with pytest.raises(QueryError, match="invalid cursor"):
         sort_values(cursor, "type:a", "principal")
-    with pytest.raises(QueryError, match="this is no cursor"):
+    with pytest.raises(QueryError, match="invalid cursor"):
         sort_values(cursor_of([2**63, TIME, "a", 1], "type:a"), "type:a", "-seq")
 
 
@@ -56,5 +56,5 @@ def test_anything_else_is_refused_with_what_to_do(text: str) -> None:
 
 @pytest.mark.parametrize("order", ["details", "time", "", "--seq", "principle"])
 def test_what_can_not_be_sorted_by_is_named(order: str) -> None:
-    with pytest.raises(QueryError, match=r"can't be sorted by .* write newest, oldest or a field"):
+    with pytest.raises(QueryError, match=r"can't sort by .* use newest, oldest or a field"):
         sort_of(order)

@@ -76,7 +76,7 @@ def test_a_period_may_have_no_end_or_no_beginning() -> None:
 
 @pytest.mark.parametrize("text", ["..", "", "2026-13..", "..x", "0000", "9999"])
 def test_what_is_no_period_is_named(text: str) -> None:
-    with pytest.raises(QueryError, match="is no time"):
+    with pytest.raises(QueryError, match="is not a valid time"):
         period(text, now=NOW)
 
 
@@ -87,11 +87,11 @@ def test_last_month_is_there_in_january_too() -> None:
 @pytest.mark.parametrize(
     ("since", "until", "says"),
     [
-        ("2026-11-23", "2026-11-23", r"empty.* 2026-11-23T00:00:00Z.* write time:2026-11-23, or until 2026-11-24$"),
-        ("2026-11", "2026-11", "write time:2026-11, or until 2026-12-01$"),
-        ("2026-W48", "2026-W48", "write time:2026-W48, or until 2026-11-30$"),
-        ("2026-11-23T08:00:00Z", "2026-11-23T08:00:00Z", "until is not included$"),
-        ("2026-11-23", "2026-11-23T01:00:00+01:00", "until is not included$"),
+        ("2026-11-23", "2026-11-23", r"empty.* 2026-11-23T00:00:00Z.* use time:2026-11-23, or until 2026-11-24$"),
+        ("2026-11", "2026-11", "use time:2026-11, or until 2026-12-01$"),
+        ("2026-W48", "2026-W48", "use time:2026-W48, or until 2026-11-30$"),
+        ("2026-11-23T08:00:00Z", "2026-11-23T08:00:00Z", "until is exclusive$"),
+        ("2026-11-23", "2026-11-23T01:00:00+01:00", "until is exclusive$"),
         ("-1h", "-2h", r"since \(-1h, 2026-11-23T07:00:00Z\) is after until \(-2h, 2026-11-23T06:00:00Z\)"),
         ("today", "yesterday", "since .* is after until"),
         (NOW, NOW - timedelta(hours=1), "since .* is after until"),

@@ -23,8 +23,8 @@ from whodid.errors import ProofError, SettingsError
 from whodid.files import append_line
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory, Line
-from whodid.proof.checkpoint import CHECKPOINT, Checkpoint, Sealed
-from whodid.proof.keys import PublicKey, new_key, opened
+from whodid.proof.checkpoint import CHECKPOINT, Checkpoint, SignedCheckpoint
+from whodid.proof.keys import PublicKey, new_key, open_envelope
 from whodid.proof.merkle import Tree
 from whodid.settings import Settings
 from whodid.shipping import Shipper
@@ -158,7 +158,7 @@ def test_a_crash_right_after_a_checkpoint_closes_it_once(settings: Settings, los
     ship(settings)
     last = kept(settings)[-1]
     assert (last.number, last.first_seq, last.last_seq, last.entries) == (2, 2, 2, 1)
-    assert last.previous == first.sealed().hash
+    assert last.previous == first.sign().hash
     told = [alarm["about"] for alarm in JournalDirectory(settings.journal_dir).alarms()]
     assert any("checkpoints" in about for about in told) == (lost == "the file")
 
@@ -254,7 +254,7 @@ def test_it_is_signed_by_whom_the_settings_name(settings: Settings, tmp_path: Pa
     record(settings, "a")
     ship(replace(settings, signing_key_file=str(tmp_path / "key.pem")))
     *_, sealed = closed_checkpoints(JournalDirectory(settings.journal_dir))
-    payload, by = opened(sealed.envelope, CHECKPOINT, [key])
+    payload, by = open_envelope(sealed.envelope, CHECKPOINT, [key])
     assert (payload, by) == (sealed.checkpoint.payload(), key)
 
 
@@ -272,7 +272,7 @@ class _Away:
 
     def sign(self, data: bytes) -> bytes:
         if self.away:
-            raise ProofError("signing_command ended with 1: no route to the KMS")
+            raise ProofError("signing_command failed with exit code 1: no route to the KMS")
         return bytes(64)
 
 
@@ -289,7 +289,7 @@ def test_a_key_that_is_away_stops_nothing_and_is_told_once(settings: Settings) -
     clock.now += timedelta(hours=2)
     for _ in range(3):
         state.close_what_is_due()
-    assert told == ["a checkpoint can't be closed: signing_command ended with 1: no route to the KMS"]
+    assert told == ["a checkpoint can't be closed: signing_command failed with exit code 1: no route to the KMS"]
     assert kept(settings) == []
     signer.away = False
     state.close_what_is_due()
@@ -314,7 +314,7 @@ def test_a_full_disk_leaves_it_open(settings: Settings, monkeypatch: pytest.Monk
 def test_the_running_shipper_closes_them_by_itself(settings: Settings) -> None:
     record(settings, "a")
     stop = threading.Event()
-    brought: list[Sealed] = []
+    brought: list[SignedCheckpoint] = []
     checkpoint_delivery = CheckpointDelivery(
         JournalDirectory(settings.journal_dir, create=True), [Destination("w", brought.append)], print
     )
@@ -347,7 +347,7 @@ def test_a_copied_directory_has_checkpoints_of_its_own_journal(settings: Setting
 def test_what_is_no_checkpoint_is_told_so(data: bytes) -> None:
     for given_ in (data, _around(data), _around(json.dumps({"format": 1, "number": -1}).encode())):
         with pytest.raises(ProofError):
-            Sealed.read(given_)
+            SignedCheckpoint.read(given_)
 
 
 def _around(payload: bytes) -> bytes:
@@ -356,8 +356,8 @@ def _around(payload: bytes) -> bytes:
 
 
 def test_one_of_a_newer_format_is_refused_by_its_name() -> None:
-    with pytest.raises(ProofError, match="format 2 can't be read here; upgrade whodid"):
-        Sealed.read(_around(b'{"format":2}'))
+    with pytest.raises(ProofError, match="can't read a checkpoint of format 2; upgrade whodid"):
+        SignedCheckpoint.read(_around(b'{"format":2}'))
 
 
 def test_a_note_beside_the_position_is_as_old_as_the_position(tmp_path: Path) -> None:

@@ -44,30 +44,30 @@ def test_what_was_lost_before_it_was_shipped_is_a_gap_with_the_words_of_its_host
 
 def test_dropped_letters_are_those_that_the_checkpoint_names_or_counts() -> None:
     sealed = [checkpoint(1, 20, dead_letters=3, letters=((4, ZERO_HASH),))]
-    named = absent(4, 4, checkpoints=sealed, letters={4}, sealing=True)
+    named = absent(4, 4, checkpoints=sealed, letters={4}, checkpointed=True)
     assert told(named) == [("dead letter", 4, 4)]
-    counted = absent(3, 9, checkpoints=sealed, letters={4}, dropped=[(3, 9)], sealing=True)
+    counted = absent(3, 9, checkpoints=sealed, letters={4}, dropped=[(3, 9)], checkpointed=True)
     assert told(counted) == [("dead letter", 3, 5), ("gap", 6, 9)]
-    none = absent(3, 9, checkpoints=[checkpoint(1, 20)], dropped=[(3, 9)], sealing=True)
+    none = absent(3, 9, checkpoints=[checkpoint(1, 20)], dropped=[(3, 9)], checkpointed=True)
     assert told(none) == [("gap", 3, 9)]
 
 
 def test_a_claim_that_is_made_twice_counts_once() -> None:
     sealed = [checkpoint(1, 20, dead_letters=2)]
-    found = absent(3, 9, checkpoints=sealed, dropped=[(3, 4), (3, 4), (4, 9)], here={3, 4}, sealing=True)
+    found = absent(3, 9, checkpoints=sealed, dropped=[(3, 4), (3, 4), (4, 9)], here={3, 4}, checkpointed=True)
     assert told(found) == [("dead letter", 3, 4), ("gap", 5, 9)]
 
 
 @pytest.mark.parametrize("sealing", [True, False])
 def test_what_no_checkpoint_covers_is_dropped_only_where_there_are_none_at_all(sealing: bool) -> None:
-    found = absent(21, 22, checkpoints=[checkpoint(1, 20)] if sealing else [], dropped=[(21, 22)], sealing=sealing)
+    found = absent(21, 22, checkpoints=[checkpoint(1, 20)] if sealing else [], dropped=[(21, 22)], checkpointed=sealing)
     assert told(found) == [("gap" if sealing else "dead letter", 21, 22)]
-    here = absent(21, 22, checkpoints=[checkpoint(1, 20)] if sealing else [], here={21, 22}, sealing=sealing)
+    here = absent(21, 22, checkpoints=[checkpoint(1, 20)] if sealing else [], here={21, 22}, checkpointed=sealing)
     assert told(here) == [("dead letter", 21, 22)]
 
 
 def test_what_a_checkpoint_covers_is_no_dead_letter_because_a_file_on_the_host_says_so() -> None:
-    found = absent(12, 13, checkpoints=[checkpoint(1, 20)], here={12, 13}, sealing=True)
+    found = absent(12, 13, checkpoints=[checkpoint(1, 20)], here={12, 13}, checkpointed=True)
     assert told(found) == [("gap", 12, 13)]
 
 
@@ -103,5 +103,7 @@ def test_a_partition_that_a_hold_keeps_is_not_gone_whatever_a_record_of_destruct
     record = Destruction(old, "AbCdEfGhIjKlMnOpQrStUv", "deleted", "2026-01-01T00:00:00Z", {}, Contents(10, "", "", ()))
     sealed = [checkpoint(1, 20, partitions={old: 20})]
     for held, expected in (((), "expired by policy"), ((old,), "gap")):
-        found = absent(3, 9, present={HERE, old}, held=held, checkpoints=sealed, destructions=[record], sealing=True)
+        found = absent(
+            3, 9, present={HERE, old}, held=held, checkpoints=sealed, destructions=[record], checkpointed=True
+        )
         assert told(found) == [(expected, 3, 9)]

@@ -62,4 +62,4 @@ def test_a_policy_that_was_shortened_by_hand_excuses_nothing(ready: Scene, monke
     ready.corner.client.indices.delete(index=ready.hits()[5]["_index"])
     found = ready.verify("outside")
     assert [(one.kind, one.seq, one.last) for one in found.findings] == [("gap", 1, 10)]
-    assert any("the cluster keeps entries 1 days" in note and "--retention 1d" in note for note in found.notes)
+    assert any("the cluster keeps entries for 1 days" in note and "--retention 1d" in note for note in found.notes)

@@ -106,7 +106,7 @@ def test_a_search_that_the_cluster_has_stopped_says_what_to_do(
     place.error = error
     answer = browser.get("/entries.json")
     assert answer.status_code == 503
-    assert "was stopped; ask for a shorter time or for less, or raise opensearch_timeout" in answer.text
+    assert "was cancelled; search a shorter time, narrow the query, or raise opensearch_timeout" in answer.text
 
 
 @pytest.mark.parametrize("name", ["a%00b", "x" * 600, "%C3%A9" * 300])
@@ -285,7 +285,7 @@ def test_a_query_has_so_many_texts_and_beginnings_and_no_more() -> None:
 
     assert str(query_body(Filter.parse("a " * 20))).count("'wildcard'") == 140
     for text in ("a " * 21, "-(" + "a or " * 20 + "b)", "type:" + ",".join(f"a{n}*" for n in range(101)), "a" * 257):
-        with pytest.raises(QueryError, match=r"at most|is the most"):
+        with pytest.raises(QueryError, match="at most"):
             query_body(Filter.parse(text))
     word = Filter.parse("a")
     for _ in range(20):

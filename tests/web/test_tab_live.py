@@ -242,18 +242,18 @@ def test_an_export_that_fails_on_the_way_is_no_finished_download(
     tab: httpx.Client, place: Corner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cluster loses the point in time after the first page, as a restart would make it."""
-    from whodid.search.requests import Asking
+    from whodid.search.requests import Searcher
 
     monkeypatch.setattr("whodid.search.requests.PAGE", 50)
     monkeypatch.setattr("whodid.export.forms._BATCH", 10)
-    ask = Asking.ask
+    ask = Searcher.search
 
-    def page(self: Asking, body: Any, indices: str | None) -> Any:
+    def page(self: Searcher, body: Any, indices: str | None) -> Any:
         if "search_after" in body:
             self._client.delete_pit(body={"pit_id": [body["pit"]["id"]]})
         return ask(self, body, indices)
 
-    monkeypatch.setattr(Asking, "ask", page)
+    monkeypatch.setattr(Searcher, "search", page)
     with pytest.raises(httpx.RemoteProtocolError):
         tab.get("/export.csv")
 
@@ -335,9 +335,9 @@ def test_a_link_to_everything_about_a_target_is_about_that_target(opensearch_url
         ("q=%28a", "this ( is not closed (at character 1)"),
         ("typ=x", "typ can&#39;t be searched by; did you mean type"),
         ("client_ip=nonsense", "client_ip must be an address or a network"),
-        ("since=yesterday-ish", "is no time; write"),
-        ("after=xyz", "this is no cursor"),
-        ("q=type:%00", "type contains a NUL character, which no entry holds"),
+        ("since=yesterday-ish", "is not a valid time; use"),
+        ("after=xyz", "invalid cursor"),
+        ("q=type:%00", "type contains a NUL character, which no entry can contain"),
     ],
 )
 def test_a_question_that_can_t_be_asked_says_what_to_change(tab: httpx.Client, query: str, said: str) -> None:

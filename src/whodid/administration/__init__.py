@@ -1,4 +1,4 @@
-"""Administration: what people do to the log itself, recorded in the log, for Python as for the command line.
+"""Administrative actions on the log, which are recorded in the log, for Python and for the command line.
 
     from whodid import AuditClient
     from whodid.administration import set_hold
@@ -6,20 +6,17 @@
     with AuditClient() as client:
         set_hold(client.connection, client.settings, "case 4711", since="2026-03-01", until="2026-06-01")
 
-Each function records who does it and why, does it, and returns what was done. Who does it is the principal of
-`whodid.context`, else the user of the operating system. Nobody is asked for confirmation: a caller that wants one shows
-`plan_erasure`, `loss_of_release` or `loss_of_retention` first.
+Each function records who acts and why, acts, and returns what was done. The actor is the principal of
+`whodid.context`, or else the user of the operating system. No function asks for confirmation: a caller that wants one
+shows `plan_erasure`, `loss_of_release` or `loss_of_retention` first.
 
-The record precedes the action, so `NotRecorded` and `JournalDamaged` then mean that nothing was done. Four records
-follow it, as they say what came of it: of dead letters that were sent again or exported, of partitions past their time
-that were deleted, and of a new key. All go into the journal of the settings, from where a shipper sends them.
+The record precedes the action, so `NotRecorded` and `JournalDamaged` mean that nothing was done. Four records follow
+their action, as they contain its result: of dead letters that were retried or exported, of deleted partitions, and of a
+new key. All records go into the journal of the settings, and a shipper sends them.
 
-The erasure: a person is forgotten, and the log still verifies.
-
-Of the entries whose principal the person is, or for whom it was done, the values of the fields that the catalog marks
-`personal` go, with the salt; their commitments stay, so the hashes still fit, and nothing can be read from them. The
-ID stays: it is a pseudonym once nothing else says whose it is. `entry` does it to one entry, `host` to the journal and
-the dead letters of this host, `cluster` to what is stored; `opensearch.erasures` has the records.
+Erasing a person removes the values of the fields that the catalog marks `personal`, and their salts, from entries by
+the person and on their behalf. The commitments stay, so the log still verifies, and reveal nothing. The ID stays, too:
+it is a pseudonym once nothing else links it to the person.
 """
 
 from __future__ import annotations

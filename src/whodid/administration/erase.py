@@ -1,4 +1,4 @@
-"""Erasing a person: what would be erased, and the erasure with its records before and after."""
+"""Erasing a person: the plan, and the erasure with its records before and after."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["ErasurePlan", "ErasureReport", "erase", "plan_erasure"]
 
 @dataclass(frozen=True, slots=True)
 class ErasurePlan:
-    """What `erase` would do: `spare` are the partitions that it leaves alone, and why; `found` is the rest."""
+    """What `erase` would do: `spare` has the partitions that it skips, with reasons; `found` is the rest."""
 
     principal: str
     spare: Mapping[str, str]
@@ -37,7 +37,7 @@ class ErasurePlan:
 
 @dataclass(frozen=True, slots=True)
 class ErasureReport:
-    """What was erased, or would be, and what still holds the values."""
+    """What was or would be erased, and what still contains the values."""
 
     principal: str
     stored: Mapping[str, int]
@@ -96,7 +96,7 @@ def plan_erasure(client: OpenSearch, settings: Settings, principal: str, *, desp
         The cluster can't answer.
     """
     if not principal.strip():
-        raise QueryError("--principal is empty; say whose values are to be removed")
+        raise QueryError("--principal must not be empty")
     spare: dict[str, str] = {}
     if not despite_holds and (on_hold := held(client, settings)):
         names = marks(client, settings)
@@ -148,7 +148,7 @@ def erase(
     """
     principal = plan.principal
     check_reason(reason)
-    with without_shipper(settings, "or it would send what is being erased") as directory:
+    with without_shipper(settings, "or it would send values that are being erased") as directory:
         record_operation(settings, ERASED, principal, {"reason": reason, "step": "begun"})
         with closing(Journal(settings.journal_dir, lock_timeout=settings.lock_timeout)) as journal:
             journal.close_segment()  # only closed ones can be erased in
@@ -156,7 +156,7 @@ def erase(
         try:
             done = erase_stored(_reader(client, settings), principal, spare=plan.spare, on_progress=on_progress)
         except OpenSearchError as error:
-            raise WhodidError(f"nothing more was erased: {error}. Give the same command again to go on") from error
+            raise WhodidError(f"the erasure was interrupted: {error}. Run the same command again to resume") from error
         for name, seq in here.entries:
             done.places.add(name, seq)
         details: dict[str, Any] = {"reason": reason, "step": "done", "stored": done.count, "on_host": len(here.entries)}

@@ -1,12 +1,11 @@
-"""The erasure in OpenSearch: each document replaced by the same without personal values, if nobody changed it since.
+"""The erasure in OpenSearch: each document is replaced by itself without personal values, if it did not change.
 
-The files of OpenSearch: in which a replaced document stays until a merge leaves it out, which is brought about here.
+OpenSearch keeps a replaced document in its files until a merge drops it, which `remove_from_files` forces. A merge
+skips a segment of which less than a tenth was deleted, so `index.merge.policy.expunge_deletes_allowed` is 0 meanwhile.
+A shard also keeps deleted documents for its replicas for half a minute: the merge is repeated until `docs.deleted` is
+0 in all copies.
 
-By itself a merge of what was deleted leaves every segment alone of which less than a tenth was. So
-`index.merge.policy.expunge_deletes_allowed` is 0 for as long as it takes. A shard also keeps what was deleted for its
-copies, and lets go of it half a minute later: the merge is asked for until `docs.deleted` is 0 in all copies.
-
-Crash behaviour: the setting stays at 0, which makes later merges of this kind more thorough, and nothing else.
+Crash behaviour: the setting stays at 0, which only makes later merges of this kind more thorough.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["IMMUTABLE", "Erased", "Left", "erase_stored", "exported_since", "remove_from_files", "snapshots_with"]
 
 IMMUTABLE = (
-    "the cluster keeps it immutable (plugins.security.compliance.immutable_indices in opensearch.yml): nobody can "
-    "change an entry there; take it out of that setting, or its entries stay until they are deleted"
+    "it is immutable (plugins.security.compliance.immutable_indices in opensearch.yml), so its entries can't be "
+    "changed; remove it from that setting, or wait until it is deleted"
 )
 
 _AT_ONCE = 500
@@ -142,7 +141,7 @@ def _erase(connection: OpenSearch, pending: Mapping[_Place, Any]) -> dict[_Place
             elif status >= 300:
                 refused[place] = why
         waiting = again
-    return refused | dict.fromkeys(waiting, "it was changed again and again meanwhile; give the same command again")
+    return refused | dict.fromkeys(waiting, "it was changed repeatedly; run the same command again")
 
 
 def _as_they_are(connection: OpenSearch, places: list[_Place]) -> Iterator[tuple[_Place, dict[str, Any], int, int]]:
@@ -174,21 +173,21 @@ def _write(
 
 def _outcome(item: Mapping[str, Any]) -> tuple[int, str]:
     """Status, and why. What was asked for is `index`; of what is immutable the Security plugin makes it `create`."""
-    [(action, told)] = item.items()
+    [(action, result)] = item.items()
     if action != "index":
         return 403, IMMUTABLE
-    if told["status"] < 300 and told.get("result") != "updated":
-        return 403, "a pipeline drops what is written; remove index.final_pipeline, and give the same command again"
-    return told["status"], _why(told.get("error"))
+    if result["status"] < 300 and result.get("result") != "updated":
+        return 403, "a pipeline drops what is written; remove index.final_pipeline, and run the same command again"
+    return result["status"], _why(result.get("error"))
 
 
 def _why(error: Any) -> str:
     """Why an entry can't be written, and what to do."""
     text = f"{error.get('type')}: {error.get('reason')}" if isinstance(error, Mapping) else str(error)
     if "cluster_block" in text:
-        return "writing into this partition is blocked; take index.blocks.write away, and give the same command again"
+        return "this partition is write-blocked; remove index.blocks.write, and run the same command again"
     if "index_closed" in text:
-        return "this partition is closed; open it, and give the same command again"
+        return "this partition is closed; open it, and run the same command again"
     return text
 
 

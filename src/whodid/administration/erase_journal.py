@@ -1,11 +1,10 @@
-"""The erasure on this host: in the journal's segments and in the dead letters.
+"""The erasure on this host, in the segments of its journals and in the dead letters; and in a single entry.
 
-The caller holds the lock of the one active shipper, so that no reader has a place in a segment, and has closed the
-segment that is being written to: closed ones are replaced whole, and writers only look at the last line of those.
+The caller holds the shipper lock, so that no reader has a position in a segment, and has closed the current segment:
+closed segments are replaced whole, and writers only look at the last line of those. In an entry, the commitments stay
+where the values were, and the hash is the same.
 
-Crash behaviour: a segment is as it was, or erased. Doing it again does the rest.
-
-One entry without personal values: the commitments stay where the values were, and the hash is the same.
+Crash behaviour: a segment is unchanged or erased. Running the erasure again does the rest.
 """
 
 from __future__ import annotations

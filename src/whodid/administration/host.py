@@ -1,4 +1,4 @@
-"""What is done on a host: its dead letters, its journals, and the key that signs there, with their records."""
+"""Administrative actions on a host, with their records: its dead letters, its journals and its signing key."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ def rotate_key(
     check_reason(reason)
     if bool(signing_key_file) == bool(signing_command):
         raise SettingsError(
-            "say which key is to sign from now on: --to FILE (signing_key_file), or --to-command with --to-public-key "
+            "name the new key: --to FILE (signing_key_file), or --to-command with --to-public-key "
             "(signing_command, signing_public_key)"
         )
     later = replace(
@@ -274,10 +274,10 @@ def rotate_key(
     )
     old, new = signer_of(settings), signer_of(later)
     if old is None or new is None:
-        raise SettingsError("nobody signs here yet: name the key in signing_key_file, and there is nothing to rotate")
+        raise SettingsError("no signing key is configured; set signing_key_file first")
     if old.key == new.key:
-        raise SettingsError(f"that is the key {old.key.id}, which signs here already; `whodid key new` makes another")
-    with without_shipper(settings, "or it would go on by the key until now") as directory:
+        raise SettingsError(f"{old.key.id} is already the signing key; create another with `whodid key new`")
+    with without_shipper(settings, "or it would continue with the old key") as directory:
         closed = Checkpointing(directory, settings, old).change_key(new).checkpoint
         about = {"reason": reason, "before": old.key.id, "after": new.key.id}
         record_operation(settings, "audit_log_key_rotated", new.key.id, about)

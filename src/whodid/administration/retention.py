@@ -1,4 +1,4 @@
-"""Retention and holds, set, released and enforced, with their records."""
+"""Setting and releasing holds, and changing and enforcing retention, with their records."""
 
 from __future__ import annotations
 

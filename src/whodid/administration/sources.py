@@ -1,7 +1,4 @@
-"""The testimony: checkpoints from wherever this host can read them, and what it knows of its own journals.
-
-Verification itself knows nothing of journal directories and witnesses; this is what it is told of them.
-"""
+"""Checkpoint sources that this host can read, and what it knows of its own journals, for verification."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from ..errors import NotAuthorized, ProofError, SettingsError, WitnessError
 from ..files import read_lines
 from ..journal import Acknowledged, JournalDirectory
 from ..journal.damage import in_words
-from ..proof.checkpoint import Sealed
+from ..proof.checkpoint import SignedCheckpoint
 from ..proof.keys import PublicKey, read_public_key, signer_of
 from ..proof.witness import DirectoryWitness, Witness, witnesses_of
 from ..search import AuditClient
@@ -47,14 +44,14 @@ def sources(client: AuditClient, against: Sequence[str]) -> list[Source]:
     except NotAuthorized:
         found = []
     if (directory := _directory(client.settings)) and directory.checkpoints.exists():
-        found.append(Source("this host", list(_statements(read_lines(directory.checkpoints)))))
+        found.append(Source("this host", list(_checkpoints(read_lines(directory.checkpoints)))))
     found += [_of_witness(witness) for witness in witnesses_of(client.settings)]
     found += [_of_path(path) for path in against]
     return found
 
 
 def _of_witness(witness: Witness) -> Source:
-    return Source(witness.name, list(_statements(data for _, data in witness.each())), outside=True)
+    return Source(witness.name, list(_checkpoints(data for _, data in witness.each())), outside=True)
 
 
 def _of_path(path: str) -> Source:
@@ -65,10 +62,10 @@ def _of_path(path: str) -> Source:
             raise WitnessError(
                 f"{path} is not there; --against takes what a witness kept, or a copy of checkpoints.ndjson"
             )
-        return Source(path, list(_statements(read_lines(place))), outside=True)
+        return Source(path, list(_checkpoints(read_lines(place))), outside=True)
     lines = (line for file in sorted(place.rglob("*.ndjson")) for line in read_lines(file))
     kept = (data for _, data in DirectoryWitness(place).each())
-    return Source(path, list(_statements(chain(kept, lines))), outside=True)
+    return Source(path, list(_checkpoints(chain(kept, lines))), outside=True)
 
 
 def local_journals(settings: Settings) -> list[LocalJournal]:
@@ -100,9 +97,9 @@ def _directory(settings: Settings) -> JournalDirectory | None:
     return JournalDirectory(settings.journal_dir) if settings.journal_dir else None
 
 
-def _statements(lines: Iterable[bytes]) -> Iterator[Sealed | ProofError]:
+def _checkpoints(lines: Iterable[bytes]) -> Iterator[SignedCheckpoint | ProofError]:
     for line in lines:
         try:
-            yield Sealed.read(line)
+            yield SignedCheckpoint.read(line)
         except ProofError as error:
             yield error

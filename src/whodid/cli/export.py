@@ -18,7 +18,7 @@ from ..proof.keys import read_public_key
 from ..search import AuditClient, Filter
 from ..search.requests import SWITCH_INTERVAL
 from ..settings import Settings
-from ..verify.checkpoints import judged
+from ..verify.checkpoints import TrustedCheckpoints, judged
 from . import completion
 from .options import QUERYING, TIMES, expired_option, filters, json_option, query_errors, query_filter
 from .output import print_json, progress
@@ -116,10 +116,8 @@ def _write(
     sys.setswitchinterval(SWITCH_INTERVAL)
     with AuditClient(settings) as client, progress("exporting") as on_progress:
         try:
-            statements = judged(sources(client, ()), trusted_keys(settings, ())) if proofs else None
-            manifest = write(
-                client, where, file, form=form, expired=expired, statements=statements, on_progress=on_progress
-            )
+            trusted = _trusted(client) if proofs else None
+            manifest = write(client, where, file, form=form, expired=expired, trusted=trusted, on_progress=on_progress)
         except (KeyboardInterrupt, WhodidError):
             if os.path.lexists(f"{file}.part.json"):
                 click.echo(f"progress is saved in {file}.part; run the same command to resume", err=True)
@@ -128,6 +126,11 @@ def _write(
         print_json(dataclasses.asdict(manifest))
         return
     _print(file, manifest)
+
+
+def _trusted(client: AuditClient) -> TrustedCheckpoints:
+    """The checkpoints that are trusted here."""
+    return judged(sources(client, ()), trusted_keys(client.settings, ()))
 
 
 def _print(file: str, manifest: Manifest) -> None:

@@ -16,7 +16,7 @@ from ..search import AuditClient, check_order
 from ..search.requests import SWITCH_INTERVAL
 from ..settings import Settings
 from ..text import printable
-from ..verify import Completeness, JournalVerdict, Notebook, Verification, verify_stored
+from ..verify import Completeness, JournalVerdict, ResumeState, Verification, verify_stored
 from ..verify.checkpoints import judged
 from ..verify.inclusion import Inclusion, Prover, check_inclusion
 from .options import against_option, json_option, query_errors, workers_option
@@ -73,8 +73,8 @@ def verify(
     """Check that no stored entry was changed, removed, inserted or moved."""
     keys = trusted_keys(settings, public_keys)
     sys.setswitchinterval(SWITCH_INTERVAL)
-    notebook = Notebook(resume, settings.index_prefix) if resume else None
-    kept = _kept(notebook) if notebook else nullcontext()
+    resume_state = ResumeState(resume, settings.index_prefix) if resume else None
+    kept = _kept(resume_state) if resume_state else nullcontext()
     with query_errors():
         check_order(since, until)
     with query_errors(), AuditClient(settings) as client, kept, progress("verifying") as on_progress:
@@ -87,7 +87,7 @@ def verify(
             keys=keys,
             local=local_journals(settings),
             workers=workers,
-            notebook=notebook,
+            resume_state=resume_state,
             on_progress=on_progress,
         )
     if as_json:
@@ -98,15 +98,15 @@ def verify(
 
 
 @contextmanager
-def _kept(notebook: Notebook) -> Iterator[None]:
+def _kept(resume_state: ResumeState) -> Iterator[None]:
     """Keep the resume state if the verification is interrupted, and remove it when it is done."""
     try:
-        with notebook:
+        with resume_state:
             yield
     except (KeyboardInterrupt, WhodidError):
-        click.echo(f"progress is saved in {notebook.path}; run the same command to resume", err=True)
+        click.echo(f"progress is saved in {resume_state.path}; run the same command to resume", err=True)
         raise
-    notebook.remove()
+    resume_state.remove()
 
 
 def _print(found: Verification) -> None:
@@ -236,5 +236,5 @@ def _prove(settings: Settings, entry_id: str, against: tuple[str, ...], keys: li
         entry = client.get(entry_id, expired=True)
         if entry is None:
             raise ProofError(f"entry {entry_id} not found; `whodid search --columns entry_id` lists IDs")
-        statements = judged(sources(client, against), keys)
-        return Prover(client, statements).prove(entry)
+        trusted = judged(sources(client, against), keys)
+        return Prover(client, trusted).prove(entry)

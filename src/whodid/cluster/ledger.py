@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..entry import Stamp, ranges
 from ..errors import NotAuthorized, OpenSearchError, ProofError
 from ..integrity import canonical
-from ..proof.checkpoint import Sealed
+from ..proof.checkpoint import SignedCheckpoint
 from ..settings import Settings
 from .connection import translated
 from .template import MARK
@@ -278,7 +278,7 @@ class CheckpointIndex:
         self.name = checkpoint_index_name(settings)
         self._there = False
 
-    def keep(self, sealed: Sealed) -> None:
+    def keep(self, sealed: SignedCheckpoint) -> None:
         """Stores a checkpoint, durably on return; does nothing if it is stored already."""
         from opensearchpy import ConflictError
 
@@ -299,7 +299,7 @@ class CheckpointIndex:
             except ConflictError:
                 return
 
-    def each(self, journal: str | None = None, *, around: int | None = None) -> Iterator[Sealed | ProofError]:
+    def each(self, journal: str | None = None, *, around: int | None = None) -> Iterator[SignedCheckpoint | ProofError]:
         """All checkpoints, or those of one journal, by journal and number; with `around`, those that cover that `seq`.
 
         A document that is no valid checkpoint is returned as the error.
@@ -311,7 +311,7 @@ class CheckpointIndex:
         while hits := self._search(body):
             for hit in hits:
                 try:
-                    yield Sealed.read(hit.get("_source", {}).get("envelope") or {})
+                    yield SignedCheckpoint.read(hit.get("_source", {}).get("envelope") or {})
                 except ProofError as error:
                     yield ProofError(f"{hit['_id']} in {self.name}: {error}")
             if len(hits) < _AT_ONCE:

@@ -1,7 +1,7 @@
-"""The export: entries as files that other programs read, and the manifest that says what is in one.
+"""Export: entries as files for other programs, with a manifest that describes each file.
 
-`forms` is the table of forms, with a module for each; `file` writes one so that it is whole or not there, and can go on
-where it stopped; `manifest` describes and checks it.
+`forms` is the table of formats, `ecs`, `ocsf` and `nested` convert entries, `file` writes an export that is complete or
+missing and can resume, and `manifest` describes and checks it.
 """
 
 from __future__ import annotations
@@ -10,4 +10,4 @@ from .file import export
 from .forms import FORMS, Form, form_of, pieces
 from .manifest import Manifest, check
 
-__all__ = ["FORMS", "Exported", "Form", "Manifest", "check", "export", "form_of", "pieces"]
+__all__ = ["FORMS", "Form", "Manifest", "check", "export", "form_of", "pieces"]

@@ -1,17 +1,14 @@
-"""Elastic Common Schema 9: an entry as a document that Elastic's and OpenSearch's dashboards understand.
+"""Entries in three standards: Elastic Common Schema 9, CloudEvents 1.0 and OpenTelemetry logs.
 
-What the schema has no field for stands under `labels` (short keywords) or `whodid` (the rest, as journalled).
+ECS: fields without a place in the schema are under `labels` (short keywords) or `whodid` (the rest, as recorded).
 Categories and types: https://www.elastic.co/docs/reference/ecs/ecs-category-field-values-reference
 
-CloudEvents 1.0 in JSON: an entry as an event; `data` is the entry as it was journalled, whole.
+CloudEvents in JSON: `data` is the whole entry as recorded. The extensions are `authid` and `authtype` (auth context),
+`sequence` (as text that sorts), and own ones for organization, workspace and correlation.
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 
-https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md, with the extensions `authid` and
-`authtype` (auth context), `sequence` (as text that sorts) and own ones for organization, workspace and correlation.
-
-OpenTelemetry: an entry as a log record in OTLP/JSON, the form that the Collector's file exporter writes.
-
-Each line is a whole `LogsData` with one record, so that any line stands alone. Attributes have the names of the
-semantic conventions where there is one, else `whodid.…`; the body is what a person reads first.
+OpenTelemetry: one log record in OTLP/JSON, in the format of the Collector's file exporter. Each line is a complete
+`LogsData` with one record. Attributes have the names of the semantic conventions, or else `whodid.…`.
 https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/
 """
 
@@ -55,7 +52,7 @@ _ALLOWED = {
 """Category → the types that the schema expects with it; `info` stands for others."""
 
 _KIND = {"participant": "group", "team": "group", "user": "user"}
-"""Kind of target → the `event.type` that says what kind of account was changed."""
+"""Kind of target → the `event.type` for the kind of account."""
 
 _TYPE: dict[Verb, str] = {
     "create": "creation",
@@ -113,7 +110,7 @@ def ecs_event(event_type: str, target_type: str) -> tuple[str, list[str]]:
 
 
 def ecs(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The document of an entry."""
+    """Converts an entry to an ECS document."""
     kind = str(entry.get("target_type", ""))
     category, types = ecs_event(str(entry.get("type", "")), kind)
     places = _PLACES | (_USER if kind == "user" else _ENTITY)
@@ -137,7 +134,7 @@ _AUTH = {"system": "system", "anonymous": "unauthenticated"}
 
 
 def cloudevents(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The event of an entry."""
+    """Converts an entry to a CloudEvent."""
     principal = entry.get("principal")
     seq = entry.get("seq")
     event = {
@@ -179,7 +176,7 @@ _ELSEWHERE = ("type", "@timestamp", "service", "host")
 
 
 def opentelemetry(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The line of an entry."""
+    """Converts an entry to OTLP `LogsData`."""
     resource = {"service.name": entry.get("service"), "host.name": entry.get("host")}
     trace = entry.get("trace_id")
     traced = isinstance(trace, str) and _TRACE_ID.fullmatch(trace) is not None

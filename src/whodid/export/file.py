@@ -1,8 +1,8 @@
-"""The file: an export on disk that is whole or not there, and that goes on where it stopped.
+"""The export file, which is complete or missing, and resumes after an interruption.
 
-Entries go into `NAME.part`; after each block, synced, `NAME.part.json` says how far that part can be trusted and behind
-which entry to go on. Whoever gives the same command again cuts the part there and goes on, and gets the bytes that an
-undisturbed export would have given. At the end the manifest is written and the part gets its name.
+Entries go into `NAME.part`. After each block, synced to disk, `NAME.part.json` records how much of that part is valid
+and the last entry in it. The same command truncates the part there and resumes; the result has the same bytes as an
+uninterrupted export. At the end, the manifest is written, and the part gets its name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import ExportError
 from ..files import name_new, open_owned, sync_directory, write_private
-from ..proof.keys import Signer, sealed, signer_of
+from ..proof.keys import Signer, envelope_of, signer_of
 from ..proof.merkle import Tree
 from ..resources import __version__
 from ..search import Filter, pinned
@@ -32,18 +32,18 @@ from .manifest import EXPORT, Manifest, envelope_path, evidence_path, manifest_p
 
 if TYPE_CHECKING:
     from ..search import AuditClient
-    from ..verify.checkpoints import Statements
+    from ..verify.checkpoints import TrustedCheckpoints
 
 __all__ = ["BLOCK", "Export", "export"]
 
 BLOCK = 2000
-"""Entries after which the part is synced; with gzip, of one member."""
+"""Entries between two syncs of the part; with gzip, they are one member."""
 
 _STATE_VERSION = 1
 _CHUNK = 1 << 20
 
 Progress = Callable[[int, int], None]
-"""Told how many entries are in the file, and how many there will be."""
+"""Called with how many entries are in the file, and how many there will be."""
 
 
 def export(
@@ -53,29 +53,29 @@ def export(
     *,
     form: str | None = None,
     expired: bool = False,
-    statements: Statements | None = None,
+    trusted: TrustedCheckpoints | None = None,
     on_progress: Progress | None = None,
 ) -> Manifest:
-    """Writes the entries that match into a new file, oldest first, and its manifest beside it.
+    """Writes the matching entries into a new file, oldest first, and the manifest beside it.
 
-    `form` is a name of `FORMS`; by default the file's name says it, and `.gz` behind it compresses. What `-7d` and the
-    like mean is fixed at the start, and nothing later than the start is in it. With `statements`, checkpoints and
-    proofs are written beside it, by which each entry can be shown to have been in the log.
-    Raises `QueryError`, `OpenSearchError`, and `ExportError` where the file is there already or can't be written; an
-    export that was stopped goes on when it is asked for again.
+    `form` is a name in `FORMS`; by default the suffix of the file selects it, and `.gz` after it compresses. Relative
+    times such as `-7d` count from the start, and later entries are not exported. With `trusted` checkpoints, proofs
+    are written beside the file that each entry was in the log. The same call resumes an interrupted export.
+
+    Raises `QueryError`, `OpenSearchError`, and `ExportError` if the file already exists or can't be written.
     """
     asked = ordered(Filter.parse(where)) if isinstance(where, str) else where if where is not None else Filter.of()
     chosen, compressed = form_of(path, form)
-    one = Export(Path(path).absolute(), chosen, compressed, asked, expired, statements)
+    one = Export(Path(path).absolute(), chosen, compressed, asked, expired, trusted)
     return one.run(client, on_progress or (lambda _done, _total: None))
 
 
 @dataclass(slots=True)
 class _State:
-    """How far the part can be trusted. As JSON in `NAME.part.json`."""
+    """How much of the part is valid, stored as JSON in `NAME.part.json`."""
 
     key: dict[str, Any]
-    """What makes it this export and no other."""
+    """Identifies the export: its query and format."""
     asked: str
     started: str
     resumed: int = 0
@@ -85,22 +85,22 @@ class _State:
     first: dict[str, str] | None = None
     last: dict[str, str] | None = None
     edge: list[str] = field(default_factory=list)
-    """Of the Merkle tree over the hashes of the entries."""
+    """The edge of the Merkle tree over the hashes of the entries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What is to be exported, and where to."""
+    """An export: its query, format and path."""
 
     path: Path
     form: Form
     compressed: bool
     asked: Filter
     expired: bool
-    statements: Statements | None = None
+    trusted: TrustedCheckpoints | None = None
 
     def run(self, client: AuditClient, on_progress: Progress) -> Manifest:
-        """Begins, or goes on, to the end."""
+        """Starts or resumes the export, and finishes it."""
         signer = signer_of(client.settings)
         with _plain_errors(self.path), self._part() as part:
             state = self._state(client)
@@ -108,19 +108,19 @@ class Export:
             asked = Filter.parse(state.asked)
             total = client.count(asked, expired=self.expired)
             on_progress(state.count, total)
+
+            def written(count: int) -> None:
+                on_progress(count, total)
+
             digest = self._cut(part, state)
             if self.form.lines is None:
-                self._columns(client, asked, part, state, lambda count: on_progress(count, total))
+                self._columns(client, asked, part, state, written)
                 digest = _digest_of(part)
             else:
-                self._blocks(
-                    client, asked, self.form.lines, part, state, digest, lambda count: on_progress(count, total)
-                )
+                self._blocks(client, asked, self.form.lines, part, state, digest, written)
             evidence = ""
-            if self.statements:
-                evidence = write_evidence(
-                    evidence_path(self.path), client, asked, self.statements, expired=self.expired
-                )
+            if self.trusted:
+                evidence = write_evidence(evidence_path(self.path), client, asked, self.trusted, expired=self.expired)
             matching = client.count(asked, expired=self.expired)
             manifest = replace(self._manifest(state, digest.hexdigest(), matching), evidence=evidence)
             self._finish(part, manifest, signer)
@@ -180,37 +180,37 @@ class Export:
 
     @contextmanager
     def _part(self) -> Iterator[IO[bytes]]:
-        """The part, opened by nobody else."""
+        """Opens and locks the part."""
         if os.path.lexists(self.path):
-            raise ExportError(f"{self.path} is there already; choose another name, or move it away")
+            raise ExportError(f"{self.path} already exists; choose another name, or move it away")
         name = self._beside(".part")
         with os.fdopen(open_owned(name, os.O_RDWR | os.O_CREAT), "r+b") as part:
             try:
                 fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ExportError(f"another export is writing {self.path} at this moment") from None
+                raise ExportError(f"another export is writing {self.path}") from None
             try:
                 yield part
             except BaseException:
-                if not os.path.lexists(self._beside(".part.json")):  # nothing in it can be gone on with
+                if not os.path.lexists(self._beside(".part.json")):  # it can't be resumed
                     name.unlink(missing_ok=True)
                 raise
 
     def _state(self, client: AuditClient) -> _State:
-        """Where an export of the same was stopped; the beginning where there was none."""
+        """The saved state of the interrupted export, or a new one."""
         key = {**self._key, "index_prefix": client.settings.index_prefix}
         before = self._saved()
         if before is None:
             for beside in (manifest_path(self.path), envelope_path(self.path)):
                 if os.path.lexists(beside):
-                    raise ExportError(f"{beside} is there already, of another file; move it away")
+                    raise ExportError(f"{beside} already exists, and belongs to another file; move it away")
             now = datetime.now(UTC)
             asked = pinned(self.asked, now) & Filter.of(until=now.isoformat().replace("+00:00", "Z"))
             return _State(key, str(asked), _now(now))
         if before.key != key:
             raise ExportError(
-                f"{self._beside('.part')} was begun with another question or form ({before.key.get('query')}, "
-                f"{before.key.get('form')}); ask for that again to go on, or remove it and {self._beside('.part.json')}"
+                f"{self._beside('.part')} was started with a different query or format ({before.key.get('query')}, "
+                f"{before.key.get('form')}); repeat that to resume, or remove it and {self._beside('.part.json')}"
             )
         before.resumed += 1
         return before
@@ -223,12 +223,12 @@ class Export:
             return None
 
     def _cut(self, part: IO[bytes], state: _State) -> Any:
-        """Leaves of the part what can be trusted, and returns its digest so far."""
+        """Truncates the part to its valid bytes, and returns their digest."""
         part.seek(0, os.SEEK_END)
         if part.tell() < state.bytes:
             raise ExportError(
-                f"{self._beside('.part')} is shorter than it was; remove it, and {self._beside('.part.json')}, "
-                "to begin anew"
+                f"{self._beside('.part')} is shorter than recorded; remove it and {self._beside('.part.json')} "
+                "to start again"
             )
         part.truncate(state.bytes)
         digest = _digest_of(part)
@@ -268,14 +268,14 @@ class Export:
         os.fsync(part.fileno())
         content = manifest.to_json().encode()
         if signer:
-            envelope = json.dumps(sealed(content, EXPORT, signer))
+            envelope = json.dumps(envelope_of(content, EXPORT, signer))
             write_private(envelope_path(self.path), envelope.encode())
         write_private(manifest_path(self.path), content)
         try:
             name_new(self._beside(".part"), self.path)
         except FileExistsError:
             raise ExportError(
-                f"{self.path} has come into being meanwhile; move it away and give the same command again"
+                f"{self.path} was created by another process; move it away and run the same command again"
             ) from None
         self._beside(".part.json").unlink(missing_ok=True)
         sync_directory(self.path.parent)
@@ -286,7 +286,7 @@ def _tree(state: _State) -> Tree:
 
 
 def _note(state: _State, block: list[dict[str, Any]]) -> None:
-    """What the state has to know of a block that is in the file."""
+    """Updates the state for a block that is in the file."""
     tree = _tree(state)
     for hit in block:
         tree.add(str(hit["_source"].get("hash", "")).encode(errors="backslashreplace"))
@@ -316,9 +316,9 @@ def _now(at: datetime) -> str:
 
 @contextmanager
 def _plain_errors(path: Path) -> Iterator[None]:
-    """Errors of the disk in words, with how to go on."""
+    """Turns errors of the disk into `ExportError`."""
     try:
         yield
     except OSError as error:
         what = f"{error.strerror}: {error.filename}" if error.filename else error.strerror or str(error)
-        raise ExportError(f"{path} can't be written ({what}); mend that and give the same command to go on") from error
+        raise ExportError(f"{path} can't be written ({what}); fix that and run the same command to resume") from error

@@ -1,18 +1,15 @@
-"""The forms: one table of what an export can be, shared by command line, tab and docs.
+"""The export formats: one table that the command line, the tab and the documentation share; and CSV and Parquet.
 
-CSV, for spreadsheets.
+CSV is for spreadsheets: UTF-8 with a byte order mark, so that Excel reads names correctly, RFC 4180 lines, and a
+header. The seed's ten fields come first, then the other fields of an entry and its ID. Objects are JSON.
 
-UTF-8 with a byte order mark, so that Excel reads names right; RFC 4180 lines; a header line; the seed's ten fields
-first, then every other field of an entry and its ID; objects as JSON.
+What a spreadsheet would run as a formula gets an apostrophe in front (OWASP, "CSV injection"), at the beginning of a
+value and after anything that may start a new cell: a semicolon, which is the separator in half of Europe, where quotes
+around a value inside a line do not count either; a tab; a line break. No other change is made to a value, and
+`unguarded` reverts it: a value that began with an apostrophe before such a text has two.
 
-What a spreadsheet would run as a formula gets an apostrophe in front (OWASP, "CSV injection"): at the beginning of a
-value, and behind what may begin a cell of its own. That is a semicolon, which is the separator in half of Europe, where
-quotes around a value in the middle of a line do not count either; a tab; and a line break. It is the only change ever
-made to a value, and `unguarded` takes it back: what had an apostrophe there before has two.
-
-Parquet: a column for each field, with its type: times as timestamps, `seq` as a number, objects as JSON.
-
-Made by pyarrow (the extra `whodid[parquet]`).
+Parquet has a typed column for each field: times are timestamps, `seq` is a number, objects are JSON. It needs pyarrow
+(the extra `whodid[parquet]`), which is imported only when it is used.
 """
 
 from __future__ import annotations
@@ -46,7 +43,7 @@ COLUMNS = (
 _BREAKS = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
 _SEPARATORS = ";" + _BREAKS
 _FILLING = rf"(?:[^\S{_SEPARATORS}]|[\"\x01-\x08\x0e-\x1b\x7f\u200b-\u200d\u2060\ufeff])*"
-"""What may stand between the beginning of a cell and a formula."""
+"""Characters that may precede a formula in a cell."""
 _RUN = r"\-=+@" + "＝＋－＠﹢﹣﹦﹫\N{MINUS SIGN}"
 _FIRST = rf"(?='*{_FILLING}[{_RUN}\t\r\n])"
 _INNER = rf"(?='*{_FILLING}[{_RUN}])"
@@ -58,14 +55,14 @@ _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
 def lines(entries: Sequence[Mapping[str, Any]]) -> bytes:
-    """A line for each entry."""
+    """Converts entries to CSV lines."""
     return _written(_row(entry) for entry in entries)
 
 
 def _row(entry: Mapping[str, Any]) -> list[str]:
     get = entry.get
     cells = [
-        # Most are text that no spreadsheet would run; a call for each would cost more than all the rest.
+        # Fast path: most values are plain text, and calling `_cell` for each would dominate the cost.
         ("" if value is None else value if type(value) is str and value[:1].isalnum() else _cell(value))
         for name in _FIELDS
         for value in (get(name),)
@@ -82,7 +79,7 @@ def _inside(cell: str) -> str:
 
 
 def unguarded(cell: str) -> str:
-    """The value that a cell was made of."""
+    """Returns the original value of a cell."""
     return _GUARD.sub("", cell)
 
 
@@ -100,14 +97,14 @@ def _cell(value: object) -> str:
 
 
 HEAD = _BYTE_ORDER_MARK.encode() + _written([COLUMNS])
-"""What a file begins with."""
+"""The beginning of a CSV file."""
 
 
 Entry = Mapping[str, Any]
-"""An entry as it was journalled."""
+"""An entry as it was recorded."""
 
 Lines = Callable[[Sequence[Entry]], bytes]
-"""Makes the bytes of some entries, lines each."""
+"""Converts entries to lines."""
 
 _BATCH = 500
 _LONG = 2**63
@@ -115,15 +112,15 @@ _LONG = 2**63
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One form: `lines` makes the bytes of some entries, `head` is what a file begins with."""
+    """One format: `lines` converts entries, and a file begins with `head`."""
 
     name: str
     suffixes: tuple[str, ...]
-    """Ends of file names that choose it; none where it has to be named."""
+    """The file suffixes that select it."""
     media_type: str
     about: str
     lines: Lines | None
-    """`None` for a form that isn't lines, and has a writer of its own."""
+    """`None` for Parquet, which does not consist of lines."""
     head: bytes = b""
 
 
@@ -136,9 +133,9 @@ def _each(made: Callable[[Entry], dict[str, Any]]) -> Lines:
 
 
 def _of_known_kinds(entry: Entry) -> Entry:
-    """The entry, with what no entry holds (of another kind than its field, or nested too deeply) as JSON in a text.
+    """The entry, with values that no entry has (of a wrong type, or nested too deeply) as JSON text.
 
-    So a document that something else stored has its line in every form, whatever is in it.
+    A foreign document then has a line in every format, whatever it contains.
     """
     if all(map(_is_known_kind, entry, entry.values())):
         return entry
@@ -162,7 +159,7 @@ _NDJSON = "application/x-ndjson"
 FORMS = {
     form.name: form
     for form in (
-        Form("ndjson", (".ndjson", ".jsonl"), _NDJSON, "entries as journalled, one JSON object a line", _json),
+        Form("ndjson", (".ndjson", ".jsonl"), _NDJSON, "entries as recorded, one JSON object a line", _json),
         Form("csv", (".csv",), "text/csv; charset=utf-8", "a table for spreadsheets", lines, HEAD),
         Form(
             "parquet",
@@ -172,27 +169,39 @@ FORMS = {
             None,
         ),
         Form("ecs", (".ecs.ndjson",), _NDJSON, "Elastic Common Schema 9, one JSON object a line", _each(ecs)),
-        Form("ocsf", (".ocsf.ndjson",), _NDJSON, "Open Cybersecurity Schema Framework 1.9, the same", _each(ocsf)),
+        Form(
+            "ocsf",
+            (".ocsf.ndjson",),
+            _NDJSON,
+            "Open Cybersecurity Schema Framework 1.9, JSON lines",
+            _each(ocsf),
+        ),
         Form(
             "cloudevents",
             (".cloudevents.ndjson",),
             _NDJSON,
-            "CloudEvents 1.0 in JSON, the same",
+            "CloudEvents 1.0, JSON lines",
             _each(cloudevents),
         ),
-        Form("otlp", (".otlp.ndjson",), _NDJSON, "OpenTelemetry logs, OTLP/JSON, the same", _each(opentelemetry)),
+        Form(
+            "otlp",
+            (".otlp.ndjson",),
+            _NDJSON,
+            "OpenTelemetry logs in OTLP/JSON, one a line",
+            _each(opentelemetry),
+        ),
     )
 }
 """Name → form."""
 
 
 def form_of(path: str | Path, name: str | None = None) -> tuple[Form, bool]:
-    """The form of a file, and whether it is compressed (`.gz`). Raises `QueryError`."""
+    """Returns the format of a file, and whether it is compressed (`.gz`). Raises `QueryError`."""
     file = Path(path).name.lower()
     compressed = file.endswith(".gz")
     if name is not None:
         if name not in FORMS:
-            raise QueryError(f"there is no form {name}{did_you_mean(name, FORMS)}; forms are {', '.join(FORMS)}")
+            raise QueryError(f"unknown format {name!r}{did_you_mean(name, FORMS)}; formats are {', '.join(FORMS)}")
         form = FORMS[name]
     else:
         bare = file.removesuffix(".gz")
@@ -200,18 +209,18 @@ def form_of(path: str | Path, name: str | None = None) -> tuple[Form, bool]:
         if not fitting:
             known = ", ".join(suffix for form in FORMS.values() for suffix in form.suffixes)
             raise QueryError(
-                f"the name {Path(path).name} doesn't say in which form; let it end in {known}, or name one"
+                f"the suffix of {Path(path).name} selects no format; use one of {known}, or name the format"
             )
         form = max(fitting, key=lambda found: len(found[0]))[1]
     if compressed and form.lines is None:
-        raise QueryError(f"{form.name} is compressed inside; leave .gz out")
+        raise QueryError(f"{form.name} is already compressed; remove .gz")
     return form, compressed
 
 
 def pieces(form: Form, entries: Iterable[Entry]) -> Iterator[bytes]:
-    """The file of a form that is lines, in pieces of some hundred lines, as the entries come."""
+    """Yields an export in pieces of a few hundred lines, as entries arrive. Raises `QueryError` for Parquet."""
     if form.lines is None:
-        raise QueryError(f"{form.name} can't be streamed; write it into a file")
+        raise QueryError(f"{form.name} can't be streamed; write it to a file")
     remaining = iter(entries)
     if form.head:
         yield form.head
@@ -219,43 +228,38 @@ def pieces(form: Form, entries: Iterable[Entry]) -> Iterator[bytes]:
         yield form.lines(batch)
 
 
-try:
-    import pyarrow
-    import pyarrow.parquet
-except ImportError:
-    raise ExportError('Parquet needs an extra: pip install "whodid[parquet]"') from None
-
-
-_TYPES = {
-    "date": pyarrow.timestamp("s", tz="UTC"),
-    "date_nanos": pyarrow.timestamp("us", tz="UTC"),
-    "long": pyarrow.int64(),
-}
-_SCHEMA = pyarrow.schema(
-    [
-        *((name, _TYPES.get(field.kind, pyarrow.string())) for name, field in FIELDS.items()),
-        ("entry_id", pyarrow.string()),
-    ]
-)
-
-
 class Columns:
-    """Writes entries into a Parquet file that is open; each list becomes a row group."""
+    """Writes entries into an open Parquet file; each list becomes a row group."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._writer = pyarrow.parquet.ParquetWriter(file, _SCHEMA, compression="zstd")
+        """Raises `ExportError` if pyarrow is not installed."""
+        try:
+            import pyarrow
+            from pyarrow.parquet import ParquetWriter
+        except ImportError:
+            raise ExportError('Parquet needs an extra: pip install "whodid[parquet]"') from None
+        self._arrow = pyarrow
+        types = {
+            "date": pyarrow.timestamp("s", tz="UTC"),
+            "date_nanos": pyarrow.timestamp("us", tz="UTC"),
+            "long": pyarrow.int64(),
+        }
+        columns = [(name, types.get(field.kind, pyarrow.string())) for name, field in FIELDS.items()]
+        self._schema = pyarrow.schema([*columns, ("entry_id", pyarrow.string())])
+        self._writer = ParquetWriter(file, self._schema, compression="zstd")
 
     def __enter__(self) -> Columns:
         return self
 
     def __exit__(self, _type: type[BaseException] | None, error: object, _traceback: TracebackType | None) -> None:
-        with suppress(OSError) if error else nullcontext():  # what went wrong first is what counts
+        with suppress(OSError) if error else nullcontext():  # the first error counts
             self._writer.close()
 
     def add(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Puts them behind those that are there."""
-        columns = [pyarrow.array([_value(entry, field.name) for entry in entries], field.type) for field in _SCHEMA]
-        self._writer.write_batch(pyarrow.RecordBatch.from_arrays(columns, schema=_SCHEMA))
+        """Appends a row group."""
+        arrow, schema = self._arrow, self._schema
+        columns = [arrow.array([_value(entry, field.name) for entry in entries], field.type) for field in schema]
+        self._writer.write_batch(arrow.RecordBatch.from_arrays(columns, schema=schema))
 
 
 def _value(entry: Mapping[str, Any], name: str) -> Any:
@@ -265,6 +269,8 @@ def _value(entry: Mapping[str, Any], name: str) -> Any:
     kind = FIELDS[name].kind
     if value is None:
         return None
-    if kind in _TYPES:
-        return (value if type(value) is int and abs(value) < _LONG else None) if kind == "long" else moment(value)
+    if kind == "long":
+        return value if type(value) is int and abs(value) < _LONG else None
+    if kind in {"date", "date_nanos"}:
+        return moment(value)
     return valid(value if isinstance(value, str) else json_text(value))

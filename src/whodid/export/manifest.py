@@ -1,15 +1,13 @@
-"""The manifest: what is in an export, of which question, and its SHA-256, as `NAME.manifest.json` beside it.
+"""The manifest of an export (`NAME.manifest.json`): its query, its content and its SHA-256; and the evidence beside it.
 
-It shows that a file is the one that was written, whole, and what was asked for. Where the settings name a key, it is
-signed as well (`NAME.manifest.dsse`); else who can replace the file can replace the manifest.
+The manifest proves that a file is complete and unchanged. If the settings name a signing key, it is also signed
+(`NAME.manifest.dsse`); otherwise whoever can replace the file can replace the manifest, too.
 
-The evidence beside an export: checkpoints, the places of the entries, and proofs of those that stand alone.
-
-`NAME.evidence.ndjson`: a line `{"checkpoint": envelope}` for each checkpoint of the journals in the export, a line
-`{"erasure": page}` for each record of values that were removed from their entries, then one for each entry, in their
-order: `{"id": …, "index": …}`, how its document is called and in which partition it is. Where the export has not all
-entries of the checkpoint over it, `"number"`, `"leaf"`, `"size"` and `"path"` show that it is under that checkpoint,
-without the others. Entries that vouch for an erasure and are not in the export come last, with `"entry"`.
+The evidence (`NAME.evidence.ndjson`) has a line `{"checkpoint": envelope}` for each checkpoint of the exported
+journals, a line `{"erasure": page}` for each record of values removed from their entries, then one line for each entry,
+in order: `{"id": …, "index": …}`, its document ID and partition. If the export does not have all entries of the
+checkpoint that covers it, `"number"`, `"leaf"`, `"size"` and `"path"` prove its inclusion without the others. Entries
+that vouch for an erasure and are not exported come last, with `"entry"`.
 """
 
 from __future__ import annotations
@@ -28,81 +26,81 @@ from typing import TYPE_CHECKING, Any
 from ..cluster.ledger import ERASED, Erasure, erasures
 from ..errors import ExportError, NotAuthorized, ProofError
 from ..files import put_in_place
-from ..proof.keys import PublicKey, opened
+from ..proof.keys import PublicKey, open_envelope
 from ..search import Filter
 from ..search.requests import OLDEST, sort_of
 from ..text import json_bytes
 
 if TYPE_CHECKING:
-    from ..proof.checkpoint import Sealed
+    from ..proof.checkpoint import SignedCheckpoint
     from ..search import AuditClient
-    from ..verify.checkpoints import Statements
+    from ..verify.checkpoints import TrustedCheckpoints
     from ..verify.inclusion import Prover
 
 __all__ = ["EXPORT", "Manifest", "check", "envelope_path", "evidence_path", "manifest_path", "write_evidence"]
 
 EXPORT = "application/vnd.whodid.export+json"
-"""What an envelope around a manifest says that it holds."""
+"""The payload type of the envelope of a manifest."""
 
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Times are UTC, `YYYY-MM-DDTHH:MM:SSZ`."""
+    """The content of a manifest. Times are UTC, `YYYY-MM-DDTHH:MM:SSZ`."""
 
     file: str
     form: str
     compressed: bool
     count: int
-    """Entries in the file."""
+    """The number of entries in the file."""
     matching_at_end: int
-    """Entries that matched when it was finished: others than `count` where some came late, or expired, meanwhile."""
+    """The number of matching entries at the end; it differs from `count` if some arrived late or expired meanwhile."""
     asked: str
-    """The question as it was given."""
+    """The query as given."""
     query: str
-    """The same with its times fixed at `started`."""
+    """The query with absolute times, as of `started`."""
     expired: bool
     index_prefix: str
     started: str
     finished: str
     resumed: int
-    """How many times it was stopped and gone on with."""
+    """How often the export was resumed."""
     first: dict[str, str] | None
-    """`entry_id` and `timestamp` of the first entry; `None` for no entry."""
+    """`entry_id` and `timestamp` of the first entry; `None` if there is none."""
     last: dict[str, str] | None
     bytes: int
     sha256: str
     root: str
-    """The Merkle root (RFC 6962) over the `hash`es of the entries, in their order; docs/reference/format.md."""
+    """The Merkle root (RFC 6962) over the `hash`es of the entries, in order; see docs/reference/format.md."""
     whodid: str
-    """The version that wrote it."""
+    """The version of whodid that wrote it."""
     evidence: str = ""
-    """The SHA-256 of `NAME.evidence.ndjson`; empty where there is none."""
+    """The SHA-256 of `NAME.evidence.ndjson`; empty without evidence."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
 
 def manifest_path(path: Path) -> Path:
-    """The manifest of a file."""
+    """Returns the path of the manifest of a file."""
     return path.with_name(path.name + ".manifest.json")
 
 
 def evidence_path(path: Path) -> Path:
-    """The checkpoints and proofs that go with a file."""
+    """Returns the path of the evidence of a file."""
     return path.with_name(path.name + ".evidence.ndjson")
 
 
 def envelope_path(path: Path) -> Path:
-    """The signed manifest of a file."""
+    """Returns the path of the signed manifest of a file."""
     return path.with_name(path.name + ".manifest.dsse")
 
 
 def check(path: str | Path, keys: Collection[PublicKey] = ()) -> tuple[Manifest, list[str]]:
-    """The manifest of a file, and in which ways the file is another than it says.
+    """Returns the manifest of a file, and how the file differs from it.
 
-    With `keys`, one of them must have signed the manifest. Raises `ExportError` where either can't be read.
+    With `keys`, one of them must have signed the manifest. Raises `ExportError` if either can't be read.
     """
     manifest, content = _read(manifest_path(Path(path)))
     digest, size = hashlib.sha256(), 0
@@ -115,24 +113,24 @@ def check(path: str | Path, keys: Collection[PublicKey] = ()) -> tuple[Manifest,
         raise ExportError(f"{path} can't be read ({error.strerror})") from error
     findings = []
     if size != manifest.bytes:
-        findings.append(f"it has {size:,} bytes, and had {manifest.bytes:,}")
+        findings.append(f"it has {size:,} bytes instead of {manifest.bytes:,}")
     if digest.hexdigest() != manifest.sha256:
-        findings.append(f"its SHA-256 is {digest.hexdigest()}, and was {manifest.sha256}")
+        findings.append(f"its SHA-256 is {digest.hexdigest()} instead of {manifest.sha256}")
     return manifest, findings + (_unsigned(Path(path), content, keys) if keys else [])
 
 
 def _unsigned(path: Path, content: bytes, keys: Collection[PublicKey]) -> list[str]:
-    """Why the manifest is not signed by one of the keys."""
+    """Explains why the manifest is not signed by one of the keys; empty if it is."""
     try:
         envelope = json.loads(envelope_path(path).read_bytes())
-        signed, _ = opened(envelope, EXPORT, keys)
+        signed, _ = open_envelope(envelope, EXPORT, keys)
     except FileNotFoundError:
         return ["its manifest is not signed"]
     except OSError as error:
         raise ExportError(f"{envelope_path(path)} can't be read ({error.strerror})") from error
     except (ValueError, ProofError) as error:
         return [f"its manifest is not signed by the key given: {error}"]
-    return [] if signed == content else ["its manifest is another than the one that was signed"]
+    return [] if signed == content else ["its manifest differs from the signed one"]
 
 
 def _read(path: Path) -> tuple[Manifest, bytes]:
@@ -144,15 +142,17 @@ def _read(path: Path) -> tuple[Manifest, bytes]:
     except OSError as error:
         raise ExportError(f"the manifest {path} can't be read ({error.strerror})") from error
     except (ValueError, TypeError, KeyError):
-        raise ExportError(f"{path} is no manifest of an export, or a damaged one") from None
+        raise ExportError(f"{path} is not the manifest of an export, or is damaged") from None
 
 
-def write_evidence(path: Path, client: AuditClient, asked: Filter, statements: Statements, *, expired: bool) -> str:
+def write_evidence(
+    path: Path, client: AuditClient, asked: Filter, trusted: TrustedCheckpoints, *, expired: bool
+) -> str:
     """Writes the evidence of an export, and returns its SHA-256. Raises `OSError` and `OpenSearchError`."""
     from ..verify.inclusion import Prover
 
     counts: Counter[str] = Counter()
-    prover = Prover(client, statements)
+    prover = Prover(client, trusted)
     journals: set[str] = set()
     vouching: set[str] = set()
     for hit in client.hits(asked, sort_of(OLDEST), expired=expired):
@@ -160,18 +160,14 @@ def write_evidence(path: Path, client: AuditClient, asked: Filter, statements: S
         journals.add(str(entry.get("journal")))
         if entry.get("type") == ERASED:
             vouching.add(hit["_id"])
-        if sealed := _over(statements, entry):
-            counts[sealed.key] += 1
+        if signed := _over(trusted, entry):
+            counts[signed.key] += 1
     known = _erasures(client, journals)
     lines = chain(
-        (
-            {"checkpoint": sealed.envelope}
-            for name in sorted(journals)
-            for sealed in statements.by_journal.get(name, ())
-        ),
+        ({"checkpoint": signed.envelope} for name in sorted(journals) for signed in trusted.by_journal.get(name, ())),
         ({"erasure": one.body} for one in known),
-        _places(client, asked, statements, prover, counts, expired=expired),
-        _vouching(client, statements, prover, known, vouching),
+        _places(client, asked, trusted, prover, counts, expired=expired),
+        _vouching(client, trusted, prover, known, vouching),
     )
     digest = sha256()
     new = path.with_name(path.name + ".part")
@@ -191,7 +187,7 @@ Line = dict[str, Any]
 
 
 def _erasures(client: AuditClient, journals: set[str]) -> list[Erasure]:
-    """Those of entries of these journals; none for who may not read the ledger."""
+    """The erasures in these journals; none if this user may not read the ledger."""
     try:
         return [one for one in erasures(client.connection, client.settings) if journals & one.places.keys()]
     except NotAuthorized:
@@ -199,38 +195,44 @@ def _erasures(client: AuditClient, journals: set[str]) -> list[Erasure]:
 
 
 def _places(
-    client: AuditClient, asked: Filter, statements: Statements, prover: Prover, counts: Counter[str], *, expired: bool
+    client: AuditClient,
+    asked: Filter,
+    trusted: TrustedCheckpoints,
+    prover: Prover,
+    counts: Counter[str],
+    *,
+    expired: bool,
 ) -> Iterator[Line]:
     for hit in client.hits(asked, sort_of(OLDEST), expired=expired):
         entry, line = hit["_source"], {"id": hit["_id"], "index": hit["_index"]}
-        sealed = _over(statements, entry)
+        signed = _over(trusted, entry)
         yield line | (
-            _proof(prover, sealed, entry) if sealed and counts[sealed.key] != sealed.checkpoint.entries else {}
+            _proof(prover, signed, entry) if signed and counts[signed.key] != signed.checkpoint.entries else {}
         )
 
 
 def _vouching(
-    client: AuditClient, statements: Statements, prover: Prover, known: list[Erasure], exported: set[str]
+    client: AuditClient, trusted: TrustedCheckpoints, prover: Prover, known: list[Erasure], exported: set[str]
 ) -> Iterator[Line]:
     """The entries that vouch for erasures and are not in the export themselves."""
     digests = {one.digest for one in known}
     for hit in client.hits(Filter.of(type=ERASED), sort_of(OLDEST)) if digests else ():
         entry = hit["_source"]
         if hit["_id"] not in exported and (entry.get("details") or {}).get("digest") in digests:
-            sealed = _over(statements, entry)
-            proof = _proof(prover, sealed, entry) if sealed else {}
+            signed = _over(trusted, entry)
+            proof = _proof(prover, signed, entry) if signed else {}
             yield {"entry": entry, "id": hit["_id"], "index": hit["_index"], **proof}
 
 
-def _over(statements: Statements, entry: dict[str, Any]) -> Sealed | None:
+def _over(trusted: TrustedCheckpoints, entry: dict[str, Any]) -> SignedCheckpoint | None:
     seq = entry.get("seq")
-    return statements.covering(str(entry.get("journal")), seq) if type(seq) is int else None
+    return trusted.covering(str(entry.get("journal")), seq) if type(seq) is int else None
 
 
-def _proof(prover: Prover, sealed: Sealed, entry: dict[str, Any]) -> dict[str, Any]:
-    """Nothing where it can't be shown any more: others of its checkpoint expired, or something is wrong."""
+def _proof(prover: Prover, signed: SignedCheckpoint, entry: dict[str, Any]) -> dict[str, Any]:
+    """The inclusion proof; empty if there is none, as other entries of the checkpoint expired or were altered."""
     try:
-        leaf, size, path = prover.path(sealed, str(entry.get("hash")), entry["seq"])
+        leaf, size, path = prover.path(signed, str(entry.get("hash")), entry["seq"])
     except ProofError:
         return {}
-    return {"number": sealed.checkpoint.number, "leaf": leaf, "size": size, "path": path}
+    return {"number": signed.checkpoint.number, "leaf": leaf, "size": size, "path": path}

@@ -1,11 +1,7 @@
-"""Nested: objects from dotted names, which is how the standards write their fields.
+"""What the conversions to standards share: nested objects, times as numbers, and the verb of an event type.
 
-Moments: an entry's `@timestamp` as the numbers that other forms count in.
-
-The verbs: what the last words of an event type say was done, in the few words that the standards know.
-
-`credentials_created` is a creation, `workflow_relaunched` something that no standard has a word for. An application's
-own types follow the same words, so that they need no mapping of their own.
+The verb is one of the few words that the standards know: `credentials_created` means `create`, and
+`workflow_relaunched` means `other`. An application's own event types follow the same words, so they need no mapping.
 """
 
 from __future__ import annotations
@@ -35,7 +31,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def moment(timestamp: object) -> datetime | None:
-    """The moment; `None` for what is no time, as in a document that whodid didn't write."""
+    """Parses a timestamp; `None` if it is invalid, as in a foreign document."""
     try:
         found = datetime.fromisoformat(str(timestamp))
     except ValueError:
@@ -44,13 +40,13 @@ def moment(timestamp: object) -> datetime | None:
 
 
 def nanoseconds(timestamp: object) -> int:
-    """Since 1970; 0 where there is none, OTLP's word for an unknown time."""
+    """Nanoseconds since 1970; 0, as in OTLP, if the time is unknown."""
     at = moment(timestamp)
     return (at - _EPOCH) // timedelta(microseconds=1) * 1000 if at else 0
 
 
 def milliseconds(timestamp: object) -> int:
-    """Since 1970; 0 where there is none."""
+    """Milliseconds since 1970; 0 if the time is unknown."""
     return nanoseconds(timestamp) // 1_000_000
 
 
@@ -92,7 +88,7 @@ _WORDS: dict[str, Verb] = {
 
 
 def verb_of(event_type: str) -> Verb:
-    """What an event type says was done."""
+    """Returns the verb of an event type."""
     words = event_type.split("_")
     for count in (2, 1):
         if verb := _WORDS.get("_".join(words[-count:])):

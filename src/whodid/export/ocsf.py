@@ -1,7 +1,6 @@
-"""Open Cybersecurity Schema Framework 1.9: an entry as an event of the class that fits what was done to what.
+"""Entries in the Open Cybersecurity Schema Framework 1.9: the class depends on the verb and the kind of target.
 
-https://schema.ocsf.io. Who did it, from where and to what have their places in the classes; what has none stands under
-`unmapped`, with its name in the entry.
+https://schema.ocsf.io. Fields without a place in the class are under `unmapped`, with their names in the entry.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The proof: what lets somebody check a log who trusts neither the host that wrote it nor the cluster that keeps it.
+"""Proof of the log: lets anyone check it who trusts neither the host that wrote it nor the cluster that stores it.
 
-`merkle` is the tree over the hashes of entries, `keys` who signs, `envelope` how a signed statement is written down.
+`merkle` has the tree over the hashes of entries, `keys` the signatures and envelopes, `checkpoint` the signed
+checkpoints, and `witness` the places outside host and cluster that store them.
 """

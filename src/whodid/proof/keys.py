@@ -1,13 +1,12 @@
-"""The keys: Ed25519, for signing what the log says of itself, and for checking it.
+"""Ed25519 keys and signed envelopes.
 
-A private key is a PEM file (PKCS 8, mode 0600), or stays where it is, in a KMS or an HSM, behind a command that signs
-what it reads from standard input. A public key is a PEM file (SubjectPublicKeyInfo). Its ID is the beginning of the
-SHA-256 of its 32 bytes; it only says which key to try.
+A private key is a PEM file (PKCS 8, mode 0600), or stays in a KMS or an HSM behind a command that signs what it reads
+from standard input. A public key is a PEM file (SubjectPublicKeyInfo). Its ID is the beginning of the SHA-256 of its 32
+bytes; it only says which key to try.
 
-The envelope: a statement with its signatures, by DSSE 1.0 (https://github.com/secure-systems-lab/dsse).
-
-`{"payload": base64, "payloadType": …, "signatures": [{"keyid": …, "sig": base64}]}`. What is signed says of which type
-the payload is, so that a signed statement of one kind is never taken for another.
+An envelope is a payload with its signatures, by DSSE 1.0 (https://github.com/secure-systems-lab/dsse):
+`{"payload": base64, "payloadType": …, "signatures": [{"keyid": …, "sig": base64}]}`. The payload type is signed,
+too, so that a signed payload of one type is never taken for another.
 """
 
 from __future__ import annotations
@@ -32,19 +31,19 @@ if TYPE_CHECKING:
 __all__ = [
     "PublicKey",
     "Signer",
+    "envelope_of",
     "new_key",
-    "opened",
+    "open_envelope",
     "payload_of",
     "read_public_key",
-    "sealed",
     "signed_by",
     "signer_of",
     "signers_of",
 ]
 
 _SIGNATURE_BYTES = 64
-_PATIENCE = 60.0
-"""Seconds that a command may take to sign."""
+_COMMAND_TIMEOUT = 60.0
+"""The time limit of a signing command, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class PublicKey:
         return _public(self.raw).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     def verifies(self, signature: bytes, data: bytes) -> bool:
-        """Whether the owner of the private key signed the data."""
+        """Returns whether the signature of the data was made with the private key."""
         from cryptography.exceptions import InvalidSignature
 
         try:
@@ -75,13 +74,13 @@ class PublicKey:
 
 
 class Signer(Protocol):
-    """Whoever can sign: a file, a KMS, an HSM."""
+    """Something that can sign: a file, a KMS, an HSM."""
 
     @property
     def key(self) -> PublicKey: ...
 
     def sign(self, data: bytes) -> bytes:
-        """64 bytes. Raises `ProofError`."""
+        """Returns the signature, 64 bytes. Raises `ProofError`."""
         ...
 
 
@@ -97,7 +96,7 @@ class _FileSigner:
 
 
 class _CommandSigner:
-    """Runs a command for each signature, and checks what it gives with the public key."""
+    """Runs a command for each signature, and verifies its output with the public key."""
 
     def __init__(self, command: str, key: PublicKey) -> None:
         program, *rest = shlex.split(command)
@@ -106,20 +105,20 @@ class _CommandSigner:
 
     def sign(self, data: bytes) -> bytes:
         try:
-            done = subprocess.run(self._command, input=data, capture_output=True, timeout=_PATIENCE, check=False)
+            done = subprocess.run(self._command, input=data, capture_output=True, timeout=_COMMAND_TIMEOUT, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ProofError(f"signing_command can't be run: {error}") from error
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip()[-200:]
-            raise ProofError(f"signing_command ended with {done.returncode}: {said}")
-        signature = _decoded(done.stdout)
+            raise ProofError(f"signing_command failed with exit code {done.returncode}: {said}")
+        signature = _signature_of(done.stdout)
         if not self.key.verifies(signature, data):
-            raise ProofError("signing_command gave no signature that signing_public_key accepts; see what it prints")
+            raise ProofError("the output of signing_command is not a signature by the key of signing_public_key")
         return signature
 
 
-def _decoded(output: bytes) -> bytes:
-    """A signature as a command prints it: its bytes, or base64."""
+def _signature_of(output: bytes) -> bytes:
+    """The signature in the output of a command: raw bytes, or base64."""
     if len(output) == _SIGNATURE_BYTES:
         return output
     try:
@@ -129,7 +128,7 @@ def _decoded(output: bytes) -> bytes:
 
 
 def signer_of(settings: Settings) -> Signer | None:
-    """Who signs, by the settings; `None` where nobody does. Raises `SettingsError`."""
+    """Returns the signer of the settings; `None` if no signing key is configured. Raises `SettingsError`."""
     if settings.signing_command:
         return _CommandSigner(settings.signing_command, read_public_key(settings.signing_public_key))
     if settings.signing_key:
@@ -152,13 +151,13 @@ def _private(pem: str, where: str) -> Ed25519PrivateKey:
         private = None
     if not isinstance(private, Ed25519PrivateKey):
         raise SettingsError(
-            f"{where} is no private key of Ed25519 in PEM without a password; make one by `whodid key new`"
+            f"{where} is not an Ed25519 private key in PEM without a password; create one with `whodid key new`"
         )
     return private
 
 
 def read_public_key(path: str | Path) -> PublicKey:
-    """The public key in a PEM file. Raises `SettingsError`."""
+    """Reads the public key in a PEM file. Raises `SettingsError`."""
     _needs_cryptography()
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -169,14 +168,14 @@ def read_public_key(path: str | Path) -> PublicKey:
     except (ValueError, UnsupportedAlgorithm):
         found = None
     if not isinstance(found, Ed25519PublicKey):
-        raise SettingsError(f"{path} is no public key of Ed25519 in PEM")
+        raise SettingsError(f"{path} is not an Ed25519 public key in PEM")
     return PublicKey(found.public_bytes(Encoding.Raw, PublicFormat.Raw))
 
 
 def new_key(path: str | Path) -> PublicKey:
-    """Makes a private key at `path` (0600) and its public key at `path` + `.pub`; never over a file that is there.
+    """Creates a private key at `path` (0600) and its public key at `path` + `.pub`.
 
-    Raises `ProofError`.
+    Raises `ProofError` if a file already exists, or can't be written.
     """
     _needs_cryptography()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -188,11 +187,11 @@ def new_key(path: str | Path) -> PublicKey:
     public = Path(f"{path}.pub")
     try:
         if public.exists():
-            raise FileExistsError(f"{public} is there already")
+            raise FileExistsError
         write_new(Path(path), secret)
         write_new(public, key.pem.encode(), 0o644)
     except FileExistsError as error:
-        raise ProofError(f"{error.filename or public} is there already; a key is never overwritten") from None
+        raise ProofError(f"{error.filename or public} already exists; a key is never overwritten") from None
     except OSError as error:
         raise ProofError(f"the key can't be written to {error.filename or path} ({error.strerror})") from error
     return key
@@ -211,39 +210,38 @@ def _needs_cryptography() -> None:
         raise SettingsError('signatures need an extra: pip install "whodid[proof]"') from None
 
 
-def sealed(payload: bytes, kind: str, *signers: Signer) -> dict[str, Any]:
-    """The envelope of a payload of the type `kind`, signed by each of them, or by nobody. Raises `ProofError`."""
+def envelope_of(payload: bytes, kind: str, *signers: Signer) -> dict[str, Any]:
+    """Makes the envelope of a payload of type `kind`, signed by each signer. Raises `ProofError`."""
     data = _signed(payload, kind)
     signatures = [{"keyid": one.key.id, "sig": base64.b64encode(one.sign(data)).decode()} for one in signers]
     return {"payload": base64.b64encode(payload).decode(), "payloadType": kind, "signatures": signatures}
 
 
 def payload_of(envelope: Mapping[str, Any], kind: str) -> bytes:
-    """The payload, whoever signed it or didn't. Raises `ProofError` where it is no envelope of that type."""
+    """Returns the payload without checking signatures. Raises `ProofError` if it is not an envelope of that type."""
     return _parts(envelope, kind)[0]
 
 
-def opened(envelope: Mapping[str, Any], kind: str, keys: Iterable[PublicKey]) -> tuple[bytes, PublicKey]:
-    """The payload, and which of the keys signed it. Raises `ProofError` unless one of them did."""
+def open_envelope(envelope: Mapping[str, Any], kind: str, keys: Iterable[PublicKey]) -> tuple[bytes, PublicKey]:
+    """Returns the payload, and which of the keys signed it. Raises `ProofError` unless one of them did."""
     payload, signatures = _parts(envelope, kind)
     data = _signed(payload, kind)
     for key in keys:
         if any(key.verifies(signature, data) for _, signature in signatures):
             return payload, key
-    raise ProofError(
-        f"no key that is trusted here has signed it; it names {', '.join(name for name, _ in signatures) or 'none'}"
-    )
+    named = ", ".join(name for name, _ in signatures) or "none"
+    raise ProofError(f"it is not signed by a trusted key; it names {named}")
 
 
 def signers_of(envelope: Mapping[str, Any], kind: str, keys: Iterable[PublicKey]) -> frozenset[PublicKey]:
-    """Which of the keys signed it. Raises `ProofError` where it is no envelope of that type."""
+    """Returns which of the keys signed it. Raises `ProofError` if it is not an envelope of that type."""
     payload, signatures = _parts(envelope, kind)
     data = _signed(payload, kind)
     return frozenset(key for key in keys if any(key.verifies(signature, data) for _, signature in signatures))
 
 
 def signed_by(envelope: Mapping[str, Any], kind: str) -> tuple[str, ...]:
-    """IDs of the keys that it names, which proves nothing. Raises `ProofError` where it is no envelope."""
+    """Returns the key IDs that the envelope names, which proves nothing. Raises `ProofError` if it is not one."""
     return tuple(name for name, _ in _parts(envelope, kind)[1])
 
 
@@ -252,17 +250,17 @@ def _parts(envelope: Mapping[str, Any], kind: str) -> tuple[bytes, list[tuple[st
         case {"payload": str(payload), "payloadType": str(found), "signatures": list(signatures)}:
             pass
         case _:
-            raise ProofError("it is no DSSE envelope")
+            raise ProofError("it is not a DSSE envelope")
     if found != kind:
-        raise ProofError(f"it holds {found}, and {kind} was expected")
+        raise ProofError(f"it contains {found}, but {kind} was expected")
     try:
         return _bytes(payload), [(str(one["keyid"]), _bytes(one["sig"])) for one in signatures]
     except (binascii.Error, KeyError, TypeError, ValueError):
-        raise ProofError("it is no DSSE envelope") from None
+        raise ProofError("it is not a DSSE envelope") from None
 
 
 def _bytes(text: str) -> bytes:
-    """Of one form alone: the last character may have bits that decoding ignores."""
+    """Decodes canonical base64 only: decoding ignores some bits of the last character."""
     found = base64.b64decode(text, validate=True)
     if base64.b64encode(found).decode() != text:
         raise ValueError("not the canonical form")
@@ -270,6 +268,6 @@ def _bytes(text: str) -> bytes:
 
 
 def _signed(payload: bytes, kind: str) -> bytes:
-    """The pre-authentication encoding."""
+    """The signed bytes: the pre-authentication encoding of DSSE."""
     name = kind.encode()
     return b"DSSEv1 %d %b %d %b" % (len(name), name, len(payload), payload)

@@ -1,10 +1,10 @@
-"""The Merkle tree: one hash over many entries, which each of them can be shown to be under without the others.
+"""The Merkle tree: one hash over many entries, from which each entry can be proven without the others.
 
-As in RFC 6962, section 2.1: a leaf is SHA-256(0x00 ‖ data), a node SHA-256(0x01 ‖ left ‖ right), the tree of no leaf
-SHA-256 of nothing. What is put under a leaf is the entry's `hash` as it is written: 64 hex digits.
+As in RFC 6962, section 2.1, a leaf is SHA-256(0x00 ‖ data), a node SHA-256(0x01 ‖ left ‖ right), and the empty tree
+SHA-256 of nothing. The data of a leaf is the entry's `hash` as written: 64 hex digits.
 
-Invariant: a tree that grows keeps only the roots of its whole subtrees, one for each bit of its size, so it takes the
-memory of some dozen hashes however many entries are in it.
+Invariant: a growing tree keeps only the roots of its complete subtrees, one for each bit of its size. It needs the
+memory of a few dozen hashes, however many entries it has.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _node_hash(left: bytes, right: bytes) -> bytes:
 
 
 class Tree:
-    """A tree that grows to the right. `edge` are the roots of its whole subtrees, the largest first."""
+    """A growing tree. `edge` has the roots of its complete subtrees, the largest first."""
 
     __slots__ = ("edge", "size")
 
@@ -34,10 +34,10 @@ class Tree:
         self.size = size
         self.edge = list(edge)
         if len(self.edge) != size.bit_count():
-            raise ValueError(f"a tree of {size} leaves has {size.bit_count()} whole subtrees, not {len(self.edge)}")
+            raise ValueError(f"a tree of {size} leaves has {size.bit_count()} complete subtrees, not {len(self.edge)}")
 
     def add(self, data: bytes) -> None:
-        """Puts a leaf behind the others."""
+        """Appends a leaf."""
         node, above = leaf_hash(data), self.size
         while above & 1:
             node = _node_hash(self.edge.pop(), node)
@@ -46,7 +46,7 @@ class Tree:
         self.size += 1
 
     def extend(self, data: Iterable[bytes]) -> None:
-        """Puts many leaves behind the others: as `add` for each, at half the cost."""
+        """Appends many leaves at half the cost of `add` for each."""
         level = [sha256(_LEAF + one).digest() for one in data]
         size, edge = self.size, []
         self.size += len(level)
@@ -69,7 +69,7 @@ class Tree:
 
 
 def inclusion_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The hashes by which leaf `index` leads to the root, from below upwards. `leaves` are leaf hashes.
+    """Returns the hashes that lead from leaf `index` up to the root. `leaves` are leaf hashes.
 
     Raises `IndexError`.
     """
@@ -88,7 +88,7 @@ def inclusion_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
 
 
 def root_by_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
-    """The root to which a leaf hash leads as number `index` of `size`, by RFC 9162, section 2.1.3.2.
+    """Computes the root from a leaf hash, number `index` of `size`, by RFC 9162, section 2.1.3.2.
 
     Raises `ValueError` for a path that is too long or too short.
     """

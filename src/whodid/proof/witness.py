@@ -1,26 +1,19 @@
-"""The witnesses: places outside host and cluster that keep what the log says of itself, for whoever doubts both.
+"""Witnesses: storage outside host and cluster that keeps a copy of each checkpoint.
 
-A witness is told once, and can't be made to forget: a directory on storage that is written once (WORM), an S3 bucket
-with object lock, or whatever else keeps the protocol below. It needs no right to read, change or delete what it has.
-docs/explanation/integrity.md says which to choose.
+A witness stores each checkpoint once, and can't be made to lose it: a directory on write-once storage (WORM), an S3
+bucket with object lock, or anything else that implements the protocol below. whodid needs no right to read, change or
+delete there. docs/explanation/integrity.md says which to choose.
 
-The deliveries: how far each witness has been told of each journal, and since when one can't be told.
+`witnessed.json` in the journal directory holds the delivery state: the last checkpoint of each journal that each
+witness has, and since when deliveries fail. It only avoids repetition; if it is lost, checkpoints are delivered again,
+which changes nothing.
 
-`witnessed.json` in the journal directory, replaced whole. It only saves repetition: what was told already is told again
-where it is lost, and changes nothing.
+A directory witness has one file per checkpoint, and never overwrites or deletes. Crash behaviour: data is written under
+another name, synced, and linked to its own name, so a file is complete or missing; what a crash left over is written
+again. If the mount hangs, the caller waits.
 
-A directory as a witness: a file for each thing that is kept, on storage where nothing can be written twice.
-
-Whoever mounts it decides what that means: a WORM volume, an export of another team's host, a disk of its own. The
-witness itself never overwrites or deletes.
-
-Crash behaviour: data is written under another name, synced, and linked to its own, so a file is whole or not there;
-what a kill left over is written anew. A mount that hangs keeps its caller waiting, for as long as it hangs.
-
-An S3 bucket with object lock as a witness: what is kept can't be changed or deleted before its time, by anybody.
-
-Any storage that speaks S3 and has object lock will do. Credentials are found as botocore always does: environment,
-profile, role. What is locked can still be hidden, by a newer version or a delete marker: all versions are read.
+An S3 witness works with any storage that speaks S3 and has object lock. Credentials are found by botocore: environment,
+profile, role. A locked object can still be hidden by a newer version or a delete marker, so all versions are read.
 """
 
 from __future__ import annotations
@@ -43,10 +36,10 @@ from ..settings import Settings, check_url
 from ..text import FOREIGN, json_of, text_of
 
 __all__ = [
+    "Delivered",
     "Deliveries",
     "DirectoryWitness",
     "S3Witness",
-    "Told",
     "Witness",
     "WitnessError",
     "witness_of",
@@ -56,25 +49,26 @@ __all__ = [
 
 @runtime_checkable
 class Witness(Protocol):
-    """`name` is how it is called in messages; it holds no secret."""
+    """A place that stores checkpoints. `name` appears in messages and contains no secret."""
 
     @property
     def name(self) -> str: ...
 
     def put(self, key: str, data: bytes) -> None:
-        """Keeps data under a key such as `8f14e45fceea167a/00000012-3fa94c0d11aa77b2.dsse.json`: kept when it returns.
+        """Stores data under a key such as `8f14e45fceea167a/00000012-3fa94c0d11aa77b2.dsse.json`.
 
-        The same again is fine. Raises `WitnessError`, also where other data is under that key.
+        Returns once it is durable; storing the same data again is fine. Raises `WitnessError`, also if the key has
+        other data.
         """
         ...
 
     def each(self) -> Iterator[tuple[str, bytes]]:
-        """All that it keeps, as key and data, what somebody hid or wrote over as well. Raises `WitnessError`."""
+        """Yields everything stored, as key and data, hidden and replaced versions included. Raises `WitnessError`."""
         ...
 
 
 def witnesses_of(settings: Settings) -> list[Witness]:
-    """Those of the setting `witnesses`. Raises `SettingsError`."""
+    """Returns the witnesses of the setting `witnesses`. Raises `SettingsError`."""
     return [witness_of(text, settings) for text in settings.witnesses]
 
 
@@ -82,15 +76,14 @@ _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def witness_of(text: str, settings: Settings) -> Witness:
-    """A directory (`/mnt/worm/whodid`), a bucket (`s3://bucket/prefix`), or a factory (`package.module:name`)."""
-
+    """Returns one witness: a directory (`/mnt/worm/whodid`), `s3://bucket/prefix`, or `package.module:factory`."""
     if text.startswith("s3://"):
         return S3Witness.of(text)
     if text.startswith("/"):
         return DirectoryWitness(text)
     if not _FACTORY.fullmatch(text):
         raise SettingsError(
-            f"witnesses: {text!r} is no absolute path, no s3://bucket/prefix and no package.module:factory"
+            f"witnesses: {text!r} is not an absolute path, s3://bucket/prefix or package.module:factory"
         )
     module, _, name = text.partition(":")
     try:
@@ -98,59 +91,62 @@ def witness_of(text: str, settings: Settings) -> Witness:
     except (ImportError, AttributeError) as error:
         raise SettingsError(f"witnesses: {text} can't be imported: {error}") from error
     if not isinstance(made, Witness):
-        raise SettingsError(f"witnesses: {text} makes no witness: it lacks name, put or each (`whodid help integrity`)")
+        raise SettingsError(
+            f"witnesses: {text} returns no witness: it lacks name, put or each (`whodid help integrity`)"
+        )
     return made
 
 
 _NAME = "witnessed.json"
+_OTHER_DATA = "already has other data: somebody changed it, or two journals have the same ID"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Of one witness: the last number it was told, by journal. `failing` is since when it fails, or empty."""
+class Delivered:
+    """The deliveries to one witness: the last number delivered by journal; `failing` is since when they fail."""
 
-    told: Mapping[str, int] = field(default_factory=dict)
+    delivered: Mapping[str, int] = field(default_factory=dict)
     failing: str = ""
     error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Deliveries:
-    """What is known of all witnesses of one journal directory, by their names."""
+    """The delivery state of all witnesses of one journal directory, by their names."""
 
     directory: Path
 
-    def read(self) -> dict[str, Told]:
-        """A lost or damaged file counts as nothing told."""
+    def read(self) -> dict[str, Delivered]:
+        """Reads the state; a lost or damaged file counts as nothing delivered."""
         try:
             content = json_of(read_file(self.directory / _NAME))
-            return {text_of(name): _told(one) for name, one in content.items()}
+            return {text_of(name): _delivered(one) for name, one in content.items()}
         except (OSError, JournalDamaged, *FOREIGN):
             return {}
 
-    def note(self, name: str, told: Told) -> None:
-        """Raises `OSError`. Whoever notes is the one active shipper, in one thread at a time."""
-        known = {**self.read(), name: told}
+    def note(self, name: str, delivered: Delivered) -> None:
+        """Saves the state of one witness. Raises `OSError`. Only the active shipper calls it, from one thread."""
+        known = {**self.read(), name: delivered}
         content = {
-            one: {"told": dict(about.told), "failing": about.failing, "error": about.error}
+            one: {"told": dict(about.delivered), "failing": about.failing, "error": about.error}
             for one, about in known.items()
         }
         write_file(self.directory / _NAME, dump(content))
 
     def problems(self) -> Iterator[str]:
-        """In words, for `status`."""
+        """Describes failing deliveries, for `status`."""
         for name, about in sorted(self.read().items()):
             if about.failing:
-                yield f"{name} has not been told of checkpoints since {about.failing}: {about.error}"
+                yield f"checkpoints could not be delivered to {name} since {about.failing}: {about.error}"
 
 
-def _told(content: Mapping[str, Any]) -> Told:
-    told = {text_of(journal): int(number) for journal, number in content["told"].items()}
-    return Told(told, text_of(content["failing"]), text_of(content["error"]))
+def _delivered(content: Mapping[str, Any]) -> Delivered:
+    numbers = {text_of(journal): int(number) for journal, number in content["told"].items()}
+    return Delivered(numbers, text_of(content["failing"]), text_of(content["error"]))
 
 
 class DirectoryWitness:
-    """Keeps things in the directory at `path`, which must be there: a mount that is away must not be taken for one."""
+    """Stores files in the directory at `path`, which must exist, so that a missing mount is noticed."""
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
@@ -163,32 +159,25 @@ class DirectoryWitness:
         try:
             self._put(self._path / key, data)
         except OSError as error:
-            raise WitnessError(f"the witness {self._path} can't keep {key}: {error.strerror or error}") from error
+            raise WitnessError(f"the witness {self._path} can't store {key}: {error.strerror or error}") from error
 
     def _put(self, path: Path, data: bytes) -> None:
         if not self._path.is_dir():
-            raise WitnessError(f"the witness {self._path} is no directory: mount it, or make it")
+            raise WitnessError(f"the witness {self._path} is not a directory: mount or create it")
         if not path.parent.is_dir():
             path.parent.mkdir(mode=0o750, exist_ok=True)
             sync_directory(self._path)
-        if os.path.lexists(path):
-            return self._compare(path, data)
-        with suppress(FileExistsError):
-            write_new(path, data, 0o440)
-        return self._compare(path, data)
-
-    def _compare(self, path: Path, data: bytes) -> None:
+        if not os.path.lexists(path):
+            with suppress(FileExistsError):
+                write_new(path, data, 0o440)
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise WitnessError(f"{path} is no plain file; find out who put it there")
+            raise WitnessError(f"{path} is not a regular file; find out who created it")
         if read_file(path) != data:
-            raise WitnessError(
-                f"{path} holds something else than what is to be kept there: somebody changed it, or two histories "
-                "have the same name"
-            )
+            raise WitnessError(f"{path} {_OTHER_DATA}")
 
     def each(self) -> Iterator[tuple[str, bytes]]:
         if not self._path.is_dir():
-            raise WitnessError(f"the witness {self._path} is no directory: mount it, or name another")
+            raise WitnessError(f"the witness {self._path} is not a directory: mount it, or name another")
         try:
             for path in sorted(self._path.rglob("*.json")):
                 if path.is_file() and not path.is_symlink():
@@ -202,7 +191,7 @@ _OPTIONS = {"endpoint", "region", "years"}
 
 
 class S3Witness:
-    """A bucket. `client` is botocore's; `years` is how long what is kept is locked."""
+    """A bucket with object lock. `client` is botocore's; `years` is how long objects stay locked."""
 
     def __init__(self, client: Any, bucket: str, prefix: str = "", years: float = _YEARS) -> None:
         self._client = client
@@ -212,13 +201,16 @@ class S3Witness:
 
     @classmethod
     def of(cls, url: str) -> S3Witness:
-        """`s3://bucket/prefix?region=eu-central-1&endpoint=https://minio.example:9000&years=10`; `SettingsError`."""
+        """Reads `s3://bucket/prefix?region=eu-central-1&endpoint=https://minio.example:9000&years=10`.
+
+        Raises `SettingsError`.
+        """
         parts = urlsplit(url)
         options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         if not parts.hostname or "@" in parts.netloc or not options.keys() <= _OPTIONS:
             raise SettingsError(
-                "witnesses: a bucket is written s3://bucket/prefix, with ?region=, endpoint= and years= where needed; "
-                "credentials never stand in it"
+                "witnesses: write a bucket as s3://bucket/prefix, with ?region=, endpoint= and years= if needed, and "
+                "without credentials"
             )
         try:
             years = float(options.get("years", _YEARS))
@@ -259,20 +251,17 @@ class S3Witness:
         if code == "PreconditionFailed" or status == 412:
             if self._is(key, data):
                 return
-            raise WitnessError(
-                f"{self.name}{key} holds something else than what is to be kept there: somebody changed it, or two "
-                "histories have the same name"
-            )
+            raise WitnessError(f"{self.name}{key} {_OTHER_DATA}")
         message = error.response["Error"].get("Message", "")
         if code == "ObjectLockConfigurationNotFoundError" or "missingobjectlock" in message.replace(" ", "").lower():
             raise WitnessError(
-                f"the bucket of {self.name} has no object lock, so it could be made to forget: make one with it "
+                f"the bucket of {self.name} has no object lock, so objects could be deleted: create one that has it "
                 f"({message or code})"
             )
-        raise WitnessError(f"the witness {self.name} refuses {key}: {code} {message}")
+        raise WitnessError(f"the witness {self.name} refused {key}: {code} {message}")
 
     def _is(self, key: str, data: bytes) -> bool:
-        """Whether that is kept; taken for granted by who may not read."""
+        """Whether the bucket has that data under the key; assumed if this user may not read."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:

@@ -1,8 +1,8 @@
-"""The report: what an auditor asks of a period of the log, as one pack of HTML and JSON, signed.
+"""The report for auditors: the log in a period, as HTML and JSON, signed.
 
-`period` is what it is about; `journals`, `keeping` and `deeds` are its parts and `report` the whole; `page` is the HTML
-for people, `statement` the JSON for programs, `pack` both on disk. Nothing here writes to the cluster, and nothing
-needs more than read rights.
+`period` is what it covers, `retention` has its parts, and `report` the whole; `page` makes the HTML for people,
+`statement` the JSON for programs, and `pack` writes both. Nothing here writes to the cluster, and read rights are
+enough.
 """
 
 from __future__ import annotations

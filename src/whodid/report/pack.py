@@ -1,11 +1,11 @@
 """The pack: a report on disk, as `NAME.html` for people, `NAME.json` for programs, and `NAME.dsse`, which signs both.
 
-The JSON names the SHA-256 of the HTML, and the envelope holds the JSON, byte for byte: whoever changes one byte of
-either is noticed. Without a key there is no envelope, and who can replace one file can replace both.
+The JSON names the SHA-256 of the HTML, and the envelope contains the JSON, so that a change of any byte is detected.
+Without a signing key there is no envelope, and whoever can replace one file can replace both.
 
 Invariants:
-- No file that is there is replaced; each is whole when it gets its name, on disk, and readable by its owner alone.
-- The JSON gets its name last: where it is, the others are.
+- No existing file is replaced. Each file is complete and on disk when it gets its name, and only its owner can read it.
+- The JSON gets its name last: if it exists, the others do.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from ..errors import ProofError, ReportError
 from ..files import best_effort, name_new, sync_directory, write_beside
-from ..proof.keys import PublicKey, Signer, opened, payload_of, sealed, signed_by
+from ..proof.keys import PublicKey, Signer, envelope_of, open_envelope, payload_of, signed_by
 from .page import page
 from .report import Report
 from .statement import digest_of, made_plain, read_statement, statement
@@ -29,27 +29,25 @@ from .statement import digest_of, made_plain, read_statement, statement
 __all__ = ["REPORT", "Checked", "Pack", "check_pack", "write_pack"]
 
 REPORT = "application/vnd.whodid.report+json"
-"""What an envelope around a report says that it holds."""
+"""The payload type of the envelope of a report."""
 
 _ENDS = (".html", ".json", ".dsse")
 
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """The paths of the files; `path` is what they have in common, in the order in which they get their names."""
+    """The paths of the files of a report; `path` is their common part, without a suffix."""
 
     path: Path
 
     @classmethod
     def named(cls, name: str | Path) -> Pack:
-        """The name of any file of it will do. Raises `ReportError` for a directory."""
+        """Takes the name of any of the files. Raises `ReportError` for a directory."""
         path = Path(name)
         if path.suffix in _ENDS:
             path = path.with_suffix("")
         if path.is_dir() or not path.name:
-            raise ReportError(
-                f"{name} is a directory; say what the report in it is to be called, such as {path / 'report'}"
-            )
+            raise ReportError(f"{name} is a directory; name the report in it, such as {path / 'report'}")
         return cls(path)
 
     @property
@@ -68,19 +66,19 @@ class Pack:
         return self.path.with_name(self.path.name + end)
 
     def check_free(self) -> None:
-        """Raises `ReportError` where one of the files is there, or their directory isn't."""
+        """Raises `ReportError` if one of the files exists, or their directory does not."""
         for path in (self.html, self.dsse, self.json):
             if os.path.lexists(path):
-                raise ReportError(f"{path} is there already; choose another name, or move it away")
+                raise ReportError(f"{path} already exists; choose another name, or move it away")
         if not self.path.parent.is_dir():
-            raise ReportError(f"{self.path.parent} is no directory; make it first")
+            raise ReportError(f"{self.path.parent} is not a directory; create it first")
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a pack says (its JSON), in which ways it is another than was written, and by which key it is signed.
+    """The JSON of a checked pack, how it differs from what was written, and the key that signed it.
 
-    `signed_by` is the ID that was checked, or else that the envelope names, which proves nothing; empty for none.
+    `signed_by` is the key ID that the envelope names, which proves nothing unless `trusted`; empty if there is none.
     """
 
     content: Mapping[str, Any]
@@ -90,13 +88,13 @@ class Checked:
 
 
 def write_pack(pack: Pack, report: Report, signer: Signer | None) -> tuple[Path, ...]:
-    """Writes the files, and returns their paths. Raises `ReportError`, and `ProofError` where it can't be signed."""
+    """Writes the files, and returns their paths. Raises `ReportError`, and `ProofError` if it can't be signed."""
     content = made_plain(report.as_json())
     html = page(report, pack.path.name, digest_of(content)).encode()
     data = statement(content, html, pack.html.name)
     files = {pack.html: html}
     if signer:
-        files[pack.dsse] = json.dumps(sealed(data, REPORT, signer)).encode() + b"\n"
+        files[pack.dsse] = json.dumps(envelope_of(data, REPORT, signer)).encode() + b"\n"
     files[pack.json] = data
     with _plain_errors(pack.path):
         _write(files)
@@ -104,12 +102,12 @@ def write_pack(pack: Pack, report: Report, signer: Signer | None) -> tuple[Path,
 
 
 def check_pack(pack: Pack, keys: Collection[PublicKey] = ()) -> Checked:
-    """Compares the files with each other, and with `keys`, of whom one must have signed. Raises `ReportError`."""
+    """Compares the files with each other. With `keys`, one must have signed them. Raises `ReportError`."""
     data = _read(pack.json)
     content, findings = read_statement(data, pack.json.name)
     html = _read(pack.html)
     if sha256(html).hexdigest() != content["html"]["sha256"]:
-        findings.append("its HTML is another than was written")
+        findings.append("its HTML differs from what was written")
     signature, key, trusted = _signature(pack, data, keys)
     named = content["made"]["signed_by"]
     if not pack.dsse.exists() and (keys or named):
@@ -118,17 +116,17 @@ def check_pack(pack: Pack, keys: Collection[PublicKey] = ()) -> Checked:
 
 
 def _signature(pack: Pack, data: bytes, keys: Collection[PublicKey]) -> tuple[list[str], str, bool]:
-    """What is wrong with the envelope, which key it is of, and whether that was checked."""
+    """The problems of the envelope, the key that it names, and whether the signature was verified."""
     if not pack.dsse.exists():
         return [], "", False
     try:
         envelope = json.loads(_read(pack.dsse))
         signed, names = payload_of(envelope, REPORT), signed_by(envelope, REPORT)
-        key = opened(envelope, REPORT, keys)[1].id if keys else next(iter(names), "")
+        key = open_envelope(envelope, REPORT, keys)[1].id if keys else next(iter(names), "")
     except (ValueError, RecursionError, ProofError) as error:
-        why = error if isinstance(error, ProofError) else "it is no DSSE envelope"
+        why = error if isinstance(error, ProofError) else "it is not a DSSE envelope"
         return [f"{pack.dsse.name} does not vouch for it: {why}"], "", False
-    other = [] if signed == data else ["its JSON is another than the one that was signed"]
+    other = [] if signed == data else ["its JSON differs from the signed one"]
     return other, key, bool(keys) and not other
 
 
@@ -140,7 +138,7 @@ def _read(path: Path) -> bytes:
 
 
 def _write(files: Mapping[Path, bytes]) -> None:
-    """All of them, or none: what got its name before something failed is taken away again."""
+    """Writes all files or none: after a failure, files that already got their names are removed."""
     written: list[tuple[Path, Path]] = []
     named: list[Path] = []
     try:
@@ -161,11 +159,11 @@ def _write(files: Mapping[Path, bytes]) -> None:
 
 
 def _name(new: Path, path: Path) -> None:
-    """Raises `ReportError` where something of that name has come into being."""
+    """Raises `ReportError` if another process created a file of that name."""
     try:
         name_new(new, path)
     except FileExistsError:
-        raise ReportError(f"{path} has come into being meanwhile; choose another name, or move it away") from None
+        raise ReportError(f"{path} was created by another process; choose another name, or move it away") from None
 
 
 @contextmanager
@@ -174,6 +172,4 @@ def _plain_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         what = error.strerror or str(error)
-        raise ReportError(
-            f"the report {path} can't be written ({what}); mend that and give the command again"
-        ) from error
+        raise ReportError(f"the report {path} can't be written ({what}); fix that and run the command again") from error

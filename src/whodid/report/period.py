@@ -1,4 +1,4 @@
-"""The period: the span of time that a report is about, in UTC and to the second."""
+"""The period that a report covers, in UTC and to the second."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Period", "moment_text", "period_of"]
 
 _LATE = timedelta(hours=1)
 _SECOND = timedelta(seconds=1)
-"""What happened in this very second belongs to a period that lasts until now."""
+"""A period that lasts until now includes the current second."""
 
 
 def moment_text(at: datetime) -> str:
@@ -29,7 +29,7 @@ def moment_text(at: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """From `since`, included, to `until`, not included; `made` is when it is asked about."""
+    """From `since`, inclusive, to `until`, exclusive; `made` is the time of the report."""
 
     since: datetime
     until: datetime
@@ -44,11 +44,11 @@ class Period:
         return Window(self.since, self.until)
 
     def sealed_by(self, interval: float) -> datetime:
-        """Until when checkpoints vouch for its last entries: one is due after `interval` seconds, and may be late."""
+        """When a checkpoint covers the last entries: one is due after `interval` seconds, and may be late."""
         return min(self.until + timedelta(seconds=interval) + _LATE, max(self.made, self.until))
 
     def holds(self, time: str) -> bool:
-        """Whether a moment, `YYYY-MM-DDTHH:MM:SSZ`, is in it; what is no moment is not."""
+        """Whether a time, `YYYY-MM-DDTHH:MM:SSZ`, is in the period; an invalid time is not."""
         try:
             at = datetime.fromisoformat(time)
         except (TypeError, ValueError):
@@ -56,7 +56,7 @@ class Period:
         return at.tzinfo is not None and self.since <= at < self.until
 
     def of(self, **fields: Unpack[FilterFields]) -> Filter:
-        """Entries of the period whose fields are these, as for `Filter.of`."""
+        """The filter for entries of the period with these fields, as for `Filter.of`."""
         return Filter.of(moment_text(self.since), moment_text(self.until), **fields)
 
     def as_json(self) -> dict[str, object]:
@@ -64,17 +64,17 @@ class Period:
 
 
 def period_of(since: object, until: object, now: datetime) -> Period:
-    """The period that two times name; without `until`, up to and with this second.
+    """Makes the period between two times; without `until`, it includes the current second.
 
-    Raises `QueryError` for times that can't be read, and where there is no time between them.
+    Raises `QueryError` for invalid times, and for an empty period.
     """
     check_order(since, until, now)
     begin, end = moment(since, "since", now), moment(until, "until", now) or now + _SECOND
     if begin is None:
-        raise QueryError("say with --since from when on; a report is about a period, such as --since 2026-10-01")
+        raise QueryError("a report needs a period, such as --since 2026-10-01")
     begin, end = begin.replace(microsecond=0), end.replace(microsecond=0)
     if begin >= now:
-        raise QueryError(f"--since {moment_text(begin)} is yet to come; nothing can be said of it")
+        raise QueryError(f"--since {moment_text(begin)} lies in the future")
     if begin >= end:
-        raise QueryError(f"the period would begin ({moment_text(begin)}) when it ends ({moment_text(end)}), or later")
+        raise QueryError(f"the period is empty: it begins at {moment_text(begin)} and ends at {moment_text(end)}")
     return Period(begin, end, now.replace(microsecond=0))

@@ -1,6 +1,6 @@
-"""The report: everything an auditor asks of a period of the log, as one value, and as JSON that programs rely on.
+"""The report: everything that an auditor needs to know about the log in a period, as one value and as JSON.
 
-docs/reference/format.md describes the JSON, format 1. A later version only adds to it, or has another number.
+docs/reference/format.md describes the JSON, format 1. A later version may only add to it, or has another number.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from ..search.stats import interval_of
 from ..settings import Settings
 from ..verify import Finding, LocalJournal, Source, Verification, verify_stored
 from .period import Period, moment_text
-from .retention import RETENTION_SET, Deeds, JournalPart, Keeping, done, kept, parts_of
+from .retention import RETENTION_SET, AdminActions, JournalPart, RetentionPart, admin_actions, parts_of, retention_part
 from .statement import FORMAT
 
 __all__ = ["TYPES", "Made", "Report", "ReportFinding", "make_report"]
 
 TYPES = 1000
-"""Event types that are counted by name."""
+"""Maximum number of event types that are counted by name."""
 
 Progress = Callable[[int, int], None]
-"""Told how many entries were verified, and how many there are."""
+"""Called with how many entries were verified, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """By whom it was made (user of the operating system), when, on which host, by which version, of which log.
+    """Who made the report (user of the operating system), when and where, and of which log.
 
-    `user` is the cluster's user, empty where there is none. `signed_by` is the ID of the key, empty for nobody.
+    `user` is the cluster's user, or empty. `signed_by` is the ID of the signing key, or empty.
     """
 
     at: str
@@ -64,7 +64,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class ReportFinding:
-    """Something that is not as it should be. `area`: `integrity` or `retention`; the rest as verification says it."""
+    """A problem in the `area` `integrity` or `retention`; the other fields are those of `verify.Finding`."""
 
     area: str
     kind: str
@@ -84,10 +84,9 @@ class ReportFinding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`outside`: names of those sources of checkpoints that neither host nor cluster can change.
+    """The whole report. `outside` are the sources of checkpoints that neither host nor cluster can change.
 
-    Entries up to `verified_until` were verified, so that the checkpoint over the period's last ones is among what
-    vouches for them.
+    Entries up to `verified_until` were verified, so that the checkpoint over the last entries of the period counts.
     """
 
     period: Period
@@ -95,15 +94,15 @@ class Report:
     made: Made
     verification: Verification
     outside: tuple[str, ...]
-    keeping: Keeping
-    deeds: Deeds
+    retention: RetentionPart
+    actions: AdminActions
     numbers: Stats
     journals: tuple[JournalPart, ...]
 
     @property
     def findings(self) -> tuple[ReportFinding, ...]:
         found = [ReportFinding.of(one) for one in self.verification.findings]
-        return (*found, *(ReportFinding("retention", "retention", text) for text in self.keeping.retention.problems))
+        return (*found, *(ReportFinding("retention", "retention", text) for text in self.retention.view.problems))
 
     @property
     def checkpoints(self) -> int:
@@ -115,44 +114,42 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """In words."""
+        """The conclusion in a few words."""
         if count := len(self.findings):
             return f"{count:,} {'finding' if count == 1 else 'findings'}"
         if not any(part.recorded for part in self.journals):
             return "nothing was recorded"
         if not self.checkpoints:
             return "consistent, but no checkpoint vouches for it"
-        return (
-            "intact and complete" if self.proven else "intact and complete, by checkpoints of which no key was checked"
-        )
+        return "intact and complete" if self.proven else "intact and complete, but signatures were not checked"
 
     @property
     def proven(self) -> bool:
-        """Whether nothing was found, and a key that is trusted vouches for that."""
+        """Whether there are no findings, and a trusted key vouches for that."""
         found = not self.findings and any(part.recorded for part in self.journals)
         return found and bool(self.checkpoints and self.verification.keys)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What it does not say, and why."""
-        return (*self._notes(), *dict.fromkeys((*self.verification.notes, *self.keeping.notes)))
+        """What the report does not cover, and why."""
+        return (*self._notes(), *dict.fromkeys((*self.verification.notes, *self.retention.notes)))
 
     def _notes(self) -> Iterator[str]:
         if not self.period.over:
-            yield f"the period was not over when this was made: what was recorded since {self.made.at} is not in it"
+            yield "the period was not over when this report was made: later entries are not in it"
         if not self.checkpoints:
-            yield "no checkpoint was found: who may write to the cluster could have rebuilt all of it"
+            yield "no checkpoint was found: anyone who may write to the cluster could have rebuilt the whole log"
         elif not self.verification.keys:
             yield "signatures of checkpoints were not checked: no public key was given"
         if not self.made.reads_recorded:
             yield (
-                "the setting audit_reads was off where this was made: reads by the command line and by programs with "
-                "such settings are not recorded"
+                "the setting audit_reads was off when this report was made: reads by the command line and by programs "
+                "with these settings are not recorded"
             )
 
     def summary(self) -> dict[str, Any]:
-        """The few numbers that answer most questions."""
-        keeping = self.keeping
+        """Returns the numbers that answer most questions."""
+        retention = self.retention
         return {
             "intact": self.verification.intact,
             "complete": self.complete,
@@ -164,14 +161,14 @@ class Report:
             "missing": sum(part.missing for part in self.journals),
             "checkpoints": self.checkpoints,
             "keys": list(self.verification.keys),
-            "holds": None if keeping.holds is None else len(keeping.holds),
-            "destructions": None if keeping.destroyed is None else len(keeping.destroyed),
-            "erasures": None if keeping.erased is None else len(keeping.erased),
+            "holds": None if retention.holds is None else len(retention.holds),
+            "destructions": None if retention.destroyed is None else len(retention.destroyed),
+            "erasures": None if retention.erased is None else len(retention.erased),
         }
 
     def as_json(self) -> dict[str, Any]:
-        """Format 1 of docs/reference/format.md, without `digest` and `html`, which the pack adds."""
-        made, keeping = self.made, self.keeping
+        """Returns format 1 of docs/reference/format.md without `digest` and `html`, which the pack adds."""
+        made, retention = self.made, self.retention
         return {
             "format": FORMAT,
             "period": self.period.as_json(),
@@ -192,14 +189,14 @@ class Report:
                 for part in self.journals
             ],
             "retention": {
-                **keeping.retention.as_json(),
-                "changes": [asdict(deed) for deed in self.deeds.of(RETENTION_SET)],
+                **retention.view.as_json(),
+                "changes": [asdict(action) for action in self.actions.of(RETENTION_SET)],
             },
-            "holds": None if keeping.holds is None else [one.as_json() for one in keeping.holds],
-            "destructions": None if keeping.destroyed is None else [one.as_json() for one in keeping.destroyed],
-            "erasures": None if keeping.erased is None else [one.as_json() for one in keeping.erased],
-            "done": self.deeds.as_json(),
-            "readers": [asdict(one) for one in self.deeds.readers],
+            "holds": None if retention.holds is None else [one.as_json() for one in retention.holds],
+            "destructions": None if retention.destroyed is None else [one.as_json() for one in retention.destroyed],
+            "erasures": None if retention.erased is None else [one.as_json() for one in retention.erased],
+            "done": self.actions.as_json(),
+            "readers": [asdict(one) for one in self.actions.readers],
             "numbers": _numbers(self.numbers),
         }
 
@@ -215,10 +212,10 @@ def make_report(
     signed_by: str = "",
     on_progress: Progress = lambda done, total: None,
 ) -> Report:
-    """Verifies the period and gathers the rest; `sources`, `keys`, `local` and `workers` as for `verify_stored`.
+    """Verifies the period and gathers the rest; `sources`, `keys`, `local` and `workers` are as for `verify_stored`.
 
-    It is recorded as an export, in the form `report`, where the client's settings say that reads are. Read rights are
-    enough. Raises `OpenSearchError`, and `NotRecorded` where that can't be recorded.
+    With the setting `audit_reads`, it is recorded as an export in the format `report`. Read rights are enough. Raises
+    `OpenSearchError`, and `NotRecorded` if the export can't be recorded.
     """
     made = Made.now(client.settings, period.made, signed_by)
     client.note_export(period.of(), form="report")
@@ -241,8 +238,8 @@ def make_report(
         made=made,
         verification=verification,
         outside=tuple(source.name for source in sources if source.outside),
-        keeping=kept(quiet, period),
-        deeds=done(quiet, period),
+        retention=retention_part(quiet, period),
+        actions=admin_actions(quiet, period),
         numbers=quiet.stats(period.of(), by=("type",), top=TYPES, interval=interval, expired=True),
         journals=parts_of(verification.journals),
     )

@@ -1,10 +1,6 @@
-"""The keeping: what is promised of entries, what holds keep, and what was destroyed or erased in the period.
+"""The parts of a report: retention and holds, administrative actions and readers, and the journals.
 
-The deeds: what was done to the audit log itself in the period, and who read it, by whodid's own entries.
-
-What readers asked is left out on purpose: a query may hold a personal value. It is in the log.
-
-The journals of a report: what verification found of each in the period, with numbers that add up.
+What readers searched for is left out on purpose: a query may contain a personal value. It is in the log.
 """
 
 from __future__ import annotations
@@ -33,28 +29,28 @@ if TYPE_CHECKING:
 __all__ = [
     "LISTED",
     "RETENTION_SET",
-    "Deed",
-    "Deeds",
+    "AdminAction",
+    "AdminActions",
     "Destroyed",
     "Erased",
     "Held",
     "JournalPart",
-    "Keeping",
     "Reader",
-    "done",
-    "kept",
+    "RetentionPart",
+    "admin_actions",
     "parts_of",
+    "retention_part",
 ]
 
 T = TypeVar("T")
 
 State = Literal["deleted", "gone", "due"]
-"""deleted: by whodid, at that time. gone: it was due, and is not there any more. due: it is there all the same."""
+"""deleted: by whodid, at that time. gone: it was due, and no longer exists. due: it is due, and still exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A hold that was in force at some time of the period. `covers`: partitions that it keeps now."""
+    """A hold that was in force during the period; `covers` are the partitions that it keeps now."""
 
     hold: Hold
     covers: tuple[str, ...]
@@ -74,7 +70,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Destroyed:
-    """A partition whose time ended in the period, by its record in the ledger."""
+    """A partition whose retention ended in the period, by its record in the ledger."""
 
     record: Destruction
     state: State
@@ -99,7 +95,7 @@ class Destroyed:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """Whose values were removed from how many `entries`, which `fields`, why, by whom and when; never a value."""
+    """An erasure of a person: which `fields` were removed from how many `entries`, but never a value."""
 
     id: str
     principal: str
@@ -120,27 +116,27 @@ class Erased:
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
-    """`None` where this user may not know; then `notes` say so."""
+class RetentionPart:
+    """Retention and holds. A part is `None` if this user may not read it; then `notes` say so."""
 
-    retention: RetentionView
+    view: RetentionView
     holds: tuple[Held, ...] | None
     destroyed: tuple[Destroyed, ...] | None
     erased: tuple[Erased, ...] | None
     notes: tuple[str, ...]
 
 
-def kept(client: AuditClient, period: Period) -> Keeping:
-    """Asks the cluster, read rights being enough. Raises `OpenSearchError`."""
+def retention_part(client: AuditClient, period: Period) -> RetentionPart:
+    """Reads retention and holds from the cluster. Raises `OpenSearchError`."""
     connection, settings = client.connection, client.settings
     view = retention_in_force(connection, settings)
     notes: list[str] = []
     found = _allowed(holds, connection, settings, "holds", notes)
-    records = _allowed(destructions, connection, settings, "records of destruction", notes)
-    pages = _allowed(erasures, connection, settings, "records of erasures", notes)
+    records = _allowed(destructions, connection, settings, "destruction records", notes)
+    pages = _allowed(erasures, connection, settings, "erasure records", notes)
     present = {one.name for one in view.partitions}
-    return Keeping(
-        retention=view,
+    return RetentionPart(
+        view=view,
         holds=None if found is None else tuple(_held(found, period, view)),
         destroyed=None if records is None else tuple(_destroyed(records, period, present)),
         erased=None if pages is None else tuple(Erased.of(page) for page in pages if period.holds(page.time)),
@@ -158,7 +154,7 @@ def _allowed(
     try:
         return ask(connection, settings)
     except NotAuthorized:
-        notes.append(f"{what} were not looked at: this user may not read the ledger (whodid_auditor may)")
+        notes.append(f"{what} were not checked: this user may not read the ledger (whodid_auditor may)")
         return None
 
 
@@ -179,9 +175,9 @@ def _held(found: Sequence[Hold], period: Period, view: RetentionView) -> list[He
 
 
 def _unknown(id_: str, view: RetentionView) -> Held:
-    """One that only marks on partitions know: the ledger was lost, or they came from elsewhere."""
+    """A hold that is not in the ledger, though partitions are marked with it: the ledger was lost."""
     covers = tuple(one.name for one in view.partitions if id_ in one.holds)
-    hold = Hold(id_, "not known: partitions are marked with it, and it is not in the ledger", "", "", covers)
+    hold = Hold(id_, "unknown: partitions are marked with it, but it is not in the ledger", "", "", covers)
     return Held(hold, covers, set_in_period=False, released_in_period=False)
 
 
@@ -196,9 +192,9 @@ def _destroyed(records: Sequence[Destruction], period: Period, present: set[str]
 
 
 def _in_force(hold: Hold, period: Period) -> bool:
-    """Whether it was at some time of the period; times that are none, as somebody made the page up, hide nothing."""
-    begun, ended = _moment(hold.time), _moment(hold.released)
-    return not (begun and begun >= period.until) and not (ended and ended < period.since)
+    """Whether the hold was in force during the period; invalid times in a forged page hide nothing."""
+    start, ended = _moment(hold.time), _moment(hold.released)
+    return not (start and start >= period.until) and not (ended and ended < period.since)
 
 
 def _moment(time: str) -> datetime | None:
@@ -210,7 +206,7 @@ def _moment(time: str) -> datetime | None:
 
 
 LISTED = 1000
-"""Deeds, and readers, that are listed; what is more is counted."""
+"""Maximum number of listed actions, and of readers; the rest are counted."""
 
 RETENTION_SET = "audit_log_retention_set"
 
@@ -219,7 +215,7 @@ _READS = {"audit_log_searched": "searched", "audit_log_viewed": "viewed", "audit
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class AdminAction:
     """One entry about the log itself. `time` is its `creation_date`."""
 
     entry_id: str
@@ -232,7 +228,7 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """How many entries say that a principal searched or counted, looked at one entry, took entries away."""
+    """How often a principal searched or counted, viewed one entry, or exported entries."""
 
     principal: str
     searched: int
@@ -245,39 +241,39 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True)
-class Deeds:
-    """`counts`: own event type → entries. `listed`: the first `LISTED` of `total` that are no reads, oldest first."""
+class AdminActions:
+    """Administrative actions. `counts` are entries by event type; `listed` are the first that are not reads."""
 
     counts: Mapping[str, int]
-    listed: tuple[Deed, ...]
+    listed: tuple[AdminAction, ...]
     readers: tuple[Reader, ...]
 
     @property
     def total(self) -> int:
         return sum(count for name, count in self.counts.items() if name not in _READS)
 
-    def of(self, event_type: str) -> tuple[Deed, ...]:
-        return tuple(deed for deed in self.listed if deed.type == event_type)
+    def of(self, event_type: str) -> tuple[AdminAction, ...]:
+        return tuple(action for action in self.listed if action.type == event_type)
 
     def as_json(self) -> dict[str, Any]:
-        return {"counts": dict(self.counts), "total": self.total, "entries": [asdict(deed) for deed in self.listed]}
+        return {"counts": dict(self.counts), "total": self.total, "entries": [asdict(action) for action in self.listed]}
 
 
-def done(client: AuditClient, period: Period) -> Deeds:
-    """Asks the cluster; these questions are not recorded by `client`. Raises `OpenSearchError`."""
+def admin_actions(client: AuditClient, period: Period) -> AdminActions:
+    """Reads whodid's own entries of the period. Raises `OpenSearchError`."""
     counts = client.counts_by("type", period.of(type=_OWN), expired=True)
     wanted = period.of(type=_OWN) & ~period.of(type=list(_READS))
     hits = islice(client.hits(wanted, sort_of(OLDEST)), LISTED)
-    return Deeds(counts, tuple(_deed(hit) for hit in hits), _readers(client, period))
+    return AdminActions(counts, tuple(_action(hit) for hit in hits), _readers(client, period))
 
 
-def _deed(hit: Mapping[str, Any]) -> Deed:
+def _action(hit: Mapping[str, Any]) -> AdminAction:
     entry = hit["_source"]
     details = entry.get("details")
     time, type_, principal, target = (
         str(entry.get(name, "")) for name in ("creation_date", "type", "principal", "target")
     )
-    return Deed(str(hit["_id"]), time, type_, principal, target, details if isinstance(details, dict) else {})
+    return AdminAction(str(hit["_id"]), time, type_, principal, target, details if isinstance(details, dict) else {})
 
 
 def _readers(client: AuditClient, period: Period) -> tuple[Reader, ...]:
@@ -292,7 +288,7 @@ def _readers(client: AuditClient, period: Period) -> tuple[Reader, ...]:
 
 @dataclass(frozen=True, slots=True)
 class JournalPart:
-    """Entries `first` to `last` of one journal, as far as they are of the period; both 0 for none.
+    """Entries `first` to `last` of one journal in the period; both are 0 if there are none.
 
     `recorded` = `stored` + `expired` + `dead_letters` + `given_up` + `damaged` + `backlog` + `missing`. `sealed` is the
     last entry that a checkpoint covers, closed at `sealed_at`; `checkpoints` is how many there are.
@@ -317,22 +313,22 @@ class JournalPart:
 
     @property
     def complete(self) -> bool:
-        """Whether everything is stored, or gone for a good reason."""
+        """Whether every entry is stored, or has an explanation."""
         return not (self.missing or self.damaged)
 
     def numbers(self) -> dict[str, Any]:
-        """What its completeness is, as JSON."""
+        """Returns the numbers of completeness, as JSON."""
         fields = {name: value for name, value in asdict(self).items() if name != "stretches"}
         return {**fields, "complete": self.complete}
 
 
 def parts_of(verdicts: Iterable[JournalVerdict]) -> tuple[JournalPart, ...]:
-    """In the order of the verdicts."""
+    """Converts the verdicts, in order."""
     return tuple(_part(verdict) for verdict in verdicts)
 
 
 def _part(verdict: JournalVerdict) -> JournalPart:
-    """Each number of the period is stored, or is counted by why it isn't; the last of them verification names."""
+    """Counts each number of the period as stored, or by why it is not."""
     found = verdict.completeness
     absent = found.expired + found.dead_letters + found.dropped + found.damaged + found.backlog + found.missing
     recorded = found.stored + absent

@@ -1,13 +1,12 @@
-"""The statement: a report's JSON as it stands in a file, and what ties it to its HTML.
+"""The JSON file of a report, and what ties it to the HTML.
 
 `NAME.json` is the report's JSON with two more members at its end:
 
 - `digest`: the SHA-256, hex, of the RFC 8785 form of all the rest; the HTML shows it.
-- `html`: name, SHA-256 and bytes of the HTML.
+- `html`: name, SHA-256 and size of the HTML.
 
-It is written in one form only (two spaces, UTF-8, characters that can't be printed escaped, one newline at the end), so
-that any other byte shows. What came from the cluster is made plain first: whatever somebody stored there, the result is
-JSON that RFC 8785 has a form for.
+The file has exactly one valid form (two spaces, UTF-8, unprintable characters escaped, one newline at the end), so that
+any changed byte is detected. Values from the cluster are converted first, so that any content has an RFC 8785 form.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ _TIES = ("digest", "html")
 
 
 def made_plain(value: object, depth: int = 0) -> Any:
-    """The value as JSON that has an RFC 8785 form; what JSON has no place for becomes text."""
+    """Converts a value to JSON that has an RFC 8785 form; other values become text."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float):
-        return value if abs(value) <= _SAFE_NUMBER else str(value)  # not a number is not below it, either
+        return value if abs(value) <= _SAFE_NUMBER else str(value)  # the comparison with NaN is false, too
     if depth > _DEEPEST:
         return "…"
     if isinstance(value, Mapping):
@@ -50,17 +49,17 @@ def made_plain(value: object, depth: int = 0) -> Any:
 
 
 def _text(value: object) -> str:
-    """Without lone surrogates, which no encoding has bytes for."""
+    """Converts to text without lone surrogates, which can't be encoded."""
     return str(value).encode("utf-8", "replace").decode()
 
 
 def digest_of(content: Mapping[str, Any]) -> str:
-    """What `digest` is of a report."""
+    """Returns the `digest` of a report."""
     return sha256(rfc8785.dumps({key: value for key, value in content.items() if key not in _TIES})).hexdigest()
 
 
 def statement(content: Content, html: bytes, name: str) -> bytes:
-    """The bytes of the JSON file; `name` is that of the HTML."""
+    """Returns the bytes of the JSON file; `name` is that of the HTML file."""
     tied = {
         "digest": digest_of(content),
         "html": {"file": name, "sha256": sha256(html).hexdigest(), "bytes": len(html)},
@@ -69,7 +68,7 @@ def statement(content: Content, html: bytes, name: str) -> bytes:
 
 
 def read_statement(data: bytes, name: str) -> tuple[Content, list[str]]:
-    """What a JSON file says, and in which ways it is another than was written. Raises `ReportError` for no report."""
+    """Reads a JSON file; returns its content and problems. Raises `ReportError` if it is not a report."""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):
@@ -84,14 +83,14 @@ def read_statement(data: bytes, name: str) -> tuple[Content, list[str]]:
         }:
             whole: Content = {**found}
         case _:
-            raise ReportError(f"{name} is no report of whodid, or a damaged one")
+            raise ReportError(f"{name} is not a report of whodid, or is damaged")
     if number != FORMAT:
-        raise ReportError(f"{name} is of format {number}, and this whodid reads format {FORMAT}; upgrade it")
+        raise ReportError(f"{name} has format {number}, but this whodid reads format {FORMAT}; upgrade whodid")
     try:
         fits = digest_of(whole) == whole.get("digest") and _written(whole) == data
     except (ValueError, RecursionError):
         fits = False
-    return whole, [] if fits else ["its JSON is another than was written"]
+    return whole, [] if fits else ["its JSON differs from what was written"]
 
 
 def _written(whole: Content) -> bytes:

@@ -1,12 +1,8 @@
-"""The client: everything that is asked of the entries stored in OpenSearch.
+"""Search: the query language, and the client that finds, counts and gets entries in OpenSearch.
 
-`audit_client` has the methods, `asking` the requests behind them, `order` sorting and cursors, `reach` the partitions
-that a question touches, `expiry` what is past its time, `stats` and `follow` what their names say.
-
-The query: what is asked of the stored entries, as a text, as Python, and as OpenSearch wants it.
-
-`grammar` is the table of the language, `value` one value in it, `filter` a text and what it means, `times` the moments
-and periods in it, `pinned` the same for later, `body` what goes to OpenSearch, `completion` what may come next.
+`grammar` is the table of the language, `value` a value or time in it, `filter` a parsed query, and `body` its form in
+OpenSearch's query DSL. `client` has the methods, `requests` the requests behind them with sorting and cursors,
+`partitions` the partitions that a query touches, and `stats` and `follow` what their names say.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""The body: a filter as OpenSearch's query language wants it.
+"""A filter in OpenSearch's query DSL, and the other names of event types.
 
-Everything stands in filter context: nothing is scored, and OpenSearch caches what repeats. Times become one range on
-`@timestamp`, cut to what nanoseconds can hold.
+Every clause is in filter context: nothing is scored, and OpenSearch caches repeated clauses. Times become one range on
+`@timestamp`, limited to what nanoseconds can represent.
 
-The other names of event types: a search for a new name finds entries recorded under the old one, and the reverse.
-
-`config/event-names.csv` has those that the product behind the default catalog has renamed; the `replaced_by` of the
-application's own catalog come on top. A name stands for what replaced it and for what it replaced, whatever the number
-of steps, but not for what was merged into the same successor.
+A search for a new event type also finds entries recorded under its old names, and the reverse.
+`config/event-names.csv` has the names that the product behind the default catalog changed; the `replaced_by` of the
+application's own catalog come on top. Names are followed over any number of steps, but two names that were merged into
+the same successor don't stand for each other.
 """
 
 from __future__ import annotations
@@ -32,21 +31,21 @@ from .value import Value, Window, moment, period
 __all__ = ["Also", "OtherNames", "query_body", "window_of"]
 
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
-"""What OpenSearch can hold in nanoseconds; it refuses to compare with anything beyond."""
+"""The range of OpenSearch's nanoseconds; it rejects comparisons with anything beyond."""
 
 Clause = dict[str, Any]
 Also = Callable[[str], Iterable[str]]
-"""Other names of an event type, under which entries may be stored too."""
+"""Returns other names of an event type, under which entries may be stored, too."""
 
 
 def query_body(asked: Filter, now: datetime | None = None, also: Also = lambda _name: ()) -> Clause:
-    """The value of OpenSearch's `query`. Raises `QueryError` for one that asks too much of the cluster."""
+    """Returns the value of OpenSearch's `query`. Raises `QueryError` for a query that costs the cluster too much."""
     _check_cost(asked)
     return _Body(now or datetime.now(UTC), also).clause(asked)
 
 
 def window_of(asked: Filter, now: datetime | None = None) -> Window:
-    """A stretch of time outside of which nothing matches."""
+    """Returns a time window outside of which nothing matches."""
     now = now or datetime.now(UTC)
     match asked:
         case Time():
@@ -65,7 +64,7 @@ def window_of(asked: Filter, now: datetime | None = None) -> Window:
 
 
 def _check_cost(asked: Filter) -> None:
-    """Every reader's question passes here, whether it was written as text or in Python."""
+    """Limits every query, whether it was written as text or in Python."""
     left, word_count, prefixes = [asked], 0, 0
     while left:
         match left.pop():
@@ -77,9 +76,9 @@ def _check_cost(asked: Filter) -> None:
                 left.append(part)
             case All(parts) | AnyOf(parts):
                 left += parts
-    for count, most, what in ((word_count, MOST_WORDS, "texts to look for"), (prefixes, MOST_PREFIXES, "beginnings")):
+    for count, most, what in ((word_count, MOST_WORDS, "words"), (prefixes, MOST_PREFIXES, "prefixes")):
         if count > most:
-            raise QueryError(f"the query has {count:,} {what}; {most} at most: name fields, or ask for less at a time")
+            raise QueryError(f"the query has {count:,} {what}; at most {most} are allowed: name fields, or split it")
 
 
 class _Body:
@@ -108,7 +107,7 @@ class _Body:
                 return {"bool": {"filter": [self.clause(part) for part in parts]}}
             case AnyOf(parts):
                 return _any_of(self.clause(part) for part in parts)
-        raise TypeError(f"{type(asked).__name__} is no filter")
+        raise TypeError(f"{type(asked).__name__} is not a filter")
 
     def _match(self, field: str, values: Iterable[Value]) -> Clause:
         exact: list[str] = []
@@ -134,7 +133,7 @@ _NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+
 
 
 def _as_stored(text: str) -> str:
-    """As an entry writes the number that the text names: `1.5` for `1.50` and `15e-1`, which it is found by then."""
+    """The number in a text as entries write it: `1.5` for `1.50` and `15e-1`."""
     if not _NUMBER.fullmatch(text):
         return text
     try:
@@ -144,7 +143,7 @@ def _as_stored(text: str) -> str:
 
 
 def _holds_ipv4(network: str) -> bool:
-    """Whether an IPv6 network is one in which OpenSearch has all IPv4 addresses too: `::/0` is meant as IPv6."""
+    """Whether OpenSearch counts all IPv4 addresses to an IPv6 network, such as `::/0`, which means IPv6 only."""
     if ":" not in network or "/" not in network:
         return False
     return ipaddress.IPv6Network(network).supernet_of(_IPV4_IN_IPV6)
@@ -180,14 +179,14 @@ def _stamp(time: datetime) -> str:
 
 
 class OtherNames:
-    """Called with a name, or a beginning and `*`: the other names."""
+    """Returns the other names of an event type, or of all types with a prefix (`prefix*`)."""
 
     def __init__(self, replaced_by: Mapping[str, str]) -> None:
         self._replaced_by = replaced_by
 
     @classmethod
     def of(cls, settings: Settings) -> OtherNames:
-        """Raises `CatalogError` for a catalog that can't be read."""
+        """Reads the names from the catalog of the settings. Raises `CatalogError` if it can't be read."""
         if not settings.catalog:
             return cls(_renamed())
         from pathlib import Path

@@ -1,7 +1,7 @@
-"""The query client: finds entries in OpenSearch.
+"""The client that finds entries in OpenSearch.
 
-Searches page by a point in time and `search_after`, so they see one consistent state however long they take, skip and
-double nothing, and need the memory of one page. They touch only the partitions that their times allow.
+Searches page with a point in time and `search_after`: they see one consistent state however long they take, skip and
+repeat nothing, and need the memory of one page. They touch only partitions that can hold entries of the given times.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .body import OtherNames, query_body, window_of
 from .filter import Filter, filter_of, match, ordered
 from .follow import follow as following
 from .partitions import Expiry, indices_of
-from .requests import NEWEST, OLDEST, Asking, cursor_of, is_long, nanoseconds_of, sort_of, sort_values
+from .requests import NEWEST, OLDEST, Searcher, cursor_of, is_long, nanoseconds_of, sort_of, sort_values
 from .stats import Stats
 from .value import Window, can_be_asked, literal
 
@@ -42,27 +42,27 @@ if TYPE_CHECKING:
 __all__ = ["AuditClient", "Entry", "Page", "Where"]
 
 _LONGEST_ID = 512
-"""Bytes of an ID that OpenSearch takes."""
+"""Maximum length of an ID in OpenSearch, in bytes."""
 
 Where = Filter | str | None
-"""What entries must be: a filter, a text of the search language (`whodid help search`), or nothing."""
+"""Which entries: a filter, a query in the search language (`whodid help search`), or `None` for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some entries in order: what `AuditClient.page` returns."""
+    """One page of entries, returned by `AuditClient.page`."""
 
     entries: list[Entry]
-    """The entries, as they were journalled."""
+    """The entries as they were recorded."""
     next: str | None
-    """The cursor of the page behind this one; `None` at the end."""
+    """The cursor of the next page; `None` on the last page."""
     ids: list[str]
-    """The IDs under which they are stored, which `get` takes. An entry that was altered may say another of itself."""
+    """The IDs under which the entries are stored, for `get`. An altered entry may state another ID."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """What is asked, made ready: OpenSearch's query, the partitions to ask, and all of it as text."""
+    """A question as OpenSearch takes it: the query, the partitions and the time window; `text` identifies it."""
 
     body: dict[str, Any]
     indices: str
@@ -71,28 +71,27 @@ class _Question:
 
 
 class AuditClient:
-    """Searches, counts and gets the entries in OpenSearch. Where nothing was shipped yet, nothing is found.
+    """Searches, counts and gets the entries in OpenSearch. Before anything is shipped, nothing is found.
 
-    `where` and the keywords of a method say which entries. Keywords are fields, each with one value or several of which
-    any may match; `prefix*` matches a beginning, `client_ip` takes networks. `since` is included, `until` is not: aware
-    datetimes, ISO 8601, periods (`2026-11`, `yesterday`), or spans such as `-24h`. Entries past their promised time
-    that are not deleted yet are left out unless `expired` is true.
+    `where` and the keywords of a method select entries. Keywords are fields, each with one value or several of which
+    any may match; `prefix*` matches a prefix, and `client_ip` takes networks. `since` is inclusive and `until`
+    exclusive: aware datetimes, ISO 8601, periods (`2026-11`, `yesterday`), or spans such as `-24h`. Entries whose
+    retention is over and that are not deleted yet are left out unless `expired` is true.
 
-    With the setting `audit_reads`, each question is recorded in the audit log before it is answered.
+    With the setting `audit_reads`, each query is recorded in the audit log before it is answered.
 
     Args:
-        settings: Settings made already; else they come from keywords, variables, file and defaults.
-        client: A client of OpenSearch to use, in place of one made from the settings.
-        within: What entries must be in any case: of one organization, say. Whatever is asked, no other entry is found,
-            counted or shown.
+        settings: The settings; by default, they come from keywords, environment variables, file and defaults.
+        client: The OpenSearch client to use; by default, one is made from the settings.
+        within: A filter that is added to every query, such as for one organization. No other entry is found or counted.
         **keywords: Settings by name, as for `whodid.configure`.
 
     Raises:
         SettingsError: A setting is unknown, malformed or contradicts another.
-        QueryError: Raised by every method for a question that can't be asked.
-        OpenSearchError: Raised by every method when the cluster can't answer.
-        NotRecorded: Raised by every method when `audit_reads` is on and the question can't be recorded;
-            `JournalDamaged` too.
+        QueryError: Raised by every method for an invalid query.
+        OpenSearchError: Raised by every method if the cluster can't answer.
+        NotRecorded: Raised by every method if `audit_reads` is on and the query can't be recorded;
+            `JournalDamaged`, too.
 
     Example:
         >>> with whodid.AuditClient(opensearch_hosts=["https://search.example:9200"]) as client:
@@ -111,7 +110,7 @@ class AuditClient:
         self.settings = settings or load_settings(**keywords)
         self._within = within
         self._client = client or connect(self.settings)
-        self._asking = Asking(self._client, self.settings.opensearch_timeout)
+        self._searcher = Searcher(self._client, self.settings.opensearch_timeout)
         self._expiry = Expiry(self.retention)
         self._reads = Reads(self.settings) if self.settings.audit_reads else None
 
@@ -123,7 +122,7 @@ class AuditClient:
 
     @property
     def connection(self) -> OpenSearch:
-        """The client of OpenSearch behind this one; what is asked by it is not recorded, nor kept `within` anything."""
+        """The OpenSearch client behind this one; its requests are not recorded, and not limited by `within`."""
         return self._client
 
     def close(self) -> None:
@@ -142,19 +141,19 @@ class AuditClient:
         expired: bool = False,
         **filters: Unpack[FilterFields],
     ) -> Generator[Entry, None, None]:
-        """Finds entries, and gets them as they are needed.
+        """Finds entries, and fetches them as they are needed.
 
         Args:
-            where: A text of the search language, or a `Filter`.
+            where: A query in the search language, or a `Filter`.
             since: Entries from this moment on.
             until: Entries before this moment.
             sort: `newest`, `oldest`, or a field (`-field` from the last value to the first).
             limit: Maximum number of entries.
-            expired: Also entries past their promised time.
+            expired: Include entries whose retention is over.
             **filters: Fields and their values; see `whodid.typing.FilterFields`.
 
         Returns:
-            A generator of entries. Its `close()` ends the search before its end, and what the cluster keeps for it.
+            A generator of entries. Its `close()` ends the search, and frees its point in time in the cluster.
 
         Example:
             >>> for entry in client.search(principal="42", client_ip="10.0.0.0/8", since="2026-11"):
@@ -162,7 +161,7 @@ class AuditClient:
         """
         question = self._question(where, filters, since, until, expired=expired)
         _check_limit(limit)
-        return _sources(self._asking.hits(question.body, question.indices, sort_of(sort), limit=limit))
+        return _sources(self._searcher.hits(question.body, question.indices, sort_of(sort), limit=limit))
 
     def page(
         self,
@@ -179,25 +178,25 @@ class AuditClient:
     ) -> Page:
         """Finds one page of entries.
 
-        Each page is a search of its own, and its cursor may be kept for as long as one likes: entries that arrive
-        between two pages are met where their time puts them.
+        Each page is an independent search, and a cursor never expires. Entries that arrive between two pages appear in
+        the order of their times.
 
         Args:
-            where: A text of the search language, or a `Filter`.
-            after: The `next` of the page before, for the same question and `sort`; none for the first page.
+            where: A query in the search language, or a `Filter`.
+            after: The `next` of the previous page, for the same query and `sort`; `None` for the first page.
             size: Maximum number of entries.
             since: Entries from this moment on.
             until: Entries before this moment.
             sort: As for `search`.
-            expired: Also entries past their promised time.
+            expired: Include entries whose retention is over.
             **filters: Fields and their values; see `whodid.typing.PageFilters`.
 
         Returns:
-            The page, whose `next` is the cursor of the one behind it.
+            The page; its `next` is the cursor of the next one.
 
         Example:
             >>> page = client.page(type="user_*", size=20)
-            >>> behind = client.page(type="user_*", size=20, after=page.next)
+            >>> following = client.page(type="user_*", size=20, after=page.next)
         """
         if not 1 <= size <= requests.PAGE:
             raise QueryError(f"size must be 1 to {requests.PAGE}")
@@ -206,7 +205,7 @@ class AuditClient:
         body = {"size": size + 1, "query": question.body, "sort": sort_of(sort), "track_total_hits": False}
         if after is not None:
             body["search_after"] = sort_values(after, asked, sort)
-        hits = self._asking.ask(body, question.indices)["hits"]["hits"]
+        hits = self._searcher.search(body, question.indices)["hits"]["hits"]
         more = len(hits) > size
         shown = hits[:size]
         following_page = cursor_of(shown[-1]["sort"], asked) if more else None
@@ -225,10 +224,10 @@ class AuditClient:
         """Counts the entries that match.
 
         Args:
-            where: A text of the search language, or a `Filter`.
+            where: A query in the search language, or a `Filter`.
             since: Entries from this moment on.
             until: Entries before this moment.
-            expired: Also entries past their promised time.
+            expired: Include entries whose retention is over.
             **filters: Fields and their values; see `whodid.typing.FilterFields`.
 
         Returns:
@@ -239,7 +238,7 @@ class AuditClient:
         """
         question = self._question(where, filters, since, until, expired=expired)
         body = {"size": 0, "query": question.body, "track_total_hits": True}
-        return int(self._asking.ask(body, question.indices)["hits"]["total"]["value"])
+        return int(self._searcher.search(body, question.indices)["hits"]["total"]["value"])
 
     def counts_by(
         self,
@@ -257,11 +256,11 @@ class AuditClient:
 
         Args:
             field: A field with one value, such as `type`, `target` or `principal`.
-            where: A text of the search language, or a `Filter`.
+            where: A query in the search language, or a `Filter`.
             since: Entries from this moment on.
             until: Entries before this moment.
             limit: Maximum number of values.
-            expired: Also entries past their promised time.
+            expired: Include entries whose retention is over.
             **filters: Fields and their values; see `whodid.typing.FilterFields`.
 
         Returns:
@@ -275,13 +274,13 @@ class AuditClient:
 
     def _counts_by(self, field: str, question: _Question, limit: int) -> dict[str, int]:
         body = {"size": 0, "query": question.body, "aggs": {"by": stats.most_frequent(field, limit)}}
-        found = self._asking.ask(body, question.indices).get("aggregations")
+        found = self._searcher.search(body, question.indices).get("aggregations")
         if not found:
             return {}
         counts, sure = stats.counts_of(found["by"])
         if sure:
             return counts
-        every = self._asking.values(question.body, question.indices, field)
+        every = self._searcher.values(question.body, question.indices, field)
         return dict(nlargest(limit, every, key=lambda one: one[1]))
 
     def stats(
@@ -300,14 +299,14 @@ class AuditClient:
         """Counts the entries that match: in all, over time (a histogram in UTC), and by the values of fields.
 
         Args:
-            where: A text of the search language, or a `Filter`.
+            where: A query in the search language, or a `Filter`.
             by: The fields whose most frequent values are counted.
             top: How many values of each.
-            interval: What a bar stands for: `second`, `minute`, `hour`, `day`, `week`, `month`, or `auto` for about 60
+            interval: The length of a bar: `second`, `minute`, `hour`, `day`, `week`, `month`, or `auto` for about 60
                 bars.
             since: Entries from this moment on.
             until: Entries before this moment.
-            expired: Also entries past their promised time.
+            expired: Include entries whose retention is over.
             **filters: Fields and their values; see `whodid.typing.FilterFields`.
 
         Returns:
@@ -317,18 +316,18 @@ class AuditClient:
             >>> client.stats(since="-30d", by=["type"]).top["type"]
         """
         question = self._question(where, filters, since, until, expired=expired)
-        interval_of = stats.interval_of
-        interval_of(interval, question.window)
+        stats.check_interval(interval, question.window)
         body = {"size": 0, "query": question.body, "track_total_hits": True, "aggs": stats.aggregations(by, top)}
-        answer = self._asking.ask(body, question.indices)
+        answer = self._searcher.search(body, question.indices)
         total = int(answer["hits"]["total"]["value"])
         found = answer.get("aggregations")
         if not total or not found:
-            return Stats(0, None, None, 0, interval_of(interval, question.window), (), {field: {} for field in by})
+            chosen = stats.interval_of(interval, question.window)
+            return Stats(0, None, None, 0, chosen, (), {field: {} for field in by})
         window = Window(stats.time_of(found["first"]["value"]), stats.time_of(found["last"]["value"]))
-        chosen = interval_of(interval, window)
+        chosen = stats.interval_of(interval, window)
         body = {"size": 0, "query": question.body, "aggs": {"when": stats.histogram(chosen)}}
-        bars = self._asking.ask(body, question.indices)["aggregations"]["when"]["buckets"]
+        bars = self._searcher.search(body, question.indices)["aggregations"]["when"]["buckets"]
         return stats.stats_of(total, found, chosen, bars)
 
     def follow(
@@ -341,17 +340,17 @@ class AuditClient:
         on_away: Callable[[OpenSearchUnavailable], None] | None = None,
         **filters: Unpack[FilterFields],
     ) -> Iterator[list[Entry]]:
-        """Finds the last entries, and then those that arrive.
+        """Finds the last entries, and then new ones as they arrive.
 
-        New is what comes after the last seen `seq` of its journal, whatever its time: entries that another host shipped
-        late are there, and none twice.
+        An entry is new if it comes after the last seen `seq` of its journal, whatever its time. Entries that a host
+        shipped late are found, and none twice.
 
         Args:
-            where: A text of the search language, or a `Filter`.
+            where: A query in the search language, or a `Filter`.
             last: How many entries to start with.
-            pause: Called before each further question, to wait; without one, the first list is the only one.
-            on_away: Called with the error when the cluster can't be asked for a while; what came meanwhile is in the
-                next list. Without it, the error is raised.
+            pause: Called before each further request, to wait; without it, only the first list is returned.
+            on_away: Called with the error if the cluster is unavailable; entries that arrive meanwhile are in the next
+                list. Without it, the error is raised.
             **filters: Fields and their values; see `whodid.typing.FilterFields`.
 
         Returns:
@@ -363,11 +362,11 @@ class AuditClient:
         """
         if last < 0:
             raise QueryError("last must not be negative")
-        asked = self._asked(where, filters, None, None)
+        asked = self._asked(where, filters)
         if self._reads:
             self._reads.searched(str(asked))
         pattern = index_pattern(self.settings)
-        return following(self._asking, pattern, asked, self.search, last, pause, self._also, on_away)
+        return following(self._searcher, pattern, asked, self.search, last, pause, self._also, on_away)
 
     def orphans(
         self,
@@ -379,12 +378,12 @@ class AuditClient:
         limit: int | None = None,
         **filters: Unpack[FilterFields],
     ) -> Iterator[Entry]:
-        """Finds intents without an outcome: actions that were cut off, or are still under way.
+        """Finds intents without an outcome: actions that were interrupted, or are still running.
 
-        The outcome is looked for in all partitions.
+        Outcomes are searched for in all partitions.
 
         Args:
-            where: A text of the search language, or a `Filter`.
+            where: A query in the search language, or a `Filter`.
             since: Intents from this moment on.
             until: Intents before this moment: `-1h` leaves out what started within the last hour.
             limit: Maximum number of entries.
@@ -404,10 +403,10 @@ class AuditClient:
 
     def _without_outcome(self, intents: Sequence[Entry]) -> list[Entry]:
         operations = [one for entry in intents if can_be_asked(one := entry.get("operation"))]
-        if not operations:  # what something else wrote or altered may have none
+        if not operations:  # foreign or altered entries may have none
             return list(intents)
         outcomes = Filter.of(phase="outcome") & match("operation", [literal(operation) for operation in operations])
-        question = self._question(outcomes, {}, None, None, expired=True, noted=False)
+        question = self._question(outcomes, expired=True, recorded=False)
         ended = self._counts_by("operation", question, len(operations))
         return [entry for entry in intents if str(entry.get("operation")) not in ended]
 
@@ -433,7 +432,7 @@ class AuditClient:
     def trail(
         self, principal: str, /, *, sort: str = OLDEST, limit: int | None = None, **more: Unpack[SearchKeywords]
     ) -> Iterator[Entry]:
-        """Finds what a principal did, or had done in their name.
+        """Finds what a principal did, and what was done on their behalf.
 
         Args:
             principal: ID of the user, exactly.
@@ -454,7 +453,7 @@ class AuditClient:
         """Finds the other entries of the same cascade, operation, request or trace.
 
         Args:
-            entry: The entry whose related ones are looked for.
+            entry: The entry whose related entries are searched for.
             sort: As for `search`, but oldest first by default.
             limit: Maximum number of entries.
 
@@ -479,13 +478,13 @@ class AuditClient:
         return self.search(together, sort=sort, limit=limit)
 
     def around(self, entry: Mapping[str, Any]) -> tuple[Entry | None, Entry | None]:
-        """Finds the entries of the same target right before and right after one.
+        """Finds the previous and the next entry of the same target.
 
         Args:
             entry: The entry in the middle.
 
         Returns:
-            Both, `None` for one that is not there.
+            The previous and the next entry; `None` for one that does not exist.
 
         Example:
             >>> before, after = client.around(entry)
@@ -493,7 +492,7 @@ class AuditClient:
         target, journal, seq = entry.get("target"), entry.get("journal"), entry.get("seq")
         at = nanoseconds_of(str(entry.get("@timestamp")))
         if not (can_be_asked(target) and can_be_asked(journal) and is_long(seq)) or at is None:
-            return None, None  # something else wrote it, or altered it
+            return None, None  # foreign or altered
         same = match("target", literal(target))
         place = [at, journal, seq]
         before, after = (
@@ -506,8 +505,8 @@ class AuditClient:
         """Gets one entry.
 
         Args:
-            entry_id: Its ID, as a receipt's `entry_id` has it.
-            expired: Also when it is past its promised time.
+            entry_id: The ID of the entry, such as the `entry_id` of a receipt.
+            expired: Return it even if its retention is over.
 
         Returns:
             The entry, or `None`.
@@ -535,9 +534,9 @@ class AuditClient:
             return None
         if self._reads:
             self._reads.viewed(entry_id)
-        question = self._question(None, {}, None, None, expired=expired, noted=False)
+        question = self._question(expired=expired, recorded=False)
         query = {"bool": {"filter": [{"ids": {"values": [entry_id]}}, question.body]}}
-        answer = self._asking.ask({"size": 1, "query": query}, index_pattern(self.settings))
+        answer = self._searcher.search({"size": 1, "query": query}, index_pattern(self.settings))
         return next(iter(answer["hits"]["hits"]), None)
 
     def note_export(
@@ -550,17 +549,17 @@ class AuditClient:
         until: Moment = None,
         **filters: Unpack[FilterFields],
     ) -> None:
-        """Records that what is found is about to be exported, where `audit_reads` is on.
+        """Records that matching entries are about to be exported, if `audit_reads` is on.
 
         Args:
-            where: A text of the search language, or a `Filter`.
-            form: What it is exported as, such as `csv`.
+            where: A query in the search language, or a `Filter`.
+            form: The format of the export, such as `csv`.
             since: Entries from this moment on.
             until: Entries before this moment.
             **filters: Fields and their values; see `whodid.typing.FilterFields`.
 
         Raises:
-            NotRecorded: It could not be recorded; `JournalDamaged` too.
+            NotRecorded: The export could not be recorded; `JournalDamaged`, too.
 
         Example:
             >>> client.note_export(form="csv", since="2026-11")
@@ -571,10 +570,10 @@ class AuditClient:
     def hidden(
         self, where: Where = None, /, *, since: Moment = None, until: Moment = None, **filters: Unpack[FilterFields]
     ) -> int:
-        """Counts the entries that match and that searches leave out, as their time is over.
+        """Counts matching entries that searches leave out because their retention is over.
 
         Args:
-            where: A text of the search language, or a `Filter`.
+            where: A query in the search language, or a `Filter`.
             since: Entries from this moment on.
             until: Entries before this moment.
             **filters: Fields and their values; see `whodid.typing.FilterFields`.
@@ -593,10 +592,10 @@ class AuditClient:
         return max(all_of_them - shown, 0)
 
     def retention(self) -> RetentionView:
-        """Reads the retention in force, as far as this user may see it.
+        """Reads the retention in force, as far as this user may read it.
 
         Returns:
-            The retention: of entries, of each partition, and holds.
+            The retention of entries and of each partition, and the holds.
 
         Example:
             >>> client.retention()
@@ -607,7 +606,7 @@ class AuditClient:
         """The retention that searches apply, at most a minute old.
 
         Returns:
-            The retention; `None` if this user may not see it.
+            The retention; `None` if this user may not read it.
 
         Example:
             >>> client.known_retention()
@@ -630,7 +629,7 @@ class AuditClient:
             sort: The order, as OpenSearch takes it.
             limit: Maximum number of hits.
             after: The `sort` of the hit before the first.
-            expired: Also entries past their promised time.
+            expired: Include entries whose retention is over.
 
         Returns:
             An iterator of hits, in order.
@@ -638,59 +637,57 @@ class AuditClient:
         Example:
             >>> hits = client.hits(Filter.of(type="user_*"), [{"@timestamp": "asc"}])
         """
-        question = self._question(asked, {}, None, None, expired=expired, noted=False)
-        return self._asking.hits(question.body, question.indices, sort, limit=limit, after=after)
+        question = self._question(asked, expired=expired, recorded=False)
+        return self._searcher.hits(question.body, question.indices, sort, limit=limit, after=after)
 
     def query_of(self, where: Where = None, /, *, since: Moment = None, until: Moment = None) -> dict[str, Any]:
-        """Writes a question as OpenSearch takes it, expired entries included. It is not recorded as a read.
+        """Converts a query to OpenSearch's query DSL, expired entries included. It is not recorded as a read.
 
         Args:
-            where: A text of the search language, or a `Filter`.
+            where: A query in the search language, or a `Filter`.
             since: Entries from this moment on.
             until: Entries before this moment.
 
         Returns:
-            The query, in OpenSearch's query DSL.
+            The query DSL.
 
         Example:
             >>> client.query_of("type:user_* -status:ok")
         """
-        return self._question(where, {}, since, until, expired=True, noted=False).body
+        return self._question(where, {}, since, until, expired=True, recorded=False).body
 
     def _question(
         self,
-        where: Where,
-        filters: Mapping[str, object],
-        since: object,
-        until: object,
+        where: Where = None,
+        filters: Mapping[str, object] = {},
+        since: object = None,
+        until: object = None,
         *,
         expired: bool,
-        noted: bool = True,
+        recorded: bool = True,
     ) -> _Question:
         asked = self._asked(where, filters, since, until)
-        if self._reads and noted:
+        if self._reads and recorded:
             self._reads.searched(str(asked))
         now = datetime.now(UTC)
         window = window_of(asked, now)
-        body = self._unexpired(query_body(asked, now, self._also), expired=expired)
+        body = query_body(asked, now, self._also)
+        if not expired and (kept := self._expiry.kept()):
+            body = {"bool": {"filter": [body, kept]}}
         return _Question(body, indices_of(self.settings.index_prefix, window), window, f"{asked}\n{expired}")
 
-    def _asked(self, where: Where, filters: Mapping[str, object], since: object, until: object) -> Filter:
+    def _asked(self, where: Where, filters: Mapping[str, object], since: object = None, until: object = None) -> Filter:
         asked = filter_of(filters, since, until)
         if isinstance(where, str | Filter):
             asked = (Filter.parse(where) if isinstance(where, str) else where) & asked
         elif where is not None:
-            raise QueryError(f"where must be a text of the search language or a Filter, not {type(where).__name__}")
+            raise QueryError(f"where must be a query in the search language or a Filter, not {type(where).__name__}")
         if isinstance(where, str) or since is not None or until is not None:
             ordered(asked)
         return asked if self._within is None else asked & self._within
 
-    def _unexpired(self, body: dict[str, Any], *, expired: bool) -> dict[str, Any]:
-        kept = None if expired else self._expiry.kept()
-        return body if kept is None else {"bool": {"filter": [body, kept]}}
-
     def _also(self, name: str) -> tuple[str, ...]:
-        """Other names of an event type; the catalog is read where a question names one."""
+        """Other names of an event type; the catalog is read once a query needs it."""
         return self._names(name)
 
     @cached_property
@@ -699,7 +696,7 @@ class AuditClient:
 
 
 def _sources(hits: Generator[dict[str, Any], None, None]) -> Generator[Entry, None, None]:
-    """The entries of hits; closed, it closes the point in time that they are read over."""
+    """The entries of hits; closing it closes the point in time, too."""
     with closing(hits):
         for hit in hits:
             yield hit["_source"]

@@ -1,12 +1,11 @@
-"""The filter: what entries must be, as a value that can be combined with `&`, `|` and `~` and written as text.
+"""Filters: which entries match, as immutable values that are combined with `&`, `|` and `~` and written as text.
 
     team = Filter.of(type="team_*", principal=["42", "43"]) & ~Filter.parse("status:ok")
     str(team)     # 'type:team_* principal:42,43 -status:ok'
 
-A filter is checked when it is made, immutable, and equal to another that says the same in the same order;
-`Filter.parse(str(one)) == one`. Times stay as they were written: `-7d` is seven days before whenever it is asked.
-
-Pinned: a filter whose times mean the same whenever it is asked, such as one that is written down with its answer.
+A filter is checked when it is made, and equals another with the same parts in the same order;
+`Filter.parse(str(one)) == one`. Times stay as written: `-7d` is seven days before each search. `pinned` makes times
+absolute, such as for a filter that is stored with its results.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ from .value import (
     BARE,
     Value,
     check_order,
+    check_text,
     checked,
     moment,
     no_number,
     period,
     quoted,
-    refuse_what_no_entry_holds,
     unknown_field,
     value_of,
     whole_number,
@@ -72,12 +71,12 @@ __all__ = [
 
 _OPERATORS = frozenset((*AND, *OR, *NOT))
 _DEEPEST = 50
-"""Levels of brackets."""
+"""Maximum depth of brackets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What entries must be: an immutable value, combined with `&`, `|` and `~`. Make one with `of` or `parse`.
+    """Which entries match: an immutable value, combined with `&`, `|` and `~`. Make one with `of` or `parse`.
 
     Example:
         >>> team = Filter.of(type="team_*", principal=["42", "43"]) & ~Filter.parse("status:ok")
@@ -87,7 +86,7 @@ class Filter:
 
     @staticmethod
     def of(since: Moment = None, until: Moment = None, **fields: Unpack[FilterFields]) -> Filter:
-        """The filter for entries whose fields have these values.
+        """Makes a filter for entries whose fields have these values.
 
         Args:
             since: Entries from this moment on: an aware datetime, or text such as `2026-11` or `-7d`.
@@ -100,7 +99,7 @@ class Filter:
             The filter.
 
         Raises:
-            QueryError: No entry can be like that, or no field has that name.
+            QueryError: A field is unknown, or a value is impossible.
 
         Example:
             >>> str(Filter.of(since="-7d", type="team_*", client_ip="10.0.0.0/8"))
@@ -110,23 +109,23 @@ class Filter:
 
     @staticmethod
     def parse(text: str) -> Filter:
-        """The filter that a text of the search language says.
+        """Parses a query in the search language.
 
         Args:
-            text: The text (`whodid help search`); the empty one is everything.
+            text: The query (`whodid help search`); an empty one matches everything.
 
         Returns:
             The filter.
 
         Raises:
-            QueryError: The text can't be understood.
+            QueryError: The query is invalid.
 
         Example:
             >>> Filter.parse("type:team_* -status:ok")
         """
         if len(text) > LONGEST:
-            raise QueryError(f"the query is {len(text):,} characters long; {LONGEST:,} is the most")
-        return _Parser(text).all_of_it()
+            raise QueryError(f"the query has {len(text):,} characters; at most {LONGEST:,} are allowed")
+        return _Parser(text).parse()
 
     def __and__(self, other: Filter) -> Filter:
         return both([self, other])
@@ -138,7 +137,7 @@ class Filter:
         return self.part if isinstance(self, Not) else Not(self)
 
     def __str__(self) -> str:
-        """The text that `parse` reads as this filter."""
+        """Returns the query that `parse` reads as this filter."""
         raise NotImplementedError
 
 
@@ -173,7 +172,7 @@ class Has(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Range(Filter):
-    """A number from `low` to `high`, both included; `None` for no bound."""
+    """A number from `low` to `high`, inclusive; `None` means no bound."""
 
     field: str
     low: int | None
@@ -186,7 +185,7 @@ class Range(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Words(Filter):
-    """Text somewhere in `WORD_FIELDS`, in any case."""
+    """A word contained in one of `WORD_FIELDS`, ignoring case."""
 
     text: str
 
@@ -197,7 +196,7 @@ class Words(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Time(Filter):
-    """The time of an entry, as somebody wrote it. `name` is one of `TIMES`."""
+    """The time of an entry, as written. `name` is one of `TIMES`."""
 
     name: str
     text: str
@@ -208,7 +207,7 @@ class Time(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Not(Filter):
-    """Not that."""
+    """The negation of a filter."""
 
     part: Filter
 
@@ -218,7 +217,7 @@ class Not(Filter):
 
 @dataclass(frozen=True, slots=True)
 class All(Filter):
-    """All of two parts or more."""
+    """All of two or more filters."""
 
     parts: tuple[Filter, ...]
 
@@ -228,7 +227,7 @@ class All(Filter):
 
 @dataclass(frozen=True, slots=True)
 class AnyOf(Filter):
-    """Any of two parts or more."""
+    """Any of two or more filters."""
 
     parts: tuple[Filter, ...]
 
@@ -241,14 +240,14 @@ NOTHING = Not(EVERYTHING)
 
 
 def both(parts: Iterable[Filter]) -> Filter:
-    """All of them; of none, everything."""
+    """All of the filters; without any, everything matches."""
     flat = [each for part in parts for each in (part.parts if isinstance(part, All) else [part])]
     flat = [part for part in flat if part != EVERYTHING]
     return All(tuple(flat)) if len(flat) > 1 else flat[0] if flat else EVERYTHING
 
 
 def ordered(asked: Filter) -> Filter:
-    """The same. Raises `QueryError` where a `since` and an `until` in it leave no time between them."""
+    """Returns the filter. Raises `QueryError` if its `since` and `until` leave no time between them."""
     now = datetime.now(UTC)
     found: dict[str, list[tuple[datetime, str]]] = {"since": [], "until": []}
     for part in asked.parts if isinstance(asked, All) else ():
@@ -260,7 +259,7 @@ def ordered(asked: Filter) -> Filter:
 
 
 def either(parts: Iterable[Filter]) -> Filter:
-    """Any of them; of none, nothing."""
+    """Any of the filters; without any, nothing matches."""
     flat = [each for part in parts for each in (part.parts if isinstance(part, AnyOf) else [part])]
     if EVERYTHING in flat:
         return EVERYTHING
@@ -269,21 +268,21 @@ def either(parts: Iterable[Filter]) -> Filter:
 
 
 def match(name: str, value: object) -> Filter:
-    """A field and what Python code gives for it: a value, or several of which any may match."""
+    """A field with a Python value, or several of which any may match. Raises `QueryError`."""
     several = isinstance(value, list | tuple | set | frozenset) and not isinstance(value, Value)
     return matching(name, [value_of(name, each) for each in (value if several else [value])])  # type: ignore[attr-defined]
 
 
 def matching(name: str, values: Iterable[Value]) -> Filter:
-    """A field that has one of the values, checked. Raises `QueryError`."""
+    """A field with one of the parsed values. Raises `QueryError`."""
     kind = kind_of(name)
     if kind is None:
         raise unknown_field(name)
     if not (name.isascii() and name.isprintable()):
-        raise QueryError(f"{name.partition('.')[0]} has no such key: keys are printable ASCII")
+        raise QueryError(f"invalid key of {name.partition('.')[0]}: keys are printable ASCII")
     given = tuple(dict.fromkeys(values))
     if len(given) > MOST_VALUES:
-        raise QueryError(f"{name} has {len(given)} values to look for; ask for {MOST_VALUES} at most")
+        raise QueryError(f"{name} has {len(given)} values; at most {MOST_VALUES} are allowed")
     if any(value == Value("", "prefix") for value in given):
         return Has(name)
     if not given:
@@ -294,12 +293,12 @@ def matching(name: str, values: Iterable[Value]) -> Filter:
 
 
 def words(text: str) -> Filter:
-    """Text somewhere in names, e-mail address, status or details. Raises `QueryError` for no text."""
+    """A word in names, e-mail address, status or details. Raises `QueryError` if it is empty or too long."""
     if not text.strip():
-        raise QueryError("there is nothing to look for between the quotes")
+        raise QueryError("the quotes are empty")
     if len(text) > LONGEST_WORD:
-        raise QueryError(f"a text to look for has {len(text):,} characters; {LONGEST_WORD} is the most")
-    refuse_what_no_entry_holds("the text", text)
+        raise QueryError(f"a word has {len(text):,} characters; at most {LONGEST_WORD} are allowed")
+    check_text("the text", text)
     return Words(text)
 
 
@@ -319,7 +318,7 @@ def _number(name: str, text: str) -> Filter:
 
 
 def time(name: str, text: str) -> Filter:
-    """The time of an entry, checked. Raises `QueryError`."""
+    """A term for the time of an entry. Raises `QueryError`."""
     if name == "time":
         period(text)
     else:
@@ -328,7 +327,7 @@ def time(name: str, text: str) -> Filter:
 
 
 def filter_of(fields: Mapping[str, object], since: object = None, until: object = None) -> Filter:
-    """As `Filter.of`, for names and values that came from elsewhere."""
+    """As `Filter.of`, for names and values from other code."""
     parts = [match(name, value) for name, value in fields.items() if value is not None]
     parts += [Time(name, _time(name, at)) for name, at in (("since", since), ("until", until)) if at is not None]
     check_order(since, until)
@@ -336,7 +335,7 @@ def filter_of(fields: Mapping[str, object], since: object = None, until: object 
 
 
 class _Parser:
-    """The parser: one pass over the pieces of a text. Every error says at which character it is."""
+    """Parses the tokens of a query in one pass. Every error names the character."""
 
     def __init__(self, text: str) -> None:
         self._pieces = pieces(text)
@@ -344,14 +343,12 @@ class _Parser:
         self._depth = 0
         self._end = len(text)
 
-    def all_of_it(self) -> Filter:
+    def parse(self) -> Filter:
         if not self._pieces:
             return EVERYTHING
         found = self._either()
         if (left := self._peek()) is not None:
-            raise misplaced(
-                "there is no ( for this )" if left.text == ")" else f"{left.text!r} is not expected", left.start
-            )
+            raise misplaced("this ) has no (" if left.text == ")" else f"{left.text!r} is not expected", left.start)
         return found
 
     def _peek(self) -> Piece | None:
@@ -362,7 +359,7 @@ class _Parser:
         return piece is not None and piece.kind == "sign" and piece.text in signs
 
     def _operator(self, spellings: tuple[str, ...]) -> bool:
-        """Takes the operator if it comes next."""
+        """Consumes the operator if it comes next."""
         piece = self._peek()
         if piece is None or piece.kind != "bare" or piece.text.lower() not in spellings or self._touches(piece):
             return False
@@ -370,7 +367,7 @@ class _Parser:
         return True
 
     def _touches(self, piece: Piece) -> bool:
-        """Whether something of the same term comes right after a piece, with no blank between."""
+        """Whether the same term continues right after a token, without a space."""
         following = self._pieces[self._next + 1] if self._next + 1 < len(self._pieces) else None
         return following is not None and following.start == piece.end and following.text not in ("(", ")")
 
@@ -418,7 +415,7 @@ class _Parser:
         elif self._touches(piece) or self._opens_after(piece):
             self._next += 1
         else:
-            raise misplaced("a - goes right before what must not be", piece.start)
+            raise misplaced("a - must be right before a term", piece.start)
         return ~self._term()
 
     def _opens_after(self, piece: Piece) -> bool:
@@ -439,18 +436,18 @@ class _Parser:
     def _simple(self) -> Filter:
         piece = self._peek()
         if piece is None:
-            raise misplaced("something is missing", self._end)
+            raise misplaced("a term is missing", self._end)
         if self._is(")", ","):
-            raise misplaced(f"something is missing before this {piece.text}", piece.start)
+            raise misplaced(f"a term is missing before this {piece.text}", piece.start)
         if piece.kind == "bare" and piece.text.lower() in (*AND, *OR) and not self._touches(piece):
-            raise misplaced(f"something is missing beside this {piece.text}", piece.start)
+            raise misplaced(f"a term is missing next to this {piece.text}", piece.start)
         if piece.kind == "bare" and ":" in piece.text:
             return self._field(piece)
         value = self._value(piece.start)
         if value == Value("", "prefix"):
             return EVERYTHING
         if value.kind == "prefix":
-            raise misplaced("a word is found wherever it stands: leave the * out", piece.start)
+            raise misplaced("a word matches anywhere in a text; remove the *", piece.start)
         return words(value.text)
 
     def _field(self, piece: Piece) -> Filter:
@@ -484,20 +481,20 @@ class _Parser:
         return self._value(at)
 
     def _value(self, at: int) -> Value:
-        """The pieces that follow each other without a blank, as one value."""
+        """Reads adjacent tokens as one value."""
         piece = self._pieces[self._next]
         self._next += 1
         if piece.kind == "quoted":
             following = self._peek()
             if following is not None and following.start == piece.end and following.text not in ("(", ")", ","):
-                raise misplaced("after a closing quote a blank is missing", piece.end)
+                raise misplaced("a space is missing after this quote", piece.end)
             return Value(unescaped(piece.text), "literal")
         text = "" if piece.kind == "sign" else unescaped(piece.text)
         star = piece if piece.kind == "sign" else None
         following = self._peek()
         if star is None and following is not None and following.start == piece.end:
             if following.kind == "quoted":
-                raise misplaced("a quote in the middle of a value; put all of it in quotes", following.start)
+                raise misplaced("a quote inside a value; quote the whole value", following.start)
             if following.text == "*" and following.kind == "sign":
                 star = following
                 self._next += 1
@@ -505,16 +502,16 @@ class _Parser:
         if star is None:
             return Value(text)
         if following is not None and following.start == star.end and following.text not in ("(", ")", ","):
-            raise misplaced("a * goes at the end of a value; for a real one put the value in quotes", star.start)
+            raise misplaced("a * must be at the end of a value; quote the value for a literal *", star.start)
         return Value(text, "prefix")
 
 
 def _quotes_hint(text: str) -> str:
-    return f' In quotes, the text itself is looked for: "{text}"'
+    return f' To search for the text itself, quote it: "{text}"'
 
 
 def pinned(asked: Filter, now: datetime) -> Filter:
-    """The same filter as it is meant at `now`: `since:-1h` becomes `since:2026-11-23T07:00:00Z`."""
+    """The filter with absolute times: at 08:00, `since:-1h` becomes `since:2026-11-23T07:00:00Z`."""
     match asked:
         case Time(name="time", text=text):
             window = period(text, now=now)

@@ -1,11 +1,10 @@
-"""Following: the last entries stored in OpenSearch, and new ones as they are stored.
+"""Following: the last entries stored in OpenSearch, and then new ones as they are stored.
 
-New is what comes after the last shown `seq` of its journal, not what has a later time: an entry that was shipped late
-is shown all the same, and none twice. Entries of one journal become visible in any order, as each shard refreshes by
-itself; so a gap holds back what follows it, for at most `_PATIENCE` looks. What was there that many looks ago is shown
-whatever is missing before it, so that many gaps hold back no longer than one: a reader of one organization sees every
-journal full of them. A gap that was passed over is remembered: what fills it later, such as a dead letter that was
-retried, is shown then.
+An entry is new if it comes after the last shown `seq` of its journal, not if it has a later time. An entry that was
+shipped late is shown, and none is shown twice. Entries of one journal become visible in any order, as each shard
+refreshes by itself, so a gap delays what follows it for at most `_PATIENCE` looks. Whatever was visible that many looks
+ago is shown despite gaps before it, so that many gaps delay no longer than one: a reader of one organization sees every
+journal full of gaps. Skipped gaps are remembered, and what fills one later, such as a retried dead letter, is shown.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from ..entry import Entry
 from ..errors import OpenSearchUnavailable
 from .body import Also, query_body
 from .filter import EVERYTHING, Filter
-from .requests import PAGE, Asking
+from .requests import PAGE, Searcher
 
 __all__ = ["follow"]
 
 _PATIENCE = 10
 _GAPS = 200
-"""Passed gaps that are remembered of each journal, the newest; a reader of one organization passes one an entry."""
+"""How many skipped gaps are remembered of each journal, the newest ones."""
 
 _CLAUSES = 800
-"""Of one search; OpenSearch takes 1,024, and what is asked for needs some too."""
+"""Clauses of one search; OpenSearch allows 1,024, and the query needs some, too."""
 
 _JOURNALS = {"journals": {"terms": {"field": "journal", "size": 10_000}, "aggs": {"last": {"max": {"field": "seq"}}}}}
 _ORDER = [{"journal": "asc"}, {"seq": "asc"}]
@@ -42,7 +41,7 @@ class Newest(Protocol):
 
 
 def follow(
-    asking: Asking,
+    searcher: Searcher,
     indices: str,
     asked: Filter,
     newest: Newest,
@@ -51,12 +50,12 @@ def follow(
     also: Also,
     on_away: Callable[[OpenSearchUnavailable], None] | None,
 ) -> Iterator[list[Entry]]:
-    """The `last` entries, oldest first; then, if there is a `pause` to make, each time the new ones.
+    """Yields the `last` entries, oldest first; then, if there is a `pause`, the new ones after each pause.
 
-    `also` gives the other names of an event type. `on_away` is told when OpenSearch can't be asked; it is asked again
-    after the next pause.
+    `also` returns other names of an event type. `on_away` is called with the error if OpenSearch is unavailable; the
+    request is repeated after the next pause.
     """
-    following = _Rollout(asking, indices, asked, also)
+    following = _Following(searcher, indices, asked, also)
     yield following.begin(list(newest(asked, limit=last))[::-1] if last else [])
     while pause is not None:
         pause()
@@ -70,11 +69,11 @@ def follow(
         yield found
 
 
-class _Rollout:
-    """What was seen of each journal: entries up to `_seen`; `_looks` has how far each went at the last looks."""
+class _Following:
+    """The state of following: the last seen `seq` of each journal, and in `_looks` the last stored at recent looks."""
 
-    def __init__(self, asking: Asking, indices: str, asked: Filter, also: Also) -> None:
-        self._asking = asking
+    def __init__(self, searcher: Searcher, indices: str, asked: Filter, also: Also) -> None:
+        self._searcher = searcher
         self._indices = indices
         self._asked = asked
         self._also = also
@@ -83,14 +82,14 @@ class _Rollout:
         self._gaps: dict[str, deque[tuple[int, int]]] = {}
 
     def begin(self, entries: list[Entry]) -> list[Entry]:
-        for entry in entries:  # some may have come after the look at what is there
+        for entry in entries:  # some may have arrived after `_journals` was read
             journal, seq = entry.get("journal"), entry.get("seq")
             if isinstance(journal, str) and type(seq) is int:
                 self._seen[journal] = max(seq, self._seen.get(journal, 0))
         return entries
 
     def look(self) -> list[Entry]:
-        """What is new; after an error, the next look finds it."""
+        """Returns the new entries; after an error, the next look returns them."""
         before = dict(self._seen), dict(self._counts), self._looks.copy(), {k: v.copy() for k, v in self._gaps.items()}
         try:
             return list(self._news())
@@ -104,10 +103,10 @@ class _Rollout:
         self._looks.append(last_seqs)
         before, self._counts = self._counts, counts
         more = [name for name in self._gaps if counts.get(name, 0) > before.get(name, 0)]
-        ahead = [name for name, last in last_seqs.items() if last > self._seen.get(name, 0)]
-        if not ahead and not more:
+        longer = [name for name, last in last_seqs.items() if last > self._seen.get(name, 0)]
+        if not longer and not more:
             return
-        for positions in self._positions(dict.fromkeys([*ahead, *more])):
+        for positions in self._positions(dict.fromkeys([*longer, *more])):
             hits = self._hits(_any_of(positions))
             wanted = (
                 hit
@@ -117,7 +116,7 @@ class _Rollout:
             yield from self._entries(wanted)
 
     def _positions(self, names: Iterable[str]) -> Iterator[list[dict[str, Any]]]:
-        """Where to look in these journals, in lists of no more clauses than OpenSearch takes at once."""
+        """Clauses for the new entries of these journals, in lists that OpenSearch accepts at once."""
         clauses = 0
         positions: list[dict[str, Any]] = []
         for name in names:
@@ -130,12 +129,12 @@ class _Rollout:
         yield positions
 
     def _hits(self, positions: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """All new entries in order, for their places; those asked for are marked."""
+        """All new entries in order, as their numbers matter; matching ones are marked."""
         if self._asked == EVERYTHING:
-            return self._asking.hits(positions, self._indices, _ORDER)
+            return self._searcher.hits(positions, self._indices, _ORDER)
         marked = {"bool": {"filter": [query_body(self._asked, also=self._also)], "_name": _WANTED}}
         query = {"bool": {"filter": [positions], "should": [marked], "minimum_should_match": 0}}
-        return self._asking.hits(query, self._indices, _ORDER, source=False)
+        return self._searcher.hits(query, self._indices, _ORDER, source=False)
 
     def _entries(self, hits: Iterable[dict[str, Any]]) -> Iterator[Entry]:
         if self._asked == EVERYTHING:
@@ -144,7 +143,7 @@ class _Rollout:
         ids = (hit["_id"] for hit in hits if _WANTED in hit.get("matched_queries", ()))
         while batch := list(islice(ids, PAGE)):
             body = {"size": len(batch), "query": {"ids": {"values": batch}}, "sort": _ORDER}
-            yield from (hit["_source"] for hit in self._asking.ask(body, self._indices)["hits"]["hits"])
+            yield from (hit["_source"] for hit in self._searcher.search(body, self._indices)["hits"]["hits"])
 
     def _in_order(self, journal: str, found: Iterator[dict[str, Any]], settled: int) -> Iterator[dict[str, Any]]:
         for hit in found:
@@ -161,7 +160,7 @@ class _Rollout:
             yield hit
 
     def _fill(self, journal: str, seq: int) -> None:
-        """Takes a place out of the gap that it was in; in none, it is the second entry with that place (a copy)."""
+        """Removes a number from its gap. If it is in none, the entry is a copy of another with that number."""
         parts: list[tuple[int, int]] = []
         for low, high in self._gaps.get(journal, ()):
             parts += [(low, seq - 1), (seq + 1, high)] if low <= seq <= high else [(low, high)]
@@ -175,9 +174,9 @@ class _Rollout:
         }
 
     def _journals(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Of each journal its last seq, and how many entries there are."""
+        """The last `seq` and the number of entries of each journal."""
         body = {"size": 0, "aggs": _JOURNALS}
-        found = self._asking.ask(body, self._indices).get("aggregations") or {"journals": {"buckets": []}}
+        found = self._searcher.search(body, self._indices).get("aggregations") or {"journals": {"buckets": []}}
         buckets: list[dict[str, Any]] = found["journals"]["buckets"]
         return (
             {bucket["key"]: int(bucket["last"]["value"]) for bucket in buckets},

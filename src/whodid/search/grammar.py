@@ -1,9 +1,9 @@
 """The grammar of the search language: one table that the parser, the completion and the documentation share.
 
-A query is terms. Terms side by side must all match; `or` comes last, `not` first, brackets group. The
+A query consists of terms. Terms side by side must all match; `or` binds least, `not` most, and brackets group. The
 tables of docs/how-to/search.md are generated from `FORMS` and `FIELDS_SHOWN`, and a test parses every example in them.
 
-The completion: what may come next in a query that somebody is writing; for shells, and for the box in the tab.
+`complete` suggests what may come next in an unfinished query, for shells and for the search box of the tab.
 """
 
 from __future__ import annotations
@@ -44,43 +44,43 @@ __all__ = [
 ]
 
 LONGEST = 10_000
-"""Characters of a query."""
+"""Maximum length of a query, in characters."""
 
 MOST_WORDS = 20
-"""Texts without a field in one query: OpenSearch compares each with every value of seven fields."""
+"""Maximum number of words without a field: OpenSearch compares each with every value of seven fields."""
 
 LONGEST_WORD = 256
-"""Characters of such a text."""
+"""Maximum length of such a word, in characters."""
 
 MOST_PREFIXES = 100
-"""Beginnings (`credentials_*`) in one query: each stands for all values that begin so."""
+"""Maximum number of prefixes (`credentials_*`) in one query: each stands for all values that begin with it."""
 
 MOST_VALUES = 1000
-"""Values of one field in one query; OpenSearch takes 1,024 clauses, and a person some dozens."""
+"""Maximum number of values of one field in one query; OpenSearch allows 1,024 clauses."""
 
 AND = ("and", "&")
 OR = ("or", "|")
 NOT = ("not",)
-"""Operators that stand by themselves, in any case; a `-` right before a term is a `not` too."""
+"""Operators, in upper or lower case; a `-` right before a term also means `not`."""
 
 TIMES = {
     "since": "from that moment on; the beginning of a period",
     "until": "before that moment; the beginning of a period",
     "time": "within a period, or from one up to another: `2026-01..2026-03`",
 }
-"""What looks like a field, and names the time of an entry."""
+"""Terms that look like fields, and select by the time of an entry."""
 
 UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-"""Of spans back from now: `-7d`."""
+"""The units of spans before now, such as `-7d`."""
 
 PERIODS = ("today", "yesterday", "this-week", "last-week", "this-month", "last-month", "this-year", "last-year")
-"""Words for periods, which begin and end at midnight UTC, weeks on Monday."""
+"""Names of periods, which begin and end at midnight UTC, and weeks on Monday."""
 
 MOMENTS = (*PERIODS, "-1h", "-24h", "-7d", "-30d", "-90d")
-"""Times that are offered to who writes one."""
+"""Times that completion suggests."""
 
 FILTERS = tuple(name for name, field in FIELDS.items() if field.kind in {"keyword", "ip", "long"})
-"""Fields with one value, which can be searched by."""
+"""Searchable fields with one value."""
 
 KEYED = (*FREE_FIELDS, "shortened")
 """Fields that hold objects: `details:value` is any value in it, `details.key:value` the value of one key."""
@@ -94,7 +94,7 @@ WORD_FIELDS = (
     "status",
     "details",
 )
-"""Where a word without a field is looked for."""
+"""The fields that a word without a field is searched in."""
 
 SYNONYMS = {
     "action": "type",
@@ -119,11 +119,11 @@ SYNONYMS = {
     "who": "principal",
     "workspace": "workspace_id",
 }
-"""Names that other logs have for it, offered when somebody writes one."""
+"""Names from other logs → the field to suggest for them."""
 
 
 class Form(NamedTuple):
-    """One thing that can be said: how it is written, what it means, and an example."""
+    """One form of a term: its syntax, its meaning, and an example."""
 
     syntax: str
     means: str
@@ -157,7 +157,7 @@ FORMS: tuple[Form, ...] = (
 
 
 def kind_of(name: str) -> Kind | None:
-    """What a field that can be searched by holds; `None` for any other. `details.rows` is a key of `details`."""
+    """The kind of a searchable field; `None` for any other name. `details.rows` is a key of `details`."""
     if name in FILTERS or name in KEYED:
         return FIELDS[name].kind
     field, dot, key = name.partition(".")
@@ -170,7 +170,7 @@ _PIECE = re.compile(
 
 
 class Piece(NamedTuple):
-    """A part of the text without blanks in it. `name` is the field before its first `:`, if there is one."""
+    """A token of the text: `kind` is `quoted`, `bare` or `sign`."""
 
     kind: str
     text: str
@@ -184,7 +184,7 @@ def pieces(text: str) -> list[Piece]:
     while at < len(text):
         found = _PIECE.match(text, at)
         if found is None:
-            what = "this quote is not closed" if text[at] == '"' else "there is nothing after this backslash"
+            what = "this quote is not closed" if text[at] == '"' else "nothing follows this backslash"
             raise misplaced(what, at)
         kind = str(found.lastgroup)
         if kind != "blank":
@@ -206,7 +206,7 @@ _MOST = 100
 
 
 class Suggestion(NamedTuple):
-    """`text` may stand in place of what follows the first `start` characters; `about` says what it is."""
+    """A suggestion: `text` may replace everything after the first `start` characters; `about` describes it."""
 
     start: int
     text: str
@@ -214,14 +214,14 @@ class Suggestion(NamedTuple):
 
 
 def complete(written: str, values: Mapping[str, Sequence[str]] | None = None) -> list[Suggestion]:
-    """What may follow `written`, at whose end the cursor is. `values` are known values of fields, such as types."""
+    """Suggests what may follow `written`. `values` are known values of fields, such as types."""
     if len(written) > LONGEST:
+        return []
+    if written.count('"') % 2:
         return []
     found = _BEFORE_TOKEN.match(written)
     start = found.end() if found else 0
     token = written[start:]
-    if written.count('"') % 2:
-        return []
     if token.startswith("-"):
         start, token = start + 1, token[1:]
     if ":" not in token:
@@ -245,12 +245,12 @@ def _values(field: str, values: Mapping[str, Sequence[str]]) -> Iterable[tuple[s
     return [(value, "") for value in known]
 
 
-def _matching(start: int, begun: str, candidates: Iterable[tuple[str, str]]) -> list[Suggestion]:
-    """Those that begin so, then those that hold it."""
-    low = begun.lower()
+def _matching(start: int, given: str, candidates: Iterable[tuple[str, str]]) -> list[Suggestion]:
+    """The candidates that begin with the given text, then those that contain it."""
+    low = given.lower()
     found = [
         Suggestion(start, text, about.replace("`", ""))
         for text, about in candidates
-        if low in text.lower() and text != begun
+        if low in text.lower() and text != given
     ]
     return sorted(found, key=lambda one: not one.text.lower().startswith(low))[:_MOST]

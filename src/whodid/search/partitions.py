@@ -1,15 +1,12 @@
-"""The expiry: entries past their promised time that are not deleted yet, which searches leave out.
+"""Which partitions a search touches, and which entries it leaves out because their retention is over.
 
-Retention deletes whole partitions, so an entry may still be stored for weeks after its time. What is held on purpose
-counts as kept. The promise is the longer one of the settings' and the policy's: a policy that somebody made shorter
-hides nothing that is still there. Where the cluster doesn't tell this user how long entries are kept, nothing is left
-out: an entry too many is better than one that is missing.
+Retention deletes whole partitions, so an entry may stay stored for weeks after its time. Entries under a hold count as
+kept. The longer retention of settings and policy applies, so that a shortened policy hides nothing that is stored. If
+this user may not read the retention, nothing is left out: an extra entry is better than a missing one.
 
-The reach: which partitions can hold entries of a window, so that a search touches no others.
-
-A partition's name says which days it holds, whatever its length was when it was made, so nobody has to be asked: from
-23 November on that is `2026.11` and `2026.11.23`, `2026.11.24` … and `2026.w48` …, then all of December, then each year
-that follows. What lies together is one pattern (`2026.11.2*`), as all of it goes into one URL.
+A partition's name says which days it holds, whatever its length, so the cluster need not be asked. From 23 November on,
+that is `2026.11` and `2026.11.23`, `2026.11.24` … and `2026.w48` …, then all of December, then each later year.
+Adjacent names become one pattern (`2026.11.2*`), as all of them go into one URL.
 """
 
 from __future__ import annotations
@@ -28,11 +25,11 @@ from .value import Window
 __all__ = ["Expiry", "indices_of"]
 
 _FRESH = 60.0
-"""Seconds for which the retention in force is remembered."""
+"""Seconds for which the retention in force is cached."""
 
 
 class Expiry:
-    """Asks `retention` when it is first needed, and again when the answer is old."""
+    """Caches the result of `retention` for a minute, and turns it into a query."""
 
     def __init__(self, retention: Callable[[], RetentionView], clock: Callable[[], float] = time.monotonic) -> None:
         self._retention = retention
@@ -40,7 +37,7 @@ class Expiry:
         self._known: tuple[float, RetentionView | None] | None = None
 
     def view(self) -> RetentionView | None:
-        """The retention in force; `None` where this user may not know."""
+        """Returns the retention in force; `None` if this user may not read it."""
         if self._known is None or self._clock() - self._known[0] >= _FRESH:
             try:
                 view = self._retention()
@@ -50,9 +47,9 @@ class Expiry:
         return self._known[1]
 
     def kept(self, now: datetime | None = None) -> dict[str, Any] | None:
-        """The clause that only kept entries match; `None` where all are.
+        """Returns the clause that only kept entries match; `None` if all do.
 
-        It is the same for a minute, so that OpenSearch remembers what it has counted.
+        It stays the same for a minute, so that OpenSearch can cache its result.
         """
         view = self.view()
         if view is None or view.floor_days is None or view.asked_days is None or view.enforced_by == "nothing":
@@ -66,16 +63,16 @@ class Expiry:
 
 
 _FIRST, _LAST = date(1970, 1, 1), date(2262, 12, 31)
-"""What OpenSearch can hold in nanoseconds."""
+"""The range of OpenSearch's nanoseconds."""
 
 _LONGEST = 3000
-"""Characters of a URL; OpenSearch takes 4,096 bytes."""
+"""Maximum length of the expression in a URL; OpenSearch accepts 4,096 bytes."""
 
 
 def indices_of(prefix: str, window: Window) -> str:
-    """An index expression of all partitions that may hold entries of the window; missing ones are to be ignored.
+    """Returns an index expression for all partitions that may hold entries of the window, missing ones included.
 
-    An empty window gives one that matches nothing.
+    For an empty window, it matches nothing.
     """
     first = max(window.start.date(), _FIRST) if window.start else _FIRST
     if window.end and (window.end.date() < _FIRST or (window.start and window.end <= window.start)):
@@ -97,13 +94,13 @@ def _of_days(prefix: str, first: date, last: date) -> str:
 
 
 def _years(whole: set[int]) -> Iterator[str]:
-    """Their months, days and weeks, all in one."""
+    """Patterns for whole years: their months, days and weeks at once."""
     for digits in _patterns([f"{year:04d}" for year in whole]):
         yield digits if digits.endswith("*") else f"{digits}.*"
 
 
 def _months(first: date, last: date, whole: set[int]) -> Iterator[str]:
-    """Months and days of the years that the window has a part of."""
+    """Months and days of years that are partly in the window."""
     for year in sorted({first.year, last.year} - whole):
         months = [month for month in range(1, 13) if first <= date(year, month, 1) and last >= _end(year, month)]
         for digits in _patterns([f"{month:02d}" for month in months], [f"{month:02d}" for month in range(1, 13)]):
@@ -121,7 +118,7 @@ def _days(year: int, month: int, first: date, last: date) -> Iterator[str]:
 
 
 def _weeks(first: date, last: date, whole: Collection[int]) -> Iterator[str]:
-    """Those that are not in a whole year's pattern. A week belongs to the year that its Thursday is in."""
+    """Weeks outside of whole years. A week belongs to the year of its Thursday."""
     for year in range(first.isocalendar().year, last.isocalendar().year + 1):
         if year in whole:
             continue
@@ -136,9 +133,9 @@ def _end(year: int, month: int) -> date:
 
 
 def _patterns(numbers: Collection[str], every: Collection[str] | None = None) -> Iterator[str]:
-    """The numbers, which have as many digits, with `20*` in place of all that begin with `20`, and so on.
+    """The numbers, all of one length; `20*` replaces all that begin with `20`, and so on.
 
-    `every` are all there can be; `None` for any digits.
+    `every` are all possible numbers; `None` means any digits.
     """
     yield from _below("", numbers, every)
 

@@ -1,4 +1,4 @@
-"""The stats: how many entries match, when, and of what; what a histogram and a list of the most frequent need."""
+"""Statistics: how many entries match, when, and by which values; the histogram and the most frequent values."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .value import Window
 __all__ = ["BARS", "INTERVALS", "Bar", "Stats", "aggregations", "counts_of", "interval_of", "most_frequent", "stats_of"]
 
 BARS = 60
-"""About as many bars as a histogram has when no interval is asked for."""
+"""The approximate number of bars of a histogram with the interval `auto`."""
 
 _MOST_BARS = 2000
 _MANY = 10_000
-"""Values that each partition tells of, for the most frequent of all to be the right ones."""
+"""How many values each partition returns, so that the most frequent of all are exact."""
 
 INTERVALS = {
     "second": timedelta(seconds=1),
@@ -30,7 +30,7 @@ INTERVALS = {
     "week": timedelta(days=7),
     "month": timedelta(days=31),
 }
-"""What a bar may stand for, and how long that is at most."""
+"""Interval → its greatest length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """How many entries match, when, and of what: what `AuditClient.stats` returns."""
+    """How many entries match, when, and by which values; returned by `AuditClient.stats`."""
 
     total: int
     """How many entries match."""
@@ -52,9 +52,9 @@ class Stats:
     last: datetime | None
     """The time of the last of them; `None` if there is none."""
     principals: int
-    """How many different principals there are: exact up to 40,000, and about right above."""
+    """The number of distinct principals: exact up to 40,000, approximate above."""
     interval: str
-    """What a bar of the histogram stands for: `second`, `minute`, `hour`, `day`, `week` or `month`."""
+    """The length of a bar of the histogram: `second`, `minute`, `hour`, `day`, `week` or `month`."""
     histogram: tuple[Bar, ...]
     """How many entries there are in each interval, the first one first."""
     top: Mapping[str, Mapping[str, int]]
@@ -73,22 +73,30 @@ class Stats:
         return {**asdict(self), "first": text(self.first), "last": text(self.last), "histogram": bars}
 
 
-def interval_of(asked: str, window: Window) -> str:
-    """The interval asked for, or the shortest that gives a window no more than `BARS` bars. Raises `QueryError`."""
-    if asked != "auto" and asked not in INTERVALS:
-        raise QueryError(f"there is no interval {asked!r}{did_you_mean(asked, INTERVALS)}; {', '.join(INTERVALS)}")
-    if window.start is None or window.end is None:
-        return "day" if asked == "auto" else asked
-    length = window.end - window.start
+def check_interval(asked: str, window: Window) -> None:
+    """Raises `QueryError` for an unknown interval, and for one that gives the window too many bars."""
     if asked == "auto":
-        return next((name for name, width in INTERVALS.items() if length <= width * BARS), "month")
-    if length > INTERVALS[asked] * _MOST_BARS:
-        raise QueryError(f"a histogram by {asked} of that time has more than {_MOST_BARS} bars; take a longer interval")
-    return asked
+        return
+    if asked not in INTERVALS:
+        hint = did_you_mean(asked, INTERVALS)
+        raise QueryError(f"unknown interval {asked!r}{hint}; intervals are {', '.join(INTERVALS)}")
+    if window.start and window.end and window.end - window.start > INTERVALS[asked] * _MOST_BARS:
+        raise QueryError(f"a histogram by {asked} of that time has more than {_MOST_BARS} bars; use a longer interval")
+
+
+def interval_of(asked: str, window: Window) -> str:
+    """The given interval; for `auto` the shortest that gives at most `BARS` bars. Raises `QueryError`."""
+    check_interval(asked, window)
+    if asked != "auto":
+        return asked
+    if window.start is None or window.end is None:
+        return "day"
+    length = window.end - window.start
+    return next((name for name, width in INTERVALS.items() if length <= width * BARS), "month")
 
 
 def aggregations(by: Sequence[str], top: int) -> dict[str, Any]:
-    """What is asked first: everything but the histogram, whose interval depends on the answer."""
+    """The aggregations of the first request: all but the histogram, whose interval depends on the answer."""
     for field in by:
         check_countable(field)
     return {
@@ -102,31 +110,31 @@ def aggregations(by: Sequence[str], top: int) -> dict[str, Any]:
 def most_frequent(field: str, top: int) -> dict[str, Any]:
     """The aggregation of the most frequent values of a field.
 
-    Each partition tells its own most frequent ones only, and by default few more than are asked for: what is frequent
-    in all of them together would be missing where it is not among those. So many are asked for.
+    By default, each partition returns few more values than requested. A value that is frequent only in total would be
+    missing, so many values are requested.
     """
     many = max(_MANY, top)
     return {"terms": {"field": field, "size": top, "shard_size": many, "show_term_doc_count_error": True}}
 
 
 def counts_of(found: Mapping[str, Any]) -> tuple[dict[str, int], bool]:
-    """Value → count of an answer to `most_frequent`, most first; and whether it is sure to be right.
+    """Value → count of an answer to `most_frequent`, most frequent first, and whether the counts are exact.
 
-    It is where every partition told of each value, and no value that some didn't tell of can have more.
+    They are if every partition returned each value, and no value left out by some partition can be more frequent.
     """
     buckets = found["buckets"]
-    told = not any(bucket["doc_count_error_upper_bound"] for bucket in buckets)
+    complete = not any(bucket["doc_count_error_upper_bound"] for bucket in buckets)
     least = min((bucket["doc_count"] for bucket in buckets), default=0)
-    sure = told and least >= found["doc_count_error_upper_bound"]
+    sure = complete and least >= found["doc_count_error_upper_bound"]
     return {bucket["key"]: bucket["doc_count"] for bucket in buckets}, sure
 
 
 def check_countable(field: str) -> None:
-    """Raises `QueryError` for a field without values to count."""
+    """Raises `QueryError` for a field whose values can't be counted."""
     countable = [name for name in FILTERS if FIELDS[name].kind in {"keyword", "ip"}]
     if field not in countable:
         meant = did_you_mean(field, countable)
-        raise QueryError(f"{field} can't be counted by{meant}; take a field such as type, target or principal")
+        raise QueryError(f"can't count by {field!r}{meant}; use a field such as type, target or principal")
 
 
 def histogram(interval: str) -> dict[str, Any]:
@@ -135,7 +143,7 @@ def histogram(interval: str) -> dict[str, Any]:
 
 
 def stats_of(total: int, found: Mapping[str, Any], interval: str, bars: Sequence[Mapping[str, Any]]) -> Stats:
-    """From the answers' aggregations."""
+    """Makes the statistics from the aggregations of both answers."""
     tops = {name.removeprefix("top "): counts_of(part) for name, part in found.items() if name.startswith("top ")}
     return Stats(
         total,

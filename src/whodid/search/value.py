@@ -1,10 +1,7 @@
-"""One value of a field, as it is asked for: how it is written, and whether an entry can have it.
+"""Values of fields and times in a query: how they are written, and whether an entry can have them. Times are UTC.
 
-The times of a query: moments and periods as people write them, in UTC.
-
-A moment is ISO 8601 (UTC where no zone is given), a span back from now such as `-24h`, or `now`. A period is a year, a
-month, a week (`2026-W48`), a day, or one of the words of the grammar; where a moment is asked for it stands for its
-first one.
+A moment is ISO 8601 (UTC if there is no zone), a span before now such as `-24h`, or `now`. A period is a year, a month,
+a week (`2026-W48`), a day, or one of `PERIODS`. If a moment is required, a period stands for its first moment.
 """
 
 from __future__ import annotations
@@ -26,26 +23,26 @@ __all__ = [
     "Window",
     "can_be_asked",
     "check_order",
+    "check_text",
     "checked",
     "literal",
     "moment",
     "no_number",
     "period",
     "quoted",
-    "refuse_what_no_entry_holds",
     "unknown_field",
     "value_of",
     "whole_number",
 ]
 
 BARE = re.compile(r'[^\s(),"\\*]+')
-"""What needs no quotes."""
+"""Text that needs no quotes."""
 _LONG = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value of a field. `literal`: in quotes, so neither another name of an event type nor a beginning."""
+    """One value of a field. A `literal` value is quoted: it is no prefix, and has no other names."""
 
     text: str
     kind: Literal["plain", "prefix", "literal"] = "plain"
@@ -58,7 +55,7 @@ class Value:
 
 
 def literal(text: str) -> Value:
-    """Exactly this value: neither a beginning nor another name."""
+    """Exactly this value: no prefix, and no other name of an event type."""
     return Value(text, "literal")
 
 
@@ -68,13 +65,13 @@ def quoted(text: str) -> str:
 
 
 def unknown_field(name: str) -> QueryError:
-    """The error for a name that no field has, with what may have been meant."""
+    """The error for an unknown field, with suggestions."""
     names = (*FILTERS, *KEYED, *TIMES)
     if name in FIELDS and FIELDS[name].kind == "stored":
-        return QueryError(f"{name} is kept with an entry, but can't be searched by")
+        return QueryError(f"{name} is stored with an entry, but is not searchable")
     meant = [SYNONYMS[name.lower()]] if name.lower() in SYNONYMS else near(name, names, 3)
     hint = f"did you mean {', '.join(meant)}?" if meant else f"fields are {', '.join(names)}."
-    return QueryError(f"{name} can't be searched by; {hint}")
+    return QueryError(f"unknown field {name!r}; {hint}")
 
 
 def value_of(name: str, value: object) -> Value:
@@ -97,10 +94,10 @@ def _text(name: str, value: object) -> str:
 
 
 def checked(name: str, kind: str, value: Value) -> Value:
-    refuse_what_no_entry_holds(name, value.text)
+    check_text(name, value.text)
     if kind == "ip":
         if value.kind == "prefix":
-            raise QueryError(f"{name} has no beginnings; write a network such as 10.0.0.0/8 for 10.*")
+            raise QueryError(f"{name} has no prefixes; write a network such as 10.0.0.0/8 for 10.*")
         return Value(_network(name, value.text))
     if value.kind == "plain" and not BARE.fullmatch(value.text):
         return Value(value.text, "literal")
@@ -108,17 +105,18 @@ def checked(name: str, kind: str, value: Value) -> Value:
 
 
 def can_be_asked(value: object) -> TypeGuard[str]:
-    """Whether a value of a stored document is a text that entries can be looked for by; what is foreign may not be."""
+    """Whether a value of a stored document is a text that can be searched for; foreign values may not be."""
     return isinstance(value, str) and value != "" and "\0" not in value and valid(value) == value
 
 
-def refuse_what_no_entry_holds(name: str, text: str) -> None:
+def check_text(name: str, text: str) -> None:
+    """Raises `QueryError` for text that no entry can contain."""
     if "\0" in text:
-        raise QueryError(f"{name} contains a NUL character, which no entry holds")
+        raise QueryError(f"{name} contains a NUL character, which no entry can contain")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise QueryError(f"{name} contains a lone surrogate, which no entry holds") from None
+        raise QueryError(f"{name} contains a lone surrogate, which no entry can contain") from None
 
 
 def _network(name: str, value: str) -> str:
@@ -136,7 +134,7 @@ def whole_number(name: str, text: str) -> int:
 
 
 def no_number(name: str) -> QueryError:
-    return QueryError(f"{name} must be a whole number such as 1, or from one to another: 1..10")
+    return QueryError(f"{name} must be a whole number such as 1, or a range such as 1..10")
 
 
 _SPAN = re.compile(r"-(\d{1,6})([wdhms])", re.ASCII)
@@ -148,26 +146,26 @@ _DECEMBER = 12
 
 
 class Window(NamedTuple):
-    """From `start`, included, to `end`, not included; `None` where there is no bound."""
+    """From `start`, inclusive, to `end`, exclusive; `None` means no bound."""
 
     start: datetime | None = None
     end: datetime | None = None
 
     def __and__(self, other: Window) -> Window:
-        """What is in both."""
+        """The intersection of both."""
         starts = [bound for bound in (self.start, other.start) if bound]
         ends = [bound for bound in (self.end, other.end) if bound]
         return Window(max(starts, default=None), min(ends, default=None))
 
     def hull(self, other: Window) -> Window:
-        """What holds both."""
+        """The smallest window that contains both."""
         start = min(self.start, other.start) if self.start and other.start else None
         end = max(self.end, other.end) if self.end and other.end else None
         return Window(start, end)
 
 
 def moment(value: object, name: str, now: datetime | None = None) -> datetime | None:
-    """The moment that `since` or `until` names, in UTC. Raises `QueryError`."""
+    """Returns the moment that `since` or `until` names, in UTC. Raises `QueryError`."""
     if value is None:
         return None
     if isinstance(value, datetime):
@@ -191,7 +189,7 @@ def moment(value: object, name: str, now: datetime | None = None) -> datetime | 
 
 
 def check_order(since: object, until: object, now: datetime | None = None) -> None:
-    """Raises `QueryError` where no time is between the two, `until` not being included."""
+    """Raises `QueryError` if no time is between the two; `until` is exclusive."""
     now = now or datetime.now(UTC)
     start, end = moment(since, "since", now), moment(until, "until", now)
     if start is None or end is None or start < end:
@@ -199,9 +197,9 @@ def check_order(since: object, until: object, now: datetime | None = None) -> No
     if start > end:
         raise QueryError(f"since ({_shown(since, start)}) is after until ({_shown(until, end)})")
     whole = _period(since, now) if isinstance(since, str) and since == until else None
-    hint = f". For all of it write time:{since}, or until {whole.end:%Y-%m-%d}" if whole and whole.end else ""
+    hint = f". For the whole period use time:{since}, or until {whole.end:%Y-%m-%d}" if whole and whole.end else ""
     raise QueryError(
-        f"the interval is empty: since and until are both {_shown(since, start)}, and until is not included{hint}"
+        f"the interval is empty: since and until are both {_shown(since, start)}, and until is exclusive{hint}"
     )
 
 
@@ -211,7 +209,7 @@ def _shown(given: object, at: datetime) -> str:
 
 
 def period(value: str, name: str = "time", now: datetime | None = None) -> Window:
-    """The period that a text names: one, or one up to another (`2026-01..2026-03`, `-7d..`). Raises `QueryError`."""
+    """Returns the window of a period, or of a range (`2026-01..2026-03`, `-7d..`). Raises `QueryError`."""
     now = now or datetime.now(UTC)
     first, dots, last = value.partition("..")
     if not dots:
@@ -225,7 +223,7 @@ def period(value: str, name: str = "time", now: datetime | None = None) -> Windo
 
 
 def _one(value: str, name: str, now: datetime) -> Window:
-    """A period; a moment stands for the time since then."""
+    """The window of a period, or the time since a moment."""
     try:
         window = _period(value, now)
     except (ValueError, OverflowError):
@@ -234,13 +232,12 @@ def _one(value: str, name: str, now: datetime) -> Window:
 
 
 def _unknown(name: str, value: str) -> QueryError:
-    return QueryError(
-        f"{name} {value!r} is no time; write 2026-11-23, 2026-11-23T08:00:00Z, 2026-11, yesterday, last-week, or -24h"
-    )
+    times = "2026-11-23, 2026-11-23T08:00:00Z, 2026-11, yesterday, last-week or -24h"
+    return QueryError(f"{name}: {value!r} is not a valid time; use {times}")
 
 
 def _period(text: str, now: datetime) -> Window | None:
-    """The window of a period; `None` for what is none. Raises `ValueError` and `OverflowError` for one that is not."""
+    """The window of a period; `None` for other text. Raises `ValueError` and `OverflowError` if it does not exist."""
     if text.lower() in PERIODS:
         return _in_words(text.lower(), now.astimezone(UTC).date())
     if found := _YEAR.fullmatch(text):

@@ -24,7 +24,7 @@ from ..entry import ZERO_HASH, Stamp
 from ..errors import ProofError
 from ..files import append_line, read_lines
 from ..journal import Acknowledged, JournalDirectory, Line
-from ..proof.checkpoint import Checkpoint, Sealed, Why
+from ..proof.checkpoint import Checkpoint, SignedCheckpoint, Why
 from ..proof.keys import Signer
 from ..proof.merkle import Tree
 from ..resources import __version__
@@ -123,7 +123,7 @@ class _Open:
             letters=_number(content["letters"]),
         )
 
-    def begin_after(self, closed: Sealed, why: str, since: str) -> None:
+    def begin_after(self, closed: SignedCheckpoint, why: str, since: str) -> None:
         one = closed.checkpoint
         self.number, self.previous, self.why, self.since = one.number, closed.hash, why, since
         self.first, self.last, self.last_hash = one.last_seq + 1, one.last_seq, one.last_hash
@@ -142,7 +142,7 @@ class Checkpointing:
         settings: Settings,
         signer: Signer | None,
         *,
-        on_closed: Callable[[Sealed], None] = lambda closed: None,
+        on_closed: Callable[[SignedCheckpoint], None] = lambda closed: None,
         notify: Callable[[str], None] = lambda text: None,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], str] = lambda: _now(),
@@ -200,7 +200,7 @@ class Checkpointing:
             if open_.tree.size or open_.why not in ("stop", "begun", "key", ""):
                 self._try_to_close(journal, open_, "stop")
 
-    def change_key(self, new: Signer) -> Sealed:
+    def change_key(self, new: Signer) -> SignedCheckpoint:
         """Closes the open checkpoint, signed by the current key and by the new one; it names both.
 
         Raises `OSError`, and `ProofError` if it can't be signed or no checkpoint was closed here yet.
@@ -267,7 +267,7 @@ class Checkpointing:
                 self._notify(text)
             self._reported = text
 
-    def _close(self, journal: str, open_: _Open, why: Why, new: Signer | None = None) -> Sealed:
+    def _close(self, journal: str, open_: _Open, why: Why, new: Signer | None = None) -> SignedCheckpoint:
         settings = self._settings
         signers = [signer for signer in (self._signer, new) if signer]
         letters = list(self._letters(journal, open_)) if open_.letters else []
@@ -292,7 +292,7 @@ class Checkpointing:
             index_prefix=settings.index_prefix,
             whodid=__version__,
             keys=tuple(signer.key.raw.hex() for signer in signers) if new else (),
-        ).sealed(*signers)
+        ).sign(*signers)
         append_line(self._directory.checkpoints, closed.line())
         open_.begin_after(closed, why, closed.checkpoint.time)
         self._write(journal, open_)
@@ -309,14 +309,14 @@ class Checkpointing:
         Acknowledged(open_.last, open_.last_hash, open_.note()).write(self._directory.journal(journal))
 
 
-def closed_checkpoints(directory: JournalDirectory, journal: str | None = None) -> Iterator[Sealed]:
+def closed_checkpoints(directory: JournalDirectory, journal: str | None = None) -> Iterator[SignedCheckpoint]:
     """The checkpoints in `checkpoints.ndjson`, of all journals or one, in the order in which they were closed.
 
     Lines that are no valid checkpoint are skipped: a newer version may have written them.
     """
     for line in read_lines(directory.checkpoints):
         try:
-            one = Sealed.read(line)
+            one = SignedCheckpoint.read(line)
         except ProofError:
             continue
         if journal in (None, one.checkpoint.journal):

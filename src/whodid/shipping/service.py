@@ -35,7 +35,7 @@ from ..errors import (
 )
 from ..journal import Acknowledged, JournalDirectory, JournalReader, Line
 from ..process import warn
-from ..proof.checkpoint import Sealed
+from ..proof.checkpoint import SignedCheckpoint
 from ..proof.witness import Witness, witnesses_of
 from ..recording.own import record_own
 from ..retention.destruction import DESTROYED, Destruction
@@ -329,7 +329,7 @@ def connected_shipper(
 def _destination(witness: Witness) -> Destination:
     """Turns every error of a witness, which may be the application's own, into a `WitnessError`."""
 
-    def keep(sealed: Sealed) -> None:
+    def keep(sealed: SignedCheckpoint) -> None:
         try:
             witness.put(f"{sealed.key}.dsse.json", sealed.line())
         except WhodidError:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from ..entry import Stamp
 from ..errors import WhodidError
 from ..journal import JournalDirectory
-from ..proof.checkpoint import Sealed
-from ..proof.witness import Deliveries, Told
+from ..proof.checkpoint import SignedCheckpoint
+from ..proof.witness import Delivered, Deliveries
 from .checkpointing import closed_checkpoints
 from .guard import Guard
 
@@ -34,7 +34,7 @@ class Destination:
     """
 
     name: str
-    keep: Callable[[Sealed], None]
+    keep: Callable[[SignedCheckpoint], None]
     quiet: bool = False
 
 
@@ -59,7 +59,7 @@ class CheckpointDelivery:
         for worker in self._workers:
             worker.start()
 
-    def wake(self, _closed: Sealed | None = None) -> None:
+    def wake(self, _closed: SignedCheckpoint | None = None) -> None:
         """Says that there are new checkpoints."""
         for worker in self._workers:
             worker.wake()
@@ -70,11 +70,11 @@ class CheckpointDelivery:
         for worker in self._workers:
             worker.finish(max(0.0, deadline - time.monotonic()))
 
-    def _known(self, name: str) -> Told:
+    def _known(self, name: str) -> Delivered:
         with self._recording:
-            return self._deliveries.read().get(name, Told())
+            return self._deliveries.read().get(name, Delivered())
 
-    def _record(self, name: str, delivered: Told) -> None:
+    def _record(self, name: str, delivered: Delivered) -> None:
         with self._recording, suppress(OSError, WhodidError):  # not recorded: it is delivered again later
             self._deliveries.note(name, delivered)
 
@@ -133,14 +133,14 @@ class _Worker:
         except (WhodidError, OSError) as error:
             if not (before.failing or quiet):
                 self._delivery._notify(f"could not deliver checkpoints to {name}: {error}")
-            self._became(Told(numbers, before.failing or Stamp.now().creation_date, str(error)))
+            self._became(Delivered(numbers, before.failing or Stamp.now().creation_date, str(error)))
             return False
         if before.failing and not quiet:
             self._delivery._notify(f"delivery of checkpoints to {name} recovered")
-        self._became(Told(numbers))
+        self._became(Delivered(numbers))
         return True
 
-    def _became(self, delivered: Told) -> None:
+    def _became(self, delivered: Delivered) -> None:
         if delivered != self._delivered:
             self._delivered = delivered
             self._delivery._record(self._destination.name, delivered)

@@ -1,15 +1,15 @@
-"""Verification: is the log as it was recorded, as it stands in OpenSearch, and is it complete?
+"""Verification: whether the log stored in OpenSearch is complete, and unchanged since it was recorded.
 
-`verification` goes from the survey over the walk of each slice to the verdicts. `walk` judges entries by themselves and
-by the chain; `statements` are the checkpoints and what they vouch for; `absence` explains what is not there; `verdict`
-has the words. Nothing here writes, and nothing needs more than read rights.
+`verification` runs the steps: survey, plan, walk, judge. `walk` checks each entry against its hash and the chain,
+`checkpoints` decides which checkpoints are trusted, `absence` explains missing entries, and `verdict` has the results.
+Nothing here writes to the cluster, and read rights are enough.
 """
 
 from __future__ import annotations
 
 from .checkpoints import Source
 from .evidence import LocalJournal
-from .resume_state import Notebook
+from .resume_state import ResumeState
 from .verdict import Completeness, Finding, JournalVerdict, Stretch, Verification
 from .verification import verify_stored
 
@@ -18,7 +18,7 @@ __all__ = [
     "Finding",
     "JournalVerdict",
     "LocalJournal",
-    "Notebook",
+    "ResumeState",
     "Source",
     "Stretch",
     "Verification",

@@ -1,10 +1,8 @@
-"""The absence: why entries are not stored, where something explains it; what is left over is a gap.
+"""Missing entries and their explanations, and the stretches of a journal. What nothing explains is a gap.
 
-An entry may be gone because it became a dead letter, because its line was damaged before it was sent, because it waits
-on its host, or because retention deleted its partition. The last is believed only where retention can have done so: the
-partition is past its time by its own name, and is gone. A record of destruction that says otherwise explains nothing.
-
-The layout: the stretches of a journal, from what was seen of its entries, what explains the others, and findings.
+An entry may be missing because it became a dead letter, because its line was damaged before it was sent, because its
+host has not shipped it yet, or because retention deleted its partition. Retention counts only if the partition's own
+name says that its time is over, and the partition is gone. A destruction record alone explains nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from typing import NamedTuple, get_args
 
 from ..entry import partition_end, partition_start
 from ..proof.checkpoint import Checkpoint
-from ..retention.destruction import Destruction, JournalPart
+from ..retention.destruction import Destruction
 from .verdict import Finding, Stretch, StretchKind
 from .walk import Missing, Run
 
@@ -24,7 +22,7 @@ __all__ = ["Absence", "Knowledge", "Rule", "explained", "laid_out"]
 
 
 class Rule(NamedTuple):
-    """How many days entries were kept (`None`: for ever), and until when; `None` where that is so still."""
+    """How many days entries were kept (`None`: for ever), and until when the rule applied (`None`: it still does)."""
 
     days: int | None
     until: datetime | None
@@ -32,12 +30,12 @@ class Rule(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What may explain an absence in one journal.
+    """What may explain missing entries of one journal.
 
-    `present`: partitions that are there, `held`: those that a hold keeps. `rules`: how long entries were kept, and
-    until when. `letters`: numbers of dead letters by the checkpoints; `here`: by this host; `dropped`: ranges of those
-    given up, by a record. `shipped` is how far the journal's own host or a checkpoint says that it was shipped, and
-    `recorded` what the host holds; `None` on other hosts. `sealing`: whether checkpoints are known, of any journal.
+    `present` are the partitions that exist, and `held` those under a hold. Numbers of dead letters come from the
+    checkpoints (`letters`), from this host (`here`), and as ranges from records that discarded them (`dropped`).
+    `shipped` and `recorded` are the last numbers that were shipped and recorded; both are `None` on other hosts.
+    `checkpointed` says whether checkpoints of any journal are known.
     """
 
     journal: str
@@ -51,26 +49,26 @@ class Knowledge:
     letters: Collection[int] = frozenset()
     here: Collection[int] = frozenset()
     dropped: Sequence[tuple[int, int]] = ()
-    sealing: bool = False
+    checkpointed: bool = False
     shipped: int | None = None
     recorded: int | None = None
     lost: Sequence[tuple[int, int, str]] = ()
-    """Ranges that the host knows to be gone from the journal before they were shipped, and what it says of each."""
+    """Ranges that the host knows were lost from the journal before they were shipped, each with a description."""
 
     def over(self, partition: str) -> bool:
-        """Whether retention may have deleted that partition by now."""
+        """Whether retention may have deleted the partition by now."""
         end = partition_end(self.prefix, partition)
         return end is not None and self.past(end)
 
     def past(self, end: datetime) -> bool:
-        """Whether a retention that was in force may have deleted what ended then, while it was in force."""
+        """Whether a rule may have deleted a partition that ended then, while the rule was in force."""
         return any(
             rule.days is not None and end + timedelta(days=rule.days) <= min(self.now, rule.until or self.now)
             for rule in self.rules
         )
 
     def gone(self, partition: str) -> bool:
-        """Whether it did: its time is over, and it is not there, or one of that name was made anew."""
+        """Whether retention deleted the partition: its time is over, and it is missing or was created again."""
         if not self.over(partition) or partition in self.held:
             return False
         return partition not in self.present or any(one.partition == partition for one in self.destructions)
@@ -78,18 +76,18 @@ class Knowledge:
 
 @dataclass(slots=True)
 class Absence:
-    """What became of the entries that are not stored, in stretches, and what nothing explains."""
+    """The missing entries of a journal: explained stretches, and findings for the rest."""
 
     stretches: list[Stretch] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
 
 _Left = dict[int, int]
-"""By the number of a checkpoint: how many more of its entries something may explain."""
+"""Checkpoint number → how many more of its entries can be explained."""
 
 
 def explained(missing: Sequence[Missing], known: Knowledge) -> Absence:
-    """Takes each range apart by what explains it."""
+    """Splits each missing range by what explains it."""
     result = Absence()
     left: _Left = {}
     unnamed = {one.number: one.dead_letters - len(one.letters) for one in known.checkpoints}
@@ -100,7 +98,7 @@ def explained(missing: Sequence[Missing], known: Knowledge) -> Absence:
 
 
 def _without_letters(one: Missing, known: Knowledge, unnamed: _Left, result: Absence) -> Iterator[tuple[int, int]]:
-    """The parts of a range that are no dead letters, and wait on no host."""
+    """The parts of a range that are neither dead letters nor waiting on their host."""
     first, last = one.first, one.last
     if known.shipped is not None and known.recorded is not None and last > known.shipped:
         begin = max(first, known.shipped + 1)
@@ -130,7 +128,7 @@ def _without_letters(one: Missing, known: Knowledge, unnamed: _Left, result: Abs
 
 
 def _claimed(one: Missing, known: Knowledge, unnamed: _Left) -> Iterator[tuple[int, int]]:
-    """What is said to be a dead letter, in a range: under a checkpoint, as many as it counts and does not name."""
+    """The dead letters in a range that no checkpoint names: at most as many as the checkpoint over them counts."""
     for first, last, checkpoint in (
         part
         for begin, end in _unnamed_claims(one, known)
@@ -140,14 +138,14 @@ def _claimed(one: Missing, known: Knowledge, unnamed: _Left) -> Iterator[tuple[i
             count = min(last - first + 1, unnamed[checkpoint.number])
             unnamed[checkpoint.number] -= count
             yield from [(first, first + count - 1)] if count > 0 else []
-        elif known.sealing:
+        elif known.checkpointed:
             yield from ((seq, seq) for seq in known.here if first <= seq <= last)
         else:
             yield first, last
 
 
 def _unnamed_claims(one: Missing, known: Knowledge) -> Iterator[tuple[int, int]]:
-    """The parts of a range that this host or a record calls dead letters, each once, but for those in `letters`."""
+    """The parts of a range that this host or a record calls dead letters, each once, without those in `letters`."""
     at, named = one.first, sorted(known.letters)
     for begin, end in sorted([*known.dropped, *((seq, seq) for seq in known.here)]):
         begin, end = max(begin, at), min(end, one.last)
@@ -162,7 +160,7 @@ def _unnamed_claims(one: Missing, known: Knowledge) -> Iterator[tuple[int, int]]
 
 
 def _without_lost(one: Missing, known: Knowledge, unnamed: _Left, result: Absence) -> Iterator[tuple[int, int]]:
-    """The parts of a range that never left their host, either."""
+    """The parts of a range that were not lost before shipping, without dead letters."""
     at = one.first
     for begin, end, about in sorted(known.lost):
         begin, end = max(begin, at), min(end, one.last)
@@ -177,40 +175,32 @@ def _without_lost(one: Missing, known: Knowledge, unnamed: _Left, result: Absenc
 
 
 def _explain(one: Missing, known: Knowledge, left: _Left, result: Absence) -> None:
-    """A range without dead letters: what retention explains of it, checkpoint by checkpoint, and what it doesn't."""
-    for part in _by_checkpoint(one, known.checkpoints):
-        first, last, checkpoint = part
+    """Explains a range without dead letters by retention, checkpoint by checkpoint; the rest are findings."""
+    for first, last, checkpoint in _by_checkpoint(one, known.checkpoints):
         count = last - first + 1
-        if hole := _hole(first, last, checkpoint):
+        if checkpoint and any(begin <= first and last <= end for begin, end in checkpoint.holes):
             about = (
                 "the lines were damaged, changed or missing in the journal before they were sent; `whodid status` on "
                 "its host says which"
             )
-            proven = checkpoint.time if checkpoint else ""
-            result.findings.append(Finding("altered", known.journal, hole[0], about, hole[1], (), proven))
+            result.findings.append(Finding("altered", known.journal, first, about, last, (), checkpoint.time))
             continue
         if why := _expiry(one, first, last, checkpoint, known, left):
             result.stretches.append(Stretch("expired by policy", first, last, count, why))
             continue
         about = f"{count:,} entries are missing" if count > 1 else "the entry is missing"
-        claims = [record for record in known.destructions if _claims(record, known.journal, first, last)]
-        if claims:
-            record = claims[0]
-            about += (
-                f"; a record of destruction says that {record.partition} held them, but the time of that partition is "
-                "not over"
-                if not known.over(record.partition)
-                else f"; a record of destruction says that {record.partition} held them, and it is still there"
-            )
+        if record := next((one for one in known.destructions if _claims(one, known.journal, first, last)), None):
+            why = "it still exists" if known.over(record.partition) else "its retention period is not over"
+            about += f"; a destruction record says that {record.partition} held them, but {why}"
         proven = ""
         if checkpoint:
-            about += f"; checkpoint {checkpoint.number} has them"
+            about += f"; checkpoint {checkpoint.number} covers them"
             proven = checkpoint.time
         result.findings.append(Finding("gap", known.journal, first, about, last, (), proven))
 
 
 def _by_checkpoint(one: Missing, checkpoints: Sequence[Checkpoint]) -> Iterator[tuple[int, int, Checkpoint | None]]:
-    """The range, cut where checkpoints end."""
+    """The range, split where checkpoints begin and end, each part with its checkpoint."""
     at = one.first
     for checkpoint in checkpoints:
         if checkpoint.entries == 0 or checkpoint.last_seq < at or checkpoint.first_seq > one.last:
@@ -225,48 +215,39 @@ def _by_checkpoint(one: Missing, checkpoints: Sequence[Checkpoint]) -> Iterator[
         yield at, one.last, None
 
 
-def _hole(first: int, last: int, checkpoint: Checkpoint | None) -> tuple[int, int] | None:
-    """The range, if the checkpoint says that exactly there lines were damaged."""
-    for begin, end in checkpoint.holes if checkpoint else ():
-        if begin <= first and last <= end:
-            return first, last
-    return None
-
-
 def _expiry(one: Missing, first: int, last: int, checkpoint: Checkpoint | None, known: Knowledge, left: _Left) -> str:
-    """By what the entries may have expired, in words; empty where retention does not explain it."""
+    """Describes how the entries may have expired; empty if retention does not explain it."""
     count = last - first + 1
     if checkpoint and checkpoint.partitions:
         gone = {name: held for name, held in checkpoint.partitions.items() if known.gone(name)}
         may_be_gone = left.setdefault(checkpoint.number, sum(gone.values()))
         if count <= may_be_gone:
             left[checkpoint.number] -= count
-            return _by(gone, known)
+            return _deleted_by(gone, known)
         return ""
     records = [
         record
         for record in known.destructions
         if known.gone(record.partition)
-        and any(part.journal == known.journal and _covers(part, one) for part in record.account.journals)
+        and any(
+            part.journal == known.journal and part.first_seq <= one.first and one.last <= part.last_seq
+            for part in record.account.journals
+        )
     ]
     if records:
-        return _by([record.partition for record in records], known)
+        return _deleted_by([record.partition for record in records], known)
     return _by_the_rule(one, known)
 
 
 def _by_the_rule(one: Missing, known: Knowledge) -> str:
-    """Where nothing says in which partitions they were: the entries around them say between which these lay."""
+    """The explanation by the partitions of the entries around the range, if no record names its partitions."""
     begin = partition_start(known.prefix, one.after)
     if begin is None or not known.past(begin):
         return ""
     end = partition_end(known.prefix, one.before)
     if end is not None and end >= begin:
         return ""
-    return "the partitions before the next entry's went by the retention rule"
-
-
-def _covers(part: JournalPart, one: Missing) -> bool:
-    return part.first_seq <= one.first and one.last <= part.last_seq
+    return "the partitions before that of the next entry were deleted by the retention rule"
 
 
 def _claims(record: Destruction, journal: str, first: int, last: int) -> bool:
@@ -276,38 +257,35 @@ def _claims(record: Destruction, journal: str, first: int, last: int) -> bool:
     )
 
 
-def _by(partitions: Collection[str] | Mapping[str, int], known: Knowledge) -> str:
+def _deleted_by(partitions: Collection[str] | Mapping[str, int], known: Knowledge) -> str:
     recorded = {one.partition for one in known.destructions}
     names = ", ".join(sorted(partitions))
-    word = "a record of destruction" if set(partitions) <= recorded else "the retention rule"
-    return f"{names} went by {word}"
+    word = "a destruction record" if set(partitions) <= recorded else "the retention rule"
+    return f"{names}: deleted by {word}"
+
+
+_KINDS: dict[str, StretchKind] = {kind: kind for kind in get_args(StretchKind)}
 
 
 def laid_out(
     runs: Sequence[Run], sealed: int, unknown: bool, absent: Iterable[Stretch], findings: Iterable[Finding]
 ) -> tuple[Stretch, ...]:
-    """In the order of the entries' numbers; `sealed` is the last one that a checkpoint covers.
+    """The stretches of a journal, in order; `sealed` is the last entry that a checkpoint covers.
 
-    Where findings and the rest overlap, the finding counts.
+    If a finding and another stretch overlap, the finding counts.
     """
     base = [*_present(runs, sealed, unknown), *absent]
     over = [
         Stretch(kind, one.seq, max(one.seq, one.last), max(one.seq, one.last) - one.seq + 1)
         for one in findings
-        if one.seq and (kind := _kind(one)) is not None
+        if one.seq and (kind := _KINDS.get(one.kind))
     ]
-    return _joined(
-        [*_cut(sorted(base, key=_place), _apart(sorted(over, key=_place))), *_apart(sorted(over, key=_place))]
-    )
+    found = _apart(sorted(over, key=_place))
+    return _joined([*_cut(sorted(base, key=_place), found), *found])
 
 
 def _place(stretch: Stretch) -> tuple[int, int]:
     return stretch.first, stretch.last
-
-
-def _kind(finding: Finding) -> StretchKind | None:
-    kinds: tuple[StretchKind, ...] = get_args(StretchKind)
-    return next((kind for kind in kinds if kind == finding.kind), None)
 
 
 def _present(runs: Sequence[Run], sealed: int, unknown: bool) -> Iterable[Stretch]:
@@ -327,7 +305,7 @@ def _present(runs: Sequence[Run], sealed: int, unknown: bool) -> Iterable[Stretc
 
 
 def _apart(stretches: Sequence[Stretch]) -> list[Stretch]:
-    """Without overlaps: what comes first counts."""
+    """The stretches without overlaps; the first one counts."""
     found: list[Stretch] = []
     at = 0
     for one in stretches:
@@ -339,7 +317,7 @@ def _apart(stretches: Sequence[Stretch]) -> list[Stretch]:
 
 
 def _cut(base: Iterable[Stretch], over: Sequence[Stretch]) -> Iterable[Stretch]:
-    """What is left of `base` beside `over`; both in order, neither overlapping in itself."""
+    """The parts of `base` outside `over`. Both are sorted, and neither overlaps itself."""
     number = 0
     for one in base:
         while number and over[number - 1].last >= one.first:
@@ -357,7 +335,7 @@ def _cut(base: Iterable[Stretch], over: Sequence[Stretch]) -> Iterable[Stretch]:
 
 
 def _joined(stretches: Iterable[Stretch]) -> tuple[Stretch, ...]:
-    """In order, with those that say the same and touch as one."""
+    """The stretches in order; adjacent ones that say the same become one."""
     found: list[Stretch] = []
     for one in sorted(stretches, key=_place):
         before = found[-1] if found else None

@@ -1,9 +1,9 @@
-"""The evidence: what the cluster says besides the entries themselves: retention, holds, destructions, letters dropped.
+"""Evidence besides the entries: retention, holds, destructions, erasures, discarded dead letters, retired journals.
 
-Retention that somebody changed, letters that were given up, journals that retired and persons that were erased are read
-from the audit log itself. What an entry says counts only if the entry is itself proven: its content fits its hash, and
-the chain, or the root, leads from it to a checkpoint that is trusted. So whoever wants to excuse something that is
-missing has to forge the chain. Where no checkpoint is known at all, nothing is proven, and it is enough that it fits.
+Changes of retention, discarded dead letters, retired journals and erased persons are read from the audit log itself.
+Such an entry counts only if it is proven: its hash must match its content, and the chain or the Merkle root must lead
+from it to a trusted checkpoint. Whoever wants to explain away missing entries would have to forge the chain. If no
+checkpoint is known at all, a matching hash is enough.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..search import AuditClient, Filter
 from ..search.requests import OLDEST, sort_of
 from ..settings import retention_days
 from .absence import Rule
-from .checkpoints import Statements
+from .checkpoints import TrustedCheckpoints
 from .inclusion import Prover, as_recorded
 
 __all__ = ["Evidence", "LocalJournal", "gathered"]
@@ -35,9 +35,9 @@ _RETIRED = "audit_log_journal_retired"
 
 @dataclass(frozen=True, slots=True)
 class LocalJournal:
-    """What the journal's own host knows: the last `recorded` and `shipped` numbers, those that are dead letters.
+    """What a journal's own host knows: the last numbers `recorded` and `shipped`, and its dead letters.
 
-    `missing` are ranges that were gone from the journal before they were shipped, each with what is said of it.
+    `missing` are ranges that were lost from the journal before they were shipped, each with a description.
     """
 
     journal: str
@@ -49,9 +49,9 @@ class LocalJournal:
 
 @dataclass(slots=True)
 class Evidence:
-    """`rules`: how long entries were kept, and until when. `dropped`: ranges of dead letters given up, by journal.
+    """What was gathered. `present` are the partitions that exist, and `held` those under a hold.
 
-    `retired`: journals that were declared to have ended, with the number of their last entry.
+    `dropped` are ranges of discarded dead letters by journal, and `retired` the last entry of each retired journal.
     """
 
     present: frozenset[str]
@@ -61,25 +61,25 @@ class Evidence:
     dropped: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     retired: dict[str, int] = field(default_factory=dict)
     erased: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
-    """Ranges of entries of which values were removed on record, by journal."""
+    """Ranges of entries from which values were removed on record, by journal."""
     notes: list[str] = field(default_factory=list)
 
 
-def gathered(client: AuditClient, statements: Statements) -> Evidence:
-    """Asks the cluster. Raises `OpenSearchError`; what this user may not see is noted."""
+def gathered(client: AuditClient, trusted: TrustedCheckpoints) -> Evidence:
+    """Reads the evidence from the cluster. Raises `OpenSearchError`; what this user may not read is noted."""
     connection, settings = client.connection, client.settings
     notes: list[str] = []
     try:
         records: Sequence[Destruction] = destructions(connection, settings)
     except NotAuthorized:
         records = ()
-        notes.append("records of destruction were not looked at: this user may not read the ledger")
+        notes.append("destruction records were not checked: this user may not read the ledger")
     try:
         held = frozenset(marks(connection, settings))
     except NotAuthorized:
         held = frozenset()
-        notes.append("holds were not looked at: this user may not read mappings")
-    own = _proven(client, statements, notes)
+        notes.append("holds were not checked: this user may not read mappings")
+    own = _proven(client, trusted, notes)
     try:
         digests = [str(_details(entry).get("digest")) for entry in own[ERASED]]
         erased = erased_places(erasures(connection, settings), digests)
@@ -102,34 +102,34 @@ def gathered(client: AuditClient, statements: Statements) -> Evidence:
 _Entry = dict[str, Any]
 
 
-def _proven(client: AuditClient, statements: Statements, notes: list[str]) -> dict[str, list[_Entry]]:
-    """The entries that may excuse something and are proven, by type; of the others it is noted how many there are."""
-    prover, prefix = Prover(client, statements), client.settings.index_prefix
+def _proven(client: AuditClient, trusted: TrustedCheckpoints, notes: list[str]) -> dict[str, list[_Entry]]:
+    """The proven entries that may explain something, by type; the number of unproven ones is noted."""
+    prover, prefix = Prover(client, trusted), client.settings.index_prefix
     found, others = defaultdict[str, list[_Entry]](list), 0
     for hit in client.hits(Filter.of(type=[_DROPPED, _RETENTION, _RETIRED, ERASED]), sort_of(OLDEST)):
         entry = hit["_source"]
-        if hit["_id"] == entry_id(entry) and as_recorded(entry) and _is_proven(entry, statements, prover, prefix):
+        if hit["_id"] == entry_id(entry) and as_recorded(entry) and _is_proven(entry, trusted, prover, prefix):
             found[entry["type"]].append(entry)
         else:
             others += 1
     if others:
         notes.append(
-            f"{others:,} records of erasures, dropped dead letters, retention or retired journals do not count: no "
-            "trusted checkpoint is over them (one is closed every hour, and when the shipper is stopped)"
+            f"{others:,} records of erasures, discarded dead letters, retention or retired journals do not count: no "
+            "trusted checkpoint covers them (one is closed every hour, and when the shipper is stopped)"
         )
     return found
 
 
-def _is_proven(entry: _Entry, statements: Statements, prover: Prover, prefix: str) -> bool:
-    if not statements.by_journal:
+def _is_proven(entry: _Entry, trusted: TrustedCheckpoints, prover: Prover, prefix: str) -> bool:
+    if not trusted.by_journal:
         return True
-    sealed = statements.undisputed(entry["journal"], entry["seq"], prefix)
-    if sealed is None:
+    signed = trusted.undisputed(entry["journal"], entry["seq"], prefix)
+    if signed is None:
         return False
-    if prover.leads(sealed.checkpoint, entry):
+    if prover.leads(signed.checkpoint, entry):
         return True
     try:
-        prover.path(sealed, entry["hash"], entry["seq"])
+        prover.path(signed, entry["hash"], entry["seq"])
     except ProofError:
         return False
     return True
@@ -150,7 +150,7 @@ def _retired(entries: Sequence[_Entry]) -> dict[str, int]:
 
 
 def _rules(days: int | None, entries: Sequence[_Entry]) -> list[Rule]:
-    """What the settings say, and each retention that somebody set, until it was set otherwise."""
+    """The rule of the settings, and each retention on record with the time when it was replaced."""
     rules, before = [Rule(days, None)], ""
     for entry in sorted(entries, key=lambda entry: str(entry.get("creation_date"))):
         moment, details = parse_creation_date(str(entry.get("creation_date"))), _details(entry)
@@ -169,22 +169,20 @@ def _rule(text: object, until: datetime | None) -> Iterator[Rule]:
 
 
 def _policy_note(client: AuditClient, rules: Sequence[Rule]) -> Iterator[str]:
-    """What the cluster keeps is no evidence: who wants entries gone could have changed it for a day."""
+    """A note if the cluster's retention is shorter. It is no evidence: an attacker could have changed it for a day."""
     try:
         kept = retention_in_force(client.connection, client.settings).floor_days
     except OpenSearchError as error:
-        yield f"the cluster's own retention was not looked at: {error}"
+        yield f"the cluster's own retention was not checked: {error}"
         return
     shortest = min((rule.days for rule in rules if rule.days is not None and rule.until is None), default=None)
     if kept is not None and (shortest is None or kept < shortest):
         wanted = "for ever" if shortest is None else f"{shortest} days"
-        what = (
-            f"the cluster keeps entries {kept} days, and by the settings here and the log's own records they are kept"
+        advice = f"If that is intended, verify with --retention {kept}d" if kept else "Fix it by `whodid retention set`"
+        yield (
+            f"the cluster keeps entries for {kept} days, but the settings and the log's own records say {wanted}: "
+            f"entries deleted earlier count as missing. {advice}"
         )
-        advice = (
-            f"If it was meant, verify with --retention {kept}d" if kept else "`whodid retention set` puts that right"
-        )
-        yield f"{what} {wanted}: what went before that is missing. {advice}"
 
 
 def _details(entry: _Entry) -> _Entry:

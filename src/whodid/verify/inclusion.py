@@ -1,7 +1,7 @@
-"""The inclusion: shows that one entry was in the log when a checkpoint was closed, without showing any other.
+"""Inclusion proofs: show that one entry was in the log when a checkpoint was closed, without showing any other.
 
-The proof is the entry, the checkpoint over it in its envelope, and the hashes by which the entry's own leads to the
-root that the checkpoint names. Whoever trusts the key needs nothing else: not the cluster, not the host.
+A proof is the entry, the signed checkpoint that covers it, and the hashes that lead from the entry's hash to the
+checkpoint's Merkle root. To check it, the public key is enough; neither the cluster nor the host is needed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from ..cluster.template import index_pattern
 from ..entry import why_unreadable
 from ..errors import ProofError
 from ..integrity import entry_hash
-from ..proof.checkpoint import CHECKPOINT, Checkpoint, Sealed
-from ..proof.keys import PublicKey, opened
+from ..proof.checkpoint import CHECKPOINT, Checkpoint, SignedCheckpoint
+from ..proof.keys import PublicKey, open_envelope
 from ..proof.merkle import inclusion_path, leaf_hash, root_by_path
 from ..search import AuditClient
-from ..search.requests import Asking
+from ..search.requests import Searcher
 from ..text import json_text
-from .checkpoints import Statements
+from .checkpoints import TrustedCheckpoints
 from .plan import Part, hits_of, survey
 
 __all__ = ["Inclusion", "Prover", "as_recorded", "check_inclusion"]
@@ -32,7 +32,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Inclusion:
-    """`index` is the place of the entry among the `size` of its checkpoint, from 0 on; `path` are hashes, hex."""
+    """A proof: the entry is number `index`, from 0, among the `size` of its checkpoint; `path` has hashes in hex."""
 
     entry: Mapping[str, Any]
     index: int
@@ -53,47 +53,46 @@ class Inclusion:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Inclusion:
-        """Raises `ProofError`."""
+        """Reads a proof. Raises `ProofError`."""
         try:
             content = json.loads(text)
             if content["format"] != FORMAT:
-                raise ProofError(f"a proof of format {content['format']} can't be read here; upgrade whodid")
+                raise ProofError(f"this whodid can't read a proof of format {content['format']}; upgrade whodid")
             path = tuple(map(str, content["path"]))
             return cls(content["entry"], int(content["index"]), int(content["size"]), path, content["checkpoint"])
         except (ValueError, KeyError, TypeError):
-            raise ProofError("it is no proof of an entry") from None
+            raise ProofError("it is not a proof of an entry") from None
 
 
 class Prover:
-    """Makes proofs of entries, by the checkpoints in `statements`."""
+    """Makes proofs of entries from trusted checkpoints."""
 
-    def __init__(self, client: AuditClient, statements: Statements) -> None:
-        self._asking = Asking(client.connection, client.settings.opensearch_timeout)
+    def __init__(self, client: AuditClient, trusted: TrustedCheckpoints) -> None:
+        self._searcher = Searcher(client.connection, client.settings.opensearch_timeout)
         self._pattern = index_pattern(client.settings)
-        self._statements = statements
+        self._trusted = trusted
         self._parts: dict[str, list[Part]] = {}
         self._leaves_of = lru_cache(maxsize=4)(self._leaves)
 
     def prove(self, entry: Mapping[str, Any]) -> Inclusion:
-        """Raises `ProofError` where that can't be shown, and `OpenSearchError`."""
+        """Makes the proof of an entry. Raises `ProofError` if there is none, and `OpenSearchError`."""
         journal, seq = str(entry.get("journal")), entry.get("seq")
-        sealed = self._statements.covering(journal, seq) if type(seq) is int else None
-        if sealed is None:
+        signed = self._trusted.covering(journal, seq) if type(seq) is int else None
+        if signed is None:
             raise ProofError(
                 f"no checkpoint covers entry {seq} of journal {journal} yet; the shipper closes one within the hour"
             )
-        index, size, path = self.path(sealed, str(entry.get("hash")), int(str(seq)))
-        return Inclusion(entry, index, size, path, sealed.envelope)
+        return Inclusion(entry, *self.path(signed, str(entry.get("hash")), int(str(seq))), signed.envelope)
 
-    def path(self, sealed: Sealed, hash_: str, seq: int) -> tuple[int, int, tuple[str, ...]]:
+    def path(self, signed: SignedCheckpoint, hash_: str, seq: int) -> tuple[int, int, tuple[str, ...]]:
         """Index, size and path of an entry under a checkpoint. Raises `ProofError` and `OpenSearchError`."""
-        one = sealed.checkpoint
-        seqs, leaves = self._leaves_of(sealed.key)
+        one = signed.checkpoint
+        seqs, leaves = self._leaves_of(signed.key)
         if len(leaves) != one.entries:
             raise ProofError(
-                f"checkpoint {one.number} of journal {one.journal} covers {one.entries:,} entries, and {len(leaves):,} "
-                "are stored: the others expired, or were removed (`whodid verify` says which), and without their "
-                "hashes nothing can be proven any more"
+                f"checkpoint {one.number} of journal {one.journal} covers {one.entries:,} entries, but only "
+                f"{len(leaves):,} are stored: the others expired or were removed (`whodid verify` says which), and "
+                "nothing can be proven without their hashes"
             )
         try:
             index = seqs.index(seq)
@@ -103,13 +102,13 @@ class Prover:
         leaf = leaf_hash(hash_.encode())
         if leaves[index] != leaf or root_by_path(leaf, index, len(leaves), path).hex() != one.root:
             raise ProofError(
-                f"what is stored is not what checkpoint {one.number} of journal {one.journal} was closed over; "
-                "`whodid verify` says more"
+                f"the stored entries are not those that checkpoint {one.number} of journal {one.journal} covers; "
+                "run `whodid verify`"
             )
         return index, len(leaves), tuple(node.hex() for node in path)
 
     def _leaves(self, key: str) -> tuple[list[int], list[bytes]]:
-        """Numbers and leaf hashes of what a checkpoint covers, as far as they are known."""
+        """The numbers and leaf hashes of the entries that a checkpoint covers and that are known."""
         one = self._checkpoint(key)
         hashes = dict(one.letters)
         for hit in self._hits(one.journal, one.first_seq, one.last_seq):
@@ -119,7 +118,7 @@ class Prover:
         return seqs, [leaf_hash(hashes[seq].encode()) for seq in seqs]
 
     def leads(self, one: Checkpoint, entry: Mapping[str, Any]) -> bool:
-        """Whether the chain, entry by entry, leads from this one to the hash that the checkpoint over it names."""
+        """Whether the chain leads, entry by entry, from this entry to the last hash of the checkpoint."""
         at, before, here = int(entry["seq"]), set[str](), {str(entry["hash"])}
         for hit in self._hits(one.journal, at + 1, one.last_seq):
             number, after = hit["sort"][0], hit["_source"]
@@ -133,17 +132,17 @@ class Prover:
 
     def _hits(self, journal: str, first: int, last: int) -> Iterator[dict[str, Any]]:
         if journal not in self._parts:
-            self._parts[journal] = [part for part in survey(self._asking, self._pattern, journal) if part.last]
+            self._parts[journal] = [part for part in survey(self._searcher, self._pattern, journal) if part.last]
         parts = self._parts[journal]
-        return hits_of(self._asking, parts, first, last) if parts else iter(())
+        return hits_of(self._searcher, parts, first, last) if parts else iter(())
 
     def _checkpoint(self, key: str) -> Checkpoint:
         journal = key.partition("/")[0]
-        return next(one.checkpoint for one in self._statements.by_journal[journal] if one.key == key)
+        return next(one.checkpoint for one in self._trusted.by_journal[journal] if one.key == key)
 
 
 def as_recorded(entry: Mapping[str, Any]) -> bool:
-    """Whether the entry's content fits its own hash."""
+    """Whether the entry's content matches its own hash."""
     try:
         return not why_unreadable(entry) and entry_hash(entry) == entry.get("hash")
     except (ValueError, TypeError, RecursionError):
@@ -151,22 +150,22 @@ def as_recorded(entry: Mapping[str, Any]) -> bool:
 
 
 def check_inclusion(proof: Inclusion, keys: Collection[PublicKey]) -> tuple[Checkpoint, PublicKey | None]:
-    """The checkpoint under which the entry was, and the key that signed it; `None` where none was asked for.
+    """Checks a proof; returns its checkpoint, and which of the keys signed it (`None` without `keys`).
 
-    Raises `ProofError` where the proof does not hold.
+    Raises `ProofError` if the proof does not hold.
     """
-    sealed = Sealed.read(proof.checkpoint)
-    signed_by = opened(sealed.envelope, CHECKPOINT, keys)[1] if keys else None
-    one = sealed.checkpoint
+    signed = SignedCheckpoint.read(proof.checkpoint)
+    signed_by = open_envelope(signed.envelope, CHECKPOINT, keys)[1] if keys else None
+    one = signed.checkpoint
     if why := why_unreadable(proof.entry):
         raise ProofError(why)
     try:
         nodes: Sequence[bytes] = [bytes.fromhex(node) for node in proof.path]
         root = root_by_path(leaf_hash(str(proof.entry.get("hash")).encode()), proof.index, proof.size, nodes)
     except (ValueError, TypeError) as error:
-        raise ProofError(f"it does not hold: {error}") from error
+        raise ProofError(f"the proof is not valid: {error}") from error
     if not as_recorded(proof.entry):
-        raise ProofError("the entry's content does not fit its hash: it was changed")
+        raise ProofError("hash mismatch: the entry was changed")
     if (root.hex(), proof.size, proof.entry.get("journal")) != (one.root, one.entries, one.journal):
         raise ProofError("the entry does not lead to the root of the checkpoint")
     return one, signed_by

@@ -1,13 +1,8 @@
-"""The plan: which entries of a journal are to be looked at, and in which slices.
+"""What is checked of a journal: the survey of stored entries, their slices, and the processes that walk them.
 
-The survey: which journals are stored, from which `seq` to which, in which partitions; by it a slice is read fast.
-
-The scan: the stored entries of one journal in the order of their `seq`, those of one number together.
-
-A window of numbers is asked for at a time, of the partitions that the survey says hold some of them: OpenSearch then
-touches only what it gives out, however much is stored. Sorting by more than the number would take a third of the time.
-
-The crew: slices walked by several processes, and handed out in their order; on one core, by this one.
+The survey says which partitions hold which numbers of a journal. Entries are then read in windows of numbers, each from
+the partitions that hold some of them, so that a window costs the same however much is stored. Sorting by more than the
+number would take a third of the time. With one worker, slices are walked in this process.
 """
 
 from __future__ import annotations
@@ -27,9 +22,9 @@ from ..cluster.template import index_pattern
 from ..proof.checkpoint import Checkpoint
 from ..search import AuditClient, Window, window_of
 from ..search.filter import filter_of
-from ..search.requests import Asking, read_ahead
+from ..search.requests import Searcher, read_ahead
 from ..settings import Settings
-from .checkpoints import Statements, letters_of
+from .checkpoints import TrustedCheckpoints, letters_of
 from .walk import Anchor, Slice, Walked, walk
 
 __all__ = [
@@ -49,14 +44,14 @@ __all__ = [
 
 _AT_ONCE = 1000
 _REFRESH = (0.5, 1.0, 1.5)
-"""Seconds to wait for what was just stored: OpenSearch shows it to searches after a second, unless told otherwise."""
+"""Seconds to wait for what was just stored: by default, searches find it after a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one partition holds of one journal: `entries` of them, from `first` to `last`; 0 where none has a number.
+    """The entries of one journal in one partition, from `first` to `last`; both are 0 if none has a `seq`.
 
-    `journal` is empty for documents that name none, `numbered` says how many have a `seq` at all.
+    `journal` is empty for documents that name none. `numbered` says how many have a `seq`.
     """
 
     journal: str
@@ -70,22 +65,22 @@ class Part:
 
 
 def settled_survey(
-    asking: Asking, indices: str, journal: str | None, expected: Mapping[str, int], pause: Callable[[float], None]
+    searcher: Searcher, indices: str, journal: str | None, expected: Mapping[str, int], pause: Callable[[float], None]
 ) -> list[Part]:
-    """The survey, once searches see up to the entries of each journal that are expected; after some tries as it is."""
+    """The survey, repeated a few times until searches find the expected last entry of each journal."""
     for seconds in _REFRESH:
-        parts = survey(asking, indices, journal)
+        parts = survey(searcher, indices, journal)
         seen: dict[str, int] = {}
         for part in parts:
             seen[part.journal] = max(seen.get(part.journal, 0), part.last)
         if all(seen.get(name, 0) >= last for name, last in expected.items() if journal in (None, name)):
             return parts
         pause(seconds)
-    return survey(asking, indices, journal)
+    return survey(searcher, indices, journal)
 
 
-def survey(asking: Asking, indices: str, journal: str | None = None) -> list[Part]:
-    """Raises `OpenSearchError`."""
+def survey(searcher: Searcher, indices: str, journal: str | None = None) -> list[Part]:
+    """What each partition holds of each journal, or of one. Raises `OpenSearchError`."""
     query: Mapping[str, Any] = {"term": {"journal": journal}} if journal else {"match_all": {}}
     sources = [
         {"journal": {"terms": {"field": "journal", "missing_bucket": True}}},
@@ -101,22 +96,14 @@ def survey(asking: Asking, indices: str, journal: str | None = None) -> list[Par
     after: dict[str, Any] = {}
     while True:
         parts = {"composite": {"size": _AT_ONCE, "sources": sources, **after}, "aggs": seqs}
-        answer = asking.ask({"size": 0, "query": query, "aggs": {"parts": parts}}, indices).get("aggregations")
+        answer = searcher.search({"size": 0, "query": query, "aggs": {"parts": parts}}, indices).get("aggregations")
         if answer is None:  # no partition yet
             return found
         for bucket in answer["parts"]["buckets"]:
-            key, numbers = bucket["key"], {name: bucket[name]["value"] or 0 for name in seqs}
-            found.append(
-                Part(
-                    key["journal"] or "",
-                    key["index"],
-                    bucket["doc_count"],
-                    int(numbers["numbered"]),
-                    int(numbers["first"]),
-                    int(numbers["last"]),
-                    float(numbers["latest"]),
-                )
-            )
+            key = bucket["key"]
+            first, last, numbered = (int(bucket[name]["value"] or 0) for name in ("first", "last", "numbered"))
+            latest = float(bucket["latest"]["value"] or 0)
+            found.append(Part(key["journal"] or "", key["index"], bucket["doc_count"], numbered, first, last, latest))
         if "after_key" not in answer["parts"]:
             return found
         after = {"after": answer["parts"]["after_key"]}
@@ -128,8 +115,8 @@ _MOST = 10_000
 """Hits that OpenSearch gives at once."""
 
 
-def hits_of(asking: Asking, parts: Sequence[Part], first: int, last: int) -> Iterator[dict[str, Any]]:
-    """Search hits of a journal's entries `first` to `last`. Raises `OpenSearchError`."""
+def hits_of(searcher: Searcher, parts: Sequence[Part], first: int, last: int) -> Iterator[dict[str, Any]]:
+    """The search hits of a journal's entries `first` to `last`, in order. Raises `OpenSearchError`."""
     at = first
     while at <= last:
         here = [part for part in parts if part.first <= last and part.last >= at]
@@ -138,12 +125,12 @@ def hits_of(asking: Asking, parts: Sequence[Part], first: int, last: int) -> Ite
         at = max(at, min(part.first for part in here))
         until = min(at + WINDOW - 1, last)
         names = sorted({part.index for part in here if part.first <= until})
-        yield from _window(asking, parts[0].journal, ",".join(names), at, until)
+        yield from _window(searcher, parts[0].journal, ",".join(names), at, until)
         at = until + 1
 
 
-def _window(asking: Asking, journal: str, indices: str, first: int, last: int) -> Iterator[dict[str, Any]]:
-    """Those of a window, which is halved where there are more than there can be without copies and forks."""
+def _window(searcher: Searcher, journal: str, indices: str, first: int, last: int) -> Iterator[dict[str, Any]]:
+    """The hits of a window. It is halved if copies and forks make too many hits."""
     wanted = [{"term": {"journal": journal}}, {"range": {"seq": {"gte": first, "lte": last}}}]
     size = _MOST if first == last else 2 * (last - first + 1)
     body: dict[str, Any] = {
@@ -152,16 +139,16 @@ def _window(asking: Asking, journal: str, indices: str, first: int, last: int) -
         "size": size,
         "track_total_hits": False,
     }
-    hits = asking.ask(body, indices)["hits"]["hits"]
+    hits = searcher.search(body, indices)["hits"]["hits"]
     if len(hits) < size or first == last:
         yield from hits
         return
     middle = (first + last) // 2
-    yield from _window(asking, journal, indices, first, middle)
-    yield from _window(asking, journal, indices, middle + 1, last)
+    yield from _window(searcher, journal, indices, first, middle)
+    yield from _window(searcher, journal, indices, middle + 1, last)
 
 
-def unnumbered(asking: Asking, parts: Sequence[Part], limit: int = 1000) -> list[dict[str, Any]]:
+def unnumbered(searcher: Searcher, parts: Sequence[Part], limit: int = 1000) -> list[dict[str, Any]]:
     """Documents of a journal that have no `seq`, or none that an entry can have. Raises `OpenSearchError`."""
     names = sorted({part.index for part in parts if part.numbered < part.entries or part.first < 1})
     if not names:
@@ -171,30 +158,31 @@ def unnumbered(asking: Asking, parts: Sequence[Part], limit: int = 1000) -> list
     odd = {"bool": {"should": [{"bool": {"must_not": {"exists": {"field": "seq"}}}}, {"range": {"seq": {"lt": 1}}}]}}
     wanted = [mine, odd] if journal else [mine]
     body = {"query": {"bool": {"filter": wanted}}, "size": limit, "sort": ["_doc"]}
-    hits: list[dict[str, Any]] = asking.ask(body, ",".join(names))["hits"]["hits"]
+    hits: list[dict[str, Any]] = searcher.search(body, ",".join(names))["hits"]["hits"]
     return hits
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A slice, and the partitions in which its journal is."""
+    """A slice, and the partitions that hold its journal."""
 
     job: Slice
     parts: tuple[Part, ...]
 
 
-def walked(tasks: Sequence[Task], asking: Asking, settings: Settings, workers: int) -> Iterator[Walked]:
+def walked(tasks: Sequence[Task], searcher: Searcher, settings: Settings, workers: int) -> Iterator[Walked]:
     """The tasks' results, in their order. Raises `OpenSearchError`."""
     if workers < 2 or len(tasks) < 2:
         for task in tasks:
-            yield _walk(task, asking)
+            with closing(read_ahead(_hits(task, searcher), WINDOW)) as blocks:
+                yield walk(task.job, chain.from_iterable(blocks))
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), context, _begin, (settings,)) as pool:
+    with ProcessPoolExecutor(min(workers, len(tasks)), context, _start_worker, (settings,)) as pool:
         under_way: deque[Future[Walked]] = deque()
         try:
             for task in tasks:
-                under_way.append(pool.submit(_walk_there, task))
+                under_way.append(pool.submit(_walk_in_worker, task))
                 if len(under_way) > 2 * workers:
                     yield under_way.popleft().result()
             while under_way:
@@ -204,34 +192,29 @@ def walked(tasks: Sequence[Task], asking: Asking, settings: Settings, workers: i
                 one.cancel()
 
 
-_there: list[Asking] = []
+_of_worker: list[Searcher] = []
 
 
-def _begin(settings: Settings) -> None:
-    _there[:] = [Asking(connect(settings), settings.opensearch_timeout)]
+def _start_worker(settings: Settings) -> None:
+    _of_worker[:] = [Searcher(connect(settings), settings.opensearch_timeout)]
 
 
-def _walk_there(task: Task) -> Walked:
-    """Without reading ahead: while one process waits, another works."""
-    return walk(task.job, _hits(task, _there[0]))
+def _walk_in_worker(task: Task) -> Walked:
+    """Walks a slice without reading ahead: while one process waits, another works."""
+    return walk(task.job, _hits(task, _of_worker[0]))
 
 
-def _walk(task: Task, asking: Asking) -> Walked:
-    with closing(read_ahead(_hits(task, asking), WINDOW)) as blocks:
-        return walk(task.job, chain.from_iterable(blocks))
-
-
-def _hits(task: Task, asking: Asking) -> Iterator[dict[str, Any]]:
-    return hits_of(asking, task.parts, max(1, task.job.first - 1), task.job.last + 1)
+def _hits(task: Task, searcher: Searcher) -> Iterator[dict[str, Any]]:
+    return hits_of(searcher, task.parts, max(1, task.job.first - 1), task.job.last + 1)
 
 
 SLICE = 20_000
-"""Entries that are walked in one go."""
+"""Entries of one slice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be looked at of one journal: entries `first` to `last`, of which `lowest` to `highest` are stored."""
+    """What is checked of one journal: entries `first` to `last`, of which `lowest` to `highest` are stored."""
 
     journal: str
     first: int
@@ -253,16 +236,16 @@ def planned(
     journal: str,
     parts: Sequence[Part],
     window: tuple[int, int] | None,
-    statements: Statements,
+    trusted: TrustedCheckpoints,
     *,
     recorded: int,
     erased: Sequence[tuple[int, int]],
     held: Collection[str],
     prefix: str,
 ) -> Plan:
-    """Cuts a journal into slices. `recorded` is the last entry that its own host knows of; 0 elsewhere."""
-    checkpoints = tuple(statements.of(journal))
-    anchors, letters = statements.anchors(journal), letters_of(checkpoints)
+    """Splits a journal into slices. `recorded` is the last entry that its own host knows; 0 on other hosts."""
+    checkpoints = tuple(trusted.of(journal))
+    anchors, letters = trusted.anchors(journal), letters_of(checkpoints)
     numbered = tuple(part for part in parts if part.last >= 1)
     lowest = min((max(part.first, 1) for part in numbered), default=0)
     highest = max((part.last for part in numbered), default=0)
@@ -285,12 +268,17 @@ def planned(
 
 
 def windows(
-    asking: Asking, client: AuditClient, names: Iterable[str], statements: Statements, since: object, until: object
+    searcher: Searcher,
+    client: AuditClient,
+    names: Iterable[str],
+    trusted: TrustedCheckpoints,
+    since: object,
+    until: object,
 ) -> dict[str, tuple[int, int] | None]:
-    """By journal, which entries are of that time; `None` for all of them, and journals without any are left out.
+    """The first and last entry of that time by journal; `None` for all entries. Journals without any are left out.
 
-    The checkpoints of that time say of which there should be some, and so does the first one that closes at its end or
-    later: the last entries of that time are under it. One that was closed because it was full leaves some to the next.
+    Checkpoints closed in that time say which entries should exist, and so does the first one closed after it, as it
+    covers the last entries of that time. A checkpoint that was closed because it was full leaves some to the next.
     """
     if since is None and until is None:
         return dict.fromkeys(names)
@@ -301,10 +289,10 @@ def windows(
     found: dict[str, tuple[int, int] | None] = {}
     for name in names:
         wanted = {"bool": {"filter": [body, {"term": {"journal": name}}]}}
-        answer = asking.ask({"size": 0, "query": wanted, "aggs": ends}, index_pattern(client.settings))
+        answer = searcher.search({"size": 0, "query": wanted, "aggs": ends}, index_pattern(client.settings))
         values = [bucket["value"] for bucket in answer.get("aggregations", {}).values()]
         seqs = [max(1, int(value)) for value in values if value is not None]
-        for one in _within(window, statements.of(name)):
+        for one in _within(window, trusted.of(name)):
             seqs += [one.first_seq, one.last_seq] if one.entries else []
         if seqs:
             found[name] = min(seqs), max(seqs)

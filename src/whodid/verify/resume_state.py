@@ -1,10 +1,10 @@
-"""The notebook: what is done of a verification, so that one that was stopped goes on instead of beginning anew.
+"""The resume state of a verification: a file of the slices walked, so that a stopped verification can resume.
 
-The first line says which index prefix it is of; then there is a line of JSON for each slice that was walked: `asked`,
-the SHA-256 of all that it was judged by (numbers, checkpoints, dead letters, erasures, holds, partitions), and what
-came of it. A slice that would be judged by something else now is walked again; so is one whose line was cut off.
+The first line names the index prefix. Then follows one line of JSON per slice: `asked`, the SHA-256 of everything that
+the slice was judged by (numbers, checkpoints, dead letters, erasures, holds, partitions), and `walked`, the result. A
+slice that would be judged by something else now is walked again, and so is one whose line was cut off.
 
-It is for its owner alone (0600): who can write it can have a slice pass that nobody looked at. One that another user
+The file is for its owner alone (0600), as whoever can write it can let a slice pass unchecked. A file that another user
 could have written is refused.
 """
 
@@ -27,19 +27,19 @@ from .plan import Task
 from .verdict import Finding
 from .walk import Missing, Run, Walked
 
-__all__ = ["Notebook"]
+__all__ = ["ResumeState"]
 
 FORMAT = 1
 
 
-class Notebook:
-    """Open in a `with` block. `begun` is when the verification was."""
+class ResumeState:
+    """Opened in a `with` block. `started` is when the verification was started."""
 
     def __init__(self, path: str | Path, index_prefix: str) -> None:
-        """Raises `WhodidError` where the file can't be used."""
+        """Opens or creates the file. Raises `WhodidError` if it can't be used."""
         self.path = Path(path).absolute()
         self._known: dict[str, Mapping[str, Any]] = {}
-        self.begun = Stamp.now().creation_date
+        self.started = Stamp.now().creation_date
         head = {"format": FORMAT, "index_prefix": index_prefix}
         new = not os.path.lexists(self.path)
         try:
@@ -50,24 +50,22 @@ class Notebook:
         lines = list(_objects(self._file))
         if not new and not (lines and lines[0].items() >= head.items()):
             self._file.close()
-            raise WhodidError(
-                f"{path} holds something else than a verification of {index_prefix}; name another file to resume"
-            )
+            raise WhodidError(f"{path} is not the resume state of a verification of {index_prefix}; name another file")
         if lines:
-            self.begun = str(lines[0].get("begun"))
+            self.started = str(lines[0].get("begun"))
             self._known = {str(line.get("asked")): line for line in lines[1:]}
         else:
-            self._write({**head, "begun": self.begun})
+            self._write({**head, "begun": self.started})
 
     @property
     def about(self) -> str:
-        """What it had when it was opened, in words; empty for a new one."""
+        """A note about what was resumed; empty for a new file."""
         if not self._known:
             return ""
-        return f"gone on with: what was looked at since {self.begun} was not looked at again"
+        return f"resumed: slices verified since {self.started} were not verified again"
 
     def get(self, task: Task) -> Walked | None:
-        """What came of a slice, if it was walked."""
+        """The result of a slice, if it was walked."""
         found = self._known.get(_asked(task))
         try:
             return _walked(found["walked"]) if found else None
@@ -75,23 +73,23 @@ class Notebook:
             return None
 
     def put(self, task: Task, walked: Walked) -> None:
-        """Raises `WhodidError`."""
+        """Saves the result of a slice. Raises `WhodidError`."""
         content = {**asdict(walked), "missing": [*map(list, walked.missing)], "runs": [*map(list, walked.runs)]}
         self._write({"asked": _asked(task), "walked": content})
 
     def remove(self) -> None:
-        """The verification is over."""
+        """Removes the file, once the verification is complete."""
         self.path.unlink(missing_ok=True)
 
     def _write(self, content: dict[str, Any]) -> None:
-        """Begins on a new line, as the one before may have been cut off."""
+        """Starts a new line first, as the line before may have been cut off."""
         try:
             self._file.write(b"\n" + orjson.dumps(content))
             self._file.flush()
         except OSError as error:
             raise WhodidError(f"{self.path} can't be written ({error.strerror})") from error
 
-    def __enter__(self) -> Notebook:
+    def __enter__(self) -> ResumeState:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -109,7 +107,7 @@ def _objects(file: Iterable[bytes]) -> Iterator[dict[str, Any]]:
 
 
 def _asked(task: Task) -> str:
-    job = task.job  # judged with the entries right before and behind it in view
+    job = task.job  # the entries right before and after it are looked at, too
     names = [part.index for part in task.parts if part.first <= job.last + 1 and part.last >= job.first - 1]
     content = {
         "journal": job.journal,

@@ -1,4 +1,4 @@
-"""The verdict: what verification found, in the field's words, and the numbers of completeness."""
+"""The verdict of a verification: findings, stretches of entries, and the numbers of completeness."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ Kind = Literal[
     "silent",
     "clock set back",
 ]
-"""altered: the content is another than was recorded. gap: entries are missing, and nothing explains it. inserted: an
-entry stands there that was never recorded there. reordered: entries changed places. forked: a journal went on in two
-ways, as it was copied or rolled back. rebuilt: the chain is consistent, and contradicts a checkpoint. unknown journal:
-no checkpoint has ever named it. unknown format: a newer version wrote it. untrusted: a checkpoint is not signed by a
-key that is trusted here, or is no checkpoint. silent: a checkpoint was due, and never came. clock set back: time went
-backwards from one entry, or checkpoint, to the next."""
+"""altered: the content differs from what was recorded. gap: entries are missing without an explanation. inserted: an
+entry is stored that was never recorded in this place. reordered: entries changed places. forked: a journal continues in
+two ways, as it was copied or rolled back. rebuilt: the chain is consistent, but contradicts a checkpoint. unknown
+journal: no checkpoint names it. unknown format: a newer version wrote it. untrusted: a checkpoint can't be read, or is
+not signed by a trusted key. silent: a checkpoint is overdue. clock set back: the time of an entry, or a checkpoint, is
+before that of the previous one."""
 
 StretchKind = Literal[
     "intact",
@@ -55,19 +55,19 @@ StretchKind = Literal[
     "unknown format",
     "clock set back",
 ]
-"""intact: as recorded, under a checkpoint. not yet sealed: consistent, and behind the last checkpoint. erased: values
-of a person were removed, as a record says. held: kept by a hold, whatever the retention is. The rest as in `Kind`, or
-as it says."""
+"""intact: as recorded, and covered by a checkpoint. not yet sealed: consistent, and after the last checkpoint. erased:
+values of a person were removed, as a record says. held: kept by a hold despite the retention. Others: see `Kind`."""
 
 _EXAMPLES = 10
+_MORE = "; and more of that kind"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that does not hold, for entries `seq` to `last` of a journal; 0 where it is about no entry.
+    """Something wrong with entries `seq` to `last` of a journal; both are 0 if it is about no entry.
 
-    `entries` are IDs of some of them. `proven` is when the checkpoint was closed that shows it; empty where the chain
-    alone does.
+    `entries` are the IDs of some of them. `proven` is the time of the checkpoint that proves it; empty if only the
+    chain does.
     """
 
     kind: Kind
@@ -80,7 +80,7 @@ class Finding:
 
     @property
     def place(self) -> str:
-        """In words."""
+        """Names the journal and the entries."""
         if not self.seq:
             return f"journal {self.journal}" if self.journal else "the log"
         many = f"entries {self.seq:,} to {self.last:,}" if self.last > self.seq else f"entry {self.seq:,}"
@@ -89,7 +89,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Entries `first` to `last` of a journal and what can be said of them; `entries` of them are meant."""
+    """Consecutive entries of a journal with the same verdict; it applies to `entries` of them."""
 
     verdict: StretchKind
     first: int
@@ -100,11 +100,11 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """Of one journal: `recorded` = `stored` + `expired` + `dead_letters` + `backlog`, and what is `missing`.
+    """How many entries of one journal were recorded, and where they are.
 
-    `recorded` is the highest number known: of a checkpoint, of the journal's own host where this is it, or stored.
-    `dropped` are the dead letters that somebody gave up, `damaged` the lines that were damaged before they were sent.
-    `backlog` is known on the journal's own host only.
+    `recorded` is the highest known number: stored, of a checkpoint, or on the journal's own host. `dropped` are
+    discarded dead letters, `damaged` are lines that were damaged before they were sent. `backlog` is known only on the
+    journal's own host.
     """
 
     recorded: int = 0
@@ -123,7 +123,7 @@ class Completeness:
 
 @dataclass(frozen=True, slots=True)
 class JournalVerdict:
-    """What was seen of one journal. `sealed` is the last entry that a checkpoint covers, closed at `sealed_at`."""
+    """The verdict on one journal. `sealed` is the last entry that a checkpoint covers, closed at `sealed_at`."""
 
     journal: str
     host: str
@@ -140,7 +140,7 @@ class JournalVerdict:
 
 @dataclass(slots=True)
 class Verification:
-    """The whole answer; `intact` when nothing was found. `notes` say what could not be looked at, and how to."""
+    """The whole result; `intact` if there are no findings. `notes` say what could not be checked."""
 
     journals: list[JournalVerdict] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -163,24 +163,19 @@ class Verification:
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings by journal and place, those of one kind that are next to each other as one."""
+    """The findings by journal and place; adjacent findings of one kind become one."""
     order = {kind: number for number, kind in enumerate(get_args(Kind))}
     found: list[Finding] = []
     for one in sorted(set(findings), key=lambda one: (one.journal, order[one.kind], one.seq, one.last)):
         before = found[-1] if found else None
         last = max(one.seq, one.last)
-        if (
-            before
-            and one.seq
-            and (before.journal, before.kind) == (one.journal, one.kind)
-            and before.seq
-            and one.seq <= max(before.seq, before.last) + 1
-        ):
+        same = before and one.seq and before.seq and (before.journal, before.kind) == (one.journal, one.kind)
+        if before and same and one.seq <= max(before.seq, before.last) + 1:
             found[-1] = Finding(
                 one.kind,
                 one.journal,
                 before.seq,
-                before.about if _same_saying(before, one) else f"{before.about}; and more of that kind",
+                before.about if one.about == before.about or before.about.endswith(_MORE) else before.about + _MORE,
                 max(last, before.last),
                 tuple(dict.fromkeys((*before.entries, *one.entries)))[:_EXAMPLES],
                 min(filter(None, (before.proven, one.proven)), default=""),
@@ -188,7 +183,3 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
         else:
             found.append(Finding(one.kind, one.journal, one.seq, one.about, last, one.entries[:_EXAMPLES], one.proven))
     return sorted(found, key=lambda one: (one.journal, one.seq))
-
-
-def _same_saying(before: Finding, one: Finding) -> bool:
-    return before.about == one.about or before.about.endswith("; and more of that kind")

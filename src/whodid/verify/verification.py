@@ -1,34 +1,32 @@
-"""The verification: from the survey over the walk of each slice to the verdict of each journal."""
+"""The verification of the stored log: survey, plan, walk and judge, one journal after the other."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ..cluster.template import index_pattern
 from ..proof.keys import PublicKey
 from ..proof.merkle import Tree
 from ..search import AuditClient, check_order
-from ..search.requests import Asking
-from ..settings import Settings
+from ..search.requests import Searcher
 from .absence import Absence, Knowledge, explained, laid_out
-from .checkpoints import Source, Statements, judged
+from .checkpoints import Source, TrustedCheckpoints, judged
 from .evidence import Evidence, LocalJournal, gathered
 from .plan import Part, Plan, Task, hits_of, planned, settled_survey, unnumbered, walked, windows
-from .resume_state import Notebook
+from .resume_state import ResumeState
 from .verdict import Completeness, Finding, JournalVerdict, Verification, merged
 from .walk import Missing, Walked
 
 __all__ = ["verify_stored"]
 
-_A_MOMENT = timedelta(minutes=1)
-"""For so long what was shipped may not be visible to searches yet."""
+_REFRESH = timedelta(minutes=1)
+"""Searches may not find yet what was shipped this recently."""
 
 Progress = Callable[[int, int], None]
-"""Told how many entries were checked, and how many there are."""
+"""Called with how many entries were checked, and how many there are."""
 
 
 def verify_stored(
@@ -42,68 +40,43 @@ def verify_stored(
     local: Sequence[LocalJournal] = (),
     erased: Mapping[str, Sequence[tuple[int, int]]] | None = None,
     workers: int = 1,
-    notebook: Notebook | None = None,
+    resume_state: ResumeState | None = None,
     now: datetime | None = None,
     pause: Callable[[float], None] = time.sleep,
     on_progress: Progress = lambda done, total: None,
 ) -> Verification:
     """Checks every chain stored in OpenSearch, or one, by itself and by the checkpoints in `sources`.
 
-    `keys` are those of whom checkpoints are trusted; without any, all of them are. `local` is what this host knows of
-    its own journals. `erased` are places of which values were removed, besides those in the ledger. With `since` and
-    `until` only the entries of that time are checked, and what is missing between them. `workers` is the number of
-    processes. What is done is kept in a `notebook`, and what stands there is not looked at again.
+    `keys` are the keys that may sign checkpoints; without any, every checkpoint is trusted. `local` is what this host
+    knows of its own journals. `erased` are entries whose values were removed, besides those in the ledger. With `since`
+    and `until` only the entries of that time are checked, and what is missing between them. `workers` is the number of
+    processes. With a `resume_state`, slices that it holds are not walked again, and each slice walked is saved in it.
 
-    Raises `OpenSearchError`, and `QueryError` for times that can't be read. Memory stays flat.
+    Raises `OpenSearchError`, and `QueryError` for times that can't be read. Memory use does not grow with the log.
     """
     now = now or datetime.now(UTC)
     check_order(since, until, now)
-    asking = Asking(client.connection, client.settings.opensearch_timeout)
-    statements = judged(sources, keys)
-    evidence = gathered(client, statements)
-    statements.findings += statements.silence(now, evidence.retired)
-    expected = _just_shipped(statements, local, now)
-    parts = settled_survey(asking, index_pattern(client.settings), journal, expected, pause)
-    given = erased or {}
-    on_record = {name: [*evidence.erased.get(name, ()), *given.get(name, ())] for name in {*evidence.erased, *given}}
-    case = _Case(client.settings.index_prefix, asking, evidence, statements, local, now)
-    names = {part.journal for part in parts if part.journal}
-    names |= {*statements.by_journal, *(one.journal for one in local)}
-    names &= {journal} if journal else names
-    chosen = windows(asking, client, names, statements, since, until)
-    plans = [
-        planned(
-            name,
-            [part for part in parts if part.journal == name],
-            chosen[name],
-            statements,
-            recorded=max((one.recorded for one in local if one.journal == name), default=0),
-            erased=on_record.get(name, ()),
-            held=evidence.held,
-            prefix=client.settings.index_prefix,
-        )
-        for name in sorted(names)
-        if name in chosen
-    ]
-    tasks = [task for plan in plans for task in plan.tasks]
-    total, done = sum(task.job.last - task.job.first + 1 for task in tasks), 0
-    results: dict[str, list[Walked]] = defaultdict(list)
-    for result in _walked(tasks, asking, client.settings, workers, notebook):
-        results[result.journal].append(result)
-        done += result.last - result.first + 1
-        on_progress(done, total)
+    trusted = judged(sources, keys)
+    evidence = gathered(client, trusted)
+    trusted.findings += trusted.silence(now, evidence.retired)
+    for name, places in (erased or {}).items():
+        evidence.erased[name] = [*evidence.erased.get(name, ()), *places]
+    verifier = _Verifier(client, journal, trusted, evidence, local, now)
+    parts = verifier.survey(pause)
+    plans = verifier.plan(parts, since, until)
+    results = verifier.walk(plans, workers, resume_state, on_progress)
     verification = Verification(
-        findings=[one for one in statements.findings if journal in (None, one.journal)],
-        notes=[*evidence.notes, *([notebook.about] if notebook and notebook.about else [])],
-        keys=tuple(sorted(key.id for key in statements.keys)),
+        findings=[one for one in trusted.findings if journal in (None, one.journal)],
+        notes=[*evidence.notes, *([resume_state.about] if resume_state and resume_state.about else [])],
+        keys=tuple(sorted(key.id for key in trusted.keys)),
         sources=tuple(source.name for source in sources),
     )
     for plan in plans:
-        verdict, findings = case.judge(plan, results[plan.journal])
+        verdict, findings = verifier.judge(plan, results[plan.journal])
         verification.journals.append(verdict)
         verification.findings += findings
     if journal is None:
-        verification.findings += _strangers(asking, [part for part in parts if not part.journal])
+        verification.findings += verifier.foreign([part for part in parts if not part.journal])
     elif not any(verdict.entries or verdict.sealed for verdict in verification.journals):
         about = "no entry of this journal is stored: the ID is wrong, or all of it was removed"
         verification.findings.append(Finding("gap", journal, 1, about))
@@ -111,60 +84,98 @@ def verify_stored(
     return verification
 
 
-def _just_shipped(statements: Statements, local: Sequence[LocalJournal], now: datetime) -> dict[str, int]:
-    """Up to where journals were shipped, as far as that may have been a moment ago."""
-    found = {one.journal: one.shipped for one in local if one.shipped not in one.letters}
-    for name in statements.by_journal:
-        for one in statements.of(name):
-            late = now - datetime.fromisoformat(one.time) < _A_MOMENT
-            if late and one.last_seq not in dict(one.letters):
-                found[name] = max(found.get(name, 0), one.last_seq)
-    return found
+class _Verifier:
+    """The four steps, and all that is known besides the entries. Without a `journal`, every journal is meant."""
 
+    def __init__(
+        self,
+        client: AuditClient,
+        journal: str | None,
+        trusted: TrustedCheckpoints,
+        evidence: Evidence,
+        local: Sequence[LocalJournal],
+        now: datetime,
+    ) -> None:
+        self._client = client
+        self._settings = client.settings
+        self._searcher = Searcher(client.connection, client.settings.opensearch_timeout)
+        self._journal = journal
+        self._trusted = trusted
+        self._evidence = evidence
+        self._local = {one.journal: one for one in local}
+        self._now = now
 
-def _walked(
-    tasks: Sequence[Task], asking: Asking, settings: Settings, workers: int, notebook: Notebook | None
-) -> Iterator[Walked]:
-    """The tasks' results, in their order; but for those that the notebook has, which it gets."""
-    known = [notebook.get(task) if notebook else None for task in tasks]
-    rest = walked([task for task, one in zip(tasks, known, strict=True) if one is None], asking, settings, workers)
-    for task, one in zip(tasks, known, strict=True):
-        if one is None:
-            one = next(rest)
-            if notebook:
-                notebook.put(task, one)
-        yield one
+    def survey(self, pause: Callable[[float], None]) -> list[Part]:
+        """Which partition holds which entries, once searches find what was shipped last."""
+        expected = {one.journal: one.shipped for one in self._local.values() if one.shipped not in one.letters}
+        for name in self._trusted.by_journal:
+            for one in self._trusted.of(name):
+                recent = self._now - datetime.fromisoformat(one.time) < _REFRESH
+                if recent and one.last_seq not in dict(one.letters):
+                    expected[name] = max(expected.get(name, 0), one.last_seq)
+        return settled_survey(self._searcher, index_pattern(self._settings), self._journal, expected, pause)
 
+    def plan(self, parts: Sequence[Part], since: object, until: object) -> list[Plan]:
+        """What is to be checked of each journal that is stored, known to this host, or named by a checkpoint."""
+        names = {part.journal for part in parts if part.journal} | {*self._trusted.by_journal, *self._local}
+        names &= {self._journal} if self._journal else names
+        chosen = windows(self._searcher, self._client, names, self._trusted, since, until)
+        return [
+            planned(
+                name,
+                [part for part in parts if part.journal == name],
+                chosen[name],
+                self._trusted,
+                recorded=self._local[name].recorded if name in self._local else 0,
+                erased=self._evidence.erased.get(name, ()),
+                held=self._evidence.held,
+                prefix=self._settings.index_prefix,
+            )
+            for name in sorted(chosen)
+        ]
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """All that is known besides the entries."""
+    def walk(
+        self, plans: Sequence[Plan], workers: int, resume_state: ResumeState | None, on_progress: Progress
+    ) -> Mapping[str, list[Walked]]:
+        """The results of all slices by journal, in order; those in the resume state are taken from there."""
+        tasks = [task for plan in plans for task in plan.tasks]
+        total, done = sum(task.job.last - task.job.first + 1 for task in tasks), 0
+        found: dict[str, list[Walked]] = defaultdict(list)
+        for result in self._results(tasks, workers, resume_state):
+            found[result.journal].append(result)
+            done += result.last - result.first + 1
+            on_progress(done, total)
+        return found
 
-    prefix: str
-    asking: Asking
-    evidence: Evidence
-    statements: Statements
-    local: Sequence[LocalJournal]
-    now: datetime
+    def _results(self, tasks: Sequence[Task], workers: int, resume_state: ResumeState | None) -> Iterator[Walked]:
+        known = [resume_state.get(task) if resume_state else None for task in tasks]
+        unknown = [task for task, one in zip(tasks, known, strict=True) if one is None]
+        rest = walked(unknown, self._searcher, self._settings, workers)
+        for task, one in zip(tasks, known, strict=True):
+            if one is None:
+                one = next(rest)
+                if resume_state:
+                    resume_state.put(task, one)
+            yield one
 
     def judge(self, plan: Plan, results: Sequence[Walked]) -> tuple[JournalVerdict, list[Finding]]:
         """The verdict of a journal whose slices were walked."""
-        here = self._here(plan.journal)
+        here = self._local.get(plan.journal)
         absence = explained(_missing(plan, results), self._knowledge(plan, here))
         findings = [
             *(finding for result in results for finding in result.findings),
             *absence.findings,
             *self._rebuilt(plan, results),
-            *_strangers(self.asking, plan.parts),
+            *self.foreign(plan.parts),
         ]
         findings += self._unrooted(plan, findings)
-        findings += self._behind_the_end(plan)
+        findings += self._after_the_end(plan)
         unknown = self._unknown(plan)
         if unknown:
             findings.append(unknown)
         runs = [run for result in results for run in result.runs]
-        told = [*findings, *(one for one in self.statements.findings if one.journal == plan.journal)]
-        stretches = laid_out(runs, plan.sealed, unknown is not None, absence.stretches, merged(told))
+        known = [*findings, *(one for one in self._trusted.findings if one.journal == plan.journal)]
+        stretches = laid_out(runs, plan.sealed, unknown is not None, absence.stretches, merged(known))
         last = plan.checkpoints[-1] if plan.checkpoints else None
         verdict = JournalVerdict(
             journal=plan.journal,
@@ -177,43 +188,40 @@ class _Case:
         )
         return verdict, findings
 
-    def _here(self, journal: str) -> LocalJournal | None:
-        return next((one for one in self.local if one.journal == journal), None)
-
     def _knowledge(self, plan: Plan, here: LocalJournal | None) -> Knowledge:
         return Knowledge(
             journal=plan.journal,
-            prefix=self.prefix,
-            now=self.now,
-            present=self.evidence.present,
-            held=self.evidence.held,
-            rules=self.evidence.rules,
-            destructions=self.evidence.destructions,
+            prefix=self._settings.index_prefix,
+            now=self._now,
+            present=self._evidence.present,
+            held=self._evidence.held,
+            rules=self._evidence.rules,
+            destructions=self._evidence.destructions,
             checkpoints=plan.checkpoints,
             letters=plan.letters.keys(),
             here=here.letters if here else frozenset(),
-            dropped=self.evidence.dropped.get(plan.journal, ()),
-            sealing=bool(self.statements.by_journal),
+            dropped=self._evidence.dropped.get(plan.journal, ()),
+            checkpointed=bool(self._trusted.by_journal),
             shipped=max(here.shipped, plan.sealed) if here else None,
             recorded=here.recorded if here else None,
             lost=here.missing if here else (),
         )
 
     def _rebuilt(self, plan: Plan, results: Sequence[Walked]) -> Iterator[Finding]:
-        """Where the chain contradicts checkpoints, from the last one that it agrees with on."""
+        """Where the chain contradicts checkpoints, beginning after the last checkpoint that it agrees with."""
         good = sorted(seq for result in results for seq in result.good)
         bad = sorted(seq for result in results for seq in result.bad)
         for seq in bad:
             anchor = plan.anchors[seq]
             begin = max((one for one in good if one < seq), default=0) + 1
             about = (
-                f"the chain is consistent, but entry {seq:,} has another hash than {anchor.who} names "
+                f"the chain is consistent, but entry {seq:,} does not have the hash in {anchor.who} "
                 f"({', '.join(sorted(hash_[:16] for hash_ in anchor.hashes))}…)"
             )
             yield Finding("rebuilt", plan.journal, begin, about, seq, (), anchor.time)
 
     def _unrooted(self, plan: Plan, findings: Sequence[Finding]) -> Iterator[Finding]:
-        """Where the chain is interrupted for a good reason, the tree of the checkpoint must vouch for its entries."""
+        """Checkpoints whose entries don't match the Merkle root, checked if the chain has an explained interruption."""
         for one in plan.checkpoints:
             if not (one.letters or one.holes) or not one.entries or not plan.first <= one.first_seq <= plan.last:
                 continue
@@ -223,33 +231,35 @@ class _Case:
                 continue
             hashes = dict(one.letters)
             numbered = [part for part in plan.parts if part.last >= 1]
-            for hit in hits_of(self.asking, numbered, one.first_seq, one.last_seq) if numbered else ():
+            for hit in hits_of(self._searcher, numbered, one.first_seq, one.last_seq) if numbered else ():
                 if one.holds(hit["sort"][0]):
                     hashes[hit["sort"][0]] = str(hit["_source"].get("hash"))
             if len(hashes) != one.entries:
-                continue  # some expired, or were given up: what is left can't be shown by the root
+                continue  # some expired or were discarded: the root can't be computed from the rest
             tree = Tree()
             tree.extend(hashes[seq].encode() for seq in sorted(hashes))
             if tree.root().hex() != one.root:
-                about = f"the entries are others than those that checkpoint {one.number} was closed over"
+                about = f"the stored entries are not those that checkpoint {one.number} covers"
                 yield Finding("rebuilt", plan.journal, one.first_seq, about, one.last_seq, (), one.time)
 
     def _unknown(self, plan: Plan) -> Finding | None:
-        """A journal that no checkpoint names, though there are some of others: the first is closed before an entry."""
-        if plan.checkpoints or not plan.parts or not self.statements.by_journal:
+        """A journal without a checkpoint while others have one: the first is closed before any entry is shipped."""
+        if plan.checkpoints or not plan.parts or not self._trusted.by_journal:
             return None
-        about = "no checkpoint names this journal: no shipper of ours has ever sent it"
+        about = "no checkpoint names this journal: no whodid shipper has shipped it"
         return Finding("unknown journal", plan.journal, plan.lowest, about, plan.highest)
 
-    def _behind_the_end(self, plan: Plan) -> Iterator[Finding]:
-        """Entries of a journal that had ended: by its last checkpoint, or by the record that retired it."""
+    def _after_the_end(self, plan: Plan) -> Iterator[Finding]:
+        """Entries after the end of a journal, which its last checkpoint or the record that retired it states."""
         ended = plan.checkpoints[-1].why == "ended" if plan.checkpoints else False
-        if not ended and plan.journal not in self.evidence.retired:
+        if not ended and plan.journal not in self._evidence.retired:
             return
-        end = max(plan.sealed, self.evidence.retired.get(plan.journal, 0))
+        end = max(plan.sealed, self._evidence.retired.get(plan.journal, 0))
         first, last = max(plan.first, end + 1), min(plan.last, plan.highest)
         if first <= last:
-            about = f"the journal has ended with entry {end:,}, by its last checkpoint or by the record that retired it"
+            about = (
+                f"its last checkpoint, or the record that retired the journal, says that it ended with entry {end:,}"
+            )
             yield Finding("inserted", plan.journal, first, about, last)
 
     def _completeness(
@@ -260,7 +270,7 @@ class _Case:
 
         dropped = sum(
             max(0, min(last, plan.last) - max(first, plan.first) + 1)
-            for first, last in self.evidence.dropped.get(plan.journal, ())
+            for first, last in self._evidence.dropped.get(plan.journal, ())
         )
         gaps = [one for one in absence.findings if one.kind == "gap"]
         holes = [one for one in absence.findings if one.kind != "gap"]
@@ -276,9 +286,15 @@ class _Case:
             missing=sum(max(one.seq, one.last) - one.seq + 1 for one in gaps),
         )
 
+    def foreign(self, parts: Sequence[Part]) -> Iterator[Finding]:
+        """Documents without a place in a journal."""
+        for hit in unnumbered(self._searcher, parts) if parts else ():
+            about = "it has no place in a journal: something other than a whodid shipper stored it"
+            yield Finding("inserted", parts[0].journal, 0, about, 0, (str(hit["_id"]),))
+
 
 def _missing(plan: Plan, results: Sequence[Walked]) -> list[Missing]:
-    """The ranges without an entry, across slices, from the first to the last number that is known."""
+    """The ranges without an entry, across slices, from the first to the last known number."""
     found: list[Missing] = []
     if not results:
         return [Missing(plan.first, plan.last, "", "")] if plan.first <= plan.last else []
@@ -299,10 +315,3 @@ def _missing(plan: Plan, results: Sequence[Walked]) -> list[Missing]:
 
 def _index_of(plan: Plan, seq: int) -> str:
     return next((part.index for part in plan.parts if part.first <= seq <= part.last), "")
-
-
-def _strangers(asking: Asking, parts: Sequence[Part]) -> Iterator[Finding]:
-    """Documents that are in no place of a journal."""
-    for hit in unnumbered(asking, parts) if parts else ():
-        about = "it has no place in a journal: something else than a shipper of ours stored it"
-        yield Finding("inserted", parts[0].journal, 0, about, 0, (str(hit["_id"]),))

@@ -1,9 +1,9 @@
-"""The walk: one slice of a journal, entry by entry: is each as it was recorded, and does it follow the one before?
+"""The walk through one slice of a journal, which checks each entry against its hash and the entry before it.
 
-An entry vouches for those before it by the chain, and a checkpoint for the entry it names. So a chain that is whole up
-to a checkpoint that is trusted is as it was when that was closed.
+By the chain an entry vouches for all entries before it, and a checkpoint vouches for the entry that it names. A chain
+that is whole up to a trusted checkpoint is therefore as it was when the checkpoint was closed.
 
-A slice is judged with the entries right before and behind it in view, so that slices may be walked apart.
+The entries right before and after a slice are looked at, too, so that slices can be walked independently.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from .verdict import Finding, Kind
 __all__ = ["Anchor", "Missing", "Run", "Slice", "Walked", "walk"]
 
 _BACK = timedelta(seconds=60)
-"""So far back time may go from one entry to the next: whoever waited for the lock had looked at the clock before."""
+"""How far time may go back from one entry to the next: a writer reads the clock before it waits for the lock."""
 _MOST_RUNS = 10_000
 _new = tuple.__new__
 
 
 class Anchor(NamedTuple):
-    """What a checkpoint says of one entry: its hash, and in words who says so; `time` is when it was closed.
+    """The hash that a checkpoint states for one entry, the name of the checkpoint, and when it was closed.
 
-    Several hashes where there are several checkpoints of one place, none of which is known to be the right one.
+    There are several hashes if forked checkpoints cover the entry, as it is unknown which one is right.
     """
 
     hashes: frozenset[str]
@@ -40,8 +40,8 @@ class Anchor(NamedTuple):
 class Slice:
     """Entries `first` to `last` of a journal, and what is known of them.
 
-    `anchors` by `seq`, in it and right before it; `letters`: hashes of those that became dead letters; `erased`: ranges
-    in which values were removed on record; `held`: partitions that a hold keeps.
+    `anchors` and `letters` (hashes of dead letters) are by `seq`, in the slice and right before it. `erased` are ranges
+    in which values were removed on record. `held` are the partitions under a hold.
     """
 
     journal: str
@@ -52,11 +52,11 @@ class Slice:
     erased: tuple[tuple[int, int], ...] = ()
     held: frozenset[str] = frozenset()
     prefix: str = ""
-    """The partitions'; empty where it does not matter which an entry is in."""
+    """The prefix of partitions; if it is empty, the partition of an entry is not checked."""
 
 
 class Missing(NamedTuple):
-    """Entries `first` to `last` are not stored. The partitions of those around them are empty where there is none."""
+    """Entries `first` to `last` are not stored. `before` and `after` are the partitions of the entries around them."""
 
     first: int
     last: int
@@ -65,7 +65,7 @@ class Missing(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Entries in a row that are alike: `mark` is empty, `erased` or `held`."""
+    """Consecutive entries with the same mark: empty, `erased` or `held`."""
 
     mark: str
     first: int
@@ -74,17 +74,17 @@ class Run(NamedTuple):
 
 @dataclass(slots=True)
 class Walked:
-    """What was seen of a slice. `good` and `bad` are the numbers of the anchors that held and that didn't."""
+    """The result of a slice. `good` and `bad` are the numbers of entries that match an anchor, and that don't."""
 
     journal: str
     first: int
     last: int
     entries: int = 0
-    """Documents in it, copies and forks included."""
+    """The number of documents, copies and forks included."""
     present: int = 0
-    """Numbers for which there is an entry."""
+    """How many numbers have an entry."""
     partition: str = ""
-    """Of the first entry in it."""
+    """The partition of its first entry."""
     findings: list[Finding] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Walked:
 
 
 class _Doc(NamedTuple):
-    """One document: `wrong` says why its content does not fit its hash."""
+    """One document; `wrong` describes a hash mismatch."""
 
     id: str
     partition: str
@@ -108,11 +108,11 @@ class _Doc(NamedTuple):
 
 @dataclass(slots=True)
 class _Group:
-    """The documents that have one number; `spoilt` once one was found to be altered, so that it is not told twice."""
+    """The documents with one number; `altered` if one was found altered, so that it is not reported twice."""
 
     seq: int
     docs: list[_Doc]
-    spoilt: bool = False
+    altered: bool = False
 
     @property
     def hashes(self) -> set[str]:
@@ -120,7 +120,7 @@ class _Group:
 
 
 def walk(job: Slice, hits: Iterable[Mapping[str, Any]]) -> Walked:
-    """Judges a slice; `hits` are those of `job.first` - 1 to `job.last` + 1, in order."""
+    """Checks a slice; `hits` are those of `job.first` - 1 to `job.last` + 1, in order."""
     return _Walk(job).through(hits)
 
 
@@ -129,12 +129,12 @@ class _Walk:
         self._job = job
         self._walked = Walked(job.journal, job.first, job.last)
         self._before: _Group | None = None
-        """The group judged last."""
+        """The group checked last."""
         self._places: dict[tuple[str, str], bool] = {}
         self._branch: set[str] = set()
-        """Hashes of entries from which two ways may go on."""
+        """Hashes of entries at which the journal may fork."""
         self._at = job.first - 1
-        """Up to where all is judged or known to be missing."""
+        """The last number that was checked, or is known to be missing."""
 
     def through(self, hits: Iterable[Mapping[str, Any]]) -> Walked:
         job = self._job
@@ -164,12 +164,12 @@ class _Walk:
             yield group
 
     def _judge(self, group: _Group, after: _Group | None) -> None:
-        """Judges one number, `after` being the next there is."""
+        """Checks the entries of one number; `after` is the next group."""
         job, seq, before = self._job, group.seq, self._before
-        if self._goes_on(group):
+        if self._continues(group):
             return
-        if seq < job.first:  # only in view
-            group.spoilt = self._content(group, told=False)
+        if seq < job.first:  # belongs to the slice before
+            group.altered = self._content(group, report=False)
             self._before, self._at = group, seq
             return
         if seq > job.last:
@@ -191,9 +191,9 @@ class _Walk:
         )
         if not plain:
             group.docs.sort()
-            group.spoilt = self._content(group, told=True)
+            group.altered = self._content(group, report=True)
             self._choose(group, previous, after, anchor)
-        if previous is not None and not group.spoilt and not any(doc.prev in previous for doc in group.docs):
+        if previous is not None and not group.altered and not any(doc.prev in previous for doc in group.docs):
             self._broken(group, before, after)
         if anchor:
             self._anchored(group, anchor)
@@ -202,10 +202,10 @@ class _Walk:
         self._mark(seq, first)
         self._before, self._at = group, seq
 
-    def _goes_on(self, group: _Group) -> bool:
-        """Whether it is what nearly all are: one document, as recorded, behind the one before and like it."""
+    def _continues(self, group: _Group) -> bool:
+        """The fast path for nearly all entries: one document, as recorded, which follows a similar one."""
         job, seq, before, docs = self._job, group.seq, self._before, group.docs
-        if before is None or len(docs) > 1 or len(before.docs) > 1 or before.seq + 1 != seq or before.spoilt:
+        if before is None or len(docs) > 1 or len(before.docs) > 1 or before.seq + 1 != seq or before.altered:
             return False
         doc, other = docs[0], before.docs[0]
         if doc.prev != other.hash or doc.wrong or doc.unreadable or doc.erased or seq in job.anchors:
@@ -224,7 +224,7 @@ class _Walk:
         return True
 
     def _previous(self, seq: int, before: _Group | None) -> set[str] | None:
-        """The hashes that `prev` may name; `None` where that isn't known."""
+        """The hashes that `prev` may name; `None` if that is unknown."""
         if seq == 1:
             return {ZERO_HASH}
         if before is not None and before.seq == seq - 1:
@@ -235,38 +235,38 @@ class _Walk:
         anchor = self._job.anchors.get(seq - 1)
         return set(anchor.hashes) if anchor else None
 
-    def _content(self, group: _Group, *, told: bool) -> bool:
-        """Whether a document of that number was altered; says so, and where it stands under another ID."""
+    def _content(self, group: _Group, *, report: bool) -> bool:
+        """Whether a document of the group was altered; reports that, and documents with a wrong ID."""
         seq, altered = group.seq, False
         counts: dict[str, int] = {}
         for doc in group.docs:
             counts[doc.hash] = counts.get(doc.hash, 0) + 1
             if doc.unreadable:
-                self._tell("unknown format", seq, doc, f"whether it was altered can't be told: {doc.unreadable}", told)
+                self._report("unknown format", seq, doc, f"it can't be checked: {doc.unreadable}", report)
             elif doc.wrong:
                 altered = True
-                self._tell("altered", seq, doc, doc.wrong, told)
+                self._report("altered", seq, doc, doc.wrong, report)
         for doc in group.docs:
             right = document_id(self._job.journal, seq, doc.hash)
             if doc.id == right or doc.wrong or doc.unreadable:
                 continue
             if counts[doc.hash] > 1:
-                self._tell("inserted", seq, doc, "a copy of this entry is stored under another ID", told)
+                self._report("inserted", seq, doc, "a copy of this entry is stored under another ID", report)
             elif doc.id.rpartition("-")[0] == right.rpartition("-")[0]:
                 altered = True
-                about = f"the entry of this ID was replaced by another, whose hash is {doc.hash[:16]}…"
-                self._tell("altered", seq, doc, about, told)
+                about = f"the entry of this ID was replaced by another, with hash {doc.hash[:16]}…"
+                self._report("altered", seq, doc, about, report)
             else:
-                self._tell("reordered", seq, doc, "it is stored in the place of another entry", told)
-        if told:
+                self._report("reordered", seq, doc, "it is stored in the place of another entry", report)
+        if report:
             for hash_, count in counts.items():
                 same = [doc for doc in group.docs if doc.hash == hash_]
                 if count > 1 and all(doc.id == same[0].id for doc in same):
-                    self._tell("inserted", seq, same[1], "a copy of this entry is stored in another partition", told)
+                    self._report("inserted", seq, same[1], "a copy of this entry is stored in another partition")
         return altered
 
     def _choose(self, group: _Group, previous: set[str] | None, after: _Group | None, anchor: Anchor | None) -> None:
-        """Of several entries with one number, which is the one that was recorded; what the others are."""
+        """Decides which of several entries with one number was recorded, and reports the others."""
         hashes = group.hashes
         if len(hashes) < 2:
             return
@@ -276,42 +276,50 @@ class _Walk:
             chosen = {doc.hash for doc in group.docs if doc.prev in previous}
         chosen = chosen or hashes
         if len(chosen) > 1:
-            about = "two entries have this place: the journal was copied, or rolled back and written again"
-            self._tell("forked", group.seq, group.docs[0], about)
+            about = "two entries have this number: the journal was copied, or rolled back and continued"
+            self._report("forked", group.seq, group.docs[0], about)
         for doc in group.docs:
             if doc.hash in chosen or doc.wrong:
                 continue
             if doc.hash in named or doc.prev in self._branch:
-                about = "another entry has this place: the journal was copied, or rolled back and written again"
-                self._tell("forked", group.seq, doc, about)
+                about = "another entry has this number: the journal was copied, or rolled back and continued"
+                self._report("forked", group.seq, doc, about)
                 self._branch.add(doc.hash)
             else:
-                self._tell("inserted", group.seq, doc, "another entry has this place, and no entry goes on from this")
+                self._report(
+                    "inserted", group.seq, doc, "another entry has this number, and no entry links to this one"
+                )
         if len(chosen) > 1:
             self._branch |= chosen
         group.docs = [doc for doc in group.docs if doc.hash in chosen]
 
     def _broken(self, group: _Group, before: _Group | None, after: _Group | None) -> None:
-        """The entry does not follow the one before it: that one was altered if this one is vouched for, else this."""
+        """Reports a broken link: the entry before was altered if this one is vouched for, otherwise this one."""
         seq, doc = group.seq, group.docs[0]
         named = doc.prev[:16]
         if before is None or before.seq != seq - 1:
-            about = "it is the first, but names an entry before it" if seq == 1 else f"it names {named}… before it"
-            self._tell("altered", seq, doc, about)
-        elif before.spoilt:
+            about = (
+                "it is the first, but names a previous entry"
+                if seq == 1
+                else f"it names {named}… as the previous entry"
+            )
+            self._report("altered", seq, doc, about)
+        elif before.altered:
             return
         elif seq - 1 in self._job.anchors and self._job.anchors[seq - 1].hashes & before.hashes:
-            self._tell("altered", seq, doc, f"it names {named}… before it, and a checkpoint vouches for another")
-            group.spoilt = True
+            self._report(
+                "altered", seq, doc, f"it names {named}… as the previous entry, but a checkpoint vouches for another"
+            )
+            group.altered = True
         elif self._vouched(group, after):
-            about = f"the entry behind it names {named}… before it, which this is not: its hash was made to fit"
-            self._tell("altered", before.seq, before.docs[0], about)
+            about = f"the next entry names {named}… as the previous one, not this hash: the hash was changed to match"
+            self._report("altered", before.seq, before.docs[0], about)
         else:
-            self._tell("inserted", seq, doc, "it does not go on from the entry before it, and none goes on from it")
-            group.spoilt = True
+            self._report("inserted", seq, doc, "it does not link to the previous entry, and no later entry links to it")
+            group.altered = True
 
     def _vouched(self, group: _Group, after: _Group | None) -> bool:
-        """Whether the entry behind it, or a checkpoint, names this one."""
+        """Whether the next entry, or a checkpoint, names this one."""
         anchor = self._job.anchors.get(group.seq)
         named = {doc.prev for doc in after.docs} if after is not None and after.seq == group.seq + 1 else set()
         return bool(group.hashes & (named | (anchor.hashes if anchor else set())))
@@ -319,41 +327,41 @@ class _Walk:
     def _anchored(self, group: _Group, anchor: Anchor) -> None:
         if anchor.hashes & group.hashes:
             self._walked.good.append(group.seq)
-        elif not group.spoilt:
+        elif not group.altered:
             self._walked.bad.append(group.seq)
 
     def _in_its_partition(self, group: _Group) -> None:
-        """An entry elsewhere would be deleted with what is there."""
+        """Reports an entry in a wrong partition, as it would be deleted at another time."""
         doc = group.docs[0]
         place = doc.date[:10], doc.partition
         known = self._places.get(place)
         if known is None:
             known = self._places[place] = _belongs(self._job.prefix, doc)
-        if not known and not group.spoilt:
+        if not known and not group.altered:
             about = f"it is stored in {doc.partition}, which is not the partition of {doc.date}"
-            self._tell("reordered", group.seq, doc, about)
+            self._report("reordered", group.seq, doc, about)
 
     def _clock(self, group: _Group, before: _Group | None) -> None:
         if before is None or before.seq != group.seq - 1:
             return
         earlier, later = before.docs[0].time, group.docs[0].time
-        if later >= earlier or group.spoilt or before.spoilt:
+        if later >= earlier or group.altered or before.altered:
             return
         try:
             back = datetime.fromisoformat(earlier) - datetime.fromisoformat(later)
         except (ValueError, TypeError):
             return
         if back > _BACK:
-            about = f"it is dated {later}, and the one before it {earlier}: the clock of its host was set back"
-            self._tell("clock set back", group.seq, group.docs[0], about)
+            about = f"it is dated {later}, and the previous entry {earlier}: the clock of its host was set back"
+            self._report("clock set back", group.seq, group.docs[0], about)
 
     def _mark(self, seq: int, doc: _Doc) -> None:
         mark = ""
         if doc.erased:
             mark = "erased"
             if not doc.wrong and not any(first <= seq <= last for first, last in self._job.erased):
-                about = "values were removed from it, and no record under a trusted checkpoint says that they should be"
-                self._tell("altered", seq, doc, about)
+                about = "values were removed from it, but no record under a trusted checkpoint allows that"
+                self._report("altered", seq, doc, about)
         elif doc.partition in self._job.held:
             mark = "held"
         runs = self._walked.runs
@@ -368,13 +376,13 @@ class _Walk:
             before = self._before.docs[0].partition if self._before else ""
             self._walked.missing.append(Missing(first, last, before, after))
 
-    def _tell(self, kind: Kind, seq: int, doc: _Doc, about: str, told: bool = True) -> None:
-        if told:
+    def _report(self, kind: Kind, seq: int, doc: _Doc, about: str, report: bool = True) -> None:
+        if report:
             self._walked.findings.append(Finding(kind, self._job.journal, seq, about, seq, (doc.id,)))
 
 
 def _belongs(prefix: str, doc: _Doc) -> bool:
-    """Whether an index is the partition of that date, of whatever length partitions had."""
+    """Whether the index is the partition of the entry's date, for any partition length."""
     lengths: tuple[Partitioning, ...] = get_args(Partitioning)
     try:
         return not prefix or doc.partition in {partition_name(prefix, length, doc.date) for length in lengths}
@@ -383,7 +391,7 @@ def _belongs(prefix: str, doc: _Doc) -> bool:
 
 
 def _examined(hit: Mapping[str, Any], entry: dict[str, Any]) -> _Doc:
-    """What one document is."""
+    """Reads one search hit, and compares content and hash."""
     unreadable = why_unreadable(entry) or ""
     stored, erased = str(entry.get("hash")), bool(entry.get("erased"))
     prev, time, date = str(entry.get("prev")), str(entry.get("@timestamp")), str(entry.get("creation_date"))
@@ -392,7 +400,7 @@ def _examined(hit: Mapping[str, Any], entry: dict[str, Any]) -> _Doc:
         try:
             actual = entry_hash(entry)
             if actual != stored:
-                wrong = f"hash {stored[:16]}… was recorded, the content has {actual[:16]}…"
+                wrong = f"hash mismatch: {stored[:16]}… was recorded, the content has {actual[:16]}…"
         except (ValueError, TypeError, RecursionError) as error:
             wrong = f"its content can't be hashed: {error}"
     return _new(_Doc, (hit["_id"], hit["_index"], stored, prev, wrong, unreadable, time, erased, date))

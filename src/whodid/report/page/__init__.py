@@ -1,6 +1,6 @@
-"""The page: a report as one HTML file that needs nothing else: no script, no network, light and dark, on paper too.
+"""The HTML page of a report: one file without scripts or network access, for light, dark and paper.
 
-`markup` escapes; `chart` draws; `evidence`, `custody` and `activity` are its sections; this is the frame around them.
+`markup` escapes, and `evidence` and `activity` have the sections; this is the frame around them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from importlib.resources import files
 
 from ..period import Period
 from ..report import Report
-from .activity import activity, deeds
-from .evidence import custody, evidence, findings
+from .activity import actions, activity
+from .evidence import evidence, findings, retention
 from .markup import Html, join, section, tag
 
 __all__ = ["page"]
@@ -22,7 +22,7 @@ _STYLE = Html(files(__package__).joinpath("style.css").read_text("utf-8"))
 
 
 def page(report: Report, name: str, digest: str) -> str:
-    """The whole file. `name` is the pack's, and `digest` that of its JSON, which the page shows."""
+    """Returns the whole file. `name` is that of the pack, and `digest` that of its JSON, which the page shows."""
     title = f"Audit log report, {_span(report.period)}"
     head = tag(
         "head",
@@ -36,7 +36,7 @@ def page(report: Report, name: str, digest: str) -> str:
     top = tag(
         "header", tag("p", f"whodid · {report.made.index_prefix}", class_="log"), tag("h1", title), _verdict(report)
     )
-    parts = (_summary(report), findings(report), activity(report), evidence(report), custody(report), deeds(report))
+    parts = (_summary(report), findings(report), activity(report), evidence(report), retention(report), actions(report))
     body = tag("body", top, tag("main", *parts, _making(report, name, digest)))
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
@@ -49,7 +49,7 @@ def _span(period: Period) -> str:
 
 
 def _policy() -> str:
-    """Nothing may be loaded or run; the one style sheet is known by its hash."""
+    """The content security policy: nothing may be loaded or run, except the style sheet with this hash."""
     digest = base64.b64encode(sha256(_STYLE.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
@@ -71,13 +71,13 @@ _TILES = {
     "missing": "entries missing",
     "checkpoints": "checkpoints",
     "holds": "holds",
-    "destructions": "partitions gone",
+    "destructions": "partitions deleted",
     "erasures": "persons erased",
 }
 
 
 def _tile(name: str, value: int | None) -> Html:
-    return tag("div", tag("dt", name), tag("dd", "not known" if value is None else f"{value:,}"))
+    return tag("div", tag("dt", name), tag("dd", "unknown" if value is None else f"{value:,}"))
 
 
 def _making(report: Report, name: str, digest: str) -> Html:
@@ -87,7 +87,7 @@ def _making(report: Report, name: str, digest: str) -> Html:
     facts = [
         ("Made", f"{made.at} by {made.by} on {made.host}, whodid {made.whodid}"),
         ("Of", f"{made.index_prefix} at {', '.join(made.hosts)}{user}"),
-        ("Signed", signed or "no: who can replace this file can replace the JSON, too"),
+        ("Signed", signed or "no: whoever can replace this file can replace the JSON, too"),
         ("JSON", join(f"{name}.json, digest ", tag("span", digest, class_="code"))),
         ("Check it", tag("code", _command(name, made.signed_by))),
     ]

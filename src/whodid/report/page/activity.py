@@ -1,6 +1,6 @@
-"""The activity: what was recorded, what was done to the log itself, and who read it, as sections of the page.
+"""The sections about activity: stored entries, administrative actions and readers; and charts as SVG.
 
-The chart: pictures as SVG, for who would rather look than read; each says in words what it shows.
+Each chart has a text that says what it shows.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ...text import json_text
 from ...verify import Stretch
 from ..period import Period
 from ..report import Report
-from ..retention import Deed, Reader
+from ..retention import AdminAction, Reader
 from .markup import Html, join, section, table, tag
 
-__all__ = ["activity", "deeds", "details_text", "histogram", "share", "strip"]
+__all__ = ["actions", "activity", "details_text", "histogram", "share", "strip"]
 
 _WIDTH, _HEIGHT = 1000.0, 120.0
 _LEAST = 3.0
-"""So wide a stretch, and so high a bar, is at least, in those units: otherwise the worst may be the least seen."""
+"""Minimum width of a stretch and height of a bar, so that a rare problem stays visible."""
 
 _LOOKS = {
     **dict.fromkeys(("intact", "held", "erased"), "intact"),
@@ -123,41 +123,41 @@ def _types(counts: Mapping[str, int]) -> Html:
     return table("Stored entries of the period by event type", ("event type", "entries", "share"), rows)
 
 
-def deeds(report: Report) -> Html:
-    """What was done to the log, and who read it."""
+def actions(report: Report) -> Html:
+    """Administrative actions, and who read the log."""
     return join(_done(report), _readers(report))
 
 
 def _done(report: Report) -> Html:
-    found = report.deeds
-    rows = [_deed(deed) for deed in found.listed]
+    found = report.actions
+    rows = [_action(action) for action in found.listed]
     whole = table(
-        "What was done to the audit log, as whodid recorded it",
-        ("when (UTC)", "what", "by", "target", "details"),
+        "Administrative actions, as recorded by whodid",
+        ("when (UTC)", "action", "by", "target", "details"),
         rows,
-        "Nothing was done to the audit log in this period, as far as it was done by whodid.",
+        "whodid recorded no administrative action in this period.",
     )
     more = found.total - len(found.listed)
-    rest = tag("p", f"… and {more:,} more of them in the log.", class_="more") if more > 0 else None
-    return section("done", "What was done to the log itself", whole, rest)
+    rest = tag("p", f"… and {more:,} more in the log.", class_="more") if more > 0 else None
+    return section("done", "Administrative actions", whole, rest)
 
 
-def _deed(deed: Deed) -> tuple[object, ...]:
-    what = tag("span", deed.type, class_="code")
-    return deed.time, what, deed.principal, deed.target, details_text(deed.details)
+def _action(action: AdminAction) -> tuple[object, ...]:
+    what = tag("span", action.type, class_="code")
+    return action.time, what, action.principal, action.target, details_text(action.details)
 
 
 def _readers(report: Report) -> Html:
     recorded = "on" if report.made.reads_recorded else "off"
     about = tag(
         "p",
-        "Reads are recorded by the Audit logs tab, and elsewhere where the setting audit_reads is on; it was "
-        f"{recorded} where this report was made. What they asked is in the log, and left out here.",
+        "The Audit logs tab always records reads; other programs do if the setting audit_reads is on. It was "
+        f"{recorded} when this report was made. What was searched for is in the log, and left out here.",
     )
     whole = table(
         "Who read the audit log",
-        ("principal", "searched or counted", "looked at one entry", "took entries away"),
-        [_reader(one) for one in report.deeds.readers],
+        ("principal", "searched or counted", "viewed one entry", "exported entries"),
+        [_reader(one) for one in report.actions.readers],
         "No read was recorded in this period.",
     )
     return section("readers", "Who read it", about, whole)

@@ -1,7 +1,4 @@
-"""The evidence: findings, what the verdict rests on, completeness and integrity, as sections of the page.
-
-The custody: retention, holds, destructions and erasures, as sections of the page.
-"""
+"""The sections about evidence and retention: findings, completeness, integrity, holds, destructions and erasures."""
 
 from __future__ import annotations
 
@@ -12,38 +9,38 @@ from typing import TypeVar
 from ...retention.schedule import Partition
 from ...verify import Stretch
 from ..report import Report, ReportFinding
-from ..retention import RETENTION_SET, Deed, Destroyed, Erased, Held, JournalPart
+from ..retention import RETENTION_SET, AdminAction, Destroyed, Erased, Held, JournalPart
 from .activity import details_text, strip
 from .markup import Html, badge, join, section, table, tag
 
-__all__ = ["custody", "evidence", "findings"]
+__all__ = ["evidence", "findings", "retention"]
 
 _PICTURED = 300
-"""Stretches of a journal, more than which make no picture."""
+"""Maximum number of stretches of a journal in a picture."""
 
 _GOOD = frozenset({"intact", "held", "erased", "expired by policy"})
 _OPEN = frozenset({"not yet sealed", "not yet shipped", "dead letter"})
 
 
 def evidence(report: Report) -> Html:
-    """What the verdict rests on, and what it is in detail."""
+    """What the verdict is based on, and its details."""
     return join(_basis(report), _completeness(report), _integrity(report))
 
 
 def findings(report: Report) -> Html:
-    """What is not as it should be, and what the report can't say."""
+    """The findings, and what the report does not cover."""
     rows = [
         (badge(one.kind, "bad"), _place(one), join(one.about, _examples(one)), one.proven or "by the chain alone")
         for one in report.findings
     ]
     found = table(
-        "What is not as it should be",
+        "Findings of verification and retention",
         ("finding", "where", "expected and found", "proven since"),
         rows,
-        "None: nothing was found to be changed, removed, inserted or moved, and retention keeps what it promises.",
+        "None: no entry was changed, removed, inserted or moved, and retention works as configured.",
     )
     notes = tag("ul", *(tag("li", note) for note in report.notes), class_="notes") if report.notes else None
-    heading = tag("h3", "What this report does not show") if notes else None
+    heading = tag("h3", "What this report does not cover") if notes else None
     return section("findings", "Findings", found, heading, notes)
 
 
@@ -57,7 +54,7 @@ def _place(one: ReportFinding) -> str:
 
 
 def _examples(one: ReportFinding) -> Html | None:
-    """IDs of entries that it is about."""
+    """The IDs of affected entries."""
     return tag("small", ", ".join(one.entries), class_="code") if one.entries else None
 
 
@@ -69,9 +66,12 @@ def _basis(report: Report) -> Html:
         ("Checkpoints", f"{report.checkpoints:,}"),
         ("Read from", "; ".join(sources) or "nowhere"),
         ("Keys trusted", keys),
-        ("Witness", "yes" if report.outside else "none: who administers both host and cluster could have replaced all"),
+        (
+            "Witness",
+            "yes" if report.outside else "none: an administrator of both could have replaced everything",
+        ),
     )
-    return section("basis", "What the verdict rests on", tag("dl", *(_fact(*fact) for fact in facts)))
+    return section("basis", "What the verdict is based on", tag("dl", *(_fact(*fact) for fact in facts)))
 
 
 def _fact(name: str, value: object) -> Html:
@@ -81,14 +81,14 @@ def _fact(name: str, value: object) -> Html:
 def _completeness(report: Report) -> Html:
     about = tag(
         "p",
-        "For each journal: what was recorded in the period is stored, or it is said why not. Recorded = stored + "
-        "expired + dead letters + given up + damaged + backlog + missing. A checkpoint vouches for all "
-        "entries since the one before it, so these numbers are of whole checkpoints: they may begin a little before "
-        f"the period, and end a little after it (before {report.verified_until:%Y-%m-%d %H:%M} UTC).",
+        "For each journal: every entry recorded in the period is stored, or counted by why it is not. Recorded = "
+        "stored + expired + dead letters + discarded + damaged + backlog + missing. A checkpoint covers all entries "
+        "since the previous one, so these numbers are of whole checkpoints: they may begin a little before the period, "
+        f"and end a little after it (before {report.verified_until:%Y-%m-%d %H:%M} UTC).",
     )
     headings = (
-        "journal", "host", "entries", "recorded", "stored", "expired", "dead letters", "given up", "damaged", "backlog",
-        "missing", "",
+        "journal", "host", "entries", "recorded", "stored", "expired", "dead letters", "discarded", "damaged",
+        "backlog", "missing", "",
     )  # fmt: skip
     rows = [_numbers(part) for part in sorted(report.journals, key=lambda part: part.complete)]
     found = table("Completeness by journal", headings, rows, "No entry was recorded in this period.")
@@ -99,7 +99,7 @@ def _numbers(part: JournalPart) -> tuple[object, ...]:
     verdict = badge("complete", "good") if part.complete else badge("incomplete", "bad")
     return (
         tag("span", part.journal, class_="code"),
-        part.host or "not known",
+        part.host or "unknown",
         f"{part.first:,} to {part.last:,}" if part.first else "none",
         part.recorded,
         part.stored,
@@ -141,51 +141,51 @@ def _look(one: Stretch) -> str:
 
 T = TypeVar("T")
 
-_UNKNOWN = "Not known: this user may not read the ledger."
-_STATES = {"deleted": "deleted", "gone": "gone, as it was due", "due": "due, and still there"}
+_UNKNOWN = "Unknown: this user may not read the ledger."
+_STATES = {"deleted": "deleted", "gone": "no longer exists, as it was due", "due": "due, and still exists"}
 
 
-def custody(report: Report) -> Html:
-    """How entries are kept, and why some are not."""
+def retention(report: Report) -> Html:
+    """Retention, holds, destructions and erasures."""
     return join(_retention(report), _holds(report), _destructions(report), _erasures(report))
 
 
 def _retention(report: Report) -> Html:
-    view = report.keeping.retention
+    view = report.retention.view
     rule = tag("p", _rule(report))
     partitions = table(
-        "Partitions that are there",
-        ("partition", "made", "entries go from", "all gone on", "holds", "problem"),
+        "Existing partitions",
+        ("partition", "created", "entries expire from", "deleted by", "holds", "problem"),
         [_partition(one) for one in view.partitions],
-        "No partition is there.",
+        "There are no partitions.",
     )
     changes = table(
         "Changes of retention in the period",
         ("when (UTC)", "by", "policy", "to"),
-        [_change(deed) for deed in report.deeds.of(RETENTION_SET)],
+        [_change(action) for action in report.actions.of(RETENTION_SET)],
         "Retention was not changed by whodid in this period.",
     )
     return section("retention", "Retention", rule, partitions, changes)
 
 
 def _rule(report: Report) -> str:
-    view = report.keeping.retention
+    view = report.retention.view
     if view.still_deleted:
         return (
             "The cluster has no retention policy of whodid. Index State Management still deletes partitions "
-            f"({view.still_deleted}) by the copies of one that it keeps; nothing deletes new ones."
+            f"({view.still_deleted}) by its copies of an earlier policy; nothing deletes new ones."
         )
     if view.enforced_by == "nothing":
         return "The cluster has no retention policy of whodid, and nothing deletes old entries."
     if view.floor_days is None:
-        return "Retention is off: entries are kept until somebody deletes them."
+        return "Retention is off: entries are kept for ever."
     by = {
         "ism": "Index State Management of OpenSearch, under whodid's policy",
         "whodid": "whodid itself, as this cluster has no Index State Management",
     }[view.enforced_by]
     return (
-        f"Each entry lives at least {view.floor_days:,} days and at most {view.ceiling_days:,}, unless a hold keeps "
-        f"it; what is past that is deleted by {by}. This is what is in force now."
+        f"Each entry is kept for at least {view.floor_days:,} and at most {view.ceiling_days:,} days, unless a hold "
+        f"keeps it longer; then it is deleted by {by}. This retention is in force now."
     )
 
 
@@ -198,10 +198,10 @@ def _day(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d}" if at else "never"
 
 
-def _change(deed: Deed) -> tuple[object, ...]:
-    rest = {name: value for name, value in deed.details.items() if name not in {"retention", "policy"}}
-    to = f"{deed.details.get('retention', '')} {details_text(rest)}".strip()
-    return deed.time, deed.principal, deed.target, to
+def _change(action: AdminAction) -> tuple[object, ...]:
+    rest = {name: value for name, value in action.details.items() if name not in {"retention", "policy"}}
+    to = f"{action.details.get('retention', '')} {details_text(rest)}".strip()
+    return action.time, action.principal, action.target, to
 
 
 def _known(rows: Sequence[T] | None, empty: str) -> tuple[Sequence[T], str]:
@@ -209,9 +209,9 @@ def _known(rows: Sequence[T] | None, empty: str) -> tuple[Sequence[T], str]:
 
 
 def _holds(report: Report) -> Html:
-    rows, empty = _known(report.keeping.holds, "No hold was in force in this period.")
+    rows, empty = _known(report.retention.holds, "No hold was in force in this period.")
     found = table(
-        "Holds in force at some time of the period",
+        "Holds in force during the period",
         ("hold", "reason", "keeps", "set", "released", "covers now"),
         [_hold(one) for one in rows],
         empty,
@@ -222,14 +222,14 @@ def _holds(report: Report) -> Html:
 def _hold(one: Held) -> tuple[object, ...]:
     hold = one.hold
     released = f"{hold.released} by {hold.released_by}: {hold.why_released}" if hold.released else badge("in force")
-    put = f"{hold.time} by {hold.by}" if hold.time else "not known"
+    put = f"{hold.time} by {hold.by}" if hold.time else "unknown"
     return tag("span", hold.id, class_="code"), hold.reason, hold.meant(), put, released, ", ".join(one.covers)
 
 
 def _destructions(report: Report) -> Html:
-    rows, empty = _known(report.keeping.destroyed, "No record says that a partition went in this period.")
+    rows, empty = _known(report.retention.destroyed, "The ledger has no partition deleted in this period.")
     found = table(
-        "Partitions that went in the period, by their records in the ledger",
+        "Partitions deleted in the period, according to the ledger",
         ("partition", "when (UTC)", "how", "entries", "of", "due", "rule", "snapshot"),
         [_destruction(one) for one in rows],
         empty,
@@ -246,9 +246,9 @@ def _destruction(one: Destroyed) -> tuple[object, ...]:
 
 
 def _erasures(report: Report) -> Html:
-    rows, empty = _known(report.keeping.erased, "Nobody's values were removed in this period.")
+    rows, empty = _known(report.retention.erased, "No person was erased in this period.")
     found = table(
-        "Persons whose values were removed in the period",
+        "Persons erased in the period",
         ("erasure", "principal", "reason", "when (UTC)", "by", "entries", "fields"),
         [_erasure(one) for one in rows],
         empty,

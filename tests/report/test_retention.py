@@ -1,4 +1,4 @@
-"""The keeping: which holds, destructions and erasures belong to a period, whatever the ledger says."""
+"""The retention: which holds, destructions and erasures belong to a period, whatever the ledger says."""
 
 from __future__ import annotations
 

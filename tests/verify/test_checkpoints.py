@@ -11,10 +11,10 @@ import pytest
 
 from tests.checkpoint import EXAMPLE
 from whodid.entry import ZERO_HASH
-from whodid.proof.checkpoint import Sealed
+from whodid.proof.checkpoint import SignedCheckpoint
 from whodid.proof.keys import PublicKey, Signer, new_key, signer_of
 from whodid.settings import Settings
-from whodid.verify.checkpoints import Source, Statements, judged
+from whodid.verify.checkpoints import Source, TrustedCheckpoints, judged
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
 
@@ -30,7 +30,7 @@ def signers(tmp_path: Path) -> list[Signer]:
     return made
 
 
-class Chain(list[Sealed]):
+class Chain(list[SignedCheckpoint]):
     """Checkpoints of one journal, ten entries each."""
 
     def by(self, *signers: Signer, names: Sequence[Signer] = ()) -> Chain:
@@ -44,11 +44,11 @@ class Chain(list[Sealed]):
             previous=before.hash if before else ZERO_HASH,
             keys=tuple(signer.key.raw.hex() for signer in names),
         )
-        self.append(Sealed.read(one.sealed(*signers).line()))
+        self.append(SignedCheckpoint.read(one.sign(*signers).line()))
         return self
 
 
-def told(chain: Chain, *trusted: Signer) -> tuple[Statements, list[tuple[str, int, int]]]:
+def told(chain: Chain, *trusted: Signer) -> tuple[TrustedCheckpoints, list[tuple[str, int, int]]]:
     keys: list[PublicKey] = [signer.key for signer in trusted]
     found = judged([Source("here", chain)], keys)
     return found, [(one.kind, one.seq, one.last) for one in found.findings]
@@ -57,20 +57,20 @@ def told(chain: Chain, *trusted: Signer) -> tuple[Statements, list[tuple[str, in
 def test_who_trusts_one_of_a_row_of_keys_trusts_all(signers: list[Signer]) -> None:
     a, b, c = signers
     chain = Chain().by(a).by(a, b, names=[a, b]).by(b).by(b, c, names=[b, c]).by(c)
-    for trusted in signers:
-        statements, findings = told(chain, trusted)
+    for signer in signers:
+        trusted, findings = told(chain, signer)
         assert findings == []
-        assert statements.keys == {a.key, b.key, c.key}
-        assert len(statements.of(EXAMPLE.journal)) == 5
+        assert trusted.keys == {a.key, b.key, c.key}
+        assert len(trusted.of(EXAMPLE.journal)) == 5
 
 
 def test_behind_the_change_the_old_key_counts_for_nothing(signers: list[Signer]) -> None:
     a, b, _ = signers
     chain = Chain().by(a).by(a, b, names=[a, b]).by(b).by(a)
-    for trusted in ([a], [b], [a, b]):
-        statements, findings = told(chain, *trusted)
+    for keys in ([a], [b], [a, b]):
+        trusted, findings = told(chain, *keys)
         assert findings == [("untrusted", 31, 40)]
-        assert [one.number for one in statements.of(EXAMPLE.journal)] == [1, 2, 3]
+        assert [one.number for one in trusted.of(EXAMPLE.journal)] == [1, 2, 3]
     immediately = Chain().by(a).by(a, b, names=[a, b]).by(a)
     assert told(immediately, a)[1] == [("untrusted", 21, 30)]
 
@@ -82,9 +82,9 @@ def test_a_change_that_one_of_the_two_did_not_sign_joins_nothing(signers: list[S
         ("untrusted", 21, 30),
     ]
     unwilling = Chain().by(a).by(a, names=[a, thief]).by(thief)
-    statements, findings = told(unwilling, a)
+    trusted, findings = told(unwilling, a)
     assert findings == [("untrusted", 21, 30)]
-    assert statements.keys == {a.key}
+    assert trusted.keys == {a.key}
 
 
 def test_a_lost_key_is_replaced_by_giving_the_auditor_both(signers: list[Signer]) -> None:
@@ -108,8 +108,8 @@ def test_a_change_of_something_else_is_no_checkpoint(keys: object) -> None:
 
     from whodid.errors import ProofError
     from whodid.proof.checkpoint import CHECKPOINT
-    from whodid.proof.keys import sealed
+    from whodid.proof.keys import envelope_of
 
     content = {**orjson.loads(EXAMPLE.payload()), "keys": keys}
     with pytest.raises(ProofError, match="no checkpoint, or a damaged one"):
-        Sealed.read(sealed(orjson.dumps(content), CHECKPOINT))
+        SignedCheckpoint.read(envelope_of(orjson.dumps(content), CHECKPOINT))

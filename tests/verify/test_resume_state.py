@@ -1,4 +1,4 @@
-"""The notebook: a verification that was stopped goes on, and nothing passes that would be judged by something else."""
+"""The resume state: a stopped verification resumes, and no slice passes that would be judged by something else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.live.corner import Corner, corner
 from whodid.cli import program
 from whodid.errors import WhodidError
 from whodid.search import AuditClient
-from whodid.verify import Notebook, Verification, verify_stored
+from whodid.verify import ResumeState, Verification, verify_stored
 from whodid.verify.plan import Part, Task
 from whodid.verify.verdict import Finding
 from whodid.verify.walk import Anchor, Missing, Run, Slice, Walked, walk
@@ -39,14 +39,14 @@ def changed(**fields: object) -> Task:
 
 def test_what_was_put_is_got_again(tmp_path: Path) -> None:
     path = tmp_path / "verify.part"
-    with Notebook(path, "p") as notebook:
-        assert (notebook.get(TASK), notebook.about) == (None, "")
-        notebook.put(TASK, WALKED)
+    with ResumeState(path, "p") as resume_state:
+        assert (resume_state.get(TASK), resume_state.about) == (None, "")
+        resume_state.put(TASK, WALKED)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with Notebook(path, "p") as notebook:
-        assert notebook.get(TASK) == WALKED
-        assert notebook.about == f"gone on with: what was looked at since {notebook.begun} was not looked at again"
-        notebook.remove()
+    with ResumeState(path, "p") as resume_state:
+        assert resume_state.get(TASK) == WALKED
+        assert resume_state.about == f"resumed: slices verified since {resume_state.started} were not verified again"
+        resume_state.remove()
     assert not path.exists()
 
 
@@ -65,34 +65,34 @@ def test_what_was_put_is_got_again(tmp_path: Path) -> None:
     ],
 )
 def test_what_would_be_judged_by_something_else_is_walked_again(tmp_path: Path, other: Task) -> None:
-    with Notebook(tmp_path / "verify.part", "p") as notebook:
-        notebook.put(TASK, WALKED)
-    with Notebook(tmp_path / "verify.part", "p") as notebook:
-        assert notebook.get(other) is None
+    with ResumeState(tmp_path / "verify.part", "p") as resume_state:
+        resume_state.put(TASK, WALKED)
+    with ResumeState(tmp_path / "verify.part", "p") as resume_state:
+        assert resume_state.get(other) is None
         unlike_but_elsewhere = changed(held=frozenset({"p-2026.11"}))
-        assert notebook.get(unlike_but_elsewhere) == WALKED
+        assert resume_state.get(unlike_but_elsewhere) == WALKED
 
 
 def test_a_line_that_was_cut_off_costs_that_slice_only(tmp_path: Path) -> None:
     path = tmp_path / "verify.part"
     second = changed(first=5, last=8)
-    with Notebook(path, "p") as notebook:
-        notebook.put(TASK, WALKED)
-        notebook.put(second, WALKED)
+    with ResumeState(path, "p") as resume_state:
+        resume_state.put(TASK, WALKED)
+        resume_state.put(second, WALKED)
     path.write_bytes(path.read_bytes()[:-9])
-    with Notebook(path, "p") as notebook:
-        assert (notebook.get(TASK), notebook.get(second)) == (WALKED, None)
-        notebook.put(second, WALKED)
-    with Notebook(path, "p") as notebook:
-        assert notebook.get(second) == WALKED
+    with ResumeState(path, "p") as resume_state:
+        assert (resume_state.get(TASK), resume_state.get(second)) == (WALKED, None)
+        resume_state.put(second, WALKED)
+    with ResumeState(path, "p") as resume_state:
+        assert resume_state.get(second) == WALKED
 
 
 @pytest.mark.parametrize("content", ["", "important notes\n", '{"format": 1, "index_prefix": "other"}\n', "\0\0"])
 def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path: Path, content: str) -> None:
     path = tmp_path / "verify.part"
     path.write_text(content)
-    with pytest.raises(WhodidError, match="holds something else than a verification"):
-        Notebook(path, "p")
+    with pytest.raises(WhodidError, match="is not the resume state of a verification"):
+        ResumeState(path, "p")
     assert path.read_text() == content
 
 
@@ -100,7 +100,7 @@ def test_a_place_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     for path in (tmp_path, tmp_path / "nowhere" / "x", tmp_path / "link"):
         with pytest.raises(WhodidError, match="name another file"):
-            Notebook(path, "p")
+            ResumeState(path, "p")
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -113,8 +113,8 @@ def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
         yield made
 
 
-def verified(place: Corner, notebook: Notebook) -> Verification:
-    return verify_stored(AuditClient(place.settings, client=place.client), notebook=notebook)
+def verified(place: Corner, resume_state: ResumeState) -> Verification:
+    return verify_stored(AuditClient(place.settings, client=place.client), resume_state=resume_state)
 
 
 @pytest.mark.live
@@ -127,15 +127,15 @@ def test_gone_on_with_it_says_the_same(place: Corner, tmp_path: Path, kept: int)
     place.refresh()
     whole = verify_stored(AuditClient(place.settings, client=place.client))
     path = tmp_path / "verify.part"
-    with Notebook(path, place.settings.index_prefix) as notebook:
-        assert verified(place, notebook).findings == whole.findings
+    with ResumeState(path, place.settings.index_prefix) as resume_state:
+        assert verified(place, resume_state).findings == whole.findings
     lines = [line for line in path.read_bytes().splitlines(keepends=True) if line.strip()]
     path.write_bytes(b"".join(lines[: 1 + kept]))
     with (
-        Notebook(path, place.settings.index_prefix) as notebook,
+        ResumeState(path, place.settings.index_prefix) as resume_state,
         patch("whodid.verify.plan.walk", wraps=walk) as walking,
     ):
-        again = verified(place, notebook)
+        again = verified(place, resume_state)
     assert (again.findings, again.journals) == (whole.findings, whole.journals)
     assert walking.call_count == 10 - kept
     assert {one.kind for one in again.findings} == {"altered", "gap"}
@@ -148,14 +148,14 @@ def test_the_command_goes_on_after_a_kill_and_removes_it_at_the_end(place: Corne
     script = """
 import os, signal, sys
 import whodid.verify.plan as plan
-from whodid.verify import Notebook
+from whodid.verify import ResumeState
 plan.SLICE = 10
-put = Notebook.put
+put = ResumeState.put
 def killed(self, task, walked):
     put(self, task, walked)
     if task.job.first == 31:
         os.kill(os.getpid(), signal.SIGKILL)
-Notebook.put = killed
+ResumeState.put = killed
 from whodid.__main__ import main
 sys.argv = ["whodid", *sys.argv[1:]]
 main()
@@ -167,5 +167,5 @@ main()
     assert again.exit_code == 0, again.output
     found = json.loads(again.stdout)
     assert (found["entries"], found["intact"]) == (100, True)
-    assert any("gone on with: what was looked at since" in note for note in found["notes"])
+    assert any("resumed: slices verified since" in note for note in found["notes"])
     assert not os.path.lexists(path)
