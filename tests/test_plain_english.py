@@ -126,7 +126,7 @@ PENDING = {
     "src/whodid/retention/enforcement.py",
     "src/whodid/retention/ism.py",
     "src/whodid/retention/moves.py",
-    "src/whodid/retention/outlook.py",
+    "src/whodid/retention/schedule.py",
     "src/whodid/retention/sizing.py",
     "src/whodid/retention/survey.py",
     "src/whodid/search/client.py",

@@ -10,14 +10,14 @@ import pytest
 
 from tests.export.foreign import DOCUMENTS, ODD
 from tests.export.samples import FULL
-from whodid.cluster.answers import Answers
+from whodid.cluster.answers import AnswerSerializer
 from whodid.export import FORMS, pieces
 from whodid.export.forms import lines
 from whodid.text import json_bytes, json_text
 
 
 def parsed(document: str) -> dict[str, Any]:
-    found: dict[str, Any] = Answers().loads(document)
+    found: dict[str, Any] = AnswerSerializer().loads(document)
     return found
 
 

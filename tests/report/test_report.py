@@ -228,7 +228,7 @@ def test_retention_that_will_not_hold_is_a_finding(
     ready: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = NOW + timedelta(days=3000)
-    monkeypatch.setattr("whodid.retention.outlook.cluster_now", lambda _: late)
+    monkeypatch.setattr("whodid.retention.schedule.cluster_now", lambda _: late)
     made = make(ready.corner, tmp_path / "r")
     assert made.code == 1
     assert {one["area"] for one in made.content["findings"]} == {"retention"}

@@ -123,7 +123,7 @@ class _Worker:
     def _deliver(self) -> bool:
         """Delivers what is new, and returns whether all of it was delivered."""
         name, quiet, before = self._destination.name, self._destination.quiet, self._delivered
-        numbers = dict(before.told)
+        numbers = dict(before.delivered)
         try:
             for sealed in closed_checkpoints(self._delivery._directory):
                 one = sealed.checkpoint
