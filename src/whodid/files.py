@@ -54,6 +54,7 @@ __all__ = [
     "read_secret",
     "sync_above",
     "sync_directory",
+    "sync_file",
     "why_foreign",
     "write_all",
     "write_beside",
@@ -325,6 +326,15 @@ def read_raw(path: Path) -> Iterator[bytes]:
 def sync_directory(path: Path) -> None:
     """Makes creations and renames in the directory `path` durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_file(path: Path) -> None:
+    """Makes durable what is in a file: the process that wrote it may have been killed before it synced it."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         os.fsync(fd)
     finally:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from ..entry import Stamp
 from ..errors import JournalDamaged
-from ..files import append_line, open_file, read_file, read_objects, write_parts
+from ..files import append_line, open_file, read_file, read_objects, sync_file, write_parts
 from ..integrity import read_line
 from ..text import FOREIGN, json_of, text_of
 from .directory import JournalDirectory, segment_name, segment_size, segments
@@ -49,6 +49,8 @@ def keep_damaged(directory: JournalDirectory, lines: Iterable[Damaged]) -> None:
     """Quarantines damaged lines, each once, and raises alarms. Raises `OSError`."""
     lines = list(lines)
     known = _places(directory) if lines else set()
+    if known:
+        sync_file(directory.damaged)
     for line in lines:
         place = f"{line.segment.parent.name}/{line.segment.name}:{line.offset}"
         if place not in known:
@@ -69,6 +71,8 @@ def keep_missing(directory: JournalDirectory, gaps: Iterable[Missing]) -> None:
     """Records missing ranges, each once, and raises alarms. Raises `OSError`."""
     for gap in gaps:
         known = [one for one in read_missing(directory) if one.journal == gap.journal]
+        if known:
+            sync_file(directory.missing)
         for new in _without(gap, known):
             about = {"journal": new.journal, "first": new.first, "last": new.last}
             append_line(directory.missing, json.dumps({**about, "time": Stamp.now().creation_date}).encode())

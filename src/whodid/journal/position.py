@@ -27,7 +27,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from ..entry import ZERO_HASH
-from ..files import read_file, sync_directory, write_file
+from ..files import read_file, sync_directory, sync_file, write_file
 from ..text import FOREIGN, json_of, text_of
 from .directory import segments
 from .line import Missing
@@ -153,6 +153,8 @@ def prune(
             break
         if any(one.first < int(successor.stem) and one.last >= int(path.stem) for one in missing):
             continue
+        if not gone:
+            sync_file(journal / _NAME)  # the process that wrote the position may have been killed before it synced it
         path.unlink()
         gone.append(path)
     if gone:
