@@ -1,148 +1,621 @@
-"""Checks a whole log without whodid, by docs/reference/format.md alone: an export with its manifest and checkpoints.
+"""Verify an audit log, an export or the proof of one entry, without whodid.
 
-    whodid export all.ndjson --expired --proofs
-    python verify_log.py all.ndjson [--key signing.pem.pub] [--against checkpoints.ndjson] [--retention 365]
+It implements docs/reference/format.md in this one file, for auditors to read. Needs Python 3.11 or newer and
+`pip install rfc8785 cryptography`.
 
-Of an export that is only a part, each entry is checked by itself. Entries dated ahead of the export are not in it, and
-look missing, if a host's clock was ahead: export once more, later. Needs Python, `rfc8785` and `cryptography`. Prints
-what does not hold, and exits with 1 if there is anything. What the words mean: docs/explanation/integrity.md.
+examples:
+  python verify_log.py log all.ndjson --public-key signing.pem.pub --against checkpoints.ndjson
+      The whole log, written by: whodid export all.ndjson --expired --proofs
+  python verify_log.py export october.ndjson.gz --public-key signing.pem.pub
+      Any export in NDJSON, with or without --proofs.
+  python verify_log.py proof proof.json --public-key signing.pem.pub
+      One entry, written by: whodid prove ENTRY_ID > proof.json
+
+log     Checks the file against its manifest, each entry, each chain, and what is missing. Of an export that is only
+        part of the log, it checks each entry by itself. If a host's clock was ahead, its entries dated after the
+        export look missing: export again later.
+export  Checks the file against its manifest, each entry, and that nothing came between two entries that follow each
+        other. It can't know what the export leaves out.
+proof   Checks that the entry was in the log when the checkpoint was closed.
+
+docs/explanation/integrity.md says what the findings mean. Exit status: 0 if there is no finding, 1 if there is one or
+a file can't be checked, 2 for a wrong command line.
 """
 
+from __future__ import annotations
+
 import argparse
+import base64
+import gzip
+import hashlib
+import json
+import re
 import sys
+from bisect import bisect
 from collections import Counter, defaultdict
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from verify_checkpoints import Checkpoints, by_old_keys, joined, journal_of
-from verify_export import lines, unlike_the_manifest
-from verify_proof import content, fits, loads, read_keys, root_by_path
-from verify_records import Absent, Records, says
+try:
+    import rfc8785
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+except ImportError as error:
+    raise SystemExit(f"the library {error.name} is not installed; run: pip install rfc8785 cryptography") from None
 
-at = datetime.fromisoformat
-BEGIN = {"hash": "0" * 64, "@timestamp": "0001-01-01T00:00:00Z"}
+Json = dict[str, Any]
+Ranges = list[tuple[int, int]]
+
+CHECKPOINT, EXPORT = (f"application/vnd.whodid.{kind}+json" for kind in ("checkpoint", "export"))
+BEFORE_FIRST: Json = {"hash": "0" * 64, "@timestamp": "0001-01-01T00:00:00Z"}
+NEVER_COMMITTED = {
+    *("type", "target", "principal", "creation_date", "@timestamp", "target_type", "before", "after", "details"),
+    *("shortened", "service", "host", "schema_version", "journal", "seq", "prev", "hash", "committed", "salt"),
+    *("salts", "erased"),
+}
 
 
-class Journal(Checkpoints):
-    """One journal: its documents by number, those of each number that count, and what checkpoints name."""
+class Finding(NamedTuple):
+    """Something that does not hold for entries `seq` to `last` of a journal, or, without a journal, for the file."""
 
-    def __init__(self, name):
-        super().__init__()
+    kind: str
+    journal: str = ""
+    seq: int = 0
+    last: int = 0
+
+    def __str__(self) -> str:
+        numbers = f", entry {self.seq}" if self.seq == self.last else f", entries {self.seq} to {self.last}"
+        return f"{self.kind}: journal {self.journal}{numbers if self.seq else ''}" if self.journal else self.kind
+
+
+class CannotCheck(Exception):
+    """Says why a file can't be checked."""
+
+
+# Files
+
+
+def content(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+def lines(path: str) -> list[bytes]:
+    return (gzip.decompress(content(path)) if path.endswith(".gz") else content(path)).splitlines()
+
+
+def loads(data: bytes) -> Any:
+    """JSON in which no object has a name twice."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> Json:
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError(f"an object has a name twice: {[name for name, _ in pairs]}")
+        return dict(pairs)
+
+    return json.loads(data, object_pairs_hook=unique)
+
+
+def rows(path: str) -> list[Any]:
+    found = []
+    for number, line in enumerate(lines(path), 1):
+        try:
+            found.append(loads(line))
+        except ValueError as error:
+            raise CannotCheck(f"{path}, line {number} is not JSON: {error}") from None
+    return found
+
+
+# Entries, Merkle trees and signatures
+
+
+def entry_hash(entry: Json) -> str:
+    body = {name: value for name, value in entry.items() if name not in ("hash", "salt", "salts", "erased")}
+    names, salts, erased = entry.get("committed", []), entry.get("salts", {}), entry.get("erased", {})
+    if "salt" in entry and not salts and not erased:
+        pieces = hashlib.shake_256(bytes.fromhex(entry["salt"])).hexdigest(16 * len(names))
+        salts = {name: pieces[32 * at : 32 * at + 32] for at, name in enumerate(names)}
+    elif "salt" in entry or ("committed" in entry and not erased):
+        raise ValueError("salt, salts and erased exclude each other")
+    if sorted([*salts, *erased]) != names or {*erased} & {*entry} or {*names} & NEVER_COMMITTED:
+        raise ValueError("salts and erased do not match the committed fields")
+    for name, salt in salts.items():
+        body[name] = "sha256:" + hashlib.sha256(bytes.fromhex(salt) + rfc8785.dumps(body[name])).hexdigest()
+    return hashlib.sha256(rfc8785.dumps(body | erased)).hexdigest()
+
+
+def hash_matches(entry: Any) -> bool:
+    try:
+        return bool(entry["schema_version"].startswith("2.") and entry_hash(entry) == entry["hash"])
+    except (AttributeError, KeyError, TypeError, ValueError, rfc8785.CanonicalizationError):
+        return False
+
+
+def leaf(hash_: str) -> bytes:
+    return hashlib.sha256(b"\0" + hash_.encode()).digest()
+
+
+def node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\1" + left + right).digest()
+
+
+def root(hashes: list[str]) -> str:
+    """RFC 6962, section 2.1: a node without a neighbour moves up unchanged."""
+    level = [leaf(hash_) for hash_ in hashes]
+    while len(level) > 1:
+        pairs = [node(level[n], level[n + 1]) for n in range(0, len(level) - 1, 2)]
+        level = pairs + level[len(pairs) * 2 :]
+    return (level[0] if level else hashlib.sha256().digest()).hex()
+
+
+def root_by_path(hash_: str, index: int, size: int, path: list[str]) -> str:
+    """RFC 9162, section 2.1.3.2; empty if the path has the wrong length."""
+    at, last = leaf(hash_), size - 1
+    for beside in map(bytes.fromhex, path):
+        if last and (index & 1 or index == last):
+            at = node(beside, at)
+            while not index & 1 and index:
+                index, last = index >> 1, last >> 1
+        else:
+            at = node(at, beside)
+        index, last = index >> 1, last >> 1
+    return at.hex() if not last else ""
+
+
+def public_key(path: str) -> str:
+    """The 32 bytes of an Ed25519 key, in hex."""
+    data = content(path)
+    with suppress(ValueError):
+        if isinstance(key := load_pem_public_key(data), Ed25519PublicKey):
+            return key.public_bytes_raw().hex()
+    raise CannotCheck(f"{path} is not an Ed25519 public key in PEM")
+
+
+def opened(envelope: Json, kind: str, keys: set[str]) -> tuple[bytes, set[str]]:
+    """The payload of a DSSE envelope, and which of the keys signed it as this kind of payload."""
+    payload, name = base64.b64decode(envelope["payload"]), kind.encode()
+    data, signers = b"DSSEv1 %d %b %d %b" % (len(name), name, len(payload), payload), set()
+    for key in keys:
+        for signature in envelope["signatures"]:
+            with suppress(InvalidSignature):
+                Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(base64.b64decode(signature["sig"]), data)
+                signers.add(key)
+    return payload, signers
+
+
+# A proof
+
+
+def proof_findings(proof: Json, keys: set[str]) -> Iterator[Finding]:
+    payload, signers = opened(proof["checkpoint"], CHECKPOINT, keys)
+    checkpoint, entry = json.loads(payload), proof["entry"]
+    if keys and not signers:
+        yield Finding("the checkpoint is not signed by a trusted key")
+    if not hash_matches(entry):
+        yield Finding("the entry does not match its hash")
+    if (entry["journal"], proof["size"]) != (checkpoint["journal"], checkpoint["entries"]):
+        yield Finding("the checkpoint covers other entries")
+    if root_by_path(entry["hash"], proof["index"], proof["size"], proof["path"]) != checkpoint["root"]:
+        yield Finding("the entry does not lead to the checkpoint's root")
+
+
+# An export
+
+
+def manifest_findings(file: str, manifest: Json, keys: set[str]) -> Iterator[Finding]:
+    """How the file differs from its manifest, and whether one of the keys signed the manifest."""
+    if keys and not Path(f"{file}.manifest.dsse").exists():
+        yield Finding("the manifest is not signed")
+    elif keys:
+        payload, signers = opened(loads(content(f"{file}.manifest.dsse")), EXPORT, keys)
+        if not signers:
+            yield Finding("the manifest is not signed by a trusted key")
+        if payload != content(f"{file}.manifest.json"):
+            yield Finding("the manifest differs from the signed one")
+    data, evidence = content(file), manifest["evidence"]
+    if (len(data), hashlib.sha256(data).hexdigest()) != (manifest["bytes"], manifest["sha256"]):
+        yield Finding("the file does not match its manifest")
+    if evidence and hashlib.sha256(content(f"{file}.evidence.ndjson")).hexdigest() != evidence:
+        yield Finding("the evidence does not match the manifest")
+    if manifest["form"] != "ndjson":
+        yield Finding(f"only the entries of an NDJSON export can be checked; this one is {manifest['form']}")
+        return
+    found = lines(file)
+    if len(found) != manifest["count"]:
+        yield Finding(f"the file has {len(found)} entries, the manifest {manifest['count']}")
+    with suppress(AttributeError, ValueError):
+        if root([str(json.loads(line).get("hash", "")) for line in found]) == manifest["root"]:
+            return
+    yield Finding("the entries do not match the manifest's root")
+
+
+def export_findings(file: str) -> Iterator[Finding]:
+    """Each entry by itself, and whether it follows the one before it."""
+    entries: dict[tuple[str, int], Json] = {}
+    for number, line in enumerate(lines(file), 1):
+        try:
+            entry = loads(line)
+            if not hash_matches(entry):
+                yield Finding(f"line {number}: altered")
+            key = entry["journal"], entry["seq"]
+            doubled = key in entries
+        except (AttributeError, KeyError, ValueError, TypeError):
+            yield Finding(f"line {number}: not an entry")
+            continue
+        if doubled:
+            yield Finding(f"line {number}: another entry has the same number in its journal")
+        entries[key] = entry
+    for (journal, seq), entry in entries.items():
+        before = entries.get((journal, seq - 1))
+        if before and before["hash"] != entry["prev"]:
+            yield Finding("does not follow the entry before it", journal, seq, seq)
+
+
+# A log: what its own entries say of missing ones
+
+
+def excuses(entry: Json, place: Json) -> bool:
+    """Whether a document is an entry, under its own ID, of a type that may excuse something."""
+    types = ("person_erased", "journal_retired", "dead_letters_dropped", "retention_set")
+    if not hash_matches(entry) or entry.get("type") not in [f"audit_log_{name}" for name in types]:
+        return False
+    return bool(place["id"] == f"{entry['journal']}-{entry['seq']:012d}-{entry['hash'][:16]}")
+
+
+class Records:
+    """What entries that are proven say of erasures, dropped dead letters, retention and retired journals."""
+
+    def __init__(self, entries: list[Json], days: int, erasures: list[Json]) -> None:
+        digests, self.retired, was, now = set(), {}, "", datetime.now(UTC)
+        self.dropped: dict[str, Ranges] = defaultdict(list)
+        self.rules: list[tuple[Any, datetime]] = [(days, now)]
+        for entry in sorted(entries, key=lambda entry: str(entry["creation_date"])):
+            details = entry.get("details", {})
+            if entry["type"] == "audit_log_person_erased":
+                digests.add(details.get("digest"))
+            if entry["type"] == "audit_log_journal_retired":
+                self.retired[entry["target"]] = details.get("last_seq", 0)
+            if entry["type"] == "audit_log_dead_letters_dropped":
+                for journal, text in details.get("entries", {}).items():
+                    self.dropped[journal] += ranges(text)
+            if entry["type"] == "audit_log_retention_set":
+                self.rules.append((was or details.get("was"), datetime.fromisoformat(entry["creation_date"])))
+                was = details.get("retention")
+        self.rules.append((was, now))
+        self.erased = set()
+        for page in (page for page in erasures if hashlib.sha256(rfc8785.dumps(page)).hexdigest() in digests):
+            for journal, text in page["places"].items():
+                self.erased |= {(journal, seq) for first, last in ranges(text) for seq in range(first, last + 1)}
+
+    def expired(self, end: datetime) -> bool:
+        """Whether a retention that was in force may have deleted a partition that ended then."""
+        ages = [(re.fullmatch(r"(\d+)d?", str(age)), until) for age, until in self.rules]
+        return any(age and end + timedelta(int(age[1])) <= until for age, until in ages)
+
+
+class Absence:
+    """Explains why entries of one journal are not stored."""
+
+    def __init__(self, journal: Journal, chain: list[Json], records: Records, checkpointed: bool) -> None:
+        self.chain, self.docs, self.records, self.stored = chain, journal.docs, records, sorted(journal.docs)
+        self.dropped, self.holes = records.dropped[journal.name], [hole for point in chain for hole in point["holes"]]
+        gone = {point["number"]: [n for name, n in point["partitions"].items() if self.over(name)] for point in chain}
+        self.gone: dict[int, float] = {number: sum(counts) for number, counts in gone.items()} | {0: 0}
+        self.unnamed: dict[int, float] = {one["number"]: one["dead_letters"] - len(one["letters"]) for one in chain}
+        self.unnamed[0] = 0 if checkpointed else float("inf")
+
+    def finding(self, seq: int) -> str:
+        """The kind of finding; empty if there is an explanation."""
+        over = [point["number"] for point in self.chain if point["first_seq"] <= seq <= point["last_seq"]]
+        number = over[0] if over else 0
+        for left in [self.unnamed] * among(seq, self.dropped) + [self.gone]:
+            if left[number] > 0:
+                left[number] -= 1
+                return ""
+        if not number and self.between_expired(seq):
+            return ""
+        return "altered" if among(seq, self.holes) else "gap"
+
+    def over(self, partition: str) -> bool:
+        return (times := span(partition)) is not None and self.records.expired(times[1])
+
+    def between_expired(self, seq: int) -> bool:
+        """Without a checkpoint: whether the partitions before the one of the next entry have expired."""
+        at = bisect(self.stored, seq)
+        after = span(self.docs[self.stored[at]][0]["index"]) if at < len(self.stored) else None
+        before = span(self.docs[self.stored[at - 1]][0]["index"]) if at else None
+        return after is not None and self.records.expired(after[0]) and not (before and before[1] >= after[0])
+
+
+def among(seq: int, ranges: Ranges) -> bool:
+    return any(first <= seq <= last for first, last in ranges)
+
+
+def ranges(text: str) -> Ranges:
+    parts = (part.partition("-") for part in text.split(","))
+    return [(int(first), int(last or first)) for first, _, last in parts]
+
+
+def span(partition: str) -> tuple[datetime, datetime] | None:
+    """When the partition of a month, a week or a day starts and ends; None for `*`, many partitions together."""
+    name = partition.rpartition("-")[2].replace(".", "-").upper()
+    if name in ("", "*"):
+        return None
+    start = date.fromisoformat(name + {7: "-01", 8: "-1"}.get(len(name), ""))
+    end = (start + timedelta(31)).replace(day=1) if len(name) == 7 else start + timedelta(7 if "W" in name else 1)
+    return datetime.combine(start, time(), UTC), datetime.combine(end, time(), UTC)
+
+
+# A log: its checkpoints. If two differ, the one of a witness counts; a key that was replaced no longer counts.
+
+
+def payload_of(envelope: Json) -> Any:
+    return json.loads(base64.b64decode(envelope["payload"]))
+
+
+def with_rotated(keys: set[str], envelopes: list[Json]) -> set[str]:
+    """The keys, and those connected with them by rotations: both the old and the new key signed each."""
+    pairs = [(one, {*payload_of(one).get("keys", [])}) for one in envelopes]
+    changes = [pair for one, pair in pairs if pair and opened(one, CHECKPOINT, pair)[1] == pair]
+    while more := [pair for pair in changes if pair & keys and pair - keys]:
+        keys = keys.union(*more)
+    return keys
+
+
+def signed_by_old_keys(chains: dict[str, list[Json]]) -> Iterator[str]:
+    """Journals that no witness knows, although one was asked, and that only keys signed which were replaced in other
+    journals: anyone who has an old key can invent such a journal."""
+    points = [point for chain in chains.values() for point in chain]
+    replaced = {point["keys"][0] for point in points if point.get("keys")}
+    for name, chain in chains.items() if any(point["witnessed"] for point in points) else ():
+        alone = not any(point["witnessed"] or point.get("keys") for point in chain)
+        if chain and alone and all(point["by"] and point["by"] <= replaced for point in chain):
+            yield name
+
+
+class Journal:
+    """One journal: its checkpoints by number and hash, its documents by `seq`, and by kind the entries with findings.
+
+    `counted` has the documents of each `seq` that count, `anchors` the hashes that checkpoints name.
+    """
+
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.kept, self.anchors, self.branch = {0: [BEGIN]}, defaultdict(set), set()
+        self.points: dict[int, dict[str, Json]] = defaultdict(dict)
+        self.docs: dict[int, list[Json]] = defaultdict(list)
+        self.found: dict[str, set[int]] = defaultdict(set)
+        self.counted: dict[int, list[Json]] = {0: [BEFORE_FIRST]}
+        self.anchors: dict[int, set[str]] = defaultdict(set)
+        self.branch: set[str] = set()
 
-    def add(self, entry, place):
-        """Takes one document, and looks at it by itself."""
-        if not (right := fits(entry)):
-            self.tell("altered", entry["seq"])
-        roots = {point["root"] for point in self.points.get(place.get("number"), {}).values()}
+    def report(self, kind: str, first: int, last: int = 0) -> None:
+        self.found[kind] |= {*range(first, max(first, last) + 1)}
+
+    def add_checkpoint(self, envelope: Json, keys: set[str], witnessed: bool) -> None:
+        """Those of witnesses must come first."""
+        payload, signers = opened(envelope, CHECKPOINT, keys)
+        hash_, point = hashlib.sha256(payload).hexdigest(), json.loads(payload)
+        point |= {"hash": hash_, "by": signers, "witnessed": witnessed}
+        known = self.points[point["number"]]
+        if keys and not signers:
+            self.report("untrusted", point["first_seq"], point["last_seq"])
+        elif known and hash_ not in known:
+            worse = not witnessed and all(other["witnessed"] for other in known.values())
+            last = max(other["last_seq"] for other in [point, *known.values()])
+            self.report("rebuilt" if worse else "forked", point["first_seq"], last)
+            known |= {} if worse else {hash_: point}
+        else:
+            known.setdefault(hash_, point)
+
+    def chain(self) -> Iterator[Json]:
+        """The checkpoints that count, in order."""
+        replaced, before, number, follows = set[str](), set[str](), 0, {"0" * 64}
+        for point in [point for _, points in sorted(self.points.items()) for point in points.values()]:
+            if point["by"] and point["by"] <= replaced:
+                self.report("untrusted", point["first_seq"], point["last_seq"])
+                continue
+            replaced, before = replaced | (before - point["by"]) | {*point.get("keys", [])[:1]}, point["by"]
+            if point["number"] > number + 1:
+                self.report("gap", 0)
+            elif point["number"] > number and point["previous"] not in follows:
+                self.report("rebuilt", point["first_seq"], point["last_seq"])
+            number, follows = point["number"], {*self.points[point["number"]]}
+            yield point
+
+    def proves(self, entry: Json, place: Json, chain: list[Json], prefix: str) -> bool:
+        """Whether a path, the chain or the root leads from an entry to the one checkpoint over it, of this log."""
+        over = [point for point in chain if point["first_seq"] <= entry["seq"] <= point["last_seq"]]
+        if [point["index_prefix"] for point in over] != [prefix] or len(self.points[over[0]["number"]]) > 1:
+            return False
+        [point], seq, own = over, entry["seq"], entry["hash"]
+        if "path" in place and root_by_path(own, place["leaf"], place["size"], place["path"]) == point["root"]:
+            return True
+        linked = {own}
+        for after in range(seq + 1, point["last_seq"] + 1):
+            linked = {doc["hash"] for doc in self.docs.get(after, []) if doc["prev"] in linked and doc["matches"]}
+        holes = {hole for first, last in point["holes"] for hole in range(first, last + 1)}
+        places = [at for at in range(point["first_seq"], point["last_seq"] + 1) if at not in holes]
+        hashes = dict(point["letters"]) | {at: doc["hash"] for at in places for doc in self.docs.get(at, [])}
+        leaves = [hash_ for _, hash_ in sorted(hashes.items())]
+        under_root = (hashes[seq], len(leaves), root(leaves)) == (own, point["entries"], point["root"])
+        return point["last_hash"] in linked or under_root
+
+    def add(self, entry: Json, place: Json) -> None:
+        """Takes one document, and checks it by itself."""
+        if not (matches := hash_matches(entry)):
+            self.report("altered", entry["seq"])
+        roots = {point["root"] for point in self.points.get(place.get("number", 0), {}).values()}
         if roots and root_by_path(entry["hash"], place["leaf"], place["size"], place["path"]) not in roots:
-            self.tell("rebuilt", entry["seq"])
-        day, begin = date.fromisoformat(entry["creation_date"][:10]), f"{entry['journal']}-{entry['seq']:012d}-"
-        places = f"{day:%Y.%m}", f"{day:%Y.%m.%d}", f"{day:%G.w%V}"
-        misplaced = "" if place["index"].rpartition("-")[2] in places else "reordered"
-        if place["id"] != begin + entry["hash"][:16]:
-            misplaced = "altered" if place["id"].startswith(begin) else "reordered"
-        self.docs[entry["seq"]].append(entry | {"misplaced": misplaced, "fits": right, "index": place["index"]})
+            self.report("rebuilt", entry["seq"])
+        day, start = date.fromisoformat(entry["creation_date"][:10]), f"{entry['journal']}-{entry['seq']:012d}-"
+        partitions = f"{day:%Y.%m}", f"{day:%Y.%m.%d}", f"{day:%G.w%V}"
+        misplaced = "" if place["index"].rpartition("-")[2] in partitions else "reordered"
+        if place["id"] != start + entry["hash"][:16]:
+            misplaced = "altered" if place["id"].startswith(start) else "reordered"
+        self.docs[entry["seq"]].append(entry | {"misplaced": misplaced, "matches": matches, "index": place["index"]})
 
-    def ends(self, chain, records):
-        """Values removed without a record, and entries behind the end of the journal."""
+    def check_ends(self, chain: list[Json], records: Records) -> None:
+        """Reports values removed without a record, and entries after the end of the journal."""
         for seq in (seq for seq, docs in self.docs.items() if any("erased" in doc for doc in docs)):
-            if (self.name, seq) not in records.excused:
-                self.tell("altered", seq)
+            if (self.name, seq) not in records.erased:
+                self.report("altered", seq)
         if (chain and chain[-1]["why"] == "ended") or self.name in records.retired:
             end = max(chain[-1]["last_seq"] if chain else 0, records.retired.get(self.name, 0))
             self.found["inserted"] |= {seq for seq in self.docs if seq > end}
 
-    def walk(self, chain, absent, whole):
+    def check_entries(self, chain: list[Json], absence: Absence, whole: bool) -> None:
+        """Goes through the numbers; of a part of the log, only through those that are there."""
         for point in chain:
             self.anchors[point["last_seq"]].add(point["last_hash"])
         letters = {seq: hash_ for point in chain for seq, hash_ in point["letters"]}
         good = 0
         for seq in range(1, max([*self.docs, *self.anchors], default=0) + 1) if whole else sorted(self.docs):
             if seq in self.docs:
-                self.judge(seq, self.docs[seq], self.kept.get(seq - 1, []), self.anchors.get(seq, set()))
-                if self.anchors.get(seq, set()) & {doc["hash"] for doc in self.kept[seq]}:
+                self.judge(seq, self.docs[seq], self.counted.get(seq - 1, []), self.anchors.get(seq, set()))
+                if self.anchors.get(seq, set()) & {doc["hash"] for doc in self.counted[seq]}:
                     good = seq
                 elif seq in self.anchors and seq not in self.found["altered"]:
-                    self.tell("rebuilt", good + 1 if whole else seq, seq)
+                    self.report("rebuilt", good + 1 if whole else seq, seq)
             elif seq in letters:
-                self.kept[seq] = [BEGIN | {"hash": letters[seq]}]
-            elif kind := absent.explained(seq):
-                self.tell(kind, seq)
+                self.counted[seq] = [BEFORE_FIRST | {"hash": letters[seq]}]
+            elif kind := absence.finding(seq):
+                self.report(kind, seq)
 
-    def judge(self, seq, group, before, anchor):
-        """Which documents of a number count, what the others are, and whether they follow the one before."""
+    def judge(self, seq: int, docs: list[Json], before: list[Json], anchor: set[str]) -> None:
+        """Decides which documents of a number count, what the others are, and if they follow the one before."""
         follows = {doc["hash"] for doc in before} or self.anchors.get(seq - 1, set())
-        vouching = {doc["prev"] for doc in self.docs.get(seq + 1, [])} | anchor
-        hashes = Counter(doc["hash"] for doc in group)
-        chosen = hashes.keys() & vouching or {doc["hash"] for doc in group if doc["prev"] in follows} or {*hashes}
-        self.kept[seq] = [doc for doc in group if doc["hash"] in chosen]
+        vouched = {doc["prev"] for doc in self.docs.get(seq + 1, [])} | anchor
+        hashes = Counter(doc["hash"] for doc in docs)
+        chosen = hashes.keys() & vouched or {doc["hash"] for doc in docs if doc["prev"] in follows} or {*hashes}
+        self.counted[seq] = [doc for doc in docs if doc["hash"] in chosen]
         if len(chosen) > 1:
-            self.tell("forked", seq)
+            self.report("forked", seq)
             self.branch |= chosen
-        for doc in group:
+        for doc in docs:
             if doc["misplaced"] and seq not in self.found["altered"]:
-                self.tell("inserted" if hashes[doc["hash"]] > 1 else doc["misplaced"], seq)
+                self.report("inserted" if hashes[doc["hash"]] > 1 else doc["misplaced"], seq)
             if doc["hash"] not in chosen:
-                self.tell("forked" if doc["prev"] in self.branch else "inserted", seq)
+                self.report("forked" if doc["prev"] in self.branch else "inserted", seq)
                 self.branch |= {doc["hash"]} if doc["prev"] in self.branch else set()
         if {seq, seq - 1} & self.found["altered"]:
             return
-        if follows and not any(doc["prev"] in follows for doc in self.kept[seq]):
+        if follows and not any(doc["prev"] in follows for doc in self.counted[seq]):
             alone = ("altered", seq) if seq - 1 not in self.docs else ("inserted", seq)
-            self.tell(*(("altered", seq - 1) if chosen & vouching and seq - 1 in self.docs else alone))
-        if at((before or [BEGIN])[0]["@timestamp"]) - at(self.kept[seq][0]["@timestamp"]) > timedelta(seconds=60):
-            self.tell("clock set back", seq)
+            self.report(*(("altered", seq - 1) if chosen & vouched and seq - 1 in self.docs else alone))
+        earlier, later = (one[0]["@timestamp"] for one in (before or [BEFORE_FIRST], self.counted[seq]))
+        if datetime.fromisoformat(earlier) - datetime.fromisoformat(later) > timedelta(seconds=60):
+            self.report("clock set back", seq)
+
+    def findings(self) -> Iterator[Finding]:
+        for kind, seqs in sorted(self.found.items()):
+            for _, run in groupby(enumerate(sorted(seqs)), key=lambda one: one[1] - one[0]):
+                numbers = [seq for _, seq in run]
+                yield Finding(kind, self.name, numbers[0], numbers[-1])
 
 
-def read(path):
-    return [loads(line) for line in lines(path)]
-
-
-def findings(file, keys, against, days):
-    entries, evidence = read(file), read(f"{file}.evidence.ndjson")
-    manifest = loads(content(f"{file}.manifest.json"))
+def log_findings(file: str, manifest: Json, keys: set[str], against: list[Json], days: int) -> Iterator[Finding]:
+    if not manifest["evidence"]:
+        raise CannotCheck(f"{file} was exported without --proofs, which a log needs; it can be checked as an export")
+    entries, evidence = rows(file), rows(f"{file}.evidence.ndjson")
     whole = manifest["asked"] in ("", "*") and manifest["expired"]
-    journals, places = {}, [one for one in evidence if "id" in one]
+    places = [one for one in evidence if "id" in one]
     entries += [place["entry"] for place in places if "entry" in place]
+    if len(entries) != len(places):
+        raise CannotCheck(f"{file} has {len(entries)} entries, and its evidence is of {len(places)}")
+    documents = [*zip(entries, places, strict=True)]
+
+    journals: dict[str, Journal] = {}
     heard = [(one, True) for one in against] + [(one["checkpoint"], False) for one in evidence if "checkpoint" in one]
-    trusted = joined(keys, [envelope for envelope, _ in heard])
-    for envelope, outside in heard:
-        journals.setdefault(name := journal_of(envelope), Journal(name)).hear(envelope, trusted, outside)
-    for entry, place in zip(entries, places, strict=True):
+    trusted = with_rotated(keys, [envelope for envelope, _ in heard])
+    for envelope, witnessed in heard:
+        name = payload_of(envelope)["journal"]
+        journals.setdefault(name, Journal(name)).add_checkpoint(envelope, trusted, witnessed)
+    for entry, place in documents:
         try:
             journals.setdefault(entry["journal"], Journal(entry["journal"])).add(entry, place)
         except (AttributeError, KeyError, TypeError, ValueError):
-            yield f"inserted: {place['id']} in {place['index']} is no entry"
-    chains = {name: [*journal.chain()] for name, journal in journals.items()}
-    for name in [*by_old_keys(chains)]:
-        journals[name].tell("untrusted", chains[name][0]["first_seq"], chains.pop(name)[-1]["last_seq"])
-    chains, prefix, sealing = defaultdict(list, chains), manifest["index_prefix"], any(chains.values())
-    vouching = [(entry, place) for entry, place in zip(entries, places, strict=True) if says(entry, place)]
-    if sealing:
-        vouching = [(e, p) for e, p in vouching if journals[e["journal"]].proves(e, p, chains[e["journal"]], prefix)]
-    pages = [one["erasure"] for one in evidence if "erasure" in one]
-    records = Records([entry for entry, _ in vouching], days, pages)
+            yield Finding(f"inserted: document {place['id']} in {place['index']} is not an entry")
+
+    chains = defaultdict(list, {name: [*journal.chain()] for name, journal in journals.items()})
+    for name in [*signed_by_old_keys(chains)]:
+        journals[name].report("untrusted", chains[name][0]["first_seq"], chains.pop(name)[-1]["last_seq"])
+    checkpointed, prefix = any(chains.values()), manifest["index_prefix"]
+    excusing = [(entry, place) for entry, place in documents if excuses(entry, place)]
+    if checkpointed:
+        excusing = [(e, p) for e, p in excusing if journals[e["journal"]].proves(e, p, chains[e["journal"]], prefix)]
+    records = Records([entry for entry, _ in excusing], days, [one["erasure"] for one in evidence if "erasure" in one])
     for name, journal in sorted(journals.items()):
-        if sealing and not chains[name] and journal.docs:
-            journal.tell("unknown journal", min(journal.docs), max(journal.docs))
-        journal.ends(chains[name], records)
-        journal.walk(chains[name], Absent(name, chains[name], journal.docs, records, sealing), whole)
-        for kind, seqs in sorted(journal.found.items()):
-            for _, run in groupby(enumerate(sorted(seqs)), key=lambda one: one[1] - one[0]):
-                row = [seq for _, seq in run]
-                yield f"{kind}: journal {name}, {row[0]} to {row[-1]}"
+        if checkpointed and not chains[name] and journal.docs:
+            journal.report("unknown journal", min(journal.docs), max(journal.docs))
+        journal.check_ends(chains[name], records)
+        journal.check_entries(chains[name], Absence(journal, chains[name], records, checkpointed), whole)
+        yield from journal.findings()
+
+
+# The command line
+
+
+def findings(what: str, file: str, keys: set[str], against: list[str], days: int) -> Iterator[Finding]:
+    if what == "proof":
+        yield from proof_findings(loads(content(file)), keys)
+        return
+    manifest = loads(content(f"{file}.manifest.json"))
+    yield from manifest_findings(file, manifest, keys)
+    if manifest["form"] == "ndjson" and what == "export":
+        yield from export_findings(file)
+    elif manifest["form"] == "ndjson":
+        yield from log_findings(file, manifest, keys, [one for path in against for one in rows(path)], days)
+
+
+def why(file: str, error: Exception) -> str:
+    if isinstance(error, CannotCheck):
+        return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename} can't be read: {error.strerror}"
+    return f"{file} can't be checked: it is damaged, or whodid did not write it ({type(error).__name__}: {error})"
+
+
+def printable(text: str) -> str:
+    """Escapes control characters: whoever is audited must not control the auditor's terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["log", "export", "proof"], help="what to verify")
+    parser.add_argument("file", metavar="FILE", help="the export or the proof; an export has its manifest beside it")
+    several: Json = {"action": "append", "default": []}
+    parser.add_argument("--public-key", **several, metavar="PEM", help="a trusted key; may be repeated")
+    parser.add_argument("--against", **several, metavar="FILE", help="log: checkpoints of a witness; may be repeated")
+    parser.add_argument("--retention", type=int, metavar="DAYS", help="log: days that entries are kept (default: 365)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    given = parser.parse_args()
+    if given.what != "log" and (given.against or given.retention is not None):
+        parser.error("--against and --retention are for a log")
+    found, failure, passed = [], "", "no problem found"
+    try:
+        keys = {public_key(path) for path in given.public_key}
+        days = 365 if given.retention is None else given.retention
+        for one in findings(given.what, given.file, keys, given.against, days):
+            found.append(one)
+        if given.what == "proof":
+            entry = loads(content(given.file))["entry"]
+            passed = f"entry {entry['seq']} was in journal {entry['journal']}"
+    except Exception as error:  # noqa: BLE001 (no file, whoever made it, may end in a traceback)
+        failure, passed = why(given.file, error), ""
+    if given.json and not failure:
+        print(json.dumps({"intact": not found, "findings": [one._asdict() for one in found]}))
+    elif found or passed:
+        print("\n".join(printable(str(one)) for one in found) or printable(passed))
+    if failure:
+        print(printable(failure), file=sys.stderr)
+    elif not given.public_key:
+        print("note: no signature was checked; give --public-key", file=sys.stderr)
+    return 1 if found or failure else 0
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file")
-    parser.add_argument("--key", action="append", default=[], help="a public key that is trusted; may be repeated")
-    parser.add_argument("--against", action="append", default=[], help="checkpoints of a witness; may be repeated")
-    parser.add_argument("--retention", type=int, default=365, help="days")
-    given = parser.parse_args()
-    keys, against = read_keys(*given.key), [one for path in given.against for one in read(path)]
-    found = [*unlike_the_manifest(given.file, keys), *findings(given.file, keys, against, given.retention)]
-    print("\n".join(found) or "nothing found")
-    sys.exit(1 if found else 0)
+    sys.exit(main())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import runpy
 import sys
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest.mock import patch
 
@@ -30,7 +31,7 @@ Said = set[tuple[str, int, int]]
 
 def independently(ready: Scene, public_key: str, path: Path) -> dict[Evidence, Said]:
     """What it says of the whole log, by what there is to verify by; of the manifest's signature nothing."""
-    key, file, witness = ("--key", public_key), path / "all.ndjson", path / "witness.ndjson"
+    key, file, witness = ("--public-key", public_key), path / "all.ndjson", path / "witness.ndjson"
     exported(ready, file)
     witness.write_bytes(b"".join(sealed.line() + b"\n" for sealed in ready.witness))
     told: dict[Evidence, Said] = {"own": said(file, *key), "outside": said(file, *key, "--against", str(witness))}
@@ -53,24 +54,17 @@ def exported(ready: Scene, path: Path, where: Filter | None = None) -> None:
 
 
 def said(path: Path, *options: str) -> Said:
-    """In this process, with modules of its own: a start of Python each time would cost more than all it does."""
+    """Kind, first and last entry of each finding. In this process: starting Python takes longer than all it does."""
     with (
-        patch.object(sys, "argv", [str(VERIFIER), str(path), *options]),
-        patch.object(sys, "path", [str(VERIFIER.parent), *sys.path]),
-        patch.dict(sys.modules),
+        patch.object(sys, "argv", [str(VERIFIER), "log", str(path), *options, "--json"]),
         redirect_stdout(io.StringIO()) as shown,
+        redirect_stderr(io.StringIO()),
         pytest.raises(SystemExit) as ended,
     ):
         runpy.run_path(str(VERIFIER), run_name="__main__")
-    found = set()
-    for line in shown.getvalue().splitlines():
-        if line == "nothing found":
-            continue
-        kind, _, rest = line.partition(": journal ")
-        first, _, last = rest.partition(", ")[2].partition(" to ")
-        found.add((kind, int(first or 0), int(last or 0)))
-    assert ended.value.code == bool(found)
-    return found
+    answer = json.loads(shown.getvalue())
+    assert (answer["intact"], ended.value.code) == (not answer["findings"], bool(answer["findings"]))
+    return {(one["kind"], one["seq"], one["last"]) for one in answer["findings"]}
 
 
 def without_checkpoints(file: Path) -> None:

@@ -38,28 +38,12 @@ def ready(opensearch_url: str, tmp_path: Path) -> Iterator[Scene]:
         yield made
 
 
-def test_it_is_short_and_knows_nothing_of_whodid() -> None:
-    for file in VERIFIER.parent.glob("verify_*.py"):
-        assert len(file.read_text().splitlines()) < 150
-        assert "import whodid" not in file.read_text()
-        assert "from whodid" not in file.read_text()
-
-
-@pytest.mark.parametrize("tool", ["verify_log.py", "verify_export.py", "verify_proof.py"])
-def test_a_file_that_is_not_there_is_named(tool: str, tmp_path: Path) -> None:
-    command = [sys.executable, str(VERIFIER.with_name(tool)), str(tmp_path / "nowhere")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "can't be read: No such file or directory" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 PAIRS = random.Random(7).sample([*permutations(ATTACKS, 2)], 16)
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: " and ".join(one.name for one in pair).replace(" ", "-"))
 def test_it_agrees_on_two_attacks_at_once(pair: tuple[Attack, Attack], ready: Scene, tmp_path: Path) -> None:
-    key = ("--key", str(ready.settings.signing_key_file) + ".pub")
+    key = ("--public-key", str(ready.settings.signing_key_file) + ".pub")
     pair[0].do(ready)
     with suppress(KeyError, ValueError):  # what the first one removed, the second one can't change
         pair[1].do(ready)
@@ -110,7 +94,7 @@ def lose_nothing(ready: Scene) -> None:
 
 @pytest.mark.parametrize("done", [erase, rotate, lose_nothing], ids=lambda done: done.__name__)
 def test_it_agrees_that_nothing_is_wrong(done: Callable[[Scene], None], ready: Scene, tmp_path: Path) -> None:
-    key = ("--key", str(ready.settings.signing_key_file) + ".pub")
+    key = ("--public-key", str(ready.settings.signing_key_file) + ".pub")
     done(ready)
     exported(ready, tmp_path / "all.ndjson")
     exported(ready, tmp_path / "part.ndjson", Filter.of(target=["3", "7"]))
@@ -118,13 +102,13 @@ def test_it_agrees_that_nothing_is_wrong(done: Callable[[Scene], None], ready: S
         assert ready.verify(level).findings == []
     for name in ("all", "part"):
         file, manifest = tmp_path / f"{name}.ndjson", tmp_path / f"{name}.ndjson.manifest.dsse"
-        assert said(file, *key) <= {("the manifest is not signed by this key", 0, 0)}
+        assert said(file, *key) <= {("the manifest is not signed by a trusted key", 0, 0)}
         assert manifest.exists()
 
 
 def test_a_part_of_the_log_is_shown_entry_by_entry(ready: Scene, tmp_path: Path) -> None:
     exported(ready, tmp_path / "part.ndjson", Filter.of(target=["3", "7"]))
-    key = ("--key", str(ready.settings.signing_key_file) + ".pub")
+    key = ("--public-key", str(ready.settings.signing_key_file) + ".pub")
     assert said(tmp_path / "part.ndjson", *key) == set()
     evidence = (tmp_path / "part.ndjson.evidence.ndjson").read_text()
     assert evidence.count('"path"') == 6
@@ -132,7 +116,7 @@ def test_a_part_of_the_log_is_shown_entry_by_entry(ready: Scene, tmp_path: Path)
     file.write_text(evidence.replace('"leaf":3', '"leaf":4'))
     assert {kind for kind, _, _ in said(tmp_path / "part.ndjson", *key)} == {
         "rebuilt",
-        "the evidence beside it is not the one that the manifest is of",
+        "the evidence does not match the manifest",
     }
 
 
@@ -140,12 +124,12 @@ def test_it_checks_a_proof(ready: Scene, tmp_path: Path) -> None:
     trusted = judged([Source("a witness", ready.witness)], [])
     entry = ready.hits()[17]["_source"]
     proof = Prover(AuditClient(ready.settings, client=ready.corner.client), trusted).prove(entry)
-    command = [sys.executable, str(VERIFIER.with_name("verify_proof.py")), str(tmp_path / "proof.json")]
-    command.append(ready.settings.signing_key_file + ".pub")
+    key = f"--public-key={ready.settings.signing_key_file}.pub"
+    command = [sys.executable, str(VERIFIER), "proof", str(tmp_path / "proof.json"), key]
     told = {}
     for old, new in (("", ""), ('"principal": "42"', '"principal": "43"'), ('"index": 6', '"index": 5')):
         (tmp_path / "proof.json").write_text(proof.to_json().replace(old, new) if old else proof.to_json())
         told[new] = subprocess.run(command, capture_output=True, text=True, check=False)
     assert [done.returncode for done in told.values()] == [0, 1, 1]
     assert told[""].stdout == f"entry 17 was in journal {ready.journal}\n"
-    assert "its content does not fit its hash" in told['"principal": "43"'].stdout
+    assert "the entry does not match its hash" in told['"principal": "43"'].stdout

@@ -98,8 +98,8 @@ def test_the_proof_stands_in_the_format_page_and_holds_here_and_independently(tm
     assert check_inclusion(PROOF, [signer(OLD).key])[0] == CLOSED
     (tmp_path / "proof.json").write_text(PROOF.to_json())
     (tmp_path / "key.pem").write_text(signer(OLD).key.pem)
-    tool = str(ROOT / "tools" / "verify_proof.py")
-    command = [sys.executable, tool, str(tmp_path / "proof.json"), str(tmp_path / "key.pem")]
+    tool = [sys.executable, str(ROOT / "tools" / "verify_log.py"), "proof"]
+    command = [*tool, str(tmp_path / "proof.json"), f"--public-key={tmp_path / 'key.pem'}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"entry 2 was in journal {FIRST['journal']}\n")
 

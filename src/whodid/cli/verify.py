@@ -180,7 +180,7 @@ Examples:
   whodid prove --check proof.json --public-key signing.pem.pub
 
 The file contains the entry, with its personal values, and hashes of other entries, which reveal nothing about them. It
-can be checked without the cluster, and without whodid (tools/verify_proof.py). An entry can be proven once a checkpoint
+can be checked without the cluster, and without whodid (tools/verify_log.py). An entry can be proven once a checkpoint
 covers it, which takes up to an hour, and while the entries around it are stored."""
 )
 @click.argument("what", metavar="ENTRY_ID|FILE")
