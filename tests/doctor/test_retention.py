@@ -171,8 +171,8 @@ STATES: dict[State, tuple[str, bool]] = {
     disabled: ("has a job that has given up", True),
     closed: ("is closed", True),
     red: ("is red", False),
-    held_but_managed: ("and is not: ISM may delete it", True),
-    in_a_hold_over_days: ("and is not: ISM may delete it", True),
+    held_but_managed: ("but is not: ISM may delete it", True),
+    in_a_hold_over_days: ("but is not: ISM may delete it", True),
     made_too_early: ("would be deleted on", True),
     restored: ("was restored from a snapshot", True),
     immutable: ("Index is immutable", False),
@@ -267,7 +267,7 @@ def test_what_ism_would_delete_at_once_is_not_mended_but_explained(ward: Ward) -
     unmanaged(ward, name)
     [one] = [one for one in ward.look() if one.on == name]
     assert "its 100 entries would be deleted within minutes" in one.what
-    assert "`whodid retention set` asks first" in one.advice
+    assert "`whodid retention set` asks for confirmation" in one.advice
     assert one.fix is None
 
 

@@ -112,7 +112,7 @@ def erase(place: Corner, *options: str, principal: str = "42") -> Result:
 def test_it_needs_somebody_and_a_reason() -> None:
     nobody = CliRunner().invoke(program, ["erase", "--principal", "", "--reason", "r"])
     assert isinstance(nobody.exception, WhodidError)
-    assert "--principal is empty" in str(nobody.exception)
+    assert "--principal must not be empty" in str(nobody.exception)
     without = CliRunner().invoke(program, ["erase", "--principal", "42", "--reason", " "])
     assert (without.exit_code, "--reason must not be empty" in without.output) == (2, True)
 
@@ -228,7 +228,7 @@ def test_a_partition_that_can_not_be_written_is_named(place: Corner) -> None:
     done = erase(place, "--yes", "--json")
     [left] = json.loads(done.stdout)["left"]
     assert done.exit_code == 1
-    assert "take index.blocks.write away" in left["why"]
+    assert "remove index.blocks.write" in left["why"]
     place.client.indices.put_settings(index=partition, body={"index.blocks.write": None})
     assert erase(place, "--yes").exit_code == 0
     assert NAME not in json.dumps(place.stored())

@@ -155,7 +155,7 @@ def test_teardown_takes_away_what_setup_made_and_no_entry(cluster: IsmStandIn, c
     done = run(cluster.url, "teardown")
     assert done.stdout.splitlines() == [
         "index template whodid-audit: removed",
-        f"ISM policy {NAME}: stays, somebody changed it by hand; --force removes it (ISM still deletes 1 partitions by "
+        f"ISM policy {NAME}: kept, it was changed by hand; --force removes it (ISM still deletes 1 partitions by "
         "the copies in its jobs; a hold protects one)",
     ]
     assert run(cluster.url, "teardown", "--force").stdout.startswith(f"ISM policy {NAME}: removed (ISM still deletes 1")
