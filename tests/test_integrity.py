@@ -281,5 +281,5 @@ def test_a_nested_value_is_never_taken_for_the_personal_field_of_its_name() -> N
     )
     made = made.replace(entry["salt"].encode(), salt.encode())
     assert line_hash(made) != hash_
-    with pytest.raises(ValueError, match="the hash does not fit"):
+    with pytest.raises(ValueError, match="the hash does not match"):
         read_line(made)

@@ -86,7 +86,7 @@ def test_a_directory_that_is_too_open_is_recorded_into(tmp_path: Path, turned_in
         configured(tmp_path, durability=durability)
         assert audit().recorded
     assert len(recorded(journal_dir)) == 3
-    assert ["others than their owner" in said for said in turned_into_errors] == [True, True]
+    assert ["accessible to other users" in said for said in turned_into_errors] == [True, True]
 
 
 def test_the_action_s_own_error_is_what_leaves_an_operation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,9 +149,9 @@ _SALT = 16
 
 
 def field_salts(salt: bytes, fields: int) -> bytes:
-    """The salts of so many committed fields, 16 bytes each, in the order of their names: SHAKE256 of the entry's salt.
+    """The salts of committed fields, 16 bytes each, in the order of their names: SHAKE256 of the entry's salt.
 
-    That is one call whatever the number. Neither another piece nor the entry's salt can be computed from a piece.
+    This takes one call for any number of fields. Neither another salt nor the entry's salt can be computed from one.
     """
     return shake_256(salt).digest(_SALT * fields)
 
@@ -349,7 +349,7 @@ def line_of(entry: Mapping[str, object]) -> bytes:
 
 
 def read_line(line: bytes) -> dict[str, Any]:
-    """The entry of one journal line (without its newline). Raises `ValueError` when its hash doesn't fit.
+    """The entry of one journal line (without its newline). Raises `ValueError` if its hash does not match.
 
     Fields that this version doesn't know are kept; an entry of another major format is refused.
     """
@@ -370,7 +370,7 @@ def _read_line(line: bytes) -> dict[str, Any]:
     if (found := line_hash(line)) is None or found != entry.get("hash"):
         json.loads(line, object_pairs_hook=_unique)
         if entry.get("hash") != entry_hash(entry):
-            raise ValueError("the hash does not fit the content")
+            raise ValueError("the hash does not match the content")
     if not (isinstance(entry.get("journal"), str) and isinstance(entry.get("prev"), str)):
         raise ValueError("journal or prev is missing")
     if not (type(entry.get("seq")) is int and entry["seq"] > 0):

@@ -54,7 +54,7 @@ class Attack:
 CLUSTER = "administrator of the cluster"
 HOST = "administrator of the host"
 BOTH = "administrator of both"
-WRITER = "whoever stole the shipper's password"
+WRITER = "someone who stole the shipper's password"
 
 
 def change_one_field(scene: Scene) -> None:
@@ -463,7 +463,7 @@ ATTACKS = (
     _sealed("use a rotated key", HOST, use_a_rotated_key, ("untrusted", 31, 33)),
     Attack(
         "make up a journal under a key that was rotated",
-        "whoever has the old key",
+        "someone who has the old key",
         make_up_a_journal_by_a_rotated_key,
         (),
         (),

@@ -309,7 +309,7 @@ def test_a_job_that_will_begin_with_an_old_version_is_found_and_moved(ward: Ward
     index.job.version, index.job.made_with = None, (99, 1)
     assert ward.found(NAME_OF_ONE)[0] == ("problem", "will start with an old version of the policy")
     [said] = ward.mend()
-    assert said.startswith(f"told ISM to apply {NAME} to {NAME_OF_ONE} at the next run of its job")
+    assert said.startswith(f"asked ISM to apply {NAME} to {NAME_OF_ONE} at the next run of its job")
     ward.cluster.advance(300)
     assert [severity for severity, _ in ward.found(NAME_OF_ONE)] == ["ok"]
 

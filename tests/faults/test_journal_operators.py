@@ -369,7 +369,7 @@ def test_what_others_may_read_is_warned_of_once_and_shown_by_status(path: Path, 
     record(path, "before")
     (path / name).chmod(0o755)
     journal = Journal(path)
-    with pytest.warns(UserWarning, match="others than their owner"):
+    with pytest.warns(UserWarning, match="accessible to other users"):
         journal.append(draft("a"))
     journal.append(draft("b"))
     journal.close()

@@ -90,9 +90,9 @@ def retry_dead_letters(
 
 
 def drop_dead_letters(settings: Settings, ids: Collection[str], reason: str) -> None:
-    """Discards dead letters by their IDs: their entries are then nowhere.
+    """Discards dead letters by their IDs; their entries are lost for good.
 
-    Recorded before, as `audit_log_dead_letters_dropped`; without an ID nothing is.
+    This is recorded first, as `audit_log_dead_letters_dropped`; without any ID, nothing is recorded.
 
     Raises
     ------
@@ -188,7 +188,7 @@ def retire_journal(settings: Settings, journal_id: str, reason: str, *, client: 
         stored = next((one for one in every if one.journal == journal_id), None)
         if stored is None:
             raise WhodidError(
-                f"there is no journal {journal_id} here or in OpenSearch; `whodid journal list --cluster`"
+                f"there is no journal {journal_id} here or in OpenSearch; run `whodid journal list --cluster`"
             )
         details = {"last_seq": stored.last_seq, "last_hash": stored.last_hash, "host": stored.host}
     record_operation(settings, "audit_log_journal_retired", journal_id, {"reason": reason, **details})
@@ -248,7 +248,7 @@ def rotate_key(
     SettingsError
         A key is missing or can't be read, or both are the same.
     ProofError
-        A key can't sign, or no checkpoint was closed here yet: then name the new key in the settings, and that is all.
+        A key can't sign, or no checkpoint has been closed here yet; in that case, name the new key in the settings.
     WhodidError
         A shipper runs.
     NotRecorded, JournalDamaged

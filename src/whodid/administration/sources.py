@@ -1,4 +1,4 @@
-"""Checkpoint sources that this host can read, and what it knows of its own journals, for verification."""
+"""Checkpoint sources that this host can read, and what it knows about its journals, for verification."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ __all__ = ["local_journals", "sources", "trusted_keys"]
 
 
 def trusted_keys(settings: Settings, files: Sequence[str]) -> list[PublicKey]:
-    """The keys in these files, or else that of the settings; none where nobody signs. Raises `SettingsError`."""
+    """The keys in these files, or else the key of the settings; empty if no signing key is configured.
+
+    Raises `SettingsError`.
+    """
     if files:
         return [read_public_key(file) for file in files]
     if settings.signing_public_key:
         return [read_public_key(settings.signing_public_key)]
     try:
         signer = signer_of(settings)
-    except SettingsError:  # whoever verifies need not be able to sign
+    except SettingsError:  # verifying does not require that this user can sign
         return []
     return [signer.key] if signer else []
 

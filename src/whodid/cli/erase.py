@@ -32,7 +32,7 @@ what to what, by ID, and the hashes, which still verify. The erasure and its rea
 whose journal may still contain entries of the person, while no shipper runs there. `whodid help erasure` lists the
 copies that it can't erase.
 
-OpenSearch is then told to remove the old values from its files, which takes half a minute or more. This needs the role
+OpenSearch is then asked to remove the old values from its files, which takes half a minute or more. This needs the role
 whodid_eraser. Exit 1 when something could not be erased."""
 )
 @click.option("--principal", required=True, metavar="ID", help="The person: entries by them and on their behalf.")

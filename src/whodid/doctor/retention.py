@@ -229,7 +229,7 @@ def _job(settings: Settings, found: Survey, one: Surveyed, now: datetime) -> Ite
         yield problem(one.name, what + ended, f"{_SET}: `whodid retention set {settings.retention}`", about=about)
     else:
         fix = Fix(
-            f"told ISM to apply {name} to {one.name} at the next run of its job, in about five minutes",
+            f"asked ISM to apply {name} to {one.name} at the next run of its job, in about five minutes",
             partial(_move, move=move, policy=name, wanted=wanted),
         )
         yield problem(one.name, what, "`whodid doctor --fix` fixes it", about=about, fix=fix)

@@ -1,7 +1,7 @@
 """The manifest of an export (`NAME.manifest.json`): its query, its content and its SHA-256; and the evidence beside it.
 
 The manifest proves that a file is complete and unchanged. If the settings name a signing key, it is also signed
-(`NAME.manifest.dsse`); otherwise whoever can replace the file can replace the manifest, too.
+(`NAME.manifest.dsse`); otherwise anyone who can replace the file can replace the manifest, too.
 
 The evidence (`NAME.evidence.ndjson`) has a line `{"checkpoint": envelope}` for each checkpoint of the exported
 journals, a line `{"erasure": page}` for each record of values removed from their entries, then one line for each entry,

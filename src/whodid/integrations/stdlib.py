@@ -33,7 +33,7 @@ _LEVEL = logging.INFO
 
 
 class _NoLock:
-    """Has what `logging` and its handlers ask of a lock. The journal has a lock of its own."""
+    """Provides the methods that `logging` and its handlers expect of a lock. The journal has its own lock."""
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         return True

@@ -1,10 +1,10 @@
-"""The chain of a journal directory: at which segment of which journal it stands, and how it goes on.
+"""The chain of a journal directory: at which segment of which journal it stands, and how it continues.
 
 Everything here is called with the directory's lock held.
 
 A journal ends, and a new one with its own ID begins beside it, when the chain can't be continued with certainty: a
 failed write or sync, a damaged last line, a directory that is a copy, lines that are gone, a segment that was renamed,
-removed or replaced, an acknowledged position ahead of the data. Each is noted in `alarms.ndjson`; recording goes on.
+removed or replaced, an acknowledged position ahead of the data. Each is noted in `alarms.ndjson`; recording continues.
 
 The beginning of a journal: its directory, its marker, and the files that must be there before the disk is full.
 
@@ -72,7 +72,7 @@ def begin_journal(directory: JournalDirectory) -> str:
         Acknowledged().reserve(made)  # which syncs the directory
         reserve_counter(directory.path)
         sync_directory(directory.path)
-        sync_above(directory.path)  # whoever made it may have been killed before doing so
+        sync_above(directory.path)  # the process that created it may have been killed before doing so
         write_file(directory.path / "current", dump({"format": FORMAT, "journal": journal}))
     except OSError:
         if directory.current() != journal:
@@ -188,7 +188,7 @@ class Chain:
         """Picks the chain up where other processes left it; `fresh` says that none of them closed the segment."""
         if segment is None:
             return self._open()
-        if segment.failed is not None:  # and whoever learned of it had no time to end the journal
+        if segment.failed is not None:  # and the process that noticed had no time to end the journal
             raise Broken(f"a write or sync of {segment.path.name} failed: {segment.failed.strerror}")
         size = segment.size
         try:
@@ -214,7 +214,7 @@ class Chain:
 
     def _open(self) -> Segment:
         known = self.known()
-        if self.segment is None or not self.segment.was_closed():  # by whoever ended that journal in good order
+        if self.segment is None or not self.segment.was_closed():  # unless that journal ended in good order
             self._report_if_gone(known)
         self.segment = None
         self._current = self.directory.current_file()  # first: what replaces it from now on is noticed
@@ -229,7 +229,7 @@ class Chain:
             segment = Segment(found[-1], self._mark)
             self._catch_up(segment)
             if segment.size == 0:
-                sync_directory(path)  # whoever made it may have been killed before doing so
+                sync_directory(path)  # the process that created it may have been killed before doing so
                 segment.link = _link_before(found, path)
         else:
             end = _link_before([*found, path / segment_name(0)], path)
@@ -245,7 +245,7 @@ class Chain:
     def _begin(self) -> str:
         """Begins a journal where none is current. The alarm comes first: a crash in between would leave it out."""
         if next(self.directory.path.glob("*/[0-9]*.ndjson"), None):
-            self.directory.alarm("new journal", f"{self.directory.path / 'current'} is missing; a new journal goes on")
+            self.directory.alarm("new journal", f"{self.directory.path / 'current'} is missing; a new one is started")
         begun = begin_journal(self.directory)
         self._current = self.directory.current_file()
         return begun
@@ -320,7 +320,7 @@ class Chain:
             self.segment.shut()
             self.segment = None
         if not ended.exists():  # else the alarm was given, before a crash or a full disk came between
-            self.directory.alarm("new journal", f"journal {self.journal} ended ({reason}); a new one goes on")
+            self.directory.alarm("new journal", f"journal {self.journal} ended ({reason}); a new one is started")
             if ended.parent.is_dir():
                 write_file(ended, dump({"reason": reason, "last": last}))
         begin_journal(self.directory)

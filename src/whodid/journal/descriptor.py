@@ -1,8 +1,8 @@
 """A remembered descriptor: a number of this process, and the file that it must stand for.
 
 The application may close any number (daemons close all of them), and its next file or socket gets that number. An
-operator may rename, remove or replace the file meanwhile. So whoever writes to, cuts, syncs or closes a file through a
-number that it has kept compares device and inode of the number and of the path with those of the file that it opened.
+operator may rename, remove or replace the file meanwhile. So code that writes to, cuts, syncs or closes a file through
+a number that it has kept compares device and inode of the number and of the path with those of the file that it opened.
 
 Invariants:
 - A number that stands for another file is never used and never closed: it is forgotten, and the file opened again.

@@ -2,15 +2,15 @@
 
 Processes that wait for the disk at once share one sync, as threads do: one syncs, and the others find in the mark that
 their entries were covered. The file `durable` in the journal directory holds `<journal>/<segment> <offset> <offset>`,
-or `<journal>/<segment> failed failed`, and is also the lock that whoever syncs holds. It is read without the lock, and
-is not synced itself: twice the same word shows that it isn't half of one mark and half of another.
+or `<journal>/<segment> failed failed`, and is also the lock that the syncing process holds. It is read without the
+lock, and is not synced itself: twice the same word shows that it isn't half of one mark and half of another.
 
 Invariants:
 - The mark names an offset only after a sync of that segment began behind it and succeeded; only ends of lines count.
 - A failed sync is marked before the lock is given back, and nobody trusts that segment again: the kernel forgets what
   it could not write, so a later sync may succeed without it.
-- Whoever shortens a segment (half a line, a short write) lowers the mark before anything is appended behind it. So a
-  segment that ends before the mark has lost lines that were on disk: its journal ends.
+- A process that shortens a segment (half a line, a short write) lowers the mark before anything is appended after it.
+  So a segment that ends before the mark has lost lines that were on disk: its journal ends.
 - A process that can't get the lock (its holder is stopped, or hangs; the system has no locks left, or none on this file
   system) or can't read the mark syncs by itself: sharing is never needed, and its failure is no failed sync.
 """

@@ -3,8 +3,8 @@
 A signal handler that raises (Ctrl-C, the time limit of a task queue) does so between any two steps of a call, also
 between taking a lock and entering the `try` that would give it back. So a `ThreadLock` belongs to a frame, and only for
 as long as that frame runs: what has ended, by whatever exception and in whatever thread, holds nothing any more, and
-the next to come notices. A file lock can't know that. Whoever takes one does so inside two nested `try … finally`, as
-an exception may come amid one of them, and holds a `ThreadLock` around it.
+the next to come notices. A file lock can't know that. Code that takes one does so inside two nested `try … finally`,
+as an exception may be raised amid one of them, and holds a `ThreadLock` around it.
 
 The size of the file is the generation: who closes a segment or ends a journal makes it a byte longer first. A writer
 that finds it and the size of its segment as it left them can go on without asking for the segment's status, which would
@@ -50,10 +50,10 @@ _WIDTH = 96
 class ThreadLock:
     """A lock among the threads of one process, taken by way of `Hold`.
 
-    Taking it is one `setdefault` in `state`, which nothing divides: a lock that is taken says by whom. Who finds it
-    taken by a frame that has ended goes on to the next state, on which all agree by another `setdefault`; a state left
-    behind stays taken, so that nobody who still looks at it gets in. The `gate` is where threads wait, as quick as the
-    system can; whether it is open decides nothing, and whoever gives the lock back opens it.
+    Taking it is one `setdefault` in `state`, which nothing divides: a lock that is taken says by whom. A thread that
+    finds it taken by a frame that has ended moves to the next state, on which all agree by another `setdefault`; a
+    state left behind stays taken, so that no thread still looking at it gets in. The `gate` is where threads wait, as
+    quick as the system can; whether it is open decides nothing, and the thread that releases the lock opens it.
     """
 
     __slots__ = ("gate", "state")
@@ -269,9 +269,9 @@ class ProcessLock:
     """An exclusive lock on `path` that belongs to this process alone: no child that inherited the descriptor keeps it.
 
     It is a POSIX lock: the kernel gives it to a process, not to an open file, and so it is free as soon as the process
-    has ended, whoever was forked from it. Such a lock is lost when the process closes any descriptor of the file;
-    `try_acquire` is therefore repeated while the lock is used, and takes it again or says that another process has it.
-    Within the process one object holds it at a time.
+    has ended, even if processes forked from it still run. Such a lock is lost when the process closes any descriptor of
+    the file; `try_acquire` is therefore repeated while the lock is used, and takes it again or says that another
+    process has it. Within the process one object holds it at a time.
     """
 
     _held: ClassVar[dict[tuple[int, str], ProcessLock]] = {}

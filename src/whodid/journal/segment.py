@@ -1,6 +1,6 @@
 """A segment: one append-only file of a journal, an entry a line, and the group commit of those who wait for the disk.
 
-Invariants, for whoever holds the journal's lock:
+Invariants, for the holder of the journal's lock:
 - The file ends in a newline, or is empty, before anything is appended. Half a line that a crash left is copied to
   `<segment>.torn` and cut; a line that ends in a newline is never cut.
 - One `write` an entry, or for several at once, its count checked. A short write is cut back at once.
@@ -36,7 +36,7 @@ from .lock import Hold, ThreadLock
 __all__ = ["NO_SPACE", "Broken", "Link", "Segment", "datasync", "is_closed", "last_link"]
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""Errors that freeing space mends."""
+"""Errors that freeing space fixes."""
 
 datasync = getattr(os, "fdatasync", os.fsync)
 """`fdatasync`, or `fsync` where there is none (macOS)."""
@@ -86,11 +86,11 @@ class Segment:
             return -1
 
     def whole(self) -> int:
-        """Where the last whole line ends. Raises `Broken` when that is no entry."""
+        """Where the last whole line ends. Raises `Broken` if that line is not an entry."""
         return _read_tail(self._file.fd, self.path)[0]
 
     def age(self) -> float:
-        """Seconds since the first entry was made, whoever wrote it; 0 where that can't be told."""
+        """Seconds since the first entry was recorded, by any process; 0 if unknown."""
         made = _MADE.search(os.pread(self._file.fd, _HEAD, 0))  # a key before it can't be a caller's: those sort after
         if made is None:
             return 0.0
@@ -127,7 +127,7 @@ class Segment:
     def catch_up(self) -> str | None:
         """Reads where the chain stands now, and cuts half a line away; returns what was cut, in words.
 
-        Raises `Broken` when the last whole line is no entry.
+        Raises `Broken` if the last whole line is not an entry.
         """
         self._file.recovered()
         end, torn, link = _read_tail(self._file.fd, self.path, self.size)
@@ -176,7 +176,7 @@ class Segment:
                 return
             if self.failed is not None:
                 raise NotRecorded(_unsynced(self.path, self.failed)) from self.failed
-            # No further than this process has seen: what lies behind may be cut by others, and written anew.
+            # No further than this process has seen: what lies behind may be cut and rewritten by others.
             target = max(self.size, offset)
             try:
                 reached = min(target, self._put_on_disk(offset, target))
@@ -254,7 +254,7 @@ class Segment:
 
 
 def is_closed(status: os.stat_result) -> bool:
-    """Whether nothing may be appended any more: closing takes away the owner's right to write."""
+    """Whether nothing may be appended any more: closing removes the owner's right to write."""
     return not status.st_mode & stat.S_IWUSR
 
 

@@ -7,8 +7,8 @@ with all who wait (group commit). The append path never logs and never waits for
 What survives: after `append(…, "disk")` returned, a power loss; after `append(…, "process")` returned, `kill -9` of
 this process, and a power loss from about a second later on.
 
-A signal handler may raise at any point of this. The call that it interrupts gives back both locks, and the next call
-of whatever thread, process or journal object goes on as after a process that was killed there: it reads the chain anew.
+A signal handler may raise at any point of this. The call that it interrupts gives back both locks, and the next call,
+in any thread, process or journal object, proceeds as after a process that was killed there: it reads the chain again.
 
 After `fork` the child forgets the parent's descriptors and opens its own at its first append. Each entrance compares
 the process ID as well, since not every `fork` runs Python's handlers.
@@ -104,7 +104,7 @@ class Journal:
         self._failed: Segment | None = None
         """Whose sync failed, until its journal is ended."""
         self._unsynced: Segment | None = None
-        """Where `process` durability appended last; what was opened anew since doesn't know what is to be synced."""
+        """Where `process` durability appended last; a segment opened since then doesn't know what is to be synced."""
         self._flush_due: SimpleQueue[None] = SimpleQueue()
         """Not empty while a flush is to come. No signal can leave it locked, other than an `Event`."""
         self._flusher: threading.Thread | None = None
@@ -170,7 +170,7 @@ class Journal:
             raise
 
     def _end(self, chain: Chain, failed: Segment) -> None:
-        if chain.segment is None:  # it was opened anew meanwhile
+        if chain.segment is None:  # the chain was reopened meanwhile
             with suppress(NotRecorded):
                 chain.current()
         if chain.segment is not None and chain.segment.path == failed.path:
@@ -213,7 +213,7 @@ class Journal:
         return not self._flush_due.empty()
 
     def _all_due(self) -> None:
-        """Whoever appends from now on has a flush of its own to come."""
+        """Clears the queue of flushes: whatever is appended from now on requests another one."""
         with suppress(Empty):
             while True:
                 self._flush_due.get_nowait()
@@ -288,7 +288,7 @@ class Journal:
             lock.close()
 
     def _notice_fork(self) -> None:
-        """As after a fork that Python was told of: application servers written in C fork without its knowledge."""
+        """Does what Python's handlers do after a fork: application servers written in C fork without running them."""
         with Hold(self._guards.setdefault(getpid(), ThreadLock())):  # no lock of the parent's is sure to be free
             if self._pid != getpid():
                 self.after_fork_in_child()
@@ -358,7 +358,7 @@ class Journal:
         paths, self._too_open, self._warned = self._too_open, (), True
         if paths:  # no other thread was quicker
             names = " ".join(map(str, paths))
-            warn(f"others than their owner may get at {names}; run `chmod go= {names}`", stacklevel=2)
+            warn(f"accessible to other users: {names}; run `chmod go= {names}`", stacklevel=2)
 
 
 def _as_ours(path: Path, error: OSError) -> NotRecorded | JournalDamaged:

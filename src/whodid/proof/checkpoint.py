@@ -34,9 +34,9 @@ _LONGEST = 10**9
 """The longest interval between two checkpoints, in seconds."""
 
 Why = Literal["begun", "time", "size", "stop", "ended", "key"]
-"""Why a checkpoint was closed. begun: it is the first one, closed before anything was shipped. time: an hour was over.
-size: it covers a million entries. stop: the shipper was stopped with everything shipped. ended: the journal has ended,
-and another replaces it. key: another key signs from now on."""
+"""Why a checkpoint was closed. `begun`: it is the first one, closed before anything was shipped. `time`: an hour was
+over. `size`: it covers a million entries. `stop`: the shipper was stopped with everything shipped. `ended`: the journal
+has ended, and another replaces it. `key`: another key signs from now on."""
 
 
 @dataclass(frozen=True, slots=True)

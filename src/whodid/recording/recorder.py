@@ -188,7 +188,7 @@ class Recorder:
         return Receipt(False, error=why)
 
     def _invalid(self, event_type: str, fields: Mapping[str, object], error: Exception) -> Receipt:
-        """What becomes of a call that is no entry. Raises `InvalidEntry` where nothing else is asked for."""
+        """Quarantines an invalid call, or raises `InvalidEntry`, as the setting `on_invalid` says."""
         ours = error if isinstance(error, WhodidError) else _unreadable(error)
         if self.settings.on_invalid == "raise":
             raise ours from ours.__cause__

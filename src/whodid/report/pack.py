@@ -1,7 +1,7 @@
 """The pack: a report on disk, as `NAME.html` for people, `NAME.json` for programs, and `NAME.dsse`, which signs both.
 
 The JSON names the SHA-256 of the HTML, and the envelope contains the JSON, so that a change of any byte is detected.
-Without a signing key there is no envelope, and whoever can replace one file can replace both.
+Without a signing key there is no envelope, and anyone who can replace one file can replace both.
 
 Invariants:
 - No existing file is replaced. Each file is complete and on disk when it gets its name, and only its owner can read it.

@@ -66,7 +66,7 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Destruction:
-    """One record. `uuid` is that of the index: a partition that is created again has a record of its own.
+    """One record. `uuid` is that of the index: a partition that is created again has its own record.
 
     `state` is `ahead` (ISM is about to delete it), `deleting` (whodid is deleting it) or `deleted`. `due` is when
     retention deletes it; `rule` is the retention in days and, with ISM, the policy and version of the job. `time` is

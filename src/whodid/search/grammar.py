@@ -151,7 +151,7 @@ FORMS: tuple[Form, ...] = (
     Form("`a b`, `a and b`, `a & b`", "both", "principal:42 status:oidc"),
     Form("`a or b`, `a | b`", "one of them or both; binds less than `and`", "principal:42 or on_behalf_of:42"),
     Form("`-a`, `not a`", "not that", "type:user_* -status:oidc"),
-    Form("`( … )`", "what belongs together", "client_ip:10.0.0.0/8 (outcome:failure or status:failed)"),
+    Form("`( … )`", "one condition, evaluated first", "client_ip:10.0.0.0/8 (outcome:failure or status:failed)"),
     Form("`*`", "every entry", "*"),
 )
 

@@ -111,7 +111,7 @@ def most_frequent(field: str, top: int) -> dict[str, Any]:
     """The aggregation of the most frequent values of a field.
 
     By default, each partition returns few more values than requested. A value that is frequent only in total would be
-    missing, so many values are requested.
+    missing; therefore, each is asked for many values.
     """
     many = max(_MANY, top)
     return {"terms": {"field": field, "size": top, "shard_size": many, "show_term_doc_count_error": True}}

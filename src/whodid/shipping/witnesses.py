@@ -1,4 +1,4 @@
-"""Checkpoint delivery: brings checkpoints to the cluster and to the witnesses, each in a thread of its own.
+"""Checkpoint delivery: brings checkpoints to the cluster and to the witnesses, each in a separate thread.
 
 A witness that fails or hangs delays neither the others nor shipping: delivery to it is retried for as long as the
 shipper runs, after at most ten minutes, and `status` reports it. What was delivered is recorded, so that each

@@ -3,10 +3,10 @@
 Sources are witnesses, the journal's own host, and the index in OpenSearch, the outermost first. If two sources
 contradict each other, the outer one counts, and the contradiction is a finding.
 
-A change of keys is a checkpoint that the old and the new key sign, so that whoever trusts one of them trusts both.
+A change of keys is a checkpoint that the old and the new key sign, so that anyone who trusts one of them trusts both.
 After it, the old key signs nothing more in that journal. If a journal's checkpoints are signed by a replaced key alone,
-they are not trusted once there is a witness that does not have them: whoever still has the old key could have made them
-up, with any date.
+they are not trusted once there is a witness that does not have them: anyone who still has the old key could have made
+them up, with any date.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Changes of retention, discarded dead letters, retired journals and erased persons are read from the audit log itself.
 Such an entry counts only if it is proven: its hash must match its content, and the chain or the Merkle root must lead
-from it to a trusted checkpoint. Whoever wants to explain away missing entries would have to forge the chain. If no
+from it to a trusted checkpoint. To explain away missing entries, an attacker would have to forge the chain. If no
 checkpoint is known at all, a matching hash is enough.
 """
 

@@ -4,8 +4,8 @@ The first line names the index prefix. Then follows one line of JSON per slice: 
 the slice was judged by (numbers, checkpoints, dead letters, erasures, holds, partitions), and `walked`, the result. A
 slice that would be judged by something else now is walked again, and so is one whose line was cut off.
 
-The file is for its owner alone (0600), as whoever can write it can let a slice pass unchecked. A file that another user
-could have written is refused.
+The file is for its owner alone (0600), as anyone who can write it can let a slice pass unchecked. A file that another
+user could have written is refused.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def verify_stored(
     """Checks every chain stored in OpenSearch, or one, by itself and by the checkpoints in `sources`.
 
     `keys` are the keys that may sign checkpoints; without any, every checkpoint is trusted. `local` is what this host
-    knows of its own journals. `erased` are entries whose values were removed, besides those in the ledger. With `since`
+    knows about its journals. `erased` are entries whose values were removed, besides those in the ledger. With `since`
     and `until` only the entries of that time are checked, and what is missing between them. `workers` is the number of
     processes. With a `resume_state`, slices that it holds are not walked again, and each slice walked is saved in it.
 

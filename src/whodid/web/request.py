@@ -228,7 +228,7 @@ class Question:
         return replace(self, filters=others, text=f"({self.text}) {term}" if self.text else term)
 
     def within(self, start: datetime, end: datetime) -> Question:
-        """Return the question restricted to this time span, which is part of its own."""
+        """Return the question restricted to this time span, which lies within the present one."""
         return replace(self, since=_stamp(start), until=_stamp(end))
 
     def picked(self, name: str) -> str:

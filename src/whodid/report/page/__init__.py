@@ -87,7 +87,7 @@ def _making(report: Report, name: str, digest: str) -> Html:
     facts = [
         ("Made", f"{made.at} by {made.by} on {made.host}, whodid {made.whodid}"),
         ("Of", f"{made.index_prefix} at {', '.join(made.hosts)}{user}"),
-        ("Signed", signed or "no: whoever can replace this file can replace the JSON, too"),
+        ("Signed", signed or "no: anyone who can replace this file can replace the JSON, too"),
         ("JSON", join(f"{name}.json, digest ", tag("span", digest, class_="code"))),
         ("Check it", tag("code", _command(name, made.signed_by))),
     ]

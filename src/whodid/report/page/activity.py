@@ -48,7 +48,7 @@ def strip(stretches: Sequence[Stretch], about: str) -> Html:
 
 
 def share(count: int, largest: int) -> Html:
-    """A bar as long as this count is beside the largest. It repeats a number, and says nothing of its own."""
+    """A bar as long as this count is relative to the largest. It repeats a number, and adds nothing to it."""
     width = max(_LEAST, _WIDTH * count / max(largest, 1))
     bar = tag("rect", x="0", y="0", width=f"{width:.1f}", height="10", class_="bar")
     return tag("svg", bar, viewBox=f"0 0 {_WIDTH:g} 10", preserveAspectRatio="none", aria_hidden="true", class_="share")

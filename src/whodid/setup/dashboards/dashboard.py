@@ -160,7 +160,7 @@ def _dashboard(settings: Settings, name: str, parts: tuple[SavedObject, ...]) ->
 
 
 def _search() -> dict[str, Any]:
-    """The search of an object without a query of its own."""
+    """The search of an object that has no query."""
     return {"kibanaSavedObjectMeta": {"searchSourceJSON": {"query": dql(""), "filter": []}}}
 
 

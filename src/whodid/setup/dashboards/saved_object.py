@@ -133,7 +133,7 @@ def encoded(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def decoded(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes as `SavedObject` has them; a string that is no JSON is unchanged."""
+    """Attributes as `SavedObject` has them; a string that is not JSON is unchanged."""
     return {
         name: _parsed(value) if name in _JSON_TEXT else decoded(value) if isinstance(value, Mapping) else value
         for name, value in attributes.items()
