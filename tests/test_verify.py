@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from tests.live.corner import Corner, corner
-from whodid.administration import erased_entry
+from whodid.administration.erase_journal import erased_entry
 from whodid.cluster.bulk import Document
 from whodid.entry import document_id, partition_name
 from whodid.integrity import entry_hash

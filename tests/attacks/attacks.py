@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from whodid.administration import erased_entry
+from whodid.administration.erase_journal import erased_entry
 from whodid.catalog import Catalog
 from whodid.cluster.ledger import CheckpointIndex, write_erasure
 from whodid.entry import ZERO_HASH, Stamp

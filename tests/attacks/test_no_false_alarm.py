@@ -14,7 +14,7 @@ from unittest.mock import patch
 import pytest
 
 from tests.live.corner import Corner, corner
-from whodid.administration import erased_entry
+from whodid.administration.erase_journal import erased_entry
 from whodid.administration.sources import local_journals
 from whodid.cluster.bulk import Document, Verdict
 from whodid.cluster.ledger import CheckpointIndex

@@ -89,7 +89,7 @@ def test_the_command_makes_and_checks_one(ready: Scene, tmp_path: Path) -> None:
     (tmp_path / "proof.json").write_text(made.output.replace('"principal": "42"', '"principal": "43"'))
     done = CliRunner().invoke(program, check)
     assert done.exit_code == 1
-    assert "it was changed" in done.output
+    assert "the entry was changed" in done.output
 
 
 def test_what_can_not_be_proven_is_told(ready: Scene, prover: Prover) -> None:
@@ -107,6 +107,6 @@ def test_without_the_entries_around_it_nothing_can_be_proven(opensearch_url: str
         made.delete(12)
         trusted = judged([Source("a witness", made.witness)], [])
         prover = Prover(AuditClient(made.settings, client=made.corner.client), trusted)
-        with pytest.raises(ProofError, match="covers 10 entries, and 9 are stored"):
+        with pytest.raises(ProofError, match="covers 10 entries, but only 9 are stored"):
             prover.prove(made.hits()[15]["_source"])
         assert prover.prove(made.hits()[25]["_source"]).size == 10

@@ -402,7 +402,7 @@ def test_a_method_of_the_application_s_own_is_left_alone_and_named(
     configured(tmp_path)
     monkeypatch.setattr(cls, name, own := lambda *_, **__: "own")
     for _ in range(2):
-        with pytest.warns(RuntimeWarning, match=rf"{cls.__name__}\.{name}: the application's own"):
+        with pytest.warns(RuntimeWarning, match=rf"{cls.__name__}\.{name}: defined by the application"):
             configured(tmp_path)
         assert getattr(cls, name) is own
     assert audit(whodid.get_logger()).recorded
@@ -415,7 +415,7 @@ def test_a_logger_class_with_an_audit_of_its_own_is_named(tmp_path: Path) -> Non
 
     logging.root.manager.loggerDict["tests.own"] = Own("tests.own")
     try:
-        with pytest.warns(RuntimeWarning, match=r"Own\.audit: the application's own"):
+        with pytest.warns(RuntimeWarning, match=r"Own\.audit: defined by the application"):
             configured(tmp_path)
     finally:
         del logging.root.manager.loggerDict["tests.own"]

@@ -228,6 +228,6 @@ def test_a_wrapper_class_with_an_audit_of_its_own_is_left_alone_and_named(tmp_pa
             return event
 
     structlog.configure(wrapper_class=Own)
-    with pytest.warns(RuntimeWarning, match=r"Own\.audit: the application's own"):
+    with pytest.warns(RuntimeWarning, match=r"Own\.audit: defined by the application"):
         configured(tmp_path)
     assert structlog.get_logger().audit("x") == "x"

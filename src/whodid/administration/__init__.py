@@ -22,8 +22,7 @@ it is a pseudonym once nothing else links it to the person.
 from __future__ import annotations
 
 from .erase import ErasurePlan, ErasureReport, erase, plan_erasure
-from .erase_cluster import IMMUTABLE, Erased, Left, erase_stored, exported_since, remove_from_files, snapshots_with
-from .erase_journal import HostErased, erase_on_host, erased_entry, is_of, what_else_holds
+from .erase_cluster import remove_from_files
 from .host import (
     Retired,
     Rotated,
@@ -45,25 +44,16 @@ from .retention import (
 )
 
 __all__ = [
-    "IMMUTABLE",
     "Enforced",
-    "Erased",
     "ErasurePlan",
     "ErasureReport",
     "HoldChange",
-    "HostErased",
-    "Left",
     "Retired",
     "Rotated",
     "drop_dead_letters",
     "enforce_retention",
     "erase",
-    "erase_on_host",
-    "erase_stored",
-    "erased_entry",
     "export_dead_letters",
-    "exported_since",
-    "is_of",
     "loss_of_release",
     "loss_of_retention",
     "plan_erasure",
@@ -74,6 +64,4 @@ __all__ = [
     "rotate_key",
     "set_hold",
     "set_retention",
-    "snapshots_with",
-    "what_else_holds",
 ]

@@ -228,14 +228,22 @@ def remove_from_files(
     connection: OpenSearch,
     partitions: Iterable[str],
     *,
-    patience: float,
+    patience: float = 300.0,
     pause: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
     on_progress: Progress = lambda done, total: None,
 ) -> dict[str, str]:
-    """Why the files of a partition may still hold replaced documents after `patience` seconds, by partition.
+    """Has OpenSearch remove replaced documents from the files of partitions, and waits for it.
 
-    One that is not in the answer holds none. What can't be done is in the answer, too.
+    Parameters
+    ----------
+    connection, partitions
+        A client of the cluster, and the names of the partitions in which entries were erased.
+    patience
+        Seconds to wait in all.
+
+    Returns the partitions whose files may still hold old values, each with the reason. Raises nothing: what the cluster
+    refuses is in the answer, too.
     """
     left = dict.fromkeys(sorted(partitions), "")
     total, deadline = len(left), monotonic() + patience

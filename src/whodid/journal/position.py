@@ -146,7 +146,7 @@ def prune(
     """
     acknowledged = Acknowledged.read(journal)
     oldest_kept = (time.time() if now is None else now) - keep_days * 86400
-    gone = []
+    gone: list[Path] = []
     for path, successor, written in _candidates(segments(journal)):
         fully_acknowledged = int(successor.stem) <= acknowledged.seq + 1
         if not (is_closed(path.stat()) and fully_acknowledged and written <= oldest_kept):

@@ -305,7 +305,7 @@ class SessionAccess:
 
 def _to_sign_in(request: Request) -> Response:
     if not wants_page(request):
-        return refusal(request, 401, "Signing in is required.")
+        return refusal(request, 401, "Sign in first.")
     path = request.url.path.removeprefix(_root(request).rstrip("/")).lstrip("/")
     place = _place(path + (f"?{request.url.query}" if request.url.query else ""))
     to = "?" + urlencode({"to": place}) if place else ""
