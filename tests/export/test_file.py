@@ -387,7 +387,7 @@ def test_a_file_that_was_changed_is_found(client: AuditClient, tmp_path: Path) -
     assert len(check(path)[1]) == 2
     manifest = path.with_name("a.ndjson.manifest.json")
     manifest.write_text("[]")
-    with pytest.raises(ExportError, match="no manifest of an export"):
+    with pytest.raises(ExportError, match="is not the manifest of an export"):
         check(path)
     manifest.unlink()
     with pytest.raises(ExportError, match="can't be read"):
@@ -530,4 +530,7 @@ def test_the_command_checks_who_signed(years: tuple[Corner, list[Entry]], tmp_pa
     run(place, "export", path, "--check", f"--public-key={tmp_path / 'key.pem.pub'}")
     said = run(place, "export", path, "--check", f"--public-key={tmp_path / 'another.pem.pub'}", code=1)[1]
     assert "not signed by the key given" in said
-    assert "goes with --check" in run(place, "export", path, f"--public-key={tmp_path / 'key.pem.pub'}", code=2)[1]
+    assert (
+        "--public-key needs --check"
+        in run(place, "export", path, f"--public-key={tmp_path / 'key.pem.pub'}", code=2)[1]
+    )

@@ -293,7 +293,7 @@ def test_one_red_index_anywhere_stops_every_job_and_the_view_says_so(cluster: Is
     assert not retention_in_force(client, Settings(), NOW).red
     cluster.create_index("somebody-elses").health = "red"
     view = retention_in_force(client, Settings(), NOW)
-    assert (view.red, "the cluster is red: ISM deletes nothing" in str(view)) == (True, True)
+    assert (view.red, "the cluster is red, and ISM deletes nothing" in str(view)) == (True, True)
     cluster.advance(500 * 86_400)
     assert INDEX in cluster.indices
 

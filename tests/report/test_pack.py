@@ -63,7 +63,7 @@ def test_without_a_key_there_is_no_envelope(report: Report, tmp_path: Path) -> N
     assert write_pack(made, replace(report, made=replace(report.made, signed_by="")), None) == (made.html, made.json)
     checked = check_pack(made)
     assert (checked.findings, checked.signed_by, checked.trusted) == ((), "", False)
-    assert "no: who can replace this file can replace the JSON, too" in made.html.read_text()
+    assert "no: anyone who can replace this file can replace the JSON, too" in made.html.read_text()
 
 
 @pytest.mark.parametrize("end", ["html", "json", "dsse"])
@@ -116,7 +116,7 @@ def test_an_envelope_of_another_kind_does_not_count(signed: Pack, signer: Signer
 
     signed.dsse.write_text(json.dumps(envelope_of(signed.json.read_bytes(), "application/x", signer)))
     [difference] = differences(signed, signer.key)
-    assert "it holds application/x" in difference
+    assert "it contains application/x" in difference
 
 
 def test_other_tools_can_check_the_signature(signed: Pack, signer: Signer) -> None:
@@ -238,7 +238,10 @@ def test_check_fails_on_a_difference_and_tells_programs_too(signed: Pack, tmp_pa
     signed.html.write_text(signed.html.read_text() + " ")
     done = whodid(str(signed.path), "--check")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"{signed.path} is not the report that was made: its HTML differs from what was written\n"
+    assert (
+        done.stderr
+        == f"{signed.path} differs from the report that was written: its HTML differs from what was written\n"
+    )
     told = json.loads(whodid(str(signed.path), "--check", "--json").stdout)
     assert told["differences"] == ["its HTML differs from what was written"]
     assert told["trusted"] is False
