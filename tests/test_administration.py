@@ -233,7 +233,7 @@ def test_what_is_no_hold_is_recorded_by_neither(places: tuple[Corner, Corner]) -
     place, _ = places
     with pytest.raises(OpenSearchError, match="there is no partition nowhere"):
         set_hold(place.client, place.settings, "case", partitions=["nowhere"])
-    with pytest.raises(QueryError, match="name partitions, or the days"):
+    with pytest.raises(QueryError, match="name either partitions or the days"):
         set_hold(place.client, place.settings, "case")
     with pytest.raises(OpenSearchError, match="there is no hold h-1"):
         release_hold(place.client, place.settings, "h-1", "closed")

@@ -298,7 +298,7 @@ def test_a_file_that_comes_into_being_meanwhile_is_not_replaced(client: AuditCli
     def on_progress(_done: int, _total: int) -> None:
         (tmp_path / "a.csv").write_text("mine")
 
-    with pytest.raises(ExportError, match="meanwhile"):
+    with pytest.raises(ExportError, match="created by another process"):
         export(client, None, tmp_path / "a.csv", expired=True, on_progress=on_progress)
     assert (tmp_path / "a.csv").read_text() == "mine"
     (tmp_path / "a.csv").unlink()
@@ -419,7 +419,7 @@ def test_the_command_writes_says_checks_and_refuses(years: tuple[Corner, list[En
     with Path(path).open("ab") as file:
         file.write(b"more")
     assert "differs from the export" in run(place, "export", path, "--check", code=1)[1]
-    assert "no question" in run(place, "export", path, "--check", "principal:7", code=2)[1]
+    assert "a file and no query" in run(place, "export", path, "--check", "principal:7", code=2)[1]
     manifest = orjson.loads(run(place, "export", str(tmp_path / "b.csv"), "target:none", "--json")[0])
     assert (manifest["count"], manifest["file"]) == (0, "b.csv")
 

@@ -125,7 +125,7 @@ def test_the_shipper_enforces_once_an_hour_and_tells_what_it_could_not_once(plac
     enforcer = Enforcer(lambda: place.client, place.settings, told.append, lambda: clock[0], lambda client: later)
     enforcer()
     assert len(told) == 2
-    assert "2024.02 deleted with 1 entries" in told[0]
+    assert "2024.02 expired and was deleted with 1 entries" in told[0]
     assert names(place) == []
     place.record(1)
     place.ship()

@@ -329,7 +329,7 @@ def test_the_program_sets_lists_and_releases_a_hold_and_records_both(place: Corn
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["hold", "set", "--reason", "r"], 2, "name partitions, or the days"),
+        (["hold", "set", "--reason", "r"], 2, "name either partitions or the days"),
         (["hold", "set", "--reason", "r", "--since", "soon"], 2, "is not a valid time"),
         (["hold", "set", "--reason", "r", "--partition", "x"], 1, "there is no partition x"),
         (["hold", "release", "h-0", "--reason", "r"], 1, "there is no hold h-0"),
