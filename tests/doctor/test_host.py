@@ -257,7 +257,7 @@ def test_dead_letters_damage_alarms_and_lost_calls_are_told_each_with_its_advice
     assert {
         "1 dead letters: entries that OpenSearch rejected",
         "1 damaged lines: manipulation",
-        f"entries 7 to 9 of journal {journal.name}: missing, and not shipped",
+        f"entries 7 to 9 of journal {journal.name}: missing",
         "1 calls violated the catalog and were not recorded",
         "1 calls were not recorded (on_failure = warn)",
         "2 × new journal",

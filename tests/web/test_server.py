@@ -52,7 +52,7 @@ def test_a_certificate_that_is_none_is_told_at_once(tmp_path: Path, pair: tuple[
     for certificate, key in ((str(tmp_path / "no.pem"), None), ("/nowhere.pem", None), (pair[0], None)):
         with pytest.raises(SettingsError, match="is not a certificate with an unencrypted key"):
             Address("127.0.0.1", 0, None, certificate, key)
-    with pytest.raises(SettingsError, match="without --tls-cert"):
+    with pytest.raises(SettingsError, match="--tls-key needs --tls-cert"):
         Address("127.0.0.1", 0, None, None, pair[1])
 
 

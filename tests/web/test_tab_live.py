@@ -331,9 +331,9 @@ def test_a_link_to_everything_about_a_target_is_about_that_target(opensearch_url
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("q=principle:1", "principle can&#39;t be searched by; did you mean principal"),
+        ("q=principle:1", "unknown field &#39;principle&#39;; did you mean principal"),
         ("q=%28a", "this ( is not closed (at character 1)"),
-        ("typ=x", "typ can&#39;t be searched by; did you mean type"),
+        ("typ=x", "unknown field &#39;typ&#39;; did you mean type"),
         ("client_ip=nonsense", "client_ip must be an address or a network"),
         ("since=yesterday-ish", "is not a valid time; use"),
         ("after=xyz", "invalid cursor"),
