@@ -18,7 +18,7 @@ from whodid.settings import Settings
 from whodid.verify import verify_stored
 from whodid.web.request import Question
 
-EMPTY = ("2026-11-23", "2026-11-23", "write time:2026-11-23")
+EMPTY = ("2026-11-23", "2026-11-23", "use time:2026-11-23")
 TURNED = ("2026-11-23", "2026-11-22", "is after until")
 
 

@@ -155,6 +155,9 @@ class MemoryJournal(Journal):
     def sync(self) -> None:
         """Does nothing."""
 
+    def close_segment(self) -> None:
+        """Does nothing."""
+
     def quarantine(self, rejected: Mapping[str, object]) -> bool:
         """Keeps a call that broke a rule of the catalog."""
         self.rejected.append(orjson.loads(orjson.dumps(rejected)))
