@@ -347,7 +347,7 @@ def test_ship_once_exits_1_with_what_is_missing_or_damaged(
         segment.chmod(0o600)
         segment.write_bytes(segment.read_bytes().replace(b'"target":"', b'"target":"x', 1))
     monkeypatch.setattr(
-        "whodid.shipping.service.connected_shipper", lambda settings, **_: Shipper(settings, Cluster().send)
+        "whodid.cli.ship.connected_shipper", lambda settings, **_: Shipper(settings, Cluster().send)
     )
     done = CliRunner().invoke(program, ["ship", "--once", "--json", f"--journal-dir={settings.journal_dir}"])
     assert done.exit_code == (harm != "none")
