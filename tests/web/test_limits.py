@@ -59,7 +59,7 @@ def test_what_is_too_long_is_refused_before_it_is_asked(browser: httpx.Client, p
     if path != "/complete.json":
         many = "&".join(f"target={number}" for number in range(MAX_CONDITIONS + 1))
         answer = browser.get(f"{path}?{many}")
-        assert (answer.status_code, "101 conditions" in answer.text) == (400, True)
+        assert (answer.status_code, "101 filters" in answer.text) == (400, True)
     assert place.searches == []
 
 
