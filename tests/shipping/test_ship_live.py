@@ -140,7 +140,7 @@ def test_a_second_signal_ends_the_shipper_without_waiting_for_the_cluster(tmp_pa
         assert process.stderr
         assert any("waiting: " in line for line in process.stderr)
         process.send_signal(signal.SIGTERM)
-        assert any("stopping: " in line for line in process.stderr)
+        assert any("stopping after" in line for line in process.stderr)
         process.send_signal(signal.SIGTERM)
         assert "Traceback" not in process.stderr.read()
     assert process.returncode == 1
