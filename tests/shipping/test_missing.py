@@ -346,9 +346,7 @@ def test_ship_once_exits_1_with_what_is_missing_or_damaged(
         segment = files(place)[1]
         segment.chmod(0o600)
         segment.write_bytes(segment.read_bytes().replace(b'"target":"', b'"target":"x', 1))
-    monkeypatch.setattr(
-        "whodid.cli.ship.connected_shipper", lambda settings, **_: Shipper(settings, Cluster().send)
-    )
+    monkeypatch.setattr("whodid.cli.ship.connected_shipper", lambda settings, **_: Shipper(settings, Cluster().send))
     done = CliRunner().invoke(program, ["ship", "--once", "--json", f"--journal-dir={settings.journal_dir}"])
     assert done.exit_code == (harm != "none")
     report = json.loads(done.stdout)
