@@ -20,6 +20,7 @@ import orjson
 
 __all__ = [
     "FOREIGN",
+    "RawAnswer",
     "did_you_mean",
     "json_bytes",
     "json_of",
@@ -156,6 +157,12 @@ _SEVERAL = re.compile(r'[\s"=]|^$')
 
 FOREIGN = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 """Errors raised by code that expects content of another form."""
+
+
+class RawAnswer(str):
+    """The unparsed answer of OpenSearch to a bulk request in which nothing failed: comparing it is faster."""
+
+    __slots__ = ()
 
 
 def json_of(data: bytes) -> Any:

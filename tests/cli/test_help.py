@@ -107,3 +107,16 @@ def test_what_the_code_says_names_no_file_of_the_repository() -> None:
     for file in ROOT.glob("src/**/*.py"):
         for path in re.findall(r"\bdocs/[a-z-/]+\.md", file.read_text(encoding="utf-8")):
             assert (ROOT / path).exists() or file.name == "events.py", (file, path)
+
+
+def test_no_command_loads_a_client_of_the_cluster_to_show_its_help() -> None:
+    """Nor cryptography or pyarrow: a shell completes at each TAB, and the command starts anew."""
+    program_ = """
+import importlib, pkgutil, sys
+import whodid.cli
+for module in pkgutil.iter_modules(whodid.cli.__path__):
+    importlib.import_module(f"whodid.cli.{module.name}")
+print(*({"opensearchpy", "requests", "urllib3", "asyncio", "cryptography", "pyarrow", "uvicorn"} & {*sys.modules}))
+"""
+    done = subprocess.run([sys.executable, "-c", program_], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

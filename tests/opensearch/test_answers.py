@@ -9,8 +9,9 @@ import pytest
 from opensearchpy.exceptions import SerializationError
 
 from tests.live.corner import Corner
-from whodid.cluster.answers import AnswerSerializer, RawAnswer
+from whodid.cluster.answers import AnswerSerializer
 from whodid.cluster.bulk import Document
+from whodid.text import RawAnswer
 
 CREATED = {"create": {"status": 201}}
 CONFLICT = {"create": {"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "exists"}}}

@@ -9,15 +9,11 @@ import orjson
 from opensearchpy.exceptions import SerializationError
 from opensearchpy.serializer import JSONSerializer
 
-__all__ = ["AnswerSerializer", "RawAnswer"]
+from ..text import RawAnswer
+
+__all__ = ["AnswerSerializer"]
 
 _DIGITS = 19
-
-
-class RawAnswer(str):
-    """The unparsed answer to a bulk request in which nothing failed."""
-
-    __slots__ = ()
 
 
 class AnswerSerializer(JSONSerializer):

@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import orjson
 
-from ..text import FOREIGN
-from .answers import RawAnswer
+from ..text import FOREIGN, RawAnswer
 from .connection import cause
 
 if TYPE_CHECKING:
