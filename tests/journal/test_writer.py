@@ -156,6 +156,7 @@ def test_forks_that_python_does_not_see_share_one_chain_and_no_salt(path: Path) 
     assert len({entry["salt"] for entry in entries}) == 161
 
 
+@pytest.mark.soak  # its child may hang: it is forked in C while threads of the test runner run
 @pytest.mark.parametrize("held", ["_threads", "_group"])
 def test_a_fork_that_python_does_not_see_while_another_thread_records_leaves_nothing_held(
     path: Path, held: str
