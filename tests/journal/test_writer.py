@@ -128,7 +128,12 @@ _c_fork = ctypes.PyDLL(None).fork
 
 
 def _in_forked_child(work: Callable[[], object]) -> int:
+    """Forks while no other thread asks for Python's lock: the child would wait for ever for that thread to take it."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1)  # who waits from now on asks for it after a second
+    time.sleep(4 * before)  # who has waited until now gets it
     child = int(_c_fork())
+    sys.setswitchinterval(before)
     if child == 0:
         status = 1
         try:
@@ -156,7 +161,6 @@ def test_forks_that_python_does_not_see_share_one_chain_and_no_salt(path: Path) 
     assert len({entry["salt"] for entry in entries}) == 161
 
 
-@pytest.mark.soak  # its child may hang: it is forked in C while threads of the test runner run
 @pytest.mark.parametrize("held", ["_threads", "_group"])
 def test_a_fork_that_python_does_not_see_while_another_thread_records_leaves_nothing_held(
     path: Path, held: str
