@@ -28,7 +28,7 @@ from whodid.export import FORMS as EXPORTS
 from whodid.export.ecs import ecs_event
 from whodid.export.ocsf import type_uid_of
 from whodid.retention.ism import policy_body
-from whodid.search.grammar import FILTERS, FORMS, KEYED, TIMES
+from whodid.search.grammar import ALIASES, FILTERS, FORMS, KEYED, TIMES, kind_of
 from whodid.settings import PATHS, Settings
 from whodid.setup.dashboards import ndjson, saved_objects
 from whodid.setup.roles import roles
@@ -226,7 +226,7 @@ def types() -> Iterator[str]:
         (
             "PageFilters(TypedDict, total=False)",
             "Keywords of `AuditClient.page`: `FilterFields` without `after`, where the page begins.",
-            [name for name in (*FILTERS, *KEYED) if name != "after"],
+            [name for name in (*ALIASES, *FILTERS, *KEYED) if name != "after"],
         ),
         (
             "FilterFields(PageFilters, total=False)",
@@ -234,7 +234,7 @@ def types() -> Iterator[str]:
             ["after"],
         ),
     ):
-        yield from _typed_dict(name, about, {n: (_of_filter(n), FIELDS[n].about) for n in names})
+        yield from _typed_dict(name, about, {n: (_of_filter(n), _about(n)) for n in names})
     yield from _typed_dict(
         "SearchKeywords(FilterFields, total=False)",
         "Keywords of `AuditClient.history` and `trail`: `FilterFields`, and when.",
@@ -321,7 +321,11 @@ def _of_entry(name: str) -> str:
 
 
 def _of_filter(name: str) -> str:
-    return {"long": "_Number", "flat_object": "_Value"}.get(FIELDS[name].kind, "_Text")
+    return {"long": "_Number", "flat_object": "_Value"}.get(str(kind_of(name)), "_Text")
+
+
+def _about(name: str) -> str:
+    return ALIASES[name].about if name in ALIASES else FIELDS[name].about
 
 
 def _literal(values: Iterable[str]) -> str:

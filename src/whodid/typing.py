@@ -338,6 +338,10 @@ class ExpectedFields(TypedDict, total=False):
 class PageFilters(TypedDict, total=False):
     """Keywords of `AuditClient.page`: `FilterFields` without `after`, where the page begins."""
 
+    by: _Text
+    """What a principal did, or others did on their behalf."""
+    about: _Text
+    """What happened to a target."""
     type: _Text
     """The event type, as the catalog names it."""
     target: _Text

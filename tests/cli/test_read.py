@@ -96,6 +96,7 @@ def test_a_query_means_the_same_as_the_options(place: Corner) -> None:
 def test_columns_are_those_asked_for(place: Corner) -> None:
     out, err = run(place, "search", "--columns", "target,details.a,nothing", code=2)
     assert (out, "unknown field 'nothing'" in err) == ("", True)
+    assert "unknown field 'by'" in run(place, "search", "--columns", "by", code=2)[1]
     out, _ = run(place, "search", "--columns", "target,details.a,details")
     assert out.split("\n")[0].split() == ["target", "details.a", "details"]
     assert len(out.splitlines()) == 4

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from whodid.search import FILTERS, Filter
 from whodid.search.filter import EVERYTHING, NOTHING, both, either, filter_of, time, words
-from whodid.search.grammar import KEYED, PERIODS, kind_of
+from whodid.search.grammar import ALIASES, KEYED, PERIODS, kind_of
 
 __all__ = ["filters"]
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12) | st.sampled_from(
     ["a*", "or", "-x", 'say "so"', "a\\b", "a,b", "(x)", "type:x", "*", "x y", ":", "&", "http://a/b?c=1"]
 )
-_NAMES = st.sampled_from([*FILTERS, *KEYED, *(f"{name}.rows" for name in KEYED), "details.a.b"])
+_NAMES = st.sampled_from([*ALIASES, *FILTERS, *KEYED, *(f"{name}.rows" for name in KEYED), "details.a.b"])
 _ADDRESSES = st.ip_addresses().map(str) | st.ip_addresses(network="10.0.0.0/8").map(lambda one: f"{one}/32")
 _TIMES = st.sampled_from(["-7d", "2026", "2026-11", "2026-W48", "2026-11-23T08:00:00+01:00", "now", *PERIODS])
 

@@ -61,6 +61,8 @@ _VALUES: dict[str, list[Any]] = {
     "type": ["team_created", "credentials_*", "member_added", "member_*", "nothing"],
     "target": ["a1*", "b2", "c499", "x"],
     "principal": ["system", "7", "1*"],
+    "by": ["system", "7", "1*", "39"],
+    "about": ["a1*", "b2", "x"],
     "status": ["ok", "two words", "OK*", "o*"],
     "client_ip": ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32", "::/0", "0.0.0.0/0"],
     "organization_id": ["3", "4"],
@@ -70,7 +72,7 @@ _VALUES: dict[str, list[Any]] = {
     "details.deep.region": ["EU-*", "us"],
     "details": ["z", "eu*"],
 }
-_PRESENT = ["target_name", "status", "details.list", "on_behalf_of", "before", "client_ip", "details"]
+_PRESENT = ["target_name", "status", "details.list", "on_behalf_of", "before", "client_ip", "details", "by", "about"]
 _SINGLE = st.one_of(
     matches(_VALUES),
     st.sampled_from(_PRESENT).map(lambda name: Filter.parse(f"{name}:*")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from whodid.search import FILTERS, Filter
-from whodid.search.grammar import KEYED, LONGEST, PERIODS, TIMES, complete
+from whodid.search.grammar import ALIASES, KEYED, LONGEST, PERIODS, TIMES, complete
 
 TYPES = {"type": ["team_created", "user_sign_in", "user_deleted"], "principal": ["42"]}
 
@@ -15,7 +15,7 @@ def texts(written: str) -> list[str]:
 
 
 def test_an_empty_box_offers_every_field() -> None:
-    assert texts("") == [f"{name}:" for name in (*FILTERS, *TIMES, *KEYED)]
+    assert texts("") == [f"{name}:" for name in (*ALIASES, *FILTERS, *TIMES, *KEYED)]
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,8 @@ def test_an_empty_box_offers_every_field() -> None:
         ("since:yes", "yesterday"),
         ("time:-7", "-7d"),
         ("a o", "organization_id:"),
+        ("-b", "by:"),
+        ("(type:team_created or abo", "about:"),
     ],
 )
 def test_what_was_begun_is_completed(written: str, first: str) -> None:

@@ -67,6 +67,9 @@ def test_any_text_is_a_filter_or_an_error_of_ours(text: str) -> None:
         ("seq:1..2,4..4", AnyOf((Range("seq", 1, 2), Match("seq", (Value("4"),))))),
         ("since:-7d", Time("since", "-7d")),
         ("-time:2026-11", Not(Time("time", "2026-11"))),
+        ("by:42", Match("by", (Value("42"),))),
+        ('-by:4*,"7"', Not(Match("by", (Value("4", "prefix"), Value("7", "literal"))))),
+        ("about:6Yk2 by:*", All((Match("about", (Value("6Yk2"),)), Has("by")))),
     ],
 )
 def test_a_text_means(text: str, meant: Filter) -> None:
@@ -79,6 +82,9 @@ def test_a_text_means(text: str, meant: Filter) -> None:
         ("principle:42", "unknown field 'principle'; did you mean principal,"),
         ("user:42", "did you mean principal?"),
         ("ip:10.0.0.1", "did you mean client_ip?"),
+        ("abuot:6Yk2", "did you mean about?"),
+        ("bye:42", "did you mean by?"),
+        ("by:", "by: needs a value right after it (at character 4)"),
         ("details.:1", "unknown field 'details.'"),
         ("http://x", 'To search for the text itself, quote it: "http://x" (at character 1)'),
         ("a (b", "this ( is not closed (at character 3)"),
@@ -207,3 +213,18 @@ def test_a_network_of_ipv6_finds_no_address_of_ipv4(network: str, holds_ipv4: bo
     """OpenSearch keeps IPv4 addresses within `::ffff:0:0/96`, so `::/0` would find them all."""
     body = json.dumps(query_body(Filter.of(client_ip=network)))
     assert ('"must_not": [{"term": {"client_ip": "0.0.0.0/0"}}]' in body) == holds_ipv4
+
+
+def test_by_is_whoever_acted_and_on_whose_behalf_and_about_is_the_target() -> None:
+    either = [{"terms": {"principal": ["42"]}}, {"terms": {"on_behalf_of": ["42"]}}]
+    assert query_body(Filter.of(by="42")) == {"bool": {"should": either, "minimum_should_match": 1}}
+    present = [{"exists": {"field": "principal"}}, {"exists": {"field": "on_behalf_of"}}]
+    assert query_body(Filter.parse("by:*")) == {"bool": {"should": present, "minimum_should_match": 1}}
+    [clause] = query_body(Filter.of(about=["a", "b"]))["bool"]["should"]
+    assert clause == {"terms": {"target": ["a", "b"]}}
+
+
+def test_a_prefix_counts_for_each_field_that_it_is_looked_for_in() -> None:
+    query_body(Filter.of(by=[f"{n}*" for n in range(50)]))
+    with pytest.raises(QueryError, match="102 prefixes; at most 100 are allowed"):
+        query_body(Filter.of(by=[f"{n}*" for n in range(51)]))

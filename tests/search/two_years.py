@@ -11,6 +11,7 @@ import random
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -134,6 +135,12 @@ class BruteForce:
 
     def _by_values(self, asked: Filter, also: Callable[[str], tuple[str, ...]]) -> int:
         match asked:
+            case Has("by" | "about" as name) | Match("by" | "about" as name):
+                fields = ("principal", "on_behalf_of") if name == "by" else ("target",)
+                bits = 0
+                for field in fields:
+                    bits |= self._by_values(replace(asked, field=field), also)
+                return bits
             case Has(field):
                 return self._with(field, lambda _value: True)
             case Range(field, low, high):

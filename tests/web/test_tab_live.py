@@ -328,6 +328,22 @@ def test_a_link_to_everything_about_a_target_is_about_that_target(opensearch_url
         assert [[entry["target"] for entry in entries] for entries in found] == [[" a"], ["ab"], ["a*"], ["*"]]
 
 
+def test_the_link_of_a_principal_leads_to_what_others_did_for_them_too(opensearch_url: str, tmp_path: Path) -> None:
+    with corner(opensearch_url, tmp_path) as made:
+        made.set_up()
+        made.record(1, principal="7", on_behalf_of="42")
+        made.record(1, principal="system", on_behalf_of="7")
+        made.record(1, principal="system", on_behalf_of="x")
+        made.ship()
+        app = create_app(is_root_user=everyone, audit_reads=False, settings=made.settings)
+        with served(app) as url:
+            links = re.findall(r'href="(/\?by=[^"]*)"[^>]*title="Everything by', httpx.get(url).text)
+            found = [httpx.get(f"{url}/entries.json{html.unescape(link)[1:]}").json()["entries"] for link in links]
+        principals = [[(entry["principal"], entry["on_behalf_of"]) for entry in entries] for entries in found]
+        of_seven, of_system = [("system", "7"), ("7", "42")], [("system", "x"), ("system", "7")]
+        assert principals == [of_system, of_system, of_seven]
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [

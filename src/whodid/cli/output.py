@@ -69,7 +69,7 @@ def columns_of(text: str | None) -> dict[str, str] | None:
         return None
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
-        if name != _ENTRY_ID and name not in FIELDS and kind_of(name) is None:
+        if name != _ENTRY_ID and name not in FIELDS and kind_of(name) != "flat_object":
             raise QueryError(f"unknown field {name!r}{did_you_mean(name, (*FIELDS, _ENTRY_ID))}")
     return {name: name for name in names}
 

@@ -15,6 +15,7 @@ import csv
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -25,7 +26,7 @@ from ..integrity import canonical, plain
 from ..resources import resource_text
 from ..settings import Settings
 from .filter import All, AnyOf, Everything, Filter, Has, Match, Not, Range, Time, Words
-from .grammar import MOST_PREFIXES, MOST_WORDS, WORD_FIELDS, kind_of
+from .grammar import ALIASES, MOST_PREFIXES, MOST_WORDS, WORD_FIELDS, kind_of
 from .value import Value, Window, moment, period
 
 __all__ = ["Also", "OtherNames", "query_body", "window_of"]
@@ -70,8 +71,9 @@ def _check_cost(asked: Filter) -> None:
         match left.pop():
             case Words():
                 word_count += 1
-            case Match(_, values):
-                prefixes += sum(value.kind == "prefix" for value in values)
+            case Match(field, values):
+                searched = len(ALIASES[field].fields) if field in ALIASES else 1
+                prefixes += sum(value.kind == "prefix" for value in values) * searched
             case Not(part):
                 left.append(part)
             case All(parts) | AnyOf(parts):
@@ -90,6 +92,8 @@ class _Body:
         match asked:
             case Everything():
                 return {"match_all": {}}
+            case Match(field) | Has(field) if field in ALIASES:
+                return _any_of(self.clause(replace(asked, field=one)) for one in ALIASES[field].fields)
             case Match(field, values):
                 return self._match(field, values)
             case Has(field):

@@ -16,6 +16,7 @@ from ..entry import FIELDS, FREE_FIELDS, Kind
 from ..errors import QueryError
 
 __all__ = [
+    "ALIASES",
     "AND",
     "FILTERS",
     "FORMS",
@@ -33,6 +34,7 @@ __all__ = [
     "TIMES",
     "UNITS",
     "WORD_FIELDS",
+    "Alias",
     "Form",
     "Piece",
     "Suggestion",
@@ -85,6 +87,19 @@ FILTERS = tuple(name for name, field in FIELDS.items() if field.kind in {"keywor
 KEYED = (*FREE_FIELDS, "shortened")
 """Fields that hold objects: `details:value` is any value in it, `details.key:value` the value of one key."""
 
+
+class Alias(NamedTuple):
+    """A name that is searched by like a field, and matches if one of these `fields` does."""
+
+    fields: tuple[str, ...]
+    about: str
+
+
+ALIASES = {
+    "by": Alias(("principal", "on_behalf_of"), "what a principal did, or others did on their behalf"),
+    "about": Alias(("target",), "what happened to a target"),
+}
+
 WORD_FIELDS = (
     "target_name",
     "principal_name",
@@ -136,6 +151,8 @@ FORMS: tuple[Form, ...] = (
     Form("`field:begin*`", "it begins so", "type:credentials_*"),
     Form("`field:*`", "the entry has that field", "on_behalf_of:*"),
     Form('`field:"any text"`', "exactly that, whatever is in it: blanks, commas, a `*`", 'target_name:"Prod, EU"'),
+    Form("`by:ID`", ALIASES["by"].about, "by:42"),
+    Form("`about:ID`", ALIASES["about"].about, "about:6Yk2"),
     Form("`client_ip:network`", "the address is in that network", "client_ip:10.0.0.0/8,2001:db8::/32"),
     Form("`seq:from..to`", "a number from one up to another, both included; either may be left out", "seq:100..200"),
     Form("`details:value`", "any value within `details`, `before`, `after` or `shortened`", "details:eu-west-1"),
@@ -149,7 +166,7 @@ FORMS: tuple[Form, ...] = (
     Form("`until:moment`", TIMES["until"], "until:2026-11-23T08:00:00Z"),
     Form("`time:period`", TIMES["time"], "time:last-month"),
     Form("`a b`, `a and b`, `a & b`", "both", "principal:42 status:oidc"),
-    Form("`a or b`, `a | b`", "one of them or both; binds less than `and`", "principal:42 or on_behalf_of:42"),
+    Form("`a or b`, `a | b`", "one of them or both; binds less than `and`", "by:42 or about:42"),
     Form("`-a`, `not a`", "not that", "type:user_* -status:oidc"),
     Form("`( … )`", "one condition, evaluated first", "client_ip:10.0.0.0/8 (outcome:failure or status:failed)"),
     Form("`*`", "every entry", "*"),
@@ -157,7 +174,9 @@ FORMS: tuple[Form, ...] = (
 
 
 def kind_of(name: str) -> Kind | None:
-    """The kind of a searchable field; `None` for any other name. `details.rows` is a key of `details`."""
+    """The kind of a searchable field or alias; `None` for any other name. `details.rows` is a key of `details`."""
+    if name in ALIASES:
+        return "keyword"
     if name in FILTERS or name in KEYED:
         return FIELDS[name].kind
     field, dot, key = name.partition(".")
@@ -233,6 +252,7 @@ def complete(written: str, values: Mapping[str, Sequence[str]] | None = None) ->
 
 
 def _fields() -> Iterable[tuple[str, str]]:
+    yield from ((f"{name}:", alias.about) for name, alias in ALIASES.items())
     yield from ((f"{name}:", FIELDS[name].about) for name in FILTERS)
     yield from ((f"{name}:", about) for name, about in TIMES.items())
     yield from ((f"{name}:", FIELDS[name].about) for name in KEYED)

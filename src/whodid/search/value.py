@@ -15,7 +15,7 @@ from ..entry import FIELDS
 from ..errors import QueryError
 from ..recording.client_ip import network_of
 from ..text import near, valid
-from .grammar import FILTERS, KEYED, PERIODS, SYNONYMS, TIMES, UNITS, kind_of
+from .grammar import ALIASES, FILTERS, KEYED, PERIODS, SYNONYMS, TIMES, UNITS, kind_of
 
 __all__ = [
     "BARE",
@@ -66,7 +66,7 @@ def quoted(text: str) -> str:
 
 def unknown_field(name: str) -> QueryError:
     """The error for an unknown field, with suggestions."""
-    names = (*FILTERS, *KEYED, *TIMES)
+    names = (*FILTERS, *KEYED, *TIMES, *ALIASES)
     if name in FIELDS and FIELDS[name].kind == "stored":
         return QueryError(f"{name} is stored with an entry, but is not searchable")
     meant = [SYNONYMS[name.lower()]] if name.lower() in SYNONYMS else near(name, names, 3)
