@@ -1,4 +1,4 @@
-"""`whodid setup --dashboards` and `whodid teardown --dashboards`, against a stand-in for the server."""
+"""`whodid setup --dashboards`, also with `--remove`, against a stand-in for the server."""
 
 from __future__ import annotations
 
@@ -284,7 +284,7 @@ def test_wrong_use_is_told_as_such(cluster: IsmStandIn) -> None:
         assert says in done.stderr
 
 
-# The teardown
+# Removal
 
 
 def removed(fake: DashboardsFake, settings: Settings, tenant: str = "") -> list[str]:
@@ -323,7 +323,7 @@ def test_an_object_that_somebody_else_deletes_meanwhile_is_no_error(fake: Dashbo
             one.make()
 
 
-def test_a_tenant_that_may_only_be_read_is_an_error_of_the_teardown_too() -> None:
+def test_a_tenant_that_may_only_be_read_is_an_error_of_removal_too() -> None:
     with dashboards_fake(tenants={"audit": False}) as fake:
         fake.stored("audit").update({(line["type"], line["id"]): line for line in lines()})
         with pytest.raises(NotAuthorized, match="write access to the tenant"):
@@ -333,16 +333,16 @@ def test_a_tenant_that_may_only_be_read_is_an_error_of_the_teardown_too() -> Non
 
 def test_the_program_removes_them_when_asked_to(cluster: IsmStandIn, fake: DashboardsFake) -> None:
     install(fake, Settings())
-    dry = run(cluster, "teardown", "--dashboards", fake.url, "--dry-run")
+    dry = run(cluster, "setup", "--remove", "--dashboards", fake.url, "--dry-run")
     assert (dry.returncode, dry.stderr, len(fake.stored())) == (1, "", ALL)
     assert (
         "Dashboards index-pattern whodid-audit.entries: would be removed (objects of yours that use it need another "
         "one)\n" in dry.stdout
     )
-    assert run(cluster, "teardown").returncode == 0
+    assert run(cluster, "setup", "--remove").returncode == 0
     assert len(fake.stored()) == ALL
-    done = run(cluster, "teardown", "--dashboards", fake.url)
+    done = run(cluster, "setup", "--remove", "--dashboards", fake.url)
     assert (done.returncode, done.stderr, fake.stored()) == (0, "", {})
-    wrong = run(cluster, "teardown", "--dashboards-tenant", "audit")
+    wrong = run(cluster, "setup", "--remove", "--dashboards-tenant", "audit")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "--dashboards-tenant needs --dashboards" in wrong.stderr

@@ -1,4 +1,4 @@
-"""Drift and teardown: what others changed is told and left alone; what setup made can go, and nothing else."""
+"""Drift and removal: what others changed is told and left alone; what setup made can go, and nothing else."""
 
 from __future__ import annotations
 
@@ -142,9 +142,9 @@ def test_what_settings_or_a_new_version_change_is_no_drift(cluster: IsmStandIn, 
     assert run(cluster.url, "setup", "--retention=400d").returncode == 1
 
 
-def test_teardown_takes_away_what_setup_made_and_no_entry(cluster: IsmStandIn, client: OpenSearch) -> None:
+def test_setup_removes_what_it_made_and_no_entry(cluster: IsmStandIn, client: OpenSearch) -> None:
     cluster.create_index("whodid-audit-2026.10", policy=NAME, mark=MARK, entries=10, age=20)
-    shown = run(cluster.url, "teardown", "--dry-run", "--json")
+    shown = run(cluster.url, "setup", "--remove", "--dry-run", "--json")
     lines = [json.loads(line) for line in shown.stdout.splitlines()]
     assert (shown.returncode, [line["what"] for line in lines]) == (
         1,
@@ -152,15 +152,20 @@ def test_teardown_takes_away_what_setup_made_and_no_entry(cluster: IsmStandIn, c
     )
     assert Ism(client).policy(NAME)
     meddle(client)
-    done = run(cluster.url, "teardown")
+    done = run(cluster.url, "setup", "--remove")
     assert done.stdout.splitlines() == [
         "index template whodid-audit: removed",
         f"ISM policy {NAME}: kept, it was changed by hand; --force removes it (ISM still deletes 1 partitions by "
         "the copies in its jobs; a hold protects one)",
     ]
-    assert run(cluster.url, "teardown", "--force").stdout.startswith(f"ISM policy {NAME}: removed (ISM still deletes 1")
-    assert run(cluster.url, "teardown", "--dry-run").returncode == 0
+    assert run(cluster.url, "setup", "--remove", "--force").stdout.startswith(
+        f"ISM policy {NAME}: removed (ISM still deletes 1"
+    )
+    assert run(cluster.url, "setup", "--remove", "--dry-run").returncode == 0
     assert list(cluster.indices) == ["whodid-audit-2026.10"]
+    for option in (["--partitions-only"], ["--create", "whodid-audit-2026.12"], ["--dashboards=u", "--tab-url=u"]):
+        wrong = run(cluster.url, "setup", "--remove", *option)
+        assert (wrong.returncode, "--remove can't be combined with --" in wrong.stderr) == (2, True)
 
 
 @pytest.mark.live
@@ -187,7 +192,7 @@ def test_a_real_template_and_real_roles_changed_by_hand_stay(secured_node: Secur
 
 
 @pytest.mark.live
-def test_teardown_leaves_the_entries_of_a_real_cluster(place: Corner) -> None:
+def test_removal_leaves_the_entries_of_a_real_cluster(place: Corner) -> None:
     place.record(3)
     place.ship()
     place.client.indices.put_index_template(

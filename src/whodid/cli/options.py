@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ __all__ = [
     "QUERYING",
     "TIMES",
     "against_option",
+    "check_conflict",
     "confirm",
     "expired_option",
     "filters",
@@ -107,6 +108,13 @@ until_option = click.option(
     "--until", metavar="TIME", help="End time, exclusive.", shell_complete=completion.offered(MOMENTS)
 )
 query_argument = click.argument("query", nargs=-1, metavar="[QUERY]...", shell_complete=completion.query)
+
+
+def check_conflict(option: str, given: object, others: Mapping[str, object]) -> None:
+    """Raise `click.UsageError` if an option is given together with one of the others."""
+    for other, value in others.items():
+        if given and value:
+            raise click.UsageError(f"{option} can't be combined with {other}")
 
 
 def filters(command: Command) -> Command:

@@ -1,10 +1,11 @@
-"""`whodid setup` and `whodid teardown`: prepares the cluster for audit entries, and removes what setup created."""
+"""`whodid setup`: prepares the cluster for audit entries, or removes what it created there."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -15,10 +16,10 @@ from ..setup.dashboards import Dashboards, check_tab_url
 from ..setup.dashboards import plan as plan_dashboards
 from ..setup.dashboards import removals as removals_of_dashboards
 from ..setup.setup import Removal, apply, plan, plan_partitions, removals
-from .options import confirm, json_option, yes_option
+from .options import check_conflict, confirm, json_option, yes_option
 from .output import print_json
 
-__all__ = ["setup", "teardown"]
+__all__ = ["setup"]
 
 _DONE = {
     "create": "created",
@@ -37,13 +38,23 @@ Examples:
   whodid setup --force            also overwrite what was changed by hand since
   whodid setup --retention 400d --partition month
   whodid setup --partitions-only  daily, if the Security plugin does not allow shippers to create partitions
-  whodid setup --dashboards https://dashboards.example:5601 --dashboards-tenant global --tab-url https://audit.example"""
+  whodid setup --dashboards https://dashboards.example:5601 --dashboards-tenant global --tab-url https://audit.example
+  whodid setup --remove --dry-run show what would be removed; exit 1 when something would
+  whodid setup --remove           remove it
+  whodid setup --remove --force   also remove what was changed by hand since
+  whodid setup --remove --dashboards https://dashboards.example:5601 --dashboards-tenant global
+
+--remove removes the index template, the ISM policy and the roles, if `whodid setup` created them, and with --dashboards
+also the objects that it installed there. Entries, holds and the ledger are kept. ISM keeps its copies of the policy, so
+partitions are still deleted when they are due. Exit 1 also when this user may not remove something, such as the
+roles."""
 )
 @click.option("--dry-run", is_flag=True, help="Show the differences and change nothing.")
+@click.option("--remove", is_flag=True, help="Remove what setup created; entries are kept.")
 @click.option("--dashboards", metavar="URL", help="Also install searches, charts and dashboards in this Dashboards.")
 @click.option("--dashboards-tenant", metavar="NAME", help="Tenant of Dashboards to install into, such as global.")
 @click.option("--tab-url", metavar="URL", help="Address of the Audit logs tab; entries in Dashboards link to it.")
-@click.option("--force", is_flag=True, help="Overwrite what was changed by hand since the last setup.")
+@click.option("--force", is_flag=True, help="Overwrite or remove what was changed by hand since the last setup.")
 @click.option("--partitions-only", is_flag=True, help="Only create the partitions of today and tomorrow.")
 @click.option(
     "--create", multiple=True, metavar="NAME", help="Also create this partition, which entries are waiting for."
@@ -54,6 +65,7 @@ Examples:
 def setup(
     settings: Settings,
     dry_run: bool,
+    remove: bool,
     dashboards: str | None,
     dashboards_tenant: str | None,
     tab_url: str | None,
@@ -63,14 +75,19 @@ def setup(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Install index template, retention policy and roles, and dashboards."""
+    """Install or remove index template, retention policy, roles and dashboards."""
     for option, value in (("--dashboards-tenant", dashboards_tenant), ("--tab-url", tab_url)):
         if value and not dashboards:
             raise click.UsageError(f"{option} needs --dashboards, the address of Dashboards.")
+    check_conflict("--remove", remove, {"--tab-url": tab_url, "--partitions-only": partitions_only, "--create": create})
     client = connect(settings)
+    server = Dashboards(dashboards, settings, dashboards_tenant or "") if dashboards else None
+    if remove:
+        found = [*removals(client, settings), *(removals_of_dashboards(server, settings) if server else ())]
+        _remove(found, dry_run, force, as_json)
     changes = plan_partitions(client, settings, create) if create or partitions_only else plan(client, settings)
-    if dashboards:
-        changes += _dashboards(dashboards, dashboards_tenant or "", tab_url or "", settings)
+    if server:
+        changes += plan_dashboards(server, settings, check_tab_url(tab_url) if tab_url else "")
     if not dry_run:
         meant = (change for change in changes if force or not change.by_hand)
         confirm("; ".join(change.loses for change in meant if change.loses), yes)
@@ -82,10 +99,6 @@ def setup(
         left = left or change.kind == "differs" or (not made and change.kind in {"create", "update"})
         _print(change, made, as_json)  # before the next change, which may fail
     sys.exit(1 if left else 0)
-
-
-def _dashboards(url: str, tenant: str, tab_url: str, settings: Settings) -> tuple[Change, ...]:
-    return plan_dashboards(Dashboards(url, settings, tenant), settings, check_tab_url(tab_url) if tab_url else "")
 
 
 def _print(change: Change, made: bool, as_json: bool) -> None:
@@ -106,39 +119,7 @@ def _print(change: Change, made: bool, as_json: bool) -> None:
                 click.echo(text)
 
 
-@click.command(
-    epilog="""\b
-Examples:
-  whodid teardown --dry-run       show what would be removed; exit 1 when something would
-  whodid teardown                 remove it
-  whodid teardown --force         also remove what was changed by hand since
-  whodid teardown --dashboards https://dashboards.example:5601 --dashboards-tenant global
-
-Removes the index template, the ISM policy and the roles, if `whodid setup` created them. Entries, holds and the ledger
-are kept. ISM keeps its copies of the policy, so partitions are still deleted when they are due. With --dashboards, also
-removes the objects that `whodid setup --dashboards` installed. Exit 1 also when this user may not remove something,
-such as the roles."""
-)
-@click.option("--dry-run", is_flag=True, help="Show what would be removed, and change nothing.")
-@click.option("--dashboards", metavar="URL", help="Also remove what setup installed in this Dashboards.")
-@click.option("--dashboards-tenant", metavar="NAME", help="Tenant of Dashboards to remove from, such as global.")
-@click.option("--force", is_flag=True, help="Also remove what was changed by hand since the last setup.")
-@json_option
-@click.pass_obj
-def teardown(
-    settings: Settings,
-    dry_run: bool,
-    dashboards: str | None,
-    dashboards_tenant: str | None,
-    force: bool,
-    as_json: bool,
-) -> None:
-    """Remove what `whodid setup` created; entries are kept."""
-    if dashboards_tenant and not dashboards:
-        raise click.UsageError("--dashboards-tenant needs --dashboards, the address of Dashboards.")
-    found = list(removals(connect(settings), settings))
-    if dashboards:
-        found += _dashboards_of(dashboards, dashboards_tenant or "", settings)
+def _remove(found: Sequence[Removal], dry_run: bool, force: bool, as_json: bool) -> NoReturn:
     would = False
     for one in found:
         goes = not one.stays or (force and one.stays == "by hand")
@@ -154,10 +135,6 @@ def teardown(
     if not found and not as_json:
         click.echo("nothing to remove: `whodid setup` created nothing in this cluster")
     sys.exit(1 if (dry_run and would) or any(one.stays == "refused" for one in found) else 0)
-
-
-def _dashboards_of(url: str, tenant: str, settings: Settings) -> Iterator[Removal]:
-    return removals_of_dashboards(Dashboards(url, settings, tenant), settings)
 
 
 _WHY = {

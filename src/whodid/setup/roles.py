@@ -5,7 +5,7 @@
 | writer | store entries and checkpoints (the shipper) |
 | reader | read the entries of the organization in their user attribute `organization_id` |
 | auditor | read all entries, checkpoints, holds and destruction records |
-| admin | run `whodid setup`, `teardown`, `retention` and `hold`, delete whole partitions, read all entries |
+| admin | run `whodid setup`, `retention` and `hold`, delete whole partitions, read all entries |
 | eraser | run `whodid erase`: read all entries, and overwrite them |
 
 Facts, each tried on a real cluster: a role that may create documents may also overwrite those whose ID it knows
@@ -95,7 +95,7 @@ def roles(settings: Settings) -> dict[str, dict[str, Any]]:
             others={ledger: ["read"], checkpoints: ["read"]},
         ),
         "admin": _role(
-            "runs whodid setup, teardown, retention and hold, deletes whole partitions, reads all audit entries",
+            "runs whodid setup, retention and hold, deletes whole partitions, reads all audit entries",
             [
                 "cluster:monitor/health",
                 "cluster:monitor/nodes/info",

@@ -1,4 +1,4 @@
-"""Setup and teardown: creates and removes the index template, the ISM policy and the roles in the cluster.
+"""Setup: creates and removes the index template, the ISM policy and the roles in the cluster.
 
 Setup is idempotent: `plan` compares and returns the differences, `apply` makes exactly these changes. An index of our
 pattern without our mark is somebody else's, and aborts the setup before anything is changed. Partitions are moved only

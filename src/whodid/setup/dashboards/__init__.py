@@ -1,8 +1,8 @@
 """OpenSearch Dashboards: an index pattern, saved searches, visualizations and three dashboards over the audit log.
 
 `dashboard` makes the saved objects from the settings; `server` is a client for the part of Dashboards' API that imports
-them; `plan` compares the two, and `removals` is for teardown. `opensearch/dashboards/audit.ndjson` has the objects
-under default settings, for people to read or to import by hand; a test compares it.
+them; `plan` compares the two, and `removals` lists what can be removed. `opensearch/dashboards/audit.ndjson` has the
+objects under default settings, for people to read or to import by hand; a test compares it.
 """
 
 from __future__ import annotations
