@@ -141,8 +141,7 @@ def test_every_command_of_a_page_can_be_asked(name: str, where: str, least: int)
             continue  # only named in a sentence
         given = command.make_context(str(command.name), words, obj=Settings()).params
         Filter.parse(" ".join(given.get("query") or ()))
-        by = given.get("by") or ()
-        for field in [by] if isinstance(by, str) else by:
+        for field in given.get("group_by") or ():
             check_countable(field)
 
 

@@ -36,14 +36,13 @@ GIVEN = {
     "export": ["{}/x.csv"],
     "report": ["{}/x"],
     "hold set": ["--reason", "x"],
-    "trail": ["1"],
     "search": ["--orphans"],
 }
 
 
 def test_the_commands_with_an_interval_are_these() -> None:
     assert {" ".join(path) for path in COMMANDS} == {
-        "count", "export", "hold set", "report", "search", "stats", "trail", "verify",
+        "export", "hold set", "report", "search", "stats", "verify",
     }  # fmt: skip
 
 
@@ -58,10 +57,10 @@ def test_every_command_names_an_interval_without_time(
     assert (done.exit_code, says in " ".join(done.output.replace("\n", " ").split())) == (2, True), done.output
 
 
-@pytest.mark.parametrize("command", ["search", "count", "stats", "tail"])
+@pytest.mark.parametrize("command", ["search", "search --follow", "stats", "stats --total"])
 def test_a_query_names_it_too(command: str, tmp_path: Path) -> None:
     where = ["--opensearch-hosts=http://127.0.0.1:1", f"--journal-dir={tmp_path / 'journal'}"]
-    done = CliRunner().invoke(program, [*where, command, "since:2026-11-23", "until:2026-11-22"])
+    done = CliRunner().invoke(program, [*where, *command.split(), "since:2026-11-23", "until:2026-11-22"])
     assert (done.exit_code, "is after until" in done.output) == (2, True), done.output
 
 
@@ -72,8 +71,7 @@ METHODS: dict[str, Any] = {
     "counts_by": lambda client, **times: client.counts_by("type", **times),
     "stats": lambda client, **times: client.stats(**times),
     "orphans": lambda client, **times: client.orphans(**times),
-    "history": lambda client, **times: client.history("1", **times),
-    "trail": lambda client, **times: client.trail("1", **times),
+    "follow": lambda client, **times: client.follow(**times),
     "query_of": lambda client, **times: client.query_of(**times),
     "verify": lambda client, **times: verify_stored(client, **times),
     "text": lambda client, since, until: client.count(f"since:{since} until:{until}"),

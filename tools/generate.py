@@ -222,27 +222,16 @@ def types() -> Iterator[str]:
         "Keywords of `assert_recorded`: any field of an entry whose name can be a keyword, with the value it has.",
         {name: ("object", field.about) for name, field in FIELDS.items() if name.isidentifier()},
     )
-    for name, about, names in (
-        (
-            "PageFilters(TypedDict, total=False)",
-            "Keywords of `AuditClient.page`: `FilterFields` without `after`, where the page begins.",
-            [name for name in (*ALIASES, *FILTERS, *KEYED) if name != "after"],
-        ),
-        (
-            "FilterFields(PageFilters, total=False)",
-            "Keywords of a search: fields, each a value or several of which any may match. `None` asks for nothing.",
-            ["after"],
-        ),
-    ):
-        yield from _typed_dict(name, about, {n: (_of_filter(n), _about(n)) for n in names})
+    times = {name: ("Moment", TIMES[name]) for name in ("since", "until")}
+    yield from _typed_dict(
+        "FilterFields(TypedDict, total=False)",
+        "Keywords of a filter: fields, each a value or several of which any may match, and times. `None` is no filter.",
+        {name: (_of_filter(name), _about(name)) for name in (*ALIASES, *FILTERS, *KEYED)} | times,
+    )
     yield from _typed_dict(
         "SearchKeywords(FilterFields, total=False)",
-        "Keywords of `AuditClient.history` and `trail`: `FilterFields`, and when.",
-        {
-            "since": ("Moment", TIMES["since"]),
-            "until": ("Moment", TIMES["until"]),
-            "expired": ("bool", "find entries past their promised time, too"),
-        },
+        "Keywords of `AuditClient.search` and others that find or count entries.",
+        {"expired": ("bool", "include entries whose retention is over")},
     )
 
 
@@ -272,7 +261,6 @@ __all__ = [
     "FilterFields",
     "Moment",
     "OperationFields",
-    "PageFilters",
     "SearchKeywords",
     "SettingsKeywords",
     "SystemFields",

@@ -56,8 +56,8 @@ SESSION = (
     "from whodid import AuditClient",
     "client = AuditClient()",
     "client.count('type:credentials_* since:-14d')",
-    "print(*(f\"{one['creation_date']}  {one['type']}\" for one in client.history('6Yk2', limit=5)), sep='\\n')",
-    "client.stats('since:-14d', by=['principal'], top=3).top",
+    "print(*(f\"{one['creation_date']}  {one['type']}\" for one in client.search(about='6Yk2', limit=5)), sep='\\n')",
+    "client.stats('since:-14d', group_by=['principal'], top=3).top",
     "client.close()",
 )
 """What the picture of the client shows, line by line."""
@@ -136,7 +136,7 @@ def _take(url: str, settings: Settings) -> None:
         page = browser.new_page(viewport={"width": 1440, "height": 900}, device_scale_factor=1)
         page.goto(url)
         page.screenshot(path=DOCS / "images" / "tab.png")
-        page.goto(f"{url}?target=6Yk2&type=credentials_updated&since=-7d")
+        page.goto(f"{url}?about=6Yk2&type=credentials_updated&since=-7d")
         page.locator("#rows a.type").first.click()
         page.screenshot(path=DOCS / "images" / "tab-entry.png", full_page=True)
         page.goto(url)

@@ -109,7 +109,7 @@ class Demo:
     def _wait_until_searchable(self, expected: int) -> None:
         """OpenSearch shows what it stored at its next refresh, within a second."""
         for _ in range(100):
-            if json.loads(self._run("count", "--json"))["count"] >= expected:
+            if json.loads(self._run("stats", "--total", "--json"))["total"] >= expected:
                 return
         raise Failed(f"{expected} entries were shipped, and OpenSearch does not show them")
 
@@ -117,9 +117,9 @@ class Demo:
         step("The newest entries")
         self._show("search", "--limit", "12")
         step("How many of which type")
-        self._show("count", "--by", "type")
+        self._show("stats", "--group-by", "type")
         step("What did user 42 do?")
-        self._show("search", "--principal", "42", "--limit", "10")
+        self._show("search", "by:42", "--limit", "10")
         step("A deleted run: marked as deleted, then dropped")
         self._show(
             "search", "--target", "2uJ4", "--type", "workflow_deleted", "--type", "workflow_dropped", "--limit", "2"
@@ -240,7 +240,7 @@ def say_what_next(home: Path) -> None:
     for line in (
         f"export WHODID_CONFIG={home / 'whodid.toml'} PATH={Path(sys.executable).parent}:$PATH",
         "whodid search --type 'credentials_*' --since -1d",
-        "whodid tail -f",
+        "whodid search --follow",
         "whodid --help",
         f"whodid dev down --data-dir {home / 'opensearch'}",
     ):

@@ -23,7 +23,6 @@ __all__ = [
     "FilterFields",
     "Moment",
     "OperationFields",
-    "PageFilters",
     "SearchKeywords",
     "SettingsKeywords",
     "SystemFields",
@@ -335,8 +334,8 @@ class ExpectedFields(TypedDict, total=False):
     """Commitment of each personal field that was erased."""
 
 
-class PageFilters(TypedDict, total=False):
-    """Keywords of `AuditClient.page`: `FilterFields` without `after`, where the page begins."""
+class FilterFields(TypedDict, total=False):
+    """Keywords of a filter: fields, each a value or several of which any may match, and times. `None` is no filter."""
 
     by: _Text
     """What a principal did, or others did on their behalf."""
@@ -404,25 +403,20 @@ class PageFilters(TypedDict, total=False):
     """SHA-256 of this entry's canonical bytes."""
     before: _Value
     """State image before the change."""
+    after: _Value
+    """State image after the change."""
     details: _Value
     """Anything else worth keeping; free and bounded."""
     shortened: _Value
     """Which fields were cut, with original bytes and SHA-256."""
-
-
-class FilterFields(PageFilters, total=False):
-    """Keywords of a search: fields, each a value or several of which any may match. `None` asks for nothing."""
-
-    after: _Value
-    """State image after the change."""
-
-
-class SearchKeywords(FilterFields, total=False):
-    """Keywords of `AuditClient.history` and `trail`: `FilterFields`, and when."""
-
     since: Moment
     """From that moment on; the beginning of a period."""
     until: Moment
     """Before that moment; the beginning of a period."""
+
+
+class SearchKeywords(FilterFields, total=False):
+    """Keywords of `AuditClient.search` and others that find or count entries."""
+
     expired: bool
-    """Find entries past their promised time, too."""
+    """Include entries whose retention is over."""

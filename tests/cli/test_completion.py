@@ -92,15 +92,15 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bash]:
         ("whodid search type:credentials_cr", "search type:credentials_created"),
         ("whodid search type:user_created,credentials_cr", "search type:user_created,credentials_created"),
         ("whodid search 'type:credentials_cr", "search type:credentials_created"),
-        ("whodid search -n since:yes", "search -n since:yesterday"),
+        ("whodid search -f since:yes", "search -f since:yesterday"),
         ("whodid search Lovelace outcome:f", "search Lovelace outcome:failure"),
-        ("whodid tail -f outcome:f", "tail -f outcome:failure"),
+        ("whodid search by:42 -n 5 abo", "search by:42 -n 5 about:"),
         ("whodid search --type credentials_cr", "search --type credentials_created"),
         ("whodid search --type=credentials_cr", "search --type=credentials_created"),
         ("whodid search --since yes", "search --since yesterday"),
         ("whodid search --columns type,entr", "search --columns type,entry_id"),
         ("whodid search --sort old", "search --sort oldest"),
-        ("whodid count --by outc", "count --by outcome"),
+        ("whodid stats --group-by outc", "stats --group-by outcome"),
         ("whodid stats --interval mo", "stats --interval month"),
         ("whodid export --format oc", "export --format ocsf"),
         ("whodid export ev", "export evidence.csv"),
@@ -133,7 +133,7 @@ def test_the_list_of_commands_is_shown_without_loading_any() -> None:
         "import atexit, sys; from whodid.cli import run; atexit.register(lambda: print(*sys.modules)); run(['--help'])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "Show the latest entries, and follow new ones." in shown
+    assert "Find entries, newest first, or follow new ones." in shown
     assert not {"whodid.search", "whodid.cluster", "whodid.shipping"} & set(shown.splitlines()[-1].split())
 
 

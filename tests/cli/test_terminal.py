@@ -94,7 +94,7 @@ def test_in_a_pipe_there_is_every_column_and_no_style(place: Corner) -> None:
 def test_colours_are_for_terminals_that_want_them(place: Corner) -> None:
     assert "\x1b[1m" in on_terminal(place, 80, "search", "--limit", "1")
     assert "\x1b" not in on_terminal(place, 80, "search", "--limit", "1", TERM="dumb")
-    assert re.search(r"\x1b\[[\d;]*3\d", on_terminal(place, 80, "count", "--by", "type", NO_COLOR="1")) is None
+    assert re.search(r"\x1b\[[\d;]*3\d", on_terminal(place, 80, "stats", "--group-by", "type", NO_COLOR="1")) is None
 
 
 def test_what_is_longer_than_the_screen_goes_through_the_pager(place: Corner) -> None:
@@ -106,7 +106,7 @@ def test_what_is_longer_than_the_screen_goes_through_the_pager(place: Corner) ->
 
 @pytest.mark.parametrize("width", [24, 50, 120])
 def test_bars_fit_beside_their_counts(place: Corner, width: int) -> None:
-    shown = STYLES.sub("", on_terminal(place, width, "stats", "--by", "type", "--interval", "day"))
+    shown = STYLES.sub("", on_terminal(place, width, "stats", "--group-by", "type", "--interval", "day"))
     bars = [line for line in shown.splitlines() if "█" in line]
     assert len(bars) >= 2
     assert max(map(len, bars)) <= width

@@ -113,7 +113,7 @@ def test_the_right_password_is_in_no_log(secured_node: SecuredNode, caplog: pyte
 
 def test_the_program_takes_no_password_where_others_would_see_it(secured_node: SecuredNode) -> None:
     for option in (["--opensearch-password", WRONG], [f"--opensearch-password={WRONG}"]):
-        command = [sys.executable, "-m", "whodid", "count", *option]
+        command = [sys.executable, "-m", "whodid", "stats", "--total", *option]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         assert result.returncode == 2
         assert "No such option: --opensearch-password" in result.stderr
@@ -127,6 +127,6 @@ def test_the_program_takes_the_password_from_a_file(secured_node: SecuredNode, t
         "index_prefix": f"never-{tmp_path.name[-8:].strip('_').lower()}",
     }
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-    command = [sys.executable, "-m", "whodid", "count", *options]
+    command = [sys.executable, "-m", "whodid", "stats", "--total", *options]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout.strip()) == (0, "0"), result.stderr

@@ -156,7 +156,7 @@ def test_the_client_shows_a_reader_their_organization_only(cluster: Cluster) -> 
         assert reader.page().next is None
         assert reader.get(cluster.names["theirs"]) is None
         assert not list(reader.search(organization_id="2"))
-        stats = reader.stats(by=["organization_id", "target"])
+        stats = reader.stats(group_by=["organization_id", "target"])
         assert (stats.total, sum(bar.count for bar in stats.histogram)) == (3, 3)
         assert stats.top["organization_id"] == {"1": 3}
         assert not list(reader.search("canary-theirs or organization_id:2 or -organization_id:1"))

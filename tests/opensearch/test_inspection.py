@@ -192,7 +192,7 @@ def test_an_entry_without_its_content_is_a_finding_and_never_a_traceback(place: 
         ["search", "--limit=5"],
         ["search", "--json"],
         ["verify"],
-        ["tail", "-n", "2"],
+        ["search", "--oldest"],
         ["report"],
         ["stats"],
     ):

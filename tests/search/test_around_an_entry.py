@@ -1,4 +1,4 @@
-"""What belongs to an entry: the history of its target, the trail of its principal, what it is correlated with."""
+"""What belongs to an entry: what else happened to its target, what its principal did, what it is correlated with."""
 
 from __future__ import annotations
 
@@ -36,17 +36,18 @@ def seqs(found: Iterator[dict[str, object]]) -> list[object]:
     return [entry["seq"] for entry in found]
 
 
-def test_a_history_is_of_exactly_that_target_and_oldest_first(client: AuditClient) -> None:
-    assert seqs(client.history("a")) == [1, 3]
-    assert seqs(client.history("a*")) == [4]
-    assert seqs(client.history("a", sort="newest", limit=1)) == [3]
-    assert seqs(client.history("a", until="2020")) == []
+def test_about_is_what_happened_to_that_target(client: AuditClient) -> None:
+    assert seqs(client.search(about="a", sort="oldest")) == seqs(client.search("about:a", sort="oldest")) == [1, 3]
+    assert seqs(client.search('about:"a*"')) == [4]
+    assert seqs(client.search(about="a", limit=1)) == [3]
+    assert seqs(client.search(about=["a", "b"], until="2020")) == []
 
 
-def test_a_trail_has_what_was_done_in_their_name_too(client: AuditClient) -> None:
-    assert seqs(client.trail("1")) == [1, 3]
-    assert seqs(client.trail("1*")) == [4]
-    assert seqs(client.trail("1", since="-1h", type="team_*")) == [1, 3]
+def test_by_has_what_was_done_on_their_behalf_too(client: AuditClient) -> None:
+    assert seqs(client.search(by="1", sort="oldest")) == seqs(client.search("by:1", sort="oldest")) == [1, 3]
+    assert seqs(client.search('by:"1*"')) == [4]
+    assert seqs(client.search(by="1", sort="oldest", since="-1h", type="team_*")) == [1, 3]
+    assert seqs(client.search("by:1 -about:a")) == seqs(client.search("about:a", by="2")) == []
 
 
 def test_what_is_correlated_shares_an_id_and_is_another_entry(client: AuditClient) -> None:

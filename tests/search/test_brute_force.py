@@ -119,12 +119,12 @@ def test_pages_in_any_order_skip_and_double_none_where_values_are_the_same_or_mi
     asked = "time:2026-02-05..2026-02-14"
     expected = {entry["hash"]: entry for entry in stored.truth.find(Filter.parse(asked), datetime.now(UTC), NAMES)}
     found: list[dict[str, Any]] = []
-    after = None
+    cursor = None
     while True:
-        page = stored.client.page(asked, size=97, sort=order, after=after)
+        page = stored.client.page(asked, size=97, sort=order, cursor=cursor)
         found += page.entries
-        after = page.next
-        if after is None:
+        cursor = page.next
+        if cursor is None:
             break
     assert len(found) == len(expected) > 500
     assert {entry["hash"] for entry in found} == set(expected)
@@ -140,7 +140,7 @@ def test_pages_in_any_order_skip_and_double_none_where_values_are_the_same_or_mi
 @given(asked=QUERIES)
 def test_stats_are_those_of_counting(stored: Stored, asked: Filter) -> None:
     found = stored.truth.find(asked, datetime.now(UTC), NAMES)
-    stats = stored.client.stats(asked, by=("type", "organization_id"), top=5)
+    stats = stored.client.stats(asked, group_by=("type", "organization_id"), top=5)
     assert stats.total == len(found) == sum(bar.count for bar in stats.histogram)
     assert stats.principals == len({entry["principal"] for entry in found})
     if found:
@@ -160,7 +160,7 @@ def test_stats_are_those_of_counting(stored: Stored, asked: Filter) -> None:
 def test_the_most_frequent_values_are_those_of_all_partitions_together(stored: Stored, field: str) -> None:
     """1,500 targets, each as frequent as the others: none is among the most frequent of every month."""
     counts = Counter(entry[field] for entry in stored.truth.entries if field in entry)
-    stats = stored.client.stats(by=[field], top=6)
+    stats = stored.client.stats(group_by=[field], top=6)
     assert stats.approximate == ()
     assert list(stats.top[field].values()) == [number for _, number in counts.most_common(6)]
     assert stats.top[field].items() <= counts.items()
@@ -172,7 +172,7 @@ def test_where_partitions_have_too_many_values_that_is_told_and_counts_are_right
 ) -> None:
     monkeypatch.setattr("whodid.search.stats._MANY", 20)
     monkeypatch.setattr("whodid.search.requests._VALUES", 100)
-    stats = stored.client.stats(by=["type", "target"], top=6)
+    stats = stored.client.stats(group_by=["type", "target"], top=6)
     assert stats.approximate == ("target",)
     assert stats.as_json()["approximate"] == ("target",)
     counts = Counter(entry["target"] for entry in stored.truth.entries)
@@ -197,7 +197,7 @@ def test_each_bar_of_a_histogram_is_counted_right(stored: Stored, interval: str)
 
 def test_a_search_touches_no_more_partitions_than_its_times_allow(stored: Stored) -> None:
     def partitions(asked: str) -> int:
-        question = stored.client._question(asked, {}, None, None, expired=True)
+        question = stored.client._question(asked, {"expired": True})
         return int(stored.client._searcher.search({"size": 0}, question.indices)["_shards"]["total"])
 
     assert partitions("") == 25

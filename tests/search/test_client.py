@@ -60,7 +60,7 @@ def test_pages_skip_and_double_nothing_where_several_entries_share_a_moment(plac
     page = client.page(size=2)
     while page.next:
         seen += page.entries
-        page = client.page(size=2, after=page.next)
+        page = client.page(size=2, cursor=page.next)
     assert seen + page.entries == newest_first(place)
     assert [len(client.page(size=size).entries) for size in (1, 7)] == [1, 7]
     for size in (0, 8):

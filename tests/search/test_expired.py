@@ -71,8 +71,8 @@ def test_what_is_past_its_time_is_shown_only_to_who_asks_for_it(place: Corner, e
     assert client.get(id_of(entries[0])) is None
     assert client.get(id_of(entries[0]), expired=True) == entries[0]
     assert [[found["target"] for found in batch] for batch in client.follow()] == [["29.99", "1"]]
-    assert [found["target"] for found in client.history("50")] == []
-    assert len(list(client.trail("42", expired=True))) == 4
+    assert [found["target"] for found in client.search(about="50")] == []
+    assert len(list(client.search(by="42", expired=True))) == 4
 
 
 def test_what_is_held_is_kept_on_purpose(place: Corner, entries: Entries) -> None:

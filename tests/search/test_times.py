@@ -101,7 +101,7 @@ def test_two_times_with_nothing_between_are_named(since: Any, until: Any, says: 
     with pytest.raises(QueryError, match=says):
         check_order(since, until, NOW)
     with pytest.raises(QueryError, match=r"is after until|is empty"):
-        Filter.of(since, until)
+        Filter.of(since=since, until=until)
 
 
 def test_one_time_alone_and_two_in_order_are_in_order() -> None:

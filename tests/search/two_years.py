@@ -13,7 +13,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any
 
 import orjson
@@ -136,11 +137,8 @@ class BruteForce:
     def _by_values(self, asked: Filter, also: Callable[[str], tuple[str, ...]]) -> int:
         match asked:
             case Has("by" | "about" as name) | Match("by" | "about" as name):
-                fields = ("principal", "on_behalf_of") if name == "by" else ("target",)
-                bits = 0
-                for field in fields:
-                    bits |= self._by_values(replace(asked, field=field), also)
-                return bits
+                meant = ["principal", "on_behalf_of"] if name == "by" else ["target"]
+                return reduce(or_, (self._by_values(replace(asked, field=field), also) for field in meant))
             case Has(field):
                 return self._with(field, lambda _value: True)
             case Range(field, low, high):

@@ -66,13 +66,13 @@ RIGHT = dedent(
     def asking(client: whodid.AuditClient, where: Filter) -> None:
         next(client.search("type:user_*", principal=["42", "43"], since="-7d", seq=7, details=True))["type"]
         client.search(where & ~Filter.of(until=datetime.now(UTC), client_ip="10.0.0.0/8"), sort="oldest", limit=3)
-        client.page(principal="42", after="cursor", size=7).ids.clear()
+        client.page(principal="42", after="x", cursor="y", size=7, expired=True).ids.clear()
         client.count(principal={"42"}, expired=True).bit_length()
         client.counts_by("principal", type="user_*")
-        client.stats(by=["type"], type="user_*", since="2026").as_json()
-        client.history("6Yk2", since="-90d", principal="42")
-        client.trail("42", until=datetime.now(UTC), type=("user_*", "team_*"))
-        client.follow(type="user_*", last=3)
+        client.stats(group_by=["type"], by="42", type="user_*", since="2026", exact=True).as_json()
+        client.search(about="6Yk2", since="-90d", principal="42", expired=True)
+        client.search(by={"42", "43"}, until=datetime.now(UTC), type=("user_*", "team_*"))
+        client.follow(type="user_*", last=3, since="-7d")
         client.orphans(type="user_*", until="-1h")
 
 
@@ -127,10 +127,11 @@ WRONG = [
     'connected().count(prinicpal="42")',
     'connected().counts_by("type", prinicpal="42")',
     'connected().stats(prinicpal="42")',
-    'connected().history("6Yk2", prinicpal="42")',
-    'connected().trail("42", tagret="x")',
+    'connected().search(abuot="6Yk2")',
+    "connected().search(by=42)",
     'connected().follow(prinicpal="42")',
-    'connected().follow(since="-7d")',
+    "connected().follow(expired=True)",
+    'Filter.of(by="42", expired=True)',
     'connected().orphans(prinicpal="42")',
     'connected().hidden(prinicpal="42")',
     'connected().note_export(form="csv", prinicpal="42")',

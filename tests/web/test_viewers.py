@@ -169,8 +169,8 @@ def test_every_way_of_asking_stays_within(tab: tuple[str, Corner]) -> None:
     assert {one["organization_id"] for one in client.page(size=1000).entries} == {"7"}
     assert client.count() == client.stats().total == sum(client.counts_by("organization_id").values()) == COUNTS["7"]
     assert client.get(entry_id(other)) is None
-    assert {one["organization_id"] for one in client.history("1")} == {"7"}
-    assert {one["organization_id"] for one in client.trail("42")} == {"7"}
+    assert {one["organization_id"] for one in client.search(about="1")} == {"7"}
+    assert {one["organization_id"] for one in client.search(by="42")} == {"7"}
     assert {one["organization_id"] for one in client.correlated(other)} == {"7"}
     assert all(one is None or one["organization_id"] == "7" for one in client.around(other))
     assert {one["organization_id"] for one in next(client.follow(last=50))} == {"7"}

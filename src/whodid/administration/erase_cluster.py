@@ -210,7 +210,7 @@ def snapshots_with(connection: OpenSearch, partitions: set[str]) -> list[str]:
 
 def exported_since(client: AuditClient, first: str) -> list[dict[str, Any]]:
     """The recorded exports since the person's first entry: what they took away still holds the values."""
-    asked = Filter.of(first or None, None, type="audit_log_exported")
+    asked = Filter.of(type="audit_log_exported", since=first or None)
     found = (hit["_source"] for hit in client.hits(asked, sort_of(OLDEST)))
     return [
         {"time": entry.get("creation_date"), "by": entry.get("principal"), **(entry.get("details") or {})}

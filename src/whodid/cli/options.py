@@ -88,8 +88,8 @@ def confirm(loss: str, yes: bool) -> None:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 TIMES = """\b
-QUERY uses the same search language as the tab (`whodid help search`): principal:42, type:user_*, -status:ok, since:-7d,
-client_ip:10.0.0.0/8, "a text", and, or, ( ).
+QUERY uses the same search language as the tab (`whodid help search`): by:42, about:6Yk2, type:user_*, -status:ok,
+since:-7d, client_ip:10.0.0.0/8, "a text", and, or, ( ).
 Times: 2026-11-23, 2026-11-23T08:00:00Z, 2026-11, yesterday, or a time span before now: -30m, -24h, -7d, -4w.
 If an option is given several times, any of its values matches. A value that ends in * matches as a prefix."""
 
@@ -134,10 +134,11 @@ def query_filter(query: tuple[str, ...], since: str | None, until: str | None, g
     """
     for word in query:
         if word.startswith("--"):
-            known = [f"--{name.replace('_', '-')}" for name in FILTERS]
+            known = [name for param in click.get_current_context().command.params for name in param.opts]
             name = word.partition("=")[0]  # the value may be a secret
             raise click.UsageError(f"No such option: {name}{did_you_mean(name, known)}")
-    options = filter_of({name: list(values) for name, values in given.items() if values}, since, until)
+    fields = {name: list(values) for name, values in given.items() if values}
+    options = filter_of({**fields, "since": since, "until": until})
     return ordered(Filter.parse(" ".join(query)) & options)
 
 

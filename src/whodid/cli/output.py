@@ -26,6 +26,7 @@ __all__ = [
     "print_entries",
     "print_entry",
     "print_json",
+    "print_lines",
     "print_table",
     "progress",
 ]
@@ -94,6 +95,13 @@ def print_entries(entries: Iterable[Mapping[str, Any]], columns: Mapping[str, st
         if hidden := [heading for heading in wanted if heading not in shown]:
             click.echo(f"not shown at this width: {', '.join(hidden)}; choose with --columns, or use --json", err=True)
     return len(rows)
+
+
+def print_lines(entries: Iterable[Mapping[str, Any]], columns: Iterable[str] | None = None, *, as_json: bool) -> None:
+    """Print one line per entry, as soon as there is one: the given or the most important columns, or JSON."""
+    fields = columns or tuple(COLUMNS.values())[:6]
+    for entry in entries:
+        print_json(entry) if as_json else click.echo("  ".join(_cell(entry, field) or "-" for field in fields))
 
 
 def print_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:

@@ -21,7 +21,6 @@ from ..text import near
 __all__ = ["config_file", "program", "run"]
 
 _COMMANDS = {
-    "count": ("search", "Count entries."),
     "dead-letters": ("dead_letters", "Inspect, retry, export or discard entries that OpenSearch rejected."),
     "dev": ("dev", "Run a local OpenSearch for development."),
     "doctor": ("doctor", "Check disk, journal, cluster, rights and settings for problems."),
@@ -30,21 +29,18 @@ _COMMANDS = {
     "export": ("export", "Write entries to FILE, oldest first; - is standard output."),
     "get": ("search", "Show one entry by the ID of its receipt."),
     "help": ("help", "Show the documentation on the terminal."),
-    "history": ("search", "Show what happened to a target, oldest first."),
     "hold": ("hold", "Keep entries beyond their retention: set, list and release holds."),
     "journal": ("journal", "List journals, or retire one whose host is gone."),
     "key": ("journal", "Create, show and rotate the key that signs checkpoints and exports."),
     "prove": ("verify", "Prove that an entry was in the log, or check such a proof."),
     "report": ("report", "Write the report of a period: NAME.html, NAME.json and their signature NAME.dsse."),
     "retention": ("retention", "Show, change or enforce how long entries are kept."),
-    "search": ("search", "Find entries, newest first."),
+    "search": ("search", "Find entries, newest first, or follow new ones."),
     "setup": ("setup", "Install or remove index template, retention policy, roles and dashboards."),
     "ship": ("ship", "Send journalled entries to OpenSearch."),
     "sizing": ("retention", "Estimate disk, shards and settings for a daily volume."),
-    "stats": ("stats", "Show the number of matching entries over time and by field."),
+    "stats": ("stats", "Show how many entries match, in total, over time and by field."),
     "status": ("doctor", "Show backlog, dead letters, alarms and the retention in force."),
-    "tail": ("stats", "Show the latest entries, and follow new ones."),
-    "trail": ("search", "Show what a principal did, or others did on their behalf, oldest first."),
     "verify": ("verify", "Check that no stored entry was changed, removed, inserted or moved."),
     "web": ("web", "Serve the Audit logs tab."),
 }
@@ -60,7 +56,9 @@ Examples:
   whodid dev up                          start an OpenSearch for development
   whodid setup                           prepare the cluster for audit entries
   whodid ship                            send journalled entries until stopped
-  whodid search principal:42 since:-7d
+  whodid search by:42 since:-7d          what a principal did
+  whodid search about:6Yk2 --oldest      what happened to a target
+  whodid search --follow                 new entries as they are stored
   whodid stats since:-24h                numbers over time and by field
   whodid export october.csv time:2026-10
   whodid verify                          check that nothing was changed or removed

@@ -1,59 +1,64 @@
-"""`whodid search`, `history`, `trail`, `count` and `get`: the commands that find entries."""
+"""`whodid search` and `get`: the commands that find entries, and follow new ones."""
 
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import click
 
 from ..entry import FIELDS
-from ..search import FILTERS, AuditClient
+from ..errors import OpenSearchUnavailable
+from ..journal.reader import follow_journal
+from ..search import FILTERS, AuditClient, Filter
 from ..settings import Settings
 from . import completion
 from .options import (
     QUERYING,
     TIMES,
+    check_conflict,
     expired_option,
     filters,
     json_option,
     query_errors,
     query_filter,
-    since_option,
-    until_option,
 )
-from .output import COLUMNS, columns_of, print_counts, print_entries, print_entry, print_json
+from .output import COLUMNS, columns_of, print_entries, print_entry, print_json, print_lines
 
-__all__ = ["count", "get", "history", "search", "trail"]
+__all__ = ["get", "search"]
 
 _SHOWN = 50
 """Default number of entries in a table."""
-_COUNTED = 1000
-"""Maximum number of values of a field that are counted."""
+_LATEST = 10
+"""Default number of entries to start with when following."""
+_SHORT = {"-f": "--follow", "-n": "--limit"}
 
-limit_option = click.option(
-    "--limit", type=click.IntRange(1), help="Maximum number of entries. [default: 50; with --json all]"
-)
-columns_option = click.option(
-    "--columns",
-    metavar="FIELD,…",
-    shell_complete=completion.listed((*FIELDS, "entry_id")),
-    help=f"Fields to show, or entry_id. [default: as many as fit of {', '.join(COLUMNS.values())}]",
-)
+
+class _Search(click.Command):
+    """Accepts short options on their own; click would also find the f of `-foo`, which is part of the query."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [_SHORT.get(word, word) for word in args])
 
 
 @click.command(
+    cls=_Search,
     context_settings=QUERYING,
     epilog=f"""\b
 Examples:
   whodid search since:-24h
-  whodid search principal:42 type:credentials_* -status:ok
+  whodid search by:42 type:credentials_* -status:ok
+  whodid search about:6Yk2 --oldest --json | jq .before,.after
   whodid search 'client_ip:10.0.0.0/8 (outcome:failure or status:failed)' --since -7d
   whodid search --type 'credentials_*' --target 6Yk2
   whodid search Lovelace --columns creation_date,type,target_name,details.region
-  whodid search --client-ip 10.0.0.0/8 --json | jq .user_agent
-  whodid search --columns creation_date,type,entry_id target:6Yk2
+  whodid search --columns creation_date,type,entry_id about:6Yk2
   whodid search --orphans --until -1h
+  whodid search --follow outcome:failure   the last ten entries, and new ones as they are stored, until Ctrl-C
+  whodid search --follow --local           from the journal of this host, before they are shipped
 
 {TIMES}""",
 )
@@ -62,14 +67,26 @@ Examples:
     "--orphans", is_flag=True, help="Only intents without an outcome: actions that were interrupted or still run."
 )
 @click.option(
+    "--follow", is_flag=True, help="Print the latest entries, oldest first, and new ones as they arrive (-f)."
+)
+@click.option("--local", is_flag=True, help="Read the latest entries from the journal of this host, not OpenSearch.")
+@click.option("--oldest", is_flag=True, help="Oldest first; the same as --sort oldest.")
+@click.option(
     "--sort",
-    default="newest",
-    show_default=True,
-    help="newest, oldest, a field, or -field.",
+    help="newest, oldest, a field, or -field. [default: newest]",
     shell_complete=completion.offered(("newest", "oldest", *FILTERS, *(f"-{name}" for name in FILTERS))),
 )
-@limit_option
-@columns_option
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    help=f"Maximum number of entries (-n). [default: {_SHOWN}; with --follow or --local {_LATEST}; with --json all]",
+)
+@click.option(
+    "--columns",
+    metavar="FIELD,…",
+    shell_complete=completion.listed((*FIELDS, "entry_id")),
+    help=f"Fields to show, or entry_id. [default: as many as fit of {', '.join(COLUMNS.values())}]",
+)
 @expired_option
 @json_option
 @click.pass_obj
@@ -78,7 +95,10 @@ def search(
     /,
     query: tuple[str, ...],
     orphans: bool,
-    sort: str,
+    follow: bool,
+    local: bool,
+    oldest: bool,
+    sort: str | None,
     limit: int | None,
     columns: str | None,
     expired: bool,
@@ -87,140 +107,84 @@ def search(
     until: str | None,
     **given: Any,
 ) -> None:
-    """Find entries, newest first."""
-    if orphans and sort != "newest":
-        raise click.UsageError("--orphans can't be combined with --sort")
-    with query_errors(), AuditClient(settings) as client:
+    """Find entries, newest first, or follow new ones."""
+    order = {"--oldest": oldest, "--sort": sort}
+    check_conflict("--oldest", oldest, {"--sort": sort})
+    check_conflict("--orphans", orphans, {**order, "--expired": expired})
+    for option, value in (("--follow", follow), ("--local", local)):
+        check_conflict(option, value, {**order, "--orphans": orphans, "--expired": expired})
+    with query_errors():
         shown = columns_of(columns)
         where = query_filter(query, since, until, given)
-        most = limit or (None if as_json else _SHOWN)
-        found = (
-            client.orphans(where, limit=most)
-            if orphans
-            else client.search(where, sort=sort, limit=most, expired=expired)
-        )
-        if as_json:
-            for entry in found:
-                print_json(entry)
+        check_conflict("--local", local, {"a query": str(where) != "*"})
+        if follow or local:
+            _print_latest(settings, where, _LATEST if limit is None else limit, follow, local, shown, as_json)
             return
-        number = print_entries(found, shown)
-        if orphans:
-            if number == most:
+        with AuditClient(settings) as client:
+            most = _SHOWN if limit is None and not as_json else limit
+            found = (
+                client.orphans(where, limit=most)
+                if orphans
+                else client.search(where, sort="oldest" if oldest else sort or "newest", limit=most, expired=expired)
+            )
+            if as_json:
+                print_lines(found, as_json=True)
+                return
+            number = print_entries(found, shown)
+            if not number:
+                click.echo("no entry matches", err=True)
+            if not orphans:
+                _print_rest(client, where, number, expired)
+            elif number == most:
                 click.echo(f"the newest {number}; --limit shows more", err=True)
-        elif number and (matching := client.count(where, expired=expired)) > number:
-            click.echo(f"{number} of {matching:,} entries; --limit shows more", err=True)
-        if not number:
-            click.echo("no entry matches", err=True)
-        if not orphans and not expired and (hidden := client.hidden(where)):
-            click.echo(f"{hidden:,} more are past their retention and not deleted yet; --expired shows them", err=True)
 
 
-@click.command(
-    epilog="""\b
-Examples:
-  whodid history 6Yk2
-  whodid history 6Yk2 --json | jq .before,.after"""
-)
-@click.argument("target")
-@limit_option
-@columns_option
-@expired_option
-@json_option
-@click.pass_obj
-def history(
-    settings: Settings, target: str, limit: int | None, columns: str | None, expired: bool, as_json: bool
-) -> None:
-    """Show what happened to a target, oldest first."""
-    with query_errors(), AuditClient(settings) as client:
-        most = limit or _SHOWN
-        found = client.history(target, limit=limit if as_json else most + 1, expired=expired)
-        _show(found, columns, as_json, most)
+def _print_rest(client: AuditClient, where: Filter, number: int, expired: bool) -> None:
+    """Print how many entries match besides the `number` that were shown."""
+    if number and (matching := client.count(where, expired=expired)) > number:
+        click.echo(f"{number} of {matching:,} entries; --limit shows more", err=True)
+    if not expired and (hidden := client.hidden(where)):
+        click.echo(f"{hidden:,} more are past their retention and not deleted yet; --expired shows them", err=True)
 
 
-@click.command(
-    epilog="""\b
-Examples:
-  whodid trail 42
-  whodid trail 42 --since last-week --json"""
-)
-@click.argument("principal")
-@since_option
-@until_option
-@limit_option
-@columns_option
-@expired_option
-@json_option
-@click.pass_obj
-def trail(
+def _print_latest(
     settings: Settings,
-    principal: str,
-    since: str | None,
-    until: str | None,
-    limit: int | None,
-    columns: str | None,
-    expired: bool,
+    where: Filter,
+    last: int,
+    follow: bool,
+    local: bool,
+    columns: Iterable[str] | None,
     as_json: bool,
 ) -> None:
-    """Show what a principal did, or others did on their behalf, oldest first."""
-    with query_errors(), AuditClient(settings) as client:
-        most = limit or _SHOWN
-        at_most = limit if as_json else most + 1
-        found = client.trail(principal, since=since, until=until, limit=at_most, expired=expired)
-        _show(found, columns, as_json, most)
-
-
-def _show(found: Any, columns: str | None, as_json: bool, most: int | None = None) -> None:
-    shown = columns_of(columns)
-    if as_json:
-        for entry in found:
-            print_json(entry)
-        return
-    entries = list(found)
-    if not print_entries(entries[:most], shown):
-        click.echo("no entry matches", err=True)
-    elif most and len(entries) > most:
-        click.echo(f"the first {most}; --limit shows more", err=True)
-
-
-@click.command(
-    context_settings=QUERYING,
-    epilog=f"""\b
-Examples:
-  whodid count since:-24h
-  whodid count --by type organization_id:7
-  whodid count --by principal --type credentials_accessed --json
-
-{TIMES}""",
-)
-@filters
-@click.option(
-    "--by", metavar="FIELD", help="Count for each value of a field.", shell_complete=completion.offered(FILTERS)
-)
-@expired_option
-@json_option
-@click.pass_obj
-def count(
-    settings: Settings,
-    /,
-    query: tuple[str, ...],
-    by: str | None,
-    expired: bool,
-    as_json: bool,
-    since: str | None,
-    until: str | None,
-    **given: Any,
-) -> None:
-    """Count entries."""
-    with query_errors(), AuditClient(settings) as client:
-        where = query_filter(query, since, until, given)
-        if by:
-            counts = client.counts_by(by, where, limit=_COUNTED, expired=expired)
-            print_json(counts) if as_json else print_counts(by, counts)
-            if len(counts) == _COUNTED:
-                click.echo(f"only the {_COUNTED:,} most frequent values are shown; use a narrower query", err=True)
+    """Print the `last` entries, oldest first, and with `follow` new ones until Ctrl-C."""
+    pause = (lambda: time.sleep(settings.poll_interval)) if follow else None
+    outage = _Outage()
+    with suppress(KeyboardInterrupt), ExitStack() as ended:
+        if local:
+            batches = follow_journal(settings, last, pause)
         else:
-            number = client.count(where, expired=expired)
-            print_json({"count": number}) if as_json else click.echo(f"{number:,}")
+            client = ended.enter_context(AuditClient(settings))
+            batches = client.follow(where, last=last, pause=pause, on_away=outage.report)
+        for batch in batches:
+            outage.end()
+            print_lines(batch, columns, as_json=as_json)
+
+
+class _Outage:
+    """Prints the start and the end of an outage of the cluster once."""
+
+    def __init__(self) -> None:
+        self._reported = False
+
+    def report(self, error: OpenSearchUnavailable) -> None:
+        if not self._reported:
+            click.echo(f"{error}; retrying", err=True)
+        self._reported = True
+
+    def end(self) -> None:
+        if self._reported:
+            click.echo("OpenSearch is available again", err=True)
+        self._reported = False
 
 
 @click.command(
@@ -247,5 +211,7 @@ def get(settings: Settings, entry_id: str, related: bool, expired: bool, as_json
             click.echo(f"entry {entry_id} not found; it may not be shipped yet: see `whodid status`", err=True)
             sys.exit(1)
         print_json(entry) if as_json else print_entry(entry)
-        if related:
-            _show(client.correlated(entry), None, as_json)
+        if related and as_json:
+            print_lines(client.correlated(entry), as_json=True)
+        elif related and not print_entries(client.correlated(entry)):
+            click.echo("no entry matches", err=True)

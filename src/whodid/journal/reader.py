@@ -1,4 +1,4 @@
-"""Readers of a journal's entries, in order, for the shipper and `whodid tail --local`.
+"""Readers of a journal's entries, in order, for the shipper and `whodid search --local`.
 
 - Only lines that end in a newline are read. A segment is synced before its lines are returned, so that nothing leaves
   the host that a power loss could undo.

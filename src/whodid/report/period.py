@@ -57,7 +57,7 @@ class Period:
 
     def of(self, **fields: Unpack[FilterFields]) -> Filter:
         """The filter for entries of the period with these fields, as for `Filter.of`."""
-        return Filter.of(moment_text(self.since), moment_text(self.until), **fields)
+        return Filter.of(since=moment_text(self.since), until=moment_text(self.until)) & Filter.of(**fields)
 
     def as_json(self) -> dict[str, object]:
         return {"since": moment_text(self.since), "until": moment_text(self.until), "over": self.over}

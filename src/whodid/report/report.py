@@ -240,7 +240,7 @@ def make_report(
         outside=tuple(source.name for source in sources if source.outside),
         retention=retention_part(quiet, period),
         actions=admin_actions(quiet, period),
-        numbers=quiet.stats(period.of(), by=("type",), top=TYPES, interval=interval, expired=True),
+        numbers=quiet.stats(period.of(), group_by=("type",), top=TYPES, interval=interval, expired=True),
         journals=parts_of(verification.journals),
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from heapq import nlargest
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from opensearchpy import OpenSearch
 
-    from ..typing import FilterFields, Moment, PageFilters, SearchKeywords, SettingsKeywords
+    from ..typing import FilterFields, SearchKeywords, SettingsKeywords
 
 __all__ = ["AuditClient", "Entry", "Page", "Where"]
 
@@ -74,9 +74,10 @@ class AuditClient:
     """Searches, counts and gets the entries in OpenSearch. Before anything is shipped, nothing is found.
 
     `where` and the keywords of a method select entries. Keywords are fields, each with one value or several of which
-    any may match; `prefix*` matches a prefix, and `client_ip` takes networks. `since` is inclusive and `until`
-    exclusive: aware datetimes, ISO 8601, periods (`2026-11`, `yesterday`), or spans such as `-24h`. Entries whose
-    retention is over and that are not deleted yet are left out unless `expired` is true.
+    any may match; `prefix*` matches a prefix, and `client_ip` takes networks. `by` is what a principal did, or others
+    did on their behalf, and `about` what happened to a target. `since` is inclusive and `until` exclusive: aware
+    datetimes, ISO 8601, periods (`2026-11`, `yesterday`), or spans such as `-24h`. Entries whose retention is over and
+    that are not deleted yet are left out unless `expired` is true.
 
     With the setting `audit_reads`, each query is recorded in the audit log before it is answered.
 
@@ -95,7 +96,7 @@ class AuditClient:
 
     Example:
         >>> with whodid.AuditClient(opensearch_hosts=["https://search.example:9200"]) as client:
-        ...     for entry in client.search("type:user_* -status:ok", principal="42", since="-7d"):
+        ...     for entry in client.search("type:user_* -status:ok", by="42", since="-7d"):
         ...         print(entry["type"], entry["target"])
     """
 
@@ -134,23 +135,17 @@ class AuditClient:
         where: Where = None,
         /,
         *,
-        since: Moment = None,
-        until: Moment = None,
         sort: str = NEWEST,
         limit: int | None = None,
-        expired: bool = False,
-        **filters: Unpack[FilterFields],
+        **keywords: Unpack[SearchKeywords],
     ) -> Generator[Entry, None, None]:
         """Finds entries, and fetches them as they are needed.
 
         Args:
             where: A query in the search language, or a `Filter`.
-            since: Entries from this moment on.
-            until: Entries before this moment.
             sort: `newest`, `oldest`, or a field (`-field` from the last value to the first).
             limit: Maximum number of entries.
-            expired: Include entries whose retention is over.
-            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+            **keywords: Fields, `since`, `until` and `expired`; see `whodid.typing.SearchKeywords`.
 
         Returns:
             A generator of entries. Its `close()` ends the search, and frees its point in time in the cluster.
@@ -159,7 +154,7 @@ class AuditClient:
             >>> for entry in client.search(principal="42", client_ip="10.0.0.0/8", since="2026-11"):
             ...     print(entry["type"])
         """
-        question = self._question(where, filters, since, until, expired=expired)
+        question = self._question(where, keywords)
         _check_limit(limit)
         return _sources(self._searcher.hits(question.body, question.indices, sort_of(sort), limit=limit))
 
@@ -168,13 +163,10 @@ class AuditClient:
         where: Where = None,
         /,
         *,
-        after: str | None = None,
+        cursor: str | None = None,
         size: int = 50,
-        since: Moment = None,
-        until: Moment = None,
         sort: str = NEWEST,
-        expired: bool = False,
-        **filters: Unpack[PageFilters],
+        **keywords: Unpack[SearchKeywords],
     ) -> Page:
         """Finds one page of entries.
 
@@ -183,52 +175,37 @@ class AuditClient:
 
         Args:
             where: A query in the search language, or a `Filter`.
-            after: The `next` of the previous page, for the same query and `sort`; `None` for the first page.
+            cursor: The `next` of the previous page, for the same query and `sort`; `None` for the first page.
             size: Maximum number of entries.
-            since: Entries from this moment on.
-            until: Entries before this moment.
             sort: As for `search`.
-            expired: Include entries whose retention is over.
-            **filters: Fields and their values; see `whodid.typing.PageFilters`.
+            **keywords: Fields, `since`, `until` and `expired`; see `whodid.typing.SearchKeywords`.
 
         Returns:
             The page; its `next` is the cursor of the next one.
 
         Example:
             >>> page = client.page(type="user_*", size=20)
-            >>> following = client.page(type="user_*", size=20, after=page.next)
+            >>> following = client.page(type="user_*", size=20, cursor=page.next)
         """
         if not 1 <= size <= requests.PAGE:
             raise QueryError(f"size must be 1 to {requests.PAGE}")
-        question = self._question(where, filters, since, until, expired=expired)
+        question = self._question(where, keywords)
         asked = f"{question.text}\n{sort}"
         body = {"size": size + 1, "query": question.body, "sort": sort_of(sort), "track_total_hits": False}
-        if after is not None:
-            body["search_after"] = sort_values(after, asked, sort)
+        if cursor is not None:
+            body["search_after"] = sort_values(cursor, asked, sort)
         hits = self._searcher.search(body, question.indices)["hits"]["hits"]
         more = len(hits) > size
         shown = hits[:size]
         following_page = cursor_of(shown[-1]["sort"], asked) if more else None
         return Page([hit["_source"] for hit in shown], following_page, [hit["_id"] for hit in shown])
 
-    def count(
-        self,
-        where: Where = None,
-        /,
-        *,
-        since: Moment = None,
-        until: Moment = None,
-        expired: bool = False,
-        **filters: Unpack[FilterFields],
-    ) -> int:
+    def count(self, where: Where = None, /, **keywords: Unpack[SearchKeywords]) -> int:
         """Counts the entries that match.
 
         Args:
             where: A query in the search language, or a `Filter`.
-            since: Entries from this moment on.
-            until: Entries before this moment.
-            expired: Include entries whose retention is over.
-            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+            **keywords: Fields, `since`, `until` and `expired`; see `whodid.typing.SearchKeywords`.
 
         Returns:
             The exact number.
@@ -236,32 +213,20 @@ class AuditClient:
         Example:
             >>> client.count(type="user_sign_in", outcome="failure", since="-24h")
         """
-        question = self._question(where, filters, since, until, expired=expired)
+        question = self._question(where, keywords)
         body = {"size": 0, "query": question.body, "track_total_hits": True}
         return int(self._searcher.search(body, question.indices)["hits"]["total"]["value"])
 
     def counts_by(
-        self,
-        field: str,
-        where: Where = None,
-        /,
-        *,
-        since: Moment = None,
-        until: Moment = None,
-        limit: int = 1000,
-        expired: bool = False,
-        **filters: Unpack[FilterFields],
+        self, field: str, where: Where = None, /, *, limit: int = 1000, **keywords: Unpack[SearchKeywords]
     ) -> dict[str, int]:
         """Counts the entries that match for each value of a field, exactly.
 
         Args:
             field: A field with one value, such as `type`, `target` or `principal`.
             where: A query in the search language, or a `Filter`.
-            since: Entries from this moment on.
-            until: Entries before this moment.
             limit: Maximum number of values.
-            expired: Include entries whose retention is over.
-            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+            **keywords: Fields, `since`, `until` and `expired`; see `whodid.typing.SearchKeywords`.
 
         Returns:
             Value → number of entries, most frequent first.
@@ -270,7 +235,7 @@ class AuditClient:
             >>> client.counts_by("principal", type="credentials_*", since="this-month")
         """
         stats.check_countable(field)
-        return self._counts_by(field, self._question(where, filters, since, until, expired=expired), limit)
+        return self._counts_by(field, self._question(where, keywords), limit)
 
     def _counts_by(self, field: str, question: _Question, limit: int) -> dict[str, int]:
         body = {"size": 0, "query": question.body, "aggs": {"by": stats.most_frequent(field, limit)}}
@@ -278,8 +243,9 @@ class AuditClient:
         if not found:
             return {}
         counts, sure = stats.counts_of(found["by"])
-        if sure:
-            return counts
+        return counts if sure else self._every_value(field, question, limit)
+
+    def _every_value(self, field: str, question: _Question, limit: int) -> dict[str, int]:
         every = self._searcher.values(question.body, question.indices, field)
         return dict(nlargest(limit, every, key=lambda one: one[1]))
 
@@ -288,47 +254,47 @@ class AuditClient:
         where: Where = None,
         /,
         *,
-        by: Sequence[str] = ("type", "principal"),
+        group_by: Sequence[str] = ("type", "principal"),
         top: int = 10,
+        exact: bool = False,
         interval: str = "auto",
-        since: Moment = None,
-        until: Moment = None,
-        expired: bool = False,
-        **filters: Unpack[FilterFields],
+        **keywords: Unpack[SearchKeywords],
     ) -> Stats:
         """Counts the entries that match: in all, over time (a histogram in UTC), and by the values of fields.
 
         Args:
             where: A query in the search language, or a `Filter`.
-            by: The fields whose most frequent values are counted.
+            group_by: The fields whose most frequent values are counted.
             top: How many values of each.
+            exact: Count every value of a field that has too many for exact counts, which takes longer.
             interval: The length of a bar: `second`, `minute`, `hour`, `day`, `week`, `month`, or `auto` for about 60
                 bars.
-            since: Entries from this moment on.
-            until: Entries before this moment.
-            expired: Include entries whose retention is over.
-            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+            **keywords: Fields, `since`, `until` and `expired`; see `whodid.typing.SearchKeywords`.
 
         Returns:
             The numbers; see `Stats`.
 
         Example:
-            >>> client.stats(since="-30d", by=["type"]).top["type"]
+            >>> client.stats(since="-30d", group_by=["type"]).top["type"]
         """
-        question = self._question(where, filters, since, until, expired=expired)
+        question = self._question(where, keywords)
         stats.check_interval(interval, question.window)
-        body = {"size": 0, "query": question.body, "track_total_hits": True, "aggs": stats.aggregations(by, top)}
+        body = {"size": 0, "query": question.body, "track_total_hits": True, "aggs": stats.aggregations(group_by, top)}
         answer = self._searcher.search(body, question.indices)
         total = int(answer["hits"]["total"]["value"])
         found = answer.get("aggregations")
         if not total or not found:
             chosen = stats.interval_of(interval, question.window)
-            return Stats(0, None, None, 0, chosen, (), {field: {} for field in by})
+            return Stats(0, None, None, 0, chosen, (), {field: {} for field in group_by})
         window = Window(stats.time_of(found["first"]["value"]), stats.time_of(found["last"]["value"]))
         chosen = stats.interval_of(interval, window)
         body = {"size": 0, "query": question.body, "aggs": {"when": stats.histogram(chosen)}}
         bars = self._searcher.search(body, question.indices)["aggregations"]["when"]["buckets"]
-        return stats.stats_of(total, found, chosen, bars)
+        counted = stats.stats_of(total, found, chosen, bars)
+        if not exact:
+            return counted
+        slow = {field: self._every_value(field, question, top) for field in counted.approximate}
+        return replace(counted, top={**counted.top, **slow}, approximate=())
 
     def follow(
         self,
@@ -338,7 +304,7 @@ class AuditClient:
         last: int = 10,
         pause: Callable[[], None] | None = None,
         on_away: Callable[[OpenSearchUnavailable], None] | None = None,
-        **filters: Unpack[FilterFields],
+        **keywords: Unpack[FilterFields],
     ) -> Iterator[list[Entry]]:
         """Finds the last entries, and then new ones as they arrive.
 
@@ -351,7 +317,7 @@ class AuditClient:
             pause: Called before each further request, to wait; without it, only the first list is returned.
             on_away: Called with the error if the cluster is unavailable; entries that arrive meanwhile are in the next
                 list. Without it, the error is raised.
-            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+            **keywords: Fields, `since` and `until`; see `whodid.typing.FilterFields`.
 
         Returns:
             An iterator of lists of entries, oldest first.
@@ -362,21 +328,14 @@ class AuditClient:
         """
         if last < 0:
             raise QueryError("last must not be negative")
-        asked = self._asked(where, filters)
+        asked = self._asked(where, keywords)
         if self._reads:
             self._reads.searched(str(asked))
         pattern = index_pattern(self.settings)
         return following(self._searcher, pattern, asked, self.search, last, pause, self._also, on_away)
 
     def orphans(
-        self,
-        where: Where = None,
-        /,
-        *,
-        since: Moment = None,
-        until: Moment = None,
-        limit: int | None = None,
-        **filters: Unpack[FilterFields],
+        self, where: Where = None, /, *, limit: int | None = None, **keywords: Unpack[FilterFields]
     ) -> Iterator[Entry]:
         """Finds intents without an outcome: actions that were interrupted, or are still running.
 
@@ -384,10 +343,8 @@ class AuditClient:
 
         Args:
             where: A query in the search language, or a `Filter`.
-            since: Intents from this moment on.
-            until: Intents before this moment: `-1h` leaves out what started within the last hour.
             limit: Maximum number of entries.
-            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+            **keywords: Fields, `since` and `until`; see `whodid.typing.FilterFields`.
 
         Returns:
             An iterator of the intents, newest first.
@@ -397,7 +354,7 @@ class AuditClient:
             ...     print(intent["type"], intent["target"])
         """
         _check_limit(limit)
-        intents = self.search(self._asked(where, filters, since, until) & Filter.of(phase="intent"))
+        intents = self.search(self._asked(where, keywords) & Filter.of(phase="intent"))
         found = (entry for entries in _batched(intents, requests.PAGE) for entry in self._without_outcome(entries))
         return islice(found, limit)
 
@@ -406,48 +363,9 @@ class AuditClient:
         if not operations:  # foreign or altered entries may have none
             return list(intents)
         outcomes = Filter.of(phase="outcome") & match("operation", [literal(operation) for operation in operations])
-        question = self._question(outcomes, expired=True, recorded=False)
+        question = self._question(outcomes, {"expired": True}, recorded=False)
         ended = self._counts_by("operation", question, len(operations))
         return [entry for entry in intents if str(entry.get("operation")) not in ended]
-
-    def history(
-        self, target: str, /, *, sort: str = OLDEST, limit: int | None = None, **more: Unpack[SearchKeywords]
-    ) -> Iterator[Entry]:
-        """Finds what happened to a target.
-
-        Args:
-            target: ID of the target, exactly.
-            sort: As for `search`, but oldest first by default.
-            limit: Maximum number of entries.
-            **more: `since`, `until`, `expired` and fields, as for `search`.
-
-        Returns:
-            An iterator of entries.
-
-        Example:
-            >>> [entry["type"] for entry in client.history("6Yk2", since="-90d")]
-        """
-        return self.search(match("target", literal(target)), **more, sort=sort, limit=limit)
-
-    def trail(
-        self, principal: str, /, *, sort: str = OLDEST, limit: int | None = None, **more: Unpack[SearchKeywords]
-    ) -> Iterator[Entry]:
-        """Finds what a principal did, and what was done on their behalf.
-
-        Args:
-            principal: ID of the user, exactly.
-            sort: As for `search`, but oldest first by default.
-            limit: Maximum number of entries.
-            **more: `since`, `until`, `expired` and fields, as for `search`.
-
-        Returns:
-            An iterator of entries.
-
-        Example:
-            >>> [entry["type"] for entry in client.trail("42", since="yesterday")]
-        """
-        theirs = match("principal", literal(principal)) | match("on_behalf_of", literal(principal))
-        return self.search(theirs, **more, sort=sort, limit=limit)
 
     def correlated(self, entry: Mapping[str, Any], *, sort: str = OLDEST, limit: int | None = None) -> Iterator[Entry]:
         """Finds the other entries of the same cascade, operation, request or trace.
@@ -534,29 +452,18 @@ class AuditClient:
             return None
         if self._reads:
             self._reads.viewed(entry_id)
-        question = self._question(expired=expired, recorded=False)
+        question = self._question(None, {"expired": expired}, recorded=False)
         query = {"bool": {"filter": [{"ids": {"values": [entry_id]}}, question.body]}}
         answer = self._searcher.search({"size": 1, "query": query}, index_pattern(self.settings))
         return next(iter(answer["hits"]["hits"]), None)
 
-    def note_export(
-        self,
-        where: Where = None,
-        /,
-        *,
-        form: str,
-        since: Moment = None,
-        until: Moment = None,
-        **filters: Unpack[FilterFields],
-    ) -> None:
+    def note_export(self, where: Where = None, /, *, form: str, **keywords: Unpack[FilterFields]) -> None:
         """Records that matching entries are about to be exported, if `audit_reads` is on.
 
         Args:
             where: A query in the search language, or a `Filter`.
             form: The format of the export, such as `csv`.
-            since: Entries from this moment on.
-            until: Entries before this moment.
-            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+            **keywords: Fields, `since` and `until`; see `whodid.typing.FilterFields`.
 
         Raises:
             NotRecorded: The export could not be recorded; `JournalDamaged`, too.
@@ -565,18 +472,14 @@ class AuditClient:
             >>> client.note_export(form="csv", since="2026-11")
         """
         if self._reads:
-            self._reads.exported(str(self._asked(where, filters, since, until)), form)
+            self._reads.exported(str(self._asked(where, keywords)), form)
 
-    def hidden(
-        self, where: Where = None, /, *, since: Moment = None, until: Moment = None, **filters: Unpack[FilterFields]
-    ) -> int:
+    def hidden(self, where: Where = None, /, **keywords: Unpack[FilterFields]) -> int:
         """Counts matching entries that searches leave out because their retention is over.
 
         Args:
             where: A query in the search language, or a `Filter`.
-            since: Entries from this moment on.
-            until: Entries before this moment.
-            **filters: Fields and their values; see `whodid.typing.FilterFields`.
+            **keywords: Fields, `since` and `until`; see `whodid.typing.FilterFields`.
 
         Returns:
             The number.
@@ -586,9 +489,7 @@ class AuditClient:
         """
         if self._expiry.kept() is None:
             return 0
-        shown, all_of_them = (
-            self.count(where, since=since, until=until, expired=expired, **filters) for expired in (False, True)
-        )
+        shown, all_of_them = (self.count(where, expired=expired, **keywords) for expired in (False, True))
         return max(all_of_them - shown, 0)
 
     def retention(self) -> RetentionView:
@@ -637,16 +538,15 @@ class AuditClient:
         Example:
             >>> hits = client.hits(Filter.of(type="user_*"), [{"@timestamp": "asc"}])
         """
-        question = self._question(asked, expired=expired, recorded=False)
+        question = self._question(asked, {"expired": expired}, recorded=False)
         return self._searcher.hits(question.body, question.indices, sort, limit=limit, after=after)
 
-    def query_of(self, where: Where = None, /, *, since: Moment = None, until: Moment = None) -> dict[str, Any]:
+    def query_of(self, where: Where = None, /, **keywords: Unpack[FilterFields]) -> dict[str, Any]:
         """Converts a query to OpenSearch's query DSL, expired entries included. It is not recorded as a read.
 
         Args:
             where: A query in the search language, or a `Filter`.
-            since: Entries from this moment on.
-            until: Entries before this moment.
+            **keywords: Fields, `since` and `until`; see `whodid.typing.FilterFields`.
 
         Returns:
             The query DSL.
@@ -654,19 +554,14 @@ class AuditClient:
         Example:
             >>> client.query_of("type:user_* -status:ok")
         """
-        return self._question(where, {}, since, until, expired=True, recorded=False).body
+        return self._question(where, {**keywords, "expired": True}, recorded=False).body
 
     def _question(
-        self,
-        where: Where = None,
-        filters: Mapping[str, object] = {},
-        since: object = None,
-        until: object = None,
-        *,
-        expired: bool,
-        recorded: bool = True,
+        self, where: Where = None, keywords: Mapping[str, object] = {}, *, recorded: bool = True
     ) -> _Question:
-        asked = self._asked(where, filters, since, until)
+        fields = dict(keywords)
+        expired = fields.pop("expired", False)
+        asked = self._asked(where, fields)
         if self._reads and recorded:
             self._reads.searched(str(asked))
         now = datetime.now(UTC)
@@ -676,13 +571,13 @@ class AuditClient:
             body = {"bool": {"filter": [body, kept]}}
         return _Question(body, indices_of(self.settings.index_prefix, window), window, f"{asked}\n{expired}")
 
-    def _asked(self, where: Where, filters: Mapping[str, object], since: object = None, until: object = None) -> Filter:
-        asked = filter_of(filters, since, until)
+    def _asked(self, where: Where, fields: Mapping[str, object]) -> Filter:
+        asked = filter_of(fields)
         if isinstance(where, str | Filter):
             asked = (Filter.parse(where) if isinstance(where, str) else where) & asked
         elif where is not None:
             raise QueryError(f"where must be a query in the search language or a Filter, not {type(where).__name__}")
-        if isinstance(where, str) or since is not None or until is not None:
+        if isinstance(where, str) or fields.keys() & {"since", "until"}:
             ordered(asked)
         return asked if self._within is None else asked & self._within
 

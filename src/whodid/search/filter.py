@@ -48,7 +48,7 @@ from .value import (
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from ..typing import FilterFields, Moment
+    from ..typing import FilterFields
 
 __all__ = [
     "EVERYTHING",
@@ -85,15 +85,14 @@ class Filter:
     """
 
     @staticmethod
-    def of(since: Moment = None, until: Moment = None, **fields: Unpack[FilterFields]) -> Filter:
+    def of(**fields: Unpack[FilterFields]) -> Filter:
         """Makes a filter for entries whose fields have these values.
 
         Args:
-            since: Entries from this moment on: an aware datetime, or text such as `2026-11` or `-7d`.
-            until: Entries before this moment.
             **fields: Fields, each with a value or several of which any may match; `None` asks for nothing. A value that
                 ends in `*` is a prefix, `*` alone any value; `client_ip` takes networks. A key of an object needs
-                `**{"details.region": "eu-*"}`. See `whodid.typing.FilterFields`.
+                `**{"details.region": "eu-*"}`. `since` and `until` are aware datetimes, or text such as `2026-11` or
+                `-7d`. See `whodid.typing.FilterFields`.
 
         Returns:
             The filter.
@@ -105,7 +104,7 @@ class Filter:
             >>> str(Filter.of(since="-7d", type="team_*", client_ip="10.0.0.0/8"))
             'type:team_* client_ip:10.0.0.0/8 since:-7d'
         """
-        return filter_of(fields, since, until)
+        return filter_of(fields)
 
     @staticmethod
     def parse(text: str) -> Filter:
@@ -326,9 +325,11 @@ def time(name: str, text: str) -> Filter:
     return Time(name, text)
 
 
-def filter_of(fields: Mapping[str, object], since: object = None, until: object = None) -> Filter:
+def filter_of(fields: Mapping[str, object]) -> Filter:
     """As `Filter.of`, for names and values from other code."""
-    parts = [match(name, value) for name, value in fields.items() if value is not None]
+    given = {name: value for name, value in fields.items() if value is not None}
+    since, until = given.pop("since", None), given.pop("until", None)
+    parts = [match(name, value) for name, value in given.items()]
     parts += [Time(name, _time(name, at)) for name, at in (("since", since), ("until", until)) if at is not None]
     check_order(since, until)
     return both(parts)

@@ -282,7 +282,7 @@ def windows(
     """
     if since is None and until is None:
         return dict.fromkeys(names)
-    asked = filter_of({}, since, until)
+    asked = filter_of({"since": since, "until": until})
     window = window_of(asked, datetime.now(UTC))
     body = client.query_of(asked)
     ends = {"first": {"min": {"field": "seq"}}, "last": {"max": {"field": "seq"}}}

@@ -45,7 +45,7 @@ def entries_json(request: Request) -> Response:
     """Return a page of entries as journalled, and `next`: the value of `after` for the next older page, or null."""
     parameters = request.query_params.multi_items()
     question = Question.of((name, value) for name, value in parameters if name != "after")
-    found = access_of(request).client.page(question.filter(), after=request.query_params.get("after"), size=_PAGE)
+    found = access_of(request).client.page(question.filter(), cursor=request.query_params.get("after"), size=_PAGE)
     return json_answer({"entries": found.entries, "next": found.next})
 
 

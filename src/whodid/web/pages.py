@@ -244,8 +244,8 @@ def entries(request: Request) -> Response:
     }
     try:
         asked = question.filter()
-        found = client.page(asked, after=after, size=PAGE)
-        stats = client.stats(asked, by=FACETS, top=TOP)
+        found = client.page(asked, cursor=after, size=PAGE)
+        stats = client.stats(asked, group_by=FACETS, top=TOP)
     except QueryError as error:
         return page(request, "entries.html", 400, **values, **nothing, problem=str(error))
     return page(

@@ -195,7 +195,8 @@ class Question:
             if kind_of(name) is None:
                 raise unknown_field(name)
         fields = {name: list(values) for name, values in self.filters.items()}
-        return ordered(Filter.parse(self.text) & filter_of(fields, self.since or None, self.until or None))
+        times = {"since": self.since or None, "until": self.until or None}
+        return ordered(Filter.parse(self.text) & filter_of({**fields, **times}))
 
     def parameters(self) -> list[tuple[str, str]]:
         pairs = [("q", self.text)] if self.text else []

@@ -1,4 +1,4 @@
-"""`whodid tail -f` as a terminal runs it: each new entry once, and Ctrl-C ends it well."""
+"""`whodid search --follow` as a terminal runs it: each new entry once, and Ctrl-C ends it well."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.live
 @contextmanager
 def following(place: Corner, *options: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     """The running command, and its lines so far."""
-    command = [sys.executable, "-m", "whodid", *place.arguments("tail", "-f", "--poll-interval=0.1", *options)]
+    command = [sys.executable, "-m", "whodid", *place.arguments("search", "--follow", "--poll-interval=0.1", *options)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         lines: list[str] = []
         assert process.stdout
@@ -51,6 +51,16 @@ def test_new_entries_come_once_and_ctrl_c_ends_it_well(place: Corner, options: l
     assert [json.loads(line) for line in lines] == recorded
 
 
+def test_a_line_is_of_the_columns_asked_for_and_of_entries_that_match(place: Corner) -> None:
+    place.record(3)
+    place.ship()
+    with following(place, "-n", "1", "--columns", "target,organization_id,seq", "-target:1") as (_, lines):
+        eventually(lambda: lines == ["2  -  3\n"])
+        place.record(2)
+        place.ship()
+        eventually(lambda: lines == ["2  -  3\n", "0  -  4\n"])
+
+
 def test_a_cluster_that_goes_away_is_told_once_and_its_news_are_shown_when_it_is_back(place: Corner) -> None:
     place.record(1)
     place.ship()
@@ -72,7 +82,7 @@ def test_a_cluster_that_goes_away_is_told_once_and_its_news_are_shown_when_it_is
 def test_a_reader_that_goes_away_ends_it_without_a_traceback(place: Corner) -> None:
     place.record(1)
     place.ship()
-    command = [sys.executable, "-m", "whodid", *place.arguments("tail", "-f", "--json", "--poll-interval=0.1")]
+    command = [sys.executable, "-m", "whodid", *place.arguments("search", "-f", "--json", "--poll-interval=0.1")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stderr
