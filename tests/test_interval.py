@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from whodid.cli.program import program
 from whodid.errors import QueryError
 from whodid.export import export
-from whodid.search import AuditClient
+from whodid.search import AuditClient, Filter
 from whodid.settings import Settings
 from whodid.verify import verify_stored
 from whodid.web.request import Question
@@ -76,6 +76,7 @@ METHODS: dict[str, Any] = {
     "verify": lambda client, **times: verify_stored(client, **times),
     "text": lambda client, since, until: client.count(f"since:{since} until:{until}"),
     "both": lambda client, since, until: client.count(f"since:{since}", until=until),
+    "a filter and a keyword": lambda client, since, until: client.count(Filter.of(since=since), until=until),
     "export": lambda client, since, until: export(client, f"since:{since} until:{until}", "x.csv"),
     "tab": lambda _, **times: Question.of(times.items()).filter(),
     "tab, a part as text": lambda _, since, until: Question.of([("q", f"since:{since}"), ("until", until)]).filter(),
