@@ -79,8 +79,8 @@ def _committing(folder: Path, *, fields: dict[str, Any], personal: bool) -> Iter
         assert found == 1, "the catalog says no more what is personal"
     (folder / "events.toml").write_text(catalog)
     (folder / "journal").mkdir(mode=0o700)
-    settings = replace(_settings(folder / "journal", "process", echo=False), catalog=str(folder / "events.toml"))
-    whodid.configure(settings=replace(settings, catalog_mode="replace"))
+    settings = _settings(folder / "journal", "process", echo=False)
+    whodid.configure(settings=replace(settings, catalog=str(folder / "events.toml")))
     with whodid.context(**REQUEST, **fields):
         log = whodid.get_logger()
         yield lambda: log.audit(EVENT, **IN_CALL)

@@ -113,7 +113,7 @@ class Coverage:
 
         try:
             settings = load_settings()
-            self._known.update(Catalog.load(settings.catalog or None, mode=settings.catalog_mode).types)
+            self._known.update(Catalog.load(settings.catalog).types)
         except WhodidError as error:
             pytest.exit(f"--audit-coverage: {error}", pytest.ExitCode.USAGE_ERROR)
 
@@ -122,9 +122,9 @@ class Coverage:
             return
         missing = sorted(self._known - self._recorded)
         terminalreporter.write_sep("=", "audit coverage")
-        percent = math.floor(10 * self._percent) / 10
+        count, percent = len(self._known), math.floor(10 * self._percent) / 10
         terminalreporter.write_line(
-            f"{len(self._known)} event types, {len(self._recorded)} exercised: {percent:g} %"
+            f"{count} event type{'s' * (count != 1)}, {len(self._recorded)} exercised: {percent:g} %"
             + ("; no test recorded:" if missing else "")
         )
         for name in missing:

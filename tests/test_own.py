@@ -34,6 +34,28 @@ def test_an_own_entry_goes_on_with_the_chain_of_the_application(tmp_path: Path) 
     assert (receipt.seq, entries[1]["principal"], "client_ip" in entries[1]) == (2, "system", False)
 
 
+def test_an_own_entry_is_recorded_whatever_the_catalog_is(tmp_path: Path) -> None:
+    catalog = tmp_path / "events.toml"
+    catalog.write_text(
+        '[resources.a]\nlabel = "A"\ntarget = "a"\n[types.a_b]\nresource = "a"\nevent = "b"\nabout = "c"'
+    )
+    journal_dir = configured(tmp_path, catalog=catalog)
+    with whodid.context(principal="42"):
+        whodid.get_logger().audit("a_b", target="1")
+        with pytest.raises(InvalidEntry, match="there is no event type 'team_created'"):
+            whodid.get_logger().audit("team_created", target="1")
+    for name in Catalog.own().types:
+        principal = "system" if name == CLOSED else "42"
+        record_own(
+            Settings(journal_dir=str(journal_dir), catalog=str(catalog)),
+            name,
+            principal=principal,
+            target="1",
+            details={"a": "b"},
+        )
+    assert [entry["type"] for entry in recorded(journal_dir)] == ["a_b", *Catalog.own().types]
+
+
 def _recording(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Every command that has a --reason, and its words."""
     if isinstance(command, click.Group):

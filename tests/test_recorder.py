@@ -100,6 +100,7 @@ def test_an_entry_of_the_system_and_one_whose_address_is_left_out_have_no_chain(
 def test_a_type_that_forbids_the_chain_is_recorded_without(tmp_path: Path) -> None:
     catalog = tmp_path / "events.toml"
     catalog.write_text(
+        'extends = "platform"\n'
         '[types.team_seen]\nresource = "team"\nevent = "see"\nabout = "x"\nforbids = ["forwarded_for"]\n'
     )
     journal_dir = configured(tmp_path, catalog=str(catalog))

@@ -113,10 +113,7 @@ class Settings:
     """Name of the machine or pod, in each entry. The default is the host name."""
 
     catalog: str = ""
-    """An events.toml with your own event types; empty for the 54 default types."""
-
-    catalog_mode: Literal["extend", "replace"] = "extend"
-    """Whether `catalog` extends the default types or replaces them."""
+    """An events.toml with your own event types; empty for the platform's 54 types."""
 
     durability: Durability = "disk"
     """How durable an entry is when the call returns: "disk" survives a power loss; "process" survives kill -9, and a

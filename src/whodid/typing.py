@@ -57,9 +57,7 @@ class SettingsKeywords(TypedDict, total=False):
     host: str | None
     """Name of the machine or pod, in each entry. The default is the host name."""
     catalog: str | Path | None
-    """An events.toml with your own event types; empty for the 54 default types."""
-    catalog_mode: Literal["extend", "replace"] | None
-    """Whether `catalog` extends the default types or replaces them."""
+    """An events.toml with your own event types; empty for the platform's 54 types."""
     durability: Literal["disk", "process"] | None
     """How durable an entry is when the call returns: "disk" survives a power loss; "process" survives kill -9, and
     a power loss about a second later. A type in the catalog may override it."""

@@ -1,4 +1,4 @@
-"""The catalog: what an events.toml may hold, how it extends the default, and what a refused entry is told."""
+"""The catalog: what an events.toml may hold, when it extends the platform's, and what a refused entry is told."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ event = "refund"
 about = "An invoice was refunded."
 """
 OWN = INVOICE + REFUND
+EXTENDS = 'extends = "platform"\n'
 CANARY = "hunter2-canary"
 _DEFAULT = Catalog.load()
 
@@ -60,37 +61,58 @@ def test_the_default_catalog_is_loaded_where_no_file_is_named() -> None:
     assert len(Catalog.load().types) == 54
 
 
-def test_an_own_catalog_extends_the_default(tmp_path: Path) -> None:
+def test_an_own_catalog_stands_alone(tmp_path: Path) -> None:
     catalog = Catalog.load(written(tmp_path, OWN))
+    assert (list(catalog.types), list(catalog.resources)) == (["invoice_refunded"], ["invoice"])
+    assert not Catalog.parse("").types
+    catalog.check(entry_of())
+    with pytest.raises(InvalidEntry, match="there is no event type 'user_sign_in'"):
+        catalog.event_type("user_sign_in")
+
+
+def test_an_own_catalog_extends_the_platform_s_where_it_says_so(tmp_path: Path) -> None:
+    catalog = Catalog.load(written(tmp_path, EXTENDS + OWN))
     assert list(catalog.types) == [*Catalog.load().types, "invoice_refunded"]
     catalog.check(entry_of())
 
 
-def test_an_own_type_may_be_of_a_default_resource_and_inherits_its_rules(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", ['"plattform"', '""', "true", "[]", '["platform"]', "{}"])
+def test_a_catalog_can_extend_no_other(value: str) -> None:
+    with pytest.raises(CatalogError) as caught:
+        Catalog.parse(f"extends = {value}\n" + OWN, name="own/events.toml")
+    told = 'extends must be "platform"; leave it out for a catalog that stands alone'
+    assert str(caught.value) == f"own/events.toml, the top level: {told}"
+
+
+def test_an_own_type_may_be_of_a_resource_of_the_platform_and_inherits_its_rules(tmp_path: Path) -> None:
     own = '[types.data_link_pinned]\nresource = "data_link"\nevent = "pin"\nabout = "A bucket was pinned."'
-    known = Catalog.load(written(tmp_path, own)).event_type("data_link_pinned")
+    with pytest.raises(
+        CatalogError, match=r'\[resources.data_link\]; add it, or write `extends = "platform"` at the top'
+    ):
+        Catalog.load(written(tmp_path, own))
+    known = Catalog.load(written(tmp_path, EXTENDS + own)).event_type("data_link_pinned")
     assert known.target == "the data link's ID"
     assert known.rules.details == {"visibility": ("public", "private")}
 
 
-def test_an_own_catalog_replaces_the_default(tmp_path: Path) -> None:
-    catalog = Catalog.load(written(tmp_path, OWN), mode="replace")
-    assert (list(catalog.types), list(catalog.resources)) == (["invoice_refunded"], ["invoice"])
-    assert catalog.personal == frozenset()
-    assert not Catalog.parse("").types
-
-
-def test_a_default_type_is_redefined_only_on_purpose(tmp_path: Path) -> None:
-    own = '[types.team_created]\nresource = "team"\nevent = "add"\nabout = "A team began."\nrequires = ["status"]\n'
+def test_a_type_of_the_platform_is_redefined_only_on_purpose(tmp_path: Path) -> None:
+    own = (
+        EXTENDS
+        + '[types.team_created]\nresource = "team"\nevent = "add"\nabout = "A team began."\nrequires = ["status"]\n'
+    )
     with pytest.raises(CatalogError, match=r"\[types.team_created\].*`override = true`"):
         Catalog.load(written(tmp_path, own))
     known = Catalog.load(written(tmp_path, own + "override = true\n")).event_type("team_created")
     assert (known.about, known.rules.requires) == ("A team began.", ("status",))
 
 
-def test_an_own_catalog_adds_personal_fields(tmp_path: Path) -> None:
-    catalog = Catalog.load(written(tmp_path, 'personal = ["on_behalf_of"]'))
-    assert catalog.personal == Catalog.load().personal | {"on_behalf_of"}
+def test_an_own_catalog_says_which_fields_are_personal_or_they_are_the_platform_s() -> None:
+    platform = Catalog.load().personal
+    assert {"client_ip", "forwarded_for", "user_agent", "principal_name", "principal_email"} == platform
+    assert Catalog.parse(OWN).personal == Catalog.parse(EXTENDS + OWN).personal == platform
+    assert Catalog.parse("personal = []\n" + OWN).personal == frozenset()
+    assert Catalog.parse('personal = ["on_behalf_of"]').personal == {"on_behalf_of"}
+    assert Catalog.parse(EXTENDS + 'personal = ["on_behalf_of"]').personal == platform | {"on_behalf_of"}
 
 
 def test_where_the_address_is_personal_so_is_the_chain_that_holds_it() -> None:
@@ -168,7 +190,7 @@ def test_a_catalog_that_can_t_be_used_is_told_file_table_key_and_fix(text: str, 
 
 
 def test_override_is_true_or_false(tmp_path: Path) -> None:
-    own = '[types.team_created]\nresource = "team"\nevent = "add"\nabout = "x"\noverride = "yes"\n'
+    own = EXTENDS + '[types.team_created]\nresource = "team"\nevent = "add"\nabout = "x"\noverride = "yes"\n'
     with pytest.raises(CatalogError, match="override must be true or false"):
         Catalog.load(written(tmp_path, own))
 
@@ -187,12 +209,24 @@ def test_an_unknown_type_is_told_what_is_near() -> None:
         Catalog.load().event_type("credential_created")
 
 
-@pytest.mark.parametrize("name", ["team_renamed", "invoice_line_added"])
-def test_the_toml_printed_for_an_unknown_type_adds_it(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("before", [None, OWN, EXTENDS + OWN])
+@pytest.mark.parametrize("name", ["team_renamed", "invoice_line_added", "invoice_sent"])
+def test_the_toml_printed_for_an_unknown_type_adds_it(tmp_path: Path, before: str | None, name: str) -> None:
+    catalog = Catalog.load() if before is None else Catalog.parse(before)
     with pytest.raises(InvalidEntry) as caught:
-        Catalog.load().event_type(name)
+        catalog.event_type(name)
     stanza = str(caught.value).partition("\n\n")[2]
-    assert name in Catalog.load(written(tmp_path, stanza)).types
+    assert name in Catalog.load(written(tmp_path, (before or "") + stanza)).types
+
+
+def test_a_type_of_the_platform_that_a_catalog_lacks_is_told_how_to_have_it() -> None:
+    told = 'The platform has it: write `extends = "platform"` at the top of events.toml to use its types.'
+    with pytest.raises(InvalidEntry) as caught:
+        Catalog.parse(OWN).event_type("user_sign_in")
+    assert told in str(caught.value)
+    with pytest.raises(InvalidEntry) as caught:
+        Catalog.parse(OWN).event_type("user_signed_in")
+    assert told not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", [None, 5, ["a"], f"password is {CANARY}"])
@@ -298,5 +332,6 @@ def test_the_catalog_page_names_every_key_and_its_toml_loads(tmp_path: Path) -> 
             Catalog.parse(text)
         for key in str(caught.value).partition("keys are ")[2].split(", "):
             assert f"| `{key}` |" in page
-    blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    assert {"invoice_refunded", "data_link_pinned"} <= Catalog.load(written(tmp_path, "".join(blocks))).types.keys()
+    invoice, data_link = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert Catalog.load(written(tmp_path, invoice)).types.keys() == {"invoice_refunded"}
+    assert Catalog.load(written(tmp_path, data_link)).types.keys() == Catalog.load().types.keys() | {"data_link_pinned"}

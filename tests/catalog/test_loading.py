@@ -38,7 +38,7 @@ def complaint(text: str) -> str:
 
 def extension(tmp_path: Path, text: str) -> Catalog:
     path = tmp_path / "events.toml"
-    path.write_text(text, encoding="utf-8")
+    path.write_text('extends = "platform"\n' + text, encoding="utf-8")
     return Catalog.load(path)
 
 
@@ -105,7 +105,7 @@ def test_a_redefined_type_has_nothing_of_the_rules_it_had(tmp_path: Path) -> Non
     assert (rules.requires, rules.status, rules.because) == ((), (), "")
 
 
-def test_a_redefined_resource_is_for_own_types_and_leaves_the_default_ones_as_they_are(tmp_path: Path) -> None:
+def test_a_redefined_resource_is_for_own_types_and_leaves_the_platform_s_as_they_are(tmp_path: Path) -> None:
     text = (
         '[resources.team]\nlabel = "Crews"\ntarget = "the crew\'s ID"\nrequires = ["status"]\n'
         '[types.team_renamed]\nresource = "team"\nevent = "rename"\nabout = "A crew was renamed."\n'
@@ -115,7 +115,7 @@ def test_a_redefined_resource_is_for_own_types_and_leaves_the_default_ones_as_th
     assert catalog.event_type("team_created") == Catalog.load().event_type("team_created")
 
 
-def test_reading_an_own_catalog_changes_nothing_of_the_default(tmp_path: Path) -> None:
+def test_reading_an_own_catalog_changes_nothing_of_the_platform_s(tmp_path: Path) -> None:
     extension(
         tmp_path, own() + '\n[types.team_created]\nresource = "invoice"\nevent = "x"\nabout = "x"\noverride = true'
     )

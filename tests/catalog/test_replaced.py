@@ -75,11 +75,12 @@ def test_a_replaced_type_is_deprecated_in_the_json_schema() -> None:
     assert "deprecated" not in defs["door_opened"]
 
 
-def test_a_default_type_can_be_replaced_by_one_of_an_own(tmp_path: Path) -> None:
+def test_a_type_of_the_platform_can_be_replaced_by_one_of_an_own(tmp_path: Path) -> None:
     path = tmp_path / "events.toml"
     own = '[types.{0}]\nresource = "team"\nevent = "add"\nabout = "A team was added."\n'
     more = 'override = true\nreplaced_by = "crew_created"\n'
-    path.write_text(own.format("team_created") + more + own.format("crew_created"), encoding="utf-8")
+    types = own.format("team_created") + more + own.format("crew_created")
+    path.write_text('extends = "platform"\n' + types, encoding="utf-8")
     assert Catalog.load(path).event_type("team_created").replaced_by == "crew_created"
 
 

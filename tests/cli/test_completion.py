@@ -128,6 +128,24 @@ def test_zsh_is_told_what_each_means_and_an_older_script_of_bash_is_answered() -
         assert done.stdout == expected
 
 
+def test_the_types_of_the_catalog_in_force_are_offered_and_whodid_s_own_in_any_case(tmp_path: Path) -> None:
+    catalog = tmp_path / "events.toml"
+    catalog.write_text(
+        '[resources.a]\nlabel = "A"\ntarget = "a"\n[types.a_b]\nresource = "a"\nevent = "b"\nabout = "c"'
+    )
+
+    def offered(typed: str) -> list[str]:
+        asked = {"COMP_WORDS": f"whodid search type:{typed}", "COMP_CWORD": "2", "_WHODID_COMPLETE": "bash_complete"}
+        environ = {**os.environ, **asked, "WHODID_CATALOG": str(catalog)}
+        done = subprocess.run([PROGRAM], capture_output=True, text=True, timeout=60, check=True, env=environ)
+        assert done.stderr == ""
+        return done.stdout.split()
+
+    assert (offered("a_"), offered("user_")) == (["plain,type:a_b"], [])
+    catalog.write_text("not TOML")
+    assert (offered("a_"), offered("audit_log_v")) == ([], ["plain,type:audit_log_viewed"])
+
+
 def test_the_list_of_commands_is_shown_without_loading_any() -> None:
     code = (
         "import atexit, sys; from whodid.cli import run; atexit.register(lambda: print(*sys.modules)); run(['--help'])"

@@ -1,4 +1,4 @@
-"""`whodid events`: what it prints of the default catalog and of an application's own."""
+"""`whodid events`: what it prints of the platform's catalog and of an application's own."""
 
 from __future__ import annotations
 
@@ -75,27 +75,30 @@ def test_an_unknown_resource_is_told_which_there_are() -> None:
     assert "workflow" in str(error)
 
 
-def test_list_with_an_own_catalog_has_both(own: str) -> None:
-    names = [json.loads(line)["type"] for line in printed("list", "--json", "--catalog", own).splitlines()]
-    assert names == [*Catalog.load().types, "invoice_refunded"]
+def listed(*args: str, settings: Settings | None = None) -> list[str]:
+    lines = run("list", "--json", *args, settings=settings).stdout.splitlines()
+    return [json.loads(line)["type"] for line in lines]
 
 
-def test_list_with_replace_has_only_the_own_types(own: str) -> None:
-    names = [json.loads(line)["type"] for line in printed("list", "--json", "--catalog", own, "--replace").splitlines()]
-    assert names == ["invoice_refunded"]
+def test_list_with_an_own_catalog_has_its_types_and_the_platform_s_where_it_extends_them(own: str) -> None:
+    assert listed("--catalog", own) == ["invoice_refunded"]
+    Path(own).write_text('extends = "platform"\n' + OWN, encoding="utf-8")
+    assert listed("--catalog", own) == [*Catalog.load().types, "invoice_refunded"]
 
 
-def test_the_catalog_of_the_settings_is_used_where_no_option_says_otherwise(own: str) -> None:
-    settings = Settings(catalog=own, catalog_mode="replace")
+def test_the_catalog_of_the_settings_is_used_where_no_option_says_otherwise(own: str, tmp_path: Path) -> None:
+    settings = Settings(catalog=own)
     assert "invoice_refunded" in run("show", "invoice_refunded", settings=settings).stdout
-    assert "user_sign_in" not in run("list", settings=settings).stdout
-    assert "user_sign_in" not in run("list", "--replace", settings=Settings(catalog=own)).stdout
+    assert listed(settings=settings) == ["invoice_refunded"]
+    assert listed("--own", settings=settings) == list(Catalog.own().types)
+    (tmp_path / "none.toml").touch()
+    assert listed("--catalog", str(tmp_path / "none.toml"), settings=settings) == []
 
 
-def test_replace_without_a_file_is_a_usage_error() -> None:
-    result = run("list", "--replace")
-    assert result.exit_code == 2
-    assert "--catalog FILE" in result.stderr
+def test_own_and_a_file_are_a_usage_error(own: str) -> None:
+    result = run("list", "--own", "--catalog", own)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--own can't be combined with --catalog" in result.stderr
 
 
 def test_show_prints_every_rule_in_words(own: str) -> None:
@@ -146,7 +149,9 @@ def test_schema_prints_what_is_committed() -> None:
 
 
 def test_schema_of_an_own_catalog_has_its_types(own: str) -> None:
-    assert "invoice_refunded" in json.loads(printed("schema", "--catalog", own))["$defs"]
+    schema = json.loads(printed("schema", "--catalog", own))
+    assert schema["properties"]["type"] == {"enum": ["invoice_refunded"]}
+    assert list(schema["$defs"]) == ["entry", "invoice_refunded"]
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
@@ -184,7 +189,7 @@ def change(own: str, old: str, new: str) -> None:
 
 @pytest.mark.usefixtures("kept")
 def test_check_passes_what_is_as_it_was(own: str) -> None:
-    assert printed("check", "--catalog", own) == "55 event types: compatible with all stored entries\n"
+    assert printed("check", "--catalog", own) == "1 event type: compatible with all stored entries\n"
     assert json.loads(printed("check", "--catalog", own, "--json")) == {"passed": True, "findings": []}
 
 
@@ -266,7 +271,7 @@ def test_a_printed_file_that_differs_or_is_missing_is_told_the_command_that_writ
     own: str, tmp_path: Path, command: list[str]
 ) -> None:
     file = tmp_path / "printed"
-    options = ["--catalog", own, "--replace"]
+    options = ["--catalog", own]
     for content in (None, "other", "\udcff"):
         if content is not None:
             file.write_bytes(content.encode(errors="surrogateescape"))
@@ -303,7 +308,7 @@ def test_in_a_terminal_the_catalog_goes_to_stdout_and_the_exit_code_is_0(own: st
         (["show", "team_renamed"], 1, "whodid: there is no event type 'team_renamed'"),
         (["list", "--resource", "runs"], 1, "whodid: unknown resource 'runs'"),
         (["schema", "--catalog", "missing.toml"], 1, "whodid: the catalog missing.toml can't be read"),
-        (["list", "--replace"], 2, "add --catalog FILE"),
+        (["list", "--own", "--catalog", "x"], 2, "--own can't be combined with --catalog"),
         (["list", "--jsn"], 2, "No such option"),
         (["show"], 2, "Missing argument 'EVENT_TYPE'"),
     ],

@@ -47,13 +47,16 @@ def test_searching_one_finds_the_other_and_quotes_do_not(names: OtherNames) -> N
     assert terms('type:"member_added"') == ["member_added"]
 
 
-def test_names_of_ones_own_catalog_count_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("extends", "others"), [("", ()), ('extends = "platform"\n', ("member_created",))])
+def test_names_of_ones_own_catalog_count_and_the_platform_s_with_its_types(
+    tmp_path: Path, extends: str, others: tuple[str, ...]
+) -> None:
     catalog = tmp_path / "events.toml"
     catalog.write_text(
-        '[resources.ship]\nlabel = "Ship"\ntarget = "its ID"\n'
+        extends + '[resources.ship]\nlabel = "Ship"\ntarget = "its ID"\n'
         '[types.ship_sailed]\nresource = "ship"\nevent = "sail"\nabout = "It left."\n'
         '[types.boat_left]\nresource = "ship"\nevent = "sail"\nabout = "It left."\nreplaced_by = "ship_sailed"\n'
     )
     names = OtherNames.of(Settings(catalog=str(catalog)))
     assert names("ship_sailed") == ("boat_left",)
-    assert names("member_added") == ("member_created",)
+    assert names("member_added") == others

@@ -33,7 +33,7 @@ CATALOG = "".join(
 
 CONFTEST = """
 import whodid
-whodid.configure(journal_dir="journal", catalog="events.toml", catalog_mode="replace", service="shop")
+whodid.configure(journal_dir="journal", catalog="events.toml", service="shop")
 """
 
 
@@ -277,7 +277,6 @@ def test_without_any_entry_the_catalog_is_the_environment_s(
 ) -> None:
     application.makepyfile("def test_it(): pass")
     monkeypatch.setenv("WHODID_CATALOG", "events.toml")
-    monkeypatch.setenv("WHODID_CATALOG_MODE", "replace")
     run(application, "--audit-coverage").stdout.fnmatch_lines("3 event types, 0 exercised: 0 %; no test recorded:")
     monkeypatch.setenv("WHODID_CATALOG", "missing.toml")
     result = run(application, "--audit-coverage")

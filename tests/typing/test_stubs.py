@@ -166,7 +166,7 @@ def test_a_catalog_of_one_type_or_none_makes_stubs_too(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         (folder / "events.toml").write_text(types, encoding="utf-8")
-        written(folder, "--catalog", str(folder / "events.toml"), "--replace")
+        written(folder, "--catalog", str(folder / "events.toml"))
         known = 'audit("door_opened", target="1", status="key", target_name="front", details={})'
         code = f'import whodid\nwhodid.get_logger().audit("door_open", target="1")\nwhodid.get_logger().{known}\n'
         assert sorted(mypy(folder, code)) == wrong

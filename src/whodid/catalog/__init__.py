@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidEntry
 from ..resources import resource_text
 from ..text import near
-from .model import Contents, EventType, Resource, Rules, is_name, parse, read
+from .model import Contents, EventType, Resource, Rules, is_name, load, parse, platform
 from .schema import entry_schema, given_schema, type_schema, violations
 
 if TYPE_CHECKING:
@@ -38,17 +38,13 @@ class Catalog:
         self._given: dict[str, jsonschema_rs.Validator] = {}
 
     @classmethod
-    def load(cls, path: str | Path | None = None, *, mode: Literal["extend", "replace"] = "extend") -> Catalog:
-        """The default catalog, extended or replaced by the events.toml at `path`. Raises `CatalogError`."""
-        default = parse(resource_text("config/events.toml"), "config/events.toml")
-        if path is None:
-            return cls(default)
-        text = read(Path(path))
-        return cls(parse(text, str(path), default if mode == "extend" else None))
+    def load(cls, path: str | Path | None = None) -> Catalog:
+        """The catalog of the events.toml at `path`, or the platform's if there is none. Raises `CatalogError`."""
+        return cls(load(path))
 
     @classmethod
     def parse(cls, text: str, *, name: str = "events.toml") -> Catalog:
-        """A catalog from TOML text, without the default types. Raises `CatalogError`."""
+        """A catalog from TOML text. Raises `CatalogError`."""
         return cls(parse(text, name))
 
     @classmethod
@@ -72,12 +68,15 @@ class Catalog:
             )
         resource, _, event = name.rpartition("_")
         resource, event = (resource, event) if resource and event else (name, name)
+        if name in platform().types:
+            hint = ' The platform has it: write `extends = "platform"` at the top of events.toml to use its types.'
         table = f'[resources.{resource}]\nlabel = "…"\ntarget = "the …\'s ID"\n\n'
+        if resource in self.resources:
+            table = 'extends = "platform"\n\n' if self._contents is platform() else ""
         return (
             f"there is no event type {name!r} in the catalog.{hint} To add it, put this into your events.toml, and "
-            "set `catalog` to that file:\n\n"
-            + ("" if resource in self.resources else table)
-            + f'[types.{name}]\nresource = "{resource}"\nevent = "{event}"\nabout = "…"\n'
+            f"set `catalog` to that file:\n\n{table}"
+            f'[types.{name}]\nresource = "{resource}"\nevent = "{event}"\nabout = "…"\n'
         )
 
     def check(self, entry: Mapping[str, Any]) -> None:

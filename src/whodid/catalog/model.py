@@ -16,9 +16,10 @@ from typing import Any, Literal, get_args, get_type_hints
 from ..entry import FIELDS, PERSONAL_FIELDS
 from ..errors import CatalogError
 from ..integrity import MAX_KEY, is_key
+from ..resources import resource_text
 from ..text import did_you_mean
 
-__all__ = ["Contents", "DetailRule", "EventType", "Resource", "Rules", "is_name", "parse", "read"]
+__all__ = ["Contents", "DetailRule", "EventType", "Resource", "Rules", "is_name", "load", "parse", "platform"]
 
 DetailRule = tuple[str, ...] | bool | None
 """The value that `details` must have for a key: one of these strings, exactly this boolean, or (`None`) any string."""
@@ -101,24 +102,37 @@ def _choices() -> dict[str, tuple[str, ...]]:
     return {name: get_args(get_args(hints[name])[0]) for name in ("outcome", "durability", "on_failure")}
 
 
-def read(path: Path) -> str:
-    """The text of an events.toml. Raises `CatalogError`."""
+def load(path: str | Path | None) -> Contents:
+    """The catalog of the events.toml at `path`, or the platform's if there is none. Raises `CatalogError`."""
+    if not path:
+        return platform()
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise CatalogError(f"the catalog {path} can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise CatalogError(f"the catalog {path} is not UTF-8: {error.reason}") from error
+    return parse(text, str(path))
 
 
-def parse(text: str, file: str, base: Contents | None = None, *, own: bool = False) -> Contents:
-    """Parses a catalog and adds it to `base`; `own` for the catalog of whodid itself. Raises `CatalogError`."""
+@cache
+def platform() -> Contents:
+    """The platform's 54 types, which hold without an events.toml, and which one may extend."""
+    return parse(resource_text("config/events.toml"), "config/events.toml")
+
+
+def parse(text: str, file: str, *, own: bool = False) -> Contents:
+    """Parses a catalog; `own` for the catalog of whodid itself. Raises `CatalogError`."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CatalogError(f"{file} is not TOML: {error}") from error
     top = _Table(document, file, "the top level")
-    top.only({"personal", "resources", "types"})
+    top.only({"extends", "personal", "resources", "types"})
+    extends = document.get("extends")
+    if extends not in (None, "platform"):
+        raise top.error('extends must be "platform"; leave it out for a catalog that stands alone')
+    base = platform() if extends else None
     resources = dict(base.resources) if base else {}
     types = dict(base.types) if base else {}
     for name, table in top.tables("resources"):
@@ -128,11 +142,12 @@ def parse(text: str, file: str, base: Contents | None = None, *, own: bool = Fal
     for name, table in tables.items():
         _check_owner(name, table, own)
         if not table.flag("override") and name in types:
-            raise table.error(f"{name} is a type of the default catalog; write `override = true` to redefine it")
+            raise table.error(f"{name} is a type of the platform; write `override = true` to redefine it")
         types[name] = _event_type(name, table, resources)
     _refuse_dead_ends(types, tables, top)
-    personal = _personal(top)
-    return Contents(resources, types, personal | (base.personal if base else frozenset()))
+    if "personal" not in document:
+        return Contents(resources, types, platform().personal)
+    return Contents(resources, types, _personal(top) | (base.personal if base else frozenset()))
 
 
 def _check_owner(name: str, table: _Table, own: bool) -> None:
@@ -161,7 +176,8 @@ def _event_type(name: str, table: _Table, resources: Mapping[str, Resource]) -> 
     table.only(_TYPE_KEYS)
     resource = table.text("resource")
     if resource not in resources:
-        raise table.error(f"there is no [resources.{resource}]{did_you_mean(resource, resources)}; add it")
+        hint = ', or write `extends = "platform"` at the top of the file' if resource in platform().resources else ""
+        raise table.error(f"there is no [resources.{resource}]{did_you_mean(resource, resources)}; add it{hint}")
     choices: dict[str, Any] = {key: table.choice(key, allowed) for key, allowed in _choices().items()}
     if name == "entry":
         raise table.error("the name is reserved in the JSON Schema; name the event, such as entry_created")

@@ -97,6 +97,13 @@ class _Bash(BashComplete):
 
 
 def _types() -> list[str]:
+    """Return the event types of the catalog in force; while it can't be used, only those of whodid itself."""
     from ..catalog import Catalog
+    from ..errors import WhodidError
+    from ..settings import load_settings
 
-    return sorted({**Catalog.own().types, **Catalog.load().types})
+    own = Catalog.own().types
+    try:
+        return sorted({**own, **Catalog.load(load_settings().catalog).types})
+    except WhodidError:
+        return sorted(own)

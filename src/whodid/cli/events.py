@@ -27,21 +27,20 @@ from .output import print_table
 
 __all__ = ["events"]
 
-catalog_option = click.option(
-    "--catalog", "path", metavar="FILE", help="Your own events.toml, which extends the default catalog."
-)
+catalog_option = click.option("--catalog", "path", metavar="FILE", help="Your own events.toml.")
 own_option = click.option("--own", is_flag=True, help="Use the event types that whodid itself records.")
-replace_option = click.option("--replace", is_flag=True, help="Use the file instead of the default catalog.")
 
 
 def _reads_catalog(command: Callable[..., None]) -> Callable[..., None]:
     """Pass the catalog that the options or the settings name to a command."""
 
-    def with_catalog(settings: Settings, /, path: str | None, replace: bool, own: bool, **arguments: Any) -> None:
-        command(_catalog(settings, path, replace, own), **arguments)
+    def with_catalog(settings: Settings, /, path: str | None, own: bool, **arguments: Any) -> None:
+        if own and path is not None:
+            raise click.UsageError("--own can't be combined with --catalog")
+        command(Catalog.own() if own else Catalog.load(path or settings.catalog), **arguments)
 
     functools.update_wrapper(with_catalog, command)
-    return catalog_option(replace_option(own_option(click.pass_obj(with_catalog))))
+    return catalog_option(own_option(click.pass_obj(with_catalog)))
 
 
 @click.group(
@@ -49,7 +48,7 @@ def _reads_catalog(command: Callable[..., None]) -> Callable[..., None]:
 Examples:
   whodid events list
   whodid events show user_sign_in
-  whodid events list --catalog events.toml --replace
+  whodid events list --catalog events.toml
   whodid events list --own
   whodid events schema > config/audit-entry.schema.json
   whodid events check
@@ -127,15 +126,15 @@ type, or the schema is out of date. Stricter rules are warnings, and exit 0."""
 )
 @json_option
 @catalog_option
-@replace_option
 @click.pass_obj
-def check(settings: Settings, path: str | None, replace: bool, against: str | None, as_json: bool) -> None:
+def check(settings: Settings, path: str | None, against: str | None, as_json: bool) -> None:
     """Check whether a changed catalog still fits stored entries.
 
     audit-entry.schema.json beside the catalog must be the current JSON Schema of the catalog.
     """
-    catalog = _catalog(settings, path, replace)
-    in_place = _schema_in_place(path or settings.catalog or None)
+    path = path or settings.catalog
+    catalog = Catalog.load(path)
+    in_place = _schema_in_place(path)
     findings = _findings(catalog, against, in_place, _renewal("schema", str(in_place)))
     failed = any(finding.level == "error" for finding in findings)
     if as_json:
@@ -144,7 +143,8 @@ def check(settings: Settings, path: str | None, replace: bool, against: str | No
         for finding in findings:
             click.echo(printable(f"{finding.level}: {finding.about}"))
         if not findings:
-            click.echo(f"{len(catalog.types)} event types: compatible with all stored entries")
+            count = len(catalog.types)
+            click.echo(f"{count} event type{'s' * (count != 1)}: compatible with all stored entries")
     sys.exit(1 if failed else 0)
 
 
@@ -173,9 +173,9 @@ def _schema_bytes(source: str, renew: str) -> bytes:
         ) from error
 
 
-def _schema_in_place(catalog: str | None) -> Path:
-    """Return the path of the schema beside a catalog, or of the default schema."""
-    if catalog is not None:
+def _schema_in_place(catalog: str) -> Path:
+    """Return the path of the schema beside a catalog, or of the platform's schema."""
+    if catalog:
         return Path(catalog).with_name("audit-entry.schema.json")
     return Path(os.path.relpath(resource_path("config/audit-entry.schema.json")))
 
@@ -232,18 +232,7 @@ def _renewal(command: str, file: str) -> str:
     return f"{shlex.join(['whodid', 'events', command, *options])} > {shlex.quote(file)}"
 
 
-_FLAGS = {"own": "--own", "replace": "--replace", "closed_details": "--closed-details"}
-
-
-def _catalog(settings: Settings, path: str | None, replace: bool, own: bool = False) -> Catalog:
-    if own:
-        if path is not None or replace:
-            raise click.UsageError("--own can't be combined with --catalog or --replace")
-        return Catalog.own()
-    path = path or settings.catalog or None
-    if replace and path is None:
-        raise click.UsageError("--replace needs a file to replace the default catalog with; add --catalog FILE")
-    return Catalog.load(path, mode="replace" if replace else settings.catalog_mode)
+_FLAGS = {"own": "--own", "closed_details": "--closed-details"}
 
 
 def _about(known: EventType) -> str:

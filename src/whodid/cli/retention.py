@@ -189,7 +189,7 @@ Examples:
   whodid sizing --per-day 2M --json | jq .disk_bytes
 
 Numbers may end in k, M or G. A GB is 1,000,000,000 bytes. The default bytes per entry were measured with generated
-entries of all default event types (`whodid help benchmarks`); use --from-cluster to measure your own."""
+entries of all event types of the platform (`whodid help benchmarks`); use --from-cluster to measure your own."""
 )
 @click.option("--per-day", required=True, metavar="NUMBER", help="Entries recorded per day, such as 2M.")
 @click.option("--retention", metavar="AGE", help="How long entries are kept. [default: the setting]")

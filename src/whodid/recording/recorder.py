@@ -63,7 +63,7 @@ class Recorder:
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.settings = settings
-        self.catalog = catalog or Catalog.load(settings.catalog or None, mode=settings.catalog_mode)
+        self.catalog = catalog or Catalog.load(settings.catalog)
         self.journal = journal or Journal(
             settings.journal_dir,
             segment_bytes=settings.segment_bytes,

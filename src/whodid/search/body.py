@@ -4,9 +4,9 @@ Every clause is in filter context: nothing is scored, and OpenSearch caches repe
 `@timestamp`, limited to what nanoseconds can represent.
 
 A search for a new event type also finds entries recorded under its old names, and the reverse.
-`config/event-names.csv` has the names that the product behind the default catalog changed; the `replaced_by` of the
-application's own catalog come on top. Names are followed over any number of steps, but two names that were merged into
-the same successor don't stand for each other.
+`config/event-names.csv` has the names that the platform changed; they apply if the catalog has its types. The
+`replaced_by` of the application's own catalog come on top. Names are followed over any number of steps, but two names
+that were merged into the same successor don't stand for each other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from ..catalog.model import parse, read
+from ..catalog.model import load, platform
 from ..errors import InvalidEntry, QueryError
 from ..integrity import canonical, plain
 from ..resources import resource_text
@@ -191,15 +191,9 @@ class OtherNames:
     @classmethod
     def of(cls, settings: Settings) -> OtherNames:
         """Reads the names from the catalog of the settings. Raises `CatalogError` if it can't be read."""
-        if not settings.catalog:
-            return cls(_renamed())
-        from pathlib import Path
-
-        default = parse(resource_text("config/events.toml"), "config/events.toml")
-        own = parse(
-            read(Path(settings.catalog)), settings.catalog, default if settings.catalog_mode == "extend" else None
-        )
-        return cls(_renamed() | {name: known.replaced_by for name, known in own.types.items() if known.replaced_by})
+        types = load(settings.catalog).types
+        renamed = _renamed() if types.keys() >= platform().types.keys() else {}
+        return cls(renamed | {name: known.replaced_by for name, known in types.items() if known.replaced_by})
 
     def __call__(self, asked: str) -> tuple[str, ...]:
         if not asked.endswith("*"):

@@ -245,10 +245,8 @@ def _application(
         middleware=[Middleware(SecurityHeaders), Middleware(LengthLimit), *middleware],
         exception_handlers={WhodidError: _error_page, 404: _not_found, 405: _not_found, Exception: _server_error},
     )
-    catalog = Catalog.load(settings.catalog or None, mode=settings.catalog_mode)
     app.state.frame = frame
-    app.state.catalog = catalog
-    app.state.known = {**Catalog.own().types, **catalog.types}
+    app.state.known = {**Catalog.own().types, **Catalog.load(settings.catalog).types}
     app.state.types = sorted(app.state.known)
     app.state.exports = Limits(data.EXPORTS, data.ALL_EXPORTS)
     return app
