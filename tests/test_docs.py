@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import click
 import pytest
+from click.testing import CliRunner
 
 import whodid
 from tests.recording import WHO, configured, recorded
@@ -188,6 +189,15 @@ def test_the_page_of_the_folder_names_every_file() -> None:
 def test_readme_and_changelog_stay_short() -> None:
     for name, lines in (("README.md", 80), ("CHANGELOG.md", 30)):
         assert len((ROOT / name).read_text().splitlines()) <= lines, name
+
+
+def test_the_readme_s_catalog_lists_one_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "README.md").read_text()
+    [catalog], [command] = re.findall(r"```toml\n(.*?)```", page, re.S), re.findall(r"`whodid (events .*?)`", page)
+    monkeypatch.chdir(tmp_path)
+    Path("events.toml").write_text(catalog)
+    lines = CliRunner().invoke(program, command.split()).stdout.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == ["invoice_refunded"]
 
 
 def test_the_page_of_the_examples_names_each_and_no_other() -> None:

@@ -159,7 +159,8 @@ def found(environment: Path, variables: dict[str, str], *query: str) -> list[dic
 @pytest.mark.live
 def test_the_readme_does_what_it_says(environment: Path, tmp_path: Path, variables: dict[str, str]) -> None:
     whodid(environment, variables, "setup")
-    [program] = blocks("README.md", "python")
+    [catalog], [program] = blocks("README.md", "toml"), blocks("README.md", "python")
+    (tmp_path / "events.toml").write_text(catalog)
     subprocess.run([environment / "python", "-c", program], cwd=tmp_path, env=variables, check=True)
     whodid(environment, variables, "ship", "--once")
     page = (ROOT / "README.md").read_text()
