@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whodid.entry import FIELDS, SEED_FIELDS, Partitioning, Stamp, document_id, partition_name, partition_start
+from whodid.entry import FIELDS, PLATFORM_FIELDS, Partitioning, Stamp, document_id, partition_name, partition_start
 
 
-def test_the_seed_s_ten_fields_are_there_in_its_order() -> None:
-    assert tuple(FIELDS)[:10] == SEED_FIELDS
+def test_the_platform_s_ten_fields_are_there_in_its_order() -> None:
+    assert tuple(FIELDS)[:10] == PLATFORM_FIELDS
 
 
 def test_a_stamp_is_utc_and_cut_to_seconds_and_microseconds() -> None:

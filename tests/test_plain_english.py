@@ -52,6 +52,7 @@ BANNED = {
     r"with another question": "with a different query",
     r"others than (?:their|its) owner": "other users",
     r"can't be told|nothing can be said": "unknown",
+    r"the seed": "the platform's documented fields",
     r"to get along|get at": "work together; access",
 }
 """Pattern (whole words, any case) → what to write instead."""

@@ -27,8 +27,8 @@ __all__ = [
     "HARD_LIMIT",
     "NEVER_COMMITTED",
     "PERSONAL_FIELDS",
+    "PLATFORM_FIELDS",
     "SCHEMA_VERSION",
-    "SEED_FIELDS",
     "SOFT_LIMIT",
     "ZERO_HASH",
     "Entry",
@@ -89,7 +89,7 @@ class Field:
 FIELDS: Mapping[str, Field] = {
     field.name: field
     for field in (
-        # The seed's ten.
+        # The platform's ten documented fields.
         Field("type", "keyword", "call", "the event type, as the catalog names it", 128),
         Field("target", "keyword", "call", "ID of the resource the event is about"),
         Field("principal", "keyword", "call", "ID of the user who did it; `system` or `anonymous`"),
@@ -161,7 +161,7 @@ NEVER_COMMITTED = frozenset(FIELDS) - PERSONAL_FIELDS
 FREE_FIELDS = tuple(name for name, field in FIELDS.items() if field.kind == "flat_object" and field.source == "call")
 """`before`, `after` and `details`: objects that may hold any JSON."""
 
-SEED_FIELDS = (
+PLATFORM_FIELDS = (
     "type",
     "target",
     "principal",
@@ -173,7 +173,7 @@ SEED_FIELDS = (
     "client_ip",
     "creation_date",
 )
-"""The ten fields of the seed page, in its order: the columns of tables and exports."""
+"""The ten fields that the platform documents, in its order: the columns of tables and exports."""
 
 Partitioning = Literal["month", "week", "day"]
 

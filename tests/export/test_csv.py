@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whodid.entry import FIELDS, SEED_FIELDS
+from whodid.entry import FIELDS, PLATFORM_FIELDS
 from whodid.export import FORMS, pieces
 from whodid.export.forms import COLUMNS, unguarded
 
@@ -32,8 +32,8 @@ def read(*entries: dict[str, Any]) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text.decode("utf-8-sig"), newline="")))
 
 
-def test_the_seed_s_fields_come_first_and_every_other_searchable_one_follows() -> None:
-    assert COLUMNS[:10] == SEED_FIELDS
+def test_the_platform_s_fields_come_first_and_every_other_searchable_one_follows() -> None:
+    assert COLUMNS[:10] == PLATFORM_FIELDS
     assert set(COLUMNS) == {name for name, field in FIELDS.items() if field.kind != "stored"} | {"entry_id"}
 
 

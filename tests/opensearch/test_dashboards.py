@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.opensearch.dql import dql_query
-from whodid.entry import FIELDS, SEED_FIELDS
+from whodid.entry import FIELDS, PLATFORM_FIELDS
 from whodid.errors import SettingsError
 from whodid.settings import Settings
 from whodid.setup.dashboards import SavedObject, check_tab_url, ndjson, saved_objects
@@ -132,11 +132,11 @@ def test_each_query_is_in_dql_and_names_fields_of_an_entry() -> None:
         assert set(re.findall(r"([\w@.]+):", query)) <= set(FIELDS)
 
 
-def test_a_search_shows_the_outcome_and_names_beside_the_columns_of_the_seed() -> None:
+def test_a_search_shows_the_outcome_and_names_beside_the_platform_s_fields() -> None:
     for one in of_type("search"):
         columns = one.attributes["columns"]
         assert one.attributes["sort"] == [["@timestamp", "desc"]]
-        assert set(columns) - set(SEED_FIELDS) == {"outcome", "principal_name", "target_name"}
+        assert set(columns) - set(PLATFORM_FIELDS) == {"outcome", "principal_name", "target_name"}
         assert {FIELDS[each].kind for each in columns} == {"keyword", "ip"}
 
 

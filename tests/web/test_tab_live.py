@@ -89,7 +89,7 @@ def id_of(entry: Entry) -> str:
     return document_id(entry["journal"], entry["seq"], entry["hash"])
 
 
-def test_the_columns_are_the_seed_s_in_its_order(tab: httpx.Client, place: Corner) -> None:
+def test_the_columns_are_the_platform_s_fields_in_its_order(tab: httpx.Client, place: Corner) -> None:
     page = tab.get("/", params={"principal": "42"}).text
     headings = [re.sub(r"<[^>]+>", "", heading) for heading in re.findall(r'<th scope="col">(.*?)</th>', page)]
     assert headings == [

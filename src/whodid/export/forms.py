@@ -1,7 +1,7 @@
 """The export formats: one table that the command line, the tab and the documentation share; and CSV and Parquet.
 
 CSV is for spreadsheets: UTF-8 with a byte order mark, so that Excel reads names correctly, RFC 4180 lines, and a
-header. The seed's ten fields come first, then the other fields of an entry and its ID. Objects are JSON.
+header. The platform's ten documented fields come first, then the other fields of an entry and its ID. Objects are JSON.
 
 What a spreadsheet would run as a formula gets an apostrophe in front (OWASP, "CSV injection"), at the beginning of a
 value and after anything that may start a new cell: a semicolon, which is the separator in half of Europe, where quotes
@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from ..entry import FIELDS, SEED_FIELDS, entry_id
+from ..entry import FIELDS, PLATFORM_FIELDS, entry_id
 from ..errors import ExportError, QueryError
 from ..integrity import MAX_DEPTH
 from ..text import did_you_mean, json_bytes, json_text, levels, valid
@@ -36,8 +36,8 @@ from .ocsf import ocsf
 __all__ = ["COLUMNS", "FORMS", "HEAD", "Columns", "Entry", "Form", "Lines", "form_of", "lines", "pieces", "unguarded"]
 
 COLUMNS = (
-    *SEED_FIELDS,
-    *(name for name, field in FIELDS.items() if name not in SEED_FIELDS and field.kind != "stored"),
+    *PLATFORM_FIELDS,
+    *(name for name, field in FIELDS.items() if name not in PLATFORM_FIELDS and field.kind != "stored"),
     "entry_id",
 )
 _BREAKS = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
