@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ def test_each_help_has_an_example(name: str) -> None:
     result = CliRunner().invoke(dev, [name, "--help"])
     assert result.exit_code == 0
     assert f":\n    whodid dev {name}" in result.stdout
+
+
+def test_an_older_opensearch_is_for_the_tests_of_whodid_and_help_does_not_offer_it(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "dev-server.md"
+    for text in (CliRunner().invoke(dev, ["up", "--help"]).stdout, page.read_text()):
+        assert not re.search(r"--opensearch|\b2\.19", text)
+    refused = CliRunner().invoke(dev, ["up", "--opensearch", "2.19", "--data-dir", str(tmp_path / "none")]).exception
+    assert "OpenSearch 2.19.4 needs Java 11 to 23" in str(refused)
 
 
 def test_commands_are_these() -> None:

@@ -52,9 +52,7 @@ def dev() -> None:
     help="Seconds to wait until it is ready.",
 )
 @click.option("--security", is_flag=True, help="Enable the Security plugin: accounts, roles and TLS.")
-@click.option(
-    "--opensearch", "version", default="3", show_default=True, help="OpenSearch version: 3, or 2.19 with --java."
-)
+@click.option("--opensearch", "version", default="3", hidden=True)  # for the tests of whodid: 2.19, with --java
 @click.option(
     "--java", type=click.Path(path_type=Path), help="The `java` executable to use. [default: the one of the extra]"
 )
@@ -78,7 +76,6 @@ def up(
     Examples:
       whodid dev up --port 0 --json
       whodid dev up --security --data-dir secured
-      whodid dev up --opensearch 2.19 --java /usr/lib/jvm/java-21/bin/java --data-dir older
     """
     from whodid import devserver
 

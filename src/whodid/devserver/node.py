@@ -206,9 +206,8 @@ def start(
     `port` 0 chooses a free one. A `detached` node runs until `stop`; any other ends with this process, or when the
     returned object is stopped or garbage collected. With `security` it has accounts and TLS: `status` returns the
     administrator, the password file, and the certificate authority. `timeout` (seconds) limits the start, not the
-    download. `settings` replaces or adds lines of opensearch.yml; `None` removes one. `version` is one of those in
-    `whodid help dev-server`, and `java` an executable to use instead of the one of the extra.
-    Raises DevServerError.
+    download. `settings` replaces or adds lines of opensearch.yml; `None` removes one. `version` is for the tests
+    of whodid; `java` is an executable to use instead of the one of the extra. Raises DevServerError.
     """
     require_extra()
     release = find_release(version)
