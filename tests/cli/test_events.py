@@ -190,6 +190,7 @@ def change(own: str, old: str, new: str) -> None:
 @pytest.mark.usefixtures("kept")
 def test_check_passes_what_is_as_it_was(own: str) -> None:
     assert printed("check", "--catalog", own) == "1 event type: compatible with all stored entries\n"
+    assert run("check", settings=Settings(catalog=own)).stdout == printed("check", "--catalog", own)
     assert json.loads(printed("check", "--catalog", own, "--json")) == {"passed": True, "findings": []}
 
 

@@ -278,6 +278,11 @@ def test_without_any_entry_the_catalog_is_the_environment_s(
     application.makepyfile("def test_it(): pass")
     monkeypatch.setenv("WHODID_CATALOG", "events.toml")
     run(application, "--audit-coverage").stdout.fnmatch_lines("3 event types, 0 exercised: 0 %; no test recorded:")
+    (application.path / "one.toml").write_text(
+        (application.path / "events.toml").read_text().partition("[types.invoice_r")[0]
+    )
+    monkeypatch.setenv("WHODID_CATALOG", "one.toml")
+    run(application, "--audit-coverage").stdout.fnmatch_lines("1 event type, 0 exercised: 0 %; no test recorded:")
     monkeypatch.setenv("WHODID_CATALOG", "missing.toml")
     result = run(application, "--audit-coverage")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
