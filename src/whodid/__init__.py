@@ -15,8 +15,7 @@ as in a `manage.py` that runs pytest.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .entry import Receipt
 from .errors import (
@@ -35,6 +34,7 @@ from .errors import (
 from .recording.changes import changes
 from .recording.context import bind, carried, context, system
 from .resources import __version__ as __version__
+from .resources import at_first_use
 
 if TYPE_CHECKING:
     from .integrations import configure
@@ -73,22 +73,19 @@ __all__ = [
     "system",
 ]
 
-_AT_FIRST_USE = {
-    "AuditClient": ".search.client",
-    "AuditHandler": ".integrations.stdlib",
-    "AuditJsonFormatter": ".integrations.stdlib",
-    "AuditLogger": ".integrations.stdlib",
-    "AuditMixin": ".integrations.structlog",
-    "AuditProcessor": ".integrations.structlog",
-    "Settings": ".settings",
-    "audited": ".integrations.structlog",
-    "configure": ".integrations",
-    "get_logger": ".integrations.stdlib",
-}
-"""Name → module. `configure` and `get_logger` import what records, before anything can be recorded."""
-
-
-def __getattr__(name: str) -> Any:
-    if name in _AT_FIRST_USE:
-        return getattr(import_module(_AT_FIRST_USE[name], __name__), name)
-    raise AttributeError(f"module 'whodid' has no attribute {name!r}")
+__getattr__ = at_first_use(
+    __name__,
+    {
+        "AuditClient": ".search.client",
+        "AuditHandler": ".integrations.stdlib",
+        "AuditJsonFormatter": ".integrations.stdlib",
+        "AuditLogger": ".integrations.stdlib",
+        "AuditMixin": ".integrations.structlog",
+        "AuditProcessor": ".integrations.structlog",
+        "Settings": ".settings",
+        "audited": ".integrations.structlog",
+        "configure": ".integrations",
+        "get_logger": ".integrations.stdlib",
+    },
+)
+"""`configure` and `get_logger` import what records, before anything can be recorded."""

@@ -21,27 +21,32 @@ it is a pseudonym once nothing else links it to the person.
 
 from __future__ import annotations
 
-from .erase import ErasurePlan, ErasureReport, erase, plan_erasure
-from .erase_cluster import remove_from_files
-from .host import (
-    Retired,
-    Rotated,
-    drop_dead_letters,
-    export_dead_letters,
-    retire_journal,
-    retry_dead_letters,
-    rotate_key,
-)
-from .retention import (
-    Enforced,
-    HoldChange,
-    enforce_retention,
-    loss_of_release,
-    loss_of_retention,
-    release_hold,
-    set_hold,
-    set_retention,
-)
+from typing import TYPE_CHECKING
+
+from ..resources import at_first_use
+
+if TYPE_CHECKING:
+    from .erase_cluster import remove_from_files
+    from .erasure import ErasurePlan, ErasureReport, erase, plan_erasure
+    from .host import (
+        Retired,
+        Rotated,
+        drop_dead_letters,
+        export_dead_letters,
+        retire_journal,
+        retry_dead_letters,
+        rotate_key,
+    )
+    from .retention import (
+        Enforced,
+        HoldChange,
+        enforce_retention,
+        loss_of_release,
+        loss_of_retention,
+        release_hold,
+        set_hold,
+        set_retention,
+    )
 
 __all__ = [
     "Enforced",
@@ -65,3 +70,29 @@ __all__ = [
     "set_hold",
     "set_retention",
 ]
+
+__getattr__ = at_first_use(
+    __name__,
+    {
+        "Enforced": ".retention",
+        "ErasurePlan": ".erasure",
+        "ErasureReport": ".erasure",
+        "HoldChange": ".retention",
+        "Retired": ".host",
+        "Rotated": ".host",
+        "drop_dead_letters": ".host",
+        "enforce_retention": ".retention",
+        "erase": ".erasure",
+        "export_dead_letters": ".host",
+        "loss_of_release": ".retention",
+        "loss_of_retention": ".retention",
+        "plan_erasure": ".erasure",
+        "release_hold": ".retention",
+        "remove_from_files": ".erase_cluster",
+        "retire_journal": ".host",
+        "retry_dead_letters": ".host",
+        "rotate_key": ".host",
+        "set_hold": ".retention",
+        "set_retention": ".retention",
+    },
+)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from .delivery import Progress
-from .loop import Shipper
+from typing import TYPE_CHECKING
+
+from ..resources import at_first_use
+
+if TYPE_CHECKING:
+    from .delivery import Progress
+    from .loop import Shipper
 
 __all__ = ["Progress", "Shipper"]
+
+__getattr__ = at_first_use(__name__, {"Progress": ".delivery", "Shipper": ".loop"})
