@@ -40,7 +40,7 @@ test-ism: $(READY) ## Run the tests for a cluster with ISM, given by WHODID_TEST
 	$(BIN)/python -m pytest -m ism
 
 soak: $(READY) ## Run the long form of the fault tests: thousands of kills, half an hour
-	WHODID_TEST_SOAK=1 $(BIN)/python -m pytest -n 2 --dist load -m soak --durations=0 -rP
+	WHODID_TEST_SOAK=1 $(BIN)/python -m pytest -n 2 --dist load -m "soak or longer" --durations=0 -rP
 
 browser: ## Install Chromium for the browser tests, where there is none (Debian's package)
 	@command -v "$${WHODID_TEST_CHROMIUM:-chromium}" >/dev/null || command -v google-chrome >/dev/null || { \

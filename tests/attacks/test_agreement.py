@@ -38,7 +38,10 @@ def ready(opensearch_url: str, tmp_path: Path) -> Iterator[Scene]:
         yield made
 
 
-PAIRS = random.Random(7).sample([*permutations(ATTACKS, 2)], 16)
+PAIRS = [
+    pytest.param(pair, marks=[] if number < 4 else [pytest.mark.soak])
+    for number, pair in enumerate(random.Random(7).sample([*permutations(ATTACKS, 2)], 60))
+]
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: " and ".join(one.name for one in pair).replace(" ", "-"))

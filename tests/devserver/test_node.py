@@ -39,8 +39,22 @@ sys.stdin.read()
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[devserver.RunningNode]:
-    with devserver.start(port=0, data_dir=tmp_path_factory.mktemp("node"), detached=False) as running:
-        yield running
+    """Started on a given port over the data of an earlier start, which had one that was free."""
+    folder = tmp_path_factory.mktemp("node")
+    with devserver.start(port=0, data_dir=folder, detached=False) as first:
+        call(first, "PUT", "/kept", {"settings": {"number_of_replicas": 0}})
+        call(first, "PUT", "/kept/_doc/0?refresh=true", {"n": 5})
+    assert not devserver.status(folder).running
+    # Below those that the system hands out, so that no other test gets it meanwhile.
+    port = next(port for port in range(29_000 + os.getpid() % 1000, 32_000) if is_free(port))
+    with devserver.start(port=port, data_dir=folder, detached=False) as second:
+        assert second.url == f"http://127.0.0.1:{port}"
+        yield second
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def call(node: devserver.RunningNode, method: str, path: str, body: Json | list[Json] = None) -> dict[str, Json]:
@@ -101,7 +115,7 @@ def test_cluster_is_green_and_of_the_promised_version(node: devserver.RunningNod
     version = call(node, "GET", "/")["version"]
     assert isinstance(version, dict)
     assert version["number"] == devserver.OPENSEARCH_VERSION
-    assert call(node, "GET", "/_cluster/health")["status"] == "green"
+    assert call(node, "GET", "/_cluster/health?wait_for_status=green&timeout=30s")["status"] == "green"
 
 
 def test_each_module_is_loaded(node: devserver.RunningNode) -> None:
@@ -182,21 +196,9 @@ def test_log_can_be_read(node: devserver.RunningNode) -> None:
     assert any("started" in line for line in devserver.logs(node.data_dir, lines=1000))
 
 
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-def test_node_keeps_its_data_over_a_stop_and_a_start_on_a_given_port(tmp_path: Path) -> None:
-    """One below those that the system hands out, so that no other test gets it meanwhile."""
-    with devserver.start(port=0, data_dir=tmp_path / "node", detached=False) as first:
-        call(first, "PUT", "/kept/_doc/0?refresh=true", {"n": 5})
-    assert not devserver.status(tmp_path / "node").running
-    port = next(port for port in range(29_000 + os.getpid() % 1000, 32_000) if is_free(port))
-    with devserver.start(port=port, data_dir=tmp_path / "node", detached=False) as second:
-        assert second.url == f"http://127.0.0.1:{port}"
-        call(second, "GET", "/_cluster/health/kept?wait_for_status=yellow&timeout=30s")
-        assert sources(call(second, "POST", "/kept/_search", {})) == [5]
+def test_node_keeps_its_data_over_a_stop_and_a_start_on_a_given_port(node: devserver.RunningNode) -> None:
+    call(node, "GET", "/_cluster/health/kept?wait_for_status=yellow&timeout=30s")
+    assert sources(call(node, "POST", "/kept/_search", {})) == [5]
 
 
 def test_heap_that_cannot_be_had_is_explained(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ ENDPOINTS = {
     "everything": "",
 }
 FEW = hypothesis(
-    max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate]
+    max_examples=2, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate]
 )
 MANY = hypothesis(FEW, max_examples=60)
 

@@ -115,7 +115,7 @@ def lose_power(tmp_path: Path, seed: int, lives: int, crashes: int) -> None:
         shutil.rmtree(root)  # the long form makes thousands
 
 
-@pytest.mark.parametrize("seed", [*range(4), 50])  # 50: segments are deleted by a position that is not synced
+@pytest.mark.parametrize("seed", [0, 50])  # 50: segments are deleted by a position that is not synced
 def test_nothing_promised_is_lost_to_a_power_loss(tmp_path: Path, seed: int) -> None:
     lose_power(tmp_path, seed, lives=8, crashes=16)
 

@@ -160,7 +160,7 @@ def _sweep(tmp_path: Path, scenario: Scenario, fault: Fault, every: int) -> None
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_a_system_call_fails(tmp_path: Path, scenario: Scenario, fault: Fault) -> None:
-    _sweep(tmp_path, scenario, fault, every=6)
+    _sweep(tmp_path, scenario, fault, every=20)
 
 
 @pytest.mark.soak

@@ -166,7 +166,7 @@ def _check_all(matrix: Matrix, kills: int) -> None:
 
 
 # Recorders, kills, seconds between entries, and the size of an entry: a large one is more often cut by a kill.
-SHORT = [(1, 40, (0.0, 25_000)), (8, 40, (0.004, 1500)), (32, 30, (0.02, 1500))]
+SHORT = [(1, 20, (0.0, 25_000)), (8, 30, (0.004, 1500))]
 LONG = [(1, 1600, (0.002, 25_000)), (8, 2000, (0.01, 1500)), (32, 1600, (0.05, 1500))]
 
 

@@ -17,6 +17,7 @@ from whodid.devserver import start_cluster
 pytestmark = pytest.mark.live
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_a_node_killed_in_the_middle_of_a_bulk_and_started_again(tmp_path: Path) -> None:
     data = tmp_path / "node"

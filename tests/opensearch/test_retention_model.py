@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -182,6 +183,7 @@ def _days(settings: Settings) -> int:
     return retention_days(settings.retention) or 10_000
 
 
+@pytest.mark.longer
 def test_no_sequence_of_commands_deletes_an_entry_before_its_time() -> None:
     run_state_machine_as_test(
         RetentionMachine,

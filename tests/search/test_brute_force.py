@@ -24,7 +24,7 @@ from whodid.settings import Settings
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 SOAK = bool(os.environ.get("WHODID_TEST_SOAK"))
-COUNT = 200_000 if SOAK else 60_000
+COUNT = 200_000 if SOAK else 30_000
 NAMES = OtherNames.of(Settings())
 
 
@@ -91,7 +91,8 @@ def combined(inner: st.SearchStrategy[Filter]) -> st.SearchStrategy[Filter]:
 QUERIES = st.recursive(_SINGLE, combined, max_leaves=6)
 
 
-@settings(deadline=None, max_examples=500 if SOAK else 60, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.longer
+@settings(deadline=None, max_examples=500 if SOAK else 30, suppress_health_check=[HealthCheck.too_slow])
 @given(asked=QUERIES, oldest=st.booleans())
 def test_a_query_finds_what_looking_at_every_entry_finds(stored: Stored, asked: Filter, oldest: bool) -> None:
     now = datetime.now(UTC)
@@ -136,7 +137,8 @@ def test_pages_in_any_order_skip_and_double_none_where_values_are_the_same_or_mi
     assert with_value == sorted(with_value, reverse=True)  # what lacks the field comes last
 
 
-@settings(deadline=None, max_examples=50 if SOAK else 6, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.longer
+@settings(deadline=None, max_examples=50 if SOAK else 4, suppress_health_check=[HealthCheck.too_slow])
 @given(asked=QUERIES)
 def test_stats_are_those_of_counting(stored: Stored, asked: Filter) -> None:
     found = stored.truth.find(asked, datetime.now(UTC), NAMES)
