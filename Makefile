@@ -28,7 +28,7 @@ demo: $(READY) ## Record, ship and find entries of all 54 event types on a real 
 	$(BIN)/python examples/demo/demo.py
 
 test: $(READY) ## Run the whole test suite, with a real OpenSearch started by the tests
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 test-fast: $(READY) ## Run the tests that need no server
 	$(BIN)/python -m pytest -n 2 -m "not live and not ism"

@@ -6,6 +6,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,9 +17,10 @@ from hypothesis import strategies as st
 
 from tests.live.corner import Corner, corner
 from tests.search.two_years import END, START, BruteForce, entries_of_two_years, store
+from whodid.errors import QueryError
 from whodid.search import AuditClient, Filter
 from whodid.search.body import OtherNames
-from whodid.search.filter import NOTHING, both, either, time, words
+from whodid.search.filter import NOTHING, both, either, ordered, time, words
 from whodid.settings import Settings
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
@@ -88,7 +90,14 @@ def combined(inner: st.SearchStrategy[Filter]) -> st.SearchStrategy[Filter]:
     return st.one_of(inner.map(lambda one: ~one), several.map(both), several.map(either))
 
 
-QUERIES = st.recursive(_SINGLE, combined, max_leaves=6)
+def in_order(asked: Filter) -> bool:
+    """Not `since` after `until`, which is an error."""
+    with suppress(QueryError):
+        return ordered(asked) is asked
+    return False
+
+
+QUERIES = st.recursive(_SINGLE, combined, max_leaves=6).filter(in_order)
 
 
 @pytest.mark.longer
@@ -127,7 +136,7 @@ def test_pages_in_any_order_skip_and_double_none_where_values_are_the_same_or_mi
         cursor = page.next
         if cursor is None:
             break
-    assert len(found) == len(expected) > 500
+    assert len(found) == len(expected) > 3 * 97
     assert {entry["hash"] for entry in found} == set(expected)
     field = {"oldest": "@timestamp"}.get(order, order.removeprefix("-"))
     values = [entry[field] for entry in found if field in entry]
