@@ -42,21 +42,6 @@ class AuditProcessor:
         return event_dict
 
 
-class AuditMixin(AuditMethods):
-    """The four methods for a wrapper class of structlog's, known to type checkers.
-
-    Example:
-        >>> class Logger(whodid.AuditMixin, structlog.stdlib.BoundLogger):
-        ...     pass
-        >>> structlog.configure(wrapper_class=Logger)
-        >>> log: Logger = structlog.get_logger()
-        >>> log.bind(principal="42").audit("credentials_created", target="6Yk2")
-    """
-
-    def _whodid_audit(self, event_type: str, fields: Mapping[str, object], /) -> Receipt:
-        return _audit(self, event_type, fields)
-
-
 def _audit(logger: Any, event_type: str, fields: Mapping[str, object], /) -> Receipt:
     """What is bound to the logger counts where it names fields of an entry."""
     current = recorder()
@@ -71,6 +56,20 @@ def _audit(logger: Any, event_type: str, fields: Mapping[str, object], /) -> Rec
         logger.info(call.event, **call.echo(), **carried)
 
     return call.through(chain, records=records, chain_name="the structlog chain")
+
+
+class AuditMixin(AuditMethods):
+    """The four methods for a wrapper class of structlog's, known to type checkers.
+
+    Example:
+        >>> class Logger(whodid.AuditMixin, structlog.stdlib.BoundLogger):
+        ...     pass
+        >>> structlog.configure(wrapper_class=Logger)
+        >>> log: Logger = structlog.get_logger()
+        >>> log.bind(principal="42").audit("credentials_created", target="6Yk2")
+    """
+
+    _whodid_audit = _audit
 
 
 def audited(wrapper: type[W]) -> type[W]:
