@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.faults.kit import FaultProxy, answer
 from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner
 from tests.opensearch_node import SecuredNode
@@ -102,6 +103,16 @@ def test_a_partition_made_by_the_template_does_not_differ(place: Corner) -> None
     assert simulated(place.client, partition) == ()
     assert send(Cluster(place.settings), partition)[0].kind == "stored"
     assert inspected(place.client, partition) == ()
+
+
+def test_on_a_cluster_that_can_t_simulate_templates_a_partition_is_inspected_once_it_is_there(place: Corner) -> None:
+    partition = name(place, 2026, 1)
+    with FaultProxy(place.settings.opensearch_hosts[0]) as proxy:
+        proxy.inject(answer(404, {"error": {"type": "no_such_operation"}, "status": 404}), path="_simulate_index")
+        cluster = Cluster(replace(place.settings, opensearch_hosts=(proxy.url,)))
+        assert send(cluster, partition)[0].kind == "stored"
+        assert send(cluster, partition)[0].kind == "stored"
+        assert (proxy.count("_simulate_index", faulty=True), proxy.count("_bulk")) == (1, 2)
 
 
 def test_what_loses_nothing_is_a_warning_and_stops_nothing(place: Corner) -> None:

@@ -236,11 +236,13 @@ def simulated(client: OpenSearch, partition: str, template: Mapping[str, Any] | 
 
     Empty on a cluster that can't simulate templates: there a partition is inspected after its creation.
     """
-    from opensearchpy import RequestError
+    from opensearchpy import NotFoundError, RequestError
 
     with translated(f"what would be in force in {partition}"):
         try:
             answer = client.indices.simulate_index_template(name=partition, body=template)
+        except NotFoundError:  # as a service answers to what it doesn't offer
+            return ()
         except RequestError as error:
             if is_missing_plugin(error):
                 return ()
