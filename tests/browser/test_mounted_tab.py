@@ -114,7 +114,7 @@ def test_a_root_user_filters_pages_looks_and_exports(page: Page, panel: str, tmp
     expect(page.locator("main")).to_contain_text("hash verified")
     page.get_by_role("link", name="42").click()
     expect(page.locator(".about")).to_contain_text("117 entries found")
-    page.get_by_role("link", name="Remove principal 42").click()
+    page.get_by_role("link", name="Remove by 42").click()
     expect(page.locator(".about")).to_contain_text("120 entries")
 
     page.get_by_label("Search").fill("type:credentials_* -principal:42")
