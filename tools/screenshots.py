@@ -56,7 +56,7 @@ SESSION = (
     "from whodid import AuditClient",
     "client = AuditClient()",
     "client.count('type:credentials_* since:-14d')",
-    "print(*(f\"{one['creation_date']}  {one['type']}\" for one in client.search(about='6Yk2', limit=5)), sep='\\n')",
+    "print(*(f\"{e['creation_date']}  {e['type']}\" for e in client.search(about='6Yk2', limit=5)), sep='\\n')",
     "client.stats('since:-14d', group_by=['principal'], top=3).top",
     "client.close()",
 )
