@@ -33,7 +33,7 @@ def resource_text(name: str) -> str:
 def at_first_use(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
     """A `__getattr__` for `package` that imports a name on first use, from the module that `modules` gives for it.
 
-    The command line starts in half the time where a package imports nothing that a command does not use.
+    For packages of which most commands use a part: what a command does not use costs its start nothing.
     """
 
     def load(name: str) -> Any:

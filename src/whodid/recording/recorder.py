@@ -108,9 +108,7 @@ class Recorder:
         """
         try:
             kind = self._kind(event_type)
-            merged = _merged(fields, {})
-            if kind.hides_proxies:
-                _hide_proxies(merged, fields)
+            merged = _merged(kind, fields, {})
             merged |= {name: plain(merged[name], name) for name in FREE_FIELDS if name in merged}
             with scope({}, alone=True):
                 self._drafted(kind, merged, {})
@@ -140,12 +138,7 @@ class Recorder:
 
     def _given(self, kind: _Type, fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:
         """The caller's part of the entry: arguments on top of bound keys on top of the context."""
-        if bound or None in fields.values() or not _PLAINLY_ADDED.issuperset(fields):
-            entry = _merged(fields, bound)
-        else:
-            entry = {**current_fields(), **fields}
-        if kind.hides_proxies:
-            _hide_proxies(entry, fields)
+        entry = _merged(kind, fields, bound)
         if kind.outcome:
             entry.setdefault("outcome", kind.outcome)
         if "details" in entry or "after" in entry or "before" in entry:
@@ -234,24 +227,22 @@ def _hash_key(settings: Settings) -> str:
     return key
 
 
-def _merged(fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:
+def _merged(kind: _Type, fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:
     """Arguments on top of bound keys on top of the context; `None` means not given."""
     if not CALLER_FIELDS.issuperset(fields):
         _refuse_unknown(fields)
     around = current_fields()
     if bound:
         around = override(around, {name: value for name, value in bound.items() if name in _BINDABLE})
-    return {name: value for name, value in override(around, fields).items() if value is not None}
+    other = "principal" in fields or "client_ip" in fields
+    entry = override(around, fields) if other else {**around, **fields}
+    if bound or None in fields.values():
+        entry = {name: value for name, value in entry.items() if value is not None}
+    if kind.hides_proxies and "forwarded_for" not in fields:
+        entry.pop("forwarded_for", None)  # whether there was a proxy is not for the caller to know
+    return entry
 
 
-def _hide_proxies(entry: dict[str, Any], fields: Mapping[str, object]) -> None:
-    """Whether there was a proxy is not for a caller to know whose type forbids `forwarded_for`."""
-    if "forwarded_for" not in fields:
-        entry.pop("forwarded_for", None)
-
-
-_PLAINLY_ADDED = CALLER_FIELDS - {"principal", "client_ip"}
-"""Arguments that change nothing of what the context says besides."""
 _BINDABLE = CALLER_FIELDS - {"type"}
 
 
