@@ -22,7 +22,7 @@ from ..errors import CatalogError, QueryError
 from ..resources import resource_path
 from ..settings import Settings
 from ..text import printable
-from .options import json_option
+from .options import check_conflict, json_option
 from .output import print_table
 
 __all__ = ["events"]
@@ -35,8 +35,7 @@ def _reads_catalog(command: Callable[..., None]) -> Callable[..., None]:
     """Pass the catalog that the options or the settings name to a command."""
 
     def with_catalog(settings: Settings, /, path: str | None, own: bool, **arguments: Any) -> None:
-        if own and path is not None:
-            raise click.UsageError("--own can't be combined with --catalog")
+        check_conflict("--own", own, {"--catalog": path is not None})
         command(Catalog.own() if own else Catalog.load(path or settings.catalog), **arguments)
 
     functools.update_wrapper(with_catalog, command)
