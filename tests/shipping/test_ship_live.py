@@ -146,6 +146,23 @@ def test_a_second_signal_ends_the_shipper_without_waiting_for_the_cluster(tmp_pa
     assert process.returncode == 1
 
 
+INTERRUPTED = """
+import os, signal, threading
+from whodid.cli.ship import _stop_on_signals
+from whodid.shipping.log import ShipperLog
+stop = threading.Event()
+_stop_on_signals(stop, ShipperLog(print))
+with stop._cond:
+    signal.raise_signal(signal.SIGTERM)
+assert stop.wait(60)
+"""
+
+
+def test_a_signal_amid_a_wait_stops_the_shipper() -> None:
+    """A wait holds that lock for a moment: a handler that takes it waits for ever."""
+    subprocess.run([sys.executable, "-c", INTERRUPTED], timeout=120, check=True)
+
+
 def test_with_opensearch_down_recording_continues_and_all_of_it_arrives_afterwards(
     opensearch_url: str, tmp_path: Path
 ) -> None:

@@ -119,20 +119,27 @@ def _collect_garbage_rarely() -> None:
 
 
 def _stop_on_signals(stop: threading.Event, log: ShipperLog) -> None:
+    """Set `stop` at SIGTERM or Ctrl-C. Another signal after that raises `KeyboardInterrupt`.
+
+    A handler runs in the middle of whatever the main thread does. That may hold the lock of `stop`, which `stop.wait`
+    takes, or be writing a line: a handler that wanted the same would wait for itself. So a thread does both.
+    """
+    stopping = False
+
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():  # a second signal: do not wait for the remaining entries
+        nonlocal stopping
+        if stopping:  # do not wait for the remaining entries
             raise KeyboardInterrupt  # not an `Exception`, which would be handled as a failure of the shipper
+        stopping = True
+        threading.Thread(target=end, daemon=True).start()
+
+    def end() -> None:
         stop.set()
-        # The signal may have interrupted the writing of a line, so this one is written by a thread.
-        threading.Thread(target=_log_stopping, args=(log,), daemon=True).start()
+        Systemd().notify("STOPPING=1")
+        log.say("stopping", "stopping after the remaining entries are shipped; a second signal stops immediately")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-
-
-def _log_stopping(log: ShipperLog) -> None:
-    Systemd().notify("STOPPING=1")
-    log.say("stopping", "stopping after the remaining entries are shipped; a second signal stops immediately")
 
 
 class _Counter:
