@@ -13,8 +13,11 @@ roles and users have the same names in all tests; all files that use one go to t
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_SH, LOCK_UN, flock
 from functools import cache
@@ -84,13 +87,13 @@ def shared_by_workers(
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"shared-{name}"
     folder.mkdir(exist_ok=True)
     node: RunningNode | None = None
-    with (folder / "users").open("a") as users, (folder / "url").open("a+") as url:
+    with (folder / "users").open("a") as users, (folder / "url").open("a+") as url, ExitStack() as ours:
         flock(users, LOCK_SH)
         flock(url, LOCK_EX)  # the others wait here while the first one starts it
         url.seek(0)
         known = url.read()
         if not known:
-            node = start(folder / "node")
+            node = start(ours.enter_context(in_memory(folder)) / "node")
             url.write(node.url)
             url.flush()
         flock(url, LOCK_UN)
@@ -100,6 +103,25 @@ def shared_by_workers(
             if node is not None:
                 flock(users, LOCK_EX)  # waits until nobody uses it
                 node.stop()
+
+
+_MEMORY = Path("/dev/shm")
+
+
+@contextmanager
+def in_memory(otherwise: Path) -> Iterator[Path]:
+    """A folder for the data of a node that is not to survive: each index made or deleted would wait for the disk.
+
+    Without 2 GB of shared memory it is `otherwise`. What a killed run left is removed a day later.
+    """
+    if not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < 2e9:
+        yield otherwise
+        return
+    for left in _MEMORY.glob("whodid-test-*"):
+        if time.time() - left.stat().st_mtime > 24 * 3600:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="whodid-test-", dir=_MEMORY) as folder:
+        yield Path(folder)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -132,8 +154,10 @@ def secured_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredNo
     if running:
         yield secured(Path(running))
         return
-    folder = tmp_path_factory.mktemp("secured")
-    with devserver.start(port=0, data_dir=folder, detached=False, security=True, settings=SECURITY):
+    with (
+        in_memory(tmp_path_factory.mktemp("secured")) as folder,
+        devserver.start(port=0, data_dir=folder, detached=False, security=True, settings=SECURITY),
+    ):
         yield secured(folder)
 
 

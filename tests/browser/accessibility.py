@@ -8,7 +8,11 @@ from playwright.sync_api import Page
 __all__ = ["serious"]
 
 
-def serious(page: Page) -> list[str]:
-    """Serious and critical findings: the rule, and the first element that breaks it."""
-    found = Axe().run(page).response["violations"]
+def serious(page: Page, *, again: bool = False) -> list[str]:
+    """Serious and critical findings: the rule, and the first element that breaks it.
+
+    `again`: the page was looked at in another colour scheme, so only colours may differ.
+    """
+    options = {"resultTypes": ["violations"], **({"runOnly": ["color-contrast"]} if again else {})}
+    found = Axe().run(page, options=options).response["violations"]
     return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in {"serious", "critical"}]

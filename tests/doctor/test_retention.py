@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import secrets
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from opensearchpy import OpenSearch
 
+from tests.commands import whodid
 from tests.live.corner import Corner
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.ism_stand_in.jobs import Index
@@ -425,10 +425,9 @@ def test_forty_partitions_in_every_state_are_brought_into_order(ward: Ward, tmp_
         state(ward, name)
     young = {name: index.dates[1] for name, index in ward.cluster.indices.items() if index.entries}
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str) -> CompletedProcess[str]:
         where = [f"--opensearch-hosts={ward.cluster.url}", f"--journal-dir={tmp_path}", f"--retention={DAYS}d"]
-        command = [sys.executable, "-m", "whodid", *arguments, *where]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        return whodid(*arguments, *where)
 
     done = run("doctor", "--only", "retention", "--fix", "--json")
     lines = [json.loads(line) for line in done.stdout.splitlines()]

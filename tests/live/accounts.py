@@ -30,12 +30,10 @@ def secured_corner(node: SecuredNode, folder: Path) -> Iterator[Corner]:
                 place.set_up()
                 yield place
         finally:
-            users = _security(place.client, "GET", "internalusers")
-            for name in users:
-                if name.startswith(place.settings.index_prefix):
-                    _security(place.client, "DELETE", f"internalusers/{name}")
-            for name in roles(place.settings).keys() & _security(place.client, "GET", "roles").keys():
-                _security(place.client, "DELETE", f"roles/{name}")
+            for kind, ours in (("internalusers", place.settings.index_prefix), ("roles", tuple(roles(place.settings)))):
+                made = [name for name in _security(place.client, "GET", kind) if name.startswith(ours)]
+                if made:
+                    _security(place.client, "PATCH", kind, [{"op": "remove", "path": f"/{name}"} for name in made])
 
 
 def account(place: Corner, kind: str, name: str = "", also: Sequence[str] = (), **attributes: str) -> str:

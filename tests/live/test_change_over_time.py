@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import orjson
 import pytest
 
+from tests.commands import whodid
 from tests.live.corner import Corner, corner
 from whodid.cluster.bulk import Verdict
 from whodid.cluster.template import index_template, template_name
@@ -36,9 +36,8 @@ def place(opensearch_url: str, tmp_path: Path) -> Iterator[Corner]:
         yield made
 
 
-def run(place: Corner, *command: str) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-m", "whodid", *place.arguments(*command)]
-    return subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+def run(place: Corner, *command: str) -> CompletedProcess[str]:
+    return whodid(*place.arguments(*command))
 
 
 def record_at(settings: Settings, moment: datetime, *targets: str) -> None:

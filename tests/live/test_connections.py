@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import shutil
 import socket
-import subprocess
-import sys
 from base64 import b64encode
 from pathlib import Path
 
 import pytest
 
+from tests.commands import whodid
 from tests.opensearch_node import SecuredNode
 from whodid.cluster.connection import connect, translated
 from whodid.devserver.security import issue, make_authority
@@ -113,8 +112,7 @@ def test_the_right_password_is_in_no_log(secured_node: SecuredNode, caplog: pyte
 
 def test_the_program_takes_no_password_where_others_would_see_it(secured_node: SecuredNode) -> None:
     for option in (["--opensearch-password", WRONG], [f"--opensearch-password={WRONG}"]):
-        command = [sys.executable, "-m", "whodid", "stats", "--total", *option]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = whodid("stats", "--total", *option)
         assert result.returncode == 2
         assert "No such option: --opensearch-password" in result.stderr
         assert WRONG not in result.stderr
@@ -127,6 +125,5 @@ def test_the_program_takes_the_password_from_a_file(secured_node: SecuredNode, t
         "index_prefix": f"never-{tmp_path.name[-8:].strip('_').lower()}",
     }
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-    command = [sys.executable, "-m", "whodid", "stats", "--total", *options]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = whodid("stats", "--total", *options)
     assert (result.returncode, result.stdout.strip()) == (0, "0"), result.stderr

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
+from tests.commands import whodid
 from tests.opensearch.dashboards_fake import DashboardsFake, Reply, dashboards_fake
 from tests.opensearch.dashboards_runs import install, kinds, planned, refusal
 from tests.opensearch.ism_stand_in import IsmStandIn
@@ -234,12 +234,11 @@ def cluster() -> Iterator[IsmStandIn]:
         yield made
 
 
-def run(cluster: IsmStandIn, command: str, *options: str) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-m", "whodid", command, f"--opensearch-hosts={cluster.url}", *options]
-    return subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+def run(cluster: IsmStandIn, command: str, *options: str) -> CompletedProcess[str]:
+    return whodid(command, f"--opensearch-hosts={cluster.url}", *options)
 
 
-def setup(cluster: IsmStandIn, *options: str) -> subprocess.CompletedProcess[str]:
+def setup(cluster: IsmStandIn, *options: str) -> CompletedProcess[str]:
     return run(cluster, "setup", *options)
 
 

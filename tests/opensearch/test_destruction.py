@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from opensearchpy import OpenSearch
 
+from tests.commands import whodid
 from tests.live.corner import Corner, corner
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.test_ism import NAME
@@ -161,9 +161,8 @@ def test_the_program_enforces_and_records_it(place: Corner) -> None:
     name = f"{place.settings.index_prefix}-2024.02"
     later = datetime.now(UTC) + timedelta(days=40)
 
-    def run(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "whodid", *place.arguments("retention", "enforce"), "--retention=1d", *options]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    def run(*options: str) -> CompletedProcess[str]:
+        return whodid(*place.arguments("retention", "enforce"), "--retention=1d", *options)
 
     assert (run("--dry-run").returncode, run().stdout) == (0, "no partition is past its retention\n")
     told: list[str] = []
@@ -289,10 +288,8 @@ def test_on_a_cluster_with_ism_the_program_and_the_shipper_only_keep_records(
     cluster.create_index("whodid-audit-2025.09", policy=NAME, mark=MARK, entries=9, age=390)
     Enforcer(lambda: client, Settings(), lambda text: None)()
     assert [one.partition for one in destructions(client, Settings())] == ["whodid-audit-2025.09"]
-    command = [sys.executable, "-m", "whodid", "retention", "enforce", f"--opensearch-hosts={cluster.url}", "--json"]
-    done = subprocess.run(
-        [*command, f"--journal-dir={tmp_path}"], capture_output=True, text=True, timeout=60, check=False
-    )
+    where = [f"--opensearch-hosts={cluster.url}", f"--journal-dir={tmp_path}"]
+    done = whodid("retention", "enforce", *where, "--json")
     assert (done.returncode, json.loads(done.stdout)["entries"]) == (0, 9)
     assert "whodid-audit-2025.09" in cluster.indices
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opensearchpy import OpenSearch
 
+from tests.commands import whodid
 from tests.live.accounts import secured_corner
 from tests.live.corner import Corner
 from tests.opensearch.ism_stand_in import IsmStandIn
@@ -63,9 +63,8 @@ def meddle(client: OpenSearch) -> None:
     Ism(client).put_policy(NAME, {"policy": {**known.policy, "states": states}}, known)
 
 
-def run(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "whodid", *arguments, f"--opensearch-hosts={url}"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def run(url: str, *arguments: str) -> CompletedProcess[str]:
+    return whodid(*arguments, f"--opensearch-hosts={url}")
 
 
 def test_a_policy_changed_by_hand_stays_so_until_told_otherwise(cluster: IsmStandIn, client: OpenSearch) -> None:

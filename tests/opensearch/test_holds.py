@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 from opensearchpy import OpenSearch
 
+from tests.commands import whodid
 from tests.live.corner import Corner
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.ism_stand_in.indices import FLOOD_STAGE
@@ -272,9 +272,8 @@ def test_days_mean_every_partition_that_has_one_of_them(since: str, until: str, 
 # --- On a real cluster without ISM -----------------------------------------------------------------------------------
 
 
-def run(place: Corner, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "whodid", *place.arguments(*arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def run(place: Corner, *arguments: str) -> CompletedProcess[str]:
+    return whodid(*place.arguments(*arguments))
 
 
 def answers(place: Corner, *arguments: str) -> list[dict[str, Any]]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 from opensearchpy import OpenSearch
 
+from tests.commands import whodid
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.test_ism import INDEX, NAME, THEIRS
 from whodid.cluster.template import MARK
@@ -287,9 +287,8 @@ def test_a_cluster_without_ism_has_no_policy_to_set() -> None:
         set_retention(client, Settings(retention="400d"), tries=1, pause=lambda: None)
 
 
-def retention(cluster: IsmStandIn, *command: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    arguments = [sys.executable, "-m", "whodid", "retention", *command, f"--opensearch-hosts={cluster.url}"]
-    return subprocess.run(arguments, capture_output=True, text=True, check=False, input=given, timeout=60)
+def retention(cluster: IsmStandIn, *command: str, given: str = "") -> CompletedProcess[str]:
+    return whodid("retention", *command, f"--opensearch-hosts={cluster.url}", given=given)
 
 
 def test_the_program_asks_before_entries_go(cluster: IsmStandIn, client: OpenSearch) -> None:
@@ -310,12 +309,12 @@ def test_the_program_asks_before_entries_go(cluster: IsmStandIn, client: OpenSea
 def test_setup_asks_as_well(cluster: IsmStandIn, client: OpenSearch) -> None:
     names = thirty(cluster, client)
     cluster.writes.clear()
-    command = [sys.executable, "-m", "whodid", "setup", "--retention=330d", f"--opensearch-hosts={cluster.url}"]
-    shown = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=False)
+    command = ["setup", "--retention=330d", f"--opensearch-hosts={cluster.url}"]
+    shown = whodid(*command, "--dry-run")
     assert f"{', '.join(names[:2])} with 20 entries would be deleted within minutes" in shown.stdout
-    refused = subprocess.run(command, capture_output=True, text=True, check=False, input="")
+    refused = whodid(*command)
     assert (refused.returncode, cluster.writes) == (1, [])
-    done = subprocess.run([*command, "--yes"], capture_output=True, text=True, check=False)
+    done = whodid(*command, "--yes")
     assert done.returncode == 0, done.stderr
     assert (
         f"{names[2]}: not available (under another policy, theirs; `whodid retention set --take-over` would move it)"
@@ -342,8 +341,7 @@ def test_the_program_shows_every_partition_in_dates(cluster: IsmStandIn, client:
 
 @pytest.mark.parametrize("age", ["400", "x", "0d", "400h", ""])
 def test_an_age_that_is_none_is_refused_before_anything_is_asked(age: str) -> None:
-    command = [sys.executable, "-m", "whodid", "retention", "set", age, "--opensearch-hosts=http://127.0.0.1:1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = whodid("retention", "set", age, "--opensearch-hosts=http://127.0.0.1:1")
     assert done.returncode == 2
     assert "365d" in done.stderr
 

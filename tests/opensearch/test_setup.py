@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
+from tests.commands import whodid
 from tests.live.corner import Corner, corner
 from whodid.cluster.template import index_template, template_name
 from whodid.entry import partition_name
@@ -38,9 +38,8 @@ def template(place: Corner) -> Any:
     return place.client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
 
 
-def run(place: Corner, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "whodid", *place.arguments("setup"), *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def run(place: Corner, *options: str) -> CompletedProcess[str]:
+    return whodid(*place.arguments("setup"), *options)
 
 
 def test_the_first_run_creates_and_the_second_changes_nothing(place: Corner) -> None:

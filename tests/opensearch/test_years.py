@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 from opensearchpy import OpenSearch
 
+from tests.commands import whodid
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.test_ism import NAME
 from whodid.cluster.connection import connect
@@ -63,10 +63,9 @@ def years(cluster: IsmStandIn) -> list[str]:
     return names
 
 
-def run(settings: Settings, *command: str) -> subprocess.CompletedProcess[str]:
+def run(settings: Settings, *command: str) -> CompletedProcess[str]:
     options = [f"--opensearch-hosts={settings.opensearch_hosts[0]}", f"--journal-dir={settings.journal_dir}"]
-    program = [sys.executable, "-m", "whodid", *command, *options, f"--retention={RETENTION}", "--partition=day"]
-    return subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+    return whodid(*command, *options, f"--retention={RETENTION}", "--partition=day")
 
 
 def test_setup_sees_each_of_520_partitions_and_has_nothing_to_do(

@@ -6,7 +6,6 @@ import base64
 import json
 import shlex
 import stat
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.commands import whodid
 from whodid.errors import ProofError, SettingsError
 from whodid.proof.keys import (
     PublicKey,
@@ -171,16 +171,13 @@ def test_a_public_key_is_named_by_its_content() -> None:
 
 
 def test_the_command_makes_and_shows_keys(tmp_path: Path) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "whodid", *arguments], capture_output=True, text=True, check=False)
-
     path = str(tmp_path / "key.pem")
-    made = json.loads(run("key", "new", path, "--json").stdout)
+    made = json.loads(whodid("key", "new", path, "--json").stdout)
     assert made == {"key": read_public_key(f"{path}.pub").id, "private": path, "public": f"{path}.pub"}
-    shown = json.loads(run("key", "show", "--signing-key-file", path, "--json").stdout)
+    shown = json.loads(whodid("key", "show", "--signing-key-file", path, "--json").stdout)
     assert shown == {"key": made["key"], "pem": Path(f"{path}.pub").read_text()}
-    assert made["key"] in run("key", "show", "--signing-key-file", path).stdout
-    again = run("key", "new", path)
+    assert made["key"] in whodid("key", "show", "--signing-key-file", path).stdout
+    again = whodid("key", "new", path)
     assert (again.returncode, "never overwritten" in again.stderr) == (1, True)
-    nobody = run("key", "show")
+    nobody = whodid("key", "show")
     assert (nobody.returncode, "no signing key is configured" in nobody.stderr) == (2, True)

@@ -7,15 +7,15 @@ import errno
 import json
 import os
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
+from tests.commands import whodid
 from tests.live.corner import Corner
 from whodid.errors import ProofError, ReportError
 from whodid.proof.keys import PublicKey, Signer, new_key, signer_of
@@ -218,31 +218,30 @@ def test_a_key_that_can_t_sign_leaves_nothing(report: Report, tmp_path: Path) ->
     assert list(tmp_path.glob("*october*")) == []
 
 
-def whodid(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "whodid", "report", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+def report_command(*words: str) -> CompletedProcess[str]:
+    return whodid("report", *words)
 
 
 def test_check_tells_a_person_what_it_is(signed: Pack, signer: Signer, tmp_path: Path) -> None:
-    done = whodid(str(signed.html), "--check", "--public-key", str(tmp_path / "signing.pem.pub"))
+    done = report_command(str(signed.html), "--check", "--public-key", str(tmp_path / "signing.pem.pub"))
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
         f"{signed.path} is the report of 2026-10-01T00:00:00Z to 2026-11-01T00:00:00Z, "
         "written at 2026-11-27T12:00:00Z: no findings",
         f"signed by {signer.key.id}",
     ]
-    assert "but the signature was not verified: use --public-key" in whodid(str(signed.path), "--check").stdout
+    assert "but the signature was not verified: use --public-key" in report_command(str(signed.path), "--check").stdout
 
 
 def test_check_fails_on_a_difference_and_tells_programs_too(signed: Pack, tmp_path: Path) -> None:
     signed.html.write_text(signed.html.read_text() + " ")
-    done = whodid(str(signed.path), "--check")
+    done = report_command(str(signed.path), "--check")
     assert (done.returncode, done.stdout) == (1, "")
     assert (
         done.stderr
         == f"{signed.path} differs from the report that was written: its HTML differs from what was written\n"
     )
-    told = json.loads(whodid(str(signed.path), "--check", "--json").stdout)
+    told = json.loads(report_command(str(signed.path), "--check", "--json").stdout)
     assert told["differences"] == ["its HTML differs from what was written"]
     assert told["trusted"] is False
     assert told["summary"]["findings"] == 0
@@ -266,7 +265,7 @@ def test_wrong_use_is_a_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], code: int, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = whodid(*words)
+    done = report_command(*words)
     assert (done.returncode, done.stdout) == (code, "")
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
