@@ -148,10 +148,10 @@ class Chain:
             self._known = Known(self.journal, self.segment.link.seq)
         return self._known
 
-    def try_lock(self) -> bool:
+    def try_lock(self, look: bool = False) -> bool:
         """Takes the lock for one use, unless it is not free or its directory is gone; notes whether a look is due."""
         self._now = now = self._monotonic()
-        self.due = due = now >= self._look_at
+        self.due = due = look or now >= self._look_at
         try:
             return self._lock.try_acquire(due)
         except FileNotFoundError:

@@ -138,7 +138,6 @@ class Journal:
         written: list[Written | Exception] = []
 
         def write(chain: Chain, drafts: Sequence[Draft]) -> None:
-            chain.due = True  # beside the sync, a look costs nothing
             if len(drafts) > 1:
                 with suppress(JournalFull):  # one by one, some may fit
                     written.extend(append_at_once(chain, drafts))
@@ -149,7 +148,7 @@ class Journal:
                     written.append(error)
 
         try:
-            self._exclusively(write, drafts)
+            self._exclusively(write, drafts, look=True)  # beside the sync, that costs nothing
         except (NotRecorded, JournalDamaged) as error:  # of the lock, the directory or the disk: it holds for the rest
             written += [error] * (len(drafts) - len(written))
         return written
@@ -293,9 +292,10 @@ class Journal:
             if self._pid != getpid():
                 self.after_fork_in_child()
 
-    def _exclusively(self, work: Callable[[Chain, A], T], argument: A) -> T:
+    def _exclusively(self, work: Callable[[Chain, A], T], argument: A, look: bool = False) -> T:
         """What `work` returns, done while no other thread or process is inside. Raises the system's errors as ours.
 
+        `look` has all files compared with their names, however short the last look was ago.
         One more `finally` than it seems to need: an exception may come amid the first.
         """
         hold = Hold(self._threads)
@@ -307,8 +307,8 @@ class Journal:
                     self._let_go()
                 self._amid = True
                 chain = self._chain
-                if chain is None or not chain.try_lock():
-                    chain = self._lock_files()
+                if chain is None or not chain.try_lock(look):
+                    chain = self._lock_files(look)
                 done = work(chain, argument)
                 self._amid = False
             except JournalFull:  # which leaves all as it was
@@ -332,15 +332,15 @@ class Journal:
                 "nothing was recorded. Check the disk"
             )
 
-    def _lock_files(self) -> Chain:
+    def _lock_files(self, look: bool) -> Chain:
         """Waits for the lock among processes, on files that are where their names say. Opens them if need be."""
         try:
-            return self._lock_opened()
+            return self._lock_opened(look)
         except FileNotFoundError:  # the directory was moved or removed
             self._let_go()
-            return self._lock_opened()
+            return self._lock_opened(look)
 
-    def _lock_opened(self) -> Chain:
+    def _lock_opened(self, look: bool) -> Chain:
         chain, lock = self._chain, self._file_lock
         if chain is None or lock is None:
             directory = JournalDirectory(self.path, create=True)
@@ -349,7 +349,7 @@ class Journal:
             self._file_lock = lock = FileLock(directory.lock, monotonic=self._monotonic)
             self._unlock = lock.unlock
             self._chain = chain = Chain(directory, lock, **limits)
-        if not chain.try_lock():
+        if not chain.try_lock(look):
             lock.acquire(self._lock_timeout)
         return chain
 
