@@ -201,13 +201,14 @@ class Segment:
             return end if others else target
 
         def alone() -> int:
+            self._file.recovered()
             self._datasync()
             return target
 
         return self._mark.advance(self._name, offset, sync, alone)
 
     def _datasync(self) -> None:
-        self._file.recovered()
+        """To be called right after a look at the number; takes another look, and one at the name, afterwards."""
         try:
             datasync(self._file.fd)
         except OSError as error:
