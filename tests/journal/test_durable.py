@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from whodid.errors import NotRecorded
 from whodid.journal import Journal, JournalDirectory
 from whodid.journal.chain import sync_what_was_left
 from whodid.journal.durable import DurableMark, _Unusable
-from whodid.journal.lock import FileLock
+from whodid.journal.lock import FileLock, Hold
 
 
 class Syncs:
@@ -276,3 +278,49 @@ def test_a_time_limit_amid_a_sync_is_no_failed_sync(path: Path, monkeypatch: pyt
             journal.append(draft("b"))
     assert journal.append(draft("c")).journal == first.journal
     assert JournalDirectory(path).alarms() == []
+
+
+@pytest.mark.usefixtures("no_flush")
+@pytest.mark.parametrize("fails", [True, False])
+@pytest.mark.parametrize("usable", [True, False])
+def test_of_two_threads_none_syncs_beside_the_other_and_misses_its_error(
+    path: Path, monkeypatch: pytest.MonkeyPatch, usable: bool, fails: bool
+) -> None:
+    """The system tells of a failed write once for each open file: a sync at the same time may well succeed."""
+    journal = Journal(path)
+    journal.append(draft("a"), "process")
+    assert journal._chain is not None
+    segment = journal._chain.segment
+    assert segment is not None
+    syncs, begun, met = [], threading.Event(), threading.Event()
+    wait = Hold._await_gate
+
+    def datasync(number: int) -> None:
+        syncs.append(number)
+        if len(syncs) > 1:
+            met.set()
+            return
+        begun.set()
+        assert met.wait(60)
+        if fails:
+            raise OSError(5, "Input/output error")
+
+    def refuse(_mark: DurableMark) -> bool:
+        raise _Unusable("No locks available")
+
+    def seen_to_wait(hold: Hold, seconds: float) -> None:
+        met.set()
+        wait(hold, seconds)
+
+    monkeypatch.setattr("whodid.journal.segment.datasync", datasync)
+    monkeypatch.setattr("whodid.journal.durable._PATIENCE", 0.0)
+    monkeypatch.setattr(Hold, "_await_gate", seen_to_wait)
+    if not usable:
+        monkeypatch.setattr(DurableMark, "_try_acquire", refuse)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(segment.sync, segment.size)
+        assert begun.wait(60)
+        second = threads.submit(segment.sync, segment.size)
+        failures = [one.exception(60) for one in (first, second)]
+    assert [isinstance(failure, NotRecorded) for failure in failures] == [fails, fails]
+    assert len(syncs) == 1

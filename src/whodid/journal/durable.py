@@ -1,9 +1,10 @@
-"""The durable mark: up to where the current segment is known to be on disk, shared by all processes of a journal.
+"""The durable mark: up to where the current segment is known to be on disk, for all threads and processes of a journal.
 
-Processes that wait for the disk at once share one sync, as threads do: one syncs, and the others find in the mark that
-their entries were covered. The file `durable` in the journal directory holds `<journal>/<segment> <offset> <offset>`,
-or `<journal>/<segment> failed failed`, and is also the lock that the syncing process holds. It is read without the
-lock, and is not synced itself: twice the same word shows that it isn't half of one mark and half of another.
+Who waits for the disk at the same time shares one sync: one thread of one process syncs, and the others find in the
+mark that their entries were covered. The file `durable` in the journal directory holds `<journal>/<segment> <offset>
+<offset>`, or `<journal>/<segment> failed failed`, and is also the lock that the syncing process holds. It is read
+without the lock, and is not synced itself: twice the same word shows that it isn't half of one mark and half of
+another.
 
 Invariants:
 - The mark names an offset only after a sync of that segment began behind it and succeeded; only ends of lines count.
@@ -11,6 +12,7 @@ Invariants:
   it could not write, so a later sync may succeed without it.
 - A process that shortens a segment (half a line, a short write) lowers the mark before anything is appended after it.
   So a segment that ends before the mark has lost lines that were on disk: its journal ends.
+- One thread of a process syncs at a time: of two at once on one descriptor, one would miss the error of the other.
 - A process that can't get the lock (its holder is stopped, or hangs; the system has no locks left, or none on this file
   system) or can't read the mark syncs by itself: sharing is never needed, and its failure is no failed sync.
 """
@@ -20,14 +22,16 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import JournalLocked
 from ..files import best_effort, of_system, read_file
 from .lock import FileLock, Hold, ThreadLock
 
 __all__ = ["DurableMark", "SyncFailed", "on_disk"]
+
+T = TypeVar("T")
 
 _FAILED = "failed"
 _PATIENCE = 0.02
@@ -58,25 +62,28 @@ class DurableMark:
     def advance(self, segment: str, offset: int, sync: Callable[[], int], alone: Callable[[], int]) -> int:
         """Up to where `segment` is on disk, which is at least `offset`: by another's sync, or by one here.
 
-        `sync` syncs for all and returns up to where; `alone` does so when another holds the lock for too long. Raises
-        `OSError` when a sync failed, here or elsewhere.
+        `sync` syncs for all and returns up to where; `alone` does so when another process holds the lock for too long.
+        Raises `OSError` when a sync failed, here or elsewhere, and `JournalLocked` inside another call of this thread.
         """
-        deadline = time.monotonic() + _PATIENCE
-        try:
-            while (end := self._locked(partial(self._advance, segment, offset, sync))) is None:
-                known = self._read(segment)
-                if known >= offset:
-                    return known
-                if time.monotonic() > deadline:
-                    return alone()
-                time.sleep(_PAUSE)
-        except (_Unusable, JournalLocked):
-            return alone()
-        return end
 
-    def _advance(self, segment: str, offset: int, sync: Callable[[], int]) -> int:
-        known = self._read(segment)
-        return known if known >= offset else self._sync(segment, sync)
+        def advance() -> int:
+            deadline = time.monotonic() + _PATIENCE
+            try:
+                acquired = self._try_acquire()
+                while (known := self._read(segment)) < offset:
+                    if acquired:
+                        return self._sync(segment, sync)
+                    if time.monotonic() > deadline:
+                        return alone()
+                    time.sleep(_PAUSE)
+                    acquired = self._try_acquire()
+            except _Unusable:
+                return alone()
+            return known
+
+        end = self._locked(advance, float("inf"))
+        assert end is not None  # noqa: S101 - there is no end of waiting
+        return end
 
     def _sync(self, segment: str, sync: Callable[[], int]) -> int:
         try:
@@ -94,19 +101,21 @@ class DurableMark:
 
     def lower(self, segment: str, size: int) -> None:
         """Nothing behind `size` counts as on disk any more. Raises `JournalLocked` when that can't be said."""
+
+        def lower() -> bool:
+            acquired = self._try_acquire()
+            if acquired and self.read(segment) > size:
+                self._file.replace(_mark(segment, size))
+            return acquired
+
         deadline = time.monotonic() + _PATIENCE
         try:
-            while self._locked(partial(self._lower, segment, size)) is None:
+            while not self._locked(lower, 0):
                 if time.monotonic() > deadline:
                     raise JournalLocked("another process holds the journal's durable mark; end or resume it")
                 time.sleep(_PAUSE)
         except _Unusable as error:
             raise JournalLocked(f"the journal's durable mark can't be locked ({error})") from error
-
-    def _lower(self, segment: str, size: int) -> int:
-        if self.read(segment) > size:
-            self._file.replace(_mark(segment, size))
-        return size
 
     def read(self, segment: str) -> int:
         """Bytes of `segment` known to be on disk. Raises `SyncFailed`, or `OSError` when it can't be read."""
@@ -130,12 +139,15 @@ class DurableMark:
         except OSError as error:
             raise self._unusable(error) from error
 
-    def _locked(self, work: Callable[[], int]) -> int | None:
-        """What `work` returns, done with the lock held; `None` when another thread or process holds it."""
+    def _locked(self, work: Callable[[], T], patience: float) -> T | None:
+        """What `work` returns, done with no other thread inside; `None` when one stays longer than `patience`.
+
+        `work` may take the file's lock, which is given back.
+        """
         hold = Hold(self._threads)
         try:
             try:
-                return work() if hold.take(0) and self._try_acquire() else None
+                return work() if hold.take(patience) else None
             finally:
                 hold.give_back(self._release)
         finally:

@@ -1,8 +1,8 @@
-"""The group commit: threads that wait for the disk at once share one write and one sync.
+"""The group commit: threads that wait for the disk at once share one write, and ask for one sync.
 
 One thread leads: it writes what has come so far, syncs, and wakes those whose entries that covered. Who comes meanwhile
-waits; the longest waiting of them leads next. So one sync is under way at a time, and its cost is divided among all who
-wait.
+waits; the longest waiting of them leads next. The durable mark (`whodid.journal.durable`) shares the sync with other
+processes, and with threads that come another way.
 
 Invariants: leading is holding a lock, and nothing that has ended holds it. Who waits looks again at times, so waking is
 never needed, only quick; and leads when nobody does. An item is marked before it is given to `write`: one that is

@@ -1,4 +1,4 @@
-"""A segment: one append-only file of a journal, an entry a line, and the group commit of those who wait for the disk.
+"""A segment: one append-only file of a journal, an entry a line.
 
 Invariants, for the holder of the journal's lock:
 - The file ends in a newline, or is empty, before anything is appended. Half a line that a crash left is copied to
@@ -8,8 +8,8 @@ Invariants, for the holder of the journal's lock:
   is written or counted as on disk unless its name still leads to it.
 - Closed (mode 0400) means synced, and nothing is ever appended again.
 
-`sync` shares one `fdatasync` between all threads whose lines it covers. After a failed one, nothing is retried: Linux
-marks the pages clean, so a second success would be a lie. The segment is then `failed` for good.
+One `fdatasync` is shared by all whose lines it covers (`whodid.journal.durable`). After a failed one, nothing is
+retried: Linux marks the pages clean, so a second success would be a lie. The segment is then `failed` for good.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from ..files import append_line, of_system, open_to_read, sync_directory
 from ..integrity import read_line
 from .descriptor import Descriptor
 from .durable import DurableMark, SyncFailed
-from .lock import Hold, ThreadLock
 
 __all__ = ["NO_SPACE", "Broken", "Link", "Segment", "datasync", "is_closed", "last_link"]
 
@@ -70,7 +69,6 @@ class Segment:
         self.link = before or Link(0, ZERO_HASH)
         self.size = 0
         self.failed: OSError | None = None
-        self._syncing = ThreadLock()
         self._synced = 0
         self._file = Descriptor(path, os.O_RDWR | os.O_APPEND | (os.O_CREAT if create else 0))
         if create:
@@ -171,19 +169,14 @@ class Segment:
         """Returns once everything before `offset` is on disk. Raises `NotRecorded`."""
         if self._synced >= offset:
             return
-        with Hold(self._syncing):
-            if self._synced >= offset:
-                return
-            if self.failed is not None:
-                raise NotRecorded(_unsynced(self.path, self.failed)) from self.failed
-            # No further than this process has seen: what lies behind may be cut and rewritten by others.
-            target = max(self.size, offset)
-            try:
-                reached = min(target, self._put_on_disk(offset, target))
-            except OSError as error:
-                self._fail(error)
-                raise NotRecorded(_unsynced(self.path, error)) from error
-            self._synced = max(self._synced, reached)
+        if self.failed is not None:
+            raise NotRecorded(_unsynced(self.path, self.failed)) from self.failed
+        try:
+            reached = self._put_on_disk(offset)
+        except OSError as error:
+            self._fail(error)
+            raise NotRecorded(_unsynced(self.path, error)) from error
+        self._synced = max(self._synced, reached)
 
     def _fail(self, error: OSError) -> None:
         """For good; raises what a signal handler raised (`TimeoutError`), which is none of the system's."""
@@ -191,24 +184,33 @@ class Segment:
             raise error
         self.failed = self.failed or error
 
-    def _put_on_disk(self, offset: int, target: int) -> int:
-        """Up to where the segment is on disk: at least `offset`, by another process's sync or by one here."""
+    def _put_on_disk(self, offset: int) -> int:
+        """Up to where this process knows it to be on disk: at least `offset`, by a sync here or elsewhere."""
+
+        def seen() -> int:
+            """No further than this process has seen: what lies behind may be cut and rewritten by others."""
+            return max(self.size, offset)
 
         def sync() -> int:
-            end = self._file.recovered().st_size
+            end, target = self._file.recovered().st_size, seen()
             others = end > target and os.pread(self._file.fd, 1, end - 1) == b"\n"  # whole lines of other processes
             self._datasync()
             return end if others else target
 
         def alone() -> int:
-            self._file.recovered()
-            self._datasync()
-            return target
+            if self._synced < offset:  # else another thread did so meanwhile
+                target = seen()
+                self._file.recovered()
+                self._datasync()
+                self._synced = max(self._synced, target)
+            return self._synced
 
-        return self._mark.advance(self._name, offset, sync, alone)
+        return min(self._mark.advance(self._name, offset, sync, alone), seen())
 
     def _datasync(self) -> None:
         """To be called right after a look at the number; takes another look, and one at the name, afterwards."""
+        if self.failed is not None:
+            raise self.failed
         try:
             datasync(self._file.fd)
         except OSError as error:

@@ -156,8 +156,9 @@ class Journal:
     def _try_sync(self, written: Sequence[Written]) -> None:
         """One sync for all of a group; each asks for its own again, and then gets the error."""
         if written:
+            _, segment, offset = written[-1]
             with suppress(NotRecorded):
-                self._sync(*written[-1][1:])
+                self._sync(segment, offset)
 
     def _sync(self, segment: Segment, offset: int) -> None:
         try:
