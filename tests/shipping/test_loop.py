@@ -279,7 +279,7 @@ def test_a_stop_in_between_leaves_the_rest_for_the_next_start(settings: Settings
     stop = threading.Event()
     cluster = Cluster(lambda document: WAIT if target(document) == "0013" else STORED)
     shipper = Shipper(
-        replace(settings, bulk_entries=10),
+        replace(settings, bulk_entries=10, drain_timeout=0.5),
         cluster.send,
         stop=stop,
         observe=moves(lambda progress: stop.set() if progress.waiting else None),
