@@ -12,7 +12,7 @@ __all__ = ["examined", "of", "worst"]
 
 
 def examined(settings: Settings, *only: str, **subject: Any) -> tuple[Finding, ...]:
-    return examine(Subject(settings, **{"environ": {}, **subject}), only)
+    return examine(Subject(settings, **{"environ": {}, "timeout": 60.0, **subject}), only)
 
 
 def of(place: Corner, *only: str) -> tuple[Finding, ...]:

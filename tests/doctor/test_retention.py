@@ -15,6 +15,7 @@ import pytest
 from opensearchpy import OpenSearch
 
 from tests.commands import whodid
+from tests.doctor.examined import examined
 from tests.live.corner import Corner
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.ism_stand_in.jobs import Index
@@ -23,7 +24,7 @@ from tests.opensearch.test_retention_change import months
 from tests.opensearch_node import SecuredNode
 from whodid.cluster.connection import connect
 from whodid.cluster.template import MARK
-from whodid.doctor import Finding, Subject, examine
+from whodid.doctor import Finding
 from whodid.entry import partition_end, partition_start
 from whodid.journal import read_entries
 from whodid.retention.enforcement import destroy, expired
@@ -60,7 +61,7 @@ class Ward:
         return self.cluster.create_index(name, policy=policy, mark=MARK, entries=100, age=age, dates=days)
 
     def look(self) -> list[Finding]:
-        found = examine(Subject(self.settings, environ={}), ["retention"])
+        found = examined(self.settings, "retention")
         return [one for one in found if one.area == "retention"]
 
     def found(self, name: str) -> list[tuple[str, str]]:
@@ -429,7 +430,7 @@ def test_forty_partitions_in_every_state_are_brought_into_order(ward: Ward, tmp_
         where = [f"--opensearch-hosts={ward.cluster.url}", f"--journal-dir={tmp_path}", f"--retention={DAYS}d"]
         return whodid(*arguments, *where)
 
-    done = run("doctor", "--only", "retention", "--fix", "--json")
+    done = run("doctor", "--only", "retention", "--fix", "--json", "--timeout", "60")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line for line in lines if line["fix"] and not line["mended"]] == []
     assert all(line["advice"] for line in lines)
@@ -456,7 +457,7 @@ def test_forty_partitions_in_every_state_are_brought_into_order(ward: Ward, tmp_
 
 
 def looked(settings: Settings) -> list[tuple[str, str, str]]:
-    found = examine(Subject(settings, environ={}, timeout=20.0), ["retention"])
+    found = examined(settings, "retention")
     return [(one.severity, one.on, one.what) for one in found if one.area == "retention"]
 
 
@@ -471,7 +472,7 @@ def test_a_real_cluster_without_ism_is_looked_at_too(place: Corner) -> None:
     assert found[1][2].startswith("3 entries of ")
     place.client.indices.close(index=name)
     assert any("is closed" in what for _, _, what in looked(place.settings))
-    [fix] = [one.fix for one in examine(Subject(place.settings, environ={}), ["retention"]) if one.fix]
+    [fix] = [one.fix for one in examined(place.settings, "retention") if one.fix]
     fix.make(place.client)
     place.refresh()
     assert [severity for severity, _, _ in looked(place.settings)] == ["warning", "ok"]

@@ -170,6 +170,19 @@ def test_a_process_that_holds_the_mark_and_hangs_holds_up_nobody(path: Path, syn
     held.close()
 
 
+@pytest.mark.usefixtures("no_flush")
+def test_a_sync_that_did_not_wait_for_another_is_marked_once_that_one_is_over(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(path)
+    journal.append(draft("a"))
+    other = FileLock(path / "durable")
+    assert other.try_acquire()
+    monkeypatch.setattr("whodid.journal.segment.datasync", lambda _fd: other.release())
+    journal.append(draft("b"))
+    assert DurableMark(path / "durable").read(name(path)) == segment_of(path).stat().st_size
+
+
 def test_lines_that_another_process_cut_back_do_not_count_as_synced_when_written_anew(path: Path, syncs: Syncs) -> None:
     first, second = Journal(path), Journal(path)
     first.append(draft("a"), "process")

@@ -15,10 +15,10 @@ import orjson
 import pytest
 
 from tests.commands import whodid
+from tests.doctor.examined import examined
 from tests.live.corner import Corner, corner
 from whodid.cluster.bulk import Verdict
 from whodid.cluster.template import index_template, template_name
-from whodid.doctor import Subject, examine
 from whodid.entry import SCHEMA_VERSION, Stamp, partition_name
 from whodid.integrity import Draft
 from whodid.journal import Journal
@@ -156,5 +156,5 @@ def test_another_length_of_partition_is_for_new_entries_and_both_live_on(place: 
     shown = json.loads(run(weekly, "retention", "show", "--json", "--partition=week").stdout or "{}")
     assert {one["name"] for one in shown["partitions"]} == {index(place, THEN), month, week}
     assert (shown["problems"], shown["floor_days"], shown["ceiling_days"]) == ([], 365, 398)
-    told = [one for one in examine(Subject(weekly.settings, environ={}), ["retention"]) if one.on in (month, week)]
+    told = [one for one in examined(weekly.settings, "retention") if one.on in (month, week)]
     assert {one.on: one.severity for one in told} == {month: "ok", week: "ok"}

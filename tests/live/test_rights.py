@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from opensearchpy import AuthorizationException, NotFoundError, OpenSearch, TransportError
 
+from tests.doctor.examined import examined
 from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner
 from tests.live.rights import ATTEMPTS, KINDS, OURS, ROLES, THEIRS, Attempt
@@ -25,7 +26,6 @@ from whodid.cluster.connection import connect, versions
 from whodid.cluster.ledger import Ledger
 from whodid.cluster.partitions import creation_dates, stored_journals
 from whodid.cluster.template import template_name
-from whodid.doctor import Subject, examine
 from whodid.entry import ZERO_HASH, document_id
 from whodid.errors import NotAuthorized, OpenSearchError
 from whodid.integrity import entry_hash
@@ -300,9 +300,7 @@ def test_the_admins_role_is_all_that_holds_records_and_the_doctor_need(
                 release_hold(clients[kind], settings[kind], hold.id, by="mallory", reason="r")
             with pytest.raises(NotAuthorized):
                 Ledger(clients[kind], settings[kind]).write("x", "hold", {}, known=None)
-        found = [
-            one for one in examine(Subject(chosen, environ={}, timeout=20.0)) if one.area in {"retention", "template"}
-        ]
+        found = [one for one in examined(chosen) if one.area in {"retention", "template"}]
         assert not [one for one in found if one.severity == "problem"], found
         assert any(f"held by {hold.id}" in one.what for one in found)
         assert release_hold(admin, chosen, hold.id, by="bob", reason="r").problems == {}
@@ -350,7 +348,7 @@ def test_the_admins_role_removes_the_template_and_says_who_may_remove_the_roles(
 
 def test_an_auditor_is_not_told_to_become_one(cluster: Cluster) -> None:
     """Where the doctor asks more than an auditor may see, it says which role may."""
-    found = examine(Subject(cluster.users["auditor"], environ={}, timeout=20.0), ["retention"])
+    found = examined(cluster.users["auditor"], "retention")
     refused = [one.advice for one in found if "not examined" in one.what]
     assert refused
     assert all("whodid_admin" in advice and "auditor" not in advice for advice in refused)

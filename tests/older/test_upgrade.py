@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.doctor.examined import examined
 from tests.live.corner import Corner
 from whodid import devserver
 from whodid.cluster.connection import connect
-from whodid.doctor import Subject, examine
 from whodid.search import AuditClient
 from whodid.settings import Settings
 from whodid.setup.setup import plan
@@ -45,5 +45,5 @@ def test_partitions_of_2_19_live_on_under_3(tmp_path: Path) -> None:
             assert len(found) == 100
             verified = verify_stored(client)
             assert (verified.entries, verified.intact) == (100, True)
-        told = examine(Subject(place.settings, environ={}), ["template", "retention"])
+        told = examined(place.settings, "template", "retention")
         assert not [finding for finding in told if finding.severity == "problem"]

@@ -118,7 +118,7 @@ def test_a_hostile_policy_ends_nothing_and_has_one_meaning_everywhere(
     cluster.wrong, rule = POLICIES[name]
     shown = json.loads(run(cluster, tmp_path, "retention", "show", "--json").stdout)
     status = json.loads(run(cluster, tmp_path, "status", "--json").stdout)["cluster"]
-    doctor = run(cluster, tmp_path, "doctor", "--only", "retention", "--verbose", "--json").stdout
+    doctor = run(cluster, tmp_path, "doctor", "--only", "retention", "--verbose", "--json", "--timeout", "60").stdout
     findings = [json.loads(line) for line in doctor.splitlines()]
     assert rule in status["retention"]
     [partition] = shown["partitions"]

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.commands import whodid
+from tests.doctor.examined import examined
 from tests.faults.kit import FaultProxy, answer
 from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner
@@ -29,7 +30,6 @@ from whodid.cluster.template import (
     simulated,
     template_name,
 )
-from whodid.doctor import Subject, examine
 from whodid.entry import Stamp, partition_name
 from whodid.errors import OpenSearchError
 from whodid.journal import JournalDirectory
@@ -90,7 +90,7 @@ def test_a_partition_that_was_prepared_gets_nothing_and_the_others_do(place: Cor
     assert {partition for partition, found in inspected_all(place.client, place.settings).items() if found} == {
         *prepared.values()
     }
-    told = [(one.severity, one.on) for one in examine(Subject(place.settings), ["template"])]
+    told = [(one.severity, one.on) for one in examined(place.settings, "template")]
     assert {on for severity, on in told if severity == "problem"} == {*prepared.values()}
     differing = {change.what for change in plan(place.client, place.settings) if change.kind == "differs"}
     assert differing == {f"partition {partition}" for partition in prepared.values()}
@@ -121,7 +121,7 @@ def test_what_loses_nothing_is_a_warning_and_stops_nothing(place: Corner) -> Non
     found = inspected(place.client, partition) or ()
     assert (len(found), any(one.loses for one in found)) == (3, False)
     assert send(Cluster(place.settings), partition)[0].kind == "stored"
-    told = [one for one in examine(Subject(place.settings), ["template"]) if one.on == partition]
+    told = [one for one in examined(place.settings, "template") if one.on == partition]
     assert [one.severity for one in told] == ["warning"] * 2  # an auditor may not see aliases
 
 
@@ -151,7 +151,7 @@ def test_a_template_that_wins_over_ours_is_seen_before_the_partition_is_made(pla
     assert "another template takes precedence" in change.note
     done = whodid(*place.arguments("setup"))
     assert (done.returncode, ": differs (another template takes precedence" in done.stdout) == (1, True)
-    told = [one.on for one in examine(Subject(place.settings), ["template"]) if one.severity == "problem"]
+    told = [one.on for one in examined(place.settings, "template") if one.severity == "problem"]
     assert told == [catch_all]
 
 

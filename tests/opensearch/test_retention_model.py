@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from opensearchpy import OpenSearch
 
+from tests.doctor.examined import examined
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.ism_stand_in.jobs import Index
 from tests.opensearch.test_ism import NAME, THEIRS
 from whodid.cluster.template import MARK
-from whodid.doctor import Subject, examine
 from whodid.entry import partition_name
 from whodid.errors import OpenSearchError
 from whodid.retention.enforcement import record_upcoming
@@ -150,7 +150,7 @@ class RetentionMachine(RuleBasedStateMachine):
 
     @rule()
     def the_doctor_mends(self) -> None:
-        for finding in examine(Subject(self.settings, environ={}), ["retention"]):
+        for finding in examined(self.settings, "retention"):
             if finding.fix and "hold" not in finding.fix.says:
                 finding.fix.make(self.client)
 

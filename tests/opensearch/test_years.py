@@ -15,11 +15,11 @@ import pytest
 from opensearchpy import OpenSearch
 
 from tests.commands import whodid
+from tests.doctor.examined import examined
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.test_ism import NAME
 from whodid.cluster.connection import connect
 from whodid.cluster.template import MARK
-from whodid.doctor import Subject, examine
 from whodid.entry import partition_start
 from whodid.retention.moves import set_retention
 from whodid.retention.schedule import retention_in_force
@@ -113,7 +113,7 @@ def test_the_doctor_looks_at_each(cluster: IsmStandIn, client: OpenSearch, setti
     daily = replace(settings, partition="day")
     cluster.indices[names[3]].open = False
     cluster.indices[names[-2]].health = "red"
-    found = [one for one in examine(Subject(daily, environ={}), ["retention"]) if one.on in names]
+    found = [one for one in examined(daily, "retention") if one.on in names]
     assert {one.on for one in found} == set(names)
     assert sorted(one.on for one in found if one.severity == "problem") == sorted((names[3], names[-2]))
 

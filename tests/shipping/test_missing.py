@@ -168,6 +168,7 @@ def test_the_newest_segment_is_missed_though_nothing_comes_after_it(settings: Se
     assert (sorted(cluster.seen), read_missing(directory(settings))) == (numbered(12), [])
 
 
+@pytest.mark.usefixtures("no_flush")  # which would hold up the mark of the sync on a slow disk
 def test_a_newest_segment_that_was_synced_and_is_gone_is_missed(settings: Settings, place: Path) -> None:
     Journal(settings.journal_dir, segment_bytes=settings.segment_bytes).append(draft(), "disk")
     newest = files(place)[-1]

@@ -22,6 +22,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -74,7 +75,7 @@ class DurableMark:
                     if acquired:
                         return self._sync(segment, sync)
                     if time.monotonic() > deadline:
-                        return alone()
+                        return self._alone(segment, alone)
                     time.sleep(_PAUSE)
                     acquired = self._try_acquire()
             except _Unusable:
@@ -83,6 +84,14 @@ class DurableMark:
 
         end = self._locked(advance, float("inf"))
         assert end is not None  # noqa: S101 - there is no end of waiting
+        return end
+
+    def _alone(self, segment: str, alone: Callable[[], int]) -> int:
+        """Marks it, too, if the lock is free by now: only a segment that is marked is missed when it goes."""
+        end = alone()
+        with suppress(_Unusable):
+            if self._try_acquire() and self._read(segment) < end:
+                self._tell(_mark(segment, end))
         return end
 
     def _sync(self, segment: str, sync: Callable[[], int]) -> int:
