@@ -17,7 +17,7 @@ from typing import Any
 from whodid.administration.erase_journal import erased_entry
 from whodid.catalog import Catalog
 from whodid.cluster.ledger import CheckpointIndex, write_erasure
-from whodid.entry import ZERO_HASH, Stamp
+from whodid.entry import ZERO_HASH, Stamp, partition_name
 from whodid.integrity import commitments
 from whodid.journal.directory import segments
 from whodid.proof.checkpoint import SignedCheckpoint
@@ -239,11 +239,10 @@ def overwrite(scene: Scene) -> None:
 
 
 def forge_a_journal(scene: Scene) -> None:
-    place = scene.hits()[30]
     prev = ZERO_HASH
     for seq in (1, 2, 3):
         entry = scene.made_up(30, journal="00ff00ff00ff00ff", seq=seq, prev=prev, **_later())
-        scene.store(entry, place["_index"])
+        scene.store(entry, partition_name(scene.settings.index_prefix, "month", entry["creation_date"]))
         prev = entry["hash"]
 
 
