@@ -30,7 +30,15 @@ from xdist.scheduler import LoadFileScheduling
 if TYPE_CHECKING:
     from whodid.devserver import RunningNode
 
-__all__ = ["SecuredNode", "opensearch_url", "secured", "secured_node", "shared_by_workers", "uses_accounts"]
+__all__ = [
+    "SecuredNode",
+    "in_memory",
+    "opensearch_url",
+    "secured",
+    "secured_node",
+    "shared_by_workers",
+    "uses_accounts",
+]
 
 RUNNING_NODE_VARIABLE = "WHODID_TEST_DEV_URL"
 RUNNING_SECURED_VARIABLE = "WHODID_TEST_SECURED_DIR"
@@ -110,7 +118,7 @@ _MEMORY = Path("/dev/shm")
 
 @contextmanager
 def in_memory(otherwise: Path) -> Iterator[Path]:
-    """A folder for the data of a node that is not to survive: each index made or deleted would wait for the disk.
+    """A folder for what is not to survive the tests, such as a node's data: on a disk, each change would be waited for.
 
     Without 2 GB of shared memory it is `otherwise`. What a killed run left is removed a day later.
     """
@@ -120,7 +128,7 @@ def in_memory(otherwise: Path) -> Iterator[Path]:
     for left in _MEMORY.glob("whodid-test-*"):
         if time.time() - left.stat().st_mtime > 24 * 3600:
             shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix="whodid-test-", dir=_MEMORY) as folder:
+    with tempfile.TemporaryDirectory(prefix="whodid-test-", dir=_MEMORY, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 

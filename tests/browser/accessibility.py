@@ -13,6 +13,9 @@ def serious(page: Page, *, again: bool = False) -> list[str]:
 
     `again`: the page was looked at in another colour scheme, so only colours may differ.
     """
-    options = {"resultTypes": ["violations"], **({"runOnly": ["color-contrast"]} if again else {})}
+    options = {
+        "resultTypes": ["violations"],
+        **({"runOnly": ["color-contrast", "link-in-text-block"]} if again else {}),
+    }
     found = Axe().run(page, options=options).response["violations"]
     return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in {"serious", "critical"}]

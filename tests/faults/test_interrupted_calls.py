@@ -8,7 +8,6 @@ the same before each single instruction, so also between taking a lock and enter
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import subprocess
 import sys
@@ -17,13 +16,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, Literal
 
 import pytest
 
 import whodid
+from tests.opensearch_node import in_memory
 from tests.recording import WHO, recorded
 from whodid.catalog import Catalog
 from whodid.errors import NotRecorded
@@ -63,9 +62,8 @@ def _handled() -> Iterator[None]:
 @pytest.fixture
 def path(tmp_path: Path) -> Iterator[Path]:
     """In memory where the system has such a place: what reaches the disk is tested elsewhere."""
-    memory = Path("/dev/shm")
-    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path, ignore_cleanup_errors=True) as path:
-        yield Path(path)
+    with in_memory(tmp_path) as path:
+        yield path
 
 
 class Interruption:
@@ -178,6 +176,7 @@ class Sweep:
                 self.points += 1
                 if self.points % 50 == 0:  # many segments would take long
                     recorder = self._in_next_journal()
+                    gc.collect()  # between two calls: frames of interrupted ones are cycles, and keep files open
                 if self._first:
                     recorder = self._applications.recorder()
         except BaseException as error:  # noqa: BLE001 (looked at by the test)

@@ -17,7 +17,6 @@ import errno
 import os
 from collections import deque
 from contextlib import suppress
-from os import fstat, lstat
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -40,12 +39,12 @@ class _Number:
     def status(self) -> os.stat_result | None:
         """The status of the file; `None` when the number doesn't stand for it any more."""
         try:
-            status = fstat(self.fd)
+            status = os.fstat(self.fd)
         except OSError as error:
             if not of_system(error):
                 raise
             return None
-        return status if (status.st_dev, status.st_ino) == self.file else None
+        return status if _numbers(status) == self.file else None
 
     def is_ours(self) -> bool:
         """As `status`, and for certain: a number may be reused for a file whose inode number is reused, too."""
@@ -83,7 +82,7 @@ def close_forgotten() -> None:
 class Descriptor:
     """The file that `path` led to when it was opened. `close_forgotten` closes it after the last reference."""
 
-    __slots__ = ("__weakref__", "_flags", "_name", "_named", "_number", "fd", "path", "status")
+    __slots__ = ("__weakref__", "_flags", "_name", "_named", "_number", "fd", "path")
 
     def __init__(self, path: Path, flags: int) -> None:
         close_forgotten()
@@ -95,21 +94,22 @@ class Descriptor:
         owner.number = self._number
         _open[self._number] = owner
         self.fd = self._number.fd
-        self.status = self._number.status
-        """The status of the file; `None` when the number doesn't stand for it any more."""
         self._named = self._number.file
         with suppress(FileNotFoundError):
             named = _numbers(os.lstat(path))
             if named[0] != self._named[0]:  # overlays of old kernels say something else of a path than of a descriptor
                 self._named = named
 
+    def status(self) -> os.stat_result | None:
+        """The status of the file; `None` when the number doesn't stand for it any more."""
+        return self._number.status()
+
     def is_named(self) -> bool:
         """Whether the path still leads to this file. Raises `OSError` when that can't be found out."""
         try:
-            status = lstat(self._name)
+            return _numbers(os.lstat(self._name)) == self._named
         except (FileNotFoundError, NotADirectoryError):
             return False
-        return (status.st_dev, status.st_ino) == self._named
 
     def recovered(self) -> os.stat_result:
         """As `status`; a file whose number was taken is opened again.

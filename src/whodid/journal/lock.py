@@ -220,7 +220,7 @@ class FileLock:
             self.unlock()
 
     def unlock(self) -> None:
-        """As `release`, without a look at what the number stands for: it was looked at a moment ago."""
+        """As `release`, without a look at what the number stands for."""
         fd = self._file.fd
         if fd >= 0:
             flock(fd, LOCK_UN)
