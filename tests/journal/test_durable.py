@@ -126,6 +126,32 @@ def test_lines_that_were_on_disk_and_are_gone_end_the_journal(path: Path) -> Non
     assert "lines are gone" in alarm["about"]
 
 
+@pytest.mark.parametrize("after", ["in the same journal", "in another journal"])
+@pytest.mark.parametrize("held", [False, True], ids=["free", "held"])
+def test_a_late_sync_of_a_closed_segment_leaves_the_mark_of_its_successor(
+    path: Path, syncs: Syncs, monkeypatch: pytest.MonkeyPatch, after: str, held: bool
+) -> None:
+    first, second = Journal(path), Journal(path)
+    first.append(draft("a"), "process")
+    if after == "in the same journal":
+        second.close_segment()
+    else:
+        second._exclusively(lambda chain, why: (chain.current(), chain.end(why)), "a test")
+    journal, *_ = second.append(draft("b"))
+    mark = (path / "durable").read_bytes()
+    newest = max((path / journal).glob("[0-9]*.ndjson"))
+    assert mark.startswith(f"{journal}/{newest.stem} ".encode())
+    if held:
+        other = FileLock(path / "durable")
+        assert other.try_acquire()
+        monkeypatch.setattr("whodid.journal.segment.datasync", lambda _fd: other.release())
+    first.sync()
+    assert (path / "durable").read_bytes() == mark
+    newest.unlink()
+    assert Journal(path).append(draft("c")).journal != journal
+    assert "is gone" in JournalDirectory(path).alarms()[-1]["about"]
+
+
 def test_half_of_one_mark_and_half_of_another_is_none(path: Path, syncs: Syncs) -> None:
     journal = Journal(path)
     journal.append(draft("a"))
@@ -153,7 +179,7 @@ def test_cutting_half_a_line_lowers_the_mark(path: Path, syncs: Syncs) -> None:
     size = segment_of(path).stat().st_size
     with segment_of(path).open("ab") as file:
         file.write(b"half")
-    DurableMark(path / "durable").advance(name(path), size + 4, lambda: size + 4, lambda: 0)  # as no process would
+    DurableMark(path / "durable").advance(name(path), size + 4, lambda: size + 4, lambda: 0, lambda: False)  # as no process
     journal.append(draft("b"))
     assert syncs.count == 2
     assert targets(path) == ["a", "b"]

@@ -10,6 +10,7 @@ Invariants:
 - The mark names an offset only after a sync of that segment began behind it and succeeded; only ends of lines count.
 - A failed sync is marked before the lock is given back, and nobody trusts that segment again: the kernel forgets what
   it could not write, so a later sync may succeed without it.
+- A closed segment is not marked: nothing is appended to it any more, and the mark may be its successor's by now.
 - A process that shortens a segment (half a line, a short write) lowers the mark before anything is appended after it.
   So a segment that ends before the mark has lost lines that were on disk: its journal ends.
 - One thread of a process syncs at a time: of two at once on one descriptor, one would miss the error of the other.
@@ -60,10 +61,14 @@ class DurableMark:
         """Lets go of the file; in a forked child that leaves the parent's lock alone."""
         self._file.close()
 
-    def advance(self, segment: str, offset: int, sync: Callable[[], int], alone: Callable[[], int]) -> int:
+    def advance(
+        self, segment: str, offset: int, sync: Callable[[], int], alone: Callable[[], int], closed: Callable[[], bool]
+    ) -> int:
         """Up to where `segment` is on disk, which is at least `offset`: by another's sync, or by one here.
 
-        `sync` syncs for all and returns up to where; `alone` does so when another process holds the lock for too long.
+        `sync` syncs for all and returns up to where; `alone` does so when another process holds the lock for too long;
+        `closed` says whether the segment is closed by now.
+
         Raises `OSError` when a sync failed, here or elsewhere, and `JournalLocked` inside another call of this thread.
         """
 
@@ -73,9 +78,9 @@ class DurableMark:
                 acquired = self._try_acquire()
                 while (known := self._read(segment)) < offset:
                     if acquired:
-                        return self._sync(segment, sync)
+                        return self._sync(segment, sync, closed)
                     if time.monotonic() > deadline:
-                        return self._alone(segment, alone)
+                        return self._alone(segment, alone, closed)
                     time.sleep(_PAUSE)
                     acquired = self._try_acquire()
             except _Unusable:
@@ -86,27 +91,28 @@ class DurableMark:
         assert end is not None  # noqa: S101 - there is no end of waiting
         return end
 
-    def _alone(self, segment: str, alone: Callable[[], int]) -> int:
+    def _alone(self, segment: str, alone: Callable[[], int], closed: Callable[[], bool]) -> int:
         """Marks it, too, if the lock is free by now: only a segment that is marked is missed when it goes."""
         end = alone()
         with suppress(_Unusable):
             if self._try_acquire() and self._read(segment) < end:
-                self._tell(_mark(segment, end))
+                self._tell(segment, end, closed)
         return end
 
-    def _sync(self, segment: str, sync: Callable[[], int]) -> int:
+    def _sync(self, segment: str, sync: Callable[[], int], closed: Callable[[], bool]) -> int:
         try:
             end = sync()
         except OSError as error:
             if of_system(error):
-                self._tell(_mark(segment, _FAILED))
+                self._tell(segment, _FAILED, closed)
             raise
-        self._tell(_mark(segment, end))
+        self._tell(segment, end, closed)
         return end
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, segment: str, offset: int | str, closed: Callable[[], bool]) -> None:
         with best_effort():  # a mark that lags behind costs a sync, nothing else
-            self._file.replace(text)
+            if not closed():
+                self._file.replace(_mark(segment, offset))
 
     def lower(self, segment: str, size: int) -> None:
         """Nothing behind `size` counts as on disk any more. Raises `JournalLocked` when that can't be said."""

@@ -205,7 +205,7 @@ class Segment:
                 self._synced = max(self._synced, target)
             return self._synced
 
-        return min(self._mark.advance(self._name, offset, sync, alone), seen())
+        return min(self._mark.advance(self._name, offset, sync, alone, self.was_closed), seen())
 
     def _datasync(self) -> None:
         """To be called right after a look at the number; takes another look, and one at the name, afterwards."""
