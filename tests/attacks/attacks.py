@@ -287,10 +287,12 @@ def show_a_text_as_another_value(scene: Scene) -> None:
     scene.put(hit, {**entry, "target_name": value, "committed": ["target_name"], "salt": salt})
 
 
-def _excuse(scene: Scene, number: int, type_: str, details: dict[str, Any], target: str = "x") -> None:
-    """The first entry of a made-up journal, dated before the first checkpoint."""
+def _excuse(
+    scene: Scene, number: int, type_: str, details: dict[str, Any], target: str = "x", beside: int = 1
+) -> None:
+    """The first entry of a made-up journal, dated before the first checkpoint, in the partition of entry `beside`."""
     about = {"journal": f"00ff00ff00ff00{number:02d}", "seq": 1, "prev": ZERO_HASH, "target": target}
-    scene.store(scene.made_up(1, type=type_, details=details, **about), scene.hits()[1]["_index"])
+    scene.store(scene.made_up(beside, type=type_, details=details, **about), scene.hits()[beside]["_index"])
 
 
 def excuse_by_dropped_letters(scene: Scene) -> None:
@@ -308,9 +310,9 @@ def excuse_by_letters_that_were_none(scene: Scene) -> None:
 
 
 def excuse_by_retention(scene: Scene) -> None:
-    """It is said to have been a day, for a while."""
-    place = scene.hits()[15]["_index"]
-    _excuse(scene, 0, "audit_log_retention_set", {"retention": "1d"})
+    """It is said to have been a day, for a while. What follows the partition is old as well, whatever day it is."""
+    place = scene.hits()[5]["_index"]
+    _excuse(scene, 0, "audit_log_retention_set", {"retention": "1d"}, beside=15)
     scene.corner.client.indices.delete(index=place)
 
 
@@ -500,7 +502,7 @@ ATTACKS = (
         CLUSTER,
         excuse_by_retention,
         _MADE_UP,
-        ("gap", 11, 20),
+        ("gap", 1, 10),
     ),
     _sealed(
         "remove personal values, and make up page and record of an erasure",
