@@ -53,6 +53,7 @@ Ranges = list[tuple[int, int]]
 
 CHECKPOINT, EXPORT = (f"application/vnd.whodid.{kind}+json" for kind in ("checkpoint", "export"))
 BEFORE_FIRST: Json = {"hash": "0" * 64, "@timestamp": "0001-01-01T00:00:00Z"}
+OPENINGS = ("salt", "salts", "erased")
 NEVER_COMMITTED = {
     *("type", "target", "principal", "creation_date", "@timestamp", "target_type", "before", "after", "details"),
     *("shortened", "service", "host", "schema_version", "journal", "seq", "prev", "hash", "committed", "salt"),
@@ -113,25 +114,45 @@ def rows(path: str) -> list[Any]:
 
 
 def entry_hash(entry: Json) -> str:
-    body = {name: value for name, value in entry.items() if name not in ("hash", "salt", "salts", "erased")}
-    names, salts, erased = entry.get("committed", []), entry.get("salts", {}), entry.get("erased", {})
-    if "salt" in entry and not salts and not erased:
-        pieces = hashlib.shake_256(bytes.fromhex(entry["salt"])).hexdigest(16 * len(names))
-        salts = {name: pieces[32 * at : 32 * at + 32] for at, name in enumerate(names)}
-    elif "salt" in entry or ("committed" in entry and not erased):
+    body = {name: value for name, value in entry.items() if name not in ("hash", *OPENINGS)}
+    if not {"committed", *OPENINGS}.isdisjoint(entry):
+        names = entry["committed"]
+        salts, erased = (derived_salts(entry), {}) if "salt" in entry else (entry.get("salts", {}), entry["erased"])
+        if {} in (entry.get("salts"), entry.get("erased")) or sorted([*salts, *erased]) != names or not names:
+            raise ValueError("salts and erased do not match the committed fields")
+        if {*erased} & {*entry} or {*names} & NEVER_COMMITTED or not all(isinstance(name, str) for name in names):
+            raise ValueError("a field can't be committed, or is both present and erased")
+        for name, salt in salts.items():
+            body[name] = "sha256:" + hashlib.sha256(salt_bytes(salt) + rfc8785.dumps(body[name])).hexdigest()
+        body |= erased
+    return hashlib.sha256(rfc8785.dumps(body)).hexdigest()
+
+
+def derived_salts(entry: Json) -> dict[str, str]:
+    """The salts of all committed fields, from the one of the entry."""
+    if "salts" in entry or "erased" in entry:
         raise ValueError("salt, salts and erased exclude each other")
-    if sorted([*salts, *erased]) != names or {*erased} & {*entry} or {*names} & NEVER_COMMITTED:
-        raise ValueError("salts and erased do not match the committed fields")
-    for name, salt in salts.items():
-        body[name] = "sha256:" + hashlib.sha256(bytes.fromhex(salt) + rfc8785.dumps(body[name])).hexdigest()
-    return hashlib.sha256(rfc8785.dumps(body | erased)).hexdigest()
+    pieces = hashlib.shake_256(salt_bytes(entry["salt"])).hexdigest(16 * len(entry["committed"]))
+    return {name: pieces[32 * at : 32 * at + 32] for at, name in enumerate(entry["committed"])}
+
+
+def salt_bytes(salt: str) -> bytes:
+    if not re.fullmatch("[0-9a-f]{32}", salt):
+        raise ValueError("a salt is malformed")
+    return bytes.fromhex(salt)
 
 
 def hash_matches(entry: Any) -> bool:
     try:
-        return bool(entry["schema_version"].startswith("2.") and entry_hash(entry) == entry["hash"])
+        return is_readable(entry.get("schema_version", "2.0")) and bool(entry_hash(entry) == entry["hash"])
     except (AttributeError, KeyError, TypeError, ValueError, rfc8785.CanonicalizationError):
         return False
+
+
+def is_readable(version: Any) -> bool:
+    """Whether it is a version of this format; one that is no version at all is for the hash to show."""
+    major = version.partition(".")[0] if isinstance(version, str) else ""
+    return not re.fullmatch("[0-9]{1,15}", major) or int(major) == 2
 
 
 def leaf(hash_: str) -> bytes:

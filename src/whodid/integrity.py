@@ -160,9 +160,9 @@ def entry_hash(entry: Mapping[str, object]) -> str:
     """The hash that `entry` should carry. Raises `ValueError` where what is said of personal fields is malformed."""
     body = dict(entry)
     body.pop("hash", None)
-    committed = body.pop("committed", None)
+    committed = body.pop("committed", _ABSENT)
     flat = _LEAVES.issuperset(map(type, body.values()))
-    if committed is not None or not body.keys().isdisjoint(_OPENINGS):
+    if committed is not _ABSENT or not body.keys().isdisjoint(_OPENINGS):
         body.update(commitments(entry), committed=committed)
         for name in _OPENINGS:
             body.pop(name, None)
@@ -170,6 +170,7 @@ def entry_hash(entry: Mapping[str, object]) -> str:
     return sha256(data).hexdigest()
 
 
+_ABSENT = object()
 _OPENINGS = ("salt", "salts", "erased")
 
 
@@ -203,7 +204,8 @@ def _salts(entry: Mapping[str, Any]) -> dict[str, bytes]:
 
 def _erased(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     erased: Mapping[str, Any] = entry["erased"]
-    if not erased or sorted((*entry.get("salts", ()), *erased)) != entry["committed"]:
+    salts = entry.get("salts")
+    if not erased or salts == {} or sorted((*(salts or ()), *erased)) != entry["committed"]:
         raise ValueError("salts and erased are not those of the committed fields")
     if not entry.keys().isdisjoint(erased):
         raise ValueError("a field is both present and erased")
