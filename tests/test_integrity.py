@@ -81,23 +81,24 @@ HALF = erased_entry(PERSONAL, ["client_ip"]) or {}
 ERASED = erased_entry(PERSONAL) or {}
 
 
-@pytest.mark.parametrize(
-    ("entry", "odd"),
-    [
-        *((PLAIN, {name: value}) for name in ("committed", "salt", "salts", "erased") for value in (None, {}, [], "")),
-        (PLAIN, {"committed": [], "erased": {}}),
-        (PLAIN, {"salts": {}, "erased": {}}),
-        *((PERSONAL, {name: value}) for name in ("salts", "erased") for value in (None, {}, [])),
-        *((PERSONAL, {"salt": salt}) for salt in (PERSONAL["salt"].upper(), f" {PERSONAL['salt']}", "", None, [1])),
-        (PERSONAL, {"committed": [*PERSONAL["committed"], 1]}),
-        (PERSONAL, {"committed": dict.fromkeys(PERSONAL["committed"])}),
-        (HALF, {"salts": {name: salt.upper() for name, salt in HALF["salts"].items()}}),
-        (HALF, {"salts": HALF["salts"] | {"target": "00" * 16}}),
-        (HALF, {"client_ip": None}),
-        (HALF, {"salt": PERSONAL["salt"]}),
-        *((ERASED, {"salts": value}) for value in ({}, None, [])),
-    ],
-)
+NOTHING: tuple[Any, ...] = (None, {}, [], "")
+ODD: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    *((PLAIN, {name: value}) for name in ("committed", "salt", "salts", "erased") for value in NOTHING),
+    (PLAIN, {"committed": [], "erased": {}}),
+    (PLAIN, {"salts": {}, "erased": {}}),
+    *((PERSONAL, {name: value}) for name in ("salts", "erased") for value in NOTHING),
+    *((PERSONAL, {"salt": salt}) for salt in (PERSONAL["salt"].upper(), f" {PERSONAL['salt']}", "", None, [1])),
+    (PERSONAL, {"committed": [*PERSONAL["committed"], 1]}),
+    (PERSONAL, {"committed": dict.fromkeys(PERSONAL["committed"])}),
+    (HALF, {"salts": {name: salt.upper() for name, salt in HALF["salts"].items()}}),
+    (HALF, {"salts": HALF["salts"] | {"target": "00" * 16}}),
+    (HALF, {"client_ip": None}),
+    (HALF, {"salt": PERSONAL["salt"]}),
+    *((ERASED, {"salts": value}) for value in NOTHING),
+]
+
+
+@pytest.mark.parametrize(("entry", "odd"), ODD)
 def test_what_is_added_beside_the_hash_is_refused_here_and_independently(
     entry: dict[str, Any], odd: dict[str, Any]
 ) -> None:

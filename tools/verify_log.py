@@ -36,7 +36,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import groupby
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +52,8 @@ Json = dict[str, Any]
 Ranges = list[tuple[int, int]]
 
 CHECKPOINT, EXPORT = (f"application/vnd.whodid.{kind}+json" for kind in ("checkpoint", "export"))
-BEFORE_FIRST: Json = {"hash": "0" * 64, "@timestamp": "0001-01-01T00:00:00Z"}
+FIRST_MOMENT, LAST_MOMENT = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"
+BEFORE_FIRST: Json = {"hash": "0" * 64, "@timestamp": FIRST_MOMENT}
 OPENINGS = ("salt", "salts", "erased")
 NEVER_COMMITTED = {
     *("type", "target", "principal", "creation_date", "@timestamp", "target_type", "before", "after", "details"),
@@ -280,75 +281,140 @@ def export_findings(file: str) -> Iterator[Finding]:
 
 def excuses(entry: Json, place: Json) -> bool:
     """Whether a document is an entry, under its own ID, of a type that may excuse something."""
-    types = ("person_erased", "journal_retired", "dead_letters_dropped", "retention_set")
-    if not hash_matches(entry) or entry.get("type") not in [f"audit_log_{name}" for name in types]:
+    types = ("person_erased", "journal_retired", "dead_letters_dropped", "dead_letters_retried", "retention_set")
+    known = [f"audit_log_{name}" for name in (*types, "hold_set", "hold_released")]
+    if not hash_matches(entry) or entry.get("type") not in known:
         return False
     return bool(place["id"] == f"{entry['journal']}-{entry['seq']:012d}-{entry['hash'][:16]}")
 
 
+def has_place(entry: Json) -> bool:
+    journal, seq = entry["journal"], entry["seq"]
+    return isinstance(journal, str) and journal != "" and type(seq) is int and seq > 0
+
+
+class Hold(NamedTuple):
+    """What a hold keeps since it was set: partitions by name, or those with a day from `since` to before `until`."""
+
+    set: datetime
+    partitions: list[str]
+    since: datetime
+    until: datetime
+
+
 class Records:
-    """What entries that are proven say of erasures, dropped dead letters, retention and retired journals."""
+    """What entries that are proven say of erasures, dead letters, retention, holds and retired journals."""
 
     def __init__(self, entries: list[Json], days: int, erasures: list[Json]) -> None:
         digests, self.retired, was, now = set(), {}, "", datetime.now(UTC)
         self.dropped: dict[str, Ranges] = defaultdict(list)
+        self.retried: dict[str, Ranges] = defaultdict(list)
         self.rules: list[tuple[Any, datetime]] = [(days, now)]
+        self.holds: list[Hold] = []
+        released = {entry["target"] for entry in entries if entry["type"] == "audit_log_hold_released"}
         for entry in sorted(entries, key=lambda entry: str(entry["creation_date"])):
-            details = entry.get("details", {})
-            if entry["type"] == "audit_log_person_erased":
+            details, moment = entry.get("details", {}), datetime.fromisoformat(entry["creation_date"])
+            kind = entry["type"].removeprefix("audit_log_")
+            if kind == "person_erased":
                 digests.add(details.get("digest"))
-            if entry["type"] == "audit_log_journal_retired":
+            if kind == "journal_retired":
                 self.retired[entry["target"]] = details.get("last_seq", 0)
-            if entry["type"] == "audit_log_dead_letters_dropped":
+            if kind in ("dead_letters_dropped", "dead_letters_retried"):
                 for journal, text in details.get("entries", {}).items():
-                    self.dropped[journal] += ranges(text)
-            if entry["type"] == "audit_log_retention_set":
-                self.rules.append((was or details.get("was"), datetime.fromisoformat(entry["creation_date"])))
+                    (self.dropped if kind == "dead_letters_dropped" else self.retried)[journal] += ranges(text)
+            if kind == "retention_set":
+                self.rules.append((was or details.get("was"), moment))
                 was = details.get("retention")
+            if kind == "hold_set" and entry["target"] not in released:
+                since, until = details.get("since", FIRST_MOMENT), details.get("until", LAST_MOMENT)
+                times = (datetime.fromisoformat(text) for text in (since, until))
+                self.holds.append(Hold(moment, details.get("partitions", []), *times))
         self.rules.append((was, now))
-        self.erased = set()
+        self.erased: dict[str, Ranges] = defaultdict(list)
         for page in (page for page in erasures if hashlib.sha256(rfc8785.dumps(page)).hexdigest() in digests):
             for journal, text in page["places"].items():
-                self.erased |= {(journal, seq) for first, last in ranges(text) for seq in range(first, last + 1)}
+                self.erased[journal] += ranges(text)
 
-    def expired(self, end: datetime) -> bool:
-        """Whether a retention that was in force may have deleted a partition that ended then."""
-        ages = [(re.fullmatch(r"(\d+)d?", str(age)), until) for age, until in self.rules]
-        return any(age and end + timedelta(int(age[1])) <= until for age, until in ages)
+    def over(self, partition: str) -> bool:
+        """Whether a retention may have deleted a partition, before a hold that keeps it was set."""
+        if (times := span(partition)) is None or any(partition in hold.partitions for hold in self.holds):
+            return False
+        start, end = times
+        holds = [one for one in self.holds if not one.partitions and one.since < end and start < one.until]
+        return self.expired(end, min((hold.set for hold in holds), default=datetime.now(UTC)))
+
+    def expired(self, end: datetime, by: datetime) -> bool:
+        """Whether a retention that was in force may have deleted a partition that ended then, until `by`."""
+        ages = [(re.fullmatch(r"(\d{1,6})d?", str(age)), until) for age, until in self.rules]
+        return any(age and min(until, by) - end >= timedelta(int(age[1])) for age, until in ages)
 
 
 class Absence:
     """Explains why entries of one journal are not stored."""
 
     def __init__(self, journal: Journal, chain: list[Json], records: Records, checkpointed: bool) -> None:
-        self.chain, self.docs, self.records, self.stored = chain, journal.docs, records, sorted(journal.docs)
-        self.dropped, self.holes = records.dropped[journal.name], [hole for point in chain for hole in point["holes"]]
-        gone = {point["number"]: [n for name, n in point["partitions"].items() if self.over(name)] for point in chain}
-        self.gone: dict[int, float] = {number: sum(counts) for number, counts in gone.items()} | {0: 0}
-        self.unnamed: dict[int, float] = {one["number"]: one["dead_letters"] - len(one["letters"]) for one in chain}
-        self.unnamed[0] = 0 if checkpointed else float("inf")
+        self.docs, self.records, self.stored = journal.docs, records, sorted(journal.docs)
+        self.chain = [*{one["number"]: one for one in reversed(chain)}.values()][::-1]
+        self.dropped, self.holes = records.dropped[journal.name], [hole for one in chain for hole in one["holes"]]
+        letters = [seq for one in chain for seq, _ in one["letters"]]
+        self.resent = {seq for seq in letters if among(seq, records.retried[journal.name])}
+        there = Counter((self.over(seq), doc["index"]) for seq, docs in self.docs.items() for doc in docs)
+        self.gone: dict[int, dict[str, int]] = {
+            one["number"]: {
+                name: count - there[one["number"], name] if records.over(name) else 0
+                for name, count in one["partitions"].items()
+            }
+            for one in self.chain
+        }
+        self.left = {number: sum(max(0, count) for count in gone.values()) for number, gone in self.gone.items()}
+        self.unnamed = {one["number"]: one["dead_letters"] - len(one["letters"]) for one in chain}
+        self.unnamed[0] = 0 if checkpointed else sys.maxsize
 
-    def finding(self, seq: int) -> str:
-        """The kind of finding; empty if there is an explanation."""
-        over = [point["number"] for point in self.chain if point["first_seq"] <= seq <= point["last_seq"]]
-        number = over[0] if over else 0
-        for left in [self.unnamed] * among(seq, self.dropped) + [self.gone]:
-            if left[number] > 0:
-                left[number] -= 1
-                return ""
-        if not number and self.between_expired(seq):
-            return ""
-        return "altered" if among(seq, self.holes) else "gap"
+    def over(self, seq: int) -> int:
+        """The number of the checkpoint over an entry; 0 without one."""
+        at = bisect(self.chain, seq, key=lambda one: one["first_seq"]) - 1
+        return self.chain[at]["number"] if at >= 0 and seq <= self.chain[at]["last_seq"] else 0
 
-    def over(self, partition: str) -> bool:
-        return (times := span(partition)) is not None and self.records.expired(times[1])
+    def findings(self, first: int, last: int) -> Iterator[tuple[str, int, int]]:
+        """Kind, first and last number of the parts of a missing range that nothing explains."""
+        cuts = {one["first_seq"] for one in self.chain} | {one["last_seq"] + 1 for one in self.chain}
+        for begin, end in pairwise([first, *sorted(cut for cut in cuts if first < cut <= last), last + 1]):
+            for one, other in self.without_dropped(begin, end - 1):
+                if any(hole[0] <= one and other <= hole[1] for hole in self.holes):
+                    yield "altered", one, other
+                elif not self.expired(one, other):
+                    yield "gap", one, other
 
-    def between_expired(self, seq: int) -> bool:
-        """Without a checkpoint: whether the partitions before the one of the next entry have expired."""
-        at = bisect(self.stored, seq)
-        after = span(self.docs[self.stored[at]][0]["index"]) if at < len(self.stored) else None
+    def without_dropped(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """The parts that are no dropped dead letters: of these, no more than the checkpoint counts."""
+        number = self.over(first)
+        for begin, end in sorted(self.dropped):
+            begin = max(begin, first)
+            count = min(min(end, last) - begin + 1, self.unnamed[number])
+            if count > 0:
+                self.unnamed[number] -= count
+                if begin > first:
+                    yield first, begin - 1
+                first = begin + count
+        if first <= last:
+            yield first, last
+
+    def expired(self, first: int, last: int) -> bool:
+        """Whether retention may have deleted these, which follow each other, with their partitions."""
+        at, number = bisect(self.stored, first), self.over(first)
         before = span(self.docs[self.stored[at - 1]][0]["index"]) if at else None
-        return after is not None and self.records.expired(after[0]) and not (before and before[1] >= after[0])
+        after = span(self.docs[self.stored[at]][0]["index"]) if at < len(self.stored) else None
+        if not self.gone.get(number):  # no checkpoint says in which partitions they were
+            known = after is not None and self.records.expired(after[0], datetime.now(UTC))
+            return known and not (before and after and before[1] >= after[0])
+        resent = sum(first <= seq <= last for seq in self.resent)  # counted in no partition
+        spans = [span(name) for name, count in self.gone[number].items() if count > 0]
+        around = [(not before or before[0] < one[1]) and (not after or one[0] < after[1]) for one in spans if one]
+        count = last - first + 1 - resent
+        if count > self.left[number] or (resent and not any(around)):
+            return False
+        self.left[number] -= count
+        return True
 
 
 def among(seq: int, ranges: Ranges) -> bool:
@@ -366,6 +432,8 @@ def span(partition: str) -> tuple[datetime, datetime] | None:
     if name in ("", "*"):
         return None
     start = date.fromisoformat(name + {7: "-01", 8: "-1"}.get(len(name), ""))
+    if start.year > 9000:
+        return None
     end = (start + timedelta(31)).replace(day=1) if len(name) == 7 else start + timedelta(7 if "W" in name else 1)
     return datetime.combine(start, time(), UTC), datetime.combine(end, time(), UTC)
 
@@ -398,7 +466,7 @@ def signed_by_old_keys(chains: dict[str, list[Json]]) -> Iterator[str]:
 
 
 class Journal:
-    """One journal: its checkpoints by number and hash, its documents by `seq`, and by kind the entries with findings.
+    """One journal: its checkpoints by number and hash, its documents by `seq`, and by kind the ranges with findings.
 
     `counted` has the documents of each `seq` that count, `anchors` the hashes that checkpoints name.
     """
@@ -407,13 +475,16 @@ class Journal:
         self.name = name
         self.points: dict[int, dict[str, Json]] = defaultdict(dict)
         self.docs: dict[int, list[Json]] = defaultdict(list)
-        self.found: dict[str, set[int]] = defaultdict(set)
+        self.found: dict[str, set[tuple[int, int]]] = defaultdict(set)
         self.counted: dict[int, list[Json]] = {0: [BEFORE_FIRST]}
         self.anchors: dict[int, set[str]] = defaultdict(set)
         self.branch: set[str] = set()
 
     def report(self, kind: str, first: int, last: int = 0) -> None:
-        self.found[kind] |= {*range(first, max(first, last) + 1)}
+        self.found[kind].add((first, max(first, last)))
+
+    def altered(self, seq: int) -> bool:
+        return (seq, seq) in self.found["altered"]
 
     def add_checkpoint(self, envelope: Json, keys: set[str], witnessed: bool) -> None:
         """Those of witnesses must come first."""
@@ -448,18 +519,19 @@ class Journal:
 
     def proves(self, entry: Json, place: Json, chain: list[Json], prefix: str) -> bool:
         """Whether a path, the chain or the root leads from an entry to the one checkpoint over it, of this log."""
-        over = [point for point in chain if point["first_seq"] <= entry["seq"] <= point["last_seq"]]
-        if [point["index_prefix"] for point in over] != [prefix] or len(self.points[over[0]["number"]]) > 1:
+        points = [point for point in chain if point["first_seq"] <= entry["seq"] <= point["last_seq"]]
+        if [point["index_prefix"] for point in points] != [prefix] or len(self.points[points[0]["number"]]) > 1:
             return False
-        [point], seq, own = over, entry["seq"], entry["hash"]
+        [point], seq, own = points, entry["seq"], entry["hash"]
         if "path" in place and root_by_path(own, place["leaf"], place["size"], place["path"]) == point["root"]:
             return True
-        linked = {own}
-        for after in range(seq + 1, point["last_seq"] + 1):
+        linked, after = {own}, seq
+        while linked and after < point["last_seq"]:
+            after += 1
             linked = {doc["hash"] for doc in self.docs.get(after, []) if doc["prev"] in linked and doc["matches"]}
-        holes = {hole for first, last in point["holes"] for hole in range(first, last + 1)}
-        places = [at for at in range(point["first_seq"], point["last_seq"] + 1) if at not in holes]
-        hashes = dict(point["letters"]) | {at: doc["hash"] for at in places for doc in self.docs.get(at, [])}
+        over = {at: docs for at, docs in self.docs.items() if point["first_seq"] <= at <= point["last_seq"]}
+        places = [at for at in over if not among(at, point["holes"])]
+        hashes = dict(point["letters"]) | {at: doc["hash"] for at in places for doc in over[at]}
         leaves = [hash_ for _, hash_ in sorted(hashes.items())]
         under_root = (hashes[seq], len(leaves), root(leaves)) == (own, point["entries"], point["root"])
         return point["last_hash"] in linked or under_root
@@ -481,29 +553,31 @@ class Journal:
     def check_ends(self, chain: list[Json], records: Records) -> None:
         """Reports values removed without a record, and entries after the end of the journal."""
         for seq in (seq for seq, docs in self.docs.items() if any("erased" in doc for doc in docs)):
-            if (self.name, seq) not in records.erased:
+            if not among(seq, records.erased[self.name]):
                 self.report("altered", seq)
         if (chain and chain[-1]["why"] == "ended") or self.name in records.retired:
             end = max(chain[-1]["last_seq"] if chain else 0, records.retired.get(self.name, 0))
-            self.found["inserted"] |= {seq for seq in self.docs if seq > end}
+            self.found["inserted"] |= {(seq, seq) for seq in self.docs if seq > end}
 
     def check_entries(self, chain: list[Json], absence: Absence, whole: bool) -> None:
-        """Goes through the numbers; of a part of the log, only through those that are there."""
+        """Goes through what is there, and, of a whole log, through what is missing in between."""
         for point in chain:
             self.anchors[point["last_seq"]].add(point["last_hash"])
         letters = {seq: hash_ for point in chain for seq, hash_ in point["letters"]}
+        known = sorted({*self.docs, *(letters.keys() - absence.resent)})
+        for before, after in pairwise([0, *known, max([*known, *self.anchors], default=0) + 1]) if whole else ():
+            for finding in absence.findings(before + 1, after - 1) if before + 1 < after else ():
+                self.report(*finding)
         good = 0
-        for seq in range(1, max([*self.docs, *self.anchors], default=0) + 1) if whole else sorted(self.docs):
-            if seq in self.docs:
-                self.judge(seq, self.docs[seq], self.counted.get(seq - 1, []), self.anchors.get(seq, set()))
-                if self.anchors.get(seq, set()) & {doc["hash"] for doc in self.counted[seq]}:
-                    good = seq
-                elif seq in self.anchors and seq not in self.found["altered"]:
-                    self.report("rebuilt", good + 1 if whole else seq, seq)
-            elif seq in letters:
+        for seq in sorted({*self.docs, *letters}):
+            if seq not in self.docs:
                 self.counted[seq] = [BEFORE_FIRST | {"hash": letters[seq]}]
-            elif kind := absence.finding(seq):
-                self.report(kind, seq)
+                continue
+            self.judge(seq, self.docs[seq], self.counted.get(seq - 1, []), self.anchors.get(seq, set()))
+            if self.anchors.get(seq, set()) & {doc["hash"] for doc in self.counted[seq]}:
+                good = seq
+            elif seq in self.anchors and not self.altered(seq):
+                self.report("rebuilt", good + 1 if whole else seq, seq)
 
     def judge(self, seq: int, docs: list[Json], before: list[Json], anchor: set[str]) -> None:
         """Decides which documents of a number count, what the others are, and if they follow the one before."""
@@ -516,12 +590,12 @@ class Journal:
             self.report("forked", seq)
             self.branch |= chosen
         for doc in docs:
-            if doc["misplaced"] and seq not in self.found["altered"]:
+            if doc["misplaced"] and not self.altered(seq):
                 self.report("inserted" if hashes[doc["hash"]] > 1 else doc["misplaced"], seq)
             if doc["hash"] not in chosen:
                 self.report("forked" if doc["prev"] in self.branch else "inserted", seq)
                 self.branch |= {doc["hash"]} if doc["prev"] in self.branch else set()
-        if {seq, seq - 1} & self.found["altered"]:
+        if self.altered(seq) or self.altered(seq - 1):
             return
         if follows and not any(doc["prev"] in follows for doc in self.counted[seq]):
             alone = ("altered", seq) if seq - 1 not in self.docs else ("inserted", seq)
@@ -531,10 +605,14 @@ class Journal:
             self.report("clock set back", seq)
 
     def findings(self) -> Iterator[Finding]:
-        for kind, seqs in sorted(self.found.items()):
-            for _, run in groupby(enumerate(sorted(seqs)), key=lambda one: one[1] - one[0]):
-                numbers = [seq for _, seq in run]
-                yield Finding(kind, self.name, numbers[0], numbers[-1])
+        for kind, ranges in sorted(self.found.items()):
+            first, last = 0, -2
+            for begin, end in [*sorted(ranges), (sys.maxsize, 0)]:
+                if begin > last + 1:
+                    if last >= 0:
+                        yield Finding(kind, self.name, first, last)
+                    first = begin
+                last = max(last, end)
 
 
 def log_findings(file: str, manifest: Json, keys: set[str], against: list[Json], days: int) -> Iterator[Finding]:
@@ -556,6 +634,8 @@ def log_findings(file: str, manifest: Json, keys: set[str], against: list[Json],
         journals.setdefault(name, Journal(name)).add_checkpoint(envelope, trusted, witnessed)
     for entry, place in documents:
         try:
+            if not has_place(entry):
+                raise ValueError("it names no journal, or has no number in it")
             journals.setdefault(entry["journal"], Journal(entry["journal"])).add(entry, place)
         except (AttributeError, KeyError, TypeError, ValueError):
             yield Finding(f"inserted: document {place['id']} in {place['index']} is not an entry")

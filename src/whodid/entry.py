@@ -323,8 +323,12 @@ def ranges(text: str) -> Iterator[tuple[int, int]]:
     """The first and the last number of each range in `3-5,9`."""
     for part in text.split(","):
         first, _, last = part.partition("-")
-        if first.isdecimal() and (last or first).isdecimal():
+        if _is_number(first) and _is_number(last or first):
             yield int(first), int(last or first)
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _MANY_DIGITS
 
 
 def _written(numbers: Sequence[int]) -> str:

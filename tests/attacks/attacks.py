@@ -7,25 +7,31 @@ with an outside witness. `tests/attacks/test_attacks.py` tries each of them on a
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from whodid.administration import retry_dead_letters, set_hold
 from whodid.administration.erase_journal import erased_entry
 from whodid.catalog import Catalog
-from whodid.cluster.ledger import CheckpointIndex, write_erasure
+from whodid.cluster.bulk import Document, Verdict
+from whodid.cluster.ledger import CheckpointIndex, ledger_name, write_erasure
 from whodid.entry import ZERO_HASH, Stamp, partition_name
 from whodid.integrity import commitments
 from whodid.journal.directory import segments
 from whodid.proof.checkpoint import SignedCheckpoint
 from whodid.proof.keys import PublicKey, Signer, new_key, signer_of
 from whodid.recording.own import record_operation
-from whodid.retention.destruction import Destruction, count_contents, write_destruction
+from whodid.retention.destruction import Contents, Destruction, JournalPart, count_contents, write_destruction
 from whodid.settings import Settings
+from whodid.shipping import Shipper
 from whodid.shipping.checkpointing import Checkpointing
+from whodid.shipping.dead_letters import find_dead_letters
 
 from .scene import NOW, Scene
 
@@ -287,9 +293,7 @@ def show_a_text_as_another_value(scene: Scene) -> None:
     scene.put(hit, {**entry, "target_name": value, "committed": ["target_name"], "salt": salt})
 
 
-def _excuse(
-    scene: Scene, number: int, type_: str, details: dict[str, Any], target: str = "x", beside: int = 1
-) -> None:
+def _excuse(scene: Scene, number: int, type_: str, details: dict[str, Any], target: str = "x", beside: int = 1) -> None:
     """The first entry of a made-up journal, dated before the first checkpoint, in the partition of entry `beside`."""
     about = {"journal": f"00ff00ff00ff00{number:02d}", "seq": 1, "prev": ZERO_HASH, "target": target}
     scene.store(scene.made_up(beside, type=type_, details=details, **about), scene.hits()[beside]["_index"])
@@ -328,6 +332,74 @@ def excuse_by_retention_of_then(scene: Scene) -> None:
             recorder.journal.close()
         host.seal()
     scene.corner.client.indices.delete(index=scene.hits()[15]["_index"])
+
+
+def delete_a_letter_that_was_sent_again(scene: Scene) -> None:
+    """Once a dead letter is stored, it is an entry like any other, though a checkpoint calls it a dead letter."""
+    scene.record(3, 0)
+
+    def refuse(documents: Sequence[Document]) -> list[Verdict]:
+        verdicts = iter(scene.corner.send([one for one in documents if "-000000000032-" not in one.id]))
+        return [Verdict("refused", "no") if "-000000000032-" in one.id else next(verdicts) for one in documents]
+
+    with patch("whodid.shipping.checkpointing._now", lambda: f"{NOW:%Y-%m-%dT%H:%M:%SZ}"):
+        Shipper(scene.settings, refuse).run_once(patience=10)
+    retry_dead_letters(scene.settings, list(find_dead_letters(scene.directory)))
+    scene.seal()
+    scene.delete(32)
+
+
+@contextmanager
+def _host_that_was_away(scene: Scene) -> Iterator[dict[int, dict[str, Any]]]:
+    """Another host's hits by number: 1 to 10 are a year old and over, 11 to 20 of today, all under one checkpoint."""
+    with tempfile.TemporaryDirectory() as folder:
+        host = scene.another_host(Path(folder) / "journal")
+        host.record(10, 400)
+        host.record(10, 0.1)
+        host.seal()
+        own = [hit for hit in scene.corner.stored().values() if hit["_source"]["journal"] == host.journal]
+        yield {hit["_source"]["seq"]: hit for hit in own}
+
+
+def excuse_young_entries_by_an_old_partition(scene: Scene) -> None:
+    """The old partition is there again, and with all that was in it."""
+    with _host_that_was_away(scene) as hits:
+        old = hits[1]["_index"]
+        account = count_contents(scene.corner.client, old)
+        record = Destruction(old, "of another index", "deleted", f"{NOW:%Y-%m-%dT%H:%M:%SZ}", {}, account)
+        write_destruction(scene.corner.client, scene.settings, record)
+        for seq in range(12, 19):
+            scene.corner.client.delete(index=hits[seq]["_index"], id=hits[seq]["_id"])
+
+
+def delete_what_a_hold_keeps(scene: Scene) -> None:
+    """And all that the ledger knows of holds."""
+    with _host_that_was_away(scene) as hits:
+        old = hits[1]["_index"]
+        hold = set_hold(scene.corner.client, scene.settings, "case 4711", partitions=[old]).hold
+        scene.seal()
+        scene.corner.client.indices.delete(index=old)
+        scene.corner.client.delete(index=ledger_name(scene.settings), id=f"hold-{hold.id}", refresh=True)
+
+
+def excuse_unsealed_entries_by_an_old_partition(scene: Scene) -> None:
+    """A record of a partition that perhaps never was, and that claims to have held whatever is missing."""
+    scene.record(6, 0)
+    index = scene.hits()[30]["_index"]
+    for entry in scene.corner.journalled():
+        if entry["seq"] > 30:
+            scene.store(entry, index)
+    scene.corner.refresh()
+    scene.delete(32, 33, 34)
+    part = JournalPart(scene.journal, 1000, 1, ZERO_HASH, 1000, ZERO_HASH)
+    name = f"{scene.settings.index_prefix}-2020.01"
+    record = Destruction(name, "any", "deleted", "2021-03-01T00:00:00Z", {}, Contents(1000, "", "", (part,)))
+    write_destruction(scene.corner.client, scene.settings, record)
+
+
+def store_a_huge_number(scene: Scene) -> None:
+    made = scene.made_up(30, seq=9 * 10**15, prev=ZERO_HASH)
+    scene.store(made, scene.hits()[30]["_index"])
 
 
 def excuse_by_erasure(scene: Scene) -> None:
@@ -538,6 +610,26 @@ ATTACKS = (
         excuse_by_retention_of_then,
         ("gap", 11, 20),
     ),
+    _everywhere(
+        "delete a dead letter that was sent again and stored",
+        CLUSTER,
+        delete_a_letter_that_was_sent_again,
+        ("gap", 32, 32),
+    ),
+    _everywhere(
+        "delete young entries, and make up a record that an old partition, which is there, was destroyed",
+        CLUSTER,
+        excuse_young_entries_by_an_old_partition,
+        ("gap", 12, 18),
+    ),
+    _everywhere("delete a partition under a hold, and the hold", CLUSTER, delete_what_a_hold_keeps, ("gap", 1, 10)),
+    _everywhere(
+        "delete entries under no checkpoint yet, and make up a record of an old partition",
+        CLUSTER,
+        excuse_unsealed_entries_by_an_old_partition,
+        ("gap", 32, 34),
+    ),
+    _everywhere("store an entry with a huge number", WRITER, store_a_huge_number, ("gap", 31, 9 * 10**15 - 1)),
     _sealed("append to a journal that has ended", CLUSTER, go_on_behind_the_end, ("inserted", 31, 31)),
 )
 

@@ -12,7 +12,7 @@ import pytest
 from whodid.proof.keys import signer_of
 
 from .attacks import ATTACKS, Attack
-from .independent import independently
+from .independent import exported, independently, said
 from .scene import NOW, Evidence, Scene, scene
 
 pytestmark = pytest.mark.live
@@ -37,6 +37,23 @@ def test_it_is_found_and_the_independent_verifier_agrees(attack: Attack, ready: 
     shown = {level: found(ready, level) for level in LEVELS}
     assert shown == {"chain": set(attack.chain), "own": set(attack.own), "outside": set(attack.outside)}
     assert independently(ready, public_key, tmp_path) == shown
+
+
+@pytest.mark.parametrize("name", [{}, {"journal": ""}, {"journal": None}], ids=["absent", "empty", "null"])
+def test_a_document_that_names_no_journal_is_inserted_whatever_number_it_has(
+    ready: Scene, tmp_path: Path, name: dict[str, str | None]
+) -> None:
+    forged = {**ready.made_up(30, target="forged"), "seq": 7}
+    forged.pop("journal")
+    ready.corner.client.index(index=ready.hits()[30]["_index"], id="forged", body=forged | name)
+    for level in LEVELS:
+        [finding] = ready.verify(level).findings
+        assert (finding.kind, finding.entries) == ("inserted", ("forged",))
+    exported(ready, tmp_path / "all.ndjson")
+    shown = said(tmp_path / "all.ndjson", f"--public-key={ready.public_key}")
+    assert [kind for kind, *_ in shown if not kind.startswith("the manifest")] == [
+        f"inserted: document forged in {ready.hits()[30]['_index']} is not an entry"
+    ]
 
 
 def test_nothing_is_found_where_nothing_was_done(ready: Scene) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.journal.test_writer import draft, segment_of, targets
 from whodid.errors import NotRecorded
 from whodid.journal import Journal, JournalDirectory
-from whodid.journal.chain import sync_what_was_left
+from whodid.journal.chain import Chain, sync_what_was_left
 from whodid.journal.durable import DurableMark, _Unusable
 from whodid.journal.lock import FileLock, Hold
 
@@ -136,7 +136,8 @@ def test_a_late_sync_of_a_closed_segment_leaves_the_mark_of_its_successor(
     if after == "in the same journal":
         second.close_segment()
     else:
-        second._exclusively(lambda chain, why: (chain.current(), chain.end(why)), "a test")
+        second.append(draft("b"), "process")
+        second._exclusively(Chain.end, "a test")
     journal, *_ = second.append(draft("b"))
     mark = (path / "durable").read_bytes()
     newest = max((path / journal).glob("[0-9]*.ndjson"))
@@ -179,7 +180,8 @@ def test_cutting_half_a_line_lowers_the_mark(path: Path, syncs: Syncs) -> None:
     size = segment_of(path).stat().st_size
     with segment_of(path).open("ab") as file:
         file.write(b"half")
-    DurableMark(path / "durable").advance(name(path), size + 4, lambda: size + 4, lambda: 0, lambda: False)  # as no process
+    mark = DurableMark(path / "durable")
+    mark.advance(name(path), size + 4, lambda: size + 4, lambda: 0, lambda: False)  # as no process would
     journal.append(draft("b"))
     assert syncs.count == 2
     assert targets(path) == ["a", "b"]

@@ -26,7 +26,7 @@ def checkpoint(first: int, last: int, **about: Any) -> Checkpoint:
 
 
 def absent(first: int, last: int, **known: Any) -> Absence:
-    given: dict[str, Any] = {"present": {HERE}, "held": (), "rules": [Rule(365, None)], **known}
+    given: dict[str, Any] = {"present": {HERE: "uuid"}, "held": (), "rules": [Rule(365, None)], **known}
     return explained([Missing(first, last, HERE, HERE)], Knowledge(JOURNAL, "whodid-audit", NOW, **given))
 
 
@@ -92,7 +92,7 @@ def ended(days: int, since: int = 0) -> datetime:
 def test_a_retention_explains_what_it_could_delete_while_it_was_in_force(
     rules: list[Rule], days_ago: int, past: bool
 ) -> None:
-    known = Knowledge(JOURNAL, "whodid-audit", NOW, present=(), held=(), rules=rules)
+    known = Knowledge(JOURNAL, "whodid-audit", NOW, present={}, held=(), rules=rules)
     assert known.past(ended(days_ago)) is past
 
 
@@ -103,7 +103,6 @@ def test_a_partition_that_a_hold_keeps_is_not_gone_whatever_a_record_of_destruct
     record = Destruction(old, "AbCdEfGhIjKlMnOpQrStUv", "deleted", "2026-01-01T00:00:00Z", {}, Contents(10, "", "", ()))
     sealed = [checkpoint(1, 20, partitions={old: 20})]
     for held, expected in (((), "expired by policy"), ((old,), "gap")):
-        found = absent(
-            3, 9, present={HERE, old}, held=held, checkpoints=sealed, destructions=[record], checkpointed=True
-        )
+        present = {HERE: "uuid", old: "another"}
+        found = absent(3, 9, present=present, held=held, checkpoints=sealed, destructions=[record], checkpointed=True)
         assert told(found) == [(expected, 3, 9)]

@@ -26,6 +26,7 @@ from ..errors import NotAuthorized, OpenSearchError, ProofError
 from ..integrity import canonical
 from ..proof.checkpoint import SignedCheckpoint
 from ..settings import Settings
+from ..text import FOREIGN
 from .connection import translated
 from .template import MARK
 
@@ -229,11 +230,13 @@ def erasures(client: OpenSearch, settings: Settings) -> list[Erasure]:
     for page in Ledger(client, settings).pages("erasure"):
         try:
             one = Erasure(**{**page.body, "fields": tuple(page.body["fields"])})
+            texts = one.id, one.principal, one.reason, one.by, one.time, *one.fields, *one.places.values()
             one.digest  # noqa: B018 (raises if its values are invalid)
-        except (TypeError, KeyError, ValueError):
+        except FOREIGN:
             continue
-        found.append(one)
-    return sorted(found, key=lambda one: str(one.time))
+        if all(isinstance(text, str) for text in texts):
+            found.append(one)
+    return sorted(found, key=lambda one: one.time)
 
 
 def erased_places(found: Iterable[Erasure], vouched: Iterable[str]) -> dict[str, list[tuple[int, int]]]:

@@ -28,6 +28,7 @@ __all__ = [
     "marks",
     "metas",
     "stored_journals",
+    "uuids",
 ]
 
 _ENOUGH = 1000
@@ -40,14 +41,25 @@ def creation_dates(client: OpenSearch, settings: Settings) -> dict[str, datetime
 
     Raises `OpenSearchError`.
     """
+    made = _values(client, settings, "index.creation_date")
+    return {name: datetime.fromtimestamp(int(milliseconds) / 1000, UTC) for name, milliseconds in made.items()}
+
+
+@translated("the partitions")
+def uuids(client: OpenSearch, settings: Settings) -> dict[str, str]:
+    """The UUID of each partition's index, in the same order; one created again has another. Raises as above."""
+    return _values(client, settings, "index.uuid")
+
+
+def _values(client: OpenSearch, settings: Settings, setting: str) -> dict[str, str]:
     pattern = index_pattern(settings)
     with translated(f"the settings of {pattern}"):
         answer = client.indices.get_settings(
             index=pattern,
-            name="index.creation_date",
+            name=setting,
             params={"allow_no_indices": "true", "expand_wildcards": "all", "flat_settings": "true"},
         )
-    return {name: _moment(answer[name]["settings"]) for name in _in_order(settings, answer)}
+    return {name: answer[name]["settings"][setting] for name in _in_order(settings, answer)}
 
 
 @translated("the partitions")
@@ -102,10 +114,6 @@ def bytes_per_entry(client: OpenSearch, settings: Settings) -> int:
             "--from-cluster out"
         )
     return -(-sum(int(one["store"]["size_in_bytes"]) for one in found) // entries)
-
-
-def _moment(settings: Mapping[str, str]) -> datetime:
-    return datetime.fromtimestamp(int(settings["index.creation_date"]) / 1000, UTC)
 
 
 def _in_order(settings: Settings, names: Iterable[str]) -> list[str]:

@@ -1,13 +1,18 @@
 """Missing entries and their explanations, and the stretches of a journal. What nothing explains is a gap.
 
-An entry may be missing because it became a dead letter, because its line was damaged before it was sent, because its
-host has not shipped it yet, or because retention deleted its partition. Retention counts only if the partition's own
-name says that its time is over, and the partition is gone. A destruction record alone explains nothing.
+An entry may be missing because it became a dead letter and was not sent again, because its line was damaged before it
+was sent, because its host has not shipped it yet, or because retention deleted its partition.
+
+Invariants of retention as an explanation:
+- The partition's own name says that its time was over, before a hold in force was set on it, and the partition is gone.
+  A destruction record alone explains nothing.
+- No more entries are explained than the checkpoint over them counts in partitions that are gone.
+- The entry may have been in that partition, by the partitions of the entries around it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, get_args
@@ -15,6 +20,7 @@ from typing import NamedTuple, get_args
 from ..entry import partition_end, partition_start
 from ..proof.checkpoint import Checkpoint
 from ..retention.destruction import Destruction
+from ..retention.holds import Hold
 from .verdict import Finding, Stretch, StretchKind
 from .walk import Missing, Run
 
@@ -32,46 +38,71 @@ class Rule(NamedTuple):
 class Knowledge:
     """What may explain missing entries of one journal.
 
-    `present` are the partitions that exist, and `held` those under a hold. Numbers of dead letters come from the
-    checkpoints (`letters`), from this host (`here`), and as ranges from records that discarded them (`dropped`).
-    `shipped` and `recorded` are the last numbers that were shipped and recorded; both are `None` on other hosts.
+    `present` are the partitions that exist, with the UUIDs of their indices, and `held` those that are marked as under
+    a hold; `holds` are the holds in force. Numbers of dead letters come from the checkpoints (`letters`), from this
+    host (`here`), and as ranges from records that discarded them (`dropped`); `resent` are those that were stored later
+    on. `shipped` and `recorded` are the last numbers that were shipped and recorded; both are `None` on other hosts.
     `checkpointed` says whether checkpoints of any journal are known.
     """
 
     journal: str
     prefix: str
     now: datetime
-    present: Collection[str]
+    present: Mapping[str, str]
     held: Collection[str]
     rules: Sequence[Rule]
+    holds: Sequence[Hold] = ()
     destructions: Sequence[Destruction] = ()
     checkpoints: Sequence[Checkpoint] = ()
     letters: Collection[int] = frozenset()
     here: Collection[int] = frozenset()
     dropped: Sequence[tuple[int, int]] = ()
+    resent: Collection[int] = frozenset()
     checkpointed: bool = False
     shipped: int | None = None
     recorded: int | None = None
     lost: Sequence[tuple[int, int, str]] = ()
     """Ranges that the host knows were lost from the journal before they were shipped, each with a description."""
+    stored: Callable[[str, int, int], int] = lambda partition, first, last: 0
+    """Counts the entries of the journal that a partition holds between two numbers."""
 
     def over(self, partition: str) -> bool:
         """Whether retention may have deleted the partition by now."""
         end = partition_end(self.prefix, partition)
-        return end is not None and self.past(end)
+        holds = [hold for hold in self.holds if hold.covers(self.prefix, partition)]
+        if end is None or partition in self.held or any(partition in hold.partitions for hold in holds):
+            return False
+        return self.past(end, min((datetime.fromisoformat(hold.time) for hold in holds), default=self.now))
 
-    def past(self, end: datetime) -> bool:
-        """Whether a rule may have deleted a partition that ended then, while the rule was in force."""
+    def past(self, end: datetime, by: datetime | None = None) -> bool:
+        """Whether a rule may have deleted a partition that ended then, by now or `by` then, while it was in force."""
+        by = min(self.now, by or self.now)
         return any(
-            rule.days is not None and end + timedelta(days=rule.days) <= min(self.now, rule.until or self.now)
+            rule.days is not None and min(by, rule.until or by) - end >= timedelta(days=rule.days)
             for rule in self.rules
         )
 
     def gone(self, partition: str) -> bool:
         """Whether retention deleted the partition: its time is over, and it is missing or was created again."""
-        if not self.over(partition) or partition in self.held:
+        if not self.over(partition):
             return False
-        return partition not in self.present or any(one.partition == partition for one in self.destructions)
+        uuid = self.present.get(partition)
+        return uuid is None or any(one.partition == partition and one.uuid != uuid for one in self.destructions)
+
+    def deleted(self, checkpoint: Checkpoint, partition: str) -> int:
+        """How many of the entries that a checkpoint counts in the partition were deleted with it."""
+        if not self.gone(partition):
+            return 0
+        again = partition in self.present and self.stored(partition, checkpoint.first_seq, checkpoint.last_seq)
+        return max(0, checkpoint.partitions[partition] - again)
+
+    def may_hold(self, partition: str, one: Missing) -> bool:
+        """Whether missing entries may have been in the partition, by those of the entries around them."""
+        start, end = partition_start(self.prefix, partition), partition_end(self.prefix, partition)
+        after, before = partition_end(self.prefix, one.after), partition_start(self.prefix, one.before)
+        if start is None or end is None:
+            return False
+        return (before is None or before < end) and (after is None or start < after)
 
 
 @dataclass(slots=True)
@@ -190,8 +221,8 @@ def _explain(one: Missing, known: Knowledge, left: _Left, result: Absence) -> No
             continue
         about = f"{count:,} entries are missing" if count > 1 else "the entry is missing"
         if record := next((one for one in known.destructions if _claims(one, known.journal, first, last)), None):
-            why = "it still exists" if known.over(record.partition) else "its retention period is not over"
-            about += f"; a destruction record says that {record.partition} held them, but {why}"
+            why = "is still there" if known.over(record.partition) else "is not yet due, or under a hold"
+            about += f"; a destruction record says that {record.partition} held them, which {why}"
         proven = ""
         if checkpoint:
             about += f"; checkpoint {checkpoint.number} covers them"
@@ -219,16 +250,20 @@ def _expiry(one: Missing, first: int, last: int, checkpoint: Checkpoint | None, 
     """Describes how the entries may have expired; empty if retention does not explain it."""
     count = last - first + 1
     if checkpoint and checkpoint.partitions:
-        gone = {name: held for name, held in checkpoint.partitions.items() if known.gone(name)}
-        may_be_gone = left.setdefault(checkpoint.number, sum(gone.values()))
-        if count <= may_be_gone:
-            left[checkpoint.number] -= count
-            return _deleted_by(gone, known)
+        deleted = {name: number for name in checkpoint.partitions if (number := known.deleted(checkpoint, name))}
+        resent = sum(first <= seq <= last for seq in known.resent)  # counted in no partition
+        if resent and not any(known.may_hold(name, one) for name in deleted):
+            return ""
+        may_be_gone = left.setdefault(checkpoint.number, sum(deleted.values()))
+        if count - resent <= may_be_gone:
+            left[checkpoint.number] -= count - resent
+            return _deleted_by(deleted, known)
         return ""
     records = [
         record
         for record in known.destructions
         if known.gone(record.partition)
+        and known.may_hold(record.partition, one)
         and any(
             part.journal == known.journal and part.first_seq <= one.first and one.last <= part.last_seq
             for part in record.account.journals

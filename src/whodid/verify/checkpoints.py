@@ -232,8 +232,9 @@ def _silence(last: Checkpoint, now: datetime) -> Iterable[Finding]:
     """A finding if the next checkpoint is overdue."""
     if last.why in ("stop", "ended", "key"):
         return
-    due = _moment(last.time) + timedelta(seconds=last.interval)
-    if now > due + max(_LATE, timedelta(seconds=last.interval)):
+    interval = timedelta(seconds=last.interval)
+    if now - _moment(last.time) > interval + max(_LATE, interval):
+        due = _moment(last.time) + interval
         about = (
             f"its shipper on {last.host} has sent no checkpoint since {last.time}, and was not stopped: one was due at "
             f"{due:%Y-%m-%dT%H:%M:%SZ}. If that host is gone for good, retire the journal with `whodid journal retire`"

@@ -1,28 +1,30 @@
-"""Evidence besides the entries: retention, holds, destructions, erasures, discarded dead letters, retired journals.
+"""Evidence besides the entries: retention, holds, destructions, erasures, dead letters, retired journals.
 
-Changes of retention, discarded dead letters, retired journals and erased persons are read from the audit log itself.
-Such an entry counts only if it is proven: its hash must match its content, and the chain or the Merkle root must lead
-from it to a trusted checkpoint. To explain away missing entries, an attacker would have to forge the chain. If no
-checkpoint is known at all, a matching hash is enough.
+Changes of retention, holds, dead letters that were discarded or sent again, retired journals and erased persons are
+read from the audit log itself. Such an entry counts only if it is proven: its hash must match its content, and the
+chain or the Merkle root must lead from it to a trusted checkpoint. To explain away missing entries, an attacker would
+have to forge the chain. If no checkpoint is known at all, a matching hash is enough.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from ..cluster.ledger import ERASED, erased_places, erasures
-from ..cluster.partitions import creation_dates, marks
+from ..cluster.partitions import marks, uuids
 from ..entry import entry_id, parse_creation_date, ranges
 from ..errors import NotAuthorized, OpenSearchError, ProofError, SettingsError
 from ..retention.destruction import Destruction, destructions
+from ..retention.holds import Hold, holds
 from ..retention.schedule import retention_in_force
 from ..search import AuditClient, Filter
 from ..search.requests import OLDEST, sort_of
 from ..settings import retention_days
+from ..text import FOREIGN
 from .absence import Rule
 from .checkpoints import TrustedCheckpoints
 from .inclusion import Prover, as_recorded
@@ -30,7 +32,8 @@ from .inclusion import Prover, as_recorded
 __all__ = ["Evidence", "LocalJournal", "gathered"]
 
 _DROPPED, _RETENTION = "audit_log_dead_letters_dropped", "audit_log_retention_set"
-_RETIRED = "audit_log_journal_retired"
+_RESENT, _RETIRED = "audit_log_dead_letters_retried", "audit_log_journal_retired"
+_HELD, _RELEASED = "audit_log_hold_set", "audit_log_hold_released"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +52,20 @@ class LocalJournal:
 
 @dataclass(slots=True)
 class Evidence:
-    """What was gathered. `present` are the partitions that exist, and `held` those under a hold.
+    """What was gathered. `present` are the partitions that exist, with the UUIDs of their indices.
 
-    `dropped` are ranges of discarded dead letters by journal, and `retired` the last entry of each retired journal.
+    `held` are those that are marked as under a hold, and `holds` the holds in force. `dropped` and `resent` are ranges
+    of dead letters by journal that were discarded, or sent again and stored; `retired` is the last entry of each
+    retired journal.
     """
 
-    present: frozenset[str]
+    present: Mapping[str, str]
     held: frozenset[str]
+    holds: Sequence[Hold]
     rules: Sequence[Rule]
     destructions: Sequence[Destruction]
     dropped: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    resent: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     retired: dict[str, int] = field(default_factory=dict)
     erased: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     """Ranges of entries from which values were removed on record, by journal."""
@@ -88,11 +95,13 @@ def gathered(client: AuditClient, trusted: TrustedCheckpoints) -> Evidence:
     rules = _rules(retention_days(settings.retention), own[_RETENTION])
     notes += _policy_note(client, rules)
     return Evidence(
-        present=frozenset(creation_dates(connection, settings)),
+        present=uuids(connection, settings),
         held=held,
+        holds=_holds(client, own[_HELD], own[_RELEASED], notes),
         rules=rules,
         destructions=records,
-        dropped=_dropped(own[_DROPPED]),
+        dropped=_places(own[_DROPPED]),
+        resent=_places(own[_RESENT]),
         retired=_retired(own[_RETIRED]),
         erased=erased,
         notes=notes,
@@ -102,19 +111,23 @@ def gathered(client: AuditClient, trusted: TrustedCheckpoints) -> Evidence:
 _Entry = dict[str, Any]
 
 
+_TYPES = [_DROPPED, _RESENT, _RETENTION, _RETIRED, ERASED, _HELD, _RELEASED]
+
+
 def _proven(client: AuditClient, trusted: TrustedCheckpoints, notes: list[str]) -> dict[str, list[_Entry]]:
     """The proven entries that may explain something, by type; the number of unproven ones is noted."""
     prover, prefix = Prover(client, trusted), client.settings.index_prefix
     found, others = defaultdict[str, list[_Entry]](list), 0
-    for hit in client.hits(Filter.of(type=[_DROPPED, _RETENTION, _RETIRED, ERASED]), sort_of(OLDEST)):
+    for hit in client.hits(Filter.of(type=_TYPES), sort_of(OLDEST)):
         entry = hit["_source"]
-        if hit["_id"] == entry_id(entry) and as_recorded(entry) and _is_proven(entry, trusted, prover, prefix):
+        own = entry.get("type") in _TYPES and hit["_id"] == entry_id(entry) and as_recorded(entry)
+        if own and _is_proven(entry, trusted, prover, prefix):
             found[entry["type"]].append(entry)
         else:
             others += 1
     if others:
         notes.append(
-            f"{others:,} records of erasures, discarded dead letters, retention or retired journals do not count: no "
+            f"{others:,} records of erasures, dead letters, retention, holds or retired journals do not count: no "
             "trusted checkpoint covers them (one is closed every hour, and when the shipper is stopped)"
         )
     return found
@@ -135,7 +148,40 @@ def _is_proven(entry: _Entry, trusted: TrustedCheckpoints, prover: Prover, prefi
     return True
 
 
-def _dropped(entries: Sequence[_Entry]) -> dict[str, list[tuple[int, int]]]:
+def _holds(
+    client: AuditClient, were_set: Sequence[_Entry], were_released: Sequence[_Entry], notes: list[str]
+) -> list[Hold]:
+    """Those in force by the log itself, and by the ledger, from which somebody may have removed some."""
+    released = {str(entry.get("target")) for entry in were_released}
+    recorded = {str(entry.get("target")): entry for entry in were_set}
+    found = [_hold(name, entry) for name, entry in recorded.items() if name not in released]
+    try:
+        listed = holds(client.connection, client.settings)
+        found += [hold for hold in listed if hold.in_force and hold.id not in recorded]
+    except OpenSearchError as error:
+        notes.append(f"the ledger's holds were not checked: {error}")
+    return [hold for hold in found if _is_clear(hold)]
+
+
+def _hold(name: str, entry: _Entry) -> Hold:
+    details = _details(entry)
+    names = details.get("partitions")
+    since, until = (str(details.get(end, "")) for end in ("since", "until"))
+    partitions = tuple(map(str, names)) if isinstance(names, list) else ()
+    return Hold(name, "", "", str(entry.get("creation_date")), partitions, since, until)
+
+
+def _is_clear(hold: Hold) -> bool:
+    """Whether its partitions and times can be read."""
+    try:
+        times = [datetime.fromisoformat(text) for text in (hold.time, hold.since, hold.until) if text]
+        return all(time.tzinfo for time in times) and isinstance(hold.partitions, tuple)
+    except FOREIGN:
+        return False
+
+
+def _places(entries: Sequence[_Entry]) -> dict[str, list[tuple[int, int]]]:
+    """The ranges of entries that each names, by journal."""
     found = defaultdict[str, list[tuple[int, int]]](list)
     for entry in entries:
         places = _details(entry).get("entries")

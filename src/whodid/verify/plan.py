@@ -36,6 +36,7 @@ __all__ = [
     "hits_of",
     "planned",
     "settled_survey",
+    "stored_in",
     "survey",
     "unnumbered",
     "walked",
@@ -116,7 +117,10 @@ _MOST = 10_000
 
 
 def hits_of(searcher: Searcher, parts: Sequence[Part], first: int, last: int) -> Iterator[dict[str, Any]]:
-    """The search hits of a journal's entries `first` to `last`, in order. Raises `OpenSearchError`."""
+    """The search hits of a journal's entries `first` to `last`, in order. Raises `OpenSearchError`.
+
+    Where nothing is stored it jumps to what comes next: one document may claim any number.
+    """
     at = first
     while at <= last:
         here = [part for part in parts if part.first <= last and part.last >= at]
@@ -125,20 +129,37 @@ def hits_of(searcher: Searcher, parts: Sequence[Part], first: int, last: int) ->
         at = max(at, min(part.first for part in here))
         until = min(at + WINDOW - 1, last)
         names = sorted({part.index for part in here if part.first <= until})
-        yield from _window(searcher, parts[0].journal, ",".join(names), at, until)
-        at = until + 1
+        found = False
+        for hit in _window(searcher, parts[0].journal, ",".join(names), at, until):
+            found = True
+            yield hit
+        at = until + 1 if found else next_stored(searcher, here, until + 1, last) or last + 1
+
+
+def next_stored(searcher: Searcher, parts: Sequence[Part], first: int, last: int) -> int | None:
+    """The lowest number of a stored entry from `first` to `last`. Raises `OpenSearchError`."""
+    if first > last:
+        return None
+    body = {**_between(parts[0].journal, first, last), "sort": _ORDER, "size": 1, "_source": False}
+    hits = searcher.search(body, ",".join(sorted({part.index for part in parts})))["hits"]["hits"]
+    return int(hits[0]["sort"][0]) if hits else None
+
+
+def stored_in(searcher: Searcher, journal: str, partition: str, first: int, last: int) -> int:
+    """How many documents with the numbers `first` to `last` a partition holds. Raises `OpenSearchError`."""
+    body = {**_between(journal, first, last), "size": 0, "track_total_hits": True}
+    return int(searcher.search(body, partition)["hits"]["total"]["value"])
+
+
+def _between(journal: str, first: int, last: int) -> dict[str, Any]:
+    wanted = [{"term": {"journal": journal}}, {"range": {"seq": {"gte": first, "lte": last}}}]
+    return {"query": {"bool": {"filter": wanted}}, "track_total_hits": False}
 
 
 def _window(searcher: Searcher, journal: str, indices: str, first: int, last: int) -> Iterator[dict[str, Any]]:
     """The hits of a window. It is halved if copies and forks make too many hits."""
-    wanted = [{"term": {"journal": journal}}, {"range": {"seq": {"gte": first, "lte": last}}}]
     size = _MOST if first == last else 2 * (last - first + 1)
-    body: dict[str, Any] = {
-        "query": {"bool": {"filter": wanted}},
-        "sort": _ORDER,
-        "size": size,
-        "track_total_hits": False,
-    }
+    body = {**_between(journal, first, last), "sort": _ORDER, "size": size}
     hits = searcher.search(body, indices)["hits"]["hits"]
     if len(hits) < size or first == last:
         yield from hits
@@ -150,16 +171,20 @@ def _window(searcher: Searcher, journal: str, indices: str, first: int, last: in
 
 def unnumbered(searcher: Searcher, parts: Sequence[Part], limit: int = 1000) -> list[dict[str, Any]]:
     """Documents of a journal that have no `seq`, or none that an entry can have. Raises `OpenSearchError`."""
-    names = sorted({part.index for part in parts if part.numbered < part.entries or part.first < 1})
+    journal = parts[0].journal
+    names = sorted({part.index for part in parts if not journal or part.numbered < part.entries or part.first < 1})
     if not names:
         return []
-    journal = parts[0].journal
-    mine = {"term": {"journal": journal}} if journal else {"bool": {"must_not": {"exists": {"field": "journal"}}}}
-    odd = {"bool": {"should": [{"bool": {"must_not": {"exists": {"field": "seq"}}}}, {"range": {"seq": {"lt": 1}}}]}}
-    wanted = [mine, odd] if journal else [mine]
+    wanted = [_without("journal", {"term": {"journal": ""}})]
+    if journal:
+        wanted = [{"term": {"journal": journal}}, _without("seq", {"range": {"seq": {"lt": 1}}})]
     body = {"query": {"bool": {"filter": wanted}}, "size": limit, "sort": ["_doc"]}
     hits: list[dict[str, Any]] = searcher.search(body, ",".join(names))["hits"]["hits"]
     return hits
+
+
+def _without(field: str, as_good_as: dict[str, Any]) -> dict[str, Any]:
+    return {"bool": {"should": [{"bool": {"must_not": {"exists": {"field": field}}}}, as_good_as]}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +257,21 @@ class Plan:
         return max((one.last_seq for one in self.checkpoints), default=0)
 
 
+def _slices(searcher: Searcher, parts: Sequence[Part], first: int, last: int) -> Iterator[tuple[int, int]]:
+    """First and last numbers of slices, with a void between them where nothing is stored for longer than one."""
+    sparse = last - first >= 2 * sum(part.numbered for part in parts) + SLICE
+    while parts and first <= last:
+        if sparse:
+            found = next_stored(searcher, parts, first, last)
+            if found is None:
+                return
+            first = found
+        yield first, min(first + SLICE - 1, last)
+        first += SLICE
+
+
 def planned(
+    searcher: Searcher,
     journal: str,
     parts: Sequence[Part],
     window: tuple[int, int] | None,
@@ -243,7 +282,10 @@ def planned(
     held: Collection[str],
     prefix: str,
 ) -> Plan:
-    """Splits a journal into slices. `recorded` is the last entry that its own host knows; 0 on other hosts."""
+    """Splits a journal into slices. `recorded` is the last entry that its own host knows; 0 on other hosts.
+
+    Raises `OpenSearchError`.
+    """
     checkpoints = tuple(trusted.of(journal))
     anchors, letters = trusted.anchors(journal), letters_of(checkpoints)
     numbered = tuple(part for part in parts if part.last >= 1)
@@ -251,8 +293,7 @@ def planned(
     highest = max((part.last for part in numbered), default=0)
     first, last = window or (1, max(highest, recorded, *(one.last_seq for one in checkpoints)))
     tasks = []
-    for at in range(max(first, lowest), min(last, highest) + 1 if numbered else 0, SLICE):
-        end = min(at + SLICE - 1, last, highest)
+    for at, end in _slices(searcher, numbered, max(first, lowest), min(last, highest)):
         job = Slice(
             journal,
             at,

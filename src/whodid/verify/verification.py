@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from ..cluster.template import index_pattern
 from ..proof.keys import PublicKey
@@ -15,7 +16,7 @@ from ..search.requests import Searcher
 from .absence import Absence, Knowledge, explained, laid_out
 from .checkpoints import Source, TrustedCheckpoints, judged
 from .evidence import Evidence, LocalJournal, gathered
-from .plan import Part, Plan, Task, hits_of, planned, settled_survey, unnumbered, walked, windows
+from .plan import Part, Plan, Task, hits_of, planned, settled_survey, stored_in, unnumbered, walked, windows
 from .resume_state import ResumeState
 from .verdict import Completeness, Finding, JournalVerdict, Verification, merged
 from .walk import Missing, Walked
@@ -122,6 +123,7 @@ class _Verifier:
         chosen = windows(self._searcher, self._client, names, self._trusted, since, until)
         return [
             planned(
+                self._searcher,
                 name,
                 [part for part in parts if part.journal == name],
                 chosen[name],
@@ -189,22 +191,27 @@ class _Verifier:
         return verdict, findings
 
     def _knowledge(self, plan: Plan, here: LocalJournal | None) -> Knowledge:
+        ranges = self._evidence.resent.get(plan.journal, ())
+        resent = {seq for seq in plan.letters if any(first <= seq <= last for first, last in ranges)}
         return Knowledge(
             journal=plan.journal,
             prefix=self._settings.index_prefix,
             now=self._now,
             present=self._evidence.present,
             held=self._evidence.held,
+            holds=self._evidence.holds,
             rules=self._evidence.rules,
             destructions=self._evidence.destructions,
             checkpoints=plan.checkpoints,
-            letters=plan.letters.keys(),
+            letters=plan.letters.keys() - resent,
+            resent=resent,
             here=here.letters if here else frozenset(),
             dropped=self._evidence.dropped.get(plan.journal, ()),
             checkpointed=bool(self._trusted.by_journal),
             shipped=max(here.shipped, plan.sealed) if here else None,
             recorded=here.recorded if here else None,
             lost=here.missing if here else (),
+            stored=partial(stored_in, self._searcher, plan.journal),
         )
 
     def _rebuilt(self, plan: Plan, results: Sequence[Walked]) -> Iterator[Finding]:
@@ -295,21 +302,23 @@ class _Verifier:
 
 def _missing(plan: Plan, results: Sequence[Walked]) -> list[Missing]:
     """The ranges without an entry, across slices, from the first to the last known number."""
-    found: list[Missing] = []
-    if not results:
-        return [Missing(plan.first, plan.last, "", "")] if plan.first <= plan.last else []
-    if plan.lowest > plan.first:
-        found.append(Missing(plan.first, plan.lowest - 1, "", results[0].partition))
+    at, before = plan.first, ""
+    ranges: list[Missing] = []
     for number, result in enumerate(results):
-        for one in result.missing:
-            if one.last == result.last and not one.after and number + 1 < len(results):
-                one = Missing(one.first, one.last, one.before, results[number + 1].partition)
-            if found and found[-1].last == one.first - 1:
-                one = Missing(found[-1].first, one.last, found[-1].before, one.after)
-                found.pop()
-            found.append(one)
-    if plan.highest < plan.last:
-        found.append(Missing(plan.highest + 1, plan.last, _index_of(plan, plan.highest), ""))
+        if result.first > at:  # nothing is stored there
+            ranges.append(Missing(at, result.first - 1, before, result.partition))
+        ranges += result.missing
+        if result.missing and result.missing[-1].last == result.last and number + 1 < len(results):
+            ranges[-1] = ranges[-1]._replace(after=results[number + 1].partition)
+        at, before = result.last + 1, _index_of(plan, result.last)
+    if at <= plan.last:
+        ranges.append(Missing(at, plan.last, before, ""))
+    found: list[Missing] = []
+    for one in ranges:
+        if found and found[-1].last == one.first - 1:
+            first = found.pop()
+            one = Missing(first.first, one.last, first.before, one.after)
+        found.append(one)
     return found
 
 
