@@ -219,6 +219,80 @@ def test_what_is_released_does_not_go_under_a_policy_that_somebody_made_shorter(
     assert OCTOBER in partitions(cluster)
 
 
+def catch_all(age: str) -> dict[str, Any]:
+    """Another team's policy, for every index and before ours, that deletes at that age."""
+    hot = {"name": "hot", "actions": [], "transitions": [{"state_name": "end", "conditions": {"min_index_age": age}}]}
+    states = [hot, {"name": "end", "actions": [{"delete": {}, "retry": RETRY}], "transitions": []}]
+    template = [{"index_patterns": ["*"], "priority": 900}]
+    return {"policy": {"description": "theirs", "default_state": "hot", "states": states, "ism_template": template}}
+
+
+RETRY = {"count": 3, "backoff": "exponential", "delay": "1m"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "why"),
+    [
+        (policy_body(Settings(retention="7d")), None, "deletes earlier than the settings want"),
+        (policy_body(Settings(retention="7d")), catch_all("1d"), "deletes earlier than the settings want"),
+        (None, catch_all("1d"), "does not exist; `whodid setup` creates it"),
+        (None, None, "does not exist; `whodid setup` creates it"),
+        (policy_body(SETTINGS), catch_all("1d"), ""),
+    ],
+)
+def test_what_is_released_is_taken_by_no_policy_that_deletes_it_early(
+    cluster: IsmStandIn, client: OpenSearch, ours: dict[str, Any] | None, theirs: dict[str, Any] | None, why: str
+) -> None:
+    """Not even at ISM's next look at the templates, which are older than the partition."""
+    ism = Ism(client)
+    if ours:
+        ism.put_policy(NAME, ours, ism.policy(NAME))
+    if theirs:
+        ism.put_policy("theirs", theirs, None)
+    cluster.advance(60)
+    cluster.create_index(december := "whodid-audit-2026.12", mark=MARK, entries=10)
+    set_hold(client, SETTINGS, hold := new_hold("case 4711", "alice", partitions=[december]))
+    if not ours:
+        ism.delete_policy(NAME)
+    cluster.advance(80 * DAY)
+    applied = release_hold(client, SETTINGS, hold.id, by="bob", reason="closed")
+    told = {december: f"it is released and under no policy, since {NAME} {why}"} if why else {}
+    assert {name: problem[: len(told.get(name, ""))] for name, problem in applied.problems.items()} == told
+    assert cluster.managed()[december] == (None if why else NAME)
+    for _ in range(4):
+        cluster.advance(300)
+    assert december in cluster.indices
+    apply(plan(client, SETTINGS))
+    assert cluster.managed()[december] == NAME
+    pass_years(cluster, 2)
+    assert december not in cluster.indices
+
+
+def test_setup_makes_the_policy_before_it_gives_a_released_partition_back(
+    cluster: IsmStandIn, client: OpenSearch
+) -> None:
+    set_hold(client, SETTINGS, hold := new_hold("case 4711", "alice", partitions=[OCTOBER]))
+    cluster.indices[OCTOBER].settings[FLOOD_STAGE] = "true"
+    assert OCTOBER in release_hold(client, SETTINGS, hold.id, by="bob", reason="closed").problems
+    del cluster.indices[OCTOBER].settings[FLOOD_STAGE]
+    Ism(client).delete_policy(NAME)
+    apply(plan(client, SETTINGS))
+    assert (cluster.managed()[OCTOBER], cluster.indices[OCTOBER].mark) == (NAME, MARK)
+    assert held(client, SETTINGS) == {}
+
+
+def test_a_change_of_retention_makes_the_policy_for_a_released_partition(
+    cluster: IsmStandIn, client: OpenSearch
+) -> None:
+    set_hold(client, SETTINGS, hold := new_hold("case 4711", "alice", partitions=[OCTOBER]))
+    cluster.indices[OCTOBER].settings[FLOOD_STAGE] = "true"
+    release_hold(client, SETTINGS, hold.id, by="bob", reason="closed")
+    del cluster.indices[OCTOBER].settings[FLOOD_STAGE]
+    Ism(client).delete_policy(NAME)
+    report = set_retention(client, SETTINGS, tries=5, pause=lambda: cluster.advance(300))
+    assert (report.problems, OCTOBER in report.running) == ({}, True)
+
+
 def test_a_release_asks_by_the_age_in_the_stored_policy(cluster: IsmStandIn, client: OpenSearch) -> None:
     """Which is what ISM deletes by, whatever the settings of this host say."""
     now = datetime.fromtimestamp(cluster.now / 1000, UTC)

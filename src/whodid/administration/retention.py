@@ -211,7 +211,7 @@ class Enforced:
     expired: tuple[Expired, ...] = ()
     """Partitions past their time, deleted but for those in `problems`."""
     problems: Mapping[str, str] = field(default_factory=dict)
-    """Why a partition could not be held or deleted."""
+    """Why a partition could not be held, released or deleted."""
 
 
 def enforce_retention(

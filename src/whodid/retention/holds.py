@@ -281,18 +281,23 @@ def _is_left_alone(client: OpenSearch, partition: str) -> bool:
 
 
 def _give_back(client: OpenSearch, settings: Settings, partition: str) -> None:
-    """Under a policy that keeps it as long as the settings want: one that somebody changed may delete it at once."""
-    _set_auto_manage(client, partition, None)
+    """Under a policy that keeps it as long as the settings want: one that somebody changed may delete it at once.
+
+    ISM may manage it again only after that: before, it would take it under any policy whose template matches.
+    """
     ism, name = Ism(client), policy_name(settings)
     stored = ism.policy(name)
     if stored is None:
-        return
+        raise OpenSearchError(
+            f"it is released and under no policy, since {name} does not exist; `whodid setup` creates it"
+        )
     if not keeps_as_long(stored.policy, policy_body(settings, creation_dates(client, settings))["policy"]):
         raise OpenSearchError(
             f"it is released and under no policy, since {name} deletes earlier than the settings want; `whodid setup "
             "--dry-run` shows how it differs"
         )
     ism.add(partition, name)
+    _set_auto_manage(client, partition, None)
 
 
 @translated("holds")

@@ -205,8 +205,8 @@ def set_retention(
     check_repository(client, settings.snapshot_repository)
     wanted = policy_body(settings, creation_dates(client, settings))
     applied = apply_holds(client, settings)  # first, since held partitions must not be moved
-    report = Report(problems={index: f"held, but {why}" for index, why in applied.problems.items()})
     on_hold = held(client, settings)
+    report = Report(problems={name: f"held, but {why}" for name, why in applied.problems.items() if name in on_hold})
     stored = _store(ism, name, wanted, force)
     _Rollout(client, ism, settings, stored, report, on_hold, take_over).until_done(tries, pause, on_progress)
     return report

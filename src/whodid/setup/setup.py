@@ -37,7 +37,7 @@ from ..cluster.template import (
 )
 from ..entry import FIELDS, Stamp, partition_name, partition_start
 from ..errors import NotAuthorized, OpenSearchError
-from ..retention.holds import make_step, steps
+from ..retention.holds import Step, make_step, steps
 from ..retention.ism import Ism, policy_body, policy_by_hand, policy_name
 from ..retention.moves import Move, deletions_by_moves, in_words, make_move, moves
 from ..retention.schedule import DeletionSchedule, deletion_schedule
@@ -55,15 +55,17 @@ def plan(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
     mappings = _mappings(client, settings)
     _refuse_foreign_indices(mappings, settings)
     check_repository(client, settings.snapshot_repository)
+    due = steps(client, settings)
     return (
         (template := _template(client, settings)),
         *_simulated(client, settings, template.kind),
         *_partitions(client, mappings),
         *_inspected(client, settings),
-        *_holds(client, settings),
+        *(_step(client, settings, step) for step in due if step.wanted),
         *_retention(client, settings),
         *(changes := plan_roles(client, settings)),
         *(plan_partitions(client, settings) if changes[0].note != NO_ACCOUNTS else ()),
+        *(_step(client, settings, step) for step in due if not step.wanted),  # last, since a release needs the policy
     )
 
 
@@ -187,10 +189,10 @@ def _partitions(client: OpenSearch, mappings: Mapping[str, Any]) -> tuple[Change
     return (compared(f"new fields in {len(old)} partitions", stored, wanted, make),)
 
 
-def _holds(client: OpenSearch, settings: Settings) -> Iterator[Change]:
-    """Partitions created since a hold over their days was set, and held ones that somebody put under a policy again."""
-    for step in steps(client, settings):
-        yield Change(f"{step.partition} {step}", "update", make=partial(make_step, client, settings, step))
+def _step(client: OpenSearch, settings: Settings, step: Step) -> Change:
+    """A partition created since a hold over its days was set, a held one that somebody put under a policy again, or a
+    released one that is still marked."""
+    return Change(f"{step.partition} {step}", "update", make=partial(make_step, client, settings, step))
 
 
 def _retention(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:

@@ -163,7 +163,7 @@ class Enforcer:
 
     def _hold(self, client: OpenSearch) -> None:
         for name, why in apply_holds(client, self._settings).problems.items():
-            self._notify(f"retention: {name} could not be held: {why}")
+            self._notify(f"retention: {name} could not be held or released: {why}")
 
 
 class _Left(OpenSearchError):
