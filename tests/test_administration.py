@@ -19,6 +19,7 @@ from opensearchpy import OpenSearch
 import whodid
 from tests.live.corner import Corner, corner
 from tests.opensearch.ism_stand_in import IsmStandIn
+from tests.opensearch.test_ism import NAME as RETENTION
 from tests.recording import recorded
 from tests.shipping.test_loop import Cluster, record
 from whodid import administration
@@ -36,10 +37,13 @@ from whodid.administration import (
     set_retention,
 )
 from whodid.cli.program import program
+from whodid.cluster.template import MARK
 from whodid.errors import InvalidEntry, NotRecorded, OpenSearchError, QueryError, SettingsError, WhodidError
 from whodid.journal import JournalDirectory
 from whodid.journal.lock import ProcessLock
 from whodid.proof.keys import new_key
+from whodid.retention.destruction import destructions
+from whodid.retention.enforcement import record_upcoming
 from whodid.settings import Settings
 from whodid.setup.setup import apply, plan
 from whodid.shipping import Shipper
@@ -309,6 +313,22 @@ def test_retention_is_set_by_both_with_the_same_record(tmp_path: Path) -> None:
     [(kind, _, details)] = done[1]
     assert done[0] == done[1]
     assert (kind, details["retention"], details["was"]) == (f"{OWN}retention_set", "400d", "365d")
+
+
+def test_what_a_shorter_retention_deletes_is_on_record_before(tmp_path: Path) -> None:
+    name = "whodid-audit-2026.08"
+    with closing(IsmStandIn()) as cluster, closing(OpenSearch(hosts=[cluster.url], max_retries=0)) as client:
+        settings = Settings(journal_dir=str(tmp_path), opensearch_hosts=(cluster.url,))
+        apply(plan(client, settings))
+        cluster.create_index(name, policy=RETENTION, mark=MARK, entries=9, age=100)
+        assert set_retention(client, settings, "30d", sleep=lambda _: cluster.advance(300)).problems == {}
+        [record] = destructions(client, settings)
+        assert (record.partition, record.state, record.account.entries) == (name, "ahead", 9)
+        for _ in range(4):
+            cluster.advance(300)
+        assert name not in cluster.indices
+        now = datetime.fromtimestamp(cluster.now / 1000, UTC)
+        assert [(one.state, one.missing) for one in record_upcoming(client, settings, now)] == [("deleted", "")]
 
 
 def test_each_function_says_what_it_raises() -> None:

@@ -24,6 +24,7 @@ from whodid.retention.destruction import JournalPart, count_contents, destructio
 from whodid.retention.enforcement import Expired, destroy, expired, record_upcoming
 from whodid.retention.holds import new_hold, set_hold
 from whodid.retention.ism import Ism
+from whodid.retention.moves import set_retention
 from whodid.settings import Settings
 from whodid.setup.setup import apply, plan
 from whodid.shipping.service import Enforcer
@@ -270,8 +271,54 @@ def test_what_somebody_deleted_before_it_was_due_is_not_called_deleted_by_retent
     settings = snapshotting(cluster, client)
     record_upcoming(client, settings, now(cluster))
     del cluster.indices["whodid-audit-2025.09"]
-    assert record_upcoming(client, settings, now(cluster)) == []
-    assert [one.state for one in destructions(client, settings)] == ["ahead"]
+    [noticed] = record_upcoming(client, settings, now(cluster))
+    assert (noticed.state, noticed.deleted, bool(noticed.missing)) == ("ahead", "", True)
+    for _ in range(20):  # whether it is due by now or not
+        cluster.advance(86_400)
+        assert record_upcoming(client, settings, now(cluster)) == []
+    assert destructions(client, settings) == [noticed]
+
+
+@pytest.mark.parametrize("retention", ["off", "400d", "held"])
+def test_what_was_due_no_longer_is_missing_too_if_somebody_deletes_it(
+    cluster: IsmStandIn, client: OpenSearch, retention: str
+) -> None:
+    """By the date at which it would be deleted now, not by the first that was recorded."""
+    name = "whodid-audit-2025.09"
+    cluster.create_index(name, policy=NAME, mark=MARK, entries=9, age=390)
+    [first] = record_upcoming(client, Settings(), now(cluster))
+    if retention == "held":
+        set_hold(client, Settings(), new_hold("case", "alice", partitions=[name]))
+    else:
+        set_retention(client, Settings(retention=retention), tries=5, pause=lambda: cluster.advance(300))
+    record_upcoming(client, Settings(), now(cluster))
+    [record] = destructions(client, Settings())
+    assert (record.state, record.account, record.due > first.due) == ("ahead", first.account, True)
+    cluster.advance(10 * 86_400)
+    del cluster.indices[name]
+    assert [bool(one.missing) for one in record_upcoming(client, Settings(), now(cluster))] == [True]
+
+
+def test_a_partition_that_is_back_as_it_was_is_not_missing(cluster: IsmStandIn, client: OpenSearch) -> None:
+    """As a dangling index that was imported again: its UUID is the same."""
+    settings = snapshotting(cluster, client)
+    record_upcoming(client, settings, now(cluster))
+    away = cluster.indices.pop("whodid-audit-2025.09")
+    record_upcoming(client, settings, now(cluster))
+    cluster.indices["whodid-audit-2025.09"] = away
+    assert [one.missing for one in record_upcoming(client, settings, now(cluster))] == [""]
+    until_deleted(cluster)
+    assert [one.state for one in record_upcoming(client, settings, now(cluster))] == ["deleted"]
+
+
+def test_the_program_says_that_a_partition_disappeared(cluster: IsmStandIn, client: OpenSearch, tmp_path: Path) -> None:
+    cluster.create_index("whodid-audit-2025.09", policy=NAME, mark=MARK, entries=9, age=390)
+    [record] = record_upcoming(client, Settings(), now(cluster))
+    del cluster.indices["whodid-audit-2025.09"]
+    where = [f"--opensearch-hosts={cluster.url}", f"--journal-dir={tmp_path}"]
+    done = whodid("retention", "enforce", *where)
+    said = f"disappeared before it was due on {record.due[:10]}, 9 entries on record"
+    assert (done.returncode, done.stdout) == (0, f"whodid-audit-2025.09: {said}\n")
 
 
 def test_records_are_kept_of_what_ism_deletes_without_the_policy(cluster: IsmStandIn, client: OpenSearch) -> None:

@@ -106,7 +106,11 @@ def test_a_thousand_findings_are_cut_and_counted(report: Report) -> None:
 
 def test_a_partition_that_should_be_gone_stands_out(report: Report) -> None:
     record = Destruction("p-2025.09", "u", "ahead", "2026-10-05T00:00:00Z", {"retention": 365}, Contents(7, "a", "b"))
-    for state, words in (("due", "due, and still exists"), ("gone", "no longer exists, as it was due")):
+    for state, words in (
+        ("due", "due, and still exists"),
+        ("gone", "no longer exists, as it was due"),
+        ("missing", "disappeared before it was due"),
+    ):
         told = text(retention(report, destroyed=(Destroyed(record, state, record.due),)), "destructions")  # type: ignore[arg-type]
         assert f"p-2025.09 2026-10-05T00:00:00Z {words} 7 a to b 2026-10-05T00:00:00Z retention: 365 none" in told
 

@@ -70,6 +70,14 @@ def test_a_partition_is_told_if_its_time_ended_in_the_period(
     assert [one.state for one in found] == ([told] if told else [])
 
 
+@pytest.mark.parametrize(("missing", "told"), [("2026-10-20T00:00:00Z", "missing"), ("2026-09-20T00:00:00Z", None)])
+def test_a_partition_that_disappeared_in_the_period_is_told_whenever_it_was_due(missing: str, told: str | None) -> None:
+    for due in ("2026-10-25T00:00:00Z", "2026-11-20T00:00:00Z"):
+        record = Destruction("p", "u", "ahead", due, {}, Contents(0), missing=missing)
+        found = _destroyed([record], OCTOBER, {"p"})  # perhaps one of that name that was restored
+        assert [(one.state, one.at) for one in found] == ([(told, missing)] if told else [])
+
+
 @pytest.mark.parametrize(("ranges", "entries"), [("3-5,9", 4), ("1", 1), ("x-y,,-,7-8", 2), ("", 0)])
 def test_the_entries_of_an_erasure_are_counted(ranges: str, entries: int) -> None:
     page = Erasure("e-1", "42", "request", "ada", "2026-10-02T00:00:00Z", ("client_ip",), {"j1": ranges, "j2": "1"})

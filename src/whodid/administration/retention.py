@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..cluster.clock import cluster_now
+from ..cluster.ledger import ledger_name
 from ..errors import OpenSearchError, QueryError
 from ..recording.context import check_reason, who
 from ..recording.own import record_operation
@@ -150,8 +151,9 @@ def set_retention(
 ) -> Report:
     """Changes how long the cluster keeps entries; recorded before, as `audit_log_retention_set`.
 
-    The policy is replaced, and each partition is moved to its new version and followed until it runs it. Put the age
-    into the setting `retention` as well, or the next `whodid setup` sets it back.
+    The policy is replaced, and each partition is moved to its new version and followed until it runs it. What is then
+    due within two weeks is recorded in the ledger. Put the age into the setting `retention` as well, or the next
+    `whodid setup` sets it back.
 
     Parameters
     ----------
@@ -169,7 +171,7 @@ def set_retention(
     Returns
     -------
     Report
-        The partitions under the new version, and why others are not.
+        The partitions under the new version, and why others are not, or could not be recorded.
 
     Raises
     ------
@@ -189,7 +191,7 @@ def set_retention(
     about = {"retention": age, "was": settings.retention, "policy": policy_name(wanted)}
     moved = {"take_over": True} if take_over else {}
     record_operation(settings, "audit_log_retention_set", policy_name(wanted), {**about, **moved})
-    return moves.set_retention(
+    report = moves.set_retention(
         client,
         wanted,
         take_over=take_over,
@@ -198,6 +200,11 @@ def set_retention(
         pause=lambda: sleep(_PAUSE),
         on_progress=on_progress,
     )
+    try:
+        record_upcoming(client, wanted)  # before ISM deletes what a shorter retention no longer keeps
+    except OpenSearchError as error:
+        report.problems[ledger_name(wanted)] = str(error)
+    return report
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +214,7 @@ class Enforced:
     ism: bool
     """Whether the cluster deletes by itself."""
     recorded: tuple[Destruction, ...] = ()
-    """What ISM is about to delete, or has deleted."""
+    """What ISM is about to delete, or has deleted, and what disappeared (`missing`) before it was due."""
     expired: tuple[Expired, ...] = ()
     """Partitions past their time, deleted but for those in `problems`."""
     problems: Mapping[str, str] = field(default_factory=dict)

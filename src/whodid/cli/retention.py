@@ -174,9 +174,10 @@ def enforce(settings: Settings, dry_run: bool, as_json: bool) -> None:
 def _print_record(record: Destruction, as_json: bool) -> None:
     if as_json:
         about = {"partition": record.partition, "entries": record.account.entries, "due": record.due}
-        print_json({**about, "deleted": record.deleted, "snapshot": record.snapshot})
+        print_json({**about, "deleted": record.deleted, "missing": record.missing, "snapshot": record.snapshot})
     else:
         what = "was deleted by ISM" if record.deleted else f"is deleted on {record.due[:10]}"
+        what = f"disappeared before it was due on {record.due[:10]}" if record.missing else what
         click.echo(f"{record.partition}: {what}, {record.account.entries:,} entries on record")
 
 

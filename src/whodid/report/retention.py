@@ -44,8 +44,9 @@ __all__ = [
 
 T = TypeVar("T")
 
-State = Literal["deleted", "gone", "due"]
-"""deleted: by whodid, at that time. gone: it was due, and no longer exists. due: it is due, and still exists."""
+State = Literal["deleted", "missing", "gone", "due"]
+"""deleted: by retention, at that time. missing: it disappeared before it was due, as noticed at that time. gone: it was
+due, and no longer exists. due: it is due, and still exists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Destroyed:
-    """A partition whose retention ended in the period, by its record in the ledger."""
+    """A partition whose retention ended in the period, or that disappeared in it, by its record in the ledger."""
 
     record: Destruction
     state: State
@@ -184,8 +185,9 @@ def _unknown(id_: str, view: RetentionView) -> Held:
 def _destroyed(records: Sequence[Destruction], period: Period, present: set[str]) -> list[Destroyed]:
     found = []
     for record in records:
-        state: State = "deleted" if record.deleted else "due" if record.partition in present else "gone"
-        at = record.deleted or record.due
+        state: State = "due" if record.partition in present else "gone"
+        state = "deleted" if record.deleted else "missing" if record.missing else state
+        at = record.deleted or record.missing or record.due
         if period.holds(at):
             found.append(Destroyed(record, state, at))
     return sorted(found, key=lambda one: one.at)

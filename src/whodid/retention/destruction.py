@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DESTROYED",
+    "NEVER",
     "Contents",
     "Destruction",
     "JournalPart",
@@ -35,6 +36,9 @@ __all__ = [
     "moment_text",
     "write_destruction",
 ]
+
+NEVER = "9999-12-31T23:59:59Z"
+"""`due` of a partition that nothing deletes any more, such as a held one."""
 
 DESTROYED = "audit_log_partition_destroyed"
 """The type of the entry that records a deletion."""
@@ -70,8 +74,9 @@ class Destruction:
 
     `state` is `ahead` (ISM is about to delete it), `deleting` (whodid is deleting it) or `deleted`. `due` is when
     retention deletes it; `rule` is the retention in days and, with ISM, the policy and version of the job. `time` is
-    when the record was written; `deleted` is when whodid deleted the partition, or noticed that ISM had. `snapshot` is
-    the `repository/name` of the snapshot made before.
+    when the record was written; `deleted` is when whodid deleted the partition, or noticed that ISM had. `missing` is
+    when it noticed that the partition had disappeared before it was due: such a record stays `ahead`. `snapshot` is the
+    `repository/name` of the snapshot made before.
     """
 
     partition: str
@@ -83,6 +88,7 @@ class Destruction:
     time: str = ""
     deleted: str = ""
     snapshot: str = ""
+    missing: str = ""
 
     @property
     def key(self) -> str:

@@ -8,6 +8,7 @@ set, saved in a snapshot; if any of that fails, it is not deleted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -18,9 +19,9 @@ from ..cluster.partitions import entry_count
 from ..entry import Stamp
 from ..errors import OpenSearchError, OpenSearchUnavailable
 from ..settings import Settings, retention_days
-from .destruction import Destruction, count_contents, destructions, moment_text, write_destruction
+from .destruction import NEVER, Destruction, count_contents, destructions, moment_text, write_destruction
 from .holds import held
-from .schedule import deletion_schedule
+from .schedule import ScheduledPartition, deletion_schedule
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
@@ -88,22 +89,24 @@ def destroy(client: OpenSearch, settings: Settings, partition: Expired) -> Destr
 
 @translated("the records of what ISM deletes")
 def record_upcoming(client: OpenSearch, settings: Settings, now: datetime | None = None) -> list[Destruction]:
-    """Writes the records of partitions that ISM deletes within `RECORD_LEAD`, completes those of deleted ones, and
-    returns both.
+    """Writes the records of partitions that ISM deletes within `RECORD_LEAD`, completes those of deleted ones, notes in
+    a record that its partition disappeared before it was due, and returns all of them.
 
-    A record follows the partition's job, even if the policy has changed since. Raises `OpenSearchError`, after all
-    others are written, for partitions that can't be counted.
+    A record follows the partition's job, even if the policy has changed since, and holds: only what was due then was
+    deleted by ISM. Raises `OpenSearchError`, after all others are written, for partitions that can't be counted.
     """
     now = now or cluster_now(client)
     found = deletion_schedule(client, settings, strict=True)
     if not found.ism:
         return []
     before = {record.key: record for record in destructions(client, settings)}
-    written = [_closed(client, settings, record) for record in before.values() if _is_gone(client, record, now)]
+    written = [_without_partition(client, settings, one, now) for one in before.values() if _is_gone(client, one)]
     problems = []
     for one in found.partitions:
         job, due = one.job, one.due
-        if job and due and due - RECORD_LEAD <= now and (identity := _identity(client, one.name)):
+        if not (job and due and due - RECORD_LEAD <= now):
+            _postpone(client, settings, one, [record for record in before.values() if record.partition == one.name])
+        elif identity := _identity(client, one.name):
             rule = {"retention_days": one.days, "policy": job.policy_id, "version": list(job.version or ())}
             try:
                 account = count_contents(client, one.name)
@@ -120,18 +123,28 @@ def record_upcoming(client: OpenSearch, settings: Settings, now: datetime | None
     return written
 
 
-def _is_gone(client: OpenSearch, record: Destruction, now: datetime) -> bool:
-    """Whether ISM has deleted the partition of a record: it was due, and its index no longer exists."""
-    if record.state != "ahead" or datetime.fromisoformat(record.due) > now:
+def _postpone(client: OpenSearch, settings: Settings, one: ScheduledPartition, records: Sequence[Destruction]) -> None:
+    """Writes into the record of an existing partition that it is due later than recorded, or never."""
+    for record in records:
+        if record.state == "ahead" and (identity := _identity(client, one.name)) and identity[0] == record.uuid:
+            due = moment_text(one.due) if one.due else NEVER
+            write_destruction(client, settings, replace(record, due=due, missing=""))
+
+
+def _is_gone(client: OpenSearch, record: Destruction) -> bool:
+    """Whether the index of a record no longer exists, and the record does not say so yet."""
+    if record.state != "ahead" or record.missing:
         return False
     identity = _identity(client, record.partition)
     return identity is None or identity[0] != record.uuid
 
 
-def _closed(client: OpenSearch, settings: Settings, record: Destruction) -> Destruction:
-    snapshot = record.snapshot or _snapshot_by_ism(client, settings, record)
-    done = replace(record, state="deleted", deleted=Stamp.now().creation_date, snapshot=snapshot)
-    return write_destruction(client, settings, done)
+def _without_partition(client: OpenSearch, settings: Settings, record: Destruction, now: datetime) -> Destruction:
+    """Completes the record of a partition that was due: ISM has deleted it. If it was not due, somebody else has."""
+    found, snapshot = Stamp.now().creation_date, record.snapshot or _snapshot_by_ism(client, settings, record)
+    if datetime.fromisoformat(record.due) > now:
+        return write_destruction(client, settings, replace(record, missing=found, snapshot=snapshot))
+    return write_destruction(client, settings, replace(record, state="deleted", deleted=found, snapshot=snapshot))
 
 
 def _snapshot_by_ism(client: OpenSearch, settings: Settings, record: Destruction) -> str:

@@ -142,7 +142,12 @@ def _look(one: Stretch) -> str:
 T = TypeVar("T")
 
 _UNKNOWN = "Unknown: this user may not read the ledger."
-_STATES = {"deleted": "deleted", "gone": "no longer exists, as it was due", "due": "due, and still exists"}
+_STATES = {
+    "deleted": "deleted",
+    "missing": "disappeared before it was due",
+    "gone": "no longer exists, as it was due",
+    "due": "due, and still exists",
+}
 
 
 def retention(report: Report) -> Html:
@@ -241,7 +246,7 @@ def _destruction(one: Destroyed) -> tuple[object, ...]:
     record, account = one.record, one.record.account
     span = f"{account.first} to {account.last}" if account.entries else ""
     rule = details_text(record.rule)
-    state = badge(_STATES[one.state], "bad" if one.state == "due" else "")
+    state = badge(_STATES[one.state], "bad" if one.state in {"due", "missing"} else "")
     return record.partition, one.at, state, account.entries, span, record.due, rule, record.snapshot or "none"
 
 
