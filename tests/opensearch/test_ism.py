@@ -16,7 +16,7 @@ from tests.opensearch.ism_stand_in import IsmStandIn
 from whodid.cluster.template import MARK
 from whodid.entry import Partitioning
 from whodid.errors import OpenSearchError, SettingsError
-from whodid.retention.ism import Ism, deletion_age, keeps_as_long, policy_body
+from whodid.retention.ism import Ism, deletion_age, deletion_states, keeps_as_long, policy_body
 from whodid.retention.moves import set_retention
 from whodid.retention.schedule import retention_in_force
 from whodid.settings import Settings
@@ -114,6 +114,35 @@ def test_the_age_at_which_a_policy_deletes_is_found_however_somebody_wrote_it(
     policy: dict[str, Any], age: timedelta | None
 ) -> None:
     assert deletion_age(policy) == age
+
+
+SAVED = {"snapshot": {"repository": "r", "snapshot": "{{ctx.index}}"}, "retry": {"count": 3}, "timeout": "1h"}
+REMOTE = {"repository": "r", "snapshot": "{{ctx.index}}"}
+
+
+@pytest.mark.parametrize(
+    ("action", "deletes"),
+    [
+        ({"delete": {}}, True),
+        ({"convert_index_to_remote": {**REMOTE, "delete_original_index": True}}, True),
+        ({"convert_index_to_remote": {**REMOTE, "delete_original_index": "false"}}, True),
+        ({"convert_index_to_remote": REMOTE}, True),  # before OpenSearch 3.3
+        ({"convert_index_to_remote": None}, True),
+        ({"convert_index_to_remote": {**REMOTE, "delete_original_index": False}}, False),
+        ({"custom": {"forget": {}}}, True),
+        ({"an_action_of_tomorrow": {}, "retry": {"count": 3}}, True),
+        ({"shrink": {"num_new_shards": 1}}, False),
+        ({"close": {}, "timeout": "1h"}, False),
+        ({"search_only": {}}, False),
+        ({}, False),
+    ],
+)
+def test_an_action_deletes_unless_it_is_known_to_keep_the_index(action: dict[str, Any], deletes: bool) -> None:
+    cold = ("cold", {"conditions": {"min_index_age": "10d"}})
+    policy = by_hand(("hot", [], [cold]), ("cold", [SAVED, action], []))
+    assert deletion_age(policy) == (timedelta(days=10) if deletes else None)
+    assert keeps_as_long(policy, policy_body(Settings())["policy"]) is not deletes
+    assert deletion_states(policy) == ({"cold"} if deletes else set())
 
 
 def test_a_policy_that_deletes_earlier_than_another_does_not_keep_as_long() -> None:

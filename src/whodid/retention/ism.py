@@ -113,7 +113,7 @@ def policy_body(settings: Settings, partitions: Iterable[str] = ()) -> dict[str,
 def deletion_age(policy: Mapping[str, Any]) -> timedelta | None:
     """The minimum age of an index at which ISM deletes it by this policy; `None` for never.
 
-    It works for any policy, since somebody may have edited it: a state deletes if it has the action `delete`, and a
+    It works for any policy, since somebody may have edited it: an action deletes unless it is known not to, and a
     condition other than an age counts as met, since its time is unknown. Invalid states and transitions are ignored.
     """
     states = _states(policy)
@@ -178,10 +178,32 @@ def _state(state: Mapping[str, Any]) -> _State:
     repositories = [object_of(action.get("snapshot")).get("repository") for action in actions]
     transitions = objects_in(state.get("transitions"))
     return _State(
-        any("delete" in action for action in actions),
+        any(map(_deletes, actions)),
         [name for name in repositories if isinstance(name, str)],
         [(str(one.get("state_name")), _least_age(object_of(one.get("conditions")))) for one in transitions],
     )
+
+
+_KEEPING = frozenset(
+    {"alias", "allocation", "close", "force_merge", "index_priority", "notification", "open", "read_only", "read_write"}
+    | {"replica_count", "rollover", "rollup", "search_only", "shrink", "snapshot", "stop_replication", "transform"}
+    | {"retry", "timeout"}
+)
+"""The actions of ISM after which the index still exists, and what may be said besides; `shrink` writes another one."""
+
+
+_CONVERT = "convert_index_to_remote"
+
+
+def _deletes(action: Mapping[str, Any]) -> bool:
+    """Whether an action may delete the index, as one that this version of whodid does not know.
+
+    Before OpenSearch 3.3, which says it each time, `convert_index_to_remote` has no `delete_original_index`.
+    """
+    unknown = action.keys() - _KEEPING
+    if object_of(action.get(_CONVERT)).get("delete_original_index") is False:
+        unknown -= {_CONVERT}
+    return bool(unknown)
 
 
 def _least_age(conditions: Mapping[str, Any]) -> timedelta:
