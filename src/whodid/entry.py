@@ -22,6 +22,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 __all__ = [
+    "END",
     "FIELDS",
     "FREE_FIELDS",
     "HARD_LIMIT",
@@ -39,6 +40,7 @@ __all__ = [
     "Stamp",
     "document_id",
     "entry_id",
+    "later",
     "parse_creation_date",
     "partition_end",
     "partition_name",
@@ -278,16 +280,32 @@ def partition_start(prefix: str, name: str) -> datetime | None:
 
 
 def partition_end(prefix: str, name: str) -> datetime | None:
-    """The first moment after a partition, by its name; `None` if `name` is not the name of a partition."""
+    """The first moment after a partition, by its name; `None` if `name` is not the name of a partition.
+
+    For the last partition of the calendar it is the `END` of the calendar.
+    """
     start = partition_start(prefix, name)
     if start is None:
         return None
     suffix = name.removeprefix(prefix + "-")
     if "w" in suffix:
-        return start + timedelta(days=7)
+        return later(start, timedelta(days=7))
     if suffix.count(".") == 2:
-        return start + timedelta(days=1)
-    return (start + timedelta(days=31)).replace(day=1)
+        return later(start, timedelta(days=1))
+    end = later(start, timedelta(days=31))
+    return end if end == END else end.replace(day=1)
+
+
+END = datetime.max.replace(tzinfo=UTC)
+"""The last moment of the calendar."""
+
+
+def later(moment: datetime, by: timedelta) -> datetime:
+    """The moment later by that time, at most `END`: anybody may name an index, or set an age, beyond the calendar."""
+    try:
+        return moment + by
+    except OverflowError:
+        return END
 
 
 class Places:

@@ -18,6 +18,7 @@ from tests.commands import whodid
 from tests.live.corner import Corner, corner
 from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.test_ism import NAME
+from whodid.cluster.ledger import Ledger
 from whodid.cluster.template import MARK
 from whodid.errors import NotAuthorized, OpenSearchError
 from whodid.retention.destruction import JournalPart, count_contents, destructions
@@ -319,6 +320,17 @@ def test_the_program_says_that_a_partition_disappeared(cluster: IsmStandIn, clie
     done = whodid("retention", "enforce", *where)
     said = f"disappeared before it was due on {record.due[:10]}, 9 entries on record"
     assert (done.returncode, done.stdout) == (0, f"whodid-audit-2025.09: {said}\n")
+
+
+@pytest.mark.parametrize("due", ["", "soon", "2026-11-20", "10000-01-01T00:00:00Z", None])
+def test_a_record_that_nobody_can_date_keeps_no_other_from_being_written(
+    cluster: IsmStandIn, client: OpenSearch, due: str | None
+) -> None:
+    cluster.create_index("whodid-audit-2025.09", policy=NAME, mark=MARK, entries=9, age=390)
+    account = {"entries": 0, "first": "", "last": "", "journals": []}
+    body = {"partition": "p", "uuid": "u", "state": "ahead", "due": due, "rule": {}, "account": account}
+    Ledger(client, Settings()).write("destruction-p-u", "destruction", body, known=None)
+    assert [one.partition for one in record_upcoming(client, Settings(), now(cluster))] == ["whodid-audit-2025.09"]
 
 
 def test_records_are_kept_of_what_ism_deletes_without_the_policy(cluster: IsmStandIn, client: OpenSearch) -> None:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from opensearchpy import OpenSearch
 
 from tests.live.corner import Corner, corner
+from tests.opensearch.ism_stand_in import IsmStandIn
+from tests.opensearch.test_ism import NAME
+from whodid.cli.program import program
 from whodid.cluster.partitions import creation_dates
-from whodid.entry import Partitioning, partition_end, partition_name, partition_start
-from whodid.retention.enforcement import destroy, expired
+from whodid.cluster.template import MARK
+from whodid.entry import END, Partitioning, partition_end, partition_name, partition_start
+from whodid.errors import OpenSearchError
+from whodid.retention.enforcement import destroy, expired, record_upcoming
+from whodid.retention.holds import new_hold, set_hold
 from whodid.retention.schedule import deletion_date, retention_in_force
 from whodid.settings import Settings
+from whodid.setup.setup import apply, plan, plan_partitions
 from whodid.shipping.service import Enforcer
 
 PREFIX = "whodid-audit"
@@ -30,12 +40,60 @@ PREFIX = "whodid-audit"
         ("2028.02", "2028-02-01", "2028-03-01"),
         ("2026.11.30", "2026-11-30", "2026-12-01"),
         ("2026.w53", "2026-12-28", "2027-01-04"),
+        ("9999.11", "9999-11-01", "9999-12-01"),
+        ("9999.12", "9999-12-01", "9999-12-31"),
+        ("9999.12.31", "9999-12-31", "9999-12-31"),
+        ("9999.w52", "9999-12-27", "9999-12-31"),
     ],
 )
 def test_a_partition_s_name_says_when_it_begins_and_ends(name: str, start: str, end: str) -> None:
     found = partition_start(PREFIX, f"{PREFIX}-{name}"), partition_end(PREFIX, f"{PREFIX}-{name}")
     assert [moment and f"{moment:%Y-%m-%d}" for moment in found] == [start, end]
     assert partition_end(PREFIX, f"{PREFIX}-x") is None
+
+
+ENDS = ("9999-12-31T23:59:59Z", "+10000-01-01T11:59:59Z")
+LAST = ("9999.02", "9999.12", "9999.12.30", "9999.12.31", "9999.w52")
+
+
+@pytest.mark.parametrize("plugin", [True, False])
+def test_a_partition_named_at_the_end_of_the_calendar_stops_no_command(plugin: bool, tmp_path: Path) -> None:
+    """Anybody who may create an index can name it so."""
+    with closing(IsmStandIn(plugin=plugin)) as cluster, closing(OpenSearch(hosts=[cluster.url])) as client:
+        settings = Settings(opensearch_hosts=(cluster.url,), journal_dir=str(tmp_path))
+        apply(plan(client, settings))
+        policy, age = (NAME, 390) if plugin else (None, 400)
+        for name in ("2025.09", *LAST):
+            cluster.create_index(f"{PREFIX}-{name}", policy=policy, mark=MARK, entries=1, age=age, dates=ENDS)
+        due = f"{PREFIX}-2025.09"
+        now = datetime.fromtimestamp(cluster.now / 1000, UTC)
+        view = retention_in_force(client, settings, now)
+        kept = {one.name for one in view.partitions if one.ceiling is None}
+        assert kept == (set() if plugin else {f"{PREFIX}-{name}" for name in LAST})
+        assert view.kept_until(ENDS[0], "") == (END, END)
+        if plugin:
+            assert due in {one.partition for one in record_upcoming(client, settings, now)}
+        else:
+            assert [one.index for one in expired(client, settings, now)] == [due]
+        held = set_hold(client, settings, new_hold("case", "alice", since=datetime(9999, 12, 31, tzinfo=UTC))).held
+        assert f"{PREFIX}-9999.02" not in held
+        assert f"{PREFIX}-9999.12" in held
+        for words in (["retention", "show"], ["retention", "enforce", "--dry-run"], ["doctor", "--only", "retention"]):
+            where = [f"--opensearch-hosts={cluster.url}", f"--journal-dir={tmp_path}"]
+            done = CliRunner().invoke(program, [*words, *where])
+            assert isinstance(done.exception, SystemExit | None)
+            assert ("Error" in done.output, "is not one that" in done.output) == (False, False), done.output
+
+
+@pytest.mark.parametrize("name", [*LAST, "2027.06", "2026.11.30"])
+def test_no_partition_is_created_before_it_is_due(cluster: IsmStandIn, name: str) -> None:
+    """By the cluster's clock, which is at the 23rd of November 2026."""
+    with closing(OpenSearch(hosts=[cluster.url])) as client:
+        with pytest.raises(OpenSearchError, match="more than a day from now"):
+            plan_partitions(client, Settings(), [f"{PREFIX}-{name}"])
+        tomorrow = f"{PREFIX}-2026.11.24"
+        made = [change.what for change in plan_partitions(client, Settings(), [tomorrow])]
+        assert f"partition {tomorrow}" in made
 
 
 @given(

@@ -18,7 +18,7 @@ from tests.opensearch.ism_stand_in import IsmStandIn
 from tests.opensearch.ism_stand_in.indices import FLOOD_STAGE
 from tests.opensearch.ism_stand_in.jobs import READ_ONLY
 from tests.opensearch.test_ism import NAME
-from whodid.cluster.ledger import ledger_name
+from whodid.cluster.ledger import Ledger, ledger_name
 from whodid.cluster.template import MARK
 from whodid.errors import OpenSearchError
 from whodid.retention.enforcement import Expired, destroy, expired
@@ -341,6 +341,21 @@ def test_days_mean_every_partition_that_has_one_of_them(since: str, until: str, 
     hold = Hold("h", "r", "alice", "2026-11-23T00:00:00Z", since=since, until=until)
     assert hold.covers("whodid-audit", OCTOBER) is covered
     assert not hold.covers("whodid-audit", "whodid-audit-notes")
+
+
+def test_a_hold_over_all_days_of_the_calendar_covers_every_partition(client: OpenSearch) -> None:
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    applied = set_hold(client, SETTINGS, hold := new_hold("case", "alice", since=first, until=last))
+    assert (set(applied.held), applied.problems) == ({OCTOBER, NOVEMBER}, {})
+    assert (hold.since, hold.until) == ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z")
+
+
+@pytest.mark.parametrize("since", ["soon", "2026-10-01", "2026-10-01T00:00:00", "10000-01-01T00:00:00Z", 20261001])
+def test_a_hold_over_days_that_nobody_can_read_is_no_valid_hold(client: OpenSearch, since: object) -> None:
+    body = {"id": "h-1", "reason": "r", "by": "alice", "time": "2026-11-23T00:00:00Z", "since": since}
+    Ledger(client, SETTINGS).write("hold-h-1", "hold", body, known=None)
+    with pytest.raises(OpenSearchError, match="the page hold-h-1 of the ledger is no valid hold"):
+        steps(client, SETTINGS)
 
 
 # --- On a real cluster without ISM -----------------------------------------------------------------------------------

@@ -135,6 +135,8 @@ def test_the_setting_names_them(tmp_path: Path) -> None:
         ("s3://", "write a bucket as s3://bucket/prefix"),
         ("s3://key:secret@bucket/x", "without credentials"),
         ("s3://bucket?years=soon", "years must be a number above 0"),
+        ("s3://bucket?years=1e9", "years must be a number above 0 and at most 1,000, not '1e9'"),
+        ("s3://bucket?years=nan", "years must be a number above 0"),
         ("s3://bucket?endpoint=http://minio.example", "would send the audit log unencrypted"),
     ],
 )

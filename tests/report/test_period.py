@@ -55,3 +55,5 @@ def test_the_checkpoint_over_its_last_entries_is_waited_for_as_long_as_it_may_ta
     assert period_of("2026-10", "2026-11", NOW).sealed_by(3600) == datetime(2026, 11, 1, 2, tzinfo=UTC)
     assert period_of("-7d", None, NOW).sealed_by(3600) == datetime(2026, 11, 27, 12, 0, 1, tzinfo=UTC)
     assert period_of("2026-11", "2027-01", NOW).sealed_by(3600) == datetime(2027, 1, 1, tzinfo=UTC)
+    last = "9999-12-31T23:59:59Z"
+    assert moment_text(period_of("2026-11", last, NOW).sealed_by(3600)) == last

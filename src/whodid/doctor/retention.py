@@ -17,7 +17,7 @@ from ..administration import set_hold
 from ..cluster.clock import cluster_now
 from ..cluster.connection import check_repository, translated
 from ..cluster.partitions import is_immutable
-from ..entry import partition_name
+from ..entry import END, later, parse_creation_date, partition_name
 from ..errors import OpenSearchError, OpenSearchUnavailable
 from ..retention.enforcement import RECORD_LEAD, record_upcoming
 from ..retention.holds import make_step
@@ -244,19 +244,19 @@ def _dates(settings: Settings, found: Survey, one: Surveyed, now: datetime) -> I
     if one.goes is None or found.floor is None:
         return
     about = one.as_json()
-    last = datetime.fromisoformat(one.last) if one.last and now >= one.end + OVERDUE else one.end
-    floor = last + timedelta(days=found.floor)
+    last = _moment(one.last) if one.last and now - OVERDUE >= one.end else one.end
+    floor = later(last, timedelta(days=found.floor))
     if one.job and one.job.deleting and not one.job.stuck and now < floor:
         what = f"is about to be deleted by ISM, but has entries that must be kept until {floor:%Y-%m-%d}"
         fix = _hold(settings, one, f"must be kept until {floor:%Y-%m-%d}")
         yield problem(one.name, what, "set a hold immediately", about=about, fix=fix)
     elif one.goes < floor:
         yield _too_early(settings, found, one, floor)
-    elif now > one.goes + OVERDUE:
+    elif now - OVERDUE > one.goes:
         why = (one.job.message if one.job else "") or "it still exists"
         advice = "find out why ISM failed" if found.ism else "run `whodid retention enforce` as an administrator"
         yield problem(one.name, f"should have been deleted on {one.goes:%Y-%m-%d}: {why}", advice, about=about)
-    elif one.first and one.goes > (ceiling := _ceiling(found, one)) + _SLACK:
+    elif one.first and one.goes - _SLACK > (ceiling := _ceiling(found, one)):
         late = (one.goes - ceiling).days
         what = f"is kept until {one.goes:%Y-%m-%d}, {late} days longer than promised: it was created late"
         advice = "no entry is lost; if necessary, delete it yourself after its retention"
@@ -268,7 +268,12 @@ def _dates(settings: Settings, found: Survey, one: Surveyed, now: datetime) -> I
 
 
 def _ceiling(found: Survey, one: Surveyed) -> datetime:
-    return datetime.fromisoformat(one.first) + timedelta(days=(found.floor or 0) + found.margin)
+    return later(_moment(one.first), timedelta(days=(found.floor or 0) + found.margin))
+
+
+def _moment(creation_date: str) -> datetime:
+    """The date of an entry, which another program may have written: beyond the calendar, it is the end of that."""
+    return parse_creation_date(creation_date) or END
 
 
 def _too_early(settings: Settings, found: Survey, one: Surveyed, floor: datetime) -> Finding:

@@ -186,7 +186,7 @@ class DirectoryWitness:
             raise WitnessError(f"the witness {self._path} can't be read: {error}") from error
 
 
-_YEARS = 10
+_YEARS, _MOST_YEARS = 10, 1000
 _OPTIONS = {"endpoint", "region", "years"}
 
 
@@ -216,8 +216,9 @@ class S3Witness:
             years = float(options.get("years", _YEARS))
         except ValueError:
             years = 0.0
-        if years <= 0:
-            raise SettingsError(f"witnesses: years must be a number above 0, not {options['years']!r}")
+        if not 0 < years <= _MOST_YEARS:
+            most = f"a number above 0 and at most {_MOST_YEARS:,}"
+            raise SettingsError(f"witnesses: years must be {most}, not {options['years']!r}")
         if "endpoint" in options:
             check_url("witnesses", options["endpoint"], "s3://bucket/prefix?endpoint=https://minio.example:9000")
         return cls(_client(options), parts.hostname, parts.path, years)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from ..entry import later
 from ..errors import QueryError
 from ..search import Filter, Window, check_order, moment
 
@@ -45,7 +46,7 @@ class Period:
 
     def sealed_by(self, interval: float) -> datetime:
         """When a checkpoint covers the last entries: one is due after `interval` seconds, and may be late."""
-        return min(self.until + timedelta(seconds=interval) + _LATE, max(self.made, self.until))
+        return min(later(self.until, timedelta(seconds=interval) + _LATE), max(self.made, self.until))
 
     def holds(self, time: str) -> bool:
         """Whether a time, `YYYY-MM-DDTHH:MM:SSZ`, is in the period; an invalid time is not."""

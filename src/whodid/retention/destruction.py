@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..cluster.connection import translated
 from ..cluster.ledger import Ledger, Page
-from ..entry import Stamp
+from ..entry import Stamp, parse_creation_date
 from ..errors import OpenSearchError
 from ..settings import Settings
 from ..text import FOREIGN
@@ -191,6 +191,7 @@ def _read(page: Page) -> Destruction:
     account = dict(body["account"])
     parts = tuple(JournalPart(**part) for part in account["journals"])
     numbers = [number for part in parts for number in (part.entries, part.first_seq, part.last_seq)]
-    if type(body["partition"]) is not str or not all(type(number) is int for number in numbers):
+    dated = parse_creation_date(body["due"]) is not None
+    if type(body["partition"]) is not str or not dated or not all(type(number) is int for number in numbers):
         raise ValueError(f"{page.key} is not a destruction record")
     return Destruction(**{**body, "account": Contents(**{**account, "journals": parts})})

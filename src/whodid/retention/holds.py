@@ -25,7 +25,7 @@ from ..cluster.connection import translated
 from ..cluster.ledger import Ledger, Page
 from ..cluster.partitions import creation_dates, marks, metas
 from ..cluster.template import index_pattern
-from ..entry import Stamp, partition_end, partition_start
+from ..entry import Stamp, parse_creation_date, partition_end, partition_start
 from ..errors import OpenSearchError
 from ..settings import Settings
 from ..text import FOREIGN
@@ -144,7 +144,7 @@ def new_hold(
     if since and until and since >= until:
         raise ValueError("since must be before until")
     span = {
-        name: moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        name: moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         for name, moment in (("since", since), ("until", until))
         if moment
     }
@@ -340,10 +340,18 @@ def _set_auto_manage(client: OpenSearch, name: str, value: str | None) -> None:
 def _hold(page: Page) -> Hold:
     """The hold in a page. Raises `OpenSearchError` for an invalid one, since it might protect anything."""
     try:
-        body = dict(page.body)
-        return Hold(**{**body, "partitions": tuple(body.get("partitions", ()))})
+        return _read(page)
     except FOREIGN as error:
         raise OpenSearchError(
             f"the page {page.key} of the ledger is no valid hold: a newer whodid wrote it (upgrade this one), or "
             "somebody else (delete the page)"
         ) from error
+
+
+def _read(page: Page) -> Hold:
+    """Raises one of `FOREIGN` for an invalid page."""
+    body = dict(page.body)
+    hold = Hold(**{**body, "partitions": tuple(body.get("partitions", ()))})
+    if any(day and parse_creation_date(day) is None for day in (hold.since, hold.until)):
+        raise ValueError(f"{page.key} is not a hold")
+    return hold

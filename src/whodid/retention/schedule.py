@@ -18,7 +18,7 @@ from ..cluster.clock import cluster_now
 from ..cluster.connection import translated
 from ..cluster.partitions import creation_dates
 from ..cluster.template import index_pattern
-from ..entry import partition_end, partition_start
+from ..entry import later, partition_end, partition_start
 from ..errors import NotAuthorized
 from ..settings import Settings, retention_days
 from .holds import Step, all_steps
@@ -145,11 +145,14 @@ class RetentionView:
         if known is not None:
             if known.ceiling is None or known.days is None:
                 return None
-            floor = recorded + timedelta(days=known.days)
+            floor = later(recorded, timedelta(days=known.days))
             return floor, max(floor, known.ceiling)
         if self.floor_days is None or self.ceiling_days is None:
             return None
-        return recorded + timedelta(days=self.floor_days), recorded + timedelta(days=self.ceiling_days)
+        return (
+            later(recorded, timedelta(days=self.floor_days)),
+            later(recorded, timedelta(days=self.ceiling_days)),
+        )
 
     def holds_on(self, partition: str) -> tuple[str, ...]:
         """The IDs of the holds on a partition, as far as this user may read them."""
@@ -245,7 +248,7 @@ def _scheduled(
 
 
 def _at_age(created: datetime, age: timedelta) -> datetime | None:
-    """The date at which an index has that age; `None` if it is beyond the calendar."""
+    """The date at which an index created then has that age; `None` if it is beyond the calendar."""
     try:
         return created + age
     except OverflowError:
@@ -261,8 +264,9 @@ def deletion_date(settings: Settings, name: str, created: datetime) -> datetime 
     end = partition_end(settings.index_prefix, name)
     if days is None or end is None:
         return None
-    by_age = created + timedelta(days=days + margin_days(settings, [name]))
-    return max(by_age, end + timedelta(days=days + CLOCK_SKEW_DAYS))
+    by_age = _at_age(created, timedelta(days=days + margin_days(settings, [name])))
+    by_name = _at_age(end, timedelta(days=days + CLOCK_SKEW_DAYS))
+    return max(by_age, by_name) if by_age and by_name else None
 
 
 def retention_in_force(client: OpenSearch, settings: Settings, now: datetime | None = None) -> RetentionView:
@@ -289,7 +293,7 @@ def floor_days(ceiling: int, asked: int | None, margin: int) -> int:
 
 
 def _partition(settings: Settings, found: DeletionSchedule, one: ScheduledPartition, now: datetime) -> Partition:
-    floor = None if one.days is None else one.start + timedelta(days=one.days)
+    floor = None if one.days is None else later(one.start, timedelta(days=one.days))
     problem = _why_not(settings, found, one, now)
     return Partition(one.name, one.created, floor, one.due, problem, one.holds, one.days)
 
@@ -299,7 +303,7 @@ def _why_not(settings: Settings, found: DeletionSchedule, one: ScheduledPartitio
     job, due, days = one.job, one.due, one.days
     if one.holds and (job is None or job.policy_id is None):
         return ""
-    late = due is not None and now > due + OVERDUE
+    late = due is not None and now - OVERDUE > due
     if job is None:
         how = "run `whodid ship` or `whodid retention enforce` as a user who may delete it"
         return f"should have been deleted: {how}" if late else ""
@@ -313,6 +317,6 @@ def _why_not(settings: Settings, found: DeletionSchedule, one: ScheduledPartitio
         return f"ISM is about to delete it, though it is due on {due:%Y-%m-%d}; `whodid doctor --fix` holds it"
     if due is not None and late:
         return f"should have been deleted on {due:%Y-%m-%d}: {job.message or 'ISM has not deleted it'}"
-    if due is not None and days is not None and due < one.end + timedelta(days=days):
+    if due is not None and days is not None and due < later(one.end, timedelta(days=days)):
         return "created too early: deleted before its last entries expire; `whodid doctor --fix` holds it"
     return ""

@@ -72,12 +72,18 @@ def plan(client: OpenSearch, settings: Settings) -> tuple[Change, ...]:
 def plan_partitions(client: OpenSearch, settings: Settings, more: Collection[str] = ()) -> tuple[Change, ...]:
     """The missing indices that are due or in `more`: on a cluster with accounts, shippers may not create them.
 
-    Raises `OpenSearchError`, also for a name that is not that of a partition.
+    Raises `OpenSearchError`, also for a name that is not that of a partition, or of one that is not due yet.
     """
-    for name in more:
-        if not partition_start(settings.index_prefix, name):
-            raise OpenSearchError(f"{name} is not the name of a partition; `whodid ship` shows the one it waits for")
     now = cluster_now(client)
+    for name in more:
+        start = partition_start(settings.index_prefix, name)
+        if start is None:
+            raise OpenSearchError(f"{name} is not the name of a partition; `whodid ship` shows the one it waits for")
+        if start > now + _AHEAD:
+            raise OpenSearchError(
+                f"{name} begins on {start:%Y-%m-%d}, more than a day from now: ISM would delete it too early, and "
+                "`whodid ship` sends no entry that far ahead; create it a day before it begins"
+            )
     due = {
         partition_name(settings.index_prefix, settings.partition, f"{when:%Y-%m-%dT%H:%M:%SZ}")
         for when in (now, now + _AHEAD)
