@@ -11,6 +11,8 @@ import pytest
 from tests.checkpoint import EXAMPLE
 from whodid.entry import ZERO_HASH
 from whodid.proof.checkpoint import Checkpoint
+from whodid.retention.destruction import Contents, Destruction
+from whodid.retention.holds import Hold
 from whodid.verify.absence import Absence, Knowledge, Rule, explained
 from whodid.verify.walk import Missing
 
@@ -97,8 +99,6 @@ def test_a_retention_explains_what_it_could_delete_while_it_was_in_force(
 
 
 def test_a_partition_that_a_hold_keeps_is_not_gone_whatever_a_record_of_destruction_says() -> None:
-    from whodid.retention.destruction import Contents, Destruction
-
     old = "whodid-audit-2024.11"
     record = Destruction(old, "AbCdEfGhIjKlMnOpQrStUv", "deleted", "2026-01-01T00:00:00Z", {}, Contents(10, "", "", ()))
     sealed = [checkpoint(1, 20, partitions={old: 20})]
@@ -106,3 +106,51 @@ def test_a_partition_that_a_hold_keeps_is_not_gone_whatever_a_record_of_destruct
         present = {HERE: "uuid", old: "another"}
         found = absent(3, 9, present=present, held=held, checkpoints=sealed, destructions=[record], checkpointed=True)
         assert told(found) == [(expected, 3, 9)]
+
+
+@pytest.mark.parametrize(
+    ("noticed", "expected"),
+    [("2025-11-30T00:00:00Z", "gap"), ("2025-12-01T00:00:00Z", "expired by policy"), ("", "expired by policy")],
+)
+def test_a_partition_that_was_noticed_to_be_missing_before_it_was_due_never_expires(
+    noticed: str, expected: str
+) -> None:
+    old = "whodid-audit-2024.11"
+    record = Destruction(old, "uuid", "ahead", "2025-12-01T00:00:00Z", {}, Contents(10), missing=noticed)
+    sealed = [checkpoint(1, 20, partitions={old: 20})]
+    found = absent(3, 9, checkpoints=sealed, destructions=[record], checkpointed=True)
+    assert told(found) == [(expected, 3, 9)]
+
+
+def hold(time: str, **covers: Any) -> Hold:
+    return Hold("h-1", "case 4711", "root", time, **covers)
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        (hold("2025-11-30T00:00:00Z", since="2024-11-10T00:00:00Z", until="2024-11-11T00:00:00Z"), "gap"),
+        (hold("2025-12-01T00:00:00Z", since="2024-11-10T00:00:00Z"), "expired by policy"),  # gone by then
+        (hold("2025-11-30T00:00:00Z", since="2024-12-01T00:00:00Z"), "expired by policy"),
+        (hold("2025-12-01T00:00:00Z", partitions=("whodid-audit-2024.11",)), "gap"),  # it was there: holds check that
+    ],
+)
+def test_what_retention_could_delete_before_a_hold_was_set_may_be_gone(held: Hold, expected: str) -> None:
+    sealed = [checkpoint(1, 20, partitions={"whodid-audit-2024.11": 20})]
+    assert told(absent(3, 9, checkpoints=sealed, holds=[held], checkpointed=True)) == [(expected, 3, 9)]
+
+
+def test_a_dead_letter_that_was_sent_again_may_expire_with_the_entries_around_it() -> None:
+    old = "whodid-audit-2024.11"
+    sealed = [checkpoint(1, 20, entries=20, dead_letters=1, letters=((5, ZERO_HASH),), partitions={old: 9, HERE: 10})]
+    known: dict[str, Any] = {"checkpoints": sealed, "resent": {5}, "checkpointed": True}
+    for first, last, before, after, expected in (
+        (1, 10, "", HERE, "expired by policy"),
+        (5, 5, HERE, HERE, "gap"),
+        (5, 5, old, HERE, "expired by policy"),
+        (1, 11, "", HERE, "gap"),
+    ):
+        missing = [Missing(first, last, before, after)]
+        given: dict[str, Any] = {"present": {HERE: "uuid"}, "held": (), "rules": [Rule(365, None)], **known}
+        found = explained(missing, Knowledge(JOURNAL, "whodid-audit", NOW, **given))
+        assert told(found) == [(expected, first, last)]

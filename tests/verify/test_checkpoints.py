@@ -113,3 +113,9 @@ def test_a_change_of_something_else_is_no_checkpoint(keys: object) -> None:
     content = {**orjson.loads(EXAMPLE.payload()), "keys": keys}
     with pytest.raises(ProofError, match="it is not a checkpoint, or is damaged"):
         SignedCheckpoint.read(envelope_of(orjson.dumps(content), CHECKPOINT))
+
+
+def test_a_checkpoint_at_the_end_of_the_calendar_is_not_overdue() -> None:
+    last = replace(EXAMPLE, number=1, previous=ZERO_HASH, time="9999-12-31T23:59:59Z", why="time").sign()
+    trusted = judged([Source("somebody's", [last])], [])
+    assert list(trusted.silence(datetime(2026, 11, 23, tzinfo=UTC), ())) == []

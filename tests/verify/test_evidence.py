@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.attacks.scene import Scene, scene
-from whodid.cluster.ledger import Ledger
+from whodid.cluster.ledger import Ledger, erasures
 from whodid.errors import OpenSearchError
 from whodid.retention.holds import holds
 from whodid.retention.schedule import RetentionView
@@ -39,18 +39,38 @@ def test_junk_in_the_ledger_stops_no_verification(ready: Scene, kind: Any) -> No
     assert ready.verify("outside").findings == []
 
 
+@pytest.mark.parametrize("odd", [{"places": {"x": 5}}, {"places": ["x"]}, {"fields": [["client_ip"]]}, {"time": 5}])
+def test_a_page_of_an_erasure_with_other_values_is_none(ready: Scene, odd: dict[str, Any]) -> None:
+    page = {"id": "e-1", "principal": "42", "reason": "r", "by": "b", "time": "t", "fields": [], "places": {"x": "1"}}
+    ledger = Ledger(ready.corner.client, ready.settings)
+    for number, body in enumerate((page, page | odd)):
+        ledger.write(f"erasure-{number}", "erasure", body, known=None)
+    assert [one.body for one in erasures(ready.corner.client, ready.settings)] == [page]
+
+
 def test_a_hold_that_can_not_be_read_lets_nothing_go(ready: Scene) -> None:
     Ledger(ready.corner.client, ready.settings).write("hold-x", "hold", {"id": "x", "until_when": 1}, known=None)
     with pytest.raises(OpenSearchError, match="the page hold-x of the ledger is no valid hold"):
         holds(ready.corner.client, ready.settings)
 
 
-@pytest.mark.parametrize("details", [{"entries": "1-30"}, {"entries": {"x": 3}}, {"retention": []}, {"digest": {}}])
+ODD: list[dict[str, Any]] = [
+    *({"entries": "1-30"}, {"entries": {"x": 3}}, {"entries": {"x": "1" * 5000}}, {"retention": []}),
+    *({"digest": {}}, {"since": 1}, {"partitions": 3}),
+]
+
+
+@pytest.mark.parametrize("details", ODD, ids=lambda details: str(details)[:40])
 @pytest.mark.parametrize(
-    "type_", ["audit_log_dead_letters_dropped", "audit_log_retention_set", "audit_log_person_erased"]
+    "type_",
+    [
+        *("audit_log_dead_letters_dropped", "audit_log_dead_letters_retried", "audit_log_retention_set"),
+        *("audit_log_person_erased", "audit_log_hold_set", "audit_log_hold_released", ["audit_log_retention_set"]),
+    ],
+    ids=str,
 )
 def test_an_own_entry_that_somebody_inserts_is_found_and_stops_nothing(
-    ready: Scene, type_: str, details: dict[str, Any]
+    ready: Scene, type_: Any, details: dict[str, Any]
 ) -> None:
     ready.store(ready.made_up(15, type=type_, details=details), ready.hits()[15]["_index"])
     assert [(one.kind, one.seq) for one in ready.verify("outside").findings] == [("inserted", 15)]

@@ -4,8 +4,8 @@ An entry may be missing because it became a dead letter and was not sent again, 
 was sent, because its host has not shipped it yet, or because retention deleted its partition.
 
 Invariants of retention as an explanation:
-- The partition's own name says that its time was over, before a hold in force was set on it, and the partition is gone.
-  A destruction record alone explains nothing.
+- The partition's own name says that its time was over, before a hold in force was set on it and before it was noticed
+  to be missing, and the partition is gone. A destruction record alone explains nothing.
 - No more entries are explained than the checkpoint over them counts in partitions that are gone.
 - The entry may have been in that partition, by the partitions of the entries around it.
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, get_args
 
-from ..entry import partition_end, partition_start
+from ..entry import parse_creation_date, partition_end, partition_start
 from ..proof.checkpoint import Checkpoint
 from ..retention.destruction import Destruction
 from ..retention.holds import Hold
@@ -67,12 +67,14 @@ class Knowledge:
     """Counts the entries of the journal that a partition holds between two numbers."""
 
     def over(self, partition: str) -> bool:
-        """Whether retention may have deleted the partition by now."""
+        """Whether retention may have deleted the partition by now, or by when it was held, or noticed to be missing."""
         end = partition_end(self.prefix, partition)
         holds = [hold for hold in self.holds if hold.covers(self.prefix, partition)]
         if end is None or partition in self.held or any(partition in hold.partitions for hold in holds):
             return False
-        return self.past(end, min((datetime.fromisoformat(hold.time) for hold in holds), default=self.now))
+        noticed = [one.missing for one in self.destructions if one.partition == partition]
+        times = map(parse_creation_date, [*noticed, *(hold.time for hold in holds)])
+        return self.past(end, min(filter(None, times), default=self.now))
 
     def past(self, end: datetime, by: datetime | None = None) -> bool:
         """Whether a rule may have deleted a partition that ended then, by now or `by` then, while it was in force."""
@@ -222,6 +224,7 @@ def _explain(one: Missing, known: Knowledge, left: _Left, result: Absence) -> No
         about = f"{count:,} entries are missing" if count > 1 else "the entry is missing"
         if record := next((one for one in known.destructions if _claims(one, known.journal, first, last)), None):
             why = "is still there" if known.over(record.partition) else "is not yet due, or under a hold"
+            why = f"was gone by {record.missing}, before it was due" if record.missing else why
             about += f"; a destruction record says that {record.partition} held them, which {why}"
         proven = ""
         if checkpoint:

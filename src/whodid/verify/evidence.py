@@ -174,8 +174,8 @@ def _hold(name: str, entry: _Entry) -> Hold:
 def _is_clear(hold: Hold) -> bool:
     """Whether its partitions and times can be read."""
     try:
-        times = [datetime.fromisoformat(text) for text in (hold.time, hold.since, hold.until) if text]
-        return all(time.tzinfo for time in times) and isinstance(hold.partitions, tuple)
+        times = [datetime.fromisoformat(text) for text in (hold.since, hold.until) if text]
+        return all(time.tzinfo for time in times) and parse_creation_date(hold.time) is not None
     except FOREIGN:
         return False
 
