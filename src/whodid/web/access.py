@@ -223,20 +223,21 @@ class SignIn:
         if not self._under_way.acquire(address):
             return self._later(request, place, user, "Too many users are signing in at the moment.", _MOMENT)
         try:
-            if wait := self._throttle.attempt(address, user):
-                return self._later(request, place, user, "Too many failed attempts.", wait)
+            attempt = self._throttle.attempt(address, user)
+            if attempt.wait:
+                return self._later(request, place, user, "Too many failed attempts.", attempt.wait)
             theirs = await to_thread.run_sync(self._ask, user, given.get("password", ""), limiter=self._threads)
         except NotAuthenticated:
             return self._form(request, place, 401, "OpenSearch rejected this user name or password.", user)
         except OpenSearchError as error:
-            self._throttle.unanswered(address, user)
+            self._throttle.take_back(attempt)
             _log.error("signing in failed: %s", one_line(str(error)))  # may contain host names, so it is not shown
             return self._form(
                 request, place, 503, "Signing in failed: OpenSearch did not answer. Try again later.", user
             )
         finally:
             self._under_way.release(address)
-        self._throttle.succeeded(address, user)
+        self._throttle.take_back(attempt)
         self.sessions.end(self.secret(request))
         answer = RedirectResponse(_root(request) + place, HTTPStatus.SEE_OTHER)
         self._set(answer, self._session_cookie, self.sessions.start(user, AuditClient(theirs)), "lax")

@@ -1,9 +1,13 @@
 """Limits of concurrent requests per person and in total, and of failed sign-ins (OWASP ASVS 5.0, V6.3.1).
 
 A sign-in counts as failed before the cluster checks its password, so that concurrent attempts can't exceed the limit.
-A successful one clears the failures of its address, and one that the cluster could not check is not counted. Attempts
-are counted per address (per /64 network for IPv6) and per user name, in a sliding window. Beyond the limit even the
-right password is refused. The counts are kept in memory, per process.
+One that succeeds, or that the cluster could not check, takes back this attempt and no other: an account that somebody
+has can't clear the failures of an address. Attempts are counted per address (per /64 network for IPv6) and per user
+name, in a sliding window. Beyond the limit even the right password is refused.
+
+The counts are kept in memory, per process, for at most 10,000 addresses and 10,000 user names. If all of them failed
+within the window, the one with the fewest failures is forgotten, the oldest first. Refusing new ones instead would let
+an attacker lock everybody out. To make a limit forgotten, an attacker needs as many failures for 10,000 others.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
+from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -85,7 +90,16 @@ PER_ADDRESS = 10
 PER_USER = 30
 _REMEMBERED = 10_000
 _LONGEST = 256
-"""Maximum number of characters of a user name that are stored."""
+"""Maximum number of characters of an address or a user name that are stored."""
+
+
+class Attempt(NamedTuple):
+    """A sign-in that was counted at `at`, or that must wait `wait` seconds and was not counted."""
+
+    wait: int
+    at: float
+    address: str
+    user: str
 
 
 class Throttle:
@@ -93,46 +107,61 @@ class Throttle:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._failures: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
+        self._by_address = _Failures(PER_ADDRESS)
+        self._by_user = _Failures(PER_USER)
         self._lock = threading.Lock()
 
-    def attempt(self, address: str, user: str) -> int:
-        """Count an attempt and return 0, or return the seconds until the next one is allowed without counting."""
-        now = self._clock()
+    def attempt(self, address: str, user: str) -> Attempt:
+        """Count an attempt, unless it must wait."""
+        now, address, user = self._clock(), _network(address)[:_LONGEST], user.casefold()[:_LONGEST]
         with self._lock:
-            wait = max(self._wait(key, limit, now) for key, limit in _keys(address, user))
+            wait = max(self._by_address.wait(address, now), self._by_user.wait(user, now))
             if not wait:
-                self._count(address, user, now)
-        return wait
+                self._by_address.add(address, now)
+                self._by_user.add(user, now)
+        return Attempt(wait, now, address, user)
 
-    def _count(self, address: str, user: str, now: float) -> None:
-        for key, _ in _keys(address, user):
-            self._failures[key] = [*self._recent(key, now), now]
-            self._failures.move_to_end(key)
-        while len(self._failures) > _REMEMBERED:
-            self._failures.popitem(last=False)
-
-    def unanswered(self, address: str, user: str) -> None:
-        """Do not count an attempt that the cluster could not check."""
+    def take_back(self, attempt: Attempt) -> None:
+        """Do not count an attempt that did not fail."""
         with self._lock:
-            for key, _ in _keys(address, user):
-                self._failures[key] = self._failures.get(key, [])[:-1]
+            self._by_address.remove(attempt.address, attempt.at)
+            self._by_user.remove(attempt.user, attempt.at)
 
-    def succeeded(self, address: str, user: str) -> None:
-        self.unanswered(address, user)
-        with self._lock:
-            self._failures.pop(_keys(address, user)[0][0], None)
 
-    def _wait(self, key: tuple[str, str], limit: int, now: float) -> int:
+class _Failures:
+    """When each address, or each user name, failed: at most `limit` times in a window."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._times: OrderedDict[str, list[float]] = OrderedDict()
+
+    def wait(self, key: str, now: float) -> int:
         recent = self._recent(key, now)
-        return 0 if len(recent) < limit else max(1, round(recent[-limit] + WINDOW - now))
+        return 0 if len(recent) < self._limit else max(1, round(recent[-self._limit] + WINDOW - now))
 
-    def _recent(self, key: tuple[str, str], now: float) -> list[float]:
-        return [at for at in self._failures.get(key, []) if at > now - WINDOW]
+    def add(self, key: str, now: float) -> None:
+        self._times[key] = [*self._recent(key, now), now]
+        self._times.move_to_end(key)
+        if len(self._times) > _REMEMBERED:
+            self._forget(key, now)
 
+    def _forget(self, spared: str, now: float) -> None:
+        """Forget all keys without a failure in the window; if there are none, the oldest with the fewest failures."""
+        failures = {key: len(self._recent(key, now)) for key in self._times if key != spared}
+        fewest = min(failures.values())
+        fitting = [key for key, number in failures.items() if number == fewest]
+        for key in fitting[:1] if fewest else fitting:
+            del self._times[key]
 
-def _keys(address: str, user: str) -> list[tuple[tuple[str, str], int]]:
-    return [(("address", _network(address)), PER_ADDRESS), (("user", user.casefold()[:_LONGEST]), PER_USER)]
+    def remove(self, key: str, at: float) -> None:
+        times = self._times.get(key, [])
+        if at in times:
+            times.remove(at)
+        if not times:
+            self._times.pop(key, None)
+
+    def _recent(self, key: str, now: float) -> list[float]:
+        return [at for at in self._times.get(key, []) if at > now - WINDOW]
 
 
 def _network(address: str) -> str:
@@ -140,4 +169,6 @@ def _network(address: str) -> str:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return address
-    return address if ip.version == 4 else str(ipaddress.ip_network((ip, 64), strict=False))
+    if ip.version == 4 or ip.ipv4_mapped:  # ::ffff:192.0.2.1 is 192.0.2.1
+        return str(ip if ip.version == 4 else ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, 64), strict=False))
