@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import whodid
-from whodid.integrity import canonical, plain
+from whodid.errors import InvalidEntry
+from whodid.integrity import MAX_DEPTH, canonical, plain
+from whodid.recording.changes import _MOST_LEVELS
 
 
 class Switch(str, enum.Enum):  # noqa: UP042 (what applications have)
@@ -88,3 +90,21 @@ def test_two_objects_that_can_not_be_compared_are_a_change() -> None:
         __hash__ = None  # type: ignore[assignment]
 
     assert whodid.changes({"a": Broken()}, {"a": Broken()}).keys() == {"before", "after"}
+
+
+def test_an_object_that_contains_itself_is_left_to_the_check_of_the_call() -> None:
+    def endless() -> dict[str, Any]:
+        found: dict[str, Any] = {"a": 1}
+        found["self"] = found
+        return found
+
+    before, after = endless(), endless()
+    assert whodid.changes(before, before) == {}
+    found = whodid.changes(before, after)
+    for name in ("before", "after"):
+        with pytest.raises(InvalidEntry, match="contains itself"):
+            plain(found[name], name)
+
+
+def test_objects_are_compared_on_as_many_levels_as_an_entry_may_have() -> None:
+    assert _MOST_LEVELS == MAX_DEPTH

@@ -179,6 +179,17 @@ def test_an_entry_whose_details_are_many_small_values_is_brought_below_the_soft_
     assert 300 < len(entry["details"]) < 600
 
 
+def test_keys_that_many_values_repeat_are_refused_before_opensearch_has_to_index_them(journal_dir: Path) -> None:
+    for many in ({f"{n:x}": 0 for n in range(2300)}, [0] * 10_000):
+        nested: Any = many
+        for level in range(11):
+            nested = {chr(97 + level) + "k" * 500: nested}
+        with pytest.raises(whodid.InvalidEntry, match="the paths of all values in details have"):
+            audit(details=nested)
+    audit(details={"users": list(range(5000)), "a" * 500: {"b": 1}})
+    assert len(recorded(journal_dir)) == 1
+
+
 def test_a_detail_that_the_type_requires_is_kept_however_many_others_give_way(journal_dir: Path) -> None:
     details = {"run_id": "r" * 120, **{f"key{n}": "value " * 6 for n in range(700)}}
     audit("workflow_resumed", details=details)

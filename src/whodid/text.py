@@ -31,6 +31,7 @@ __all__ = [
     "objects_in",
     "one_line",
     "printable",
+    "shown",
     "text_of",
     "valid",
 ]

@@ -16,6 +16,7 @@ from contextlib import suppress
 import pytest
 
 from tests.live.corner import Corner, corner
+from whodid.cli.output import print_counts, print_entries
 from whodid.entry import entry_id
 
 pytestmark = pytest.mark.live
@@ -119,3 +120,9 @@ def test_the_id_of_an_entry_is_a_column_too(place: Corner) -> None:
     heading, line = in_a_pipe(place, "search", "seq:1", "--columns", "seq,entry_id").splitlines()
     assert (heading.split(), line.split()) == (["seq", "entry_id"], ["1", entry_id(first)])
     assert '"seq": 1,' in in_a_pipe(place, "get", "--json", line.split()[1])
+
+
+def test_one_long_value_does_not_widen_each_line_of_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    print_entries([{"target": "1"}] * 50 + [{"target": "x" * 100_000}])
+    print_counts("target", {"1": 1, "x" * 100_000: 1})
+    assert len(capsys.readouterr().out) < 60 * 1200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from whodid.web.pages import Line, difference
+from whodid.web.pages import LINES, Line, difference
 
 
 def test_what_differs_comes_first_and_says_how() -> None:
@@ -39,3 +39,18 @@ def test_levels_that_no_entry_has_are_shown_as_one_value() -> None:
     [line] = difference(deep, {})
     assert line.key == ".".join("a" * 13)
     assert line.before == '{"a": ' * 4987 + "{}" + "}" * 4987
+
+
+def test_long_keys_and_many_lines_are_cut_so_that_a_page_grows_no_faster_than_its_entry() -> None:
+    key = "K" * 20_000
+    before = {key: {str(number): 0 for number in range(5000)}}
+    lines = difference(before, {key: {**before[key], "4999": 1}})
+    assert lines[0] == Line("K" * 100 + "….4999", "0", "1")
+    assert len(lines) == LINES + 1
+    assert lines[LINES].key == "… and 4,500 more, which the JSON of the entry has"
+    assert sum(len(line.key) for line in lines) < 110 * LINES
+
+
+def test_keys_that_look_alike_once_cut_or_joined_stay_apart() -> None:
+    first, second = "K" * 200 + "1", "K" * 200 + "2"
+    assert [line.before for line in difference({first: 1, second: 2, "a.b": 3, "a": {"b": 4}}, {})] == list("1234")

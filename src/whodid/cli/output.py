@@ -13,6 +13,7 @@ from ..entry import FIELDS, entry_id
 from ..errors import QueryError
 from ..search.grammar import kind_of
 from ..text import did_you_mean, json_text, printable
+from ..text import shown as cut
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,6 +53,8 @@ _WHOLE = tuple(COLUMNS)[:2]
 
 _WIDTH_IN_A_PIPE = 200
 _UNFOLDED = 1_000_000
+_LONGEST = 1000
+"""Maximum number of characters of a cell: all cells of a column are padded to the longest one."""
 _SHORTEST = 5
 """Minimum length of the longest bar, in characters, on a narrow terminal."""
 
@@ -81,7 +84,7 @@ def print_entries(entries: Iterable[Mapping[str, Any]], columns: Mapping[str, st
     A table longer than the screen is shown in a pager. In a pipe each entry takes one line.
     """
     wanted = columns or COLUMNS
-    rows = [{heading: _cell(entry, field) for heading, field in wanted.items()} for entry in entries]
+    rows = [{heading: cut(_cell(entry, field), _LONGEST) for heading, field in wanted.items()} for entry in entries]
     if rows:
         console = _console(_UNFOLDED)
         fitted = console.is_terminal and not columns
@@ -167,7 +170,7 @@ def print_entry(entry: Mapping[str, Any]) -> None:
 
 def print_counts(field: str, counts: Mapping[str, int]) -> None:
     """Print counts of the values of a field, each with a bar."""
-    print_bars(field, [(printable(value), count) for value, count in counts.items()], 20)
+    print_bars(field, [(cut(printable(value), _LONGEST), count) for value, count in counts.items()], 20)
 
 
 def print_bars(heading: str, counts: Sequence[tuple[str, int]], widest: int) -> None:

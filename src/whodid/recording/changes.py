@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["changes", "same"]
 
 _MISSING: Any = object()
+_MOST_LEVELS = 12
+"""`integrity.MAX_DEPTH`, which is not imported so that `import whodid` stays fast."""
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
@@ -42,13 +44,16 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
     return found
 
 
-def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _difference(
+    before: Mapping[str, Any], after: Mapping[str, Any], level: int = 1
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Objects beyond the levels that an entry may have, as one that contains itself, are compared as a whole."""
     old: dict[str, Any] = {}
     new: dict[str, Any] = {}
     for key in [*before, *(key for key in after if key not in before)]:
         one, other = before.get(key, _MISSING), after.get(key, _MISSING)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            one, other = _difference(one, other)
+        if isinstance(one, Mapping) and isinstance(other, Mapping) and level <= _MOST_LEVELS:
+            one, other = _difference(one, other, level + 1)
             if not one and not other:
                 continue
         elif one is not _MISSING and other is not _MISSING and same(one, other):

@@ -27,6 +27,12 @@ _FULL = "there is no more room for such calls; look at rejected.ndjson, then rem
 _LARGE = SOFT_LIMIT - CHAIN_BYTES
 _NEEDS_SHORTENING = min(field.max_length for field in FIELDS.values() if field.shortenable)
 
+_PATHS = 1024 * 1024
+"""Maximum number of characters of all paths in an object: with long outer keys, 28 KiB gave OpenSearch 13 MB to index.
+"""
+_SMALL = 2048
+"""Bytes of an entry whose paths can't be that long: half of it keys, and half values of two bytes each."""
+
 
 class _Type:
     """What there is to know of an event type at each call, under these settings."""
@@ -128,12 +134,15 @@ class Recorder:
                 entry["creation_date"], entry["@timestamp"] = date, timestamp
                 draft = Draft(entry, kind.personal)
                 if draft.size <= _LARGE:
+                    if draft.size > _SMALL:
+                        _check_paths(entry)
                     return draft
         except (TypeError, ValueError) as error:  # NUL, a lone surrogate, no JSON: named below
             pass_on(error)
         entry = {**self._given(kind, fields, bound), **kind.filled, "creation_date": date, "@timestamp": timestamp}
         self._fit(entry, kind.rules.details)
         self._check(entry)
+        _check_paths(entry)
         return Draft(entry, self.catalog.personal)
 
     def _given(self, kind: _Type, fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:
@@ -209,6 +218,22 @@ class Recorder:
         except Exception as other:  # noqa: BLE001 (the type may be what is wrong with the call)
             pass_on(other)
             return self.settings.on_failure
+
+
+def _check_paths(entry: Mapping[str, Any]) -> None:
+    for name in FREE_FIELDS:
+        if (length := _paths(entry.get(name))) > _PATHS:
+            raise InvalidEntry(
+                f"the paths of all values in {name} have {length:,} characters, the limit is {_PATHS:,}: OpenSearch "
+                "indexes each value with all keys above it. Flatten it, or shorten the outer keys"
+            )
+
+
+def _paths(value: object, above: int = 0) -> int:
+    """The number of characters of the paths (`a.b.c`) of all values together."""
+    if isinstance(value, dict):
+        return sum(_paths(item, above + len(key) + 1) for key, item in value.items())
+    return sum(_paths(item, above) for item in value) if isinstance(value, list) else above
 
 
 def _unreadable(error: Exception) -> InvalidEntry:

@@ -19,7 +19,7 @@ from ..integrity import MAX_DEPTH, entry_hash
 from ..retention.schedule import RetentionView
 from ..search import Page, Stats
 from ..search.stats import INTERVALS
-from ..text import json_text, printable
+from ..text import json_text, printable, shown
 from .data import EXPORT_LIMIT
 from .request import ANY_TIME, LINKED, RANGES, Question, access_of, page, refusal
 
@@ -42,6 +42,12 @@ __all__ = [
 ]
 
 
+LINES = 500
+"""Maximum number of lines of a comparison."""
+_LONGEST_KEY = 100
+"""Maximum number of characters that are shown of one key."""
+
+
 class Line(NamedTuple):
     """A key (keys of nested objects are joined by dots) and its values before and after, `None` if absent."""
 
@@ -58,20 +64,31 @@ class Line(NamedTuple):
         return "removed" if self.after is None else "changed"
 
 
+_Path = tuple[str, ...]
+
+
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Line]:
-    """Compare two objects key by key, differences first; objects beyond the maximum depth are compared as a whole."""
+    """Compare two objects key by key, differences first; objects beyond the maximum depth are compared as a whole.
+
+    Each line repeats the keys above it, so long keys are cut, and so is the list: a page would otherwise grow with the
+    square of the document. A last line says how many are not shown.
+    """
     old, new = dict(_flat(before)), dict(_flat(after))
-    lines = [_line(key, old, new) for key in dict.fromkeys([*old, *new])]
-    return sorted(lines, key=lambda line: line.kind == "same")
+    lines = [_line(path, old, new) for path in dict.fromkeys([*old, *new])]
+    lines.sort(key=lambda line: line.kind == "same")
+    if len(lines) > LINES:
+        lines[LINES:] = [Line(f"… and {len(lines) - LINES:,} more, which the JSON of the entry has", None, None)]
+    return lines
 
 
-def _line(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Line:
+def _line(path: _Path, old: Mapping[_Path, Any], new: Mapping[_Path, Any]) -> Line:
     """Show texts without quotes, unless that would make `1` and `"1"` look the same."""
-    values = [side[key] for side in (old, new) if key in side]
+    values = [side[path] for side in (old, new) if path in side]
     alike = len(values) > 1 and len(set(map(_text, values))) == 1
     before, after = (
-        (json_text(side[key]) if alike else _text(side[key])) if key in side else None for side in (old, new)
+        (json_text(side[path]) if alike else _text(side[path])) if path in side else None for side in (old, new)
     )
+    key = ".".join(printable(shown(each, _LONGEST_KEY)) for each in path)
     return Line(key, before, after) if before != after else Line(key, *map(_text, values))
 
 
@@ -79,12 +96,12 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json_text(value)
 
 
-def _flat(image: Mapping[str, Any], path: str = "", level: int = 1) -> Iterator[tuple[str, Any]]:
+def _flat(image: Mapping[str, Any], above: _Path = ()) -> Iterator[tuple[_Path, Any]]:
     for key, value in image.items():
-        if isinstance(value, Mapping) and value and level <= MAX_DEPTH:
-            yield from _flat(value, f"{path}{printable(key)}.", level + 1)
+        if isinstance(value, Mapping) and value and len(above) < MAX_DEPTH:
+            yield from _flat(value, (*above, key))
         else:
-            yield f"{path}{printable(key)}", value
+            yield (*above, key), value
 
 
 def retention_text(view: RetentionView | None) -> str:
