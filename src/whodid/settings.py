@@ -23,7 +23,7 @@ from .entry import FIELDS, Partitioning
 from .errors import SettingsError
 from .process import pass_on, warn
 from .recording.client_ip import ForwardedHeader, Proxies
-from .text import did_you_mean
+from .text import did_you_mean, toml_of
 
 if TYPE_CHECKING:
     from .typing import SettingsKeywords
@@ -324,14 +324,11 @@ def load_settings(
 
 
 def _from_file(path: Path) -> dict[str, Any]:
-    import tomllib  # only if there is a file
-
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        return toml_of(path.read_bytes())
     except OSError as error:
         raise SettingsError(f"the settings file {path} can't be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise SettingsError(f"the settings file {path} is not TOML: {error}") from error
 
 
@@ -383,7 +380,7 @@ def _coerce(name: str, value: Any) -> Any:
         if isinstance(value, str):
             return (value,)
         return tuple(value) if isinstance(value, list | tuple) else value
-    if hint is float and type(value) is int:
+    if hint is float and type(value) is int and abs(value) < 2**63:
         return float(value)
     if isinstance(value, Path):
         return str(value)

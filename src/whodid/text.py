@@ -33,6 +33,7 @@ __all__ = [
     "printable",
     "shown",
     "text_of",
+    "toml_of",
     "valid",
 ]
 
@@ -170,6 +171,16 @@ def json_of(data: bytes) -> Any:
     """Parses JSON. Raises `ValueError`, also for infinite numbers (1e400), NaN and excessive nesting."""
     try:
         return json.loads(data, parse_float=_finite, parse_constant=_refused)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def toml_of(data: bytes) -> dict[str, Any]:
+    """Parses TOML in UTF-8, with or without a byte order mark. Raises `ValueError`, also for excessive nesting."""
+    import tomllib  # only if there is a file
+
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

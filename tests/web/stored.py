@@ -56,7 +56,7 @@ def stored(source: str, copies: int = 1) -> Iterator[Stored]:
         wbufsize = 1 << 16
 
         def _answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
+            body = self.rfile.read(int(self.headers.get("content-length", 0))).decode(errors="replace")
             status, text = made.answer(self.command, self.path, body)
             data = text.encode()
             self.send_response(status)

@@ -6,7 +6,6 @@ Every error names the file, the table, the key and the fix.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -17,7 +16,7 @@ from ..entry import FIELDS, PERSONAL_FIELDS
 from ..errors import CatalogError
 from ..integrity import MAX_KEY, is_key
 from ..resources import resource_text
-from ..text import did_you_mean
+from ..text import did_you_mean, toml_of
 
 __all__ = ["Contents", "DetailRule", "EventType", "Resource", "Rules", "is_name", "load", "parse", "platform"]
 
@@ -107,12 +106,10 @@ def load(path: str | Path | None) -> Contents:
     if not path:
         return platform()
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        data = Path(path).read_bytes()
     except OSError as error:
         raise CatalogError(f"the catalog {path} can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CatalogError(f"the catalog {path} is not UTF-8: {error.reason}") from error
-    return parse(text, str(path))
+    return parse(data, str(path))
 
 
 @cache
@@ -121,11 +118,13 @@ def platform() -> Contents:
     return parse(resource_text("config/events.toml"), "config/events.toml")
 
 
-def parse(text: str, file: str, *, own: bool = False) -> Contents:
+def parse(text: str | bytes, file: str, *, own: bool = False) -> Contents:
     """Parses a catalog; `own` for the catalog of whodid itself. Raises `CatalogError`."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = toml_of(text if isinstance(text, bytes) else text.encode())
+    except UnicodeDecodeError as error:
+        raise CatalogError(f"the catalog {file} is not UTF-8: {error.reason}") from error
+    except ValueError as error:
         raise CatalogError(f"{file} is not TOML: {error}") from error
     top = _Table(document, file, "the top level")
     top.only({"extends", "personal", "resources", "types"})

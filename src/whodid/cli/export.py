@@ -18,6 +18,7 @@ from ..proof.keys import read_public_key
 from ..search import AuditClient, Filter
 from ..search.requests import SWITCH_INTERVAL
 from ..settings import Settings
+from ..text import printable
 from ..verify.checkpoints import TrustedCheckpoints, judged
 from . import completion
 from .options import QUERYING, TIMES, expired_option, filters, json_option, query_errors, query_filter
@@ -160,7 +161,8 @@ def _check(file: str, keys: tuple[str, ...], as_json: bool) -> None:
         print_json({"file": file, "manifest": dataclasses.asdict(manifest), "findings": findings})
     elif findings:
         for finding in findings:
-            click.echo(f"{file} differs from the export: {finding}", err=True)
+            click.echo(printable(f"{file} differs from the export: {finding}"), err=True)
     else:
-        click.echo(f"{file} matches the export of {manifest.finished}: {manifest.count:,} entries for {manifest.query}")
+        entries = f"{manifest.count:,} entries for {manifest.query}"
+        click.echo(printable(f"{file} matches the export of {manifest.finished}: {entries}"))
     sys.exit(1 if findings else 0)

@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from ..errors import SettingsError, WhodidError
 from ..settings import Settings, load_settings
-from ..text import near
+from ..text import near, printable
 
 __all__ = ["config_file", "program", "run"]
 
@@ -188,11 +188,16 @@ def run(args: list[str] | None = None) -> None:
         sys.stderr.close()  # prevents Python's own message when it flushes standard output
         sys.exit(1)
     except OSError as error:
-        click.echo(f"whodid: {error.filename or 'this system'}: {error.strerror or error}", err=True)
+        _report(f"{error.filename or 'this system'}: {error.strerror or error}")
         sys.exit(1)
     except SettingsError as error:
-        click.echo(f"whodid: {error}", err=True)
+        _report(str(error))
         sys.exit(2)
     except WhodidError as error:
-        click.echo(f"whodid: {error}", err=True)
+        _report(str(error))
         sys.exit(1)
+
+
+def _report(problem: str) -> None:
+    """Print an error, which may quote a file that somebody else wrote; it may have several lines."""
+    click.echo("\n".join(map(printable, f"whodid: {problem}".split("\n"))), err=True)

@@ -150,7 +150,7 @@ def _check(pack: Pack, public_keys: tuple[str, ...], as_json: bool) -> None:
         print_json({"report": str(pack.path), **signed, "differences": list(checked.findings), **content})
     elif checked.findings:
         for finding in checked.findings:
-            click.echo(f"{pack.path} differs from the report that was written: {finding}", err=True)
+            click.echo(printable(f"{pack.path} differs from the report that was written: {finding}"), err=True)
     else:
         _print_checked(pack, checked)
     sys.exit(1 if checked.findings else 0)

@@ -212,7 +212,7 @@ def prove(
         if as_json:
             print_json({"proven": False, "why": str(error)})
         else:
-            click.echo(f"not proven: {error}", err=True)
+            click.echo(printable(f"not proven: {error}"), err=True)
         sys.exit(1)
     if as_json:
         print_json(
@@ -226,7 +226,8 @@ def prove(
         )
         return
     entry = proof.entry
-    click.echo(f"entry {entry.get('seq')} of journal {checkpoint.journal} ({entry.get('type')}) was in the log")
+    which = f"entry {entry.get('seq')} of journal {checkpoint.journal} ({entry.get('type')})"
+    click.echo(printable(f"{which} was in the log"))
     signed = f"signed by {key.id}" if key else "whose signature was not checked: use --public-key"
     click.echo(f"when checkpoint {checkpoint.number} was created at {checkpoint.time}, {signed}")
 

@@ -123,6 +123,7 @@ def _in_order(settings: Settings, names: Iterable[str]) -> list[str]:
 
 _CLOSED, _RETIRED = "audit_log_journal_closed", "audit_log_journal_retired"
 _AT_ONCE = 500
+_JOURNALS = "the journals in OpenSearch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +149,10 @@ def stored_journals(client: OpenSearch, settings: Settings) -> Iterator[StoredJo
         sources = [{"journal": {"terms": {"field": "journal"}}}]
         last = {"top_hits": {"size": 1, "sort": [{"seq": "desc"}], "_source": _SHOWN}}
         by_journal = {"composite": {"size": _AT_ONCE, "sources": sources, **after}, "aggs": {"last": last}}
-        found = _search(client, settings, {"size": 0, "aggs": {"journals": by_journal}})["aggregations"]["journals"]
-        for bucket in found["buckets"]:
-            yield _journal(bucket, retired)
+        with translated(_JOURNALS):
+            found = _search(client, settings, {"size": 0, "aggs": {"journals": by_journal}})["journals"]
+            journals = [_journal(bucket, retired) for bucket in found["buckets"]]
+        yield from journals
         if "after_key" not in found:
             return
         after = {"after": found["after_key"]}
@@ -178,13 +180,13 @@ def _journal(bucket: dict[str, Any], retired: set[str]) -> StoredJournal:
 def _retired(client: OpenSearch, settings: Settings) -> set[str]:
     query = {"term": {"type": _RETIRED}}
     by_target = {"terms": {"field": "target", "size": 10_000}}
-    answer = _search(client, settings, {"size": 0, "query": query, "aggs": {"targets": by_target}})
-    return {bucket["key"] for bucket in answer["aggregations"]["targets"]["buckets"]}
+    with translated(_JOURNALS):
+        found = _search(client, settings, {"size": 0, "query": query, "aggs": {"targets": by_target}})
+        return {bucket["key"] for bucket in found["targets"]["buckets"]}
 
 
-def _search(client: OpenSearch, settings: Settings, body: dict[str, Any]) -> dict[str, Any]:
-    with translated("the journals in OpenSearch"):
-        answer: dict[str, Any] = client.search(
-            index=index_pattern(settings), body=body, params={"ignore_unavailable": "true"}
-        )
-    return answer
+def _search(client: OpenSearch, settings: Settings, body: dict[str, Any]) -> Any:
+    """The aggregations of a search."""
+    return client.search(index=index_pattern(settings), body=body, params={"ignore_unavailable": "true"})[
+        "aggregations"
+    ]

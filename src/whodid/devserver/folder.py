@@ -27,6 +27,7 @@ from typing import Literal, TypeAlias
 from whodid.errors import DevServerError
 from whodid.files import open_owned, write_private
 from whodid.locks import is_locked
+from whodid.text import FOREIGN, json_of
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -252,7 +253,7 @@ def read_record(file: Path) -> NodeRecord | None:
     """Return the record, or None if there is none. Raises DevServerError if it can't be read."""
     try:
         with os.fdopen(open_owned(file, os.O_RDONLY), "rb") as stream:
-            content = json.loads(stream.read())
+            content = json_of(stream.read())
         return NodeRecord(
             node=ProcessMark(int(content["node"]["pid"]), float(content["node"]["started"])),
             guard=ProcessMark(int(content["guard"]["pid"]), float(content["guard"]["started"])),
@@ -263,7 +264,7 @@ def read_record(file: Path) -> NodeRecord | None:
         )
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, *FOREIGN) as error:
         raise DevServerError(f"can't read {file} ({error!r}); stop the node manually and delete that file") from error
 
 

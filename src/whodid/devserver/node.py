@@ -11,7 +11,6 @@ queried as its administrator over TLS.
 from __future__ import annotations
 
 import http.client
-import json
 import shutil
 import signal
 import socket
@@ -27,6 +26,7 @@ from whodid.devserver.home import prepare_home
 from whodid.devserver.security import ADMIN, Access, prepare_security
 from whodid.errors import DevServerError
 from whodid.locks import hold_lock, is_locked
+from whodid.text import FOREIGN, json_of
 
 from .cache import SECURITY, read_lock
 from .folder import (
@@ -120,7 +120,10 @@ def is_ready(port: int, get: Callable[[int, str], bytes | None] | None = None) -
 
 
 def _health(body: bytes | None) -> str:
-    return str(json.loads(body)["status"]) if body is not None else "none"
+    try:
+        return str(json_of(body)["status"]) if body is not None else "none"
+    except FOREIGN:
+        return "none"
 
 
 def _get(port: int, path: str) -> bytes | None:

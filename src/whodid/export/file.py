@@ -27,6 +27,7 @@ from ..resources import __version__
 from ..search import Filter, pinned
 from ..search.filter import ordered
 from ..search.requests import OLDEST, read_ahead, sort_of
+from ..text import FOREIGN, json_of, text_of
 from .forms import Form, Lines, form_of
 from .manifest import EXPORT, Manifest, envelope_path, evidence_path, manifest_path, write_evidence
 
@@ -218,9 +219,13 @@ class Export:
     def _saved(self) -> _State | None:
         try:
             with os.fdopen(open_owned(self._beside(".part.json"), os.O_RDONLY), "rb") as file:
-                return _State(**json.loads(file.read()))
-        except (FileNotFoundError, ValueError, TypeError):
+                found = _State(**json_of(file.read()))
+            _tree(found)
+            text_of(found.asked + text_of(found.started))
+        except (FileNotFoundError, *FOREIGN):
             return None
+        numbers = all(type(number) is int and number >= 0 for number in (found.resumed, found.count, found.bytes))
+        return found if numbers and isinstance(found.key, dict) and isinstance(found.after, list | None) else None
 
     def _cut(self, part: IO[bytes], state: _State) -> Any:
         """Truncates the part to its valid bytes, and returns their digest."""

@@ -13,7 +13,6 @@ that vouch for an erasure and are not exported come last, with `"entry"`.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -29,7 +28,7 @@ from ..files import put_in_place
 from ..proof.keys import PublicKey, open_envelope
 from ..search import Filter
 from ..search.requests import OLDEST, sort_of
-from ..text import json_bytes
+from ..text import FOREIGN, json_bytes, json_of, json_text
 
 if TYPE_CHECKING:
     from ..proof.checkpoint import SignedCheckpoint
@@ -79,7 +78,7 @@ class Manifest:
     """The SHA-256 of `NAME.evidence.ndjson`; empty without evidence."""
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        return json_text(asdict(self), indent=2) + "\n"
 
 
 def manifest_path(path: Path) -> Path:
@@ -122,7 +121,7 @@ def check(path: str | Path, keys: Collection[PublicKey] = ()) -> tuple[Manifest,
 def _unsigned(path: Path, content: bytes, keys: Collection[PublicKey]) -> list[str]:
     """Explains why the manifest is not signed by one of the keys; empty if it is."""
     try:
-        envelope = json.loads(envelope_path(path).read_bytes())
+        envelope = json_of(envelope_path(path).read_bytes())
         signed, _ = open_envelope(envelope, EXPORT, keys)
     except FileNotFoundError:
         return ["its manifest is not signed"]
@@ -136,13 +135,20 @@ def _unsigned(path: Path, content: bytes, keys: Collection[PublicKey]) -> list[s
 def _read(path: Path) -> tuple[Manifest, bytes]:
     try:
         data = path.read_bytes()
-        content = json.loads(data)
-        known = {"evidence": "", **content}
-        return Manifest(**{field.name: known[field.name] for field in fields(Manifest)}), data
+        known = {"evidence": "", **json_of(data)}
+        found = Manifest(**{field.name: known[field.name] for field in fields(Manifest)})
+        if all(_is(str(field.type), getattr(found, field.name)) for field in fields(Manifest)):
+            return found, data
     except OSError as error:
         raise ExportError(f"the manifest {path} can't be read ({error.strerror})") from error
-    except (ValueError, TypeError, KeyError):
-        raise ExportError(f"{path} is not the manifest of an export, or is damaged") from None
+    except FOREIGN:
+        pass
+    raise ExportError(f"{path} is not the manifest of an export, or is damaged")
+
+
+def _is(kind: str, value: object) -> bool:
+    """Whether a value is of the annotated type of its field."""
+    return type(value).__name__ == kind or ("None" in kind and (value is None or isinstance(value, dict)))
 
 
 def write_evidence(

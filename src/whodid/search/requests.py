@@ -190,13 +190,13 @@ class Searcher:
         params = self._limits | (_MISSING_ALLOWED if indices else {})
         with _explained(), translated("the search"):
             answer = self._client.search(index=indices, body=dict(body), params=params)
-        if answer.get("timed_out") or answer["_shards"].get("failed"):
-            raise OpenSearchUnavailable(
-                "some shards did not answer in time, so the result would be incomplete; try again"
-            )
-        if body.get("_source", True) is not False:
+            if answer.get("timed_out") or answer["_shards"].get("failed"):
+                raise OpenSearchUnavailable(
+                    "some shards did not answer in time, so the result would be incomplete; try again"
+                )
             for hit in answer["hits"]["hits"]:
-                hit.setdefault("_source", {"unreadable": CONTENTLESS})
+                if body.get("_source", True) is not False:
+                    hit.setdefault("_source", {"unreadable": CONTENTLESS})
         return answer
 
     def hits(

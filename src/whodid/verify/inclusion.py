@@ -6,7 +6,6 @@ checkpoint's Merkle root. To check it, the public key is enough; neither the clu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +20,7 @@ from ..proof.keys import PublicKey, open_envelope
 from ..proof.merkle import inclusion_path, leaf_hash, root_by_path
 from ..search import AuditClient
 from ..search.requests import Searcher
-from ..text import json_text
+from ..text import FOREIGN, json_of, json_text, text_of
 from .checkpoints import TrustedCheckpoints
 from .plan import Part, hits_of, survey
 
@@ -53,15 +52,23 @@ class Inclusion:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Inclusion:
-        """Reads a proof. Raises `ProofError`."""
+        """Reads a proof. Raises `ProofError`, whatever the text is."""
         try:
-            content = json.loads(text)
-            if content["format"] != FORMAT:
-                raise ProofError(f"this whodid can't read a proof of format {content['format']}; upgrade whodid")
-            path = tuple(map(str, content["path"]))
-            return cls(content["entry"], int(content["index"]), int(content["size"]), path, content["checkpoint"])
-        except (ValueError, KeyError, TypeError):
-            raise ProofError("it is not a proof of an entry") from None
+            match json_of(text if isinstance(text, bytes) else text.encode()):
+                case {"format": int(version)} if version != FORMAT:
+                    raise ProofError(f"this whodid can't read a proof of format {version}; upgrade whodid")
+                case {
+                    "format": 1,
+                    "entry": dict(entry),
+                    "index": int(index),
+                    "size": int(size),
+                    "path": list(path),
+                    "checkpoint": dict(checkpoint),
+                }:
+                    return cls(entry, index, size, tuple(map(text_of, path)), checkpoint)
+        except FOREIGN:
+            pass
+        raise ProofError("it is not a proof of an entry")
 
 
 class Prover:
