@@ -82,3 +82,12 @@ def test_the_copy_does_not_follow_later_changes() -> None:
     held = plain(original, "details")
     original["a"].append(2)
     assert held == {"a": [1]}
+
+
+def test_a_list_that_stands_in_itself_many_times_over_is_refused_before_it_unfolds() -> None:
+    value: list[object] = [1] * 10
+    for _ in range(9):
+        value = [value] * 10
+    with pytest.raises(InvalidEntry, match="details holds more than 100,000 values"):
+        plain({"a": value}, "details")
+    plain({"a": [1] * 99_000}, "details")

@@ -71,8 +71,12 @@ def canonical(value: Any) -> bytes:
     return rfc8785.dumps(value) if _holds_float(value) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
-def plain(value: object, path: str, depth: int = 0) -> Any:
-    """A copy of `value` made of plain JSON types only.
+MAX_VALUES = 100_000
+"""Values in one field. A small object in which the same list stands many times may unfold to billions."""
+
+
+def plain(value: object, path: str, depth: int = 0, left: list[int] | None = None) -> Any:
+    """A copy of `value` made of plain JSON types only; `left` counts how many more values it may hold.
 
     Raises `InvalidEntry` naming the path and the type (never the value) of what an entry can't hold.
     """
@@ -89,12 +93,25 @@ def plain(value: object, path: str, depth: int = 0) -> Any:
     if depth >= MAX_DEPTH:
         raise InvalidEntry(f"{path} is nested more than {MAX_DEPTH} levels deep (or contains itself); flatten it")
     if isinstance(value, Mapping):
-        return {_plain_key(key, path): plain(item, f"{path}.{key}", depth + 1) for key, item in tuple(value.items())}
+        items = tuple(value.items())
+        left = _spent(left, len(items), path)
+        return {_plain_key(key, path): plain(item, f"{path}.{key}", depth + 1, left) for key, item in items}
     if isinstance(value, list | tuple):
-        return [plain(item, f"{path}[{number}]", depth + 1) for number, item in enumerate(tuple(value))]
+        items = tuple(value)
+        left = _spent(left, len(items), path)
+        return [plain(item, f"{path}[{number}]", depth + 1, left) for number, item in enumerate(items)]
     raise InvalidEntry(
         f"{path} is of type {type(value).__name__}, which is not JSON; pass a string, number, boolean, list or dict"
     )
+
+
+def _spent(left: list[int] | None, count: int, path: str) -> list[int]:
+    left = [MAX_VALUES] if left is None else left
+    left[0] -= count
+    if left[0] < 0:
+        field = path.partition(".")[0].partition("[")[0]
+        raise InvalidEntry(f"{field} holds more than {MAX_VALUES:,} values; record a summary, or several entries")
+    return left
 
 
 def _plain_string(value: str, path: str) -> str:

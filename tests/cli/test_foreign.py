@@ -23,6 +23,7 @@ from whodid.proof.keys import envelope_of, new_key, signer_of
 from whodid.report.pack import REPORT
 from whodid.report.statement import statement
 from whodid.settings import Settings
+from whodid.verify import ResumeState
 
 ODD = {
     "deep lists": b"[" * 100_000 + b"]" * 100_000,
@@ -243,7 +244,7 @@ ASKED = (["search"], ["stats"], ["get", "x"], ["verify"], ["retention", "show"],
 def test_what_a_cluster_answers(tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.web.stored.Stored", Answering)
     with stored(ODD[what].decode()) as place:
-        for command in (*ASKED, ["journal", "list", "--cluster"], ["prove", "x"]):
+        for command in (*ASKED, ["journal", "list", "--cluster"], ["prove", "x"], ["setup", "--dry-run"]):
             ends(*command, f"--opensearch-hosts={place.url}", f"--journal-dir={tmp_path / 'journal'}")
 
 
@@ -290,4 +291,20 @@ def test_checkpoints_of_a_witness_and_the_state_of_a_verification(place: Corner,
     for data in (ODD[what], b"%b\n%b\n" % (head.encode(), ODD[what])):
         state.write_bytes(data)
         state.chmod(0o600)
+        ends(*place.arguments("verify", f"--resume={state}"))
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("what", ODD)
+def test_the_result_of_a_slice_in_the_state_of_a_verification(
+    place: Corner, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+    with monkeypatch.context() as kept:
+        kept.setattr(ResumeState, "remove", lambda _: None)
+        ends(*place.arguments("verify", f"--resume={state}"))
+    head, *slices = [line for line in state.read_bytes().splitlines() if line]
+    assert slices
+    for walked in variants(json.loads(slices[0]), ODD[what]):
+        state.write_bytes(head + b"\n" + walked.replace(b"\n", b"") + b"\n")
         ends(*place.arguments("verify", f"--resume={state}"))

@@ -75,16 +75,16 @@ def test_what_would_be_judged_by_something_else_is_walked_again(tmp_path: Path, 
 
 def test_a_line_that_was_cut_off_costs_that_slice_only(tmp_path: Path) -> None:
     path = tmp_path / "verify.part"
-    second = changed(first=5, last=8)
+    second, result = changed(first=5, last=8), replace(WALKED, first=5, last=8)
     with ResumeState(path, "p") as resume_state:
         resume_state.put(TASK, WALKED)
-        resume_state.put(second, WALKED)
+        resume_state.put(second, result)
     path.write_bytes(path.read_bytes()[:-9])
     with ResumeState(path, "p") as resume_state:
         assert (resume_state.get(TASK), resume_state.get(second)) == (WALKED, None)
-        resume_state.put(second, WALKED)
+        resume_state.put(second, result)
     with ResumeState(path, "p") as resume_state:
-        assert resume_state.get(second) == WALKED
+        assert resume_state.get(second) == result
 
 
 @pytest.mark.parametrize("content", ["", "important notes\n", '{"format": 1, "index_prefix": "other"}\n', "\0\0"])

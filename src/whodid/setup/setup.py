@@ -107,7 +107,7 @@ def _mappings(client: OpenSearch, settings: Settings) -> dict[str, Any]:
         answer = client.indices.get_mapping(
             index=pattern, params={"allow_no_indices": "true", "expand_wildcards": "all"}
         )
-    return {name: about["mappings"] for name, about in answer.items()}
+        return {name: about["mappings"] for name, about in answer.items()}
 
 
 def _refuse_foreign_indices(mappings: Mapping[str, Any], settings: Settings) -> None:

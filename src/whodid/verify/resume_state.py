@@ -23,9 +23,10 @@ import orjson
 from ..entry import Stamp
 from ..errors import WhodidError
 from ..files import open_owned
+from ..text import FOREIGN, printable
 from .plan import Task
 from .verdict import Finding
-from .walk import Missing, Run, Walked
+from .walk import Missing, Run, Slice, Walked
 
 __all__ = ["ResumeState"]
 
@@ -52,8 +53,8 @@ class ResumeState:
             self._file.close()
             raise WhodidError(f"{path} is not the resume state of a verification of {index_prefix}; name another file")
         if lines:
-            self.started = str(lines[0].get("begun"))
-            self._known = {str(line.get("asked")): line for line in lines[1:]}
+            self.started = printable(lines[0].get("begun"))
+            self._known = {asked: line for line in lines[1:] if isinstance(asked := line.get("asked"), str)}
         else:
             self._write({**head, "begun": self.started})
 
@@ -68,8 +69,8 @@ class ResumeState:
         """The result of a slice, if it was walked."""
         found = self._known.get(_asked(task))
         try:
-            return _walked(found["walked"]) if found else None
-        except (KeyError, TypeError):
+            return _walked(found["walked"], task.job) if found else None
+        except FOREIGN:
             return None
 
     def put(self, task: Task, walked: Walked) -> None:
@@ -122,8 +123,9 @@ def _asked(task: Task) -> str:
     return sha256(orjson.dumps(content)).hexdigest()
 
 
-def _walked(content: Mapping[str, Any]) -> Walked:
-    return Walked(
+def _walked(content: Mapping[str, Any], job: Slice) -> Walked:
+    """Raises one of `FOREIGN` for what is not the result of that slice."""
+    walked = Walked(
         **{
             **content,
             "findings": [Finding(**{**one, "entries": tuple(one["entries"])}) for one in content["findings"]],
@@ -131,3 +133,19 @@ def _walked(content: Mapping[str, Any]) -> Walked:
             "runs": [Run(*one) for one in content["runs"]],
         }
     )
+    numbers: list[object] = [walked.entries, walked.present, *walked.good, *walked.bad]
+    texts: list[object] = [walked.partition]
+    for one in walked.findings:
+        numbers += one.seq, one.last
+        texts += one.kind, one.journal, one.about, one.proven, *one.entries
+    for missing in walked.missing:
+        numbers += missing.first, missing.last
+        texts += missing.before, missing.after
+    for run in walked.runs:
+        numbers += run.first, run.last
+        texts.append(run.mark)
+    if not all(type(number) is int for number in numbers) or not all(type(text) is str for text in texts):
+        raise TypeError("a value of another type")
+    if (walked.journal, walked.first, walked.last) != (job.journal, job.first, job.last):
+        raise ValueError("the result of another slice")
+    return walked
