@@ -6,15 +6,19 @@ import asyncio
 import contextvars
 import sys
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from whodid.errors import InvalidEntry
-from whodid.recording.context import _scope, bind, carried, context, current_fields, scope
+from whodid.recording.context import Within, _scope, bind, carried, context, current_fields, scope
 from whodid.typing import EntryFields
+
+SOURCE = sys.modules["whodid.recording.context"].__file__
 
 
 def test_blocks_nest_and_end() -> None:
@@ -292,6 +296,92 @@ def test_a_context_can_be_entered_once() -> None:
         pass
 
 
+class SignalHandler:
+    """Raises at point number `at` of the module: each call, line, return and single instruction is one."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> Any:
+        if frame.f_code.co_filename != SOURCE:
+            return None
+        frame.f_trace_opcodes = True
+        self.left -= 1
+        if self.left == 0:
+            sys.settrace(None)
+            raise TimeoutError
+        return self
+
+
+def in_a_context() -> None:
+    with context(principal="42"):
+        pass
+
+
+def in_a_context_that_binds() -> None:
+    with context():
+        bind(principal="42")
+
+
+def in_a_request() -> None:
+    with scope({"principal": "42"}), context(principal="43"):
+        pass
+
+
+def in_a_streamed_body() -> None:
+    def body() -> Iterator[int]:
+        with context(principal="43"):
+            yield 1
+
+    with scope({"principal": "42"}) as opened:
+        pass
+    assert list(Within(opened, body())) == [1]
+
+
+@pytest.mark.parametrize("opens", [in_a_context, in_a_context_that_binds, in_a_request, in_a_streamed_body])
+def test_a_block_that_a_signal_handler_cut_off_at_any_step_names_nobody_afterwards(
+    opens: Callable[[], None],
+) -> None:
+    around: EntryFields = {"principal": "ada"}
+    at, raised = 0, []
+    with context(**around):
+        while True:
+            at += 1
+            handler = SignalHandler(at)
+            sys.settrace(handler)
+            try:
+                opens()
+            except TimeoutError as error:
+                raised.append(error)  # with the frames that it came through
+                assert (at, current_fields()) == (at, around)
+            finally:
+                sys.settrace(None)
+            with context(target="next"):
+                assert current_fields() == {**around, "target": "next"}
+            assert (at, current_fields()) == (at, around)
+            if handler.left > 0:
+                break
+    assert current_fields() == {}
+    assert len(raised) == at - 1 > 200
+    with pytest.raises(InvalidEntry, match=r"bind\(\) needs an open block"):
+        bind(principal="42")
+
+
+def test_a_block_that_a_signal_handler_cut_off_is_over_in_the_frame_that_catches_it() -> None:
+    def at_the_end(frame: FrameType, *_: object) -> None:
+        if frame.f_code.co_name == "__exit__":
+            sys.settrace(None)
+            raise TimeoutError
+
+    block = context(principal="42")
+    try:
+        with block:
+            sys.settrace(at_the_end)
+    except TimeoutError:
+        assert current_fields() == {}
+    assert current_fields() == {}
+
+
 class CutOff:
     """The contextvar, with a signal handler that raises right after it was set."""
 
@@ -311,12 +401,12 @@ class CutOff:
 
 
 @pytest.mark.parametrize("opening", [context, lambda **fields: scope(fields)], ids=["context", "scope"])
-def test_a_block_that_a_signal_handler_cut_off_while_it_was_opened_names_nobody_afterwards(
+def test_a_block_of_an_exit_stack_that_was_cut_off_while_it_was_opened_names_nobody_afterwards(
     monkeypatch: pytest.MonkeyPatch, opening: Any
 ) -> None:
     monkeypatch.setattr(sys.modules["whodid.recording.context"], "_scope", CutOff(_scope))
-    with pytest.raises(TimeoutError), opening(principal="42"):
-        pass
+    with pytest.raises(TimeoutError), ExitStack() as stack:
+        stack.enter_context(opening(principal="42"))
     assert current_fields() == {}
     with opening(principal="43"):
         assert current_fields() == {"principal": "43"}

@@ -103,15 +103,15 @@ class _Tasks:
             resolver = self._resolver(task)
             fields = {name: value for name, value in fields.items() if name not in _WHO}
         opened = scope(fields, resolver, alone=True)
+        request.whodid_end = opened.__exit__  # held from before the scope is opened, as by a `with` statement
         opened.__enter__()
-        request.whodid_scope = opened
         if carried is None:
             _warn(f"the {HEADER} header of a task {task.name} is malformed; the task has no principal")
 
     def end(self, task: Any, **_: object) -> None:
-        opened = vars(task.request).pop("whodid_scope", None)
-        if opened is not None:
-            opened.__exit__(None, None, None)
+        end = vars(task.request).pop("whodid_end", None)
+        if end is not None:
+            end(None, None, None)
 
     def _resolver(self, task: Any) -> Resolver | None:
         principal = self.principal

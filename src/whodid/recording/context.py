@@ -11,6 +11,10 @@ opens one for each request. `bind()` differs between them:
 
 A block may be closed in another copy of the contextvars. It then ends in all copies.
 
+A signal handler that raises (Ctrl-C, the time limit of a task queue) may do so between any two steps of opening and
+closing a block, also before the first line of `__exit__`. So a block is over as soon as the `with` statement has let go
+of its `__exit__`, whether that ran or not: see `_Exit`.
+
 The W3C trace ID of an entry comes from OpenTelemetry's current span or from the header of the request. Entries of
 whodid itself fall back to the user of the operating system as their principal.
 """
@@ -23,12 +27,13 @@ import pwd
 import re
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import ContextDecorator, contextmanager
+from contextlib import ContextDecorator
 from contextvars import ContextVar, Token, copy_context
-from functools import wraps
+from functools import partial, wraps
 from threading import get_ident
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from weakref import ref
 
 from ..entry import FIELDS
 from ..errors import InvalidEntry
@@ -100,7 +105,7 @@ _OF_THE_CLIENT = ("client_ip", "forwarded_for", "user_agent")
 class _Block:
     """A block opened by `context()` or an integration; all copies of the contextvars share it."""
 
-    __slots__ = ("alone", "ended", "fields", "left_open", "resolver", "shared")
+    __slots__ = ("alone", "fields", "holder", "left_open", "resolver", "shared")
 
     def __init__(
         self,
@@ -114,26 +119,35 @@ class _Block:
         self.resolver = resolver
         self.alone = alone
         self.shared = shared
-        self.ended = False
+        self.holder = _FOR_EVER
         self.left_open: tuple[_Block, ...] = ()
+
+
+_FOR_EVER: ref[Any] = ref(_Block)
+"""The holder of a block that no `with` statement opened, or that was closed and still applies in other copies."""
+_NOBODY: ref[Any] = ref(set())
+"""The holder of a block that is over."""
+
+_OUTERMOST = _Block({})
 
 
 class Scope:
     """A block with the fields bound to it here, inside the scope around it."""
 
-    __slots__ = ("_around", "_block", "_own", "_seen", "_thread", "in_request")
+    __slots__ = ("_around", "_base", "_block", "_own", "_seen", "_thread", "in_request")
 
     def __init__(self, around: Scope | None, block: _Block, own: Mapping[str, object] | None = None) -> None:
         self._around = around
         self._block = block
         self._own = own
         self._thread = get_ident()
-        self._seen: tuple[object, object, Mapping[str, object]] = (None, None, _NOTHING)
+        self._seen: tuple[object, object, Mapping[str, object]] = _UNSEEN
         self.in_request: bool = block.shared or (around is not None and around.in_request)
+        self._base: _Block = block if block.shared else _OUTERMOST if around is None else around._base
 
     def bound(self, fields: Mapping[str, object]) -> Scope:
         """The scope with fields added to the innermost block; the same object if the block is shared."""
-        block = self._block.left_open[-1] if self._block.left_open else self._block
+        block = (self._block, *self._left_open())[-1] if self._block.left_open else self._block
         if block.shared:
             block.fields = override(block.fields, fields)
             return self
@@ -148,7 +162,18 @@ class Scope:
         if self._block is block:
             return self._around
         around = None if self._around is None else self._around.without(block)
-        return self if around is self._around else Scope(around, self._block, self._own)
+        return self if around is self._around else self._moved(around)
+
+    def _moved(self, around: Scope | None) -> Scope:
+        return Scope(around, self._block, self._own)
+
+    def is_over(self) -> bool:
+        """Whether its block is over, or the request or step around it."""
+        return self._block.holder() is None or self._base.holder() is None
+
+    def beneath(self) -> Scope | None:
+        """The scope that applies once this one is over."""
+        return self._around
 
     def leave_open(self, block: _Block) -> None:
         """Makes a block part of this request until it is closed."""
@@ -159,17 +184,19 @@ class Scope:
         """Removes a block that `leave_open` added."""
         self._block.left_open = tuple(other for other in self._block.left_open if other is not block)
 
-    def end(self) -> None:
-        """Removes the fields of this scope from all copies of the contextvars that still hold it."""
-        self._block.ended = True
+    def _left_open(self) -> Iterable[_Block]:
+        return [block for block in self._block.left_open if block.holder() is not None]
 
     def fields(self) -> Mapping[str, object]:
         """The fields in force, without `None`; cached until fields are bound here or in a scope around."""
         block, own = self._block, self._own
+        if block.holder() is None or self._base.holder() is None:
+            beneath = self.beneath()
+            return _NOTHING if beneath is None else beneath.fields()
         if own is None:
             own = block.fields
         around = _NOTHING if self._around is None or block.alone else self._around.fields()
-        if block.resolver is not None or block.left_open or block.ended:
+        if block.resolver is not None or block.left_open:
             return self._put_together(around)
         seen_around, seen_own, seen = self._seen
         if seen_around is around and seen_own is own:
@@ -179,11 +206,10 @@ class Scope:
         return fields
 
     def _put_together(self, fields: Mapping[str, object]) -> Mapping[str, object]:
-        if not self._block.ended:
-            if self._block.resolver is not None:
-                fields = override(fields, _resolved(self._block.resolver))
-            fields = override(fields, self._held())
-        for block in self._block.left_open:
+        if self._block.resolver is not None:
+            fields = override(fields, _resolved(self._block.resolver))
+        fields = override(fields, self._held())
+        for block in self._left_open():
             fields = override(fields, block.fields)
         return _given(fields)
 
@@ -196,7 +222,19 @@ def _given(fields: Mapping[str, object]) -> Mapping[str, object]:
 
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
+_UNSEEN = (None, None, _NOTHING)
 _scope: ContextVar[Scope | None] = ContextVar("whodid_scope", default=None)
+
+
+def _innermost() -> Scope | None:
+    """The scope in force, without those around the current one that are over; what is over is forgotten."""
+    found = _scope.get()
+    if found is None or not found.is_over():
+        return found
+    while found is not None and found.is_over():
+        found = found.beneath()
+    _scope.set(found)
+    return found
 
 
 def override(around: Mapping[str, object], fields: Mapping[str, object]) -> dict[str, object]:
@@ -205,6 +243,8 @@ def override(around: Mapping[str, object], fields: Mapping[str, object]) -> dict
     A different principal does not inherit the name or token of the previous one, the system inherits no client, and a
     different address does not inherit the chain of proxies of the previous one.
     """
+    if not around:
+        return dict(fields)
     inherited = dict(around)
     principal = fields.get("principal")
     if principal is not None and principal != around.get("principal", principal):
@@ -219,7 +259,54 @@ def override(around: Mapping[str, object], fields: Mapping[str, object]) -> dict
     return inherited
 
 
-class context(ContextDecorator):  # noqa: N801 (used like a function, as those of contextlib)
+class _Exit:
+    """The method `__exit__` of a block, as an object that nothing but the `with` statement holds.
+
+    The statement gets it before it calls `__enter__`, and lets go of it when it has called it, or was left without. So
+    the life of that object is that of the block. A block opened by other means, such as an `ExitStack`, has none.
+    """
+
+    __slots__ = ("_close",)
+
+    def __init__(self, close: Callable[..., None]) -> None:
+        self._close = close
+
+    def __get__(self, opened: Any, _: object = None) -> Callable[..., None]:
+        if opened is None:
+            return self._close
+        close = partial(self._close, opened)
+        opened._holder = ref(close)
+        return close
+
+
+class _Opened:
+    """What opens a block for a `with` statement."""
+
+    _block: _Block
+    _holder = _NOBODY
+    _token: Token[Scope | None] | None = None
+
+    def _open(self, inside: Scope | None) -> None:
+        """Sets the scope; `None` if the block was left open in that of its request."""
+        if self._holder() is not None:
+            self._block.holder = self._holder
+        try:
+            if inside is not None:
+                self._token = _scope.set(inside)
+        except BaseException:  # of a signal handler, in a block that no `with` statement holds
+            self._block.holder = _NOBODY
+            raise
+
+    def _shut(self) -> None:
+        if self._token is not None:
+            try:
+                self._block.holder = _FOR_EVER if _reset(self._token) else _NOBODY
+            except BaseException:  # as in `_open`
+                self._block.holder = _NOBODY
+                raise
+
+
+class context(_Opened, ContextDecorator):  # noqa: N801 (used like a function, as those of contextlib)
     """Sets fields for every entry recorded inside a block, in addition to those around it; also a decorator.
 
     The block may be closed in another task or thread.
@@ -235,38 +322,43 @@ class context(ContextDecorator):  # noqa: N801 (used like a function, as those o
         ...     log.audit("credentials_created", target="6Yk2")
     """
 
+    _entered = False
+    _left_in: Scope | None = None
+
     def __init__(self, **fields: Unpack[EntryFields]) -> None:
         _check_names(fields)
         self._block = _Block(fields)
-        self._left_in: Scope | None = None
-        self._token: Token[Scope | None] | None = None
-        self._entered = False
 
     def __enter__(self) -> None:
         if self._entered:
             raise InvalidEntry("a context can be entered once; call whodid.context(…) again for another block")
         self._entered = True
         around = _scope.get()
-        try:
+        if around is not None:
+            around = _innermost()
             if around is not None and around.in_request and _is_left_open():
+                self._open(None)
                 self._left_in = around
                 around.leave_open(self._block)
-            else:
-                self._token = _scope.set(Scope(around, self._block))
-        except BaseException:  # raised by a signal handler: `__exit__` will not be called
-            self._block.ended = True
-            _scope.set(around)
-            raise
+                return
+        self._open(Scope(around, self._block))
 
+    @_Exit
     def __exit__(self, *_: object) -> None:
-        if self._left_in is not None:
-            self._left_in.close(self._block)
-        elif self._token is not None:
-            token, self._token = self._token, None
-            inside = _scope.get()
-            if not _reset(token):
-                self._block.ended = True
-            _scope.set(None if inside is None else inside.without(self._block))
+        token, self._token = self._token, None
+        if token is None:
+            if self._left_in is not None:
+                self._left_in.close(self._block)
+            return
+        block, inside = self._block, _scope.get()
+        try:
+            here = _reset(token)
+            if not here or inside is None or inside._block is not block or inside._around is not token.old_value:
+                _scope.set(None if inside is None else inside.without(block))
+            block.holder = _FOR_EVER if here else _NOBODY
+        except BaseException:  # as in `_open`
+            block.holder = _NOBODY
+            raise
 
     def _recreate_cm(self) -> context:
         fields: Any = self._block.fields
@@ -307,24 +399,25 @@ def system(**fields: Unpack[SystemFields]) -> context:
     return context(principal="system", **fields)
 
 
-@contextmanager
-def scope(fields: Mapping[str, object], resolver: Resolver | None = None, *, alone: bool = False) -> Iterator[Scope]:
+class scope(_Opened):  # noqa: N801 (as `context`)
     """Opens a shared block for a request or task of an integration; the resolver is called for each entry.
 
     `alone` ignores the fields around it. Blocks that are opened inside and not closed end with it. `Steps` and `Within`
-    can enter the yielded scope again after it was closed.
+    can enter the scope that `with` yields again after it was closed.
     """
-    _check_names(fields)
-    around, token = _scope.get(), None
-    opened = Scope(around, _Block(dict(fields), resolver, alone=alone, shared=True))
-    try:
-        token = _scope.set(opened)
-        yield opened
-    finally:
-        if token is None:  # a signal handler raised
-            _scope.set(around)
-        elif not _reset(token):
-            opened.end()
+
+    def __init__(self, fields: Mapping[str, object], resolver: Resolver | None = None, *, alone: bool = False) -> None:
+        _check_names(fields)
+        self._block = _Block(dict(fields), resolver, alone=alone, shared=True)
+
+    def __enter__(self) -> Scope:
+        opened = Scope(_innermost(), self._block)
+        self._open(opened)
+        return opened
+
+    @_Exit
+    def __exit__(self, *_: object) -> None:
+        self._shut()
 
 
 def _reset(token: Token[Scope | None]) -> bool:
@@ -371,23 +464,46 @@ async def within(opened: Scope, body: AsyncIterable[T]) -> AsyncIterator[T]:
                 await close()
 
 
-class Steps:
+class _Step(Scope):
+    """A scope entered again, between blocks that it has nothing to do with."""
+
+    __slots__ = ("_before",)
+
+    def __init__(self, around: Scope | None, block: _Block, before: Scope | None) -> None:
+        super().__init__(around, block)
+        self._base = block
+        self._before = before
+
+    def bound(self, fields: Mapping[str, object]) -> Scope:
+        around = None if self._around is None else self._around.bound(fields)
+        return self if around is self._around else self._moved(around)
+
+    def leave_open(self, block: _Block) -> None:
+        if self._around is not None:
+            self._around.leave_open(block)
+
+    def _moved(self, around: Scope | None) -> Scope:
+        return _Step(around, self._block, self._before)
+
+    def beneath(self) -> Scope | None:
+        return self._before
+
+
+class Steps(_Opened):
     """A scope that can be entered repeatedly, each time as it was left; never twice at once."""
 
     def __init__(self, opened: Scope) -> None:
         self._inside: Scope | None = opened
 
     def __enter__(self) -> None:
-        around = _scope.get()
-        try:
-            self._token = _scope.set(self._inside)
-        except BaseException:  # as in `context`
-            _scope.set(around)
-            raise
+        self._block = _Block({})
+        self._open(_Step(self._inside, self._block, _innermost()))
 
+    @_Exit
     def __exit__(self, *_: object) -> None:
-        self._inside = _scope.get()
-        _scope.reset(self._token)
+        inside = _scope.get()
+        self._inside = None if inside is None else inside.without(self._block)
+        self._shut()
 
 
 def carried(function: Callable[P, R]) -> Callable[P, R]:
@@ -430,7 +546,7 @@ def bind(**fields: Unpack[EntryFields]) -> None:
         >>> whodid.bind(principal="42", principal_name="Ada")
     """
     _check_names(fields)
-    innermost = _scope.get()
+    innermost = _innermost()
     if innermost is None:
         raise InvalidEntry(
             "bind() needs an open block or request, or these fields would apply to everything the thread does next; "
@@ -442,7 +558,7 @@ def bind(**fields: Unpack[EntryFields]) -> None:
 
 def is_open() -> bool:
     """Whether a block or request is open."""
-    return _scope.get() is not None
+    return _innermost() is not None
 
 
 def current_fields() -> Mapping[str, object]:
@@ -491,7 +607,7 @@ def _is_left_open() -> bool:
 
 
 def _check_names(fields: Mapping[str, object]) -> None:
-    if not fields.keys() <= CALLER_FIELDS:
+    if not CALLER_FIELDS.issuperset(fields):
         unknown = sorted(map(str, fields.keys() - CALLER_FIELDS))
         raise InvalidEntry(
             f"{', '.join(unknown)}: not a field that a context can set; pass it in details={{…}} at the call. "
