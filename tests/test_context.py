@@ -6,9 +6,10 @@ import asyncio
 import contextvars
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial, wraps
 from types import FrameType
 from typing import Any
 
@@ -286,6 +287,65 @@ def test_context_is_a_decorator_of_plain_and_coroutine_functions() -> None:
         @context(principal="42")
         def rows() -> Iterator[int]:
             yield 1
+
+
+def retried(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A usual decorator: a plain function, whatever the one below it is."""
+
+    @wraps(function)
+    def again(*args: object) -> Any:
+        return function(*args)
+
+    return again
+
+
+class Later:
+    async def __call__(self) -> object:
+        await asyncio.sleep(0)
+        return current_fields()["principal"]
+
+
+async def agenerator() -> AsyncIterator[int]:
+    yield 1
+
+
+async def that_returns_a_generator() -> object:
+    return agenerator()
+
+
+def generator() -> Iterator[int]:
+    yield 1
+
+
+def test_a_decorated_function_that_returns_a_coroutine_runs_in_the_context() -> None:
+    async def by_all() -> list[object]:
+        with context(principal="the user of the request"):
+            decorated: Any = [context(principal="job")(each) for each in (retried(Later()), Later(), Later().__call__)]
+            task = context(principal="job")(lambda: asyncio.create_task(Later()()))()
+            assert isinstance(task, asyncio.Task)
+            return [*[await each() for each in decorated], await task, current_fields()["principal"]]
+
+    assert asyncio.run(by_all()) == ["job", "job", "job", "job", "the user of the request"]
+
+
+@pytest.mark.parametrize("function", [generator, agenerator, partial(generator)])
+def test_a_function_that_returns_a_generator_is_refused_where_it_would_run_outside_the_context(
+    function: Callable[[], Any],
+) -> None:
+    for returns in (lambda: function(), retried(function)):
+        with pytest.raises(InvalidEntry, match="is a generator; open the context inside it"):
+            context(principal="42")(returns)()
+        with pytest.raises(InvalidEntry, match="is a generator; open the context inside it"):
+            carried(returns)()
+    with pytest.raises(InvalidEntry, match="is a generator; open the context inside it"):
+        context(principal="42")(function)
+    with pytest.raises(InvalidEntry, match="is a generator; open the context inside it"):
+        asyncio.run(context(principal="42")(that_returns_a_generator)())
+
+
+def test_a_coroutine_is_not_carried_to_another_thread() -> None:
+    with pytest.raises(InvalidEntry, match="a coroutine runs in the context of the task that awaits it"):
+        carried(retried(Later()))()
 
 
 def test_a_context_can_be_entered_once() -> None:

@@ -26,7 +26,7 @@ import os
 import pwd
 import re
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token, copy_context
 from functools import partial, wraps
@@ -366,18 +366,44 @@ class context(_Opened, ContextDecorator):  # noqa: N801 (used like a function, a
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:  # type: ignore[override] # more exact
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise InvalidEntry(
-                f"{function.__name__} is a generator; open the context inside it, around the calls that record"
-            )
-        if not inspect.iscoroutinefunction(function):
-            return super().__call__(function)
+            raise _of_a_generator(function)
+        if inspect.iscoroutinefunction(function):
+
+            @wraps(function)
+            async def later(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with self._recreate_cm():
+                    return _ran(function, await function(*args, **kwargs))
+
+            return later  # type: ignore[return-value] # R is a coroutine
 
         @wraps(function)
-        async def inside(*args: P.args, **kwargs: P.kwargs) -> Any:
+        def inside(*args: P.args, **kwargs: P.kwargs) -> Any:
             with self._recreate_cm():
-                return await function(*args, **kwargs)
+                result: Any = _ran(function, function(*args, **kwargs))
+            return self._awaited(result) if _is_to_run(result) else result
 
-        return inside  # type: ignore[return-value] # R is a coroutine
+        return inside
+
+    async def _awaited(self, result: Awaitable[T]) -> T:
+        with self._recreate_cm():
+            return await result
+
+
+def _is_to_run(result: object) -> bool:
+    """Whether code of a function runs when its result is awaited. A future runs by itself, where it was created."""
+    return inspect.isawaitable(result) and not hasattr(result, "_asyncio_future_blocking")
+
+
+def _ran(function: Callable[..., object], result: R) -> R:
+    """The result of a function. Raises `InvalidEntry` if its code runs later, as that of a generator does."""
+    if inspect.isasyncgen(result) or (inspect.isgenerator(result) and not inspect.isawaitable(result)):
+        raise _of_a_generator(function)
+    return result
+
+
+def _of_a_generator(function: Callable[..., object]) -> InvalidEntry:
+    name = getattr(function, "__name__", None) or type(function).__name__
+    return InvalidEntry(f"{name} is a generator; open the context inside it, around the calls that record")
 
 
 def system(**fields: Unpack[SystemFields]) -> context:
@@ -513,10 +539,11 @@ def carried(function: Callable[P, R]) -> Callable[P, R]:
     only. Blocks that it opens are separate. It may be called concurrently.
 
     Args:
-        function: The function to call in another thread.
+        function: The function to call in another thread; not a generator or coroutine, which would run later.
 
     Returns:
-        A function with the same parameters and result.
+        A function with the same parameters and result. It raises `InvalidEntry` if the result is a generator or
+        coroutine.
 
     Example:
         >>> pool.submit(whodid.carried(work), order)
@@ -525,7 +552,11 @@ def carried(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-        return context.copy().run(function, *args, **kwargs)
+        result = _ran(function, context.copy().run(function, *args, **kwargs))
+        if inspect.iscoroutine(result):
+            result.close()
+            raise InvalidEntry("a coroutine runs in the context of the task that awaits it; carry a plain function")
+        return result
 
     return inside
 
