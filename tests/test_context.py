@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial, wraps
@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from anyio import to_thread
 
 from whodid.errors import InvalidEntry
 from whodid.recording.context import Within, _scope, bind, carried, context, current_fields, scope
@@ -205,10 +206,99 @@ def test_tasks_and_threads_side_by_side_below_one_block_bind_for_themselves() ->
     assert seen == [*map(str, range(4)), *map(str, range(4)), {"organization_id": "7", "workspace_id": "9"}]
 
 
-def test_a_thread_binds_for_the_request_also_inside_a_block_of_the_request() -> None:
-    with scope({"client_ip": "203.0.113.9"}), context(organization_id="7"), ThreadPoolExecutor(1) as pool:
-        pool.submit(carried(bind), principal="42").result()
-        assert current_fields() == {"client_ip": "203.0.113.9", "organization_id": "7", "principal": "42"}
+def test_a_thread_of_anyio_binds_for_the_request_also_inside_a_block_of_the_request() -> None:
+    def dependency(user: str) -> None:
+        bind(principal="anonymous")
+        bind(principal=user)
+
+    async def request() -> Mapping[str, object]:
+        with scope({"client_ip": "203.0.113.9"}), context(organization_id="7"):
+            await to_thread.run_sync(dependency, "42")
+            await to_thread.run_sync(lambda: bind(principal="42", target="x"))
+            return current_fields()
+
+    expected = {"client_ip": "203.0.113.9", "organization_id": "7", "principal": "42", "target": "x"}
+    assert asyncio.run(request()) == expected
+
+
+def in_threads_of_asyncio(function: Callable[[str], object], user: str) -> Awaitable[object]:
+    return asyncio.to_thread(function, user)
+
+
+def in_threads_of_anyio(function: Callable[[str], object], user: str) -> Awaitable[object]:
+    return to_thread.run_sync(function, user)
+
+
+@pytest.mark.parametrize("in_a_thread", [in_threads_of_asyncio, in_threads_of_anyio])
+def test_threads_side_by_side_in_a_block_of_a_request_are_never_recorded_under_anothers_name(
+    in_a_thread: Callable[[Callable[[str], object], str], Awaitable[object]],
+) -> None:
+    ready = threading.Barrier(2)
+
+    def work(user: str) -> object:
+        try:
+            bind(principal=user)
+        except InvalidEntry:
+            return "refused"
+        finally:
+            ready.wait(10)
+        return current_fields()["principal"]
+
+    async def request() -> tuple[object, object]:
+        with scope({}, lambda: "root"), context(organization_id="7"):
+            seen = await asyncio.gather(*(in_a_thread(work, user) for user in ("ada", "bob")))
+            return seen, current_fields()["principal"]
+
+    seen, afterwards = asyncio.run(request())
+    if in_a_thread is in_threads_of_asyncio:
+        assert (seen, afterwards) == (["ada", "bob"], "root")
+    else:
+        assert seen in (["ada", "refused"], ["refused", "bob"])
+
+
+def test_threads_one_after_the_other_in_sibling_tasks_of_a_request_are_refused_a_different_name() -> None:
+    async def task(user: str, before: asyncio.Event, after: asyncio.Event) -> object:
+        await before.wait()
+        try:
+            await to_thread.run_sync(lambda: bind(principal=user))
+        finally:
+            after.set()
+        await asyncio.sleep(0)
+        return current_fields()["principal"]
+
+    async def request() -> list[object]:
+        first, second = asyncio.Event(), asyncio.Event()
+        first.set()
+        with scope({}), context(organization_id="7"):
+            tasks = task("ada", first, second), task("bob", second, asyncio.Event())
+            return [*await asyncio.gather(*tasks, return_exceptions=True)]
+
+    ada, bob = asyncio.run(request())
+    assert ada == "ada"
+    assert isinstance(bob, InvalidEntry)
+    assert "principal: another thread has set a different value" in str(bob)
+
+
+def test_blocks_that_threads_leave_open_side_by_side_in_a_request_are_refused_a_different_name() -> None:
+    async def task(user: str, opened: asyncio.Barrier) -> object:
+        with ExitStack() as stack:
+            try:
+                await to_thread.run_sync(stack.enter_context, context(principal=user))
+                return current_fields()["principal"]
+            except InvalidEntry:
+                return "refused"
+            finally:
+                await opened.wait()
+
+    async def request() -> tuple[list[object], Mapping[str, object]]:
+        opened = asyncio.Barrier(2)
+        with scope({}):
+            seen = await asyncio.gather(*(task(user, opened) for user in ("ada", "bob")))
+            return seen, current_fields()
+
+    seen, afterwards = asyncio.run(request())
+    assert seen in (["ada", "refused"], ["refused", "bob"])
+    assert afterwards == {}
 
 
 def test_a_task_keeps_the_fields_of_the_block_that_it_was_started_in() -> None:

@@ -5,9 +5,11 @@ opens one for each request. `bind()` differs between them:
 
 - In a block of `context()` it adds fields for the calling task or thread and for those started from it later.
   Concurrent tasks inside one block never see each other's fields.
-- A request is shared: fields bound in any copy of its contextvars apply to the whole request. In a block inside a
-  request this holds for other threads too, because FastAPI calls synchronous dependencies in threads. A block that
-  such a call opens and leaves open belongs to the request until it is closed.
+- A request is shared: fields bound in any copy of its contextvars apply to the whole request.
+- FastAPI calls synchronous dependencies in AnyIO's threads, with a copy of the contextvars. What such a call binds in a
+  block inside a request applies to all who are in that block, and a block that it leaves open belongs to the request
+  until it is closed. Nothing shows whether such calls run side by side, for different users. So a call that would
+  replace a field that another call has set there is refused.
 
 A block may be closed in another copy of the contextvars. It then ends in all copies.
 
@@ -30,7 +32,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token, copy_context
 from functools import partial, wraps
-from threading import get_ident
+from threading import Lock, get_ident
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from weakref import ref
@@ -105,7 +107,10 @@ _OF_THE_CLIENT = ("client_ip", "forwarded_for", "user_agent")
 class _Block:
     """A block opened by `context()` or an integration; all copies of the contextvars share it."""
 
-    __slots__ = ("alone", "fields", "holder", "left_open", "resolver", "shared")
+    __slots__ = ("alone", "call", "fields", "holder", "left_open", "resolver", "shared")
+
+    call: object
+    """Which one opened it, if that left it open."""
 
     def __init__(
         self,
@@ -134,16 +139,18 @@ _OUTERMOST = _Block({})
 class Scope:
     """A block with the fields bound to it here, inside the scope around it."""
 
-    __slots__ = ("_around", "_base", "_block", "_own", "_seen", "_thread", "in_request")
+    __slots__ = ("_around", "_base", "_block", "_calls", "_own", "_seen", "_thread", "in_request")
 
     def __init__(self, around: Scope | None, block: _Block, own: Mapping[str, object] | None = None) -> None:
         self._around = around
         self._block = block
         self._own = own
+        self._calls: dict[str, object] | None = None
         self._thread = get_ident()
         self._seen: tuple[object, object, Mapping[str, object]] = _UNSEEN
-        self.in_request: bool = block.shared or (around is not None and around.in_request)
-        self._base: _Block = block if block.shared else _OUTERMOST if around is None else around._base
+        self.in_request, self._base = block.shared, block if block.shared else _OUTERMOST
+        if around is not None and not block.shared:
+            self.in_request, self._base = around.in_request, around._base
 
     def bound(self, fields: Mapping[str, object]) -> Scope:
         """The scope with fields added to the innermost block; the same object if the block is shared."""
@@ -151,11 +158,19 @@ class Scope:
         if block.shared:
             block.fields = override(block.fields, fields)
             return self
-        own = override(self._held(), fields)
-        if self.in_request and self._thread != get_ident():
-            self._own = own
+        if self.in_request and self._thread != get_ident() and _is_called_by_anyio():
+            self._share(fields)
             return self
-        return Scope(self._around, block, own)
+        return Scope(self._around, block, override(self._held(), fields))
+
+    def _share(self, fields: Mapping[str, object]) -> None:
+        """Binds fields for all who are in this block, as a call in a thread can't return them to its caller."""
+        call = _call_here()
+        with _sharing:
+            calls, own = self._calls or {}, self._held()
+            _check_shared(fields, {name: own[name] for name in fields if calls.get(name, call) is not call})
+            self._calls = calls | dict.fromkeys(fields, call)
+            self._own = override(own, fields)
 
     def without(self, block: _Block) -> Scope | None:
         """The scope after a block was closed; blocks inside it that are still open remain."""
@@ -165,7 +180,9 @@ class Scope:
         return self if around is self._around else self._moved(around)
 
     def _moved(self, around: Scope | None) -> Scope:
-        return Scope(around, self._block, self._own)
+        moved = Scope(around, self._block, self._own)
+        moved._calls = self._calls
+        return moved
 
     def is_over(self) -> bool:
         """Whether its block is over, or the request or step around it."""
@@ -177,12 +194,17 @@ class Scope:
 
     def leave_open(self, block: _Block) -> None:
         """Makes a block part of this request until it is closed."""
-        block.shared = True
-        self._block.left_open += (block,)
+        block.shared, block.call = True, _call_here()
+        with _sharing:
+            for other in self._left_open():
+                if other.call is not block.call:
+                    _check_shared(block.fields, other.fields)
+            self._block.left_open += (block,)
 
     def close(self, block: _Block) -> None:
         """Removes a block that `leave_open` added."""
-        self._block.left_open = tuple(other for other in self._block.left_open if other is not block)
+        with _sharing:
+            self._block.left_open = tuple(other for other in self._block.left_open if other is not block)
 
     def _left_open(self) -> Iterable[_Block]:
         return [block for block in self._block.left_open if block.holder() is not None]
@@ -224,6 +246,27 @@ def _given(fields: Mapping[str, object]) -> Mapping[str, object]:
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 _UNSEEN = (None, None, _NOTHING)
 _scope: ContextVar[Scope | None] = ContextVar("whodid_scope", default=None)
+_call: ContextVar[tuple[int, object]] = ContextVar("whodid_call", default=(0, None))
+_sharing = Lock()
+os.register_at_fork(after_in_child=_sharing._at_fork_reinit)  # type: ignore[attr-defined] # as logging does
+
+
+def _call_here() -> object:
+    """Stands for the call in a thread that this is part of: a thread with its own copy of the contextvars."""
+    thread, call = _call.get()
+    if thread != get_ident():
+        call = object()
+        _call.set((get_ident(), call))
+    return call
+
+
+def _check_shared(fields: Mapping[str, object], others: Mapping[str, object]) -> None:
+    for name in fields.keys() & others.keys():
+        if fields[name] != others[name]:
+            raise InvalidEntry(
+                f"{name}: another thread has set a different value for the whole block or request; open a block in "
+                "each thread, `with whodid.context(…):` around the calls that record"
+            )
 
 
 def _innermost() -> Scope | None:
@@ -326,7 +369,8 @@ class context(_Opened, ContextDecorator):  # noqa: N801 (used like a function, a
     _left_in: Scope | None = None
 
     def __init__(self, **fields: Unpack[EntryFields]) -> None:
-        _check_names(fields)
+        if not CALLER_FIELDS.issuperset(fields):
+            _check_names(fields)
         self._block = _Block(fields)
 
     def __enter__(self) -> None:
@@ -352,7 +396,11 @@ class context(_Opened, ContextDecorator):  # noqa: N801 (used like a function, a
             return
         block, inside = self._block, _scope.get()
         try:
-            here = _reset(token)
+            here = True
+            try:
+                _scope.reset(token)
+            except ValueError:  # as in `_reset`, without the cost of a call
+                here = False
             if not here or inside is None or inside._block is not block or inside._around is not token.old_value:
                 _scope.set(None if inside is None else inside.without(block))
             block.holder = _FOR_EVER if here else _NOBODY
@@ -535,8 +583,8 @@ class Steps(_Opened):
 def carried(function: Callable[P, R]) -> Callable[P, R]:
     """Wraps a function so that it runs with the current context in any thread.
 
-    Fields that it binds inside a request apply to the whole request; in a block of `context()` they apply to the call
-    only. Blocks that it opens are separate. It may be called concurrently.
+    Fields that it binds inside a request apply to the whole request; in a block of `context()`, also one inside a
+    request, they apply to the call only. Blocks that it opens are separate. It may be called concurrently.
 
     Args:
         function: The function to call in another thread; not a generator or coroutine, which would run later.
@@ -565,13 +613,14 @@ def bind(**fields: Unpack[EntryFields]) -> None:
     """Adds fields to the innermost block or request, for entries recorded from now on.
 
     In a request of an integration they apply to the whole request; in a block of `context()` to this task or thread and
-    to those that it starts later.
+    to those that it starts later. A synchronous FastAPI dependency binds for all who are in the block.
 
     Args:
         **fields: As for `context`.
 
     Raises:
-        InvalidEntry: There is no block or request, or a name is not a field of an entry.
+        InvalidEntry: There is no block or request, a name is not a field of an entry, or another such dependency has
+            bound a different value.
 
     Example:
         >>> whodid.bind(principal="42", principal_name="Ada")
@@ -635,6 +684,17 @@ def _is_left_open() -> bool:
             return False
         frame = frame.f_back
     return str(frame.f_globals.get("__name__")).startswith(_RUNNERS)
+
+
+def _is_called_by_anyio() -> bool:
+    """Whether this runs in a call that AnyIO made in a thread, rather than one of asyncio or of a pool."""
+    frame = sys._getframe(2).f_back
+    while frame is not None:
+        runner, _, _ = str(frame.f_globals.get("__name__")).partition(".")
+        if runner in {"anyio", "trio", "asyncio", "concurrent"}:
+            return runner in {"anyio", "trio"}
+        frame = frame.f_back
+    return False
 
 
 def _check_names(fields: Mapping[str, object]) -> None:
