@@ -39,6 +39,7 @@ __all__ = [
     "linked",
     "make_directory",
     "name_new",
+    "names_in",
     "of_system",
     "open_apart",
     "open_file",
@@ -321,6 +322,15 @@ def read_raw(path: Path) -> Iterator[bytes]:
         for line in file:
             if line.endswith(b"\n"):
                 yield line[:-1]
+
+
+def names_in(path: Path) -> list[str]:
+    """The names in a directory, sorted; none if it does not exist. Raises `OSError`, which `Path.glob` would ignore."""
+    try:
+        with os.scandir(path) as found:
+            return sorted(one.name for one in found)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def sync_directory(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.live.corner import Corner
 from whodid.cli.program import program
 from whodid.journal import JournalDirectory
 from whodid.shipping.service import close_journal
+from whodid.shipping.status import directory_status
 
 pytestmark = pytest.mark.live
 
@@ -95,6 +97,18 @@ def test_an_ended_journal_that_is_wholly_shipped_retires_and_goes(place: Corner)
     assert list(listed(place)) == [current(place)]
     assert place.ship().shipped == 1  # the record of it
     assert len(place.stored()) == 5
+
+
+def test_a_journal_that_is_gone_from_this_host_retires_and_is_missed_no_more(place: Corner) -> None:
+    place.record(3)
+    first = current(place)
+    begin_another(place)
+    shutil.rmtree(Path(place.settings.journal_dir) / first)
+    assert place.ship().missing == 1
+    said = json.loads(call(place, "retire", first, "--reason", "deleted by mistake", "--json").output)
+    assert (said["last_seq"], said["missing"], said["removed"]) == (0, [[0, 0]], False)
+    assert directory_status(place.settings.journal_dir).missing == ()
+    assert place.ship().missing == 0
 
 
 def test_the_current_journal_and_one_that_nobody_knows_can_not_retire(place: Corner) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -363,3 +365,105 @@ def test_the_host_tells_verification_what_was_lost_before_it_was_shipped(setting
     [known] = local_journals(settings)
     assert [(begin, end) for begin, end, _ in known.missing] == [(first, last)]
     assert "missing, and not shipped" in known.missing[0][2]
+
+
+def ended(settings: Settings, *names: str) -> Path:
+    """The directory of a journal that has ended; an entry, `after`, is in the one that follows it."""
+    place = Path(settings.journal_dir) / record(settings, *names)[0].journal
+    (place / "ended").write_text("{}")
+    record(settings, "after")
+    return place
+
+
+def test_journals_without_their_marker_are_shipped(settings: Settings) -> None:
+    place = ended(settings, *numbered(12))
+    for marker in place.parent.glob("*/journal.json"):
+        marker.unlink()
+    assert [one.backlog for one in directory_status(settings.journal_dir).journals] == [12, 1]
+    cluster = Cluster()
+    Shipper(settings, cluster.send).run_once()
+    assert sorted(cluster.seen) == [*numbered(12), "after"]
+
+
+def test_a_journal_whose_directory_was_moved_away_is_missed_until_it_is_back(
+    settings: Settings, tmp_path: Path
+) -> None:
+    place = ended(settings, *numbered(12))
+    moved = place.rename(tmp_path / "moved")
+    cluster = Cluster()
+    for missing in (1, 0):
+        assert Shipper(settings, cluster.send).run_once().missing == missing
+        assert read_missing(directory(settings)) == [Missing(place.name, 0, 0)]
+        [problem] = directory_status(settings.journal_dir).missing
+        assert problem.startswith(f"the whole directory of journal {place.name}: missing, and not shipped")
+    assert alarmed(settings) == [problem]
+    moved.rename(place)
+    Shipper(settings, cluster.send).run_once()
+    assert sorted(cluster.seen) == [*numbered(12), "after"]
+    assert directory_status(settings.journal_dir).missing == ()
+
+
+def test_a_journal_that_is_gone_is_missed_though_current_was_removed(settings: Settings) -> None:
+    place = ended(settings, *numbered(12))
+    (place.parent / "current").unlink()
+    record(settings, "another")
+    shutil.rmtree(place)
+    assert Shipper(settings, Cluster().send).run_once() == Progress(shipped=2, missing=1)
+
+
+def test_a_journal_that_has_ended_and_is_wholly_shipped_may_be_removed(settings: Settings) -> None:
+    place = ended(settings, *numbered(12))
+    Shipper(settings, Cluster().send).run_once()
+    shutil.rmtree(place)
+    record(settings, "more")
+    assert Shipper(settings, Cluster().send).run_once() == Progress(shipped=1)
+    assert directory_status(settings.journal_dir).missing == ()
+
+
+def test_a_writer_keeps_its_journal_when_another_is_known_to_be_shipped(settings: Settings) -> None:
+    ended(settings, "a")
+    journal = Journal(settings.journal_dir)
+    before = journal.append(draft())
+    Shipper(settings, Cluster().send).run_once()
+    after = journal.append(draft())
+    assert (after.journal, after.seq) == (before.journal, before.seq + 1)
+    assert directory(settings).alarms() == []
+
+
+def test_a_journal_whose_directory_this_user_may_not_read_is_missed_until_it_is_readable(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = ended(settings, *numbered(12))
+    scandir = os.scandir
+
+    def refused(path: str | Path) -> Any:
+        if Path(path) in (place, place.parent / "lost+found"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    cluster = Cluster()
+    (place.parent / "lost+found").mkdir(0o700)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", refused)
+        assert Shipper(settings, cluster.send).run_once() == Progress(shipped=1, missing=1)
+        [problem] = directory_status(settings.journal_dir).missing
+        assert problem.startswith(f"the whole directory of journal {place.name}: unreadable for this user")
+    Shipper(settings, cluster.send).run_once()
+    assert sorted(cluster.seen) == [*numbered(12), "after"]
+    assert directory_status(settings.journal_dir).missing == ()
+
+
+@pytest.mark.usefixtures("no_flush")
+def test_a_segment_is_missed_though_the_process_that_ended_its_journal_had_not_read_it(settings: Settings) -> None:
+    journal = Journal(settings.journal_dir)
+    positions = [journal.append(draft(), "disk") for _ in range(3)]
+    place = Path(settings.journal_dir) / positions[0].journal
+    content = files(place)[0].read_bytes()
+    files(place)[0].unlink()
+    record(settings, "after")
+    cluster = Cluster()
+    assert Shipper(settings, cluster.send).run_once() == Progress(shipped=1, missing=1)
+    assert read_missing(directory(settings)) == [Missing(place.name, 1, 1)]
+    (place / f"{1:020d}.ndjson").write_bytes(content)
+    assert Shipper(settings, cluster.send).run_once().shipped == 3
+    assert directory_status(settings.journal_dir).missing == ()

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..cluster.connection import connect
 from ..cluster.partitions import stored_journals
-from ..entry import places
+from ..entry import ZERO_HASH, places
 from ..errors import SettingsError, WhodidError
 from ..journal import Acknowledged, JournalDirectory, Missing
+from ..journal.chain import forget_journal
 from ..journal.damage import find_stray, in_words, remove_missing
 from ..journal.lock import ProcessLock
 from ..proof.keys import signer_of
@@ -154,7 +155,8 @@ class Retired:
 def retire_journal(settings: Settings, journal_id: str, reason: str, *, client: OpenSearch | None = None) -> Retired:
     """Records that a journal has ended for good, as its host, pod or volume is gone.
 
-    Recorded before, as `audit_log_journal_retired`. An ended journal of this host is then removed from the disk.
+    Recorded before, as `audit_log_journal_retired`. An ended journal of this host is then removed from the disk; one
+    whose directory is missing is not reported as missing any more.
 
     Parameters
     ----------
@@ -174,40 +176,46 @@ def retire_journal(settings: Settings, journal_id: str, reason: str, *, client: 
     4711
     """
     check_reason(reason)
-    directory, missing = JournalDirectory(settings.journal_dir), list[Missing]()
+    directory = JournalDirectory(settings.journal_dir)
     local = next((one for one in directory_status(settings.journal_dir).journals if one.journal == journal_id), None)
+    missing = [gap for gap in missing_entries(directory) if gap.journal == journal_id]
+    _refuse_if_needed(directory, journal_id, local, missing)
     if local is not None:
         known = Acknowledged.read(directory.journal(journal_id))
-        missing = [gap for gap in missing_entries(directory) if gap.journal == journal_id]
-        _refuse_if_needed(directory, local, missing)
         details: dict[str, Any] = {"last_seq": known.seq, "last_hash": known.hash}
-        if missing:
-            details["missing"] = [[gap.first, gap.last] for gap in missing[:100]]
     else:
         every = stored_journals(client or connect(settings), settings)
         stored = next((one for one in every if one.journal == journal_id), None)
-        if stored is None:
+        if stored is not None:
+            details = {"last_seq": stored.last_seq, "last_hash": stored.last_hash, "host": stored.host}
+        elif missing:
+            details = {"last_seq": 0, "last_hash": ZERO_HASH}
+        else:
             raise WhodidError(
                 f"there is no journal {journal_id} here or in OpenSearch; run `whodid journal list --cluster`"
             )
-        details = {"last_seq": stored.last_seq, "last_hash": stored.last_hash, "host": stored.host}
+    if missing:
+        details["missing"] = [[gap.first, gap.last] for gap in missing[:100]]
     record_operation(settings, "audit_log_journal_retired", journal_id, {"reason": reason, **details})
     if local is not None:
         shutil.rmtree(directory.journal(journal_id))
-        remove_missing(directory, missing)
+    forget_journal(directory, journal_id)
+    remove_missing(directory, missing)
     return Retired(journal_id, local is not None, details)
 
 
-def _refuse_if_needed(directory: JournalDirectory, local: JournalStatus, missing: Iterable[Missing]) -> None:
+def _refuse_if_needed(
+    directory: JournalDirectory, journal_id: str, local: JournalStatus | None, missing: Iterable[Missing]
+) -> None:
     """Raises `WhodidError` also while a file below the directory has entries that were not shipped."""
-    if local.current:
-        raise WhodidError(f"{local.journal} is the journal that new entries go to; only one that has ended can retire")
-    if local.backlog:
+    if journal_id == directory.current():
+        raise WhodidError(f"{journal_id} is the journal that new entries go to; only one that has ended can retire")
+    if local is not None and local.backlog:
         raise WhodidError(
-            f"{local.journal} has {local.backlog:,} entries that are not in OpenSearch; run `whodid ship --once` first"
+            f"{journal_id} has {local.backlog:,} entries that are not in OpenSearch; run `whodid ship --once` first"
         )
     for gap in missing:
-        if find_stray(directory, gap):
+        if journal_id in directory.folders()[1] or find_stray(directory, gap):
             raise WhodidError(in_words(directory, gap))
 
 

@@ -8,6 +8,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -241,7 +242,8 @@ def _below(path: Path) -> Iterator[Path]:
     for one in sorted(path.iterdir()):
         yield one
         if one.is_dir() and not one.is_symlink():
-            yield from sorted(one.iterdir())
+            with suppress(PermissionError):  # its owner is reported, or its mode
+                yield from sorted(one.iterdir())
 
 
 def _locks(path: Path) -> Iterator[Finding]:

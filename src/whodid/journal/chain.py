@@ -44,7 +44,7 @@ from ..files import (
 from ..integrity import CHAIN_BYTES, Draft
 from .descriptor import close_forgotten
 from .directory import FORMAT, JournalDirectory, reserve_counter, segment_name, segments
-from .durable import DurableMark
+from .durable import DurableMark, on_disk
 from .lock import FileLock
 from .position import Acknowledged
 from .segment import Broken, Link, Segment, is_closed, last_link
@@ -58,6 +58,7 @@ __all__ = [
     "append_at_once",
     "append_one",
     "begin_journal",
+    "forget_journal",
     "sync_what_was_left",
 ]
 
@@ -66,6 +67,7 @@ def begin_journal(directory: JournalDirectory) -> str:
     """Makes a new, empty journal the current one and returns its ID. The caller holds the lock. Raises `OSError`."""
     journal = secrets.token_hex(8)
     made = directory.journal(journal)
+    unshipped = directory.started()
     try:
         make_directory(made)
         _mark(made)
@@ -73,12 +75,35 @@ def begin_journal(directory: JournalDirectory) -> str:
         reserve_counter(directory.path)
         sync_directory(directory.path)
         sync_above(directory.path)  # the process that created it may have been killed before doing so
-        write_file(directory.path / "current", dump({"format": FORMAT, "journal": journal}))
+        _make_current(directory, journal, unshipped)
     except OSError:
         if directory.current() != journal:
             shutil.rmtree(made, ignore_errors=True)  # else each call on a full disk would leave one more
         raise
     return journal
+
+
+def forget_journal(directory: JournalDirectory, journal: str) -> None:
+    """Removes a journal that is shipped or retired from those that are missing once they are not there.
+
+    Raises `OSError`, `JournalDamaged` and `JournalLocked`.
+    """
+    lock = FileLock(directory.lock)
+    try:
+        lock.acquire(_PATIENCE)
+        current, started = directory.current(), directory.started()
+        if current is not None and journal in started:
+            _make_current(directory, current, [one for one in started if one not in (journal, current)])
+    finally:
+        lock.close()
+
+
+_PATIENCE = 1.0
+"""Seconds to wait for a process that records."""
+
+
+def _make_current(directory: JournalDirectory, journal: str, unshipped: Sequence[str]) -> None:
+    write_file(directory.path / "current", dump({"format": FORMAT, "journal": journal, "unshipped": unshipped}))
 
 
 def _mark(made: Path) -> None:
@@ -314,7 +339,8 @@ class Chain:
             return
         ended = self.directory.journal(self.journal) / "ended"
         known = self.known() if self.segment is None or self.segment.failed is None else Known()
-        last = known.seq if known.journal == self.journal else 0
+        first, size = on_disk(self.directory.durable, self.journal)
+        last = max(known.seq if known.journal == self.journal else 0, first if size else 0)
         self._lock.next_generation()
         if self.segment is not None:
             self.segment.shut()

@@ -2,7 +2,7 @@
 
 `damaged.ndjson` has each damaged or misplaced line once: `place`, `reason`, and its bytes as `base64`.
 `missing.ndjson` has ranges of entries that are in no segment although later ones are, and missing segments: `journal`,
-`first`, `last` (0 if unknown; both are 0 if the directory of a whole journal is missing), `time`.
+`first`, `last` (0 if unknown; both are 0 if the directory of a whole journal is missing or unreadable), `time`.
 
 Invariants:
 - A missing range is on disk in this file before the acknowledged position passes it.
@@ -36,7 +36,7 @@ __all__ = [
     "find_stray",
     "gap_at_the_end",
     "gaps",
-    "gone_journal",
+    "gone_journals",
     "in_words",
     "keep_damaged",
     "keep_missing",
@@ -151,10 +151,13 @@ def gap_at_the_end(directory: JournalDirectory, journal: str, after: int) -> Mis
     return None
 
 
-def gone_journal(directory: JournalDirectory) -> Missing | None:
-    """The current journal, if its directory is missing. Raises `JournalDamaged`."""
-    journal = directory.current() if directory.path.is_dir() else None
-    return Missing(journal, 0, 0) if journal and not directory.journal(journal).is_dir() else None
+def gone_journals(directory: JournalDirectory) -> list[Missing]:
+    """The journals whose directory is missing although they were not shipped completely, or can't be read.
+
+    Raises `JournalDamaged` and `OSError`.
+    """
+    found, unreadable = directory.folders()
+    return [Missing(journal, 0, 0) for journal in sorted({*directory.started(), *unreadable}.difference(found))]
 
 
 def _ended_at(path: Path) -> int:
@@ -223,17 +226,29 @@ def find_stray(directory: JournalDirectory, gap: Missing) -> _Stray | None:
     return None
 
 
+_READ = {".torn", ".ndjson"}
+"""Suffixes of files that `find_stray` has read, and that hold other entries."""
+
+
 def in_words(directory: JournalDirectory, gap: Missing) -> str:
     """The message for a missing range: where it may be, and what to do."""
     what = f"entries {gap.first:,} to {gap.last:,}" if gap.last > gap.first else f"entry {gap.first:,}"
     if not gap.last:
         what = f"the segment that starts with entry {gap.first:,}" if gap.first else "the whole directory"
     where = directory.journal(gap.journal)
-    if any(int(path.stem) <= gap.first <= _last_of(path) for path in segments(where)):
+    try:
+        found = segments(where)
+    except PermissionError:
+        return (
+            f"{what} of journal {gap.journal}: unreadable for this user, and not shipped; "
+            f"correct owner and mode of {where}, and run `whodid ship`"
+        )
+    if any(int(path.stem) <= gap.first <= _last_of(path) or not gap.first for path in found):
         return f"{what} of journal {gap.journal}: found again, but not shipped; run `whodid ship`"
-    todo = f"the file was moved, cut or deleted: restore it in {where}, from its new place or from a backup"
+    lost = f"the file was moved, cut or deleted: restore it in {where}" if gap.first else f"restore {where}"
+    todo = f"{lost}, from its new place or from a backup"
     if stray := find_stray(directory, gap):
         todo = f"found in {stray.path}: move it back to {where / segment_name(stray.first)}"
-    elif other := next((path for path in directory.path.rglob(f"{gap.first:020d}.*") if path.suffix != ".torn"), None):
-        todo = f"it may be {other}: restore its content as {where / segment_name(gap.first)}"
+    elif others := [path for path in directory.path.rglob(f"{gap.first:020d}.*") if path.suffix not in _READ]:
+        todo = f"it may be {others[0]}: restore its content as {where / segment_name(gap.first)}"
     return f"{what} of journal {gap.journal}: missing, and not shipped; {todo}, and run `whodid ship`"

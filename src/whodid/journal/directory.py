@@ -1,7 +1,8 @@
 """The journal directory: its files, and which journal is current.
 
     journal_dir/                        0700; every file below it 0600
-      current                           {"format": 1, "journal": ID}: the journal that new entries go to
+      current                           {"format": 1, "journal": ID, "unshipped": [ID, …]}: the journal that new entries
+                                        go to, and those before it that are not known to be shipped completely
       lock                              held while writing; grows by one byte for each closed segment
       durable                           how much of the current segment is on disk; held while syncing
       ship.lock                         held by the one active shipper
@@ -23,7 +24,9 @@
         partitioning                    the partition length with which its entries are shipped
         ended                           why the journal ended, and its last number as far as its writer knew
 
-A journal that ends (a failed sync, a copied directory) gets a successor beside it; both are shipped.
+A journal that ends (a failed sync, a copied directory) gets a successor beside it; both are shipped. A directory is a
+journal if it has a marker, or if it has the name and a segment of one. A journal that `current` names and that is not
+there is missing.
 
 `not-recorded` has a fixed size, is created with the first journal and changed in place, so that it can count when the
 disk is full. Counting may still fail; the receipt and the warning report the failure in any case.
@@ -49,6 +52,7 @@ from ..files import (
     dump,
     identity,
     linked,
+    names_in,
     of_system,
     open_apart,
     open_to_read,
@@ -157,8 +161,23 @@ class JournalDirectory:
 
     def current(self) -> str | None:
         """The ID of the journal that new entries go to. Raises `JournalDamaged`."""
+        content = self._read_current()
+        return content["journal"] if content else None
+
+    def started(self) -> list[str]:
+        """The current journal, and those before it that are not known to be shipped completely.
+
+        Raises `JournalDamaged` and `OSError`.
+        """
+        content = self._read_current() or {}
+        noted = content.get("unshipped")
+        if not isinstance(noted, list):  # an earlier version wrote it, or it was removed
+            noted = list(self.journals())
+        return sorted({one for one in (*noted, content.get("journal")) if isinstance(one, str) and _ID.fullmatch(one)})
+
+    def _read_current(self) -> dict[str, Any] | None:
         try:
-            content = json_of(read_file(self.path / "current"))
+            content: dict[str, Any] = json_of(read_file(self.path / "current"))
             journal, version = text_of(content["journal"]), content["format"]
         except FileNotFoundError:
             return None
@@ -169,7 +188,7 @@ class JournalDirectory:
         self._check_format(self.path, version)
         if not _ID.fullmatch(journal):
             raise self._damaged()
-        return journal
+        return content
 
     def _damaged(self) -> JournalDamaged:
         return JournalDamaged(
@@ -185,13 +204,28 @@ class JournalDirectory:
         return status.st_ino, status.st_mtime_ns
 
     def journals(self) -> Iterator[str]:
-        """IDs of all journals in the directory, the current one last."""
-        current = self.current() if self.path.is_dir() else None
-        if self.path.is_dir():
-            found = sorted(marker.parent.name for marker in self.path.glob("*/journal.json"))
-            yield from (journal for journal in found if journal != current)
-            if current in found:
-                yield current
+        """IDs of all journals in the directory, the current one last. Raises `JournalDamaged` and `OSError`."""
+        current = self.current()
+        found, _ = self.folders()
+        yield from (journal for journal in found if journal != current)
+        if current in found:
+            yield current
+
+    def folders(self) -> tuple[list[str], list[str]]:
+        """IDs of all journals, and of those whose directory this user may not read. Raises `OSError`."""
+        found: list[str] = []
+        unreadable: list[str] = []
+        for name in names_in(self.path):
+            try:
+                names = names_in(self.path / name)
+            except PermissionError:
+                unreadable += [name] if _MADE.fullmatch(name) else []  # else it may be lost+found
+            except OSError:
+                found += [name] if _MADE.fullmatch(name) else []  # whoever reads it gets the error
+            else:
+                if "journal.json" in names or (_MADE.fullmatch(name) and any(map(_SEGMENT.fullmatch, names))):
+                    found.append(name)
+        return found, unreadable
 
     def is_copy(self, journal: str) -> bool:
         """Whether the journal's marker is missing or was copied, which its identity shows.
@@ -239,6 +273,8 @@ class JournalDirectory:
 
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 """The ID of a journal; it can't name a path outside the directory."""
+_MADE = re.compile(r"[0-9a-f]{16}")
+"""The ID that a new journal gets."""
 
 
 def _is_text(value: object) -> bool:
@@ -291,8 +327,8 @@ def segment_size(path: Path) -> int:
 
 
 def segments(directory: Path) -> list[Path]:
-    """The segments of one journal in order. Raises `JournalDamaged` if one is a symbolic link."""
-    found = sorted(path for path in directory.glob("[0-9]*.ndjson") if _SEGMENT.fullmatch(path.name))
+    """The segments of one journal in order. Raises `OSError`, and `JournalDamaged` if one is a symbolic link."""
+    found = [directory / name for name in names_in(directory) if _SEGMENT.fullmatch(name)]
     for path in found:
         if path.is_symlink():
             raise linked(path)

@@ -16,14 +16,16 @@ import json
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 
 from ..entry import ZERO_HASH, Stamp
-from ..errors import ProofError
-from ..files import append_line, read_lines
+from ..errors import JournalLocked, ProofError
+from ..files import append_line, best_effort, read_lines
 from ..journal import Acknowledged, JournalDirectory, Line
+from ..journal.chain import forget_journal
 from ..proof.checkpoint import Checkpoint, SignedCheckpoint, Why
 from ..proof.keys import Signer
 from ..proof.merkle import Tree
@@ -215,14 +217,22 @@ class Checkpointing:
         return (journal, self._of(journal)) if journal else None
 
     def _close_ended(self) -> None:
-        """Closes the last checkpoint of each ended journal; one without entries and checkpoints was never used."""
-        current = self._directory.current()
+        """Closes the last checkpoint of each ended journal; one without entries and checkpoints was never used.
+
+        Then it may be removed: its absence is not reported any more.
+        """
+        current, started = self._directory.current(), self._directory.started()
         for journal in self._directory.journals():
-            if journal == current or (open_ := self._of(journal)).why == "ended":
+            if journal == current:
                 continue
-            last = last_seq(self._directory.journal(journal))
-            if last <= open_.last and (last or open_.number):
-                self._try_to_close(journal, open_, "ended")
+            open_ = self._of(journal)
+            if open_.why != "ended":
+                last = last_seq(self._directory.journal(journal))
+                if last <= open_.last and (last or open_.number):
+                    self._try_to_close(journal, open_, "ended")
+            if open_.why == "ended" and journal in started:
+                with best_effort(), suppress(JournalLocked):  # tried again next time
+                    forget_journal(self._directory, journal)
 
     def _is_due(self, open_: _Open) -> bool:
         """Whether it has been open for the interval, or the clock was set back."""

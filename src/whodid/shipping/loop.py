@@ -32,7 +32,7 @@ from ..entry import document_id, partition_name
 from ..errors import JournalDamaged, NotRecorded, ShippingError, WhodidError
 from ..journal import Acknowledged, Damaged, JournalDirectory, JournalReader, Line, Missing, prune
 from ..journal.chain import sync_what_was_left
-from ..journal.damage import gap_at_the_end, gone_journal, keep_damaged, keep_missing, read_missing, remove_missing
+from ..journal.damage import gap_at_the_end, gone_journals, keep_damaged, keep_missing, read_missing, remove_missing
 from ..journal.directory import segment_name
 from ..journal.lock import ProcessLock
 from ..journal.position import close_restored
@@ -366,7 +366,8 @@ class Shipper:
             remove_missing(self.directory, found)
             close_restored(path, found)
             noted = [one for one in read_missing(self.directory) if one.journal == batch.journal]
-        prune(path, self._settings.keep_days, missing=noted)
+        if batch.lines or found:  # else its directory may be missing, or unreadable
+            prune(path, self._settings.keep_days, missing=noted)
 
     def _next_batch(self) -> _Batch | None:
         """The next lines that are in no batch yet; a journal that can't be read doesn't delay the others."""
@@ -406,9 +407,9 @@ class Shipper:
             end = gap_at_the_end(self.directory, journal, self._reader(journal).last)
             if end and end not in noted:
                 yield _Batch(journal, [], [], [], [], [end], [])
-        gone = gone_journal(self.directory)
-        if gone and gone not in read_missing(self.directory):
-            yield _Batch(gone.journal, [], [], [], [], [gone], [])
+        for gone in gone_journals(self.directory):
+            if gone not in read_missing(self.directory):
+                yield _Batch(gone.journal, [], [], [], [], [gone], [])
 
     def _found_again(self, gap: Missing) -> Iterator[_Batch]:
         path = self.directory.journal(gap.journal)

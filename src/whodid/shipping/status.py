@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..journal import Acknowledged, JournalDirectory, JournalReader, Line, Missing
-from ..journal.damage import count_damaged, gaps, gone_journal, in_words, read_missing
+from ..journal.damage import count_damaged, gaps, gone_journals, in_words, read_missing
 from ..journal.directory import not_recorded, read_lines, segment_size, segments
 from ..journal.segment import Broken, last_link
 from ..proof.witness import Deliveries
@@ -99,8 +99,7 @@ def missing_entries(directory: JournalDirectory) -> list[Missing]:
         for gap in gaps(directory, journal, Acknowledged.read(directory.journal(journal)).seq):
             if not any(one.first <= gap.first and (gap.last <= one.last or one == gap) for one in known):
                 found.append(gap)
-    gone = gone_journal(directory)
-    return [*noted, *found, *([gone] if gone and gone not in noted else [])]
+    return [*noted, *found, *(gone for gone in gone_journals(directory) if gone not in noted)]
 
 
 def _journal_status(directory: JournalDirectory, journal: str) -> JournalStatus:
