@@ -16,7 +16,7 @@ import pytest
 
 from tests.faults.disk import Call, Fault, Killed, System, disk, failing
 from tests.faults.power import Recording
-from whodid.files import name_new, write_file, write_new, write_parts, write_private
+from whodid.files import files_below, is_there, name_new, names_in, write_file, write_new, write_parts, write_private
 
 Write = Callable[[Path, bytes], None]
 
@@ -175,3 +175,16 @@ def test_a_file_system_without_links_gets_the_new_file_by_a_rename(path: Path, m
 
 def without_links(*_: object) -> None:
     raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+@pytest.mark.parametrize("look", [names_in, is_there, lambda path: files_below(path, ".json")])
+def test_what_can_not_be_looked_at_is_not_taken_for_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[[Path], object]
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    for name in ("scandir", "stat"):
+        monkeypatch.setattr(os, name, refused)
+    with pytest.raises(PermissionError):
+        look(tmp_path)

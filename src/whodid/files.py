@@ -35,7 +35,9 @@ __all__ = [
     "append_line",
     "best_effort",
     "dump",
+    "files_below",
     "identity",
+    "is_there",
     "linked",
     "make_directory",
     "name_new",
@@ -331,6 +333,25 @@ def names_in(path: Path) -> list[str]:
             return sorted(one.name for one in found)
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def files_below(path: Path, suffix: str) -> list[Path]:
+    """The files in a directory, and in those below it, whose names end so; sorted. Raises `OSError` as `names_in`."""
+    found = os.walk(path, onerror=_raised)
+    return sorted(Path(folder, name) for folder, _, names in found for name in names if name.endswith(suffix))
+
+
+def _raised(error: OSError) -> None:
+    raise error
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or directory. Raises `OSError` if that is unknown; `Path.exists` would deny it."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def sync_directory(path: Path) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from .files import best_effort
+from .files import best_effort, is_there
 
 __all__ = ["Holder", "hold_lock", "holder_in_words", "holders", "is_held", "is_locked", "is_stopped", "take_lock"]
 
@@ -39,7 +39,7 @@ def take_lock(path: Path) -> int | None:
 
 def is_locked(path: Path) -> bool:
     """Whether another process holds the lock now."""
-    if not path.exists():
+    if not is_there(path):
         return False
     descriptor = take_lock(path)
     if descriptor is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import shutil
@@ -377,6 +378,33 @@ def test_what_others_may_read_is_warned_of_once_and_shown_by_status(path: Path, 
     assert targets(path) == ["before", "a", "b", "c"]
     [problem] = directory_status(str(path)).problems
     assert "chmod go=" in problem
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EMFILE])
+@pytest.mark.parametrize("name", ["scandir", "stat"])
+def test_a_directory_that_can_not_be_looked_at_for_a_moment_is_not_taken_for_empty(
+    path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    record(path, "before")
+    real = getattr(os, name)
+
+    def failing(place: str | Path | int, **options: bool) -> object:
+        if str(place).startswith(str(path)):
+            raise OSError(number, os.strerror(number), str(place))
+        return real(place, **options)
+
+    journal, cluster = Journal(path), Cluster()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, name, failing)
+        with pytest.raises(NotRecorded, match=os.strerror(number)):
+            journal.append(draft("refused"))
+        with pytest.raises(OSError, match=os.strerror(number)):
+            cluster.ship(path)
+        with pytest.raises(OSError, match=os.strerror(number)):
+            directory_status(str(path))
+    journal.append(draft("after"))
+    assert targets(path) == ["before", "after"]
+    assert alarms(path) == []
 
 
 def test_a_marker_that_can_not_be_read_for_a_moment_ends_no_journal(

@@ -84,10 +84,17 @@ def dead_letters(story: Story, journal: Journal) -> None:
     story.ship(refused=True)
 
 
+def found(story: Story, pattern: str) -> list[Path]:
+    """The files that the scenario itself changes; none where the fault meets it."""
+    with suppress(OSError, KeyboardInterrupt):
+        return list(story.path.glob(pattern))
+    return []
+
+
 def damage(story: Story, journal: Journal) -> None:
     """A line that was changed by hand, in a journal that ended."""
     first_append(story, journal)
-    for segment in story.path.glob("*/[0-9]*.ndjson"):
+    for segment in found(story, "*/[0-9]*.ndjson"):
         segment.write_bytes(segment.read_bytes() + b"{}\n")
     story.record(_journal(story.path))
     story.ship()
@@ -102,7 +109,7 @@ def quarantine(story: Story, journal: Journal) -> None:
 
 def torn_tail(story: Story, journal: Journal) -> None:
     first_append(story, journal)
-    for segment in story.path.glob("*/[0-9]*.ndjson"):
+    for segment in found(story, "*/[0-9]*.ndjson"):
         with segment.open("ab") as file:
             file.write(b'{"half')
     story.record(journal)
@@ -111,7 +118,7 @@ def torn_tail(story: Story, journal: Journal) -> None:
 
 def a_new_journal(story: Story, journal: Journal) -> None:
     first_append(story, journal)
-    for marker in story.path.glob("*/journal.json"):
+    for marker in found(story, "*/journal.json"):
         with suppress(OSError, KeyboardInterrupt):
             shutil.copy(marker, marker.with_name("copy"))
             marker.with_name("copy").rename(marker)

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from ..entry import PERSONAL_FIELDS, Places
-from ..files import read_file, write_parts
+from ..files import is_there, names_in, read_file, write_parts
 from ..integrity import commitments, line_of, salts_of
 from ..journal import JournalDirectory
 from ..journal.directory import segments
@@ -119,7 +119,14 @@ def _erase_letters(directory: JournalDirectory, principal: str) -> int:
 
 
 def what_else_holds(directory: JournalDirectory, principal: str) -> list[str]:
-    """Other files of the directory in which the ID stands, and so perhaps what belongs to it: nothing rewrites them."""
+    """Other files of the directory in which the ID stands, and so perhaps what belongs to it: nothing rewrites them.
+
+    And the directories of journals that this user may not read. Raises `OSError`.
+    """
     name = orjson.dumps(principal)
-    files = [directory.rejected, directory.damaged, *sorted(directory.path.glob("*/*.torn"))]
-    return [str(path) for path in files if path.exists() and (name in read_file(path) or path == directory.damaged)]
+    journals, unreadable = directory.folders()
+    folders = [directory.journal(journal) for journal in journals]
+    torn = [folder / file for folder in folders for file in names_in(folder) if file.endswith(".torn")]
+    files = [path for path in (directory.rejected, directory.damaged, *torn) if is_there(path)]
+    holding = [path for path in files if name in read_file(path) or path == directory.damaged]
+    return [str(path) for path in (*holding, *map(directory.journal, unreadable))]

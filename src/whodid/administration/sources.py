@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..cluster.ledger import CheckpointIndex
 from ..errors import NotAuthorized, ProofError, SettingsError, WitnessError
-from ..files import read_lines
+from ..files import files_below, is_there, read_lines
 from ..journal import Acknowledged, JournalDirectory
 from ..journal.damage import in_words
 from ..proof.checkpoint import SignedCheckpoint
@@ -46,7 +46,7 @@ def sources(client: AuditClient, against: Sequence[str]) -> list[Source]:
         found = [Source(index.name, list(index.each()))]
     except NotAuthorized:
         found = []
-    if (directory := _directory(client.settings)) and directory.checkpoints.exists():
+    if (directory := _directory(client.settings)) and is_there(directory.checkpoints):
         found.append(Source("this host", list(_checkpoints(read_lines(directory.checkpoints)))))
     found += [_of_witness(witness) for witness in witnesses_of(client.settings)]
     found += [_of_path(path) for path in against]
@@ -66,7 +66,7 @@ def _of_path(path: str) -> Source:
                 f"{path} is not there; --against takes what a witness kept, or a copy of checkpoints.ndjson"
             )
         return Source(path, list(_checkpoints(read_lines(place))), outside=True)
-    lines = (line for file in sorted(place.rglob("*.ndjson")) for line in read_lines(file))
+    lines = (line for file in files_below(place, ".ndjson") for line in read_lines(file))
     kept = (data for _, data in DirectoryWitness(place).each())
     return Source(path, list(_checkpoints(chain(kept, lines))), outside=True)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from ..files import is_there
 from ..journal import Acknowledged, JournalDirectory, JournalReader, Line
 from ..journal.directory import segment_size, segments
 from ..locks import holders, is_held, is_stopped
@@ -43,7 +44,7 @@ def examine_disk(subject: Subject) -> Iterator[Finding]:
 
 def existing(path: Path) -> Path:
     """Return the path, or its nearest existing parent."""
-    return next(one for one in (path, *path.absolute().parents) if one.exists())
+    return next(one for one in (path, *path.absolute().parents) if is_there(one))
 
 
 def _space(subject: Subject, place: Path, free: int, rate: float) -> Finding:
@@ -165,7 +166,7 @@ def _unescaped(text: str) -> str:
 def examine(subject: Subject) -> Iterator[Finding]:
     path = subject.journal_dir
     yield from _place(subject)
-    if not path.exists():
+    if not is_there(path):
         yield from _missing(path)
         return
     if path.is_dir():

@@ -33,6 +33,7 @@ from ..files import (
     best_effort,
     dump,
     identity,
+    is_there,
     make_directory,
     of_system,
     open_new,
@@ -233,7 +234,7 @@ class Chain:
 
     def _report_new_lock(self) -> None:
         self._renewals = self._lock.renewals
-        if self._lock.is_new() and self.directory.journal(self.journal).is_dir():  # else all of it is another
+        if self._lock.is_new() and is_there(self.directory.journal(self.journal)):  # else all of it is another
             self.directory.alarm("lock replaced", f"{self.directory.lock} was removed or replaced while it was in use")
             self._lock.next_generation()
 
@@ -269,7 +270,7 @@ class Chain:
 
     def _begin(self) -> str:
         """Begins a journal where none is current. The alarm comes first: a crash in between would leave it out."""
-        if next(self.directory.path.glob("*/[0-9]*.ndjson"), None):
+        if any(segments(self.directory.journal(journal)) for journal in self.directory.journals()):
             self.directory.alarm("new journal", f"{self.directory.path / 'current'} is missing; a new one is started")
         begun = begin_journal(self.directory)
         self._current = self.directory.current_file()
@@ -277,14 +278,14 @@ class Chain:
 
     def _report_if_gone(self, known: Known) -> None:
         """Each process knows another number; the journal is reported once."""
-        if known.journal and not self.directory.journal(known.journal).is_dir():
+        if known.journal and not is_there(self.directory.journal(known.journal)):
             about = f"journal {known.journal} was moved or removed while it was in use"
             if not any(str(alarm.get("about")).startswith(about) for alarm in self.directory.alarms()):
                 self.directory.alarm("journal gone", f"{about}, with its entries up to number {known.seq}")
             self._known = Known()
 
     def _refuse_to_continue(self, path: Path) -> None:
-        if (path / "ended").exists():
+        if is_there(path / "ended"):
             raise Broken("it had ended before")
         if self.directory.is_copy(self.journal):
             raise Broken("the directory is a copy, or was restored from one")
@@ -345,9 +346,9 @@ class Chain:
         if self.segment is not None:
             self.segment.shut()
             self.segment = None
-        if not ended.exists():  # else the alarm was given, before a crash or a full disk came between
+        if not is_there(ended):  # else the alarm was given, before a crash or a full disk came between
             self.directory.alarm("new journal", f"journal {self.journal} ended ({reason}); a new one is started")
-            if ended.parent.is_dir():
+            if is_there(ended.parent):
                 write_file(ended, dump({"reason": reason, "last": last}))
         begin_journal(self.directory)
 
@@ -380,7 +381,7 @@ def _link_before(found: list[Path], journal: Path) -> Link:
             link = last_link(path)
             if link is not None:
                 return link
-    first = min((int(path.stem) for path in found if path.exists()), default=1)
+    first = min((int(path.stem) for path in found if is_there(path)), default=1)
     if first <= 1:
         return Link(0, ZERO_HASH)
     acknowledged = Acknowledged.read(journal)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from ..entry import Stamp
 from ..errors import JournalDamaged
-from ..files import append_line, open_file, read_file, read_objects, sync_file, write_parts
+from ..files import append_line, names_in, open_file, read_file, read_objects, sync_file, write_parts
 from ..integrity import read_line
 from ..text import FOREIGN, json_of, text_of
 from .directory import JournalDirectory, segment_name, segment_size, segments
@@ -164,16 +164,16 @@ def _ended_at(path: Path) -> int:
     """The last entry of an ended journal, as far as its writer knew; else 0."""
     try:
         last = json_of(read_file(path / "ended")).get("last", 0)
-    except (OSError, JournalDamaged, *FOREIGN):
+    except (FileNotFoundError, NotADirectoryError, JournalDamaged, *FOREIGN):
         return 0
     return last if type(last) is int and 0 <= last < 1 << 63 else 0
 
 
 def _last_of(segment: Path) -> int:
-    """The number of its last entry; 0 if unknown."""
+    """The number of its last entry; 0 if unknown. Raises `OSError`."""
     try:
         link = last_link(segment)
-    except (Broken, OSError):
+    except (Broken, FileNotFoundError):
         return 0
     return link.seq if link else 0
 
@@ -191,11 +191,9 @@ _MOST = 1000
 
 
 def _strays(place: Path, journal: str, *, below: bool = False) -> Iterator[_Stray]:
-    """The stray files in a directory, or also `below` it."""
+    """The stray files in a directory; or also `below` it, as far as this user may read it."""
     looked_at = 0
-    for folder, folders, names in os.walk(place):
-        if not below:
-            folders.clear()
+    for folder, _, names in os.walk(place) if below else [(str(place), [], names_in(place))]:
         for name in sorted(names):
             if _LEFT_OUT.fullmatch(name) and Path(folder).name == journal:
                 continue

@@ -51,6 +51,7 @@ from ..files import (
     best_effort,
     dump,
     identity,
+    is_there,
     linked,
     names_in,
     of_system,
@@ -91,7 +92,8 @@ class JournalDirectory:
     def __init__(self, path: str | Path, *, create: bool = False) -> None:
         self.path = journal_place(path)
         self._current = str(self.path / "current")
-        if create and not self.path.exists():
+        about = self._status()
+        if create and about is None:
             try:
                 _make(self.path)
             except OSError as error:
@@ -101,13 +103,21 @@ class JournalDirectory:
                     f"the journal directory {self.path} can't be created ({error.strerror}); "
                     "set journal_dir to a directory that this user may write to"
                 ) from error
-        if self.path.exists() and not self.path.is_dir():
-            raise JournalDamaged(f"journal_dir {self.path} is a file; set it to a directory")
-        self._refuse_foreign()
+            about = self._status()
+        if about is not None:
+            self._refuse_foreign(about)
 
-    def _refuse_foreign(self) -> None:
+    def _status(self) -> os.stat_result | None:
+        try:
+            return self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _refuse_foreign(self, about: os.stat_result) -> None:
         """Refuses a directory of another user, who could read and change all entries; root may use any directory."""
-        owner = self.path.stat().st_uid if self.path.exists() else 0
+        if not stat.S_ISDIR(about.st_mode):
+            raise JournalDamaged(f"journal_dir {self.path} is a file; set it to a directory")
+        owner = about.st_uid
         if owner not in (0, user := os.geteuid()) and user != 0:
             raise JournalDamaged(
                 f"journal_dir {self.path} belongs to another user, {owner}, who can change what is recorded there; "
@@ -148,7 +158,11 @@ class JournalDirectory:
 
     def bytes_beside(self, segment: Path | None = None) -> int:
         """The size of the files that count towards `max_bytes`, without this segment. Raises `OSError`."""
-        counted = [self.rejected, *self.path.glob("*/*.ndjson")]
+        below = [self.path / journal for journal in self.folders()[0]]
+        counted = [
+            self.rejected,
+            *(path / name for path in below for name in names_in(path) if name.endswith(".ndjson")),
+        ]
         return sum(segment_size(path) for path in counted if path != segment)
 
     def room_for_rejected(self, max_bytes: int) -> int:
@@ -296,7 +310,7 @@ def _fits(content: dict[str, object], marker: Path) -> bool:
 
 def _make(path: Path, mode: int = 0o700) -> None:
     """Creates a directory and its missing parents; the name of a parent is durable before its child is created."""
-    if not path.parent.exists():
+    if not is_there(path.parent):
         _make(path.parent, 0o777)
     sync_above(path.parent)
     path.mkdir(mode=mode, exist_ok=True)
@@ -360,10 +374,10 @@ def count_not_recorded(journal_dir: Path) -> None:
 
 
 def not_recorded(journal_dir: Path) -> int:
-    """The number of calls that could not be recorded in this directory."""
+    """The number of calls that could not be recorded in this directory. Raises `OSError` and `JournalDamaged`."""
     try:
         return _number(read_file(journal_dir / "not-recorded"))
-    except OSError:
+    except FileNotFoundError:
         return 0
 
 

@@ -184,10 +184,13 @@ class DurableMark:
 
 
 def on_disk(path: Path, journal: str) -> tuple[int, int]:
-    """With which entry the segment of `journal` begins that was synced last, and up to where; zeros for not known."""
+    """With which entry the segment of `journal` begins that was synced last, and up to where; zeros for not known.
+
+    Raises `OSError`.
+    """
     try:
         content = read_file(path)
-    except OSError:
+    except FileNotFoundError:
         return 0, 0
     words = content.split()
     whole = len(words) == 3 and words[1] == words[2] and words[1].isdigit()

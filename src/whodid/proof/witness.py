@@ -31,7 +31,7 @@ from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qs, urlsplit
 
 from ..errors import JournalDamaged, SettingsError, WitnessError
-from ..files import dump, read_file, sync_directory, write_file, write_new
+from ..files import dump, files_below, read_file, sync_directory, write_file, write_new
 from ..settings import Settings, check_url
 from ..text import FOREIGN, json_of, text_of
 
@@ -179,7 +179,7 @@ class DirectoryWitness:
         if not self._path.is_dir():
             raise WitnessError(f"the witness {self._path} is not a directory: mount it, or name another")
         try:
-            for path in sorted(self._path.rglob("*.json")):
+            for path in files_below(self._path, ".json"):
                 if path.is_file() and not path.is_symlink():
                     yield str(path.relative_to(self._path)), read_file(path)
         except OSError as error:

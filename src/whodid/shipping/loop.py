@@ -30,6 +30,7 @@ from operator import itemgetter
 from ..cluster.bulk import Cause, Document
 from ..entry import document_id, partition_name
 from ..errors import JournalDamaged, NotRecorded, ShippingError, WhodidError
+from ..files import is_there
 from ..journal import Acknowledged, Damaged, JournalDirectory, JournalReader, Line, Missing, prune
 from ..journal.chain import sync_what_was_left
 from ..journal.damage import gap_at_the_end, gone_journals, keep_damaged, keep_missing, read_missing, remove_missing
@@ -414,7 +415,7 @@ class Shipper:
     def _found_again(self, gap: Missing) -> Iterator[_Batch]:
         path = self.directory.journal(gap.journal)
         if not gap.last:
-            if not gap.first or (path / segment_name(gap.first)).exists():  # then the reader finds its entries
+            if not gap.first or is_there(path / segment_name(gap.first)):  # then the reader finds its entries
                 yield _Batch(gap.journal, [], [], [], [], [], [gap])
             return
         self._reader(gap.journal)  # this reads the partitioning

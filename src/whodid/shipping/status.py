@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..files import is_there
 from ..journal import Acknowledged, JournalDirectory, JournalReader, Line, Missing
 from ..journal.damage import count_damaged, gaps, gone_journals, in_words, read_missing
 from ..journal.directory import not_recorded, read_lines, segment_size, segments
@@ -85,7 +86,7 @@ def directory_status(journal_dir: str) -> DirectoryStatus:
         rejected=sum(1 for _ in read_lines(directory.rejected)),
         not_recorded=not_recorded(directory.path),
         alarms=tuple(directory.alarms()),
-        too_open=tuple(map(str, directory.too_open())) if directory.path.is_dir() else (),
+        too_open=tuple(map(str, directory.too_open())) if is_there(directory.path) else (),
         witnesses=tuple(Deliveries(directory.path).problems()),
     )
 
