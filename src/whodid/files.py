@@ -74,7 +74,7 @@ def open_apart(path: Path, flags: int, mode: int = 0o600, *, hand_over: bool = T
     The descriptor is never 0, 1 or 2: an application that has closed its standard streams still prints to these
     numbers. Raises `OSError`, and `JournalDamaged` for a file of another user.
     """
-    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
+    fd = _open(path, flags, mode)
     try:
         _refuse_foreign(fd, path)
         if hand_over:
@@ -89,6 +89,15 @@ def open_apart(path: Path, flags: int, mode: int = 0o600, *, hand_over: bool = T
 
 
 _ABOVE_STANDARD = 3
+
+
+def _open(path: Path, flags: int, mode: int = 0o600) -> int:
+    try:
+        return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise linked(path) from error
+        raise
 
 
 def _hand_over(fd: int, path: Path) -> None:
@@ -132,13 +141,13 @@ def of_system(error: BaseException) -> bool:
 
 
 class best_effort:  # noqa: N801 (used like a function)
-    """Ignores errors of the operating system inside a block."""
+    """Ignores errors of the operating system inside a block, and files that are not trusted."""
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
-        return error is not None and of_system(error)
+        return error is not None and (of_system(error) or isinstance(error, JournalDamaged))
 
 
 def read_file(path: Path) -> bytes:
@@ -149,18 +158,12 @@ def read_file(path: Path) -> bytes:
 
 def open_file(path: Path) -> BinaryIO:
     """Opens a file for reading. Raises as `read_file`."""
-    try:
-        fd = open_to_read(path)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise linked(path) from error
-        raise
-    return os.fdopen(fd, "rb")
+    return os.fdopen(open_to_read(path), "rb")
 
 
 def open_to_read(path: Path) -> int:
-    """Opens a file for reading and returns the descriptor. Raises `OSError`, or `JournalDamaged` if it is foreign."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    """Opens a file for reading and returns the descriptor. Raises as `read_file`."""
+    fd = _open(path, os.O_RDONLY)
     try:
         _refuse_foreign(fd, path)
     except BaseException:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import gettempdir
@@ -348,6 +348,29 @@ def test_a_link_in_the_place_of_a_file_is_refused_and_named_or_left_alone(
             journal.append(draft("refused"))
     assert outside.read_bytes() == before
     file.unlink()
+
+
+@pytest.mark.parametrize(
+    "put", [lambda path: os.mkfifo(path, 0o600), lambda path: path.symlink_to("elsewhere")], ids=["pipe", "link"]
+)
+@pytest.mark.parametrize("name", ["not-recorded", "alarms.ndjson"])
+def test_an_untrusted_file_for_counts_or_alarms_stops_no_recording(
+    path: Path, name: str, put: Callable[[Path], None]
+) -> None:
+    record(path, "before")
+    (path / name).unlink(missing_ok=True)
+    put(path / name)
+    journal = Journal(path)
+    journal.append(draft("a"))
+    segment_of(path).rename(path / "moved")
+    for target in "bc":
+        journal.append(draft(target))
+    shutil.move(next(path.glob("*/journal.json")).parent, path / "gone")
+    journal.append(draft("d"))
+    count_not_recorded(path)
+    assert {"b", "c", "d"} <= set(targets(path))
+    with pytest.raises(JournalDamaged, match=name):
+        directory_status(str(path))
 
 
 @linux

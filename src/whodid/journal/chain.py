@@ -25,10 +25,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..entry import ZERO_HASH, Stamp
-from ..errors import JournalFull, NotRecorded
+from ..errors import JournalDamaged, JournalFull, NotRecorded
 from ..files import (
     best_effort,
     dump,
@@ -73,11 +73,12 @@ def begin_journal(directory: JournalDirectory) -> str:
         make_directory(made)
         _mark(made)
         Acknowledged().reserve(made)  # which syncs the directory
-        reserve_counter(directory.path)
+        with suppress(JournalDamaged):  # then calls that are not recorded are not counted
+            reserve_counter(directory.path)
         sync_directory(directory.path)
         sync_above(directory.path)  # the process that created it may have been killed before doing so
         _make_current(directory, journal, unshipped)
-    except OSError:
+    except (OSError, JournalDamaged):
         if directory.current() != journal:
             shutil.rmtree(made, ignore_errors=True)  # else each call on a full disk would leave one more
         raise
@@ -280,7 +281,10 @@ class Chain:
         """Each process knows another number; the journal is reported once."""
         if known.journal and not is_there(self.directory.journal(known.journal)):
             about = f"journal {known.journal} was moved or removed while it was in use"
-            if not any(str(alarm.get("about")).startswith(about) for alarm in self.directory.alarms()):
+            alarms: list[dict[str, Any]] = []
+            with best_effort():
+                alarms = self.directory.alarms()
+            if not any(alarm["about"].startswith(about) for alarm in alarms):
                 self.directory.alarm("journal gone", f"{about}, with its entries up to number {known.seq}")
             self._known = Known()
 

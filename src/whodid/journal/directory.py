@@ -39,7 +39,6 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Any
@@ -274,7 +273,7 @@ class JournalDirectory:
     def alarm_once(self, kind: str, about: str) -> None:
         """As `alarm`, unless it repeats the last alarm of its kind on the same day."""
         last: dict[str, Any] = {}
-        with best_effort(), suppress(JournalDamaged):
+        with best_effort():
             last = next((one for one in reversed(self.alarms()) if one.get("alarm") == kind), {})
         if last.get("about") != about or str(last.get("time"))[:10] != Stamp.now().creation_date[:10]:
             self.alarm(kind, about)
@@ -355,7 +354,7 @@ _PATIENCE = 0.1
 
 
 def reserve_counter(journal_dir: Path) -> None:
-    """Creates the counter file unless it exists. Raises `OSError`."""
+    """Creates the counter file unless it exists. Raises `OSError`, and `JournalDamaged` if it is not trusted."""
     fd = _open(journal_dir)
     try:
         if os.fstat(fd).st_size == 0:

@@ -32,7 +32,7 @@ from typing import Any, Literal, TypeVar
 import orjson
 
 from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
-from ..files import append_line, linked, of_system
+from ..files import append_line, best_effort, linked, of_system
 from ..integrity import Draft
 from ..process import forks_unseen, suspends_threads, warn
 from ..settings import journal_place
@@ -229,7 +229,9 @@ class Journal:
                 if segment is not None:
                     self._sync(segment, segment.size)
             except (NotRecorded, JournalDamaged) as error:
-                JournalDirectory(self.path).alarm("sync failed", f"entries of durability=process may be lost: {error}")
+                with best_effort():  # the directory may be another user's by now
+                    about = f"entries of durability=process may be lost: {error}"
+                    JournalDirectory(self.path).alarm("sync failed", about)
 
     def close_segment(self) -> None:
         """Closes the segment that is written to, of whatever process: what comes next starts another.
