@@ -4,8 +4,10 @@ Invariants:
 - A file is created or replaced as a whole: it is written under a temporary name, synced and renamed, and the directory
   is synced. A crash at any step leaves the old content or the new one, and perhaps an unused `NAME.THREAD.new`. The
   file is durable on return.
-- A file has mode 0600 from its first byte unless another mode is given. It belongs to the user who writes it, except
-  that root gives a journal's files to the owner of their directory: one call as root must not lock the service out.
+- A file has mode 0600 from its first byte unless another mode is given. The umask takes no permission from its owner:
+  a file or directory that its owner can't open would stop recording for good. It belongs to the user who writes it,
+  except that root gives a journal's files to the owner of their directory: one call as root must not lock the service
+  out.
 - A new file never replaces another: `write_new` and `name_new` raise `FileExistsError` if the name is taken.
 - An appended line never merges with a partial line that a crash or a full disk left. Readers skip partial lines.
 - Files that whodid wrote and reads back are trusted only if no other user could have written them: owner, mode and
@@ -36,12 +38,14 @@ __all__ = [
     "best_effort",
     "dump",
     "files_below",
+    "grant_owner",
     "identity",
     "is_there",
     "linked",
     "make_directory",
     "name_new",
     "names_in",
+    "new_directory",
     "of_system",
     "open_apart",
     "open_file",
@@ -77,6 +81,8 @@ def open_apart(path: Path, flags: int, mode: int = 0o600, *, hand_over: bool = T
     fd = _open(path, flags, mode)
     try:
         _refuse_foreign(fd, path)
+        if flags & os.O_CREAT:
+            grant_owner(fd, mode)
         if hand_over:
             _hand_over(fd, path)
         apart = fd if fd >= _ABOVE_STANDARD else fcntl(fd, F_DUPFD_CLOEXEC, _ABOVE_STANDARD)
@@ -112,9 +118,24 @@ def _hand_over(fd: int, path: Path) -> None:
                 os.fchown(fd, above.st_uid, above.st_gid)
 
 
+def grant_owner(fd: int, mode: int) -> None:
+    """Gives the owner of a new, empty file the permissions in `mode` that the umask removed."""
+    about = os.fstat(fd)
+    if about.st_size == 0 and ~about.st_mode & mode & stat.S_IRWXU:
+        os.fchmod(fd, stat.S_IMODE(about.st_mode) | mode & stat.S_IRWXU)
+
+
+def new_directory(path: Path, mode: int = 0o700) -> None:
+    """Creates a directory; whatever the umask, its owner may use it. Raises `OSError`."""
+    path.mkdir(mode)
+    made = path.stat().st_mode
+    if ~made & stat.S_IRWXU:
+        path.chmod(stat.S_IMODE(made) | stat.S_IRWXU)
+
+
 def make_directory(path: Path) -> None:
     """Creates a directory 0700; as root, for the owner of its parent directory. Raises `OSError`."""
-    path.mkdir(mode=0o700)
+    new_directory(path)
     if os.geteuid() == 0:
         above = path.parent.stat()
         with suppress(PermissionError):
@@ -410,6 +431,8 @@ def open_owned(path: Path, flags: int) -> int:
     if why := why_foreign(os.fstat(fd)) or _why_shared(os.fstat(fd)):
         os.close(fd)
         raise PermissionError(errno.EPERM, why, str(path))
+    if flags & os.O_CREAT:
+        grant_owner(fd, 0o600)
     return fd
 
 

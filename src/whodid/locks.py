@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from .files import best_effort, is_there
+from .files import best_effort, grant_owner, is_there
 
 __all__ = ["Holder", "hold_lock", "holder_in_words", "holders", "is_held", "is_locked", "is_stopped", "take_lock"]
 
@@ -27,6 +27,7 @@ def take_lock(path: Path) -> int | None:
     """Opens and locks `path`; returns the descriptor that holds the lock, or `None` if another process holds it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        grant_owner(descriptor, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)

@@ -7,6 +7,7 @@ import gc
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -22,10 +23,11 @@ from tests.journal.test_writer import alarms, draft, segment_of, targets
 from whodid.cluster.bulk import Document, Verdict
 from whodid.entry import document_id
 from whodid.errors import JournalDamaged, JournalLocked, NotRecorded
-from whodid.journal import Acknowledged, Journal, prune, read_entries
+from whodid.journal import Acknowledged, Journal, JournalDirectory, prune, read_entries
 from whodid.journal.directory import count_not_recorded, not_recorded
 from whodid.settings import Settings
 from whodid.shipping import Shipper
+from whodid.shipping.dead_letters import DeadLetter, keep_dead_letters
 from whodid.shipping.status import directory_status
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc and mounts")
@@ -371,6 +373,27 @@ def test_an_untrusted_file_for_counts_or_alarms_stops_no_recording(
     assert {"b", "c", "d"} <= set(targets(path))
     with pytest.raises(JournalDamaged, match=name):
         directory_status(str(path))
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o177, 0o277, 0o777])
+def test_whatever_the_umask_the_owner_and_nobody_else_may_use_what_is_made(path: Path, mask: int) -> None:
+    path = path / "below" / "journal"
+    before = os.umask(mask)
+    try:
+        record(path, "a", "b", segment_bytes=1)
+        Journal(path).quarantine({"x": 1})
+        Cluster().ship(path)
+        keep_dead_letters(JournalDirectory(path), [DeadLetter("id", "index", "reason", "{}")])
+        segment_of(path).rename(path / "moved")
+        record(path, "c")
+    finally:
+        os.umask(before)
+    modes = {file: stat.S_IMODE(file.stat().st_mode) for file in path.rglob("*")}
+    assert {modes.pop(file) for file in list(modes) if file.is_dir()} == {0o700}
+    assert {modes.pop(segment) for segment in path.glob("*/[0-9]*.ndjson")} <= {0o600, 0o400}
+    assert set(modes.values()) == {0o600}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o777 & ~mask | 0o700
 
 
 @linux

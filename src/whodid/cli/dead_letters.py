@@ -11,6 +11,7 @@ import click
 
 from ..administration import drop_dead_letters, export_dead_letters, retry_dead_letters
 from ..errors import WhodidError
+from ..files import grant_owner
 from ..journal import JournalDirectory
 from ..settings import Settings
 from ..shipping.dead_letters import find_dead_letters, grouped, without_values
@@ -181,6 +182,7 @@ def _new_file(name: str) -> Any:
         return click.open_file("-", "w")
     try:
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        grant_owner(fd, 0o600)
     except FileExistsError as error:
         raise WhodidError(f"{name} already exists; choose another file, or remove it") from error
     except OSError as error:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cluster.ledger import ERASED, Erasure, erasures
 from ..errors import ExportError, NotAuthorized, ProofError
-from ..files import put_in_place
+from ..files import grant_owner, put_in_place
 from ..proof.keys import PublicKey, open_envelope
 from ..search import Filter
 from ..search.requests import OLDEST, sort_of
@@ -180,6 +180,7 @@ def write_evidence(
     new.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
+        grant_owner(file.fileno(), 0o600)
         for line in map(json_bytes, lines):
             file.write(line + b"\n")
             digest.update(line + b"\n")

@@ -39,6 +39,7 @@ import re
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ from ..files import (
     is_there,
     linked,
     names_in,
+    new_directory,
     of_system,
     open_apart,
     open_to_read,
@@ -312,7 +314,8 @@ def _make(path: Path, mode: int = 0o700) -> None:
     if not is_there(path.parent):
         _make(path.parent, 0o777)
     sync_above(path.parent)
-    path.mkdir(mode=mode, exist_ok=True)
+    with suppress(FileExistsError):  # another process was quicker
+        new_directory(path, mode)
 
 
 def _mode(path: Path) -> int:

@@ -31,7 +31,7 @@ from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qs, urlsplit
 
 from ..errors import JournalDamaged, SettingsError, WitnessError
-from ..files import dump, files_below, read_file, sync_directory, write_file, write_new
+from ..files import dump, files_below, new_directory, read_file, sync_directory, write_file, write_new
 from ..settings import Settings, check_url
 from ..text import FOREIGN, json_of, text_of
 
@@ -165,7 +165,8 @@ class DirectoryWitness:
         if not self._path.is_dir():
             raise WitnessError(f"the witness {self._path} is not a directory: mount or create it")
         if not path.parent.is_dir():
-            path.parent.mkdir(mode=0o750, exist_ok=True)
+            with suppress(FileExistsError):
+                new_directory(path.parent, 0o750)
             sync_directory(self._path)
         if not os.path.lexists(path):
             with suppress(FileExistsError):
