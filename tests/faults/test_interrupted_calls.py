@@ -8,13 +8,14 @@ the same before each single instruction, so also between taking a lock and enter
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -27,6 +28,7 @@ from tests.recording import WHO, recorded
 from whodid.catalog import Catalog
 from whodid.errors import NotRecorded
 from whodid.journal import Journal, JournalDirectory
+from whodid.journal.descriptor import Descriptor, close_forgotten
 from whodid.recording.call import AuditCall
 from whodid.recording.recorder import Recorder
 from whodid.settings import Settings
@@ -96,6 +98,29 @@ class Interruption:
             yield
         finally:
             sys.settrace(None)
+
+
+class BetweenSteps(Interruption):
+    """As `Interruption`, in the constructor of a `Descriptor` only."""
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> Any:
+        return super().__call__(frame, event, argument) if frame.f_code is Descriptor.__init__.__code__ else None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_a_descriptor_that_was_not_finished_is_closed_and_disturbs_no_other(path: Path) -> None:
+    path.mkdir(exist_ok=True)
+    finished, at = False, 0
+    while not finished:
+        at += 1
+        before = sorted(Path("/proc/self/fd").iterdir())
+        interruption = BetweenSteps(at, Interrupted, lambda: None, dense=False)
+        with suppress(Interrupted), interruption.inside():
+            Descriptor(path / "file", os.O_RDWR | os.O_CREAT)
+        close_forgotten()
+        assert sorted(Path("/proc/self/fd").iterdir()) == before, interruption.where
+        finished = not interruption.where
+    assert at > 10
 
 
 class Applications:

@@ -31,10 +31,19 @@ class _Number:
 
     __slots__ = ("fd", "file", "identity")
 
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.file = _numbers(os.fstat(fd))
-        self.identity = identity(fd)
+    def __init__(self) -> None:
+        self.fd = -1
+        self.file = (0, 0)
+        self.identity: dict[str, int] = {}
+
+    def open(self, path: Path, flags: int) -> None:
+        fd = open_apart(path, flags)
+        try:
+            self.file, self.identity = _numbers(os.fstat(fd)), identity(fd)
+            self.fd = fd
+        except BaseException:
+            os.close(fd)
+            raise
 
     def status(self) -> os.stat_result | None:
         """The status of the file; `None` when the number doesn't stand for it any more."""
@@ -59,10 +68,9 @@ class _Number:
 
 
 class _Owner(ref["Descriptor"]):
-    """Who uses a number."""
+    """Who uses a number; `None` if its user was gone before it had one."""
 
-    __slots__ = ("number",)
-    number: _Number
+    number: _Number | None = None
 
 
 _open: dict[_Number, _Owner] = {}
@@ -75,8 +83,9 @@ def close_forgotten() -> None:
     while _forgotten:
         with suppress(IndexError):  # another thread was quicker
             owner = _forgotten.popleft()
-            owner.number.close()
-            _open.pop(owner.number, None)
+            if owner.number is not None:
+                owner.number.close()
+                _open.pop(owner.number, None)
 
 
 class Descriptor:
@@ -89,10 +98,11 @@ class Descriptor:
         self.path = path
         self._name = str(path)
         self._flags = flags & ~os.O_CREAT
-        self._number = _Number(open_apart(path, flags))
+        self._number = _Number()
         owner = _Owner(self, _forgotten.append)
         owner.number = self._number
         _open[self._number] = owner
+        self._number.open(path, flags)  # last: wherever a signal handler raises, an open number has an owner
         self.fd = self._number.fd
         self._named = self._number.file
         with suppress(FileNotFoundError):
