@@ -17,9 +17,10 @@ import pytest
 from click.testing import CliRunner
 
 from tests.live.corner import eventually
-from tests.shipping.test_loop import Cluster, acknowledged, numbered, record
+from tests.shipping.test_loop import Cluster, acknowledged, numbered, record, target
 from whodid.administration.sources import local_journals
 from whodid.cli.program import program
+from whodid.cluster.bulk import STORED, Verdict
 from whodid.errors import WhodidError
 from whodid.integrity import Draft
 from whodid.journal import Journal, JournalDirectory, JournalReader, Line, Missing, prune
@@ -467,3 +468,30 @@ def test_a_segment_is_missed_though_the_process_that_ended_its_journal_had_not_r
     (place / f"{1:020d}.ndjson").write_bytes(content)
     assert Shipper(settings, cluster.send).run_once().shipped == 3
     assert directory_status(settings.journal_dir).missing == ()
+
+
+@pytest.mark.parametrize("what", ["damaged", "missing", "dead-letters"])
+def test_what_was_not_stored_is_reported_by_each_run_until_it_is_dealt_with(
+    settings: Settings, place: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    segment = files(place)[0]
+    segment.chmod(0o600)
+    if what == "damaged":
+        segment.write_bytes(segment.read_bytes().replace(b'"0000"', b'"9999"'))
+    if what == "missing":
+        segment.unlink()
+    refused = Verdict("refused", "its mapping") if what == "dead-letters" else STORED
+    cluster = Cluster(lambda document: refused if target(document) == "0000" else STORED)
+    monkeypatch.setattr("whodid.cli.ship.connected_shipper", lambda settings, **_: Shipper(settings, cluster.send))
+    monkeypatch.setattr("whodid.cli.ship._stop_on_signals", lambda *_: None)
+    monkeypatch.setattr("whodid.cli.ship._collect_garbage_rarely", lambda: None)
+
+    def ship() -> tuple[int, str]:
+        done = CliRunner().invoke(program, ["ship", "--once", f"--journal-dir={settings.journal_dir}"])
+        return done.exit_code, done.output
+
+    for _ in range(2):
+        code, said = ship()
+        assert (code, what.replace("-", " ") in said) == (1, True)
+    (place.parent / f"{what}.ndjson").unlink()
+    assert ship()[0] == 0

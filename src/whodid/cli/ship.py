@@ -28,7 +28,7 @@ __all__ = ["ship"]
     epilog="""\b
 Examples:
   whodid ship                 run until SIGTERM or Ctrl-C, and ship the remaining entries before exiting
-  whodid ship --once          ship all entries of now; exit 1 when some are left, damaged or missing
+  whodid ship --once          ship all entries of now; exit 1 while some wait, are dead letters, damaged or missing
   whodid ship --once --json   the numbers, as JSON
   whodid ship --log-format json --metrics-address 127.0.0.1:9464
 
@@ -83,9 +83,9 @@ def ship(settings: Settings, once: bool, patience: float, log_format: Literal["t
     if backlog and once:
         why = without_values(progress.waiting) or "stopped"
         click.echo(f"not all entries were sent: {why}. They are safe in the journal", err=True)
-    for one in status.missing if once else ():
+    for one in status.not_stored if once else ():
         click.echo(printable(one), err=True)
-    sys.exit(1 if once and (backlog or progress.dead_letters or progress.damaged or status.missing) else 0)
+    sys.exit(1 if once and (backlog or status.not_stored) else 0)
 
 
 def _watchers(settings: Settings) -> list[Observer]:

@@ -53,18 +53,25 @@ class DirectoryStatus:
         return sum(journal.backlog for journal in self.journals)
 
     @property
-    def problems(self) -> tuple[str, ...]:
+    def not_stored(self) -> tuple[str, ...]:
+        """The entries that shipping alone won't store, until an operator has dealt with them."""
         counts = {
             "dead letters: OpenSearch refused them for good": self.dead_letters,
             "damaged journal lines, kept in damaged.ndjson": self.damaged,
+        }
+        return (*(f"{count} {what}" for what, count in counts.items() if count), *self.missing)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        counts = {
             "calls that broke the catalog, kept in rejected.ndjson": self.rejected,
             "calls that could not be recorded (on_failure = warn)": self.not_recorded,
         }
         alarms = tuple(f"{alarm['time']} {alarm['alarm']}: {alarm['about']}" for alarm in self.alarms)
         open_to = (f"{path} is accessible to other users; run `chmod go= {path}`" for path in self.too_open)
         return (
+            *self.not_stored,
             *(f"{count} {what}" for what, count in counts.items() if count),
-            *self.missing,
             *open_to,
             *self.witnesses,
             *alarms,
