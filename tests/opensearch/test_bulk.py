@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -14,7 +15,11 @@ import pytest
 from opensearchpy import OpenSearch
 
 from tests.live.corner import Corner
+from tests.opensearch_node import SecuredNode
+from whodid.cluster.bulk import STORED as DONE
 from whodid.cluster.bulk import Document, send_bulk
+from whodid.cluster.connection import connect
+from whodid.settings import Settings
 
 Answer = tuple[int, str, bytes]
 """Status, content type and body."""
@@ -34,7 +39,7 @@ class Front:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                actions = [json.loads(line)["create"] for line in body.splitlines()[::2]]
+                actions = [next(iter(json.loads(line).values())) for line in body.splitlines()[::2]]
                 ids = [action["_id"] for action in actions]
                 front.requests.append(ids)
                 front.paths.append(self.path.partition("?")[0])
@@ -117,7 +122,6 @@ STORED = {"create": {"status": 201}}
         ({"create": {"status": [201]}}, "wait"),
         ({"create": {"status": None}}, "wait"),
         ({"create": {"status": 202}}, "wait"),
-        (failed(409, "version_conflict_engine_exception"), "stored"),
         (failed(409, "something_nobody_knows"), "wait"),
         ({"create": {"status": 400, "error": {"type": ["a", "list"], "reason": {"not": "a text"}}}}, "wait"),
         ({"create": {"status": 400, "error": ["a list"]}}, "wait"),
@@ -316,6 +320,87 @@ def test_a_final_pipeline_that_drops_renames_or_fails_lets_entries_wait_and_a_de
         place.client.indices.put_settings(index=index, body={**no_pipeline, "index.default_pipeline": pipeline})
         assert place.send([Document(name, index, b'{"type":"t"}')])[0].kind == "stored"
     assert sorted(place.stored()) == ["dropped", "failed", "first", "renamed"]
+
+
+CONFLICT = {"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "exists"}}
+
+
+@pytest.mark.parametrize(
+    ("item", "kind"),
+    [
+        ({"status": 200, "result": "updated"}, "stored"),
+        ({"status": 201, "result": "created"}, "stored"),
+        (CONFLICT, "stored"),
+        (failed(400, "validation_exception")["create"], "stored"),
+        ({"status": 200, "result": "noop"}, "wait"),
+        ({"status": 200}, "wait"),
+        ({"status": 200, "result": "updated", "_index": "elsewhere"}, "wait"),
+        (failed(503, "unavailable_shards_exception")["create"], "wait"),
+        (failed(403, "security_exception")["create"], "wait"),
+        (failed(400, "mapper_parsing_exception")["create"], "refused"),
+    ],
+)
+def test_what_exists_already_is_replaced_unless_it_has_a_higher_version(
+    front: Make, item: dict[str, Any], kind: str
+) -> None:
+    answers = iter([items(STORED, {"create": CONFLICT}, STORED), items({"index": item})])
+    sent = front(lambda _ids: next(answers))
+    assert [one.kind for one in send_bulk(sent.client, documents(3), 5)] == ["stored", kind, "stored"]
+    assert sent.requests == [["0", "1", "2"], ["1"]]
+    assert sent.actions[3:] == [{"_id": "1", "version": 1, "version_type": "external_gte"}]
+
+
+def test_a_cluster_that_can_not_replace_keeps_what_it_has(front: Make) -> None:
+    sent = front(lambda _ids: WHOLE if "version" in sent.actions[-1] else items(*[{"create": CONFLICT}] * 3))
+    assert [one.kind for one in send_bulk(sent.client, documents(3), 5)] == ["stored"] * 3
+
+
+def test_an_entry_to_blame_is_found_among_those_that_exist_already(front: Make) -> None:
+    def answer(ids: list[str]) -> Answer:
+        if "3" in ids:
+            return WHOLE
+        replaced = len(sent.actions) > 0 and "version" in sent.actions[-1]
+        return items(
+            *[{"index": {"status": 200, "result": "updated"}} if replaced else {"create": CONFLICT}] * len(ids)
+        )
+
+    sent = front(answer)
+    kinds = [verdict.kind for verdict in send_bulk(sent.client, documents(6), 5)]
+    assert kinds == ["stored"] * 3 + ["refused"] + ["stored"] * 2
+
+
+@pytest.mark.live
+def test_what_a_pipeline_changed_is_replaced_and_what_somebody_changed_later_is_left(
+    place: Corner, request: pytest.FixtureRequest
+) -> None:
+    index, pipeline = f"{place.settings.index_prefix}-2026.11", f"{place.settings.index_prefix}-other"
+    sent = [Document(id_, index, b'{"type":"t","target":"x"}') for id_ in ("spoiled", "erased")]
+    place.client.ingest.put_pipeline(id=pipeline, body={"processors": [{"set": {"field": "target", "value": "y"}}]})
+    request.addfinalizer(partial(place.client.ingest.delete_pipeline, id=pipeline))
+    place.client.indices.create(index=index, body={"settings": {"index.final_pipeline": pipeline}})
+    place.send(sent)
+    place.client.indices.put_settings(index=index, body={"index.final_pipeline": None})
+    place.client.index(index=index, id="erased", body={"type": "t"})
+    assert [verdict.kind for verdict in place.send(sent)] == ["stored"] * 2
+    found = {id_: (hit["_version"], hit["_source"]) for id_, hit in place.stored().items()}
+    assert found == {"spoiled": (1, {"type": "t", "target": "x"}), "erased": (2, {"type": "t"})}
+
+
+@pytest.mark.live
+def test_an_index_in_which_nothing_can_be_replaced_stops_nothing(place: Corner) -> None:
+    index = f"{place.settings.index_prefix}-2026.11"
+    place.client.indices.create(index=index, body={"settings": {"index.append_only.enabled": True}})
+    sent = [Document("one", index, b'{"type":"t"}')]
+    assert [place.send(sent)[0].kind for _ in range(2)] == ["stored"] * 2
+
+
+@pytest.mark.live
+def test_an_immutable_index_stops_nothing(secured_node: SecuredNode) -> None:
+    """The node is started with `immutable_indices: ["immutable-*"]`; what is made under it can't be deleted again."""
+    settings = Settings(**secured_node.settings(index_prefix=f"immutable-{secrets.token_hex(4)}"))
+    sent = [Document("one", f"{settings.index_prefix}-2026.11", b'{"type":"t"}')]
+    with closing(connect(settings)) as client:
+        assert [send_bulk(client, sent, 30)[0] for _ in range(2)] == [DONE] * 2
 
 
 @pytest.mark.live

@@ -1,4 +1,7 @@
-"""A small cluster: a stand-in for OpenSearch that stores what bulk requests create; a test may garble its answers."""
+"""A small cluster: a stand-in for OpenSearch that stores what bulk requests create; a test may garble its answers.
+
+A partition exists from the first request for it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 
 from tests.faults.kit import Answer, Exchange, FaultProxy
 from tests.opensearch.ism_stand_in import IsmStandIn
-from whodid.cluster.template import template_name
+from whodid.cluster.template import FIELD_TYPES, MARK, template_name
 from whodid.settings import Settings
 
 __all__ = ["SmallCluster", "small_cluster"]
@@ -28,23 +31,32 @@ class SmallCluster:
         self.url = proxy.url
         self.stored: Counter[str] = Counter()
         self.targets: set[str] = set()
+        self.partitions: set[str] = set()
         self.garble: Garble = lambda exchange: None
         proxy.inject(self._answer)
 
     def _answer(self, exchange: Exchange) -> None:
         garbled = self.garble(exchange)
-        if garbled is None and "_bulk" in exchange.path:
+        name, _, call = exchange.path.partition("?")[0].strip("/").partition("/")
+        if garbled is None and call == "_bulk":
             garbled = self.bulk(exchange.body)
+            self.partitions.add(name)
+        elif garbled is None and (exchange.method, call) == ("GET", "") and name in self.partitions:
+            mapping = {"_meta": MARK, "dynamic": "strict", "properties": FIELD_TYPES}
+            garbled = Answer(200, json.dumps({name: {"mappings": mapping}}).encode(), _JSON)
         exchange.send(garbled or exchange.forward())
 
     def bulk(self, body: bytes) -> Answer:
         lines = body.splitlines()
-        items = [self._create(json.loads(about), raw) for about, raw in zip(lines[::2], lines[1::2], strict=True)]
-        failed = any("error" in item["create"] for item in items)
+        items = [self._store(json.loads(about), raw) for about, raw in zip(lines[::2], lines[1::2], strict=True)]
+        failed = any("error" in result for item in items for result in item.values())
         return Answer(200, json.dumps({"errors": failed, "items": items}).encode(), _JSON)
 
-    def _create(self, about: dict[str, Any], raw: bytes) -> dict[str, Any]:
-        key = about["create"]["_id"]
+    def _store(self, about: dict[str, Any], raw: bytes) -> dict[str, Any]:
+        [(action, meta)] = about.items()
+        key = meta["_id"]
+        if action == "index":
+            return {"index": {"status": 200, "result": "updated"}}
         if key in self.stored:
             conflict = {"type": "version_conflict_engine_exception", "reason": "document already exists"}
             return {"create": {"status": 409, "error": conflict}}

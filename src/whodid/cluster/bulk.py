@@ -4,10 +4,16 @@ Lines are copied from the journal into the body unchanged. A request is for one 
 with `rest.action.multi.allow_explicit_index: false` require, and uses no ingest pipeline. Every item of the answer is
 checked, whatever the HTTP status.
 
-Verdicts: `stored` (201, or 409, since the same `_id` means the same content; both under the requested `_id` and in the
-requested partition), `refused` (mapping or parsing), `wait` (everything else, with the cause). Errors are classified by
-`error.type`: a flood-stage block is an item 429, `blocks.write` a 403, a closed index a 400, a missing one a 404, and
-all of these are temporary. A 200 means failure: it is the answer when an ingest pipeline drops an entry.
+Verdicts: `stored` (under the requested `_id` and in the requested partition), `refused` (mapping or parsing), `wait`
+(everything else, with the cause). Errors are classified by `error.type`: a flood-stage block is an item 429,
+`blocks.write` a 403, a closed index a 400, a missing one a 404, and all of these are temporary. A 200 means failure: it
+is the answer when an ingest pipeline drops an entry.
+
+A document with our `_id` exists already (409) if an earlier request stored it and was not acknowledged. A pipeline that
+is gone by now may have changed it, and the shipper may not read it, so a second request replaces it by the line, with
+`external_gte` and version 1: it does not create another version, and leaves a document as it is that somebody (an
+erasure) changed later and that has a higher version, or that nobody can replace (in an index that is append-only or,
+by the Security plugin, immutable; in a cluster that refuses such requests).
 
 A request that OpenSearch refuses as a whole is halved until the offending entries are alone. They are refused only if
 other entries of the request pass; if none does, the fault is not in the entries, and all of them wait.
@@ -41,8 +47,8 @@ _REFUSED = {
 }
 _IMMENSE = "Document contains at least one immense term"
 _FILTER = "errors,items.*._index,items.*._id,items.*.status,items.*.error"
-_PARAMETERS = {"filter_path": _FILTER, "pipeline": "_none"}
-"""No `default_pipeline` may change or drop an entry, or its hash would no longer match."""
+_IRREPLACEABLE = "validation_exception"
+"""The error of an item that would replace a document of an append-only index."""
 _SAMPLE = 8
 """The number of entries of a refused request that are tried alone before the request is halved."""
 
@@ -54,6 +60,8 @@ class Document(NamedTuple):
     partition: str
     raw: bytes
 
+
+Action = Literal["create", "index"]
 
 Cause = Literal[
     "",
@@ -98,52 +106,68 @@ def send_bulk(client: OpenSearch, documents: Sequence[Document], timeout: float)
     for position, document in enumerate(documents):
         positions.setdefault(document.partition, []).append(position)
     if len(positions) == 1:
-        return _send(client, documents, timeout)
+        return _store(client, documents, timeout)
     verdicts: dict[int, Verdict] = {}
     for found in positions.values():
-        part = _send(client, [documents[position] for position in found], timeout)
+        part = _store(client, [documents[position] for position in found], timeout)
         verdicts |= zip(found, part, strict=True)
         if part[0].cause in _UNREACHABLE:
             return [verdicts.get(position, part[0]) for position in range(len(documents))]
     return [verdicts[position] for position in range(len(documents))]
 
 
-def _send(client: OpenSearch, documents: Sequence[Document], timeout: float) -> list[Verdict]:
+def _store(client: OpenSearch, documents: Sequence[Document], timeout: float) -> list[Verdict]:
+    """Sends documents to one partition, and replaces those that exist there."""
+    verdicts = _send(client, documents, timeout, "create")
+    exist = [document for document, verdict in zip(documents, verdicts, strict=True) if verdict is _EXISTS]
+    if not exist:
+        return verdicts
+    # a cluster that refuses such a request altogether, whatever is in it, keeps what it has
+    replaced = (STORED if one.cause == "request" else one for one in _send(client, exist, timeout, "index"))
+    return [next(replaced) if verdict is _EXISTS else verdict for verdict in verdicts]
+
+
+_EXISTS = Verdict("stored", "a document with this ID exists already")
+
+
+def _send(client: OpenSearch, documents: Sequence[Document], timeout: float, action: Action) -> list[Verdict]:
     """Sends documents to one partition; a request that is refused as a whole is halved."""
-    verdicts = _request(client, documents, timeout)
+    verdicts = _request(client, documents, timeout, action)
     if verdicts[0].cause != "request" or len(documents) == 1:
         return verdicts
     if len(documents) > 2 * _SAMPLE:
-        alone = [_request(client, [one], timeout)[0] for one in random.sample(documents, _SAMPLE)]
+        alone = [_request(client, [one], timeout, action)[0] for one in random.sample(documents, _SAMPLE)]
         if all(verdict.cause == "request" for verdict in alone):
             return verdicts
-    verdicts = _halved(client, documents, timeout)
+    verdicts = _halved(client, documents, timeout, action)
     if all(verdict.kind == "wait" for verdict in verdicts):
         return verdicts
     return [Verdict("refused", one.reason) if one.cause == "request" else one for one in verdicts]
 
 
-def _halved(client: OpenSearch, documents: Sequence[Document], timeout: float) -> list[Verdict]:
+def _halved(client: OpenSearch, documents: Sequence[Document], timeout: float, action: Action) -> list[Verdict]:
     verdicts: list[Verdict] = []
     half = len(documents) // 2
     for part in (documents[:half], documents[half:]):
-        found = _request(client, part, timeout)
+        found = _request(client, part, timeout, action)
         refused = found[0].cause == "request" and len(part) > 1
-        verdicts += _halved(client, part, timeout) if refused else found
+        verdicts += _halved(client, part, timeout, action) if refused else found
     return verdicts
 
 
-def _request(client: OpenSearch, documents: Sequence[Document], timeout: float) -> list[Verdict]:
+def _request(client: OpenSearch, documents: Sequence[Document], timeout: float, action: Action) -> list[Verdict]:
     """Sends one request; returns the verdicts of its items, or the same verdict for all."""
     from opensearchpy import ConnectionError as NoConnection
     from opensearchpy import ConnectionTimeout, ImproperlyConfigured, SerializationError, SSLError, TransportError
 
     partition = documents[0].partition
-    parameters = {**_PARAMETERS, "request_timeout": timeout}
+    filter_path = _FILTER if action == "create" else f"{_FILTER},items.*.result"
+    # no `default_pipeline` may change or drop an entry, or its hash would no longer match
+    parameters = {"filter_path": filter_path, "pipeline": "_none", "request_timeout": timeout}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # `whodid doctor` reports deprecation headers of the server
-            answer = client.bulk(index=partition, body=_body(documents), params=parameters)
+            answer = client.bulk(index=partition, body=_body(documents, action), params=parameters)
     except ConnectionTimeout as error:
         failed = Verdict("wait", f"no answer in time: {_words(error)}", "time_out")
     except SSLError as error:
@@ -157,14 +181,14 @@ def _request(client: OpenSearch, documents: Sequence[Document], timeout: float) 
     except (SerializationError, *FOREIGN):  # the client library assumes that the body of an error is an object
         failed = _NOT_UNDERSTOOD
     else:
-        return _verdicts(answer, documents)
+        return _verdicts(answer, documents, action)
     return [failed] * len(documents)
 
 
 _NOT_UNDERSTOOD = Verdict("wait", "the answer was not that of a bulk request; is a proxy in between?", "answer")
 
 
-def _verdicts(answer: object, documents: Sequence[Document]) -> list[Verdict]:
+def _verdicts(answer: object, documents: Sequence[Document], action: Action) -> list[Verdict]:
     if isinstance(answer, RawAnswer):
         if answer == _all_created(documents):
             return [STORED] * len(documents)
@@ -175,7 +199,7 @@ def _verdicts(answer: object, documents: Sequence[Document]) -> list[Verdict]:
     items = answer.get("items") if isinstance(answer, dict) else None
     if not isinstance(items, list) or len(items) != len(documents):
         return [_NOT_UNDERSTOOD] * len(documents)
-    return [_judge(item, document) for item, document in zip(items, documents, strict=True)]
+    return [_judge(item, document, action) for item, document in zip(items, documents, strict=True)]
 
 
 def _all_created(documents: Sequence[Document]) -> str:
@@ -185,10 +209,11 @@ def _all_created(documents: Sequence[Document]) -> str:
     return f'{{"errors":false,"items":[{start}{f"{end},{start}".join([id_ for id_, _, _ in documents])}{end}]}}'
 
 
-def _body(documents: Sequence[Document]) -> bytes:
+def _body(documents: Sequence[Document], action: Action) -> bytes:
     parts: list[bytes] = []
+    more = ',"version":1,"version_type":"external_gte"' if action == "index" else ""
     for id_, _, raw in documents:
-        parts += (f'{{"create":{{"_id":"{id_}"}}}}'.encode(), raw)
+        parts += (f'{{"{action}":{{"_id":"{id_}"{more}}}}}'.encode(), raw)
     parts.append(b"")
     return b"\n".join(parts)
 
@@ -203,26 +228,29 @@ def _is_opensearch(error: Any) -> bool:
     return isinstance(error.info, dict) and isinstance(error.info.get("error"), dict)
 
 
-def _judge(item: Any, document: Document) -> Verdict:
+def _judge(item: Any, document: Document, action: Action) -> Verdict:
     try:
-        return _judged(item, document)
+        return _judged(item, document, action)
     except FOREIGN:
         return Verdict("wait", "an item of the answer was not understood", "answer")
 
 
-def _judged(item: Any, document: Document) -> Verdict:
-    result = item.get("create") if isinstance(item, dict) else None
+def _judged(item: Any, document: Document, action: Action) -> Verdict:
+    # the Security plugin turns the replacement of a document of an immutable index into its creation
+    result = (item.get(action) or item.get("create")) if isinstance(item, dict) else None
     if not isinstance(result, dict):
         return Verdict("wait", "an item of the answer was not understood", "answer")
     status, error = result.get("status"), result.get("error")
     kind, why = _words_of(error)
     refused = kind in _REFUSED or (kind == "illegal_argument_exception" and why.startswith(_IMMENSE, len(kind) + 2))
-    created = status == 201 and error is None
-    stored = created or (status == 409 and kind in ("", "version_conflict_engine_exception"))
+    exists = status == 409 and kind in ("", "version_conflict_engine_exception")
+    stored = exists or (status == 201 and error is None)
+    if action == "index" and not stored:
+        stored = (error is None and result.get("result") == "updated") or kind == _IRREPLACEABLE
     if (stored or refused) and (misplaced := _misplaced(result, document)):
         return Verdict("wait", misplaced, "configuration")
     if stored:
-        return STORED
+        return _EXISTS if exists and action == "create" else STORED
     if status == 200 and error is None:
         return Verdict("wait", _dropped(document), "configuration")
     return Verdict("refused", why) if refused else Verdict("wait", why, _cause_of(status, kind))
