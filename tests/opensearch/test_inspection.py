@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from opensearchpy import OpenSearch
 
 from tests.commands import whodid
 from tests.doctor.examined import examined
@@ -18,21 +20,21 @@ from tests.live.accounts import PASSWORD, account, secured_corner
 from tests.live.corner import Corner
 from tests.opensearch_node import SecuredNode
 from tests.web.served import served
-from whodid.cluster.bulk import Document, Verdict
+from whodid.cluster.bulk import Document, Verdict, send_bulk
 from whodid.cluster.connection import connect
 from whodid.cluster.template import (
     FIELD_TYPES,
     MARK,
     Difference,
+    find_partition,
     index_pattern,
-    inspected,
     inspected_all,
     simulated,
     template_name,
 )
 from whodid.entry import Stamp, partition_name
 from whodid.errors import OpenSearchError
-from whodid.journal import JournalDirectory
+from whodid.journal import Acknowledged, JournalDirectory
 from whodid.search import AuditClient
 from whodid.search.requests import CONTENTLESS
 from whodid.settings import Settings
@@ -70,6 +72,11 @@ HARM: dict[str, tuple[dict[str, Any], str]] = {
 
 def send(cluster: Cluster, *partitions: str) -> list[Verdict]:
     return cluster.send([Document(str(n), partition, b'{"type":"t"}') for n, partition in enumerate(partitions)])
+
+
+def inspected(client: OpenSearch, partition: str) -> tuple[Difference, ...] | None:
+    found = find_partition(client, partition)
+    return None if found is None else found.differences
 
 
 def name(place: Corner, year: int, month: int) -> str:
@@ -171,6 +178,99 @@ def test_a_mapping_that_was_changed_makes_no_dead_letters(place: Corner) -> None
         place.client.ingest.delete_pipeline(id=f"{partition}-adder")
     assert cluster.send([Document("new", partition, b'{"type":"t"}')])[0].kind == "stored"
     assert cluster.send([Document("odd", partition, b'{"unknown":1}')])[0].kind == "refused"
+
+
+@contextmanager
+def other_principal(place: Corner, partition: str) -> Iterator[None]:
+    """A pipeline that changes each entry."""
+    pipeline = f"{partition}-other"
+    place.client.ingest.put_pipeline(id=pipeline, body={"processors": [{"set": {"field": "principal", "value": "7"}}]})
+    place.client.indices.put_settings(index=partition, body={"index.final_pipeline": pipeline})
+    try:
+        yield
+    finally:
+        place.client.indices.put_settings(index=partition, body={"index.final_pipeline": None})
+        place.client.ingest.delete_pipeline(id=pipeline)
+
+
+@contextmanager
+def no_content(place: Corner, partition: str) -> Iterator[None]:
+    """The partition is made again, by hand."""
+    place.client.indices.delete(index=partition)
+    place.client.indices.create(index=partition, body=HARM["no content"][0])
+    yield
+    place.client.indices.delete(index=partition)
+
+
+@pytest.mark.parametrize("changed", [other_principal, no_content])
+def test_what_was_sent_to_a_partition_that_had_changed_is_not_acknowledged_and_is_sent_again(
+    place: Corner, changed: Callable[[Corner, str], AbstractContextManager[None]]
+) -> None:
+    partition = partition_name(place.settings.index_prefix, "month", Stamp.now().creation_date)
+    directory, shipper = JournalDirectory(place.settings.journal_dir), connected_shipper(place.settings)
+    place.record(2)
+    assert shipper.run_once(5).shipped == 2
+    [journal] = directory.journals()
+    with changed(place, partition):
+        later = place.record(3)
+        waiting = shipper.run_once(0.5).waiting
+        assert f"entries would be lost in {partition}: " in waiting
+        place.refresh()
+        assert place.client.count(index=partition)["count"] >= 3  # they were sent, as the inspection was recent
+        assert Acknowledged.read(directory.journal(journal)).seq == 2
+        assert [alarm["alarm"] for alarm in directory.alarms()] == ["not stored"]
+    assert connected_shipper(place.settings).run_once(5).shipped == 3  # another one, as after a kill
+    found = {hit["_source"]["seq"]: hit for hit in place.stored().values()}
+    assert [found[entry["seq"]]["_source"] for entry in later] == later
+    assert {hit["_version"] for hit in found.values()} == {1}
+    assert Acknowledged.read(directory.journal(journal)).seq == 5
+
+
+@pytest.mark.parametrize("change", ["alias", "replaced", "deleted"])
+def test_a_partition_that_changed_harmlessly_during_a_request_gets_it_again(
+    place: Corner, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    partition, cluster, changes = name(place, 2026, 1), Cluster(place.settings), [change]
+    send(cluster, partition)
+
+    def sent(*given: Any) -> list[Verdict]:
+        verdicts = send_bulk(*given)
+        match changes and changes.pop():
+            case "alias":
+                place.client.indices.put_alias(index=partition, name=f"{partition}-also")
+            case "replaced":
+                place.client.indices.delete(index=partition)
+                place.client.indices.create(index=partition)
+            case "deleted":
+                place.client.indices.delete(index=partition)
+        return verdicts
+
+    monkeypatch.setattr("whodid.shipping.service.send_bulk", sent)
+    new = [Document("new", partition, b'{"type":"t"}')]
+    [verdict] = cluster.send(new)
+    assert (verdict.kind, verdict.reason) == (
+        "wait",
+        f"{partition} was changed while entries were sent to it: they are sent again",
+    )
+    assert cluster.send(new)[0].kind == "stored"
+    assert place.stored()["new"]["_version"] == 1
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_while_the_inspection_after_a_request_fails_entries_wait_and_are_not_sent_again(
+    place: Corner, status: int
+) -> None:
+    partition = name(place, 2026, 1)
+    new = [Document("new", partition, b'{"type":"t"}')]
+    with FaultProxy(place.settings.opensearch_hosts[0]) as proxy:
+        cluster = Cluster(replace(place.settings, opensearch_hosts=(proxy.url,)))
+        send(cluster, partition)
+        proxy.inject(answer(status, {"error": {"type": "x", "reason": "x"}, "status": status}), path="?flat_settings")
+        assert [cluster.send(new)[0].kind for _ in range(3)] == ["wait"] * 3
+        assert proxy.count("_bulk") == 2
+        proxy.clear()
+        assert cluster.send(new)[0].kind == "stored"
+    assert place.stored()["new"]["_version"] == 1
 
 
 def test_a_partition_that_lacks_a_field_takes_what_it_can_and_one_that_lacks_a_needed_one_gets_nothing(

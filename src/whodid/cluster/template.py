@@ -9,7 +9,7 @@ If the fingerprint no longer matches, somebody changed it. Without one it comes 
 A partition is inspected before entries are sent to it. Anyone who may create a partition can prepare it, and another
 template may have a higher priority: without `_source` entries lose their content, with another mapping they are not
 found or found by others, and a pipeline may drop or change them. The shipper inspects a partition before its first
-request to it; `whodid setup` and `whodid doctor` inspect all.
+request to it, and after each request; `whodid setup` and `whodid doctor` inspect all.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
 
 from ..entry import FIELDS, SCHEMA_VERSION
 from ..settings import Settings
@@ -35,11 +37,12 @@ __all__ = [
     "OWNER",
     "Change",
     "Difference",
+    "Partition",
     "changed_by_hand",
     "compared",
+    "find_partition",
     "index_pattern",
     "index_template",
-    "inspected",
     "inspected_all",
     "losses",
     "simulated",
@@ -203,16 +206,25 @@ class Difference:
     loses: bool = True
 
 
-def inspected(client: OpenSearch, partition: str) -> tuple[Difference, ...] | None:
-    """How a partition differs from the template; `None` if it doesn't exist. Raises `OpenSearchError`."""
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """How an index differs from the template; equal only to the same index (by its UUID) with nothing changed."""
+
+    state: bytes
+    differences: tuple[Difference, ...]
+
+
+def find_partition(client: OpenSearch, name: str) -> Partition | None:
+    """A partition as it is now; `None` if it doesn't exist. Raises `OpenSearchError`."""
     from opensearchpy import NotFoundError
 
-    with translated(f"what is in force in {partition}"):
+    with translated(f"what is in force in {name}"):
         try:
-            [(name, about)] = client.indices.get(index=partition, params={"flat_settings": "true"}).items()
+            [(index, about)] = client.indices.get(index=name, params={"flat_settings": "true"}).items()
         except NotFoundError:
             return None
-        return tuple(_differences(partition, name, about))
+        state = orjson.dumps([index, about], option=orjson.OPT_SORT_KEYS)
+        return Partition(state, tuple(_differences(name, index, about)))
 
 
 def inspected_all(client: OpenSearch, settings: Settings) -> dict[str, tuple[Difference, ...]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from ..cluster.bulk import Cause, Document, Verdict, send_bulk
 from ..cluster.clock import ClusterClock, deletion_time
 from ..cluster.connection import connect, translated
 from ..cluster.ledger import CheckpointIndex
-from ..cluster.template import inspected, losses, simulated, template_name
+from ..cluster.template import Partition, find_partition, losses, simulated, template_name
 from ..errors import (
     JournalDamaged,
     NotAuthenticated,
@@ -171,9 +171,12 @@ class _Left(OpenSearchError):
 
 
 class Cluster:
-    """The cluster that a shipper sends to: a partition is inspected before anything is sent to it.
+    """The cluster that a shipper sends to.
 
-    It is inspected again every few minutes, and before a refused entry becomes a dead letter.
+    Invariant: an entry counts as stored or refused only after an inspection of its partition that followed the answer,
+    and found it fit and the same as before the request. Otherwise it waits and is sent again, which replaces what was
+    stored wrongly (`cluster.bulk`). So that little is stored wrongly, nothing is sent to a partition that was not found
+    fit within the last minutes. A change that is undone before that inspection is not noticed.
 
     If authentication or verification of the certificate fails, password and certificates are read again from their
     files, so that they can be corrected without a restart.
@@ -183,7 +186,7 @@ class Cluster:
         self.client = connect(settings)
         self._settings = settings
         self.clock = ClusterClock(lambda: self.client)
-        self._inspected: dict[str, float] = {}
+        self._inspected: dict[str, tuple[float, Partition]] = {}
 
     def send(self, documents: Sequence[Document]) -> list[Verdict]:
         """Returns a verdict for each document; without the index template all wait, since a mapping is final."""
@@ -196,51 +199,70 @@ class Cluster:
         return verdicts
 
     def _send(self, documents: Sequence[Document]) -> list[Verdict]:
-        waits = {name: why for name in {document.partition for document in documents} if (why := self._unfit(name))}
+        found = {name: self._recent(name) for name in {document.partition for document in documents}}
+        waits = {name: why for name, why in found.items() if isinstance(why, Verdict)}
+        before = {name: state for name, state in found.items() if not isinstance(state, Verdict)}
         if not waits:
-            return self._bulk(documents)
+            return self._bulk(documents, before)
         fit = [document for document in documents if document.partition not in waits]
-        verdicts = iter(self._bulk(fit) if fit else ())
+        verdicts = iter(self._bulk(fit, before) if fit else ())
         return [waits.get(document.partition) or next(verdicts) for document in documents]
 
-    def _bulk(self, documents: Sequence[Document]) -> list[Verdict]:
+    def _bulk(self, documents: Sequence[Document], before: Mapping[str, Partition | None]) -> list[Verdict]:
         verdicts = send_bulk(self.client, documents, self._settings.opensearch_timeout)
-        judged = zip(documents, verdicts, strict=True)
-        unfit: dict[str, Verdict | None] = {}
-        for name in {document.partition for document, verdict in judged if verdict.kind == "refused"}:
-            self._inspected.pop(name, None)  # its mapping may have changed
-            unfit[name] = self._unfit(name)
-        if not unfit:
+        judged = list(zip(documents, verdicts, strict=True))
+        doubts: dict[str, Verdict] = {}
+        for name in {document.partition for document, verdict in judged if verdict.kind != "wait"}:
+            if doubt := self._doubt(name, before[name]):
+                doubts[name] = doubt
+        if not doubts:
             return verdicts
         return [
-            (verdict.kind == "refused" and unfit[document.partition]) or verdict
-            for document, verdict in zip(documents, verdicts, strict=True)
+            verdict if verdict.kind == "wait" else doubts.get(document.partition, verdict)
+            for document, verdict in judged
         ]
 
-    def _unfit(self, partition: str) -> Verdict | None:
-        """Why nothing may be sent to a partition now; `None` if it is as it should be, or was so recently."""
-        now = time.monotonic()
-        if now - self._inspected.get(partition, float("-inf")) < _INSPECTED_FOR:
+    def _doubt(self, name: str, before: Partition | None) -> Verdict | None:
+        """Why what was just stored in a partition, or refused by it, must be sent again; `None` if it need not."""
+        after = self._inspect(name)
+        if isinstance(after, Verdict):
+            return after
+        if after is not None and before in (None, after):
             return None
+        return Verdict("wait", f"{name} was changed while entries were sent to it: they are sent again", "blocked")
+
+    def _recent(self, name: str) -> Partition | Verdict | None:
+        """What `_inspect` returned within the last minutes, or returns now."""
+        at, known = self._inspected.get(name, (float("-inf"), None))
+        if time.monotonic() - at < _INSPECTED_FOR:
+            return known
+        found = self._inspect(name)
+        if not isinstance(found, Verdict):
+            self.clock.ask()
+        return found
+
+    def _inspect(self, name: str) -> Partition | Verdict | None:
+        """The partition as it is now, `None` if it can be created, or why nothing may be sent to it."""
+        now, found = time.monotonic(), self._found(name)
+        if isinstance(found, Partition):
+            self._inspected[name] = now, found
+        else:  # it is inspected before the next request
+            self._inspected.pop(name, None)
+        return found
+
+    def _found(self, name: str) -> Partition | Verdict | None:
         try:
-            found = inspected(self.client, partition)
-            if found is None:
-                if waits := self._why_not_ready():
-                    return waits
-                found = simulated(self.client, partition)
-            else:
-                self._inspected[partition] = now  # one that doesn't exist yet is inspected once it does
-                self.clock.ask()
+            found = find_partition(self.client, name)
+            if found is None and (waits := self._why_not_ready()):
+                return waits
+            lost = losses(simulated(self.client, name) if found is None else found.differences)
         except NotAuthorized as error:
-            return Verdict("wait", _not_seen(partition, error), "configuration")
+            return Verdict("wait", _not_seen(name, error), "configuration")
         except OpenSearchError as error:
             return Verdict("wait", str(error), _cause(error))
-        if lost := losses(found):
-            self._inspected.pop(partition, None)
-            return Verdict(
-                "wait", f"entries would be lost in {partition}: {lost}; see `whodid doctor`", "configuration"
-            )
-        return None
+        if lost:
+            return Verdict("wait", f"entries would be lost in {name}: {lost}; see `whodid doctor`", "configuration")
+        return found
 
     def _why_not_ready(self) -> Verdict | None:
         name = template_name(self._settings)
@@ -252,12 +274,11 @@ class Cluster:
             return Verdict("wait", str(error), _cause(error))
         except OpenSearchError:
             pass  # the role whodid_writer may not read templates, and the setup created both
-        self.clock.ask()
         return None
 
 
 _INSPECTED_FOR = 300.0
-"""Seconds for which an inspection stays valid."""
+"""Seconds after which a partition is inspected before the next request, too."""
 
 
 def _cause(error: OpenSearchError) -> Cause:
