@@ -320,6 +320,8 @@ def _of_settings(settings: Mapping[str, Any]) -> Iterator[Difference]:
         value = settings.get(name)
         if value not in harmless:
             yield Difference(f"{name} is {_short(value)}, and the template has none", loses)
+    if settings.get("index.refresh_interval") == "-1":  # as some set while they load much
+        yield Difference("index.refresh_interval is -1: new entries are stored, and not found", loses=False)
 
 
 def _short(value: object) -> str:
