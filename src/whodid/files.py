@@ -30,7 +30,7 @@ from threading import get_native_id
 from typing import Any, BinaryIO
 
 from .errors import JournalDamaged, SettingsError
-from .process import warn
+from .process import by_handler, warn
 from .text import json_of
 
 __all__ = [
@@ -157,18 +157,21 @@ class open_new:  # noqa: N801 (used like a function)
 
 
 def of_system(error: BaseException) -> bool:
-    """Whether the operating system raised the error; a `TimeoutError` from a signal handler has no error number."""
-    return isinstance(error, OSError) and error.errno is not None
+    """Whether the operating system raised the error, and no signal handler; many a `TimeoutError` has no number."""
+    return isinstance(error, OSError) and error.errno is not None and not by_handler(error)
 
 
 class best_effort:  # noqa: N801 (used like a function)
-    """Ignores errors of the operating system inside a block, and files that are not trusted."""
+    """Ignores errors of the system inside a block, all or those of one kind, and files that are not trusted."""
+
+    def __init__(self, kind: type[OSError] = OSError) -> None:
+        self._kind = kind
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
-        return error is not None and (of_system(error) or isinstance(error, JournalDamaged))
+        return isinstance(error, JournalDamaged) or (isinstance(error, self._kind) and of_system(error))
 
 
 def read_file(path: Path) -> bytes:

@@ -1,8 +1,8 @@
 """What whodid needs of the process that it runs in: warnings, signal handlers that raise, and uWSGI's workers.
 
 - A warning never changes the outcome of a call.
-- Exceptions of an application's own objects may be ignored; an exception that a signal handler raised, such as the time
-  limit of a task, may not.
+- Exceptions of an application's own objects may be ignored. An exception that a signal handler or another thread
+  raised, such as the time limit of a task, may not, nor may it pass for an error of the system.
 - uWSGI forks its workers without notifying Python. A worker that is forked while another thread holds or waits for the
   GIL finds it held by a thread that does not exist, and hangs before its first request. So whodid starts no thread in a
   process that forks workers: neither before the first fork nor in the master, which replaces workers as long as it
@@ -14,22 +14,65 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
 from contextlib import suppress
+from inspect import CO_VARARGS
 from os import getpid
+from types import FrameType
 
-__all__ = ["forks_unseen", "pass_on", "suspends_threads", "warn"]
+from .errors import WhodidError
+
+__all__ = ["by_handler", "forks_unseen", "pass_on", "suspends_threads", "warn"]
 
 
 def pass_on(error: BaseException) -> None:
-    """Raises `error` again if a signal handler of this process raised it."""
+    """Raises `error` again if a signal handler or another thread raised it, and not what was called."""
+    if by_handler(error) or _by_thread(error):
+        raise error
+
+
+def by_handler(error: BaseException) -> bool:
+    """Whether a signal handler raised the error: a function that was called with the very frame that called it.
+
+    A handler that did not keep that frame is known by its code, as long as it is installed.
+    """
+    frames = [frame for frame in _frames(error) if not _is_ours(frame)]
+    if not frames:
+        return False
     import signal  # `import whodid` stays light
 
     handlers = {getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()} - {None}
+    return any(frame.f_code in handlers or _was_given_its_caller(frame) for frame in frames)
+
+
+def _was_given_its_caller(frame: FrameType) -> bool:
+    code, given, caller = frame.f_code, frame.f_locals, frame.f_back
+    several = bool(code.co_flags & CO_VARARGS)
+    arguments = [given.get(name) for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + several]]
+    if several and type(arguments[-1]) is tuple:
+        arguments += arguments[-1]
+    return caller is not None and any(argument is caller for argument in arguments)
+
+
+def _by_thread(error: BaseException) -> bool:
+    """Whether another thread raised the error in this one (`PyThreadState_SetAsyncExc`), as RQ does at a time limit.
+
+    It comes out of a line of whodid's own. What such lines call that is written in C raises errors of Python's own.
+    """
+    if isinstance(error, WhodidError) or (type(error).__module__ == "builtins" and not isinstance(error, OSError)):
+        return False
+    return all(map(_is_ours, _frames(error)))
+
+
+def _frames(error: BaseException) -> Iterator[FrameType]:
     at = error.__traceback__
     while at is not None:
-        if at.tb_frame.f_code in handlers:
-            raise error
+        yield at.tb_frame
         at = at.tb_next
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return frame.f_globals.get("__name__", "").partition(".")[0] in {"whodid", "abc", "rfc8785"}
 
 
 class _Here(threading.local):

@@ -3,11 +3,17 @@
 The call raises what the handler raised. Its entry is recorded once or not at all. Nothing is left behind: afterwards
 the same thread, another thread that was waiting meanwhile, and another process record, in one whole chain. `soak` does
 the same before each single instruction, so also between taking a lock and entering the `try` that gives it back.
+
+Whatever handler it is, what it raises is known for what it is, even under settings that make no error of anything else.
 """
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import functools
 import gc
+import operator
 import os
 import signal
 import subprocess
@@ -16,6 +22,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import repeat
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -261,6 +268,123 @@ def sweep(path: Path, durability: Durability, state: str, every: int = 1, *, den
     assert max(found.values()) == 1
     assert {error for error in swept.refused if "thread that wrote for several was interrupted" not in error} == set()
     return swept
+
+
+class AnObject:
+    def __call__(self, _number: int, _frame: object) -> None:
+        raise Interrupted
+
+
+def with_a_number(_number: int, _frame: object) -> None:
+    raise TimeoutError(errno.ETIMEDOUT, "the time limit")
+
+
+def printing(_number: int, _frame: object) -> None:
+    raise BrokenPipeError(errno.EPIPE, "nobody reads what was printed")
+
+
+def looking_for_a_file(_number: int, _frame: object) -> None:
+    raise FileNotFoundError(errno.ENOENT, "no such file")
+
+
+def logging_on_a_full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "no space left")
+
+
+def bound(error: type[Exception], _number: int, _frame: object) -> None:
+    raise error
+
+
+def restoring(_number: int, _frame: object) -> None:
+    signal.signal(signal.SIGUSR2, signal.SIG_DFL)
+    raise Interrupted
+
+
+def forgetting(_number: int, frame: object) -> None:
+    del frame
+    raise Interrupted
+
+
+HANDLERS: list[Callable[..., None]] = [
+    with_a_number,
+    printing,
+    looking_for_a_file,
+    logging_on_a_full_disk,
+    functools.partial(bound, Interrupted),
+    AnObject(),
+    restoring,
+    forgetting,
+]
+
+
+class Signalled:
+    """Sends the process a signal at point number `at` of what is traced, amid a frame of whodid's: from C."""
+
+    def __init__(self, at: int) -> None:
+        self.where = ""
+        self._left = at
+        raising = map(operator.not_, map(signal.raise_signal, repeat(signal.SIGUSR2)))
+        self._send = functools.partial(min, key=functools.partial(next, raising))
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> Any:
+        if not frame.f_code.co_filename.startswith(SOURCE):
+            return self if event == "call" else None
+        self._left -= event != "return"
+        if self._left:
+            return self
+        self.where = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+        return self._send  # at what comes next in this frame
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("durability", "state"), [("disk", "later"), ("process", "later"), ("process", "first")])
+@pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: getattr(handler, "__name__", type(handler).__name__))
+def test_what_a_signal_handler_raised_is_what_the_call_raises(
+    path: Path, handler: Callable[..., None], durability: Durability, state: str
+) -> None:
+    settings = Settings(durability=durability, on_invalid="quarantine", on_failure="warn")
+    at, every, raised = 1, 3 if state == "later" else 20, Counter[str]()
+    while True:
+        directory = path / str(at)
+        recorder = Recorder(settings, catalog=CATALOG, journal=Journal(directory))
+        recorder.record("credentials_created", {"target": "before", **WHO})
+        if state == "first":
+            recorder = Recorder(settings, catalog=CATALOG, journal=Journal(directory))
+        signal.signal(signal.SIGUSR2, handler)
+        signalled = Signalled(at)
+        try:
+            sys.settrace(signalled)
+            recorder.record("credentials_created", {"target": "interrupted", **WHO})
+        except Exception as error:  # noqa: BLE001 (looked at below)
+            raised[f"{type(error).__name__}: {error}"] += 1
+        else:
+            if not signalled.where:
+                break
+            raised[f"nothing, at {signalled.where}"] += 1
+        finally:
+            sys.settrace(None)
+        recorder.record("credentials_created", {"target": "after", **WHO})
+        assert list(JournalDirectory(directory).alarms()) == []
+        found = Counter(entry["target"] for entry in recorded(directory))
+        assert (found["before"], found["after"], found["interrupted"] <= 1) == (1, 1, True)
+        at += every
+    with pytest.raises(Exception) as expected:  # noqa: PT011 (whatever this handler raises)
+        handler(signal.SIGUSR2, None)
+    assert set(raised) == {f"{type(expected.value).__name__}: {expected.value}"}
+    assert sum(raised.values()) > 20
+
+
+@pytest.mark.parametrize("error", [Interrupted, TimeoutError])
+def test_what_another_thread_raises_in_a_call_is_what_the_call_raises(path: Path, error: type[Exception]) -> None:
+    """As the time limit of an RQ job."""
+    prototype = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.py_object)
+    interrupt = prototype(("PyThreadState_SetAsyncExc", ctypes.pythonapi))
+    clock: Callable[[], int] = functools.partial(interrupt, threading.get_ident(), error)  # a step of the call, in C
+    settings = Settings(on_invalid="quarantine", on_failure="warn")
+    recorder = Recorder(settings, catalog=CATALOG, journal=Journal(path), clock_ns=clock)
+    with pytest.raises(error):
+        recorder.record("credentials_created", {"target": "interrupted", **WHO})
+    assert not (path / "rejected.ndjson").exists()
 
 
 @pytest.mark.parametrize("durability", ["disk", "process"])

@@ -181,7 +181,9 @@ class Chain:
         self.due = due = look or now >= self._look_at
         try:
             return self._lock.try_acquire(due)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if not of_system(error):
+                raise
             return False
 
     def current(self) -> Segment:
@@ -223,8 +225,9 @@ class Chain:
                 if segment.end() > size:
                     self._catch_up(segment)
                 return segment
-        except FileNotFoundError:  # what is missing is found out below
-            pass
+        except FileNotFoundError as error:
+            if not of_system(error):
+                raise
         return self._open()
 
     def _is_current(self) -> bool:
@@ -381,7 +384,7 @@ def _link_before(found: list[Path], journal: Path) -> Link:
     them. What it deletes was acknowledged before.
     """
     for path in reversed(found[:-1]):
-        with suppress(FileNotFoundError):
+        with best_effort(FileNotFoundError):
             link = last_link(path)
             if link is not None:
                 return link

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from weakref import ref
 
-from ..files import identity, of_system, open_apart
+from ..files import best_effort, identity, of_system, open_apart
 
 __all__ = ["Descriptor", "close_forgotten"]
 
@@ -105,7 +105,7 @@ class Descriptor:
         self._number.open(path, flags)  # last: wherever a signal handler raises, an open number has an owner
         self.fd = self._number.fd
         self._named = self._number.file
-        with suppress(FileNotFoundError):
+        with best_effort(FileNotFoundError):
             named = _numbers(os.lstat(path))
             if named[0] != self._named[0]:  # overlays of old kernels say something else of a path than of a descriptor
                 self._named = named
@@ -118,7 +118,9 @@ class Descriptor:
         """Whether the path still leads to this file. Raises `OSError` when that can't be found out."""
         try:
             return _numbers(os.lstat(self._name)) == self._named
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if not of_system(error):
+                raise
             return False
 
     def recovered(self) -> os.stat_result:

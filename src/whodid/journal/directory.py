@@ -63,6 +63,7 @@ from ..files import (
     read_objects,
     sync_above,
 )
+from ..process import by_handler
 from ..settings import journal_place
 from ..text import FOREIGN, json_of, text_of
 
@@ -194,7 +195,9 @@ class JournalDirectory:
         try:
             content: dict[str, Any] = json_of(read_file(self.path / "current"))
             journal, version = text_of(content["journal"]), content["format"]
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if not of_system(error):
+                raise
             return None
         except PermissionError as error:
             raise JournalDamaged(f"this user may not read {self.path}; run as its owner") from error
@@ -214,7 +217,9 @@ class JournalDirectory:
         """A value that changes when `current` is replaced; `None` if there is no such file."""
         try:
             status = os.lstat(self._current)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if not of_system(error):
+                raise
             return None
         return status.st_ino, status.st_mtime_ns
 
@@ -251,7 +256,9 @@ class JournalDirectory:
         try:
             content = json_of(read_file(marker))
             copied = content["journal"] != journal or not _fits(content, marker)
-        except (FileNotFoundError, NotADirectoryError, *FOREIGN):
+        except (FileNotFoundError, NotADirectoryError, *FOREIGN) as error:
+            if by_handler(error):
+                raise
             return True
         self._check_format(marker, content.get("format"))
         return bool(copied)
@@ -322,7 +329,9 @@ def _mode(path: Path) -> int:
     """The mode of a file; 0 for a symbolic link, which is refused when it is opened, and for a missing file."""
     try:
         mode = path.lstat().st_mode
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if not of_system(error):
+            raise
         return 0
     return 0 if stat.S_ISLNK(mode) else mode
 

@@ -33,6 +33,7 @@ from types import FrameType
 from typing import Any, ClassVar
 
 from ..errors import JournalLocked
+from ..files import of_system
 from ..locks import holder_in_words
 from .descriptor import Descriptor
 
@@ -196,9 +197,11 @@ class FileLock:
             return self._try_where_named()
         try:
             flock(self._file.fd, _EXCLUSIVE_OR_ERROR)
-        except BlockingIOError:
-            return False
         except OSError as error:
+            if not of_system(error):
+                raise
+            if isinstance(error, BlockingIOError):
+                return False
             if error.errno != errno.EBADF:  # the application closed it a moment ago
                 raise
             self._renew()

@@ -27,7 +27,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from ..entry import ZERO_HASH
-from ..files import read_file, sync_directory, sync_file, write_file
+from ..files import of_system, read_file, sync_directory, sync_file, write_file
 from ..text import FOREIGN, json_of, text_of
 from .directory import segments
 from .line import Missing
@@ -64,7 +64,9 @@ class Acknowledged:
         """
         try:
             content = read_file(journal / _NAME)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if not of_system(error):
+                raise
             return cls()
         return max(_slots(content), key=_order)
 

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from ..entry import HARD_LIMIT, ZERO_HASH
 from ..errors import JournalFull, JournalLocked, NotRecorded
-from ..files import append_line, of_system, open_to_read, sync_directory
+from ..files import append_line, best_effort, of_system, open_to_read, sync_directory
 from ..integrity import read_line
 from .descriptor import Descriptor
 from .durable import DurableMark, SyncFailed
@@ -152,7 +152,7 @@ class Segment:
         try:
             written = os.write(self._file.fd, data)
         except OSError as error:
-            if error.errno in NO_SPACE:
+            if error.errno in NO_SPACE and of_system(error):
                 raise JournalFull(_full(self.path, str(error.strerror))) from error
             self._fail(error)
             raise
@@ -179,7 +179,7 @@ class Segment:
         self._synced = max(self._synced, reached)
 
     def _fail(self, error: OSError) -> None:
-        """For good; raises what a signal handler raised (`TimeoutError`), which is none of the system's."""
+        """For good; raises what a signal handler raised, which is none of the system's."""
         if not of_system(error):
             raise error
         self.failed = self.failed or error
@@ -250,7 +250,7 @@ class Segment:
 
     def shut(self) -> None:
         """Closes the segment for every process, durable or not."""
-        with suppress(FileNotFoundError):
+        with best_effort(FileNotFoundError):
             self._file.recovered()
             if self._file.is_ours():
                 os.fchmod(self._file.fd, 0o400)

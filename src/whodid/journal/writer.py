@@ -34,7 +34,7 @@ import orjson
 from ..errors import JournalDamaged, JournalFull, JournalLocked, NotRecorded
 from ..files import append_line, best_effort, linked, of_system
 from ..integrity import Draft
-from ..process import forks_unseen, suspends_threads, warn
+from ..process import forks_unseen, pass_on, suspends_threads, warn
 from ..settings import journal_place
 from .chain import Chain, Known, Position, Written, append_at_once, append_one
 from .descriptor import close_forgotten
@@ -150,6 +150,7 @@ class Journal:
         try:
             self._exclusively(write, drafts, look=True)  # beside the sync, that costs nothing
         except (NotRecorded, JournalDamaged) as error:  # of the lock, the directory or the disk: it holds for the rest
+            pass_on(error)
             written += [error] * (len(drafts) - len(written))
         return written
 
@@ -339,8 +340,10 @@ class Journal:
         """Waits for the lock among processes, on files that are where their names say. Opens them if need be."""
         try:
             return self._lock_opened(look)
-        except FileNotFoundError:  # the directory was moved or removed
-            self._let_go()
+        except FileNotFoundError as error:
+            if not of_system(error):
+                raise
+            self._let_go()  # the directory was moved or removed
             return self._lock_opened(look)
 
     def _lock_opened(self, look: bool) -> Chain:

@@ -102,6 +102,7 @@ class Recorder:
         try:
             journal, seq, hash_, line = self.journal.append(draft, kind.durability)
         except (NotRecorded, JournalDamaged) as error:
+            pass_on(error)
             if kind.on_failure == "raise":
                 raise
             return self._not_recorded(str(error)), b""
@@ -207,6 +208,7 @@ class Recorder:
         try:
             kept = self.journal.quarantine({"error": why, "type": masked(event_type), "fields": masked(fields)})
         except (NotRecorded, JournalDamaged) as error:
+            pass_on(error)
             if self._on_failure(event_type) == "raise":
                 raise
             return self._not_recorded(f"{why} (nor was the call kept: {error})")
