@@ -22,7 +22,7 @@ from types import FrameType
 
 from .errors import WhodidError
 
-__all__ = ["by_handler", "forks_unseen", "pass_on", "suspends_threads", "warn"]
+__all__ = ["by_handler", "forks_unseen", "pass_on", "suspends_threads", "warn", "warnings_afterwards"]
 
 
 def pass_on(error: BaseException) -> None:
@@ -75,8 +75,12 @@ def _is_ours(frame: FrameType) -> bool:
     return frame.f_globals.get("__name__", "").partition(".")[0] in {"whodid", "abc", "rfc8785"}
 
 
+_Warning = tuple[str, type[Warning], FrameType, int]
+
+
 class _Here(threading.local):
     warning = False
+    held_back: list[_Warning] | None = None
 
 
 _here = _Here()
@@ -88,23 +92,47 @@ def warn(message: str, category: type[Warning] = UserWarning, *, stacklevel: int
     A warning that a filter turns into an error is still shown. A hook that records an audit entry causes no second
     warning if that fails.
     """
+    place = sys._getframe(1)
+    for _ in range(stacklevel - 1):
+        place = place.f_back or place
+    if _here.held_back is not None:
+        _here.held_back.append((message, category, place, place.f_lineno))
+    else:
+        _warn(message, category, place, place.f_lineno)
+
+
+def _warn(message: str, category: type[Warning], place: FrameType, line: int) -> None:
     if _here.warning:
         return
     _here.warning = True
+    file, names = place.f_code.co_filename, place.f_globals
     try:
-        warnings.warn(message, category, stacklevel + 1)
+        registry = names.setdefault("__warningregistry__", {})
+        warnings.warn_explicit(message, category, file, line, names.get("__name__"), registry)
     except Exception as error:  # noqa: BLE001 (a hook may raise anything)
         pass_on(error)
         if isinstance(error, category):
-            _show(error, category, stacklevel + 1)
+            _show(error, category, file, line)
     finally:
         _here.warning = False
 
 
-def _show(message: Warning, category: type[Warning], stacklevel: int) -> None:
+def _show(message: Warning, category: type[Warning], file: str, line: int) -> None:
     with suppress(Exception):
-        frame = sys._getframe(stacklevel)
-        warnings.showwarning(message, category, frame.f_code.co_filename, frame.f_lineno)
+        warnings.showwarning(message, category, file, line)
+
+
+class warnings_afterwards:  # noqa: N801 (used like a function)
+    """Holds back this thread's warnings to the end of a block: a hook may audit, and so need what the block holds."""
+
+    def __enter__(self) -> None:
+        self._held: list[_Warning] = []
+        _here.held_back = self._held
+
+    def __exit__(self, *_: object) -> None:
+        _here.held_back = None
+        for held in self._held:
+            _warn(*held)
 
 
 def forks_unseen() -> bool:

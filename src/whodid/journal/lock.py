@@ -120,9 +120,9 @@ class Hold:
             return True
         if other._thread == self._thread:
             raise JournalLocked(
-                "audit() was called while this very thread was recording, from a signal handler or a finalizer; "
-                "the entry is not known to be recorded. Let the handler set a flag, and record from the main "
-                "line of the program"
+                "audit() was called while this very thread was recording or configuring, from a signal handler or a "
+                "finalizer; the entry is not known to be recorded. Let the handler set a flag, and record from the "
+                "main line of the program"
             )
         return False
 

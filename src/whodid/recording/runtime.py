@@ -7,11 +7,15 @@ depend on loggers: `whodid.integrations` registers the function that gives them 
 from __future__ import annotations
 
 import os
-import threading
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..errors import JournalLocked
+from ..journal.lock import Hold, ThreadLock
+from ..process import warnings_afterwards
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -33,9 +37,37 @@ def _make_recorder(settings: Settings, catalog: Catalog | None) -> Recorder:
     return Recorder(settings, catalog=catalog)
 
 
-_lock = threading.Lock()
-if hasattr(os, "register_at_fork"):  # so that a forked child never finds the lock held
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_locks: dict[int, ThreadLock] = {}
+"""By process ID, what `configure` holds: a fork that Python does not see leaves the lock of another thread behind."""
+_forking: list[tuple[ThreadLock, Hold]] = []
+
+
+def _lock() -> ThreadLock:
+    return _locks.setdefault(os.getpid(), ThreadLock())
+
+
+def _before_fork() -> None:
+    """A fork waits for other threads that configure, so that no child gets a partly imported module."""
+    lock = _lock()
+    hold = Hold(lock)
+    hold.frame = sys._getframe(1)  # what forks, which runs until after the fork
+    with suppress(JournalLocked):  # this very thread configures, and forks in a signal handler or a hook
+        hold.take()
+    _forking.append((lock, hold))
+
+
+def _after_fork() -> None:
+    _forking.pop()[1].give_back()
+
+
+def _after_fork_in_child() -> None:
+    lock, hold = _forking.pop()
+    _locks[os.getpid()] = lock
+    hold.give_back()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
 _make: Make = _make_recorder
 _recorder: Recorder | None = None
 _when_set_up: list[Callable[[], None]] = []
@@ -67,12 +99,13 @@ def configure(
     Raises:
         SettingsError: A setting is unknown, malformed or contradicts another, or the file can't be read.
         CatalogError: The events.toml that `catalog` names can't be used.
+        JournalLocked: A signal handler called it in the middle of another call to it.
 
     Example:
         >>> whodid.configure(journal_dir="/var/lib/app/audit", service="shop", catalog="events.toml")
     """
     global _recorder
-    with _lock:  # a fork waits for it, so that no child gets a partly imported module
+    with warnings_afterwards(), Hold(_lock()):
         from ..settings import load_settings
 
         chosen = settings or load_settings(path, **keywords)
@@ -119,12 +152,12 @@ def recorders_from(make: Make) -> Iterator[None]:
     inside the block.
     """
     global _make, _recorder
-    with _lock:
+    with Hold(_lock()):
         before = _make, _recorder
         in_force = make(_recorder.settings, _recorder.catalog) if _recorder is not None else None
         _make, _recorder = make, in_force
     try:
         yield
     finally:
-        with _lock:
+        with Hold(_lock()):
             _make, _recorder = before
