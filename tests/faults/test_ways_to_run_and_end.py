@@ -39,6 +39,29 @@ if __name__ == "__main__":
 """
 
 PROGRAMS = {
+    "daemon threads, which the end stops, and a finalizer that records then": (
+        '''
+    import threading, time
+    elsewhere = {"log": log}  # what a stopped thread still uses is never cleared, and so would `closing` not be
+    exec("""if True:
+        def again(target): return log.audit("credentials_created", target=target, principal="42")
+        def work():
+            while True: again("again")
+    """, elsewhere)
+    class Closing:
+        again, refused = staticmethod(elsewhere["again"]), whodid.JournalLocked
+        def __del__(self, write=os.write):
+            try: self.again("closed")
+            except self.refused: pass
+            write(2, b"closed")
+    closing = Closing()
+    for _ in range(2): threading.Thread(target=elsewhere["work"], daemon=True).start()
+    record("first")
+    time.sleep(0.2)
+''',
+        1,
+        0,
+    ),
     "64 threads": (
         """
     import threading

@@ -127,6 +127,25 @@ def test_of_two_that_find_a_lock_abandoned_one_gets_it() -> None:
     assert is_free(lock)
 
 
+def test_a_thread_that_the_end_of_the_process_has_stopped_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, held, done = ThreadLock(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        with Hold(lock):
+            held.set()
+            done.wait(DEADLINE)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert held.wait(DEADLINE)
+    monkeypatch.setattr("whodid.journal.lock.is_finalizing", lambda: True)
+    with pytest.raises(JournalLocked, match="the process ends"):
+        is_free(lock)
+    done.set()
+    thread.join(DEADLINE)
+    assert is_free(lock)
+
+
 def test_one_at_a_time_is_inside_also_while_some_are_interrupted() -> None:
     lock, inside, most = ThreadLock(), [0], [0]
     done = threading.Semaphore(0)

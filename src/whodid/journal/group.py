@@ -59,7 +59,8 @@ class GroupCommit(Generic[Item, Outcome]):
     def submit(self, item: Item) -> Outcome:
         """The outcome for `item`, once it is written and a sync was tried. Raises what `write` says of it.
 
-        Raises `JournalLocked` inside a call of the same thread that leads, which would wait for itself.
+        Raises `JournalLocked` inside a call of the same thread that leads, which would wait for itself, and when the
+        end of the process has stopped the thread that leads.
         """
         mine: _Waiting[Item, Outcome] = _Waiting(item)
         try:

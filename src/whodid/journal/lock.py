@@ -27,7 +27,7 @@ from collections.abc import Callable
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock, lockf
 from os import SEEK_END, lseek
 from pathlib import Path
-from sys import _getframe
+from sys import _getframe, is_finalizing
 from threading import Lock, get_ident
 from types import FrameType
 from typing import Any, ClassVar
@@ -95,7 +95,8 @@ class Hold:
     def take(self, timeout: float = float("inf")) -> bool:
         """Whether the lock was free within `timeout` seconds.
 
-        Raises `JournalLocked` at once when this very thread holds it, in a frame that it will go back to.
+        Raises `JournalLocked` at once when this very thread holds it, in a frame that it will go back to, or a thread
+        that the end of the process has stopped: it would be waited for in vain.
         """
         if self.at_once:
             return True
@@ -123,6 +124,11 @@ class Hold:
                 "audit() was called while this very thread was recording or configuring, from a signal handler or a "
                 "finalizer; the entry is not known to be recorded. Let the handler set a flag, and record from the "
                 "main line of the program"
+            )
+        if is_finalizing():
+            raise JournalLocked(
+                "audit() was called while the process ends, which stopped another thread amid its call; the entry is "
+                "not known to be recorded. Record before the interpreter is shut down, such as in a handler of atexit"
             )
         return False
 
