@@ -349,3 +349,59 @@ def test_a_process_that_ends_records_what_was_called(tmp_path: Path, name: str) 
     )
     assert done.returncode == 0, done.stderr
     assert len(targets(tmp_path / "journal")) == 50, done.stderr
+
+
+INTERRUPTED = """
+    import signal
+    from whodid.recording.executor import _threads
+    def interrupted_at(at):
+        left = at
+        def trace(frame, event, _):
+            nonlocal left
+            if not frame.f_code.co_filename.endswith("executor.py"): return trace if event == "call" else None
+            left -= event in ("line", "return")
+            if left == 0:
+                sys.settrace(None)
+                left = -1
+                raise KeyboardInterrupt
+            return trace
+        async def main():
+            try: await call(at)
+            except KeyboardInterrupt: pass
+        _threads()
+        sys.settrace(trace)
+        try: asyncio.run(main())
+        except KeyboardInterrupt: pass
+        atexit.register(lambda: os.write(1, f"{at} {left}\\n".encode()))  # the last one is met by no signal
+
+    {before}
+    for at in range(1, 70):
+        child = os.fork()
+        if child == 0:
+            interrupted_at(at)
+            sys.exit()
+        deadline = time.monotonic() + 20
+        while os.waitpid(child, os.WNOHANG) == (0, 0):
+            if time.monotonic() > deadline:
+                os.kill(child, signal.SIGKILL)
+                sys.exit(f"hangs after an interruption at point {at}")
+            time.sleep(0.001)
+        sys.stdout.flush()
+"""
+
+
+@pytest.mark.parametrize("threads", [True, False], ids=["with threads", "without any thread"])
+def test_a_process_whose_call_was_interrupted_at_any_line_ends(tmp_path: Path, threads: bool) -> None:
+    refuse = ENDS["without any thread"].replace("asyncio.run(calls(0))", "").strip()
+    (tmp_path / "program.py").write_text(PROGRAM + INTERRUPTED.replace("{before}", "" if threads else refuse))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "program.py", "journal"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = targets(tmp_path / "journal")
+    assert len(found) == len(set(found)) > 30

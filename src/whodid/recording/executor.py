@@ -6,7 +6,8 @@
   of the interpreter, which waits for submitted work at exit. Work submitted later runs in the calling thread.
 - Threads start on demand. Up to `THREADS` calls wait for the disk at once and share one sync.
 - Nothing is shared with a forked child, even if Python did not notice the fork. No lock is held while work is
-  submitted, so a signal handler may submit work too.
+  submitted, so a signal handler may submit work too. One that raises amid that leaves work that is done later, or an
+  error for who awaits it, and nothing that is waited for in vain.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import atexit
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
@@ -32,6 +34,9 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 THREADS = 32
+
+_PAUSE = 0.001
+"""Seconds between looks at whether a thread has finished its work, at exit."""
 
 
 def off_loop(work: Callable[[], T]) -> Coroutine[Any, Any, T]:
@@ -74,6 +79,11 @@ class Recording(Future[T]):
     answered = False
     error: BaseException | None = None
 
+    def fail(self, error: BaseException) -> None:
+        with suppress(InvalidStateError):  # as in `_run`
+            self.set_exception(error)
+            self.error = error
+
     def __del__(self) -> None:
         if self.error is not None and not self.answered:
             warn(f"an audit call that was not awaited failed: {self.error}", RuntimeWarning, stacklevel=2)
@@ -93,10 +103,10 @@ def _run(recording: Recording[T], context: Context, work: Callable[[], T]) -> No
     try:
         result = context.run(work)
     except BaseException as error:  # noqa: BLE001 (it is raised where the result is awaited)
-        recording.error = error
-        recording.set_exception(error)
+        recording.fail(error)
     else:
-        recording.set_result(result)
+        with suppress(InvalidStateError):  # a signal handler cut a thread off that was about to do the same work
+            recording.set_result(result)
     finally:
         del recording, work
 
@@ -106,25 +116,27 @@ class _Threads:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._todo: dict[Recording[Any], Callable[[], None]] = {}
+        """What nobody has taken yet, in order; to put it there and to take it is one step each."""
+        self._busy: dict[int, Recording[Any]] = {}
+        """By thread, what it is about to take, or does."""
+        self._calls: SimpleQueue[None] = SimpleQueue()
         self._idle: SimpleQueue[None] = SimpleQueue()
         self._startable: SimpleQueue[None] = SimpleQueue()
         for _ in range(THREADS):
             self._startable.put(None)
         self._members: set[int] = set()
-        self._unfinished: set[Future[Any]] = set()
         with suppress(AttributeError, RuntimeError):  # a child of multiprocessing does not run the handlers of atexit
             threading._register_atexit(self.finish)  # type: ignore[attr-defined] # as concurrent.futures does
         atexit.register(self.finish)
 
-    def submit(self, recording: Future[Any], work: Callable[[], None]) -> None:
+    def submit(self, recording: Recording[Any], work: Callable[[], None]) -> None:
         waits_for_itself = threading.get_ident() in self._members  # waiting for the own pool could deadlock
         if _at_end or waits_for_itself or forks_unseen():
             work()
             return
-        self._unfinished.add(recording)
-        recording.add_done_callback(self._unfinished.discard)
-        self._work.put(work)
+        self._todo[recording] = work  # from here on `finish` does it if nobody else comes to it
+        self._calls.put(None)
         with suppress(Empty):
             self._idle.get_nowait()
             return
@@ -137,29 +149,45 @@ class _Threads:
             threading.Thread(target=self._serve, name="whodid-record", daemon=True).start()
         except RuntimeError:  # too many threads, or the interpreter is shutting down
             self._startable.put(None)
-            self._do_here()
+            self._do()
 
     def _serve(self) -> None:
         self._members.add(threading.get_ident())
         while True:
             try:
-                work = self._work.get_nowait()
+                self._calls.get_nowait()
             except Empty:
                 self._idle.put(None)
-                work = self._work.get()
-            work()
-            del work
+                self._calls.get()
+            self._do()
 
-    def _do_here(self) -> None:
-        with suppress(Empty):
-            while True:
-                self._work.get_nowait()()
+    def _do(self) -> None:
+        """Does in this thread what nobody has taken."""
+        for _ in map(self._take, tuple(self._todo)):
+            pass
+
+    def _take(self, recording: Recording[Any]) -> None:
+        work = None
+        try:
+            self._busy[threading.get_ident()] = recording
+            work = self._todo.pop(recording, None)
+            if work is not None:
+                work()
+        except BaseException as error:  # of a signal handler, amid the steps above
+            if recording not in self._todo:
+                recording.fail(error)  # else who awaits it would do so for ever
+            raise
+        finally:
+            self._busy.pop(threading.get_ident(), None)
+            del recording, work  # as in `outcome`
 
     def finish(self) -> None:
-        """Waits for submitted work; returns at once in a forked child."""
+        """Does what nobody has taken, and waits for what other threads do; returns at once in a forked child."""
         if self.pid == os.getpid():
-            self._do_here()
-            wait(tuple(self._unfinished))
+            self._do()
+            for thread, recording in tuple(self._busy.items()):
+                while self._busy.get(thread) is recording and thread != threading.get_ident():
+                    time.sleep(_PAUSE)
 
 
 _started: list[_Threads] = []
