@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+import functools
+import operator
+import signal
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -13,9 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import whodid
-from whodid.errors import InvalidEntry
 from whodid.integrity import MAX_DEPTH, canonical, plain
-from whodid.recording.changes import _MOST_LEVELS
+from whodid.recording.changes import _DEPTH
 
 
 class Switch(str, enum.Enum):  # noqa: UP042 (what applications have)
@@ -92,19 +94,55 @@ def test_two_objects_that_can_not_be_compared_are_a_change() -> None:
     assert whodid.changes({"a": Broken()}, {"a": Broken()}).keys() == {"before", "after"}
 
 
-def test_an_object_that_contains_itself_is_left_to_the_check_of_the_call() -> None:
-    def endless() -> dict[str, Any]:
-        found: dict[str, Any] = {"a": 1}
-        found["self"] = found
-        return found
+class Failing(Mapping[str, Any]):
+    """Calls `fail` when it is read, and else is empty."""
 
-    before, after = endless(), endless()
-    assert whodid.changes(before, before) == {}
-    found = whodid.changes(before, after)
-    for name in ("before", "after"):
-        with pytest.raises(InvalidEntry, match="contains itself"):
-            plain(found[name], name)
+    def __init__(self, fail: Callable[[], object]) -> None:
+        self._fail = fail
+
+    def __getitem__(self, key: str) -> Any:
+        raise KeyError(key)
+
+    def __len__(self) -> int:
+        return 0
+
+    def __iter__(self) -> Iterator[str]:
+        self._fail()
+        return iter(())
 
 
-def test_objects_are_compared_on_as_many_levels_as_an_entry_may_have() -> None:
-    assert _MOST_LEVELS == MAX_DEPTH
+@pytest.mark.parametrize("where", ["a state", "inside a state"])
+def test_a_state_that_can_not_be_read_is_an_error_of_ours(where: str) -> None:
+    state: Any = Failing(functools.partial(operator.truediv, 1, 0))
+    states: tuple[Any, Any] = (state, {}) if where == "a state" else ({"a": state}, {"a": {}})
+    with pytest.raises(whodid.InvalidEntry, match=r"can't be read \(ZeroDivisionError\)"):
+        whodid.changes(*states)
+    with pytest.raises(whodid.InvalidEntry, match="mappings"):
+        whodid.changes(None, {})  # type: ignore[arg-type] # what a caller may do
+
+
+class Limit(Exception):
+    pass
+
+
+def test_what_a_signal_handler_raises_meanwhile_is_raised() -> None:
+    def handler(_number: int, _frame: object) -> None:
+        raise Limit
+
+    before = signal.signal(signal.SIGUSR2, handler)
+    try:
+        with pytest.raises(Limit):
+            whodid.changes(Failing(functools.partial(signal.raise_signal, signal.SIGUSR2)), {})
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
+def test_a_state_that_contains_itself_is_left_to_the_call_that_records_it() -> None:
+    one: dict[str, Any] = {"name": "Ada"}
+    other: dict[str, Any] = {"name": "Ada"}
+    one["self"], other["self"] = one, other
+    assert _DEPTH == MAX_DEPTH
+    assert whodid.changes(one, one) == {}
+    assert set(whodid.changes(one, other)) == {"before", "after"}
+    with pytest.raises(whodid.InvalidEntry, match="contains itself"):
+        plain(whodid.changes(one, other)["before"], "before")

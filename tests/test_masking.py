@@ -27,12 +27,14 @@ HASH = "hmac-sha256:"
 SECRET_NAMES = """password PASSWORD userPassword new-password passwd pwd passphrase pin otp secret client_secret secrets
 token accessToken access_token X-Auth-Token id_token refreshToken tokens api_key apiKey API-Key X-Api-Key apikey
 private_key privateKey ssh_key signing_key encryptionKey shared_key account_key authorization Authorization Cookie
-Set-Cookie credential credentials session_id sessionId csrf_token jwt bearer password_hash""".split()  # noqa: SIM905
+Set-Cookie credential credentials session_id sessionId csrf_token jwt bearer password_hash
+db_pass smtpPass PASS pass-word pass_phrase userpassword dbpassword mypassword adminpasswd refreshtoken clientsecret
+dbpasswords stripeapikey""".split()  # noqa: SIM905
 
 PLAIN_NAMES = """name author authentication_method auth_method key key_name primary_key foreign_key keyboard token_id
 access_token_id credentials_id token_type token_expires_at password_changed_at password_policy secret_name passed
 compass session sessions session_name signature_count public_key key_id visibility pinned spinner monkey tokenizer
-tokens_used api_key_id""".split()  # noqa: SIM905
+tokens_used api_key_id pass_rate passes bypass secretary userpassword_changed_at""".split()  # noqa: SIM905
 
 
 @pytest.mark.parametrize("name", SECRET_NAMES)
@@ -79,7 +81,7 @@ def test_other_texts_are_left_alone(text: str) -> None:
 def test_booleans_nulls_and_counts_say_nothing_secret() -> None:
     harmless = {"password": None, "secret": True, "tokens": 512}
     assert Mask(KEY).object(harmless) == harmless
-    assert Mask().object({"pin": 1234}) == {"pin": HIDDEN}
+    assert Mask().object({"pin": 1234, "db_pass": 1234}) == {"pin": HIDDEN, "db_pass": HIDDEN}
 
 
 def test_the_hash_is_hmac_sha256_of_the_canonical_value() -> None:

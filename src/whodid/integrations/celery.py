@@ -30,7 +30,7 @@ from typing import Any
 from celery import signals
 from celery.app import app_or_default
 
-from ..process import warn
+from ..process import pass_on, warn
 from ..recording.context import Resolver, bind, current_fields, is_open, scope
 
 __all__ = ["CARRIED", "install"]
@@ -123,6 +123,7 @@ def _carried() -> dict[str, Any]:
     try:
         fields: dict[str, Any] = {name: value for name, value in current_fields().items() if value is not None}
     except Exception as error:  # noqa: BLE001 (an application's resolver may raise anything)
+        pass_on(error)
         _warn(f"a task was queued without a principal: the principal resolver failed with {type(error).__name__}")
         return dict(_NOBODY)
     if fields and "correlation_id" not in fields:

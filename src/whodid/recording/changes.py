@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InvalidEntry
 from ..process import pass_on
 
 if TYPE_CHECKING:
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["changes", "same"]
 
 _MISSING: Any = object()
-_MOST_LEVELS = 12
-"""`integrity.MAX_DEPTH`, which is not imported so that `import whodid` stays fast."""
+_DEPTH = 12
+"""Levels of nesting that an entry holds; what lies deeper, such as a cycle, is compared as a whole."""
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
@@ -30,12 +31,19 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
     Returns:
         A dict with `before` and `after`, each with the differing values only; either is absent if it would be empty.
 
+    Raises:
+        InvalidEntry: A state is not a mapping, or raised an error when it was read.
+
     Example:
         >>> whodid.changes({"name": "Ada", "role": "member"}, {"name": "Ada", "role": "owner"})
         {'before': {'role': 'member'}, 'after': {'role': 'owner'}}
         >>> log.audit("team_updated", target="9", **whodid.changes(old, new))
     """
-    old, new = _difference(before, after)
+    try:
+        old, new = _difference(before, after)
+    except Exception as error:
+        pass_on(error)
+        raise InvalidEntry(f"a state can't be read ({type(error).__name__}); pass mappings of plain values") from error
     found: Changes = {}
     if old:
         found["before"] = old
@@ -45,15 +53,14 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
 
 
 def _difference(
-    before: Mapping[str, Any], after: Mapping[str, Any], level: int = 1
+    before: Mapping[str, Any], after: Mapping[str, Any], depth: int = 1
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Objects beyond the levels that an entry may have, as one that contains itself, are compared as a whole."""
     old: dict[str, Any] = {}
     new: dict[str, Any] = {}
     for key in [*before, *(key for key in after if key not in before)]:
         one, other = before.get(key, _MISSING), after.get(key, _MISSING)
-        if isinstance(one, Mapping) and isinstance(other, Mapping) and level <= _MOST_LEVELS:
-            one, other = _difference(one, other, level + 1)
+        if isinstance(one, Mapping) and isinstance(other, Mapping) and depth < _DEPTH:
+            one, other = _difference(one, other, depth + 1)
             if not one and not other:
                 continue
         elif one is not _MISSING and other is not _MISSING and same(one, other):

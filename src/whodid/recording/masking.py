@@ -42,6 +42,10 @@ _SECRET = frozenset(
     passphrase passwd password passwords pin privatekey pwd secret secretkey secrets sessionid sshkey token tokens
     totp""".split()  # noqa: SIM905 (words, to be read as such)
 )
+_ENDINGS = tuple(
+    word + s for word in ("apikey", "passphrase", "passwd", "password", "secret", "token") for s in ("", "s")
+)
+"""Of names that are written as one word: `dbpassword`, `refreshtoken`."""
 _OF_A_KEY = frozenset({"access", "account", "api", "auth", "encryption", "license", "master", "private", "secret"})
 _OF_A_KEY |= {"shared", "signing", "ssh"}
 _SPEAKS_OF_IT = frozenset(
@@ -66,9 +70,13 @@ def _names_a_secret(name: str) -> bool:
     words = [word.lower() for word in _WORDS.findall(name)]
     if not words or (words[-1] in _SPEAKS_OF_IT and words[-2:] != ["session", "id"]):
         return False
-    return not _SECRET.isdisjoint(words) or any(
-        (second in {"key", "keys"} and first in _OF_A_KEY) or (first, second) == ("session", "id")
-        for first, second in pairwise(words)
+    return (
+        words[-1] == "pass"
+        or any(word in _SECRET or word.endswith(_ENDINGS) for word in words)
+        or any(
+            (second in {"key", "keys"} and first in _OF_A_KEY) or first + second in _SECRET
+            for first, second in pairwise(words)
+        )
     )
 
 
@@ -111,7 +119,7 @@ class Mask:
 
 def _is_count(name: str, value: Any) -> bool:
     """Whether a value is a count of secrets, such as `tokens = 512`."""
-    return isinstance(value, int | float) and name.endswith("s")
+    return isinstance(value, int | float) and name.endswith("s") and not name.lower().endswith("pass")
 
 
 _MASK = "[masked]"
