@@ -39,10 +39,14 @@ def by_handler(error: BaseException) -> bool:
     frames = [frame for frame in _frames(error) if not _is_ours(frame)]
     if not frames:
         return False
-    import signal  # `import whodid` stays light
-
-    handlers = {getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()} - {None}
+    handlers = {getattr(handler, "__code__", None) for handler in _handlers()} - {None}
     return any(frame.f_code in handlers or _was_given_its_caller(frame) for frame in frames)
+
+
+def _handlers() -> list[object]:
+    """The signal handlers that are installed. Imports nothing: the process may not reach its files any more."""
+    signal = sys.modules.get("signal")
+    return [signal.getsignal(number) for number in signal.valid_signals()] if signal else []
 
 
 def _was_given_its_caller(frame: FrameType) -> bool:

@@ -216,8 +216,10 @@ def _refused(name: str) -> NoReturn:
 
 def near(name: str, known: Iterable[str], at_most: int = 1) -> list[str]:
     """The known names that are similar to `name`, the most similar first."""
-    import difflib  # imported only for an error message
-
+    try:
+        import difflib  # imported only for an error message
+    except (ImportError, OSError):  # the process has changed its user or its root, and can't reach the file
+        return []
     return difflib.get_close_matches(name, list(known), n=at_most)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,14 @@ def test_a_file_that_can_t_be_read_is_named(tmp_path: Path) -> None:
 def test_an_unknown_type_is_told_what_is_near() -> None:
     with pytest.raises(InvalidEntry, match=r"'credential_created'.*Did you mean credentials_created"):
         Catalog.load().event_type("credential_created")
+
+
+def test_a_process_that_can_not_reach_its_modules_any_more_is_told_without_what_is_near(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "difflib", None)  # as in a process that has changed its user or its root
+    with pytest.raises(InvalidEntry, match="user_sing_in"):
+        Catalog.load().event_type("user_sing_in")
 
 
 @pytest.mark.parametrize("before", [None, OWN, EXTENDS + OWN])
