@@ -260,6 +260,15 @@ def test_a_partition_that_changed_harmlessly_during_a_request_gets_it_again(
     assert place.stored()["new"]["_version"] == 1
 
 
+def test_a_partition_that_is_not_shown_yet_once_it_was_created_gets_its_entries_once(
+    place: Corner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whodid.shipping.service.find_partition", lambda *_: None)
+    cluster, partition = Cluster(place.settings), name(place, 2026, 1)
+    for number in range(3):
+        assert cluster.send([Document(f"{number}", partition, b'{"type":"t"}')])[0].kind == "stored"
+
+
 @pytest.mark.parametrize("status", [403, 500, 503])
 def test_while_the_inspection_after_a_request_fails_entries_wait_and_are_not_sent_again(
     place: Corner, status: int

@@ -227,7 +227,7 @@ class Cluster:
         after = self._inspect(name)
         if isinstance(after, Verdict):
             return after
-        if after is not None and before in (None, after):
+        if before in (None, after):  # it was created now, though a cluster may not show it yet, or is unchanged
             return None
         return Verdict("wait", f"{name} was changed while entries were sent to it: they are sent again", "blocked")
 
