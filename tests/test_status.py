@@ -30,5 +30,5 @@ def test_problems_are_counted_in_words(tmp_path: Path) -> None:
     keep_dead_letters(directory, [letter, letter])
     directory.alarm("torn tail", "half a line")
     dead, alarm = directory_status(str(tmp_path)).problems
-    assert dead == "1 dead letters: OpenSearch refused them for good"
+    assert dead == "1 dead letters: OpenSearch refused them for good; see `whodid dead-letters`"
     assert alarm.endswith("torn tail: half a line")

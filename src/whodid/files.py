@@ -162,7 +162,7 @@ def of_system(error: BaseException) -> bool:
 
 
 class best_effort:  # noqa: N801 (used like a function)
-    """Ignores errors of the system inside a block, all or those of one kind, and files that are not trusted."""
+    """Ignores errors of the system inside a block: all, and files that are not trusted; or only those of one kind."""
 
     def __init__(self, kind: type[OSError] = OSError) -> None:
         self._kind = kind
@@ -171,7 +171,9 @@ class best_effort:  # noqa: N801 (used like a function)
         pass
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
-        return isinstance(error, JournalDamaged) or (isinstance(error, self._kind) and of_system(error))
+        if isinstance(error, JournalDamaged):
+            return self._kind is OSError
+        return isinstance(error, self._kind) and of_system(error)
 
 
 def read_file(path: Path) -> bytes:

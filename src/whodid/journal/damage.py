@@ -243,7 +243,8 @@ def in_words(directory: JournalDirectory, gap: Missing) -> str:
         )
     if any(int(path.stem) <= gap.first <= _last_of(path) or not gap.first for path in found):
         return f"{what} of journal {gap.journal}: found again, but not shipped; run `whodid ship`"
-    lost = f"the file was moved, cut or deleted: restore it in {where}" if gap.first else f"restore {where}"
+    retire = f"if it is gone for good, run `whodid journal retire {gap.journal}`; else restore {where}"
+    lost = f"the file was moved, cut or deleted: restore it in {where}" if gap.first else retire
     todo = f"{lost}, from its new place or from a backup"
     if stray := find_stray(directory, gap):
         todo = f"found in {stray.path}: move it back to {where / segment_name(stray.first)}"

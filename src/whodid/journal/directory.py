@@ -237,13 +237,16 @@ class JournalDirectory:
         unreadable: list[str] = []
         for name in names_in(self.path):
             try:
+                if not _MADE.fullmatch(name):  # perhaps of somebody else, with any number of files
+                    found += [name] if is_there(self.path / name / "journal.json") else []
+                    continue
                 names = names_in(self.path / name)
             except PermissionError:
                 unreadable += [name] if _MADE.fullmatch(name) else []  # else it may be lost+found
             except OSError:
                 found += [name] if _MADE.fullmatch(name) else []  # whoever reads it gets the error
             else:
-                if "journal.json" in names or (_MADE.fullmatch(name) and any(map(_SEGMENT.fullmatch, names))):
+                if "journal.json" in names or any(map(_SEGMENT.fullmatch, names)):
                     found.append(name)
         return found, unreadable
 

@@ -50,20 +50,26 @@ def _before_fork() -> None:
     """A fork waits for other threads that configure, so that no child gets a partly imported module."""
     lock = _lock()
     hold = Hold(lock)
-    hold.frame = sys._getframe(1)  # what forks, which runs until after the fork
-    with suppress(JournalLocked):  # this very thread configures, and forks in a signal handler or a hook
+    with suppress(JournalLocked, ValueError):  # this very thread configures, and forks; or no Python code forks
+        hold.frame = sys._getframe(1)  # what forks, which runs until after the fork
         hold.take()
     _forking.append((lock, hold))
 
 
 def _after_fork() -> None:
-    _forking.pop()[1].give_back()
+    for _, hold in _forked():
+        hold.give_back()
+
+
+def _forked() -> list[tuple[ThreadLock, Hold]]:
+    """What `_before_fork` added; nothing where a server written in C runs only the handlers after a fork."""
+    return [_forking.pop()] if _forking else []
 
 
 def _after_fork_in_child() -> None:
-    lock, hold = _forking.pop()
-    _locks[os.getpid()] = lock
-    hold.give_back()
+    for lock, hold in _forked():
+        _locks[os.getpid()] = lock
+        hold.give_back()
 
 
 if hasattr(os, "register_at_fork"):

@@ -225,12 +225,11 @@ class Checkpointing:
         for journal in self._directory.journals():
             if journal == current:
                 continue
-            open_ = self._of(journal)
-            if open_.why != "ended":
-                last = last_seq(self._directory.journal(journal))
-                if last <= open_.last and (last or open_.number):
-                    self._try_to_close(journal, open_, "ended")
-            if open_.why == "ended" and journal in started:
+            open_, last = self._of(journal), last_seq(self._directory.journal(journal))
+            unused = not (open_.number or open_.last or last)
+            if open_.why != "ended" and last <= open_.last and not unused:
+                self._try_to_close(journal, open_, "ended")
+            if (unused or open_.why == "ended") and journal in started:
                 with best_effort(), suppress(JournalLocked):  # tried again next time
                     forget_journal(self._directory, journal)
 

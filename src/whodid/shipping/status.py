@@ -56,8 +56,8 @@ class DirectoryStatus:
     def not_stored(self) -> tuple[str, ...]:
         """The entries that shipping alone won't store, until an operator has dealt with them."""
         counts = {
-            "dead letters: OpenSearch refused them for good": self.dead_letters,
-            "damaged journal lines, kept in damaged.ndjson": self.damaged,
+            "dead letters: OpenSearch refused them for good; see `whodid dead-letters`": self.dead_letters,
+            "damaged journal lines, kept in damaged.ndjson; move that file away once they are dealt with": self.damaged,
         }
         return (*(f"{count} {what}" for what, count in counts.items() if count), *self.missing)
 
