@@ -48,6 +48,13 @@ _ENDINGS = tuple(
 """Of names that are written as one word: `dbpassword`, `refreshtoken`."""
 _OF_A_KEY = frozenset({"access", "account", "api", "auth", "encryption", "license", "master", "private", "secret"})
 _OF_A_KEY |= {"shared", "signing", "ssh"}
+_OF_A_PASS = frozenset(
+    """account admin api app database db ftp imap ldap login mail master mysql old new postgres proxy redis root sftp
+    smtp ssh sudo user wifi""".split()  # noqa: SIM905 (as above)
+)
+"""What a password may be for, in `db_pass`; a boarding pass and a bypass are none."""
+_SHORT = 1
+"""Characters of a word that is no half of a longer one: `p_in` is a power."""
 _SPEAKS_OF_IT = frozenset(
     """at changed count days enabled expires expiry expiration hint id ids kind length limit method name names policy
     provider required rotated set status type url used version""".split()  # noqa: SIM905 (as above)
@@ -66,17 +73,19 @@ A token is recognised by its second part: each `eyJ` of a first part would be a 
 
 
 @lru_cache(maxsize=4096)
-def _names_a_secret(name: str) -> bool:
+def _names_a_secret(name: str, is_number: bool = False) -> bool:
     words = [word.lower() for word in _WORDS.findall(name)]
     if not words or (words[-1] in _SPEAKS_OF_IT and words[-2:] != ["session", "id"]):
         return False
-    return (
-        words[-1] == "pass"
-        or any(word in _SECRET or word.endswith(_ENDINGS) for word in words)
-        or any(
-            (second in {"key", "keys"} and first in _OF_A_KEY) or first + second in _SECRET
-            for first, second in pairwise(words)
-        )
+    pairs = list(pairwise(words))
+    if any(word in _SECRET for word in words):
+        return not (is_number and name.endswith("s"))  # a count of them, such as `tokens = 512`
+    if any(second in {"key", "keys"} and first in _OF_A_KEY for first, second in pairs):
+        return True
+    return not is_number and (
+        any(word.endswith(_ENDINGS) for word in words)
+        or any(first + second in _SECRET for first, second in pairs if min(len(first), len(second)) > _SHORT)
+        or (words[-1] == "pass" and (len(words) == 1 or words[-2] in _OF_A_PASS))
     )
 
 
@@ -98,7 +107,7 @@ class Mask:
     def _value(self, name: str, value: Any, hashed: Collection[str], plain: Collection[str]) -> Any:
         if value is None or value is True or value is False:
             return value
-        if name in hashed or (name not in plain and _names_a_secret(name) and not _is_count(name, value)):
+        if name in hashed or (name not in plain and _names_a_secret(name, isinstance(value, int | float))):
             return self._hash(value)
         return self._inside(name, value, hashed, plain)
 
@@ -115,11 +124,6 @@ class Mask:
         if not self._key:
             return HIDDEN
         return "hmac-sha256:" + hmac.digest(self._key, canonical(value), "sha256").hex()
-
-
-def _is_count(name: str, value: Any) -> bool:
-    """Whether a value is a count of secrets, such as `tokens = 512`."""
-    return isinstance(value, int | float) and name.endswith("s") and not name.lower().endswith("pass")
 
 
 _MASK = "[masked]"
