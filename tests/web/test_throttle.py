@@ -52,7 +52,7 @@ def test_a_success_takes_back_its_own_attempt_and_no_failure_of_its_address() ->
     for n in range(200):
         attempt = throttle.attempt("192.0.2.1", "own" if n % 10 == 9 else f"user{n}")
         if not attempt.wait and n % 10 == 9:
-            throttle.take_back(attempt)
+            throttle.succeeded(attempt)
         tried += not attempt.wait and n % 10 != 9
     assert tried == PER_ADDRESS
 
@@ -62,8 +62,8 @@ def test_a_success_does_not_count() -> None:
     for _ in range(PER_ADDRESS + PER_USER):
         attempt = throttle.attempt("192.0.2.1", "root")
         assert attempt.wait == 0
-        throttle.take_back(attempt)
-    assert len(throttle._by_address._times) == len(throttle._by_user._times) == 0
+        throttle.succeeded(attempt)
+    assert len(throttle._by_address._moments) == len(throttle._by_user._moments) == 0
 
 
 def test_an_attempt_that_is_taken_back_late_leaves_the_failures_after_it() -> None:
@@ -103,9 +103,19 @@ def test_memory_is_bounded() -> None:
     throttle = Throttle(clock)
     for n in range(10_100):
         throttle.attempt(f"10.0.{n // 250}.{n % 250}", f"u{n}" + "x" * 1000)
-    for failures in (throttle._by_address._times, throttle._by_user._times):
+    for failures in (throttle._by_address._moments, throttle._by_user._moments):
         assert len(failures) == 10_000
         assert max(map(len, failures)) <= 256
     clock.now += WINDOW
     throttle.attempt("192.0.2.1", "root")
-    assert list(throttle._by_user._times) == ["root"]
+    assert list(throttle._by_user._moments) == ["root"]
+
+
+def test_many_behind_one_address_may_each_mistype_before_they_succeed() -> None:
+    throttle = Throttle(Clock())
+    for n in range(300):
+        for _ in range(2):
+            attempt = throttle.attempt("192.0.2.1", f"user{n}")
+            assert attempt.wait == 0
+        throttle.succeeded(attempt)
+    assert not throttle._by_address._moments

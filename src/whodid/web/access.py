@@ -237,7 +237,7 @@ class SignIn:
             )
         finally:
             self._under_way.release(address)
-        self._throttle.take_back(attempt)
+        self._throttle.succeeded(attempt)
         self.sessions.end(self.secret(request))
         answer = RedirectResponse(_root(request) + place, HTTPStatus.SEE_OTHER)
         self._set(answer, self._session_cookie, self.sessions.start(user, AuditClient(theirs)), "lax")

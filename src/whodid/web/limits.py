@@ -1,9 +1,10 @@
 """Limits of concurrent requests per person and in total, and of failed sign-ins (OWASP ASVS 5.0, V6.3.1).
 
 A sign-in counts as failed before the cluster checks its password, so that concurrent attempts can't exceed the limit.
-One that succeeds, or that the cluster could not check, takes back this attempt and no other: an account that somebody
-has can't clear the failures of an address. Attempts are counted per address (per /64 network for IPv6) and per user
-name, in a sliding window. Beyond the limit even the right password is refused.
+One that the cluster could not check takes back this attempt; one that succeeds, also the failures of this user from
+this address: of many persons behind one address, each may mistype, and nobody can clear the failures of others.
+Attempts are counted per address (per /64 network for IPv6) and per user name, in a sliding window. Beyond the limit
+even the right password is refused.
 
 The counts are kept in memory, per process, for at most 10,000 addresses and 10,000 user names. If all of them failed
 within the window, the one with the fewest failures is forgotten, the oldest first. Refusing new ones instead would let
@@ -16,7 +17,8 @@ import ipaddress
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from itertools import count
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -93,11 +95,15 @@ _LONGEST = 256
 """Maximum number of characters of an address or a user name that are stored."""
 
 
+Moment = tuple[float, int]
+"""When an attempt was counted, and the number that distinguishes it from another at the same time."""
+
+
 class Attempt(NamedTuple):
     """A sign-in that was counted at `at`, or that must wait `wait` seconds and was not counted."""
 
     wait: int
-    at: float
+    at: Moment
     address: str
     user: str
 
@@ -107,6 +113,7 @@ class Throttle:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._numbers = count()
         self._by_address = _Failures(PER_ADDRESS)
         self._by_user = _Failures(PER_USER)
         self._lock = threading.Lock()
@@ -115,17 +122,24 @@ class Throttle:
         """Count an attempt, unless it must wait."""
         now, address, user = self._clock(), _network(address)[:_LONGEST], user.casefold()[:_LONGEST]
         with self._lock:
+            at = now, next(self._numbers)
             wait = max(self._by_address.wait(address, now), self._by_user.wait(user, now))
             if not wait:
-                self._by_address.add(address, now)
-                self._by_user.add(user, now)
-        return Attempt(wait, now, address, user)
+                self._by_address.add(address, at)
+                self._by_user.add(user, at)
+        return Attempt(wait, at, address, user)
 
     def take_back(self, attempt: Attempt) -> None:
-        """Do not count an attempt that did not fail."""
+        """Do not count an attempt that was not answered."""
         with self._lock:
-            self._by_address.remove(attempt.address, attempt.at)
-            self._by_user.remove(attempt.user, attempt.at)
+            self._by_address.remove(attempt.address, [attempt.at])
+            self._by_user.remove(attempt.user, [attempt.at])
+
+    def succeeded(self, attempt: Attempt) -> None:
+        """Do not count an attempt that succeeded, nor at this address the failures of the same user."""
+        with self._lock:
+            self._by_address.remove(attempt.address, self._by_user.moments(attempt.user))
+            self._by_user.remove(attempt.user, [attempt.at])
 
 
 class _Failures:
@@ -133,35 +147,38 @@ class _Failures:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._times: OrderedDict[str, list[float]] = OrderedDict()
+        self._moments: OrderedDict[str, list[Moment]] = OrderedDict()
 
     def wait(self, key: str, now: float) -> int:
         recent = self._recent(key, now)
-        return 0 if len(recent) < self._limit else max(1, round(recent[-self._limit] + WINDOW - now))
+        return 0 if len(recent) < self._limit else max(1, round(recent[-self._limit][0] + WINDOW - now))
 
-    def add(self, key: str, now: float) -> None:
-        self._times[key] = [*self._recent(key, now), now]
-        self._times.move_to_end(key)
-        if len(self._times) > _REMEMBERED:
-            self._forget(key, now)
+    def add(self, key: str, at: Moment) -> None:
+        self._moments[key] = [*self._recent(key, at[0]), at]
+        self._moments.move_to_end(key)
+        if len(self._moments) > _REMEMBERED:
+            self._forget(key, at[0])
 
     def _forget(self, spared: str, now: float) -> None:
         """Forget all keys without a failure in the window; if there are none, the oldest with the fewest failures."""
-        failures = {key: len(self._recent(key, now)) for key in self._times if key != spared}
+        failures = {key: len(self._recent(key, now)) for key in self._moments if key != spared}
         fewest = min(failures.values())
         fitting = [key for key, number in failures.items() if number == fewest]
         for key in fitting[:1] if fewest else fitting:
-            del self._times[key]
+            del self._moments[key]
 
-    def remove(self, key: str, at: float) -> None:
-        times = self._times.get(key, [])
-        if at in times:
-            times.remove(at)
-        if not times:
-            self._times.pop(key, None)
+    def remove(self, key: str, moments: Collection[Moment]) -> None:
+        left = [at for at in self._moments.get(key, []) if at not in moments]
+        if left:
+            self._moments[key] = left
+        else:
+            self._moments.pop(key, None)
 
-    def _recent(self, key: str, now: float) -> list[float]:
-        return [at for at in self._times.get(key, []) if at > now - WINDOW]
+    def moments(self, key: str) -> list[Moment]:
+        return self._moments.get(key, [])
+
+    def _recent(self, key: str, now: float) -> list[Moment]:
+        return [at for at in self._moments.get(key, []) if at[0] > now - WINDOW]
 
 
 def _network(address: str) -> str:

@@ -88,8 +88,13 @@ def _line(path: _Path, old: Mapping[_Path, Any], new: Mapping[_Path, Any]) -> Li
     before, after = (
         (json_text(side[path]) if alike else _text(side[path])) if path in side else None for side in (old, new)
     )
-    key = ".".join(printable(shown(each, _LONGEST_KEY)) for each in path)
+    key = ".".join(printable(shown(_both_ends(each))) for each in path)
     return Line(key, before, after) if before != after else Line(key, *map(_text, values))
+
+
+def _both_ends(key: str) -> str:
+    """Keys that begin alike must not look the same."""
+    return key if len(key) <= _LONGEST_KEY else f"{key[: _LONGEST_KEY - 21]}…{key[-20:]}"
 
 
 def _text(value: object) -> str:
