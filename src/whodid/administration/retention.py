@@ -14,7 +14,7 @@ from ..recording.context import check_reason, who
 from ..recording.own import record_operation
 from ..retention import holds, moves
 from ..retention.destruction import DESTROYED, Destruction
-from ..retention.enforcement import Expired, destroy, expired, record_upcoming
+from ..retention.enforcement import Expired, destroy, expired, record_release, record_upcoming
 from ..retention.holds import Applied, Hold
 from ..retention.ism import Ism, policy_name
 from ..retention.moves import Report, deletions_by_release, immediate_deletions, in_words
@@ -92,8 +92,14 @@ def set_hold(
         raise QueryError(str(error)) from error
     holds.check_hold(client, settings, new)
     about = {name: value for name, value in asdict(new).items() if value and name in _RECORDED}
-    record_operation(settings, "audit_log_hold_set", new.id, about)
-    return HoldChange(new, holds.set_hold(client, settings, new))
+    where = {"index_prefix": settings.index_prefix}
+    record_operation(settings, "audit_log_hold_set", new.id, {**about, **where})
+    try:
+        return HoldChange(new, holds.set_hold(client, settings, new))
+    except OpenSearchError:
+        if not any(one.id == new.id for one in holds.holds(client, settings)):
+            record_operation(settings, "audit_log_hold_released", new.id, {"reason": "it could not be set", **where})
+        raise
 
 
 def loss_of_release(client: OpenSearch, settings: Settings, hold_id: str) -> str:
@@ -124,8 +130,11 @@ def release_hold(client: OpenSearch, settings: Settings, hold_id: str, reason: s
     """
     check_reason(reason)
     holds.find_hold(client, settings, hold_id)
-    record_operation(settings, "audit_log_hold_released", hold_id, {"reason": reason})
+    record_operation(
+        settings, "audit_log_hold_released", hold_id, {"reason": reason, "index_prefix": settings.index_prefix}
+    )
     applied = holds.release_hold(client, settings, hold_id, by=str(who()["principal"]), reason=reason)
+    record_release(client, settings, applied.released)
     return HoldChange(next(one for one in holds.holds(client, settings) if one.id == hold_id), applied)
 
 

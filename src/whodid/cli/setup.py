@@ -11,6 +11,7 @@ import click
 
 from ..cluster.connection import connect
 from ..cluster.template import Change
+from ..retention.enforcement import record_upcoming
 from ..settings import Settings
 from ..setup.dashboards import Dashboards, check_tab_url
 from ..setup.dashboards import plan as plan_dashboards
@@ -98,6 +99,8 @@ def setup(
             apply((change,))
         left = left or change.kind == "differs" or (not made and change.kind in {"create", "update"})
         _print(change, made, as_json)  # before the next change, which may fail
+    if not dry_run and any(change.loses for change in changes):
+        record_upcoming(client, settings)  # before ISM deletes it
     sys.exit(1 if left else 0)
 
 

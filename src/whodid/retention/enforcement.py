@@ -8,7 +8,7 @@ set, saved in a snapshot; if any of that fails, it is not deleted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from .schedule import ScheduledPartition, deletion_schedule
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-__all__ = ["RECORD_LEAD", "Expired", "destroy", "expired", "record_upcoming"]
+__all__ = ["RECORD_LEAD", "Expired", "destroy", "expired", "record_release", "record_upcoming"]
 
 RECORD_LEAD = timedelta(days=14)
 """How long before ISM deletes a partition its record is written."""
@@ -129,6 +129,14 @@ def _postpone(client: OpenSearch, settings: Settings, one: ScheduledPartition, r
         if record.state == "ahead" and (identity := _identity(client, one.name)) and identity[0] == record.uuid:
             due = moment_text(one.due) if one.due else NEVER
             write_destruction(client, settings, replace(record, due=due, missing=""))
+
+
+@translated("the records of what ISM deletes")
+def record_release(client: OpenSearch, settings: Settings, partitions: Collection[str]) -> None:
+    """Writes into the records of partitions whose hold was released that they are due: ISM may delete them at once."""
+    for record in destructions(client, settings):
+        if record.state == "ahead" and record.due == NEVER and record.partition in partitions:
+            write_destruction(client, settings, replace(record, due=moment_text(cluster_now(client))))
 
 
 def _is_gone(client: OpenSearch, record: Destruction) -> bool:
