@@ -305,7 +305,7 @@ class Hold(NamedTuple):
 class Records:
     """What entries that are proven say of erasures, dead letters, retention, holds and retired journals."""
 
-    def __init__(self, entries: list[Json], days: int, erasures: list[Json]) -> None:
+    def __init__(self, entries: list[Json], prefix: str, days: int, erasures: list[Json]) -> None:
         digests, self.retired, was, now = set(), {}, "", datetime.now(UTC)
         self.dropped: dict[str, Ranges] = defaultdict(list)
         self.retried: dict[str, Ranges] = defaultdict(list)
@@ -325,7 +325,7 @@ class Records:
             if kind == "retention_set":
                 self.rules.append((was or details.get("was"), moment))
                 was = details.get("retention")
-            if kind == "hold_set" and entry["target"] not in released:
+            if kind == "hold_set" and entry["target"] not in released and details.get("index_prefix", prefix) == prefix:
                 since, until = details.get("since", FIRST_MOMENT), details.get("until", LAST_MOMENT)
                 times = (datetime.fromisoformat(text) for text in (since, until))
                 self.holds.append(Hold(moment, details.get("partitions", []), *times))
@@ -358,7 +358,8 @@ class Absence:
         self.dropped, self.holes = records.dropped[journal.name], [hole for one in chain for hole in one["holes"]]
         letters = [seq for one in chain for seq, _ in one["letters"]]
         self.resent = {seq for seq in letters if among(seq, records.retried[journal.name])}
-        there = Counter((self.over(seq), doc["index"]) for seq, docs in self.docs.items() for doc in docs)
+        counted = [(seq, doc["index"]) for seq, docs in self.docs.items() if seq not in self.resent for doc in docs]
+        there = Counter((self.over(seq), index) for seq, index in counted)
         self.gone: dict[int, dict[str, int]] = {
             one["number"]: {
                 name: count - there[one["number"], name] if records.over(name) else 0
@@ -404,10 +405,10 @@ class Absence:
         at, number = bisect(self.stored, first), self.over(first)
         before = span(self.docs[self.stored[at - 1]][0]["index"]) if at else None
         after = span(self.docs[self.stored[at]][0]["index"]) if at < len(self.stored) else None
-        if not self.gone.get(number):  # no checkpoint says in which partitions they were
+        resent = sum(first <= seq <= last for seq in self.resent)  # counted in no partition
+        if not self.gone.get(number) or resent == last - first + 1:  # no checkpoint says in which partitions they were
             known = after is not None and self.records.expired(after[0], datetime.now(UTC))
             return known and not (before and after and before[1] >= after[0])
-        resent = sum(first <= seq <= last for seq in self.resent)  # counted in no partition
         spans = [span(name) for name, count in self.gone[number].items() if count > 0]
         around = [(not before or before[0] < one[1]) and (not after or one[0] < after[1]) for one in spans if one]
         count = last - first + 1 - resent
@@ -646,8 +647,14 @@ def log_findings(file: str, manifest: Json, keys: set[str], against: list[Json],
     checkpointed, prefix = any(chains.values()), manifest["index_prefix"]
     excusing = [(entry, place) for entry, place in documents if excuses(entry, place)]
     if checkpointed:
-        excusing = [(e, p) for e, p in excusing if journals[e["journal"]].proves(e, p, chains[e["journal"]], prefix)]
-    records = Records([entry for entry, _ in excusing], days, [one["erasure"] for one in evidence if "erasure" in one])
+        excusing = [
+            (entry, place)
+            for entry, place in excusing
+            if entry["type"] == "audit_log_hold_released"  # at once; a made-up one is a finding itself
+            or journals[entry["journal"]].proves(entry, place, chains[entry["journal"]], prefix)
+        ]
+    erasures = [one["erasure"] for one in evidence if "erasure" in one]
+    records = Records([entry for entry, _ in excusing], prefix, days, erasures)
     for name, journal in sorted(journals.items()):
         if checkpointed and not chains[name] and journal.docs:
             journal.report("unknown journal", min(journal.docs), max(journal.docs))

@@ -108,20 +108,6 @@ def test_a_partition_that_a_hold_keeps_is_not_gone_whatever_a_record_of_destruct
         assert told(found) == [(expected, 3, 9)]
 
 
-@pytest.mark.parametrize(
-    ("noticed", "expected"),
-    [("2025-11-30T00:00:00Z", "gap"), ("2025-12-01T00:00:00Z", "expired by policy"), ("", "expired by policy")],
-)
-def test_a_partition_that_was_noticed_to_be_missing_before_it_was_due_never_expires(
-    noticed: str, expected: str
-) -> None:
-    old = "whodid-audit-2024.11"
-    record = Destruction(old, "uuid", "ahead", "2025-12-01T00:00:00Z", {}, Contents(10), missing=noticed)
-    sealed = [checkpoint(1, 20, partitions={old: 20})]
-    found = absent(3, 9, checkpoints=sealed, destructions=[record], checkpointed=True)
-    assert told(found) == [(expected, 3, 9)]
-
-
 def hold(time: str, **covers: Any) -> Hold:
     return Hold("h-1", "case 4711", "root", time, **covers)
 

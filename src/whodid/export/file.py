@@ -225,7 +225,12 @@ class Export:
         except (FileNotFoundError, *FOREIGN):
             return None
         numbers = all(type(number) is int and number >= 0 for number in (found.resumed, found.count, found.bytes))
-        return found if numbers and isinstance(found.key, dict) and isinstance(found.after, list | None) else None
+        objects = all(isinstance(one, dict) for one in (found.key, found.first or {}, found.last or {}))
+        if not (numbers and objects and isinstance(found.after, list | None)):
+            return None
+        parts = found.key, found.first or {}, found.last or {}
+        values = [*(found.after or ()), *(value for part in parts for value in part.values())]
+        return None if any(isinstance(value, dict | list) for value in values) else found
 
     def _cut(self, part: IO[bytes], state: _State) -> Any:
         """Truncates the part to its valid bytes, and returns their digest."""

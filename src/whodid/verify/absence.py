@@ -4,8 +4,8 @@ An entry may be missing because it became a dead letter and was not sent again, 
 was sent, because its host has not shipped it yet, or because retention deleted its partition.
 
 Invariants of retention as an explanation:
-- The partition's own name says that its time was over, before a hold in force was set on it and before it was noticed
-  to be missing, and the partition is gone. A destruction record alone explains nothing.
+- The partition's own name says that its time was over, before a hold in force was set on it, and the partition is gone.
+  A destruction record alone explains nothing.
 - No more entries are explained than the checkpoint over them counts in partitions that are gone.
 - The entry may have been in that partition, by the partitions of the entries around it.
 """
@@ -67,13 +67,12 @@ class Knowledge:
     """Counts the entries of the journal that a partition holds between two numbers."""
 
     def over(self, partition: str) -> bool:
-        """Whether retention may have deleted the partition by now, or by when it was held, or noticed to be missing."""
+        """Whether retention may have deleted the partition by now, or by when it was held."""
         end = partition_end(self.prefix, partition)
         holds = [hold for hold in self.holds if hold.covers(self.prefix, partition)]
         if end is None or partition in self.held or any(partition in hold.partitions for hold in holds):
             return False
-        noticed = [one.missing for one in self.destructions if one.partition == partition]
-        times = map(parse_creation_date, [*noticed, *(hold.time for hold in holds)])
+        times = map(parse_creation_date, [hold.time for hold in holds])
         return self.past(end, min(filter(None, times), default=self.now))
 
     def past(self, end: datetime, by: datetime | None = None) -> bool:
@@ -223,8 +222,9 @@ def _explain(one: Missing, known: Knowledge, left: _Left, result: Absence) -> No
             continue
         about = f"{count:,} entries are missing" if count > 1 else "the entry is missing"
         if record := next((one for one in known.destructions if _claims(one, known.journal, first, last)), None):
-            why = "is still there" if known.over(record.partition) else "is not yet due, or under a hold"
-            why = f"was gone by {record.missing}, before it was due" if record.missing else why
+            why = "is not yet due, or under a hold"
+            if known.over(record.partition):
+                why = "does not account for all of them" if known.gone(record.partition) else "is still there"
             about += f"; a destruction record says that {record.partition} held them, which {why}"
         proven = ""
         if checkpoint:
@@ -256,12 +256,16 @@ def _expiry(one: Missing, first: int, last: int, checkpoint: Checkpoint | None, 
         deleted = {name: number for name in checkpoint.partitions if (number := known.deleted(checkpoint, name))}
         resent = sum(first <= seq <= last for seq in known.resent)  # counted in no partition
         if resent and not any(known.may_hold(name, one) for name in deleted):
-            return ""
+            return _by_record_or_rule(one, known) if resent == count else ""
         may_be_gone = left.setdefault(checkpoint.number, sum(deleted.values()))
         if count - resent <= may_be_gone:
             left[checkpoint.number] -= count - resent
             return _deleted_by(deleted, known)
         return ""
+    return _by_record_or_rule(one, known)
+
+
+def _by_record_or_rule(one: Missing, known: Knowledge) -> str:
     records = [
         record
         for record in known.destructions

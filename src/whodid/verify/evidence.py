@@ -9,9 +9,9 @@ have to forge the chain. If no checkpoint is known at all, a matching hash is en
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..cluster.ledger import ERASED, erased_places, erasures
@@ -97,7 +97,7 @@ def gathered(client: AuditClient, trusted: TrustedCheckpoints) -> Evidence:
     return Evidence(
         present=uuids(connection, settings),
         held=held,
-        holds=_holds(client, own[_HELD], own[_RELEASED], notes),
+        holds=_holds(client, own[_HELD], [str(one.get("target")) for one in own[_RELEASED]], rules, notes),
         rules=rules,
         destructions=records,
         dropped=_places(own[_DROPPED]),
@@ -115,13 +115,16 @@ _TYPES = [_DROPPED, _RESENT, _RETENTION, _RETIRED, ERASED, _HELD, _RELEASED]
 
 
 def _proven(client: AuditClient, trusted: TrustedCheckpoints, notes: list[str]) -> dict[str, list[_Entry]]:
-    """The proven entries that may explain something, by type; the number of unproven ones is noted."""
+    """The proven entries that may explain something, by type; the number of unproven ones is noted.
+
+    The release of a hold counts at once, as retention may delete within the hour; a made-up one is a finding itself.
+    """
     prover, prefix = Prover(client, trusted), client.settings.index_prefix
     found, others = defaultdict[str, list[_Entry]](list), 0
     for hit in client.hits(Filter.of(type=_TYPES), sort_of(OLDEST)):
         entry = hit["_source"]
         own = entry.get("type") in _TYPES and hit["_id"] == entry_id(entry) and as_recorded(entry)
-        if own and _is_proven(entry, trusted, prover, prefix):
+        if own and (entry["type"] == _RELEASED or _is_proven(entry, trusted, prover, prefix)):
             found[entry["type"]].append(entry)
         else:
             others += 1
@@ -139,27 +142,36 @@ def _is_proven(entry: _Entry, trusted: TrustedCheckpoints, prover: Prover, prefi
     signed = trusted.undisputed(entry["journal"], entry["seq"], prefix)
     if signed is None:
         return False
-    if prover.leads(signed.checkpoint, entry):
-        return True
     try:
-        prover.path(signed, entry["hash"], entry["seq"])
+        prover.path(signed, entry["hash"], entry["seq"])  # reads a checkpoint's entries once for all of its records
     except ProofError:
-        return False
+        return prover.leads(signed.checkpoint, entry)
     return True
 
 
 def _holds(
-    client: AuditClient, were_set: Sequence[_Entry], were_released: Sequence[_Entry], notes: list[str]
+    client: AuditClient, were_set: Sequence[_Entry], released: Collection[str], rules: Sequence[Rule], notes: list[str]
 ) -> list[Hold]:
-    """Those in force by the log itself, and by the ledger, from which somebody may have removed some."""
-    released = {str(entry.get("target")) for entry in were_released}
-    recorded = {str(entry.get("target")): entry for entry in were_set}
-    found = [_hold(name, entry) for name, entry in recorded.items() if name not in released]
+    """Those in force by the log itself, and by the ledger, from which somebody may have removed some.
+
+    That one was released is believed of an entry, and of the ledger once retention may have deleted the entry.
+    """
+    prefix, now = client.settings.index_prefix, datetime.now(UTC)
+    recorded = {
+        str(entry.get("target")): entry for entry in were_set if _details(entry).get("index_prefix", prefix) == prefix
+    }
+    ended = {*released}
+    found: list[Hold] = []
     try:
-        listed = holds(client.connection, client.settings)
-        found += [hold for hold in listed if hold.in_force and hold.id not in recorded]
+        for hold in holds(client.connection, client.settings):
+            moment = parse_creation_date(hold.released)
+            if hold.in_force and hold.id not in recorded:
+                found.append(hold)
+            if moment and any(rule.days is not None and now - moment > timedelta(rule.days + 31) for rule in rules):
+                ended.add(hold.id)
     except OpenSearchError as error:
         notes.append(f"the ledger's holds were not checked: {error}")
+    found += [_hold(name, entry) for name, entry in recorded.items() if name not in ended]
     return [hold for hold in found if _is_clear(hold)]
 
 

@@ -145,9 +145,11 @@ def next_stored(searcher: Searcher, parts: Sequence[Part], first: int, last: int
     return int(hits[0]["sort"][0]) if hits else None
 
 
-def stored_in(searcher: Searcher, journal: str, partition: str, first: int, last: int) -> int:
-    """How many documents with the numbers `first` to `last` a partition holds. Raises `OpenSearchError`."""
+def stored_in(searcher: Searcher, journal: str, without: Collection[int], partition: str, first: int, last: int) -> int:
+    """How many documents with the numbers `first` to `last`, but those, a partition holds. Raises `OpenSearchError`."""
     body = {**_between(journal, first, last), "size": 0, "track_total_hits": True}
+    if resent := [seq for seq in without if first <= seq <= last]:
+        body["query"]["bool"]["must_not"] = [{"terms": {"seq": resent}}]
     return int(searcher.search(body, partition)["hits"]["total"]["value"])
 
 

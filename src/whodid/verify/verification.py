@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 
 from ..cluster.template import index_pattern
 from ..proof.keys import PublicKey
@@ -211,7 +211,7 @@ class _Verifier:
             shipped=max(here.shipped, plan.sealed) if here else None,
             recorded=here.recorded if here else None,
             lost=here.missing if here else (),
-            stored=partial(stored_in, self._searcher, plan.journal),
+            stored=cache(partial(stored_in, self._searcher, plan.journal, frozenset(resent))),
         )
 
     def _rebuilt(self, plan: Plan, results: Sequence[Walked]) -> Iterator[Finding]:
