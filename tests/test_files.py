@@ -16,7 +16,18 @@ import pytest
 
 from tests.faults.disk import Call, Fault, Killed, System, disk, failing
 from tests.faults.power import Recording
-from whodid.files import files_below, is_there, name_new, names_in, write_file, write_new, write_parts, write_private
+from whodid.errors import JournalDamaged
+from whodid.files import (
+    best_effort,
+    files_below,
+    is_there,
+    name_new,
+    names_in,
+    write_file,
+    write_new,
+    write_parts,
+    write_private,
+)
 
 Write = Callable[[Path, bytes], None]
 
@@ -188,3 +199,13 @@ def test_what_can_not_be_looked_at_is_not_taken_for_missing(
         monkeypatch.setattr(os, name, refused)
     with pytest.raises(PermissionError):
         look(tmp_path)
+
+
+def test_what_is_ignored_of_one_kind_is_not_a_file_that_is_not_trusted() -> None:
+    with best_effort(), best_effort(FileNotFoundError):
+        raise FileNotFoundError(2, "No such file or directory")
+    with best_effort():
+        raise JournalDamaged("not trusted")
+    for other in (JournalDamaged("not trusted"), PermissionError(13, "Permission denied")):
+        with pytest.raises(type(other)), best_effort(FileNotFoundError):
+            raise other

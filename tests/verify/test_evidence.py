@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.attacks.scene import Scene, scene
+from whodid.administration import release_hold, set_hold
 from whodid.cluster.ledger import Ledger, erasures
-from whodid.errors import OpenSearchError
+from whodid.errors import NotAuthorized, OpenSearchError
+from whodid.recording.own import record_operation
 from whodid.retention.holds import holds
 from whodid.retention.schedule import RetentionView
 
@@ -83,3 +86,42 @@ def test_a_policy_that_was_shortened_by_hand_excuses_nothing(ready: Scene, monke
     found = ready.verify("outside")
     assert [(one.kind, one.seq, one.last) for one in found.findings] == [("gap", 1, 10)]
     assert any("the cluster keeps entries for 1 days" in note and "--retention 1d" in note for note in found.notes)
+
+
+@contextmanager
+def _over(ready: Scene, path: Path) -> Iterator[str]:
+    """The name of a partition whose time is over, with ten entries under a checkpoint."""
+    host = ready.another_host(path / "away")
+    host.record(10, 400)
+    host.seal()
+    [old] = {hit["_index"] for hit in ready.corner.stored().values() if hit["_source"]["journal"] == host.journal}
+    yield old
+
+
+def test_a_partition_that_goes_once_its_hold_is_released_raises_no_alarm(ready: Scene, tmp_path: Path) -> None:
+    with _over(ready, tmp_path) as old:
+        client, settings = ready.corner.client, ready.settings
+        hold = set_hold(client, settings, "case 4711", partitions=[old]).hold
+        ready.seal()
+        release_hold(client, settings, hold.id, "closed")
+        ready.corner.ship()  # no checkpoint that is known here covers it yet
+        client.indices.delete(index=old)
+        assert ready.verify("outside").findings == []
+
+
+def test_a_hold_of_another_prefix_or_one_that_could_not_be_set_keeps_nothing(
+    ready: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _over(ready, tmp_path) as old:
+        details = {"reason": "case 4711", "since": "2020-01-01T00:00:00Z", "index_prefix": "another"}
+        record_operation(ready.settings, "audit_log_hold_set", "h-1", details)
+
+        def refused(*_: object, **__: object) -> None:
+            raise NotAuthorized("this user may not write the ledger")
+
+        with monkeypatch.context() as patched, pytest.raises(NotAuthorized):
+            patched.setattr(Ledger, "write", refused)
+            set_hold(ready.corner.client, ready.settings, "case 4712", partitions=[old])
+        ready.seal()
+        ready.corner.client.indices.delete(index=old)
+        assert ready.verify("outside").findings == []

@@ -45,7 +45,7 @@ def test_long_keys_and_many_lines_are_cut_so_that_a_page_grows_no_faster_than_it
     key = "K" * 20_000
     before = {key: {str(number): 0 for number in range(5000)}}
     lines = difference(before, {key: {**before[key], "4999": 1}})
-    assert lines[0] == Line("K" * 100 + "….4999", "0", "1")
+    assert lines[0] == Line("K" * 79 + "…" + "K" * 20 + ".4999", "0", "1")
     assert len(lines) == LINES + 1
     assert lines[LINES].key == "… and 4,500 more, which the JSON of the entry has"
     assert sum(len(line.key) for line in lines) < 110 * LINES
