@@ -6,9 +6,10 @@ import asyncio
 import contextvars
 import sys
 import threading
+import unittest
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
 from types import FrameType
 from typing import Any
@@ -561,3 +562,70 @@ def test_a_block_of_an_exit_stack_that_was_cut_off_while_it_was_opened_names_nob
     with opening(principal="43"):
         assert current_fields() == {"principal": "43"}
     assert current_fields() == {}
+
+
+def read_and_entered(block: context) -> Callable[..., object]:
+    """As libraries do that take anything with both methods for a context manager."""
+    try:
+        enter, _exit = block.__enter__, block.__exit__
+    except AttributeError:
+        raise TypeError("not a context manager") from None
+    enter()
+    return lambda: block.__exit__(None, None, None)
+
+
+def asked_and_entered(block: context) -> Callable[..., object]:
+    assert hasattr(block, "__exit__")
+    block.__enter__()
+    return lambda: block.__exit__(None, None, None)
+
+
+def entered_by_a_stack(block: context) -> Callable[..., object]:
+    stack = ExitStack()
+    stack.enter_context(block)
+    return stack.close
+
+
+def pushed_to_a_stack(block: context) -> Callable[..., object]:
+    stack = ExitStack()
+    stack.push(block.__exit__)
+    block.__enter__()
+    return stack.close
+
+
+def entered_by_a_test(block: context) -> Callable[..., object]:
+    case = unittest.TestCase()
+    case.enterContext(block)
+    return case.doCleanups
+
+
+def entered_in_a_generator(block: context) -> Callable[..., object]:
+    @contextmanager
+    def wrapper() -> Iterator[None]:
+        with block:
+            yield
+
+    return asked_and_entered(wrapper())  # type: ignore[arg-type] # any context manager
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [
+        read_and_entered,
+        asked_and_entered,
+        entered_by_a_stack,
+        pushed_to_a_stack,
+        entered_by_a_test,
+        entered_in_a_generator,
+    ],
+)
+def test_a_block_that_no_with_statement_holds_applies_until_it_is_closed(
+    opened: Callable[[context], Callable[..., object]],
+) -> None:
+    with context(principal="service-account"):
+        close = opened(context(principal="42"))
+        with context(target="x"):
+            assert current_fields() == {"principal": "42", "target": "x"}
+        assert current_fields() == {"principal": "42"}
+        close()
+        assert current_fields() == {"principal": "service-account"}

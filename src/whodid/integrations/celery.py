@@ -103,7 +103,7 @@ class _Tasks:
             resolver = self._resolver(task)
             fields = {name: value for name, value in fields.items() if name not in _WHO}
         opened = scope(fields, resolver, alone=True)
-        request.whodid_end = opened.__exit__  # held from before the scope is opened, as by a `with` statement
+        request.whodid_end = opened.held()  # from before the scope is opened, as by a `with` statement
         opened.__enter__()
         if carried is None:
             _warn(f"the {HEADER} header of a task {task.name} is malformed; the task has no principal")

@@ -32,6 +32,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token, copy_context
 from functools import partial, wraps
+from opcode import opmap
 from threading import Lock, get_ident
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
@@ -306,7 +307,8 @@ class _Exit:
     """The method `__exit__` of a block, as an object that nothing but the `with` statement holds.
 
     The statement gets it before it calls `__enter__`, and lets go of it when it has called it, or was left without. So
-    the life of that object is that of the block. A block opened by other means, such as an `ExitStack`, has none.
+    the life of that object is that of the block. A block opened by other means lives until it is closed: an `ExitStack`
+    gets the method of the class, and other code that reads `__exit__` may let go of it at once.
     """
 
     __slots__ = ("_close",)
@@ -318,8 +320,14 @@ class _Exit:
         if opened is None:
             return self._close
         close = partial(self._close, opened)
-        opened._holder = ref(close)
+        reader = sys._getframe().f_back
+        if reader is not None and reader.f_code.co_code[reader.f_lasti] in _WITH:
+            opened._holder = ref(close)
         return close
+
+
+_WITH = {opmap[name] for name in ("BEFORE_WITH", "LOAD_SPECIAL") if name in opmap}
+"""The step of a `with` statement that gets `__exit__`; the second one since Python 3.14."""
 
 
 class _Opened:
@@ -328,6 +336,12 @@ class _Opened:
     _block: _Block
     _holder = _NOBODY
     _token: Token[Scope | None] | None = None
+
+    def held(self) -> Callable[..., None]:
+        """`__exit__`, to be got before `__enter__` is called: the block is over once nothing holds it any more."""
+        close: Callable[..., None] = self.__exit__  # type: ignore[attr-defined] # of each class that opens blocks
+        self._holder = ref(close)
+        return close
 
     def _open(self, inside: Scope | None) -> None:
         """Sets the scope; `None` if the block was left open in that of its request."""
