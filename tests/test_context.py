@@ -257,49 +257,35 @@ def test_threads_side_by_side_in_a_block_of_a_request_are_never_recorded_under_a
         assert seen in (["ada", "refused"], ["refused", "bob"])
 
 
-def test_threads_one_after_the_other_in_sibling_tasks_of_a_request_are_refused_a_different_name() -> None:
-    async def task(user: str, before: asyncio.Event, after: asyncio.Event) -> object:
-        await before.wait()
+def test_of_calls_of_anyio_one_after_another_in_a_block_of_a_request_the_last_decides() -> None:
+    ready, done = threading.Event(), threading.Event()
+
+    def refused(user: str) -> bool:
         try:
-            await to_thread.run_sync(lambda: bind(principal=user))
-        finally:
-            after.set()
-        await asyncio.sleep(0)
+            bind(principal=user)
+        except InvalidEntry:
+            return True
+        return False
+
+    def long(user: str) -> object:
+        bind(principal=user)
+        ready.set()
+        done.wait(10)
         return current_fields()["principal"]
 
     async def request() -> list[object]:
-        first, second = asyncio.Event(), asyncio.Event()
-        first.set()
         with scope({}), context(organization_id="7"):
-            tasks = task("ada", first, second), task("bob", second, asyncio.Event())
-            return [*await asyncio.gather(*tasks, return_exceptions=True)]
+            seen: list[object] = []
+            for user in ("service-account", "ada"):
+                seen += [await to_thread.run_sync(refused, user), current_fields()["principal"]]
+            running = asyncio.create_task(to_thread.run_sync(long, "bob"))
+            await asyncio.to_thread(ready.wait, 10)
+            seen += [await to_thread.run_sync(refused, user) for user in ("ada", "bob", "ada")]
+            done.set()
+            return [*seen, await running, await to_thread.run_sync(refused, "ada"), current_fields()["principal"]]
 
-    ada, bob = asyncio.run(request())
-    assert ada == "ada"
-    assert isinstance(bob, InvalidEntry)
-    assert "principal: another thread has set a different value" in str(bob)
-
-
-def test_blocks_that_threads_leave_open_side_by_side_in_a_request_are_refused_a_different_name() -> None:
-    async def task(user: str, opened: asyncio.Barrier) -> object:
-        with ExitStack() as stack:
-            try:
-                await to_thread.run_sync(stack.enter_context, context(principal=user))
-                return current_fields()["principal"]
-            except InvalidEntry:
-                return "refused"
-            finally:
-                await opened.wait()
-
-    async def request() -> tuple[list[object], Mapping[str, object]]:
-        opened = asyncio.Barrier(2)
-        with scope({}):
-            seen = await asyncio.gather(*(task(user, opened) for user in ("ada", "bob")))
-            return seen, current_fields()
-
-    seen, afterwards = asyncio.run(request())
-    assert seen in (["ada", "refused"], ["refused", "bob"])
-    assert afterwards == {}
+    seen = asyncio.run(request())
+    assert seen == [False, "service-account", False, "ada", True, False, True, "bob", False, "ada"]
 
 
 def test_a_task_keeps_the_fields_of_the_block_that_it_was_started_in() -> None:

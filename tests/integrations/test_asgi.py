@@ -114,6 +114,11 @@ def test_a_lifespan_has_no_context() -> None:
     assert fields_seen({"type": "lifespan"}, principal=lambda scope: "42") == {}
 
 
+def seen() -> dict[str, object]:
+    request = {"client_ip", "user_agent", "request_id"}
+    return {name: value for name, value in current_fields().items() if name not in request}
+
+
 def shop() -> FastAPI:
     """Dependencies, plain and asynchronous ones, that open a block and leave it open until the response is sent."""
     app = FastAPI()
@@ -133,10 +138,6 @@ def shop() -> FastAPI:
         with context(organization_id=organization, workspace_id="9"):
             bind(principal=f"user of {organization}")
             yield
-
-    def seen() -> dict[str, object]:
-        request = {"client_ip", "user_agent", "request_id"}
-        return {name: value for name, value in current_fields().items() if name not in request}
 
     async def seen_later() -> dict[str, object]:
         with context(target="inner"):
@@ -167,6 +168,41 @@ def test_what_a_dependency_opens_and_binds_is_seen_by_the_endpoint_of_its_reques
     inner = {"target": "inner"} if path.endswith("later") else {}
     assert [answer.json() for answer in answers] == [{**each, **inner} for each in fields]
     assert current_fields() == {}
+
+
+def nested() -> FastAPI:
+    """Dependencies that need others, which have set the same fields."""
+    app = FastAPI()
+    app.add_middleware(AuditMiddleware)
+
+    def token() -> Iterator[None]:
+        with context(principal="service-account", principal_name="Service"):
+            yield
+
+    def impersonated(_: None = Depends(token)) -> Iterator[None]:
+        with context(principal="42", on_behalf_of="service-account"):
+            yield
+
+    async def organization() -> AsyncIterator[None]:
+        with context(organization_id="7"):
+            yield
+
+    def bound_token() -> None:
+        bind(principal="service-account", principal_name="Service")
+
+    def bound(_: None = Depends(bound_token)) -> None:
+        bind(principal="42", on_behalf_of="service-account")
+
+    app.get("/blocks", dependencies=[Depends(organization), Depends(impersonated)])(seen)
+    app.get("/bound", dependencies=[Depends(organization), Depends(bound)])(seen)
+    return app
+
+
+@pytest.mark.parametrize("path", ["/blocks", "/bound"])
+def test_of_dependencies_that_set_the_same_field_the_inner_one_decides(path: str) -> None:
+    answers = asyncio.run(get(nested(), *[path] * 12))
+    fields = {"organization_id": "7", "principal": "42", "on_behalf_of": "service-account"}
+    assert [answer.json() for answer in answers] == [fields] * 12
 
 
 def test_a_plain_generator_that_streams_keeps_its_block_from_part_to_part() -> None:

@@ -8,8 +8,8 @@ opens one for each request. `bind()` differs between them:
 - A request is shared: fields bound in any copy of its contextvars apply to the whole request.
 - FastAPI calls synchronous dependencies in AnyIO's threads, with a copy of the contextvars. What such a call binds in a
   block inside a request applies to all who are in that block, and a block that it leaves open belongs to the request
-  until it is closed. Nothing shows whether such calls run side by side, for different users. So a call that would
-  replace a field that another call has set there is refused.
+  until it is closed. FastAPI makes these calls of a request one after another, and the last one decides. Calls that run
+  at the same time may be for different users, so one that would replace a field that another has set is refused.
 
 A block may be closed in another copy of the contextvars. It then ends in all copies.
 
@@ -28,13 +28,13 @@ import os
 import pwd
 import re
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Set
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token, copy_context
 from functools import partial, wraps
 from opcode import opmap
 from threading import Lock, get_ident
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from weakref import ref
 
@@ -108,10 +108,7 @@ _OF_THE_CLIENT = ("client_ip", "forwarded_for", "user_agent")
 class _Block:
     """A block opened by `context()` or an integration; all copies of the contextvars share it."""
 
-    __slots__ = ("alone", "call", "fields", "holder", "left_open", "resolver", "shared")
-
-    call: object
-    """Which one opened it, if that left it open."""
+    __slots__ = ("alone", "fields", "holder", "left_open", "resolver", "shared")
 
     def __init__(
         self,
@@ -146,7 +143,7 @@ class Scope:
         self._around = around
         self._block = block
         self._own = own
-        self._calls: dict[str, object] | None = None
+        self._calls: tuple[tuple[_Call, Set[str]], ...] = ()
         self._thread = get_ident()
         self._seen: tuple[object, object, Mapping[str, object]] = _UNSEEN
         self.in_request, self._base = block.shared, block if block.shared else _OUTERMOST
@@ -159,18 +156,23 @@ class Scope:
         if block.shared:
             block.fields = override(block.fields, fields)
             return self
-        if self.in_request and self._thread != get_ident() and _is_called_by_anyio():
-            self._share(fields)
+        if self.in_request and self._thread != get_ident() and (call := _call_of_anyio()) is not None:
+            self._share(fields, call)
             return self
         return Scope(self._around, block, override(self._held(), fields))
 
-    def _share(self, fields: Mapping[str, object]) -> None:
+    def _share(self, fields: Mapping[str, object], call: _Call) -> None:
         """Binds fields for all who are in this block, as a call in a thread can't return them to its caller."""
-        call = _call_here()
         with _sharing:
-            calls, own = self._calls or {}, self._held()
-            _check_shared(fields, {name: own[name] for name in fields if calls.get(name, call) is not call})
-            self._calls = calls | dict.fromkeys(fields, call)
+            own = self._held()
+            running = [(other, names) for other, names in self._calls if _runs(other)]
+            for name in {name for other, names in running if other != call for name in names & fields.keys()}:
+                if fields[name] != own.get(name):
+                    raise InvalidEntry(
+                        f"{name}: a call that runs at the same time has set a different value for the whole block; "
+                        "open a block in each call, `with whodid.context(…):` around what it records"
+                    )
+            self._calls = (*running, (call, fields.keys()))
             self._own = override(own, fields)
 
     def without(self, block: _Block) -> Scope | None:
@@ -195,11 +197,8 @@ class Scope:
 
     def leave_open(self, block: _Block) -> None:
         """Makes a block part of this request until it is closed."""
-        block.shared, block.call = True, _call_here()
+        block.shared = True
         with _sharing:
-            for other in self._left_open():
-                if other.call is not block.call:
-                    _check_shared(block.fields, other.fields)
             self._block.left_open += (block,)
 
     def close(self, block: _Block) -> None:
@@ -247,27 +246,31 @@ def _given(fields: Mapping[str, object]) -> Mapping[str, object]:
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 _UNSEEN = (None, None, _NOTHING)
 _scope: ContextVar[Scope | None] = ContextVar("whodid_scope", default=None)
-_call: ContextVar[tuple[int, object]] = ContextVar("whodid_call", default=(0, None))
 _sharing = Lock()
 os.register_at_fork(after_in_child=_sharing._at_fork_reinit)  # type: ignore[attr-defined] # as logging does
 
 
-def _call_here() -> object:
-    """Stands for the call in a thread that this is part of: a thread with its own copy of the contextvars."""
-    thread, call = _call.get()
-    if thread != get_ident():
-        call = object()
-        _call.set((get_ident(), call))
-    return call
+_Call = tuple[int, FrameType]
+"""A call in a thread: the thread, and the outermost frame of the call."""
 
 
-def _check_shared(fields: Mapping[str, object], others: Mapping[str, object]) -> None:
-    for name in fields.keys() & others.keys():
-        if fields[name] != others[name]:
-            raise InvalidEntry(
-                f"{name}: another thread has set a different value for the whole block or request; open a block in "
-                "each thread, `with whodid.context(…):` around the calls that record"
-            )
+def _call_of_anyio() -> _Call | None:
+    """The call of AnyIO in a thread that this is part of; `None` in a thread of asyncio or of a pool."""
+    frame = sys._getframe()
+    while (caller := frame.f_back) is not None:
+        runner, _, _ = str(caller.f_globals.get("__name__")).partition(".")
+        if runner in {"anyio", "trio", "asyncio", "concurrent"}:
+            return (get_ident(), frame) if runner in {"anyio", "trio"} else None
+        frame = caller
+    return None
+
+
+def _runs(call: _Call) -> bool:
+    thread, outermost = call
+    frame = sys._current_frames().get(thread)
+    while frame is not None and frame is not outermost:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _innermost() -> Scope | None:
@@ -633,8 +636,8 @@ def bind(**fields: Unpack[EntryFields]) -> None:
         **fields: As for `context`.
 
     Raises:
-        InvalidEntry: There is no block or request, a name is not a field of an entry, or another such dependency has
-            bound a different value.
+        InvalidEntry: There is no block or request, a name is not a field of an entry, or another such dependency runs
+            at the same time and has bound a different value.
 
     Example:
         >>> whodid.bind(principal="42", principal_name="Ada")
@@ -698,17 +701,6 @@ def _is_left_open() -> bool:
             return False
         frame = frame.f_back
     return str(frame.f_globals.get("__name__")).startswith(_RUNNERS)
-
-
-def _is_called_by_anyio() -> bool:
-    """Whether this runs in a call that AnyIO made in a thread, rather than one of asyncio or of a pool."""
-    frame = sys._getframe(2).f_back
-    while frame is not None:
-        runner, _, _ = str(frame.f_globals.get("__name__")).partition(".")
-        if runner in {"anyio", "trio", "asyncio", "concurrent"}:
-            return runner in {"anyio", "trio"}
-        frame = frame.f_back
-    return False
 
 
 def _check_names(fields: Mapping[str, object]) -> None:
