@@ -121,6 +121,12 @@ def test_a_state_that_can_not_be_read_is_an_error_of_ours(where: str) -> None:
         whodid.changes(None, {})  # type: ignore[arg-type] # what a caller may do
 
 
+def test_values_that_raise_when_they_are_compared_differ() -> None:
+    unordered = Decimal("sNaN")
+    before, after = {"a": unordered}, {"a": Decimal(1)}
+    assert whodid.changes(before, after) == {"before": before, "after": after}
+
+
 class Limit(Exception):
     pass
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import math
 import os
+import sqlite3
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 import whodid
 from tests.recording import WHO, configured, recorded
 from whodid.entry import HARD_LIMIT, SOFT_LIMIT
+from whodid.recording.context import scope
 from whodid.shipping.status import directory_status
 
 
@@ -354,6 +357,19 @@ def test_an_intent_that_is_quarantined_lets_the_action_happen(tmp_path: Path) ->
     with whodid.context(**WHO), whodid.get_logger().auditing("user_\ud800", target="1"):
         pass
     assert directory_status(str(tmp_path / "journal")).rejected == 2
+
+
+@pytest.mark.parametrize(
+    "resolver",
+    [functools.partial(os.readlink, "/nowhere"), functools.partial(sqlite3.connect(":memory:").execute, "nonsense")],
+    ids=["system", "database"],
+)
+def test_what_a_resolver_in_c_raises_is_its_own_error(tmp_path: Path, resolver: Any) -> None:
+    configured(tmp_path, on_invalid="quarantine")
+    with scope({}, resolver):
+        receipt = whodid.get_logger().audit("credentials_created", target="6Yk2")
+    assert not receipt.recorded
+    assert "can't be read" in receipt.error
 
 
 def test_a_rejected_call_that_can_not_be_kept_fails_as_on_failure_says(tmp_path: Path) -> None:

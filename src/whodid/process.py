@@ -61,11 +61,21 @@ def _was_given_its_caller(frame: FrameType) -> bool:
 def _by_thread(error: BaseException) -> bool:
     """Whether another thread raised the error in this one (`PyThreadState_SetAsyncExc`), as RQ does at a time limit.
 
-    It comes out of a line of whodid's own. What such lines call that is written in C raises errors of Python's own.
+    It comes out of a line of whodid's own, as do errors of what such a line calls that is written in C, of Python or of
+    a database driver. But the other thread can give only a class, of which the error is made without arguments.
     """
     if isinstance(error, WhodidError) or (type(error).__module__ == "builtins" and not isinstance(error, OSError)):
         return False
-    return all(map(_is_ours, _frames(error)))
+    return all(map(_is_ours, _frames(error))) and _says_no_more_than_its_class(error)
+
+
+def _says_no_more_than_its_class(error: BaseException) -> bool:
+    try:
+        return bool(error.args == type(error)().args)
+    except Exception as raised:
+        if by_handler(raised):
+            raise
+        return False
 
 
 def _frames(error: BaseException) -> Iterator[FrameType]:

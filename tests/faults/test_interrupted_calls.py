@@ -374,7 +374,14 @@ def test_what_a_signal_handler_raised_is_what_the_call_raises(
     assert sum(raised.values()) > 20
 
 
-@pytest.mark.parametrize("error", [Interrupted, TimeoutError])
+class TimeLimit(Exception):
+    """As RQ's, whose message is set by the class."""
+
+    def __init__(self) -> None:
+        super().__init__("the job took too long")
+
+
+@pytest.mark.parametrize("error", [Interrupted, TimeoutError, TimeLimit])
 def test_what_another_thread_raises_in_a_call_is_what_the_call_raises(path: Path, error: type[Exception]) -> None:
     """As the time limit of an RQ job."""
     prototype = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.py_object)
