@@ -382,18 +382,6 @@ class Later:
         return current_fields()["principal"]
 
 
-async def agenerator() -> AsyncIterator[int]:
-    yield 1
-
-
-async def that_returns_a_generator() -> object:
-    return agenerator()
-
-
-def generator() -> Iterator[int]:
-    yield 1
-
-
 def test_a_decorated_function_that_returns_a_coroutine_runs_in_the_context() -> None:
     async def by_all() -> list[object]:
         with context(principal="the user of the request"):
@@ -405,24 +393,127 @@ def test_a_decorated_function_that_returns_a_coroutine_runs_in_the_context() -> 
     assert asyncio.run(by_all()) == ["job", "job", "job", "job", "the user of the request"]
 
 
-@pytest.mark.parametrize("function", [generator, agenerator, partial(generator)])
-def test_a_function_that_returns_a_generator_is_refused_where_it_would_run_outside_the_context(
-    function: Callable[[], Any],
+class Query:
+    """As of a database driver: awaited, entered or built upon."""
+
+    def filter(self) -> Query:
+        return self
+
+    def __await__(self) -> Generator[Any, Any, object]:
+        return Later()().__await__()
+
+    async def __aenter__(self) -> str:
+        return "entered"
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+def test_what_a_decorated_function_returns_to_be_used_in_more_ways_than_awaiting_stays_as_it_is() -> None:
+    query = context(principal="job")(Query)
+
+    async def used() -> list[object]:
+        with context(principal="ada"):
+            async with query() as entered:
+                return [entered, await query().filter()]
+
+    assert asyncio.run(used()) == ["entered", "ada"]
+
+
+def rows() -> Iterator[object]:
+    try:
+        bind(target="x")
+        yield current_fields()
+        yield current_fields()
+    finally:
+        ENDED.append(current_fields())
+
+
+async def later_rows() -> AsyncIterator[object]:
+    try:
+        bind(target="x")
+        yield current_fields()
+        await asyncio.sleep(0)
+        yield current_fields()
+    finally:
+        ENDED.append(current_fields())
+
+
+ENDED: list[object] = []
+JOB = {"principal": "job", "organization_id": "7", "target": "x"}
+
+
+async def that_returns_a_generator() -> Iterator[object]:
+    return rows()
+
+
+def as_context(function: Callable[[], Any]) -> Callable[[], Any]:
+    return context(principal="job")(lambda: function())
+
+
+def as_carried(function: Callable[[], Any]) -> Callable[[], Any]:
+    with context(principal="job"):
+        return carried(function)
+
+
+@pytest.mark.parametrize("wrapped", [as_context, as_carried])
+def test_a_generator_that_a_function_returns_runs_in_the_context(
+    wrapped: Callable[[Callable[[], Any]], Callable[[], Any]],
 ) -> None:
-    for returns in (lambda: function(), retried(function)):
-        with pytest.raises(InvalidEntry, match="is a generator; open the context inside it"):
-            context(principal="42")(returns)()
-        with pytest.raises(InvalidEntry, match="is a generator; open the context inside it"):
-            carried(returns)()
+    ENDED.clear()
+
+    async def read() -> None:
+        seen: list[object] = []
+        with context(organization_id="7"):
+            plain, later, dropped = wrapped(rows), wrapped(later_rows), wrapped(rows)
+            parts, later_parts, rest = plain(), later(), dropped()
+        with context(principal="ada"):
+            seen += [next(rest), *parts]
+            del rest
+            async for part in later_parts:
+                seen.append(part)
+                assert current_fields() == {"principal": "ada"}
+        assert seen == [JOB] * 5
+        assert ENDED == [JOB] * 3
+
+    asyncio.run(read())
+    assert current_fields() == {}
+
+
+def test_a_generator_that_a_coroutine_function_returns_runs_in_the_context() -> None:
+    parts = asyncio.run(context(principal="job", organization_id="7")(that_returns_a_generator)())
+    with context(principal="ada"):
+        assert list(parts) == [JOB, JOB]
+
+
+@pytest.mark.parametrize("function", [rows, later_rows, partial(rows)])
+def test_a_context_is_no_decorator_of_generators(function: Callable[[], Any]) -> None:
     with pytest.raises(InvalidEntry, match="is a generator; open the context inside it"):
         context(principal="42")(function)
-    with pytest.raises(InvalidEntry, match="is a generator; open the context inside it"):
-        asyncio.run(context(principal="42")(that_returns_a_generator)())
 
 
-def test_a_coroutine_is_not_carried_to_another_thread() -> None:
-    with pytest.raises(InvalidEntry, match="a coroutine runs in the context of the task that awaits it"):
-        carried(retried(Later()))()
+def test_a_coroutine_is_carried_to_where_it_is_awaited() -> None:
+    async def work() -> list[object]:
+        seen = [await Later()()]
+        with context(principal="inner"):
+            seen.append(await Later()())
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            seen.append(await Later()())
+        return seen
+
+    async def request() -> tuple[object, object]:
+        with context(principal="job"):
+            function = carried(work)
+        with context(principal="ada"):
+            task = asyncio.create_task(function())
+            for _ in range(5):
+                await asyncio.sleep(0)
+            task.cancel()
+            return await task, current_fields()["principal"]
+
+    assert asyncio.run(request()) == (["job", "inner", "job"], "ada")
 
 
 def test_a_context_can_be_entered_once() -> None:

@@ -28,7 +28,19 @@ import os
 import pwd
 import re
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Set,
+)
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token, copy_context
 from functools import partial, wraps
@@ -437,17 +449,24 @@ class context(_Opened, ContextDecorator):  # noqa: N801 (used like a function, a
             @wraps(function)
             async def later(*args: P.args, **kwargs: P.kwargs) -> Any:
                 with self._recreate_cm():
-                    return _ran(function, await function(*args, **kwargs))
+                    result: Any = await function(*args, **kwargs)
+                return self._inside(result)
 
             return later  # type: ignore[return-value] # R is a coroutine
 
         @wraps(function)
         def inside(*args: P.args, **kwargs: P.kwargs) -> Any:
             with self._recreate_cm():
-                result: Any = _ran(function, function(*args, **kwargs))
-            return self._awaited(result) if _is_to_run(result) else result
+                result: Any = function(*args, **kwargs)
+            return self._awaited(result) if _is_to_run(result) else self._inside(result)
 
         return inside
+
+    def _inside(self, result: Any) -> Any:
+        """The result of a function; a generator runs in this context, around which is the one in force here."""
+        if not (inspect.isgenerator(result) or inspect.isasyncgen(result)):
+            return result
+        return _stepwise(Steps(Scope(_innermost(), self._recreate_cm()._block)).run, result)
 
     async def _awaited(self, result: Awaitable[T]) -> T:
         with self._recreate_cm():
@@ -455,15 +474,9 @@ class context(_Opened, ContextDecorator):  # noqa: N801 (used like a function, a
 
 
 def _is_to_run(result: object) -> bool:
-    """Whether code of a function runs when its result is awaited. A future runs by itself, where it was created."""
-    return inspect.isawaitable(result) and not hasattr(result, "_asyncio_future_blocking")
-
-
-def _ran(function: Callable[..., object], result: R) -> R:
-    """The result of a function. Raises `InvalidEntry` if its code runs later, as that of a generator does."""
-    if inspect.isasyncgen(result) or (inspect.isgenerator(result) and not inspect.isawaitable(result)):
-        raise _of_a_generator(function)
-    return result
+    """Whether code of a function runs when its result is awaited: a coroutine, with no further use as a query has."""
+    old = inspect.isgenerator(result) and inspect.isawaitable(result)
+    return old or (isinstance(result, Coroutine) and not hasattr(result, "__aenter__"))
 
 
 def _of_a_generator(function: Callable[..., object]) -> InvalidEntry:
@@ -590,6 +603,10 @@ class Steps(_Opened):
         self._block = _Block({})
         self._open(_Step(self._inside, self._block, _innermost()))
 
+    def run(self, function: Callable[..., T], *args: object) -> T:
+        with self:
+            return function(*args)
+
     @_Exit
     def __exit__(self, *_: object) -> None:
         inside = _scope.get()
@@ -597,18 +614,68 @@ class Steps(_Opened):
         self._shut()
 
 
+def _stepwise(run: Callable[..., Any], result: Any) -> Any:
+    """The result of a function, of which each step of a generator is run by `run`."""
+    if inspect.isasyncgen(result):
+        return _AsyncStepwise(run, result)
+    return _Stepwise(run, result) if inspect.isgenerator(result) else result
+
+
+class _Stepwise(Generator[Any, Any, Any]):
+    def __init__(self, run: Callable[..., Any], parts: Any) -> None:
+        self._run = run
+        self._parts = parts
+
+    def send(self, value: Any) -> Any:
+        return self._run(self._parts.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._run(self._parts.throw, *error)
+
+    def close(self) -> None:
+        self._run(self._parts.close)
+
+    __del__ = close
+
+
+class _AsyncStepwise(AsyncGenerator[Any, Any]):
+    def __init__(self, run: Callable[..., Any], parts: Any) -> None:
+        self._run = run
+        self._parts = parts
+
+    def asend(self, value: Any) -> Coroutine[Any, Any, Any]:
+        return _await_stepwise(self._run, self._parts.asend(value))
+
+    def athrow(self, *error: Any) -> Coroutine[Any, Any, Any]:
+        return _await_stepwise(self._run, self._parts.athrow(*error))
+
+
+class _AwaitStepwise:
+    def __init__(self, run: Callable[..., Any], awaitable: Any) -> None:
+        self._run = run
+        self._awaitable = awaitable
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        found = self._awaitable
+        return _Stepwise(self._run, found if inspect.isgenerator(found) else found.__await__())
+
+
+async def _await_stepwise(run: Callable[..., Any], awaitable: Any) -> Any:
+    return await _AwaitStepwise(run, awaitable)
+
+
 def carried(function: Callable[P, R]) -> Callable[P, R]:
-    """Wraps a function so that it runs with the current context in any thread.
+    """Wraps a function so that it runs with the current context in any thread or task.
 
     Fields that it binds inside a request apply to the whole request; in a block of `context()`, also one inside a
-    request, they apply to the call only. Blocks that it opens are separate. It may be called concurrently.
+    request, they apply to the call only. Blocks that it opens are separate. It may be called concurrently. A coroutine
+    or generator that it returns runs with the context too, wherever it is awaited or read.
 
     Args:
-        function: The function to call in another thread; not a generator or coroutine, which would run later.
+        function: The function to call in another thread or task.
 
     Returns:
-        A function with the same parameters and result. It raises `InvalidEntry` if the result is a generator or
-        coroutine.
+        A function with the same parameters and result.
 
     Example:
         >>> pool.submit(whodid.carried(work), order)
@@ -616,12 +683,10 @@ def carried(function: Callable[P, R]) -> Callable[P, R]:
     context = copy_context()
 
     @wraps(function)
-    def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-        result = _ran(function, context.copy().run(function, *args, **kwargs))
-        if inspect.iscoroutine(result):
-            result.close()
-            raise InvalidEntry("a coroutine runs in the context of the task that awaits it; carry a plain function")
-        return result
+    def inside(*args: P.args, **kwargs: P.kwargs) -> Any:
+        own = context.copy()
+        result = own.run(function, *args, **kwargs)
+        return _await_stepwise(own.run, result) if _is_to_run(result) else _stepwise(own.run, result)
 
     return inside
 
