@@ -34,6 +34,7 @@ from .process import by_handler, warn
 from .text import json_of
 
 __all__ = [
+    "ABSENT",
     "append_line",
     "best_effort",
     "dump",
@@ -162,18 +163,18 @@ def of_system(error: BaseException) -> bool:
 
 
 class best_effort:  # noqa: N801 (used like a function)
-    """Ignores errors of the system inside a block: all, and files that are not trusted; or only those of one kind."""
+    """Ignores errors of the system inside a block: all, and files that are not trusted; or only those of some kinds."""
 
-    def __init__(self, kind: type[OSError] = OSError) -> None:
-        self._kind = kind
+    def __init__(self, *kinds: type[OSError]) -> None:
+        self._kinds = kinds
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
         if isinstance(error, JournalDamaged):
-            return self._kind is OSError
-        return isinstance(error, self._kind) and of_system(error)
+            return not self._kinds
+        return isinstance(error, self._kinds or OSError) and of_system(error)
 
 
 def read_file(path: Path) -> bytes:
@@ -355,13 +356,15 @@ def read_raw(path: Path) -> Iterator[bytes]:
                 yield line[:-1]
 
 
+ABSENT = FileNotFoundError, NotADirectoryError
+"""The errors of the system by which there is no such file. A signal handler may raise them as well."""
+
+
 def names_in(path: Path) -> list[str]:
     """The names in a directory, sorted; none if it does not exist. Raises `OSError`, which `Path.glob` would ignore."""
-    try:
-        with os.scandir(path) as found:
-            return sorted(one.name for one in found)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    with best_effort(*ABSENT), os.scandir(path) as found:
+        return sorted(one.name for one in found)
+    return []
 
 
 def files_below(path: Path, suffix: str) -> list[Path]:
@@ -376,11 +379,10 @@ def _raised(error: OSError) -> None:
 
 def is_there(path: Path) -> bool:
     """Whether there is such a file or directory. Raises `OSError` if that is unknown; `Path.exists` would deny it."""
-    try:
+    with best_effort(*ABSENT):
         path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
+        return True
+    return False
 
 
 def sync_directory(path: Path) -> None:

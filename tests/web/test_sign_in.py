@@ -138,8 +138,8 @@ def test_after_signing_in_one_is_where_one_wanted_to_be_and_nowhere_else(place: 
 
 def test_too_many_failures_close_the_door_even_for_the_right_password(place: Corner, browser: httpx.Client) -> None:
     user = f"{place.settings.index_prefix}-auditor"
-    for _ in range(PER_ADDRESS - 1):
-        assert sign_in(browser, user, "wrong").status_code == 401
+    for number in range(PER_ADDRESS - 1):
+        assert sign_in(browser, f"{user}-{number}", "wrong").status_code == 401
     assert "canary" in sign_in(browser, user).text
     browser.cookies.clear()
     assert sign_in(browser, user, "wrong").status_code == 401

@@ -47,6 +47,7 @@ from typing import Any
 from ..entry import Stamp
 from ..errors import JournalDamaged
 from ..files import (
+    ABSENT,
     append_line,
     best_effort,
     dump,
@@ -110,10 +111,9 @@ class JournalDirectory:
             self._refuse_foreign(about)
 
     def _status(self) -> os.stat_result | None:
-        try:
+        with best_effort(*ABSENT):
             return self.path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        return None
 
     def _refuse_foreign(self, about: os.stat_result) -> None:
         """Refuses a directory of another user, who could read and change all entries; root may use any directory."""
@@ -348,10 +348,9 @@ def segment_name(first_seq: int) -> str:
 
 def segment_size(path: Path) -> int:
     """The size of a segment in bytes; 0 if the shipper has deleted it meanwhile."""
-    try:
+    with best_effort(FileNotFoundError):
         return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+    return 0
 
 
 def segments(directory: Path) -> list[Path]:
@@ -389,10 +388,9 @@ def count_not_recorded(journal_dir: Path) -> None:
 
 def not_recorded(journal_dir: Path) -> int:
     """The number of calls that could not be recorded in this directory. Raises `OSError` and `JournalDamaged`."""
-    try:
+    with best_effort(FileNotFoundError):
         return _number(read_file(journal_dir / "not-recorded"))
-    except FileNotFoundError:
-        return 0
+    return 0
 
 
 def _open(journal_dir: Path) -> int:

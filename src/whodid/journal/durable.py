@@ -188,10 +188,9 @@ def on_disk(path: Path, journal: str) -> tuple[int, int]:
 
     Raises `OSError`.
     """
-    try:
+    content = b""
+    with best_effort(FileNotFoundError):
         content = read_file(path)
-    except FileNotFoundError:
-        return 0, 0
     words = content.split()
     whole = len(words) == 3 and words[1] == words[2] and words[1].isdigit()
     return _first(content, journal), int(words[1]) if whole else 0
