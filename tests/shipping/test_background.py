@@ -191,6 +191,40 @@ def test_another_journal_is_shipped_before_the_shipper_changes(cluster: SmallClu
     eventually(lambda: cluster.targets == {"a", "b"})
 
 
+@pytest.mark.parametrize("journals", [["one", "two"], ["one", "two", "three"], ["one", "two", "one"]])
+@pytest.mark.parametrize("late", ["before", "after"])
+def test_a_journal_whose_shipper_had_not_begun_is_shipped_before_the_next(
+    journals: list[str], late: str, cluster: SmallCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whodid.shipping.background._STOP", 0.0)
+    configured = threading.Event()
+
+    def begin_late(*args: Any, **options: Any) -> Shipper:
+        if late == "before":
+            configured.wait(60)
+        shipper = connected_shipper(*args, **options)
+        configured.wait(60)
+        return shipper
+
+    monkeypatch.setattr("whodid.shipping.background.connected_shipper", begin_late)
+    for number, journal in enumerate(journals):
+        configure(tmp_path, cluster.url, journal)
+        record(str(number))
+    configured.set()
+    eventually(lambda: cluster.targets == set(map(str, range(len(journals)))))
+
+
+def test_configured_while_an_earlier_shipper_ends_it_ships_what_is_recorded_once(
+    cluster: SmallCluster, tmp_path: Path
+) -> None:
+    for number in range(20):
+        configure(tmp_path, cluster.url)
+        record(str(number))
+        stop_background_shipping(0.0)
+    configure(tmp_path, cluster.url)
+    eventually(lambda: cluster.targets == set(map(str, range(20))))
+
+
 def test_however_often_it_is_configured_there_is_one_thread_and_those_of_earlier_shippers_end(
     cluster: SmallCluster, tmp_path: Path
 ) -> None:

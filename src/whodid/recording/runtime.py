@@ -121,11 +121,11 @@ def configure(
 
             preload(made.settings)
         before, _recorder = _recorder, made
-    if before is not None:
-        before.journal.close()
-    for do in _when_set_up:
-        do()
-    _ship(made.settings)
+        if before is not None:
+            before.journal.close()
+        for do in _when_set_up:
+            do()
+        _ship(made.settings)
     return made.settings
 
 

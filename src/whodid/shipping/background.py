@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
@@ -52,16 +53,14 @@ def ship_in_background(settings: Settings | None) -> None:
     """Ships with these settings from now on; `None` ends shipping.
 
     Waits at most `_STOP` seconds for the previous shipper to stop. The new one ships what it leaves in the same
-    journal; another journal is drained first, within its `drain_timeout`.
+    journal; another journal is drained first, within its `drain_timeout`, even if its shipper had not begun.
     """
     global _wanted
     before, _wanted = _wanted, settings
     worker = _worker
-    if before != settings and before is not None and worker is not None and worker.pid == os.getpid():
-        drains = settings is None or settings.journal_dir != before.journal_dir
-        job = worker.job
-        job.stop(None if drains else 0.0)
-        job.ended.wait(_STOP)
+    if before != settings and worker is not None and _running():
+        drains = before is None or settings is None or settings.journal_dir != before.journal_dir
+        worker.replace_job(settings, drains=drains, patience=_STOP)
     ensure_shipping()
 
 
@@ -77,21 +76,22 @@ def stop_background_shipping(timeout: float = 10.0) -> None:
     _wanted = None
     worker = _worker
     if worker is not None and worker.pid == os.getpid():
-        worker.job.stop(None)
+        worker.replace_job(None, drains=True, patience=0.0)
         worker.join(timeout)
 
 
 def _running() -> bool:
     worker = _worker
-    return worker is not None and worker.pid == os.getpid() and worker.is_alive()
+    return worker is not None and worker.pid == os.getpid() and worker.is_alive() and not worker.over
 
 
 def _start() -> None:
     global _worker
     process, this = os.getpid(), object()
     try:
-        if _starting.setdefault(process, this) is this and not _running():
-            _worker = _Worker()
+        wanted = _wanted
+        if _starting.setdefault(process, this) is this and not _running() and wanted is not None:
+            _worker = _Worker(wanted)
             _worker.start()
     except RuntimeError:  # too many threads, or the interpreter is shutting down: the next record tries again
         _worker = None
@@ -103,8 +103,9 @@ def _start() -> None:
 class _Job:
     """The shipping that one `configure` asked for; `ended` is set when it is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.ended = threading.Event()
+        self._settings = settings
         self._stop = threading.Event()
         self._drain_timeout: float | None = None
         self._shipper: Shipper | None = None
@@ -116,36 +117,52 @@ class _Job:
             self._shipper.drain_timeout = drain_timeout
         self._stop.set()
 
-    def run(self, settings: Settings) -> None:
-        guard = Guard(settings.journal_dir, partial(_warn, settings))
-        while not self._stop.is_set():
-            guard("shipping", partial(self._ship, settings, guard), lambda: None)
-            self._stop.wait(settings.poll_interval)
+    def run(self) -> None:
+        """Ships until it is stopped; ships what remains even if it was stopped before it began."""
+        guard = Guard(self._settings.journal_dir, partial(_warn, self._settings))
+        while not (self._stop.is_set() and self._drain_timeout == 0.0):
+            guard("shipping", partial(self._ship, guard), lambda: None)
+            if self._stop.wait(self._settings.poll_interval):
+                return
 
-    def _ship(self, settings: Settings, guard: Guard) -> None:
-        self._shipper = connected_shipper(settings, stop=self._stop, notify=partial(_warn, settings), guard=guard)
+    def _ship(self, guard: Guard) -> None:
+        notify = partial(_warn, self._settings)
+        self._shipper = connected_shipper(self._settings, stop=self._stop, notify=notify, guard=guard)
         if self._drain_timeout is not None:  # it was stopped before the shipper existed
             self._shipper.drain_timeout = self._drain_timeout
         self._shipper.run()
 
 
 class _Worker(threading.Thread):
-    """The shipping thread of one process."""
+    """The shipping thread of one process. It does its jobs in order, all but the last of which were stopped."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__(name="whodid-ship", daemon=True)
         self.pid = os.getpid()
-        self.job = _Job()
-        self.job.ended.set()
+        self.over = False
+        self._jobs = deque([_Job(settings)])
+
+    def replace_job(self, settings: Settings | None, *, drains: bool, patience: float) -> None:
+        """Stops the last job, after which it does one with these settings; waits `patience` seconds for its end."""
+        try:
+            last = self._jobs[-1]
+        except IndexError:  # all jobs are done
+            return
+        if settings is not None:
+            self._jobs.append(_Job(settings))
+        last.stop(None if drains else 0.0)
+        last.ended.wait(patience)
 
     def run(self) -> None:
-        while _worker is self and (wanted := _wanted) is not None:
-            job = self.job = _Job()
+        while self._jobs:
+            job = self._jobs[0]
             try:
-                if _wanted is wanted:  # otherwise it was changed before this job could be stopped
-                    job.run(wanted)
+                job.run()
             finally:
                 job.ended.set()
+                self._jobs.popleft()
+        self.over = True
+        ensure_shipping()  # a job that was added after the last look gets another thread
 
 
 def _warn(settings: Settings, text: str) -> None:

@@ -192,14 +192,14 @@ class Shipper:
         return self.progress
 
     def run(self) -> Progress:
-        """Ships until `stop` is set; waits while another shipper is active."""
+        """Ships until `stop` is set, and then what remains; waits while another shipper is active."""
         lock = ProcessLock(self.directory.ship_lock)
         try:
-            while not self.stop.is_set():
+            while True:  # what remains is shipped even if `stop` was set before
                 if self._is_active(lock):
                     self._work(lock)
-                else:
-                    self.stop.wait(self._settings.poll_interval)
+                if self.stop.wait(self._settings.poll_interval):
+                    break
         finally:
             self._end(lock)
         return self.progress
