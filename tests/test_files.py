@@ -195,7 +195,7 @@ def test_what_can_not_be_looked_at_is_not_taken_for_missing(
     def refused(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    for name in ("scandir", "stat"):
+    for name in ("listdir", "scandir", "stat"):
         monkeypatch.setattr(os, name, refused)
     with pytest.raises(PermissionError):
         look(tmp_path)

@@ -222,6 +222,12 @@ def clone(scene: Scene) -> None:
         scene.seal()
 
 
+def clone_and_go_on(scene: Scene) -> None:
+    clone(scene)
+    scene.record(3, 0)
+    scene.seal()
+
+
 def edit_the_journal(scene: Scene) -> None:
     """One byte of an entry that was not sent yet."""
     scene.record(3, 0)
@@ -405,7 +411,8 @@ def store_a_huge_number(scene: Scene) -> None:
 def excuse_by_erasure(scene: Scene) -> None:
     hit = scene.hits()[15]
     entry = erased_entry(hit["_source"])
-    assert entry
+    if entry is None:
+        raise ValueError("an attack before this one left nothing to erase")
     scene.put(hit, entry)
     places = {scene.journal: "15"}
     page = write_erasure(scene.corner.client, scene.settings, "42", "because", "mallory", ["client_ip"], places)
@@ -547,6 +554,14 @@ ATTACKS = (
         "clone a journal, and continue both",
         HOST,
         clone,
+        (("forked", 31, 33),),
+        (("forked", 31, 35),),
+        (("forked", 31, 35),),
+    ),
+    Attack(
+        "clone a journal, continue both, and one of them further",
+        HOST,
+        clone_and_go_on,
         (("forked", 31, 33),),
         (("forked", 31, 35),),
         (("forked", 31, 35),),

@@ -23,7 +23,7 @@ __all__ = ["CTRL_C", "Call", "Fault", "Killed", "System", "disk", "failing", "wi
 System = Callable[..., Any]
 """One of the functions of `os`, as it is."""
 
-_OF_A_PATH = ("open", "mkdir", "rmdir", "unlink", "rename", "replace", "link", "scandir")
+_OF_A_PATH = ("open", "mkdir", "rmdir", "unlink", "rename", "replace", "link", "listdir")
 _OF_A_DESCRIPTOR = ("write", "pwrite", "pread", "fsync", "ftruncate", "fchmod")
 _NEEDS_SPACE = ("open", "mkdir", "write", "pwrite")
 
@@ -124,8 +124,6 @@ class Fault:
             result = system(*call.arguments)
             if call.name == "open":
                 os.close(result)
-            elif call.name == "scandir":
-                result.close()
         if self.number == CTRL_C:
             raise KeyboardInterrupt
         raise OSError(self.number, os.strerror(self.number), call.path)

@@ -427,7 +427,7 @@ def test_what_others_may_read_is_warned_of_once_and_shown_by_status(path: Path, 
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EMFILE])
-@pytest.mark.parametrize("name", ["scandir", "stat"])
+@pytest.mark.parametrize("name", ["listdir", "stat"])
 def test_a_directory_that_can_not_be_looked_at_for_a_moment_is_not_taken_for_empty(
     path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
 ) -> None:

@@ -435,17 +435,17 @@ def test_a_journal_whose_directory_this_user_may_not_read_is_missed_until_it_is_
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = ended(settings, *numbered(12))
-    scandir = os.scandir
+    listdir = os.listdir
 
     def refused(path: str | Path) -> Any:
         if Path(path) in (place, place.parent / "lost+found"):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        return scandir(path)
+        return listdir(path)
 
     cluster = Cluster()
     (place.parent / "lost+found").mkdir(0o700)
     with monkeypatch.context() as patched:
-        patched.setattr(os, "scandir", refused)
+        patched.setattr(os, "listdir", refused)
         assert Shipper(settings, cluster.send).run_once() == Progress(shipped=1, missing=1)
         [problem] = directory_status(settings.journal_dir).missing
         assert problem.startswith(f"the whole directory of journal {place.name}: unreadable for this user")

@@ -121,7 +121,7 @@ def judged(sources: Iterable[Source], keys: Collection[PublicKey]) -> TrustedChe
             result.findings.append(_contradiction(chosen, source, other, elsewhere))
     for journal, found_in in result.by_journal.items():
         result.by_journal[journal] = kept = list(_without_replaced_keys(found_in, signers, result))
-        result.findings += _chain_findings(kept)
+        result.findings += _chain_findings(kept, result.forks.get(journal, ()))
     if any(source.outside for source in sources):
         witnessed = {
             one.key
@@ -207,8 +207,8 @@ def _contradiction(chosen: SignedCheckpoint, source: Source, other: SignedCheckp
     return Finding("rebuilt", one.journal, one.first_seq, about, last, (), one.time)
 
 
-def _chain_findings(signed: Sequence[SignedCheckpoint]) -> Iterable[Finding]:
-    """Findings if checkpoints are missing, or don't link to the one before."""
+def _chain_findings(signed: Sequence[SignedCheckpoint], forks: Sequence[SignedCheckpoint]) -> Iterable[Finding]:
+    """Findings if checkpoints are missing, or don't link to the one before. After a fork, each branch may continue."""
     first = signed[0].checkpoint
     if first.number > 1:
         about = f"checkpoints 1 to {first.number - 1} are missing"
@@ -220,12 +220,16 @@ def _chain_findings(signed: Sequence[SignedCheckpoint]) -> Iterable[Finding]:
         if two.number > one.number + 1:
             about = f"checkpoints {one.number + 1} to {two.number - 1} are missing"
             yield Finding("gap", one.journal, 0, about)
-        elif two.previous != before.hash or two.first_seq != one.last_seq + 1:
+        elif not any(_continues(two, each) for each in (before, *forks) if each.checkpoint.number == one.number):
             about = f"checkpoint {two.number} does not link to checkpoint {one.number}"
             yield Finding("rebuilt", one.journal, two.first_seq, about, two.last_seq, (), one.time)
         elif _moment(one.time) - _moment(two.time) > _CLOCK:
             about = f"checkpoint {two.number} is dated {two.time}, and the one before it {one.time}"
             yield Finding("clock set back", one.journal, two.first_seq, about, two.last_seq)
+
+
+def _continues(two: Checkpoint, before: SignedCheckpoint) -> bool:
+    return two.previous == before.hash and two.first_seq == before.checkpoint.last_seq + 1
 
 
 def _silence(last: Checkpoint, now: datetime) -> Iterable[Finding]:
