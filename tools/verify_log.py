@@ -466,6 +466,11 @@ def signed_by_old_keys(chains: dict[str, list[Json]]) -> Iterator[str]:
             yield name
 
 
+def has_root(point: Json, hashes: dict[int, str]) -> bool:
+    leaves = [hash_ for _, hash_ in sorted(hashes.items())]
+    return (len(leaves), root(leaves)) == (point["entries"], point["root"])
+
+
 class Journal:
     """One journal: its checkpoints by number and hash, its documents by `seq`, and by kind the ranges with findings.
 
@@ -530,12 +535,23 @@ class Journal:
         while linked and after < point["last_seq"]:
             after += 1
             linked = {doc["hash"] for doc in self.docs.get(after, []) if doc["prev"] in linked and doc["matches"]}
+        hashes = self.under(point)
+        return point["last_hash"] in linked or (hashes[seq] == own and has_root(point, hashes))
+
+    def under(self, point: Json) -> dict[int, str]:
+        """The hashes of the entries under a checkpoint, by number, as far as they are known."""
         over = {at: docs for at, docs in self.docs.items() if point["first_seq"] <= at <= point["last_seq"]}
         places = [at for at in over if not among(at, point["holes"])]
-        hashes = dict(point["letters"]) | {at: doc["hash"] for at in places for doc in over[at]}
-        leaves = [hash_ for _, hash_ in sorted(hashes.items())]
-        under_root = (hashes[seq], len(leaves), root(leaves)) == (own, point["entries"], point["root"])
-        return point["last_hash"] in linked or under_root
+        return dict(point["letters"]) | {at: doc["hash"] for at in places for doc in over[at]}
+
+    def check_roots(self, chain: list[Json]) -> None:
+        """Compares the root of a checkpoint with its entries, where dead letters or holes interrupt their chain."""
+        worse = [found for kind, ranges in self.found.items() if kind != "altered" for found in ranges]
+        for point in [point for point in chain if point["letters"] or point["holes"]]:
+            if not any(first <= point["last_seq"] and last >= point["first_seq"] for first, last in worse):
+                hashes = self.under(point)
+                if len(hashes) == point["entries"] > 0 and not has_root(point, hashes):
+                    self.report("rebuilt", point["first_seq"], point["last_seq"])
 
     def add(self, entry: Json, place: Json) -> None:
         """Takes one document, and checks it by itself."""
@@ -660,6 +676,7 @@ def log_findings(file: str, manifest: Json, keys: set[str], against: list[Json],
             journal.report("unknown journal", min(journal.docs), max(journal.docs))
         journal.check_ends(chains[name], records)
         journal.check_entries(chains[name], Absence(journal, chains[name], records, checkpointed), whole)
+        journal.check_roots(chains[name])
         yield from journal.findings()
 
 
