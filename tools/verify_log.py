@@ -574,7 +574,8 @@ class Journal:
                 self.report("altered", seq)
         if (chain and chain[-1]["why"] == "ended") or self.name in records.retired:
             end = max(chain[-1]["last_seq"] if chain else 0, records.retired.get(self.name, 0))
-            self.found["inserted"] |= {(seq, seq) for seq in self.docs if seq > end}
+            if self.docs and max(self.docs) > end:
+                self.report("inserted", end + 1, max(self.docs))
 
     def check_entries(self, chain: list[Json], absence: Absence, whole: bool) -> None:
         """Goes through what is there, and, of a whole log, through what is missing in between."""

@@ -120,8 +120,13 @@ def judged(sources: Iterable[Source], keys: Collection[PublicKey]) -> TrustedChe
                 result.forks.setdefault(journal, []).append(other)
             result.findings.append(_contradiction(chosen, source, other, elsewhere))
     for journal, found_in in result.by_journal.items():
-        result.by_journal[journal] = kept = list(_without_replaced_keys(found_in, signers, result))
-        result.findings += _chain_findings(kept, result.forks.get(journal, ()))
+        forks = result.forks.get(journal, [])
+        ordered = sorted([*found_in, *forks], key=lambda one: one.checkpoint.number)
+        trusted = {one.key for one in _without_replaced_keys(ordered, signers, result)}
+        result.by_journal[journal] = kept = [one for one in found_in if one.key in trusted]
+        if forks:
+            result.forks[journal] = forks = [one for one in forks if one.key in trusted]
+        result.findings += _chain_findings(kept, forks)
     if any(source.outside for source in sources):
         witnessed = {
             one.key
@@ -209,6 +214,8 @@ def _contradiction(chosen: SignedCheckpoint, source: Source, other: SignedCheckp
 
 def _chain_findings(signed: Sequence[SignedCheckpoint], forks: Sequence[SignedCheckpoint]) -> Iterable[Finding]:
     """Findings if checkpoints are missing, or don't link to the one before. After a fork, each branch may continue."""
+    if not signed:
+        return
     first = signed[0].checkpoint
     if first.number > 1:
         about = f"checkpoints 1 to {first.number - 1} are missing"
