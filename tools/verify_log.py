@@ -562,7 +562,7 @@ class Journal:
             self.report("rebuilt", entry["seq"])
         day, start = date.fromisoformat(entry["creation_date"][:10]), f"{entry['journal']}-{entry['seq']:012d}-"
         partitions = f"{day:%Y.%m}", f"{day:%Y.%m.%d}", f"{day:%G.w%V}"
-        misplaced = "" if place["index"].rpartition("-")[2] in partitions else "reordered"
+        misplaced = "" if place["index"].rpartition("-")[2] in partitions else "elsewhere"
         if place["id"] != start + entry["hash"][:16]:
             misplaced = "altered" if place["id"].startswith(start) else "reordered"
         self.docs[entry["seq"]].append(entry | {"misplaced": misplaced, "matches": matches, "index": place["index"]})
@@ -608,16 +608,21 @@ class Journal:
             self.report("forked", seq)
             self.branch |= chosen
         for doc in docs:
-            if doc["misplaced"] and not self.altered(seq):
-                self.report("inserted" if hashes[doc["hash"]] > 1 else doc["misplaced"], seq)
-            if doc["hash"] not in chosen:
+            wrong = doc["misplaced"] if doc["hash"] in chosen else doc["misplaced"].replace("elsewhere", "")
+            if wrong and not self.altered(seq):
+                self.report("inserted" if hashes[doc["hash"]] > 1 else wrong.replace("elsewhere", "reordered"), seq)
+            if doc["hash"] not in chosen and doc["matches"]:
                 self.report("forked" if doc["prev"] in self.branch else "inserted", seq)
                 self.branch |= {doc["hash"]} if doc["prev"] in self.branch else set()
         if self.altered(seq) or self.altered(seq - 1):
             return
         if follows and not any(doc["prev"] in follows for doc in self.counted[seq]):
-            alone = ("altered", seq) if seq - 1 not in self.docs else ("inserted", seq)
-            self.report(*(("altered", seq - 1) if chosen & vouched and seq - 1 in self.docs else alone))
+            if seq - 1 not in self.docs or follows & self.anchors.get(seq - 1, set()):
+                self.report("altered", seq)
+            elif chosen & vouched:
+                self.report("altered", seq - 1)
+            else:
+                self.report("inserted", seq)
         earlier, later = (one[0]["@timestamp"] for one in (before or [BEFORE_FIRST], self.counted[seq]))
         if datetime.fromisoformat(earlier) - datetime.fromisoformat(later) > timedelta(seconds=60):
             self.report("clock set back", seq)

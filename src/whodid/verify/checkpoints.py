@@ -116,6 +116,7 @@ def judged(sources: Iterable[Source], keys: Collection[PublicKey]) -> TrustedChe
         result.by_journal.setdefault(journal, []).append(chosen)
         result.sources[chosen.key] = source.name
         for other, elsewhere in others:
+            result.sources[other.key] = elsewhere.name
             if source.outside == elsewhere.outside:
                 result.forks.setdefault(journal, []).append(other)
             result.findings.append(_contradiction(chosen, source, other, elsewhere))
