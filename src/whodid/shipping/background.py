@@ -53,7 +53,7 @@ def ship_in_background(settings: Settings | None) -> None:
     """Ships with these settings from now on; `None` ends shipping.
 
     Waits at most `_STOP` seconds for the previous shipper to stop. The new one ships what it leaves in the same
-    journal; another journal is drained first, within its `drain_timeout`, even if its shipper had not begun.
+    journal; another journal is drained first, within its `drain_timeout`, even if its shipper had not started.
     """
     global _wanted
     before, _wanted = _wanted, settings
@@ -118,7 +118,7 @@ class _Job:
         self._stop.set()
 
     def run(self) -> None:
-        """Ships until it is stopped; ships what remains even if it was stopped before it began."""
+        """Ships until it is stopped; ships what remains even if it was stopped before it started."""
         guard = Guard(self._settings.journal_dir, partial(_warn, self._settings))
         while not (self._stop.is_set() and self._drain_timeout == 0.0):
             guard("shipping", partial(self._ship, guard), lambda: None)
