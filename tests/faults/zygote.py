@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,22 +25,32 @@ __all__ = ["Victim", "Zygote"]
 
 
 class Victim:
-    """A process that was forked to be killed. `marks` is the file in which it says what it is doing."""
+    """A process that was forked to be killed. `marks` is the file in which it says what it is doing.
+
+    It is known by a descriptor: of thousands of victims, the numbers of the first are soon those of other processes.
+    """
 
     def __init__(self, pid: int, role: str, marks: Path) -> None:
-        self.pid = pid
         self.role = role
+        self._process: int | None = None
+        with suppress(ProcessLookupError):  # it has ended already
+            self._process = os.pidfd_open(pid)
         self._marks = os.open(marks, os.O_RDONLY)
 
     def phase(self) -> str:
         return os.pread(self._marks, 32, 0).rstrip(b" \0").decode()
 
     def alive(self) -> bool:
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
+        return self._process is not None and not select.select([self._process], [], [], 0.0)[0]
+
+    def kill(self) -> None:
+        """kill -9, unless it has ended."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._process, signal.SIGKILL)
+            select.select([self._process], [], [])
+            os.close(self._process)
+            self._process = None
 
     def kill_in(self, phase: str, after: float, patience: float) -> str:
         """kill -9, `after` seconds into a phase if that comes within `patience`; where it was hit, in its own words."""
@@ -49,9 +60,7 @@ class Victim:
         now = time.perf_counter()
         while time.perf_counter() < now + after:
             pass
-        os.kill(self.pid, signal.SIGKILL)
-        while self.alive():
-            time.sleep(0.0002)
+        self.kill()
         hit = self.phase()
         os.close(self._marks)
         return hit
@@ -92,8 +101,7 @@ class Zygote:
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         for victim in self._victims:
-            if victim.alive():
-                os.kill(victim.pid, signal.SIGKILL)
+            victim.kill()
         assert self._process.stdin
         self._process.stdin.close()
         self._process.wait(20)
