@@ -31,11 +31,12 @@ import hashlib
 import json
 import re
 import sys
-from bisect import bisect
+from bisect import bisect, bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -536,13 +537,18 @@ class Journal:
             after += 1
             linked = {doc["hash"] for doc in self.docs.get(after, []) if doc["prev"] in linked and doc["matches"]}
         hashes = self.under(point)
-        return point["last_hash"] in linked or (hashes[seq] == own and has_root(point, hashes))
+        return point["last_hash"] in linked or (hashes.get(seq) == own and has_root(point, hashes))
+
+    @cached_property
+    def seqs(self) -> list[int]:
+        """The numbers of all documents, once all were added."""
+        return sorted(self.docs)
 
     def under(self, point: Json) -> dict[int, str]:
         """The hashes of the entries under a checkpoint, by number, as far as they are known."""
-        over = {at: docs for at, docs in self.docs.items() if point["first_seq"] <= at <= point["last_seq"]}
+        over = self.seqs[bisect_left(self.seqs, point["first_seq"]) : bisect(self.seqs, point["last_seq"])]
         places = [at for at in over if not among(at, point["holes"])]
-        return dict(point["letters"]) | {at: doc["hash"] for at in places for doc in over[at]}
+        return dict(point["letters"]) | {at: doc["hash"] for at in places for doc in self.docs[at]}
 
     def check_roots(self, chain: list[Json]) -> None:
         """Compares the root of a checkpoint with its entries, where dead letters or holes interrupt their chain."""
