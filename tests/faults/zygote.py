@@ -41,14 +41,14 @@ class Victim:
         return os.pread(self._marks, 32, 0).rstrip(b" \0").decode()
 
     def alive(self) -> bool:
-        return self._process is not None and not select.select([self._process], [], [], 0.0)[0]
+        return self._process is not None and not _ended(self._process, 0)
 
     def kill(self) -> None:
         """kill -9, unless it has ended."""
         if self._process is not None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._process, signal.SIGKILL)
-            select.select([self._process], [], [])
+            _ended(self._process, None)
             os.close(self._process)
             self._process = None
 
@@ -64,6 +64,13 @@ class Victim:
         hit = self.phase()
         os.close(self._marks)
         return hit
+
+
+def _ended(process: int, milliseconds: int | None) -> bool:
+    """Waits until a process has ended; `select` knows no more than 1,024 descriptors."""
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    return bool(poll.poll(milliseconds))
 
 
 class Zygote:

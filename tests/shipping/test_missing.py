@@ -24,8 +24,8 @@ from whodid.cluster.bulk import STORED, Verdict
 from whodid.errors import WhodidError
 from whodid.integrity import Draft
 from whodid.journal import Journal, JournalDirectory, JournalReader, Line, Missing, prune
-from whodid.journal.chain import begin_journal
-from whodid.journal.damage import count_damaged, read_missing
+from whodid.journal.chain import begin_journal, forget_journal
+from whodid.journal.damage import count_damaged, gone_journals, read_missing
 from whodid.settings import Settings
 from whodid.shipping import Progress, Shipper
 from whodid.shipping.checkpointing import Checkpointing
@@ -495,3 +495,26 @@ def test_what_was_not_stored_is_reported_by_each_run_until_it_is_dealt_with(
         assert (code, what.replace("-", " ") in said) == (1, True)
     (place.parent / f"{what}.ndjson").unlink()
     assert ship()[0] == 0
+
+
+@pytest.mark.parametrize("change", ["begun", "shipped and removed"])
+def test_a_journal_that_is_begun_or_removed_amid_the_look_is_not_missed(
+    settings: Settings, place: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    Shipper(settings, Cluster().send).run_once()
+    looked = JournalDirectory.folders
+
+    def amid(directory: JournalDirectory) -> tuple[list[str], list[str]]:
+        found = looked(directory) if change == "begun" else None
+        monkeypatch.setattr(JournalDirectory, "folders", looked)
+        begin_journal(directory)
+        if found is None:
+            forget_journal(directory, place.name)
+            shutil.rmtree(place)
+        return found or looked(directory)
+
+    monkeypatch.setattr(JournalDirectory, "folders", amid)
+    assert gone_journals(directory(settings)) == []
+    assert gone_journals(directory(settings)) == []
+    shutil.rmtree(directory(settings).journal(str(directory(settings).current())))
+    assert len(gone_journals(directory(settings))) == 1

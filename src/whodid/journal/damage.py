@@ -156,8 +156,12 @@ def gone_journals(directory: JournalDirectory) -> list[Missing]:
 
     Raises `JournalDamaged` and `OSError`.
     """
+    before = directory.started()
     found, unreadable = directory.folders()
-    return [Missing(journal, 0, 0) for journal in sorted({*directory.started(), *unreadable}.difference(found))]
+    gone = {*before, *unreadable}.difference(found)
+    if gone:  # one may be shipped and removed meanwhile
+        gone &= {*directory.started(), *unreadable}
+    return [Missing(journal, 0, 0) for journal in sorted(gone)]
 
 
 def _ended_at(path: Path) -> int:
