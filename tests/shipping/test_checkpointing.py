@@ -23,6 +23,7 @@ from whodid.errors import ProofError, SettingsError
 from whodid.files import append_line
 from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory, Line
+from whodid.journal.chain import begin_journal
 from whodid.proof.checkpoint import CHECKPOINT, Checkpoint, SignedCheckpoint
 from whodid.proof.keys import PublicKey, new_key, open_envelope
 from whodid.proof.merkle import Tree
@@ -375,3 +376,25 @@ def test_a_note_beside_the_position_is_as_old_as_the_position(tmp_path: Path) ->
         file.write_bytes(b"".join(slots))
         assert Acknowledged.read(directory).note in ("", f"note {turn - 1}")
         file.write_bytes(whole)
+
+
+def test_a_journal_that_begins_amid_the_look_is_not_taken_for_an_unused_one_that_ended(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = JournalDirectory(settings.journal_dir, create=True)
+    look = JournalDirectory.current
+
+    def amid(directory: JournalDirectory) -> str | None:
+        found = look(directory)
+        monkeypatch.setattr(JournalDirectory, "current", look)
+        begin_journal(directory)
+        return found
+
+    forgotten: list[str] = []
+    monkeypatch.setattr(JournalDirectory, "current", amid)
+    monkeypatch.setattr(
+        "whodid.shipping.checkpointing.forget_journal", lambda _directory, journal: forgotten.append(journal)
+    )
+    sealing(settings, Clock()).close_all()
+    assert len([*directory.journals()]) == 1
+    assert forgotten == []

@@ -221,7 +221,7 @@ class Checkpointing:
 
         Then it may be removed: its absence is not reported any more.
         """
-        current, started = self._directory.current(), self._directory.started()
+        started, current = self._directory.started(), self._directory.current()  # in this order: a journal may begin
         for journal in self._directory.journals():
             if journal == current:
                 continue
