@@ -86,9 +86,9 @@ def test_a_partition_named_at_the_end_of_the_calendar_stops_no_command(plugin: b
 
 
 @pytest.mark.parametrize("name", [*LAST, "2027.06", "2026.11.30"])
-def test_no_partition_is_created_before_it_is_due(cluster: IsmStandIn, name: str) -> None:
+def test_no_partition_is_created_before_it_is_due(name: str) -> None:
     """By the cluster's clock, which is at the 23rd of November 2026."""
-    with closing(OpenSearch(hosts=[cluster.url])) as client:
+    with closing(IsmStandIn()) as cluster, closing(OpenSearch(hosts=[cluster.url])) as client:
         with pytest.raises(OpenSearchError, match="more than a day from now"):
             plan_partitions(client, Settings(), [f"{PREFIX}-{name}"])
         tomorrow = f"{PREFIX}-2026.11.24"
