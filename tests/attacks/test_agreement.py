@@ -42,8 +42,15 @@ def ready(opensearch_url: str, tmp_path: Path) -> Iterator[Scene]:
 
 PAIRS = [
     pytest.param(pair, marks=[] if number < 4 else [pytest.mark.soak])
-    for number, pair in enumerate(random.Random(7).sample([*permutations(ATTACKS, 2)], 250))
+    for number, pair in enumerate(random.Random(7).sample([*permutations(ATTACKS, 2)], 60))
 ]
+
+
+UNDONE = {
+    ("insert an entry beside another", "delete one entry"),
+    ("make up a journal, dated before the first checkpoint", "delete the first entry"),
+}
+"""Pairs whose second attack undoes the first."""
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: " and ".join(one.name for one in pair).replace(" ", "-"))
@@ -57,6 +64,7 @@ def test_it_agrees_on_two_attacks_at_once(pair: tuple[Attack, Attack], ready: Sc
     witness.write_bytes(b"".join(sealed.line() + b"\n" for sealed in ready.witness))
     found = {(one.kind, one.seq, one.last) for one in ready.verify("outside").findings}
     told = said(tmp_path / "all.ndjson", *key, "--against", str(witness))
+    assert found or tuple(one.name for one in pair) in UNDONE
     assert {one for one in told if one[0] in get_args(Kind)} == found
 
 
