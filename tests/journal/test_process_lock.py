@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -107,3 +109,23 @@ def test_a_descriptor_that_the_application_has_now_is_left_alone(lock: ProcessLo
         lock.close()
         assert os.fstat(number).st_ino == os.fstat(file.fileno()).st_ino
         os.close(number)
+
+
+def test_a_child_forked_while_another_thread_holds_the_lock_of_the_journal_can_record(tmp_path: Path) -> None:
+    program = f"""
+import os, sys
+from whodid.integrity import Draft
+from whodid.journal import Journal, JournalDirectory
+from whodid.journal.lock import FileLock
+journal = Journal({str(tmp_path)!r}, lock_timeout=2)
+draft = Draft({{"type": "t", "target": "a", "creation_date": "2026-11-23T08:00:00Z"}})
+journal.append(draft)
+lock = FileLock(JournalDirectory({str(tmp_path)!r}).lock)
+lock.acquire(1)  # as the thread that ships does for a moment
+if os.fork() == 0:
+    os._exit(journal.append(draft).seq != 2)
+lock.close()
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

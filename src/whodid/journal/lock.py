@@ -31,6 +31,7 @@ from sys import _getframe, is_finalizing
 from threading import Lock, get_ident
 from types import FrameType
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 from ..errors import JournalLocked
 from ..files import of_system
@@ -160,6 +161,9 @@ class Hold:
         self.frame = None  # which refers to this: a cycle would keep what it holds until a collection
 
 
+_file_locks: WeakSet[FileLock] = WeakSet()
+
+
 class FileLock:
     """An exclusive lock on `path`. Not re-entrant and not shared between threads."""
 
@@ -169,6 +173,7 @@ class FileLock:
         self.renewals = 0
         """How many times the file was found removed or replaced."""
         self._file = self._open()
+        _file_locks.add(self)
 
     def _open(self) -> Descriptor:
         return Descriptor(self._path, os.O_RDWR | os.O_CREAT)
@@ -342,5 +347,12 @@ class ProcessLock:
         return os.getpid(), self._name
 
 
+def _let_go_of_inherited() -> None:
+    """Closes the copies of locks that other threads of the parent hold: the child would keep them for its life."""
+    for lock in tuple(_file_locks):
+        lock.close()
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=ProcessLock.let_go_of_inherited)
+    os.register_at_fork(after_in_child=_let_go_of_inherited)
