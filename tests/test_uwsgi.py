@@ -65,7 +65,7 @@ def test_where_workers_are_forked_each_call_syncs_and_no_thread_starts(
         assert record().recorded
         assert synced(journal)
     assert asyncio.run(whodid.get_logger().aaudit("credentials_accessed", target="7", principal="42")).recorded
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before  # those of earlier tests may end meanwhile
 
 
 def test_where_threads_do_not_run_between_requests_each_call_syncs(

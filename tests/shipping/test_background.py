@@ -116,6 +116,7 @@ def cluster() -> Iterator[SmallCluster]:
 
 @pytest.fixture(autouse=True)
 def _stopped() -> Iterator[None]:
+    eventually(lambda: threads() == [])  # those of earlier tests end
     yield
     stop_background_shipping()
 
@@ -173,7 +174,7 @@ def test_configured_again_it_ships_to_the_new_cluster_and_no_longer_to_the_old(
         eventually(lambda: other.targets == {"b", "c"})
         assert cluster.targets == {"a"}
         whodid.configure(journal_dir=tmp_path / "journal", echo=False)
-        assert threads() == []
+        eventually(lambda: threads() == [])
 
 
 def test_what_the_old_cluster_did_not_take_goes_to_the_new_one(cluster: SmallCluster, tmp_path: Path) -> None:

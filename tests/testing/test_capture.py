@@ -99,10 +99,11 @@ def test_a_configure_within_is_in_force_and_does_not_escape_to_a_file(tmp_path: 
 
 
 def test_nothing_is_shipped(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
     with audit_entries():
         settings = whodid.configure(journal_dir=tmp_path / "journal", ship=True)
     assert not settings.ship
-    assert [thread.name for thread in threading.enumerate() if thread.name == "whodid-ship"] == []
+    assert [thread.name for thread in set(threading.enumerate()) - before if thread.name == "whodid-ship"] == []
 
 
 def test_without_a_configure_the_environment_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
