@@ -215,7 +215,7 @@ def test_a_live_page_says_when_it_can_not_look_and_goes_on(page: Page, place: Co
     place.record(1)
     place.ship()
     with FaultProxy(place.settings.opensearch_hosts[0]) as proxy:
-        behind = replace(place.settings, opensearch_hosts=(proxy.url,), opensearch_timeout=1.0)
+        behind = replace(place.settings, opensearch_hosts=(proxy.url,))
         with served(tab_of(behind)) as url:
             page.goto(f"{url}/logs/")
             page.get_by_role("button", name="Live").click()

@@ -183,7 +183,7 @@ def test_both_entries_of_a_copied_journal_with_one_place_are_shown(partitions: P
 def test_a_cluster_that_goes_away_for_a_while_ends_nothing_and_loses_nothing(partitions: Partitions) -> None:
     settings = partitions.place.settings
     with FaultProxy(settings.opensearch_hosts[0]) as proxy:
-        behind = replace(settings, opensearch_hosts=(proxy.url,), opensearch_timeout=1.0)
+        behind = replace(settings, opensearch_hosts=(proxy.url,))
         told: list[OpenSearchUnavailable] = []
 
         def back(error: OpenSearchUnavailable) -> None:
