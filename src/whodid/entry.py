@@ -51,7 +51,7 @@ __all__ = [
     "why_unreadable",
 ]
 
-SCHEMA_VERSION = "2.0"
+SCHEMA_VERSION = "2.1"
 """Version of the format of an entry. Entries with the same major number can be read; minor numbers only add fields."""
 
 SOFT_LIMIT = 32 * 1024
@@ -110,6 +110,19 @@ FIELDS: Mapping[str, Field] = {
         Field("principal_name", "keyword", "call", "name of the user at that moment", 512, True),
         Field("principal_email", "keyword", "call", "e-mail address of the user at that moment", 512, True),
         Field("on_behalf_of", "keyword", "call", "ID of the user who was impersonated"),
+        Field(
+            "principal_type",
+            "keyword",
+            "call",
+            "what the principal is: `user`, `service`, `api_key`, `agent` (a program that decides), `system` or "
+            "`anonymous`",
+            16,
+            values=("user", "service", "api_key", "agent", "system", "anonymous"),
+        ),
+        Field("session_id", "keyword", "call", "ID (never the secret) of the session it happened in"),
+        Field(
+            "auth_method", "keyword", "call", "how the principal was authenticated, such as `password` or `oidc`", 128
+        ),
         Field("user_agent", "keyword", "call", "the client's own description", 1024, True),
         Field(
             "forwarded_for", "keyword", "call", "addresses that proxies passed on, unchecked; the peer last", 1024, True
@@ -118,6 +131,8 @@ FIELDS: Mapping[str, Field] = {
         # Related entries.
         Field("correlation_id", "keyword", "call", "shared by all entries of one cascade"),
         Field("request_id", "keyword", "call", "ID of the HTTP request or task"),
+        Field("method", "keyword", "call", "method of the HTTP request", 32),
+        Field("route", "keyword", "call", "pattern of the HTTP request's path, such as `/teams/{id}`", 512, True),
         Field("trace_id", "keyword", "call", "W3C trace ID", 64),
         Field("operation", "keyword", "call", "joins the two entries of an intent/outcome pair"),
         Field("phase", "keyword", "call", "`intent` or `outcome`, for pairs", 16, values=("intent", "outcome")),

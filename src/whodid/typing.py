@@ -199,6 +199,13 @@ class _Fields(TypedDict, total=False):
     """E-mail address of the user at that moment."""
     on_behalf_of: str | None
     """ID of the user who was impersonated."""
+    principal_type: Literal["user", "service", "api_key", "agent", "system", "anonymous"] | None
+    """What the principal is: `user`, `service`, `api_key`, `agent` (a program that decides), `system` or
+    `anonymous`."""
+    session_id: str | None
+    """ID (never the secret) of the session it happened in."""
+    auth_method: str | None
+    """How the principal was authenticated, such as `password` or `oidc`."""
     user_agent: str | None
     """The client's own description."""
     forwarded_for: str | None
@@ -209,6 +216,10 @@ class _Fields(TypedDict, total=False):
     """Shared by all entries of one cascade."""
     request_id: str | None
     """ID of the HTTP request or task."""
+    method: str | None
+    """Method of the HTTP request."""
+    route: str | None
+    """Pattern of the HTTP request's path, such as `/teams/{id}`."""
     trace_id: str | None
     """W3C trace ID."""
     before: Mapping[str, object] | None
@@ -282,6 +293,13 @@ class ExpectedFields(TypedDict, total=False):
     """E-mail address of the user at that moment."""
     on_behalf_of: object
     """ID of the user who was impersonated."""
+    principal_type: object
+    """What the principal is: `user`, `service`, `api_key`, `agent` (a program that decides), `system` or
+    `anonymous`."""
+    session_id: object
+    """ID (never the secret) of the session it happened in."""
+    auth_method: object
+    """How the principal was authenticated, such as `password` or `oidc`."""
     user_agent: object
     """The client's own description."""
     forwarded_for: object
@@ -292,6 +310,10 @@ class ExpectedFields(TypedDict, total=False):
     """Shared by all entries of one cascade."""
     request_id: object
     """ID of the HTTP request or task."""
+    method: object
+    """Method of the HTTP request."""
+    route: object
+    """Pattern of the HTTP request's path, such as `/teams/{id}`."""
     trace_id: object
     """W3C trace ID."""
     operation: object
@@ -367,6 +389,13 @@ class FilterFields(TypedDict, total=False):
     """E-mail address of the user at that moment."""
     on_behalf_of: _Text
     """ID of the user who was impersonated."""
+    principal_type: _Text
+    """What the principal is: `user`, `service`, `api_key`, `agent` (a program that decides), `system` or
+    `anonymous`."""
+    session_id: _Text
+    """ID (never the secret) of the session it happened in."""
+    auth_method: _Text
+    """How the principal was authenticated, such as `password` or `oidc`."""
     user_agent: _Text
     """The client's own description."""
     forwarded_for: _Text
@@ -377,6 +406,10 @@ class FilterFields(TypedDict, total=False):
     """Shared by all entries of one cascade."""
     request_id: _Text
     """ID of the HTTP request or task."""
+    method: _Text
+    """Method of the HTTP request."""
+    route: _Text
+    """Pattern of the HTTP request's path, such as `/teams/{id}`."""
     trace_id: _Text
     """W3C trace ID."""
     operation: _Text

@@ -28,7 +28,7 @@ OF_PERSONAL_FIELDS: dict[str, Any] = {
 }
 FILLED_BY_THE_JOURNAL = {*CHAIN, *OF_PERSONAL_FIELDS}
 CALLER_FIELDS = sorted(name for name, field in FIELDS.items() if field.source == "call" and name != "type")
-TEXT_FIELDS = [name for name in CALLER_FIELDS if FIELDS[name].kind == "keyword" and name not in {"phase", "outcome"}]
+TEXT_FIELDS = [name for name in CALLER_FIELDS if FIELDS[name].kind == "keyword" and not FIELDS[name].values]
 
 
 def entry_of(name: str = "user_updated", **fields: Any) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def test_a_lifespan_has_no_context() -> None:
 
 
 def seen() -> dict[str, object]:
-    request = {"client_ip", "user_agent", "request_id"}
+    request = {"client_ip", "user_agent", "request_id", "method", "route"}
     return {name: value for name, value in current_fields().items() if name not in request}
 
 

@@ -35,6 +35,9 @@ EVERYTHING: dict[str, Any] = {
     "principal_email": "ada@example.org",
     "on_behalf_of": "43",
     "access_token_id": "t1",
+    "principal_type": "user",
+    "session_id": "s1",
+    "auth_method": "oidc",
     "organization_name": "Seven",
     "workspace_id": "9",
     "workspace_name": "Nine",
@@ -373,4 +376,4 @@ def test_another_application_of_the_process_is_left_alone(eager: Any) -> None:
 
 def test_of_each_field_it_is_decided_whether_it_goes_along() -> None:
     of_one_entry = {"type", "target", "target_name", "status", "operation", "phase", "outcome"}
-    assert CALLER_FIELDS - set(CARRIED) == of_one_entry | {"before", "after", "details", "request_id"}
+    assert CALLER_FIELDS - set(CARRIED) == of_one_entry | {"before", "after", "details", "request_id", "method", "route"}

@@ -20,7 +20,7 @@ from whodid.integrations.django import AuditMiddleware
 
 
 def ask(user, **more):
-    request = Bag(user=user, headers={"User-Agent": "curl"}, META={"REMOTE_ADDR": "203.0.113.9"}, **more)
+    request = Bag(user=user, headers={"User-Agent": "curl"}, META={"REMOTE_ADDR": "203.0.113.9"}, method="GET", **more)
     seen = {}
 
     def view(request):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,16 @@ def test_the_address_is_the_one_in_the_header_that_the_proxies_write(name: str, 
         [*(line for _, line in WRITTEN[header]), peer]
     ).replace(", ", ",")
     assert "forwarded_for" in entry["committed"]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_entry_names_method_and_route_of_its_request(name: str, tmp_path: Path) -> None:
+    entry = recorded(name, tmp_path, [])
+    assert entry["method"] == "POST"
+    if name == "wsgi_app":  # which knows no routes
+        assert "route" not in entry
+    else:
+        assert re.fullmatch(r"/invoices/[{<][^/]*[}>]/refund", entry["route"])
 
 
 @pytest.mark.parametrize("name", ["fastapi_app", "flask_app"])

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..recording.client_ip import ForwardedHeader
 from ..recording.context import scope as open_scope
-from .request import RequestFields
+from .request import RequestFields, with_route
 
 __all__ = ["AuditMiddleware"]
 
@@ -46,10 +46,15 @@ class AuditMiddleware:
             await self._app(scope, receive, send)
             return
         principal = self._principal
-        resolver = None if principal is None else lambda: principal(scope)
+        resolver = with_route(None if principal is None else lambda: principal(scope), lambda: _route(scope))
         peer = scope.get("client")
-        with open_scope(self._fields(_headers(scope), peer[0] if peer else None), resolver):
+        with open_scope(self._fields(_headers(scope), peer[0] if peer else None, scope.get("method")), resolver):
             await self._app(scope, receive, send)
+
+
+def _route(scope: Scope) -> object:
+    """The pattern of the path, as FastAPI names it."""
+    return getattr(scope.get("route"), "path", None)
 
 
 def _headers(scope: Scope) -> dict[str, str]:

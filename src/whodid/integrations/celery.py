@@ -37,7 +37,10 @@ __all__ = ["CARRIED", "install"]
 
 HEADER = "whodid"
 
-_WHO = ("principal", "principal_name", "principal_email", "on_behalf_of", "access_token_id")
+_WHO = (
+    *("principal", "principal_name", "principal_email", "principal_type", "on_behalf_of"),
+    *("access_token_id", "session_id", "auth_method"),
+)
 
 CARRIED = (
     *_WHO,

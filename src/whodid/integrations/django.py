@@ -22,7 +22,7 @@ from django.db import transaction
 from django.utils.module_loading import import_string
 
 from ..recording.context import Scope, Steps, Within, scope, within
-from .request import PreparedCall, RequestFields
+from .request import PreparedCall, RequestFields, with_route
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -63,7 +63,8 @@ class AuditMiddleware:
 
     def _bound(self, request: Any) -> tuple[dict[str, object], Callable[[], Mapping[str, object] | str | None]]:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        return self._fields(headers, request.META.get("REMOTE_ADDR") or None), lambda: self._principal(request)
+        fields = self._fields(headers, request.META.get("REMOTE_ADDR") or None, request.method)
+        return fields, with_route(lambda: self._principal(request), lambda: _route(request))
 
 
 def audit_on_commit(event_type: str, /, *, using: str | None = None, **fields: Unpack[EntryFields]) -> None:
@@ -101,6 +102,12 @@ def _within(opened: Scope, response: Any) -> Any:
 
     response.close = close_within
     return response
+
+
+def _route(request: Any) -> str | None:
+    """The pattern of the path, once Django has chosen the view."""
+    match = getattr(request, "resolver_match", None)
+    return None if match is None else f"/{match.route}"
 
 
 def _principal() -> Principal:

@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from flask import has_request_context, request
+
 from ..recording.client_ip import ForwardedHeader
+from .request import with_route
 from .wsgi import AuditMiddleware
 
 if TYPE_CHECKING:
@@ -34,8 +37,13 @@ def init_app(
 
     `trusted_proxies` and `forwarded_header` default to the settings.
     """
-    resolver = None if principal is None else lambda _environ: principal()
+    resolve = with_route(principal, _route)
     inner: Any = app.wsgi_app
     app.wsgi_app = AuditMiddleware(  # type: ignore[method-assign]
-        inner, principal=resolver, trusted_proxies=trusted_proxies, forwarded_header=forwarded_header
+        inner, principal=lambda _environ: resolve(), trusted_proxies=trusted_proxies, forwarded_header=forwarded_header
     )
+
+
+def _route() -> str | None:
+    """The pattern of the path, once Flask has chosen the view."""
+    return request.url_rule.rule if has_request_context() and request.url_rule else None

@@ -9,20 +9,39 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from ..recording.client_ip import ForwardedHeader, Proxies, client_ip, forwarded_for
-from ..recording.context import scope, trace_id_of
+from ..recording.context import Resolver, scope, trace_id_of
 from ..recording.runtime import recorder
 from .stdlib import record
 
-__all__ = ["PreparedCall", "RequestFields"]
+__all__ = ["PreparedCall", "RequestFields", "with_route"]
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_METHOD = re.compile(r"[A-Za-z-]{1,32}")
+"""Whoever sends the request chooses it."""
+
+
+def with_route(resolver: Resolver | None, route: Callable[[], object]) -> Resolver:
+    """A resolver that adds the route of the request, which is known once the framework has chosen the endpoint."""
+
+    def resolve() -> Mapping[str, object] | str | None:
+        found = resolver() if resolver else None
+        chosen = route()
+        if not (isinstance(chosen, str) and chosen):
+            return found
+        if isinstance(found, str):
+            return {"route": chosen, "principal": found}
+        return (
+            {"route": chosen, **found} if isinstance(found, Mapping) else {"route": chosen} if found is None else found
+        )
+
+    return resolve
 
 
 class RequestFields:
-    """Extracts client address, chain of proxies, user agent, request ID and W3C trace ID from requests.
+    """Extracts client address, chain of proxies, user agent, request ID, method and W3C trace ID from requests.
 
     `trusted_proxies` and `forwarded_header` default to the settings, which are read at the first request. Raises
     `SettingsError`.
@@ -35,7 +54,7 @@ class RequestFields:
         Proxies.of(self._given[0] or (), forwarded_header or "x-forwarded-for")  # raises for bad values
         self._proxies: Proxies | None = None
 
-    def __call__(self, headers: Mapping[str, str], peer: str | None) -> dict[str, object]:
+    def __call__(self, headers: Mapping[str, str], peer: str | None, method: object = None) -> dict[str, object]:
         """The fields of a request: `headers` by lower-case name, `peer` the address of the connection's other end."""
         proxies = self._proxies or self._chosen()
         forwarded = headers.get(proxies.header, "")
@@ -44,6 +63,7 @@ class RequestFields:
             "forwarded_for": forwarded_for(peer, _held(forwarded), proxies),
             "user_agent": _held(headers.get("user-agent", "")),
             "request_id": _request_id(headers.get("x-request-id", "")),
+            "method": method if isinstance(method, str) and _METHOD.fullmatch(method) else None,
             "trace_id": trace_id_of(headers.get("traceparent", "")),
         }
         return {name: value for name, value in fields.items() if value}

@@ -42,7 +42,8 @@ class AuditMiddleware:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         principal = self._principal
         resolver = None if principal is None else lambda: principal(environ)
-        with scope(self._fields(_headers(environ), environ.get("REMOTE_ADDR") or None), resolver) as opened:
+        fields = self._fields(_headers(environ), environ.get("REMOTE_ADDR") or None, environ.get("REQUEST_METHOD"))
+        with scope(fields, resolver) as opened:
             body = self._app(environ, start_response)
         if _is_complete(body, environ.get("wsgi.file_wrapper")):
             return body

@@ -113,7 +113,10 @@ Resolver = Callable[[], Mapping[str, object] | str | None]
 CALLER_FIELDS = frozenset(name for name, field in FIELDS.items() if field.source == "call")
 """Fields that arguments, bound keys and the context may set."""
 
-_OF_THE_PRINCIPAL = ("principal_name", "principal_email", "on_behalf_of", "access_token_id")
+_OF_THE_PRINCIPAL = (
+    *("principal_name", "principal_email", "principal_type", "on_behalf_of"),
+    *("access_token_id", "session_id", "auth_method"),
+)
 _OF_THE_CLIENT = ("client_ip", "forwarded_for", "user_agent")
 
 
