@@ -376,4 +376,11 @@ def test_another_application_of_the_process_is_left_alone(eager: Any) -> None:
 
 def test_of_each_field_it_is_decided_whether_it_goes_along() -> None:
     of_one_entry = {"type", "target", "target_name", "status", "operation", "phase", "outcome"}
-    assert CALLER_FIELDS - set(CARRIED) == of_one_entry | {"before", "after", "details", "request_id", "method", "route"}
+    assert CALLER_FIELDS - set(CARRIED) == of_one_entry | {
+        "before",
+        "after",
+        "details",
+        "request_id",
+        "method",
+        "route",
+    }

@@ -57,6 +57,8 @@ def matches(values: dict[str, list[Any]]) -> st.SearchStrategy[Filter]:
 
 
 _TEXTS = ["ada", "RACE", "naïve", "NAÏVE", "o'h", "σας", "100%", "a*b", "c:\\t", "x,y", "(z)", "eu-", "5", "words", "?"]
+_TEXTS += ["a17", "39", "system", "team_created", "192.0.2.7", "2001:db8::7", "0" * 15 + "2"]
+_BEGINNINGS = ["a1*", "team_*", "sys*", "3*", "0000*"]
 _MOMENTS = st.datetimes(START.replace(tzinfo=None), END.replace(tzinfo=None)).map(lambda at: f"{at.isoformat()}Z")
 _PERIODS = st.sampled_from(["2025", "2026-02", "2025-W01", "2026-11-22", "2025-12-31..2026-01", "..2025-03", "-90d"])
 _VALUES: dict[str, list[Any]] = {
@@ -80,6 +82,7 @@ _SINGLE = st.one_of(
     st.sampled_from(_PRESENT).map(lambda name: Filter.parse(f"{name}:*")),
     st.tuples(st.integers(0, 50_000), st.integers(0, 60_000)).map(lambda two: Filter.parse(f"seq:{two[0]}..{two[1]}")),
     st.sampled_from(_TEXTS).map(words),
+    st.sampled_from(_BEGINNINGS).map(Filter.parse),
     st.builds(time, st.sampled_from(["since", "until"]), _MOMENTS),
     st.builds(time, st.just("time"), _PERIODS | st.tuples(_MOMENTS, _MOMENTS).map("..".join)),
 )

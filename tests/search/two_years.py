@@ -11,6 +11,7 @@ import random
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, reduce
@@ -21,7 +22,8 @@ import orjson
 from opensearchpy import OpenSearch
 
 from whodid.entry import document_id, partition_name
-from whodid.search.filter import All, AnyOf, Everything, Filter, Has, Match, Not, Range, Time, Words
+from whodid.search.filter import All, AnyOf, Beginning, Everything, Filter, Has, Match, Not, Range, Time, Words
+from whodid.search.grammar import ID_FIELDS
 from whodid.search.value import Value, moment, period
 
 __all__ = ["END", "START", "BruteForce", "entries_of_two_years", "store"]
@@ -143,9 +145,14 @@ class BruteForce:
                 return self._with(field, lambda _value: True)
             case Range(field, low, high):
                 return self._with(field, lambda seq: (low is None or seq >= low) and (high is None or seq <= high))
+            case Beginning(text):
+                begins = Value(text, "prefix")
+                return reduce(or_, (self._by_values(Match(field, (begins,)), also) for field in ID_FIELDS))
             case Words(text):
                 fields = ("target_name", "principal_name", "principal_email", "organization_name", "workspace_name")
-                bits = 0
+                bits = reduce(or_, (self._by_values(Match(field, (Value(text),)), also) for field in ID_FIELDS))
+                if _is_address(text):
+                    return bits | self._with("details", text.__eq__) | self._with("client_ip", text.__eq__)
                 for field in (*fields, "status", "details"):
                     bits |= self._with(field, lambda value: _folded(text) in _folded(str(value)))
                 return bits
@@ -217,6 +224,13 @@ def _leaves(value: Any) -> Iterator[str]:
             yield "true" if value else "false"
         case _:
             yield str(value)
+
+
+def _is_address(text: str) -> bool:
+    with suppress(ValueError):
+        ipaddress.ip_address(text)
+        return True
+    return False
 
 
 def _folded(text: str) -> str:

@@ -18,16 +18,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from ..catalog.model import load, platform
+from ..entry import FREE_FIELDS
 from ..errors import InvalidEntry, QueryError
 from ..integrity import canonical, plain
 from ..resources import resource_text
 from ..settings import Settings
-from .filter import All, AnyOf, Everything, Filter, Has, Match, Not, Range, Time, Words
-from .grammar import ALIASES, MOST_PREFIXES, MOST_WORDS, WORD_FIELDS, kind_of
-from .value import Value, Window, moment, period
+from .filter import All, AnyOf, Beginning, Everything, Filter, Has, Match, Not, Range, Time, Words
+from .grammar import ALIASES, ID_FIELDS, MOST_PREFIXES, MOST_WORDS, WORD_FIELDS, kind_of
+from .value import Value, Window, is_address, moment, period
 
 __all__ = ["Also", "OtherNames", "query_body", "window_of"]
 
@@ -69,8 +70,10 @@ def _check_cost(asked: Filter) -> None:
     left, word_count, prefixes = [asked], 0, 0
     while left:
         match left.pop():
-            case Words():
-                word_count += 1
+            case Words(text):
+                word_count += not _identifies(text)
+            case Beginning():
+                prefixes += len(ID_FIELDS)
             case Match(field, values):
                 searched = len(ALIASES[field].fields) if field in ALIASES else 1
                 prefixes += sum(value.kind == "prefix" for value in values) * searched
@@ -101,8 +104,8 @@ class _Body:
             case Range(field, low, high):
                 bounds = {"gte": low, "lte": high}
                 return {"range": {field: {name: bound for name, bound in bounds.items() if bound is not None}}}
-            case Words(text):
-                return _any_of(_holds(field, text) for field in WORD_FIELDS)
+            case Words() | Beginning():
+                return self._identified(asked)
             case Time():
                 return _between(_window(asked, self._now))
             case Not(part):
@@ -112,6 +115,15 @@ class _Body:
             case AnyOf(parts):
                 return _any_of(self.clause(part) for part in parts)
         raise TypeError(f"{type(asked).__name__} is not a filter")
+
+    def _identified(self, asked: Words | Beginning) -> Clause:
+        """An ID of any kind; and, if it need not be one, words in a text."""
+        kind: Literal["plain", "prefix"] = "prefix" if isinstance(asked, Beginning) else "plain"
+        clauses = [self._match(field, [Value(asked.text, kind)]) for field in ID_FIELDS]
+        if isinstance(asked, Words):
+            surely = _identifies(asked.text)
+            clauses += surely or [_holds(field, asked.text) for field in WORD_FIELDS]
+        return _any_of(clauses)
 
     def _match(self, field: str, values: Iterable[Value]) -> Clause:
         exact: list[str] = []
@@ -132,6 +144,19 @@ class _Body:
             clauses.append({"terms": {field: list(dict.fromkeys(exact))}})
         return clauses[0] if len(clauses) == 1 else _any_of(clauses)
 
+
+def _identifies(text: str) -> list[Clause]:
+    """What finds an address, an entry ID, a UUID or a hash, which are no words of a text; empty for anything else."""
+    whole: list[Clause] = [{"term": {field: text}} for field in FREE_FIELDS]
+    if _ENTRY_ID.fullmatch(text):
+        return [*whole, {"ids": {"values": [text]}}]
+    if _UUID.fullmatch(text):
+        return whole
+    return [*whole, {"term": {"client_ip": text}}] if is_address(text) else []
+
+
+_ENTRY_ID = re.compile(r"[0-9a-f]{16}-[0-9]{12,16}-[0-9a-f]{16}")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9a-f]{32}|[0-9a-f]{64}")
 
 _NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 

@@ -36,6 +36,7 @@ from .value import (
     check_order,
     check_text,
     checked,
+    is_address,
     moment,
     no_number,
     period,
@@ -55,6 +56,7 @@ __all__ = [
     "NOTHING",
     "All",
     "AnyOf",
+    "Beginning",
     "Everything",
     "Filter",
     "Has",
@@ -184,13 +186,23 @@ class Range(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Words(Filter):
-    """A word contained in one of `WORD_FIELDS`, ignoring case."""
+    """A word contained in one of `WORD_FIELDS`, ignoring case, or equal to an identifier in any field."""
 
     text: str
 
     def __str__(self) -> str:
         plain = BARE.fullmatch(self.text) and ":" not in self.text and not self.text.startswith("-")
         return self.text if plain and self.text.lower() not in _OPERATORS else quoted(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning(Filter):
+    """The beginning of an identifier, in one of `ID_FIELDS`."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return ("\\" if self.text.startswith("-") else "") + str(Value(self.text, "prefix"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +303,7 @@ def matching(name: str, values: Iterable[Value]) -> Filter:
     return Match(name, tuple(dict.fromkeys(checked(name, kind, value) for value in given)))
 
 
-def words(text: str) -> Filter:
+def words(text: str) -> Words:
     """A word in names, e-mail address, status or details. Raises `QueryError` if it is empty or too long."""
     if not text.strip():
         raise QueryError("the quotes are empty")
@@ -442,14 +454,13 @@ class _Parser:
             raise misplaced(f"a term is missing before this {piece.text}", piece.start)
         if piece.kind == "bare" and piece.text.lower() in (*AND, *OR) and not self._touches(piece):
             raise misplaced(f"a term is missing next to this {piece.text}", piece.start)
-        if piece.kind == "bare" and ":" in piece.text:
+        if piece.kind == "bare" and ":" in piece.text and not (is_address(piece.text) and not self._touches(piece)):
             return self._field(piece)
         value = self._value(piece.start)
         if value == Value("", "prefix"):
             return EVERYTHING
-        if value.kind == "prefix":
-            raise misplaced("a word matches anywhere in a text; remove the *", piece.start)
-        return words(value.text)
+        found = words(value.text)
+        return Beginning(found.text) if value.kind == "prefix" else found
 
     def _field(self, piece: Piece) -> Filter:
         name, _, rest = piece.text.partition(":")

@@ -20,6 +20,7 @@ __all__ = [
     "AND",
     "FILTERS",
     "FORMS",
+    "ID_FIELDS",
     "KEYED",
     "LONGEST",
     "LONGEST_WORD",
@@ -111,6 +112,12 @@ WORD_FIELDS = (
 )
 """The fields that a word without a field is searched in."""
 
+ID_FIELDS = (
+    *("target", "principal", "on_behalf_of", "organization_id", "workspace_id", "access_token_id", "session_id"),
+    *("correlation_id", "request_id", "trace_id", "operation", "type", "journal", "hash"),
+)
+"""The fields with which such a word is compared as a whole: whoever pastes an ID need not know which kind it is."""
+
 SYNONYMS = {
     "action": "type",
     "actor": "principal",
@@ -159,9 +166,11 @@ FORMS: tuple[Form, ...] = (
     Form("`details.key:value`", "the value of one key in it; `begin*` and `*` work too", "details.region:eu-*"),
     Form(
         '`word`, `"some words"`',
-        "that text somewhere in names, e-mail address, status or details, in any case",
+        "that text somewhere in names, e-mail address, status or details, in any case; or exactly this ID, address or "
+        "event type, in any field",
         "Lovelace",
     ),
+    Form("`begin*`", "an ID or an event type that begins so, in any field", "6Yk*"),
     Form("`since:moment`", TIMES["since"], "since:-7d"),
     Form("`until:moment`", TIMES["until"], "until:2026-11-23T08:00:00Z"),
     Form("`time:period`", TIMES["time"], "time:last-month"),

@@ -6,6 +6,7 @@ a week (`2026-W48`), a day, or one of `PERIODS`. If a moment is required, a peri
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -62,6 +63,15 @@ def literal(text: str) -> Value:
 def quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an IPv4 or IPv6 address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def unknown_field(name: str) -> QueryError:
