@@ -68,10 +68,32 @@ def test_get_shows_one_entry_or_says_that_there_is_none(place: Corner) -> None:
 def test_counts_and_verdicts_are_json(place: Corner) -> None:
     assert lines(run(place, "stats", "--total", "--json")[0]) == [{"total": 3}]
     assert run(place, "stats", "--total", "target:1,2") == ("2\n", "")
-    assert run(place, "stats", "--total", "target:none") == ("0\n", "")
+    assert run(place, "stats", "--total", "target:none") == ("0\n", "no entry matches target:none\n")
     assert lines(run(place, "verify", "--json")[0])[0]["intact"] is True
     status = lines(run(place, "status", "--json")[0])[0]
     assert (status["backlog"], status["problems"], status["cluster"]["enforced_by"]) == (0, [], "whodid")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("type:credential_created", "no entry matches type:credential_created; did you mean type:credentials_created?"),
+        ("credentials_create", "no entry matches credentials_create; did you mean credentials_created?"),
+        ("until:2020 target:1", "no entry matches until:2020 target:1; 1 entry matches target:1 at other times"),
+        ("until:2020", "no entry matches until:2020; 3 entries match * at other times"),
+        ("type:credentials_x*", "no entry matches type:credentials_x*"),
+    ],
+)
+def test_an_answer_of_nothing_explains_itself(place: Corner, asked: str, said: str) -> None:
+    assert run(place, "search", *asked.split()) == ("", f"{said}\n")
+
+
+def test_what_is_pasted_is_found(place: Corner) -> None:
+    for entry in place.journalled():
+        id_ = document_id(entry["journal"], entry["seq"], entry["hash"])
+        for pasted in (id_, entry["hash"], entry["target"], entry["type"], entry["journal"], entry["principal"]):
+            assert entry in lines(run(place, "search", "--json", pasted)[0]), pasted
+        assert entry in lines(run(place, "search", "--json", entry["hash"][:6] + "*")[0])
 
 
 def test_a_query_means_the_same_as_the_options(place: Corner) -> None:
@@ -109,7 +131,7 @@ def test_stats_are_a_picture_or_json(place: Corner) -> None:
     [found] = lines(run(place, "stats", "--json")[0])
     assert (found["total"], found["top"]["type"]) == (3, {"credentials_created": 3})
     assert sum(bar["count"] for bar in found["histogram"]) == 3
-    assert run(place, "stats", "target:none") == ("", "no entry matches\n")
+    assert run(place, "stats", "target:none") == ("", "no entry matches target:none\n")
 
 
 def test_counts_that_are_approximate_are_exact_when_asked_to_be(

@@ -132,7 +132,7 @@ def search(
                 return
             number = print_entries(found, shown)
             if not number:
-                click.echo("no entry matches", err=True)
+                click.echo(client.why_nothing(where), err=True)
             if not orphans:
                 _print_rest(client, where, number, expired)
             elif number == most:

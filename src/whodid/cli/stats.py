@@ -77,16 +77,18 @@ def stats(
         if total:
             number = client.count(where, expired=expired)
             print_json({"total": number}) if as_json else click.echo(f"{number:,}")
+            if not (number or as_json):
+                click.echo(client.why_nothing(where), err=True)
             return
         fields = group_by or ("type", "principal")
         found = client.stats(where, group_by=fields, top=top, exact=exact, interval=interval, expired=expired)
+        if not (found.total or as_json):
+            click.echo(client.why_nothing(where), err=True)
+            return
     print_json(found.as_json()) if as_json else _print(found)
 
 
 def _print(found: Stats) -> None:
-    if not found.total:
-        click.echo("no entry matches", err=True)
-        return
     entries = "entry" if found.total == 1 else "entries"
     principals = "principal" if found.principals == 1 else "principals"
     click.echo(

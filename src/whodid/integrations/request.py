@@ -20,7 +20,7 @@ __all__ = ["PreparedCall", "RequestFields", "with_route"]
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _METHOD = re.compile(r"[A-Za-z-]{1,32}")
-"""Whoever sends the request chooses it."""
+"""The client chooses it, and an entry must not fail because of it."""
 
 
 def with_route(resolver: Resolver | None, route: Callable[[], object]) -> Resolver:

@@ -8,7 +8,7 @@ OpenSearch's query DSL. `client` has the methods, `requests` the requests behind
 from __future__ import annotations
 
 from .body import query_body, window_of
-from .client import AuditClient, Entry, Page, Where
+from .client import AuditClient, Entry, Nothing, Page, Where
 from .filter import Filter, pinned
 from .grammar import FILTERS
 from .stats import Bar, Stats
@@ -20,6 +20,7 @@ __all__ = [
     "Bar",
     "Entry",
     "Filter",
+    "Nothing",
     "Page",
     "Stats",
     "Where",

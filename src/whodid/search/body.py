@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -210,15 +210,17 @@ def _stamp(time: datetime) -> str:
 class OtherNames:
     """Returns the other names of an event type, or of all types with a prefix (`prefix*`)."""
 
-    def __init__(self, replaced_by: Mapping[str, str]) -> None:
+    def __init__(self, replaced_by: Mapping[str, str], types: Collection[str] = ()) -> None:
         self._replaced_by = replaced_by
+        self.types = frozenset((*types, *replaced_by))
+        """All names of event types, old ones included."""
 
     @classmethod
     def of(cls, settings: Settings) -> OtherNames:
         """Reads the names from the catalog of the settings. Raises `CatalogError` if it can't be read."""
         types = load(settings.catalog).types
         renamed = _renamed() if types.keys() >= platform().types.keys() else {}
-        return cls(renamed | {name: known.replaced_by for name, known in types.items() if known.replaced_by})
+        return cls(renamed | {name: known.replaced_by for name, known in types.items() if known.replaced_by}, types)
 
     def __call__(self, asked: str) -> tuple[str, ...]:
         if not asked.endswith("*"):

@@ -25,7 +25,7 @@ from ..retention.schedule import RetentionView, retention_in_force
 from ..settings import Settings, load_settings
 from . import requests, stats
 from .body import OtherNames, query_body, window_of
-from .filter import Filter, filter_of, match, ordered
+from .filter import Filter, filter_of, match, near_misses, ordered, without_times
 from .follow import follow as following
 from .partitions import Expiry, indices_of
 from .requests import NEWEST, OLDEST, Searcher, cursor_of, is_long, nanoseconds_of, sort_of, sort_values
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from ..typing import FilterFields, SearchKeywords, SettingsKeywords
 
-__all__ = ["AuditClient", "Entry", "Page", "Where"]
+__all__ = ["AuditClient", "Entry", "Nothing", "Page", "Where"]
 
 _LONGEST_ID = 512
 """Maximum length of an ID in OpenSearch, in bytes."""
@@ -213,7 +213,9 @@ class AuditClient:
         Example:
             >>> client.count(type="user_sign_in", outcome="failure", since="-24h")
         """
-        question = self._question(where, keywords)
+        return self._counted(self._question(where, keywords))
+
+    def _counted(self, question: _Question) -> int:
         body = {"size": 0, "query": question.body, "track_total_hits": True}
         return int(self._searcher.search(body, question.indices)["hits"]["total"]["value"])
 
@@ -474,6 +476,26 @@ class AuditClient:
         if self._reads:
             self._reads.exported(str(self._asked(where, keywords)), form)
 
+    def why_nothing(self, where: Where = None, /, **keywords: Unpack[FilterFields]) -> Nothing:
+        """Says what was asked by a query that finds nothing, and what would find something.
+
+        Args:
+            where: A query in the search language, or a `Filter`.
+            **keywords: Fields, `since` and `until`; see `whodid.typing.FilterFields`.
+
+        Returns:
+            The query, the number of entries that match at another time, and terms that were perhaps meant.
+
+        Example:
+            >>> str(client.why_nothing("type:credential_updated"))
+            'no entry matches type:credential_updated; did you mean type:credentials_updated?'
+        """
+        asked = self._asked(where, keywords)
+        always = without_times(asked)
+        meant = tuple(dict.fromkeys(near_misses(asked, self._names.types)))
+        then = 0 if always == asked else self._counted(self._question(always, recorded=False))
+        return Nothing(str(asked), str(always), then, meant)
+
     def hidden(self, where: Where = None, /, **keywords: Unpack[FilterFields]) -> int:
         """Counts matching entries that searches leave out because their retention is over.
 
@@ -588,6 +610,23 @@ class AuditClient:
     @cached_property
     def _names(self) -> OtherNames:
         return OtherNames.of(self.settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """An answer of nothing, explained: what was asked, and what matches without its times; terms perhaps meant."""
+
+    asked: str
+    without_times: str
+    at_other_times: int
+    meant: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        said = "no entry matches" + (f" {self.asked}" if self.asked != "*" else "")
+        if self.at_other_times:
+            entries = "entry matches" if self.at_other_times == 1 else "entries match"
+            said += f"; {self.at_other_times:,} {entries} {self.without_times} at other times"
+        return said + (f"; did you mean {' or '.join(self.meant)}?" if self.meant else "")
 
 
 def _sources(hits: Generator[dict[str, Any], None, None]) -> Generator[Entry, None, None]:

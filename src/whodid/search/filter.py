@@ -10,12 +10,13 @@ absolute, such as for a filter that is stored with its results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ..errors import QueryError
+from ..text import near
 from .grammar import (
     AND,
     LONGEST,
@@ -67,8 +68,10 @@ __all__ = [
     "Words",
     "filter_of",
     "match",
+    "near_misses",
     "ordered",
     "pinned",
+    "without_times",
 ]
 
 _OPERATORS = frozenset((*AND, *OR, *NOT))
@@ -267,6 +270,25 @@ def ordered(asked: Filter) -> Filter:
     if found["since"] and found["until"]:
         check_order(max(found["since"])[1], min(found["until"])[1], now)
     return asked
+
+
+def without_times(asked: Filter) -> Filter:
+    """The filter without its `since`, `until` and `time`."""
+    parts = asked.parts if isinstance(asked, All) else (asked,)
+    return both(part for part in parts if not isinstance(part, Time))
+
+
+def near_misses(asked: Filter, types: Collection[str]) -> Iterator[str]:
+    """Terms that were perhaps meant: similar names for event types that do not exist."""
+    match asked:
+        case Match("type", values):
+            found = ((f"type:{other}", value) for value in values for other in near(value.text, types))
+            yield from (meant for meant, value in found if value.kind != "prefix" and value.text not in types)
+        case Words(text) if text not in types:
+            yield from near(text.lower(), types)
+        case All(parts) | AnyOf(parts):
+            for part in parts:
+                yield from near_misses(part, types)
 
 
 def either(parts: Iterable[Filter]) -> Filter:

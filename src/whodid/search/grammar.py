@@ -116,7 +116,7 @@ ID_FIELDS = (
     *("target", "principal", "on_behalf_of", "organization_id", "workspace_id", "access_token_id", "session_id"),
     *("correlation_id", "request_id", "trace_id", "operation", "type", "journal", "hash"),
 )
-"""The fields with which such a word is compared as a whole: whoever pastes an ID need not know which kind it is."""
+"""The fields that such a word is compared with as a whole, so that a pasted ID is found in whichever field it is."""
 
 SYNONYMS = {
     "action": "type",

@@ -281,6 +281,7 @@ def entries(request: Request) -> Response:
         facets=facets_of(stats, question),
         span=span_of(stats),
         problem="",
+        why_nothing=None if stats.total else client.why_nothing(asked),
         retention=retention_text(client.known_retention()),
     )
 
