@@ -33,6 +33,7 @@ from .grammar import (
 )
 from .value import (
     BARE,
+    LONG,
     Value,
     check_order,
     check_text,
@@ -343,6 +344,12 @@ def _time(name: str, value: object) -> str:
 
 
 def _number(name: str, text: str) -> Filter:
+    if text.startswith((">", "<")):
+        than = "=" if text[1:2] == "=" else ""
+        bound, step = whole_number(name, text[1 + len(than) :]), not than
+        if text[0] == ">":
+            return Range(name, bound + step, None) if bound + step <= LONG else NOTHING
+        return Range(name, None, bound - step) if bound >= step else NOTHING
     low, dots, high = text.partition("..")
     bounds = [whole_number(name, bound) if bound else None for bound in ((low, high) if dots else (text, text))]
     if bounds == [None, None]:

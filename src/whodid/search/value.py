@@ -38,7 +38,7 @@ __all__ = [
 
 BARE = re.compile(r'[^\s(),"\\*]+')
 """Text that needs no quotes."""
-_LONG = 2**63 - 1
+LONG = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +109,22 @@ def checked(name: str, kind: str, value: Value) -> Value:
         if value.kind == "prefix":
             raise QueryError(f"{name} has no prefixes; write a network such as 10.0.0.0/8 for 10.*")
         return Value(_network(name, value.text))
+    if value.kind == "plain" and compares(value.text):
+        raise QueryError(
+            f"{name} is searched as text, which can't be compared; to search for this very text, quote it: "
+            f"{name}:{quoted(value.text)}"
+        )
     if value.kind == "plain" and not BARE.fullmatch(value.text):
         return Value(value.text, "literal")
     return value
+
+
+def compares(text: str) -> bool:
+    """Whether a value is written as a comparison: `>5`, `<=2027-01-01` or `100..200`."""
+    return _COMPARISON.fullmatch(text) is not None
+
+
+_COMPARISON = re.compile(r"[<>]=?.+|-?[0-9][0-9.:TZ-]*\.\.(-?[0-9][0-9.:TZ-]*)?|\.\.-?[0-9][0-9.:TZ-]*", re.DOTALL)
 
 
 def can_be_asked(value: object) -> TypeGuard[str]:
@@ -138,13 +151,13 @@ def _network(name: str, value: str) -> str:
 
 
 def whole_number(name: str, text: str) -> int:
-    if re.fullmatch(r"[0-9]{1,19}", text) and int(text) <= _LONG:
+    if re.fullmatch(r"[0-9]{1,19}", text) and int(text) <= LONG:
         return int(text)
     raise no_number(name)
 
 
 def no_number(name: str) -> QueryError:
-    return QueryError(f"{name} must be a whole number such as 1, or a range such as 1..10")
+    return QueryError(f"{name} must be a whole number such as 1, a range such as 1..10, or >1")
 
 
 _SPAN = re.compile(r"-(\d{1,6})([wdhms])", re.ASCII)

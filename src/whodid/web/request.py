@@ -31,7 +31,7 @@ from ..recording.context import context, current_fields, operator
 from ..search import AuditClient, Filter, moment
 from ..search.filter import filter_of, ordered
 from ..search.grammar import kind_of
-from ..search.value import quoted, unknown_field
+from ..search.value import compares, quoted, unknown_field
 from ..settings import Settings
 from ..text import json_bytes, json_text, printable
 
@@ -222,7 +222,7 @@ class Question:
 
     def also(self, name: str, value: str) -> Question:
         """Return the question restricted to exactly this value of a field, even if it ends in `*`."""
-        if value == value.strip() and not value.endswith("*"):
+        if value == value.strip() and not (value.endswith("*") or compares(value)):
             return replace(self, filters={**self.filters, name: (value,)})
         others = {key: given for key, given in self.filters.items() if key != name}
         term = f"{name}:{quoted(value)}"
