@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -73,14 +74,30 @@ _VALUES: dict[str, list[Any]] = {
     "organization_name": ["Ada", "naïve", "x,y", "a*b", "C:*"],
     "seq": [1, 77, 49_000],
     "details.rows": [1, 2.5, True, "5"],
-    "details.deep.region": ["EU-*", "us"],
-    "details": ["z", "eu*"],
+    "details.deep.region": ["EU-*", "us", "EU-West"],
+    "details": ["z", "eu*", "EU-EAST"],
 }
+_SIGNS = st.sampled_from([">{}", ">={}", "<{}", "<={}", "{}..", "..{}", "{}..{}"])
+_BOUNDS = st.one_of(
+    st.integers(-600, 600), st.decimals(-3, 3, places=3), st.decimals(-(10**15) + 1, 10**15 - 1, places=6)
+)
+_DAYS = st.dates(date(2026, 5, 1), date(2027, 2, 1))
+
+
+def compared(key: str, bounds: st.SearchStrategy[Any]) -> st.SearchStrategy[Filter]:
+    texts = bounds.map(lambda bound: f"{bound:f}" if isinstance(bound, Decimal) else str(bound))
+    return st.builds(lambda sign, low, high: f"details.{key}:{sign.format(low, high)}", _SIGNS, texts, texts).map(
+        Filter.parse
+    )
+
+
 _PRESENT = ["target_name", "status", "details.list", "on_behalf_of", "before", "client_ip", "details", "by", "about"]
 _SINGLE = st.one_of(
     matches(_VALUES),
     st.sampled_from(_PRESENT).map(lambda name: Filter.parse(f"{name}:*")),
     st.tuples(st.integers(0, 50_000), st.integers(0, 60_000)).map(lambda two: Filter.parse(f"seq:{two[0]}..{two[1]}")),
+    compared("amount", _BOUNDS),
+    compared("due", _DAYS),
     st.sampled_from(_TEXTS).map(words),
     st.sampled_from(_BEGINNINGS).map(Filter.parse),
     st.builds(time, st.sampled_from(["since", "until"]), _MOMENTS),

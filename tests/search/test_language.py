@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from whodid.search.filter import (
     All,
     AnyOf,
     Beginning,
+    Compared,
     Has,
     Match,
     Not,
@@ -28,7 +30,7 @@ from whodid.search.filter import (
     filter_of,
 )
 from whodid.search.grammar import FORMS
-from whodid.search.value import Value
+from whodid.search.value import Value, comparison
 
 A, B, C = Words("a"), Words("b"), Words("c")
 
@@ -82,6 +84,9 @@ def test_any_text_is_a_filter_or_an_error_of_ours(text: str) -> None:
         ("seq:7..", Range("seq", 7, None)),
         ("seq:>7,<=9", AnyOf((Range("seq", 8, None), Range("seq", None, 9)))),
         ("seq:<0", NOTHING),
+        ("details.amount:>100,5", AnyOf((Compared("details.amount", ">100"), Match("details.amount", (Value("5"),))))),
+        ("details.due:<2027-01-01", Compared("details.due", "<2027-01-01")),
+        ("-details.a.b:-1.5..2", Not(Compared("details.a.b", "-1.5..2"))),
         ('details.amount:">100"', Match("details.amount", (Value(">100", "literal"),))),
         ("target:a..b", Match("target", (Value("a..b"),))),
         ("seq:1..2,4..4", AnyOf((Range("seq", 1, 2), Match("seq", (Value("4"),))))),
@@ -123,9 +128,18 @@ def test_a_text_means(text: str, meant: Filter) -> None:
         ("client_ip:10.*", "write a network such as 10.0.0.0/8 for 10.*"),
         ("client_ip:x", "client_ip must be an address or a network"),
         ("seq:x", "seq must be a whole number such as 1, a range such as 1..10, or >1"),
-        ("details.amount:>100", "details.amount is searched as text, which can't be compared; to search for this very"),
-        ("details.amount:100..200", 'quote it: details.amount:"100..200"'),
-        ("details.due:<2027-01-01", 'quote it: details.due:"<2027-01-01"'),
+        ("status:>100", "status is searched as text, which can't be compared; to search for this very text, quote it"),
+        ("target:100..200", 'quote it: target:"100..200"'),
+        (
+            "details:>5",
+            "a comparison needs a key: details.KEY:>5; to search for this very text, quote it: det",
+        ),
+        ("details.a:>b", "details.a can be compared with a number of at most 15 digits (6 after the point) or a date"),
+        ("details.a:>=", "details.a can be compared with a number"),
+        ("details.a:>1..2027-01-01", "details.a can be compared with a number"),
+        ("details.a:>-7d", "details.a can be compared with a number"),
+        ("details.a:>1234567890123456", "details.a can be compared with a number"),
+        ("details.a:>2026-13-01", "details.a: '2026-13-01' is not a valid time"),
         ("since:soon", "since: 'soon' is not a valid time"),
         ("since:", "since: needs one time right after it, such as since:-7d (at character 7)"),
         ("time:..", "time: '..' is not a valid time"),
@@ -217,7 +231,10 @@ def test_a_number_in_an_object_is_found_by_any_spelling(field: str, written: str
     "written", ["1.5", "15", "007", "1_0", "0x10", "nan", "1e999", "9007199254740993", "1.2.3", "٣"]
 )
 def test_what_is_written_as_it_is_stored_or_no_number_is_looked_for_as_it_is(written: str) -> None:
-    assert query_body(Filter.parse(f"details.x:{written}")) == {"terms": {"details.x": [written]}}
+    in_any_case = {"term": {"details.x": {"value": written, "case_insensitive": True}}}
+    cased = written in {"0x10", "nan"}
+    found = query_body(Filter.parse(f"details.x:{written}"))
+    assert found == (in_any_case if cased else {"terms": {"details.x": [written]}})
     assert query_body(Filter.parse(f"target:{written}")) == {"terms": {"target": [written]}}
 
 
@@ -250,3 +267,31 @@ def test_a_prefix_counts_for_each_field_that_it_is_looked_for_in() -> None:
     query_body(Filter.of(by=[f"{n}*" for n in range(50)]))
     with pytest.raises(QueryError, match="102 prefixes; at most 100 are allowed"):
         query_body(Filter.of(by=[f"{n}*" for n in range(51)]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-123456789012345.123456..123456789012345.123456",
+        "1.999999..987654321098765.123456",
+        "2026-12-21T12:34:56Z..2027-11-15T21:43:55Z",
+    ],
+)
+def test_no_comparison_is_longer_than_opensearch_takes(text: str) -> None:
+    assert len(comparison("details.a", text)) + 2 <= 1000
+
+
+def test_a_moment_is_compared_by_the_second() -> None:
+    times = ["2026-12-31T12:30:00Z", "2026-12-31T12:30:00.7Z", "2026-12-31T12:30:01Z", "2026-12-31", "2027-01-01"]
+
+    def found(asked: str) -> list[str]:
+        pattern = comparison("details.due", asked).replace("#", "(?!)")
+        assert "&" not in pattern
+        return [time for time in times if re.fullmatch(pattern, time)]
+
+    assert found(">2026-12-31T12:30:00Z") == ["2026-12-31T12:30:01Z", "2027-01-01"]
+    assert found(">=2026-12-31T12:30:00Z") == [*times[:3], "2027-01-01"]
+    assert found("<2026-12-31T14:30:00+02:00") == ["2026-12-31"]
+    assert found("<=2026-12-31T12:30:00Z") == [*times[:2], "2026-12-31"]
+    assert found(">2026-W53") == []
+    assert found(">=2026-W53") == found(">2026-12-27") == times

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 import random
+import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import cached_property, reduce
 from operator import or_
 from typing import Any
@@ -21,8 +23,22 @@ from typing import Any
 import orjson
 from opensearchpy import OpenSearch
 
-from whodid.entry import document_id, partition_name
-from whodid.search.filter import All, AnyOf, Beginning, Everything, Filter, Has, Match, Not, Range, Time, Words
+from whodid.entry import FREE_FIELDS, document_id, partition_name
+from whodid.integrity import canonical
+from whodid.search.filter import (
+    All,
+    AnyOf,
+    Beginning,
+    Compared,
+    Everything,
+    Filter,
+    Has,
+    Match,
+    Not,
+    Range,
+    Time,
+    Words,
+)
 from whodid.search.grammar import ID_FIELDS
 from whodid.search.value import Value, moment, period
 
@@ -76,6 +92,10 @@ def entries_of_two_years(count: int, seed: int) -> list[Entry]:
             entry["details"] = {
                 "rows": picks.choice([1, 2.5, True, "5"]),
                 "deep": {"region": picks.choice(["eu-west", "EU-east", "us"])},
+                "amount": picks.choice(
+                    [picks.randrange(-500, 500), round(picks.uniform(-2, 2), 3), picks.uniform(-1e3, 1e3), 1e21, 0]
+                ),
+                "due": picks.choice(["2026-12-31", "2027-01-01", "2026-06-30T23:59:59.5Z", "soon", 2027, 20]),
                 **({"list": [picks.choice(_WORDS), "z"]} if picks.random() < 0.5 else {}),
             }
         found.append(entry)
@@ -88,7 +108,7 @@ def store(client: OpenSearch, prefix: str, entries: list[Entry]) -> None:
     for number, entry in enumerate(entries, 1):
         id_ = document_id(entry["journal"], entry["seq"], entry["hash"])
         index = partition_name(prefix, "month", entry["creation_date"])
-        lines += [orjson.dumps({"create": {"_index": index, "_id": id_}}), orjson.dumps(entry)]
+        lines += [orjson.dumps({"create": {"_index": index, "_id": id_}}), canonical(entry)]
         if number % 5000 == 0 or number == len(entries):
             answer = client.bulk(body=b"\n".join(lines) + b"\n", params={"filter_path": "errors"}, request_timeout=120)
             assert answer == {"errors": False}
@@ -145,6 +165,8 @@ class BruteForce:
                 return self._with(field, lambda _value: True)
             case Range(field, low, high):
                 return self._with(field, lambda seq: (low is None or seq >= low) and (high is None or seq <= high))
+            case Compared(field, text):
+                return self._with(field, lambda stored: _compared(str(stored), text))
             case Beginning(text):
                 begins = Value(text, "prefix")
                 return reduce(or_, (self._by_values(Match(field, (begins,)), also) for field in ID_FIELDS))
@@ -233,6 +255,26 @@ def _is_address(text: str) -> bool:
     return False
 
 
+def _compared(stored: str, text: str) -> bool:
+    """By the numbers or the dates that both are; the generated bounds are decimals or whole days."""
+    sign = re.match("[<>]?=?", text)[0]  # type: ignore[index]
+    low, dots, high = text[len(sign) :].partition("..")
+    if not dots:
+        low, high = (low, "") if ">" in sign else ("", low)
+    kind: Callable[[str], Any] = _day if re.match(r"\d{4}-\d\d-\d\d", low or high) else Decimal
+    try:
+        value = kind(stored)
+    except (ValueError, ArithmeticError):
+        return False
+    strict = sign in {"<", ">"}
+    above = not low or value > kind(low) or (value == kind(low) and not strict)
+    return above and (not high or value < kind(high) or (value == kind(high) and not strict))
+
+
+def _day(text: str) -> date:
+    return datetime.fromisoformat(text).date()
+
+
 def _folded(text: str) -> str:
     """Of the Latin alphabet's letters alone, as OpenSearch does."""
     return "".join(letter.lower() if letter.isascii() else letter for letter in text)
@@ -242,5 +284,7 @@ def _fits(field: str, stored: Any, value: Value, also: Callable[[str], tuple[str
     if field == "client_ip":
         return ipaddress.ip_address(stored) in ipaddress.ip_network(value.text)
     text = str(stored)
+    if field.partition(".")[0] in FREE_FIELDS and value.kind != "literal":
+        text, value = _folded(text), replace(value, text=_folded(value.text))
     others = also(value.text + "*" * (value.kind == "prefix")) if field == "type" and value.kind != "literal" else ()
     return text in others or (text.startswith(value.text) if value.kind == "prefix" else text == value.text)

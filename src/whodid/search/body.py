@@ -26,9 +26,9 @@ from ..errors import InvalidEntry, QueryError
 from ..integrity import canonical, plain
 from ..resources import resource_text
 from ..settings import Settings
-from .filter import All, AnyOf, Beginning, Everything, Filter, Has, Match, Not, Range, Time, Words
+from .filter import All, AnyOf, Beginning, Compared, Everything, Filter, Has, Match, Not, Range, Time, Words
 from .grammar import ALIASES, ID_FIELDS, MOST_PREFIXES, MOST_WORDS, WORD_FIELDS, kind_of
-from .value import Value, Window, is_address, moment, period
+from .value import Value, Window, comparison, is_address, moment, period
 
 __all__ = ["Also", "OtherNames", "query_body", "window_of"]
 
@@ -74,6 +74,8 @@ def _check_cost(asked: Filter) -> None:
                 word_count += not _identifies(text)
             case Beginning():
                 prefixes += len(ID_FIELDS)
+            case Compared():
+                prefixes += 1
             case Match(field, values):
                 searched = len(ALIASES[field].fields) if field in ALIASES else 1
                 prefixes += sum(value.kind == "prefix" for value in values) * searched
@@ -104,6 +106,8 @@ class _Body:
             case Range(field, low, high):
                 bounds = {"gte": low, "lte": high}
                 return {"range": {field: {name: bound for name, bound in bounds.items() if bound is not None}}}
+            case Compared(field, text):
+                return {"regexp": {field: {"value": f"({comparison(field, text)})", "flags": "INTERSECTION|EMPTY"}}}
             case Words() | Beginning():
                 return self._identified(asked)
             case Time():
@@ -128,21 +132,28 @@ class _Body:
     def _match(self, field: str, values: Iterable[Value]) -> Clause:
         exact: list[str] = []
         clauses: list[Clause] = []
+        in_object = kind_of(field) == "flat_object"
         for value in values:
             if value.kind == "prefix":
-                clauses.append({"prefix": {field: value.text}})
+                clauses.append({"prefix": {field: _in_any_case(value.text) if in_object else value.text}})
             elif field == "client_ip" and _holds_ipv4(value.text):
                 without = [{"term": {field: "0.0.0.0/0"}}]
                 clauses.append({"bool": {"filter": [{"term": {field: value.text}}], "must_not": without}})
             else:
                 exact.append(value.text)
-                if value.kind == "plain" and kind_of(field) == "flat_object":
+                if in_object and value.kind == "plain" and _NUMBER.fullmatch(value.text):
                     exact.append(_as_stored(value.text))
+                elif in_object and value.kind == "plain" and value.text.lower() != value.text.upper():
+                    clauses.append({"term": {field: _in_any_case(exact.pop())}})
             if field == "type" and value.kind != "literal":
                 exact += self._also(value.text + "*" * (value.kind == "prefix"))
         if exact:
             clauses.append({"terms": {field: list(dict.fromkeys(exact))}})
         return clauses[0] if len(clauses) == 1 else _any_of(clauses)
+
+
+def _in_any_case(text: str) -> dict[str, Any]:
+    return {"value": text, "case_insensitive": True}
 
 
 def _identifies(text: str) -> list[Clause]:
@@ -162,9 +173,7 @@ _NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+
 
 
 def _as_stored(text: str) -> str:
-    """The number in a text as entries write it: `1.5` for `1.50` and `15e-1`."""
-    if not _NUMBER.fullmatch(text):
-        return text
+    """A number as entries write it: `1.5` for `1.50` and `15e-1`."""
     try:
         return canonical(plain(float(text), "")).decode()
     except InvalidEntry:  # no entry holds it

@@ -38,6 +38,8 @@ from .value import (
     check_order,
     check_text,
     checked,
+    compares,
+    comparison,
     is_address,
     moment,
     no_number,
@@ -59,6 +61,7 @@ __all__ = [
     "All",
     "AnyOf",
     "Beginning",
+    "Compared",
     "Everything",
     "Filter",
     "Has",
@@ -186,6 +189,17 @@ class Range(Filter):
     def __str__(self) -> str:
         low, high = ("" if bound is None else bound for bound in (self.low, self.high))
         return f"{self.field}:{low}..{high}"
+
+
+@dataclass(frozen=True, slots=True)
+class Compared(Filter):
+    """A key of an object whose value is a number or a date in a range, as written: `>100` or `2026-01..2026-03`."""
+
+    field: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.field}:{self.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +337,9 @@ def matching(name: str, values: Iterable[Value]) -> Filter:
         return NOTHING
     if kind == "long":
         return either(_number(name, value.text) for value in given)
-    return Match(name, tuple(dict.fromkeys(checked(name, kind, value) for value in given)))
+    ranges = [value for value in given if kind == "flat_object" and value.kind == "plain" and compares(value.text)]
+    others = tuple(dict.fromkeys(checked(name, kind, value) for value in given if value not in ranges))
+    return either([*(_compared(name, value.text) for value in ranges), *([Match(name, others)] if others else [])])
 
 
 def words(text: str) -> Words:
@@ -341,6 +357,11 @@ def _time(name: str, value: object) -> str:
     if isinstance(value, str) and BARE.fullmatch(value):
         return value
     return at.isoformat() if at else ""
+
+
+def _compared(name: str, text: str) -> Filter:
+    comparison(name, text)
+    return Compared(name, text)
 
 
 def _number(name: str, text: str) -> Filter:

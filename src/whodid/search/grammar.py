@@ -163,7 +163,12 @@ FORMS: tuple[Form, ...] = (
     Form("`client_ip:network`", "the address is in that network", "client_ip:10.0.0.0/8,2001:db8::/32"),
     Form("`seq:from..to`", "a number from one up to another, both included; either may be left out", "seq:100..200"),
     Form("`details:value`", "any value within `details`, `before`, `after` or `shortened`", "details:eu-west-1"),
-    Form("`details.key:value`", "the value of one key in it; `begin*` and `*` work too", "details.region:eu-*"),
+    Form(
+        "`details.key:value`",
+        "the value of one key in it, in any case; `begin*` and `*` work too",
+        "details.region:eu-*",
+    ),
+    Form("`details.key:>number`", "a number or date above that; `<`, `>=`, `<=`, `from..to`", "details.amount:>100"),
     Form(
         '`word`, `"some words"`',
         "that text somewhere in names, e-mail address, status or details, in any case; or exactly this ID, address or "

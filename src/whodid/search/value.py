@@ -10,6 +10,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Literal, NamedTuple, TypeGuard
 
 from ..entry import FIELDS
@@ -20,12 +21,16 @@ from .grammar import ALIASES, FILTERS, KEYED, PERIODS, SYNONYMS, TIMES, UNITS, k
 
 __all__ = [
     "BARE",
+    "LONG",
     "Value",
     "Window",
     "can_be_asked",
     "check_order",
     "check_text",
     "checked",
+    "compares",
+    "comparison",
+    "is_address",
     "literal",
     "moment",
     "no_number",
@@ -110,10 +115,7 @@ def checked(name: str, kind: str, value: Value) -> Value:
             raise QueryError(f"{name} has no prefixes; write a network such as 10.0.0.0/8 for 10.*")
         return Value(_network(name, value.text))
     if value.kind == "plain" and compares(value.text):
-        raise QueryError(
-            f"{name} is searched as text, which can't be compared; to search for this very text, quote it: "
-            f"{name}:{quoted(value.text)}"
-        )
+        raise QueryError(f"{name} is searched as text, which can't be compared{_or_quote(name, value.text)}")
     if value.kind == "plain" and not BARE.fullmatch(value.text):
         return Value(value.text, "literal")
     return value
@@ -122,6 +124,10 @@ def checked(name: str, kind: str, value: Value) -> Value:
 def compares(text: str) -> bool:
     """Whether a value is written as a comparison: `>5`, `<=2027-01-01` or `100..200`."""
     return _COMPARISON.fullmatch(text) is not None
+
+
+def _or_quote(name: str, text: str) -> str:
+    return f"; to search for this very text, quote it: {name}:{quoted(text)}"
 
 
 _COMPARISON = re.compile(r"[<>]=?.+|-?[0-9][0-9.:TZ-]*\.\.(-?[0-9][0-9.:TZ-]*)?|\.\.-?[0-9][0-9.:TZ-]*", re.DOTALL)
@@ -304,3 +310,116 @@ def _in_utc(time: datetime) -> datetime:
         return time.astimezone(UTC)
     except OverflowError:  # the first or last day of the calendar, in a zone that is already beyond it
         return time.replace(tzinfo=UTC)
+
+
+def comparison(name: str, text: str) -> str:
+    """The values of a key of an object that `>100`, `1..9.5` or `<2027-01` means, as a regular expression of Lucene's.
+
+    OpenSearch keeps the values of an object as text: numbers as in JSON, dates as `2027-01-31`, and times in UTC with a
+    `Z` at the end. Raises `QueryError` for anything but numbers and such dates.
+    """
+    if "." not in name:
+        raise QueryError(f"a comparison needs a key: {name}.KEY:{text}{_or_quote(name, text)}")
+    sign = text[: len(text) - len(text.lstrip("<>="))]
+    first, dots, last = text[len(sign) :].partition("..")
+    low, high = (first, last) if dots else (first, "") if ">" in sign else ("", first)
+    given = [bound for bound in (low, high) if bound]
+    if given and sign in _SIGNS and all(map(_DECIMAL.fullmatch, given)):
+        return _decimals(*(Decimal(bound) if bound else None for bound in (low, high)), strict=sign in {"<", ">"})
+    if given and sign in _SIGNS and all(map(_DATED.fullmatch, given)):
+        start, end = (_whole(name, bound) if bound else Window() for bound in (low, high))
+        return _dates(start.end if sign == ">" else start.start, end.start if sign == "<" else end.end)
+    raise QueryError(
+        f"{name} can be compared with a number of at most 15 digits (6 after the point) or a date such as 2027-01-31"
+        f"{_or_quote(name, text)}"
+    )
+
+
+_SIGNS = ("", "<", ">", "<=", ">=")
+_DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?")
+_DATED = re.compile(r"[0-9]{4}-[0-9W][0-9TWZ:+-]*")
+_FRACTION = "([.][0-9]+)?"
+_TIME = "(T[0-9:.]+Z)?"
+
+
+def _decimals(low: Decimal | None, high: Decimal | None, *, strict: bool) -> str:
+    """Numbers from `low` up to `high`; if `strict`, without these two."""
+    found = []
+    if high is None or high >= 0:
+        found.append(_unsigned(low if low is not None and low >= 0 else None, high, strict))
+    if low is None or low < 0:
+        found.append(f"-({_unsigned(-high if high and high < 0 else None, low and -low, strict)})")
+    return "|".join(found)
+
+
+def _unsigned(low: Decimal | None, high: Decimal | None, strict: bool) -> str:
+    bounds = [] if low is None else [_upwards(*_parts(low), strict)]
+    bounds += [] if high is None else [_downwards(*_parts(high), strict)]
+    return "&".join(f"({bound})" for bound in bounds) or f"[0-9]+{_FRACTION}(e[+-][0-9]+)?"
+
+
+def _parts(number: Decimal) -> tuple[str, str]:
+    """The digits before and after the point."""
+    whole, _, fraction = f"{number:f}".partition(".")
+    return str(int(whole)), fraction.rstrip("0")
+
+
+def _upwards(whole: str, fraction: str, strict: bool) -> str:
+    longer = f"[1-9][0-9]{{{len(whole)},}}{_FRACTION}|[1-9]{_FRACTION}e[+][0-9]+"
+    if whole + fraction == "0":
+        longer += f"|[1-9]{_FRACTION}e-[0-9]+"  # below 0.000001, and so below any other bound
+    beyond = "[0-9]+" if strict else "[0-9]*"
+    for digit in reversed(fraction):
+        beyond = f"{digit}({beyond})" + (f"|[{int(digit) + 1}-9][0-9]*" if digit < "9" else "")
+    same = f"[.]({beyond})" if fraction or strict else _FRACTION
+    return f"{longer}|{_beyond(whole, same, _FRACTION, up=True)}"
+
+
+def _downwards(whole: str, fraction: str, strict: bool) -> str:
+    shorter = f"[0-9]{{1,{len(whole) - 1}}}{_FRACTION}" if len(whole) > 1 else _NONE
+    if whole + fraction != "0":
+        shorter += f"|[1-9]{_FRACTION}e-[0-9]+"
+    beyond = ""
+    for digit in reversed(fraction):
+        same = f"{digit}({beyond})?" if beyond else _NONE if strict else digit
+        beyond = same + (f"|[0-{int(digit) - 1}][0-9]*" if digit > "0" else "")
+    same = f"([.]({beyond}))?" if fraction else _NONE if strict else ""
+    return f"{shorter}|{_beyond(whole, same, _FRACTION, up=False)}"
+
+
+_NONE = "#"
+"""Matches nothing."""
+
+
+def _beyond(text: str, same: str, tail: str, *, up: bool) -> str:
+    """Texts of this form with a higher (`up`) or lower digit somewhere, and `tail`; or the text itself, and `same`."""
+    found = _NONE
+    for at, digit in reversed([*enumerate(text)]):
+        found = digit + (f"({found})" if "|" in found else found)
+        if digit.isdigit() and digit != ("9" if up else "0"):
+            others = f"[{int(digit) + 1}-9]" if up else f"[0-{int(digit) - 1}]"
+            found += "|" + others + re.sub("[0-9]+", lambda run: f"[0-9]{{{len(run[0])}}}", text[at + 1 :])
+    return f"({found}){tail}|{text}({same})"
+
+
+def _dates(start: datetime | None, end: datetime | None) -> str:
+    """Dates and times from `start` up to `end`, which is excluded; both at whole seconds."""
+    bounds = [] if start is None else [_since(*start.isoformat()[:19].split("T"))]
+    bounds += [] if end is None else [_until(*end.isoformat()[:19].split("T"))]
+    return "&".join(f"({bound})" for bound in bounds)
+
+
+def _since(day: str, time: str) -> str:
+    same = _TIME if time == "00:00:00" else f"T({_beyond(time, '', '', up=True)})([.][0-9]+)?Z"
+    return _beyond(day, same, _TIME, up=True)
+
+
+def _until(day: str, time: str) -> str:
+    same = _NONE if time == "00:00:00" else f"(T({_beyond(time, _NONE, '', up=False)})([.][0-9]+)?Z)?"
+    return _beyond(day, same, _TIME, up=False)
+
+
+def _whole(name: str, text: str) -> Window:
+    """The period of a date, or the second of a moment."""
+    window = _one(text, name, datetime.now(UTC))
+    return window if window.end or not window.start else Window(window.start, window.start + timedelta(seconds=1))
