@@ -222,7 +222,7 @@ def types() -> Iterator[str]:
         "Keywords of `assert_recorded`: any field of an entry whose name can be a keyword, with the value it has.",
         {name: ("object", field.about) for name, field in FIELDS.items() if name.isidentifier()},
     )
-    times = {name: ("Moment", TIMES[name]) for name in ("since", "until")}
+    times = {name: ("Moment" if name in {"since", "until"} else "str | None", TIMES[name]) for name in TIMES}
     yield from _typed_dict(
         "FilterFields(TypedDict, total=False)",
         "Keywords of a filter: fields, each a value or several of which any may match, and times. `None` is no filter.",
@@ -252,7 +252,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 __all__ = [
     "Changes",
@@ -264,6 +264,7 @@ __all__ = [
     "SearchKeywords",
     "SettingsKeywords",
     "SystemFields",
+    "Target",
 ]
 
 Moment: TypeAlias = datetime | str | None
@@ -272,6 +273,17 @@ Moment: TypeAlias = datetime | str | None
 _Text: TypeAlias = str | Sequence[str] | AbstractSet[str] | None
 _Number: TypeAlias = int | str | Sequence[int | str] | AbstractSet[int | str] | None
 _Value: TypeAlias = str | float | Sequence[str | float] | AbstractSet[str | float] | None
+
+
+class Target(TypedDict):
+    """One of the further targets of an entry."""
+
+    id: str
+    """ID of the resource."""
+    type: NotRequired[str]
+    """Its kind, such as `credentials`."""
+    name: NotRequired[str]
+    """Its name at that moment."""
 
 
 class Changes(TypedDict, total=False):
@@ -305,6 +317,10 @@ def _of_setting(name: str, hint: Any) -> str:
 def _of_entry(name: str) -> str:
     if name in FREE_FIELDS:
         return "Mapping[str, object] | None"
+    if FIELDS[name].kind == "objects":
+        return "Sequence[Target] | None"
+    if FIELDS[name].many > 1:
+        return "str | list[str] | tuple[str, ...] | None"
     return f"{_literal(FIELDS[name].values)} | None" if FIELDS[name].values else "str | None"
 
 

@@ -26,11 +26,13 @@ __all__ = [
     "FIELDS",
     "FREE_FIELDS",
     "HARD_LIMIT",
+    "LISTS",
     "NEVER_COMMITTED",
     "PERSONAL_FIELDS",
     "PLATFORM_FIELDS",
     "SCHEMA_VERSION",
     "SOFT_LIMIT",
+    "TARGET_KEYS",
     "ZERO_HASH",
     "Entry",
     "Field",
@@ -66,8 +68,10 @@ ZERO_HASH = "0" * 64
 Entry: TypeAlias = dict[str, Any]
 """One entry as it was journalled: names of fields and their values."""
 
-Kind = Literal["keyword", "ip", "date", "date_nanos", "long", "flat_object", "stored"]
-"""The OpenSearch mapping type of a field; `stored` is kept but not searchable."""
+Kind = Literal["keyword", "ip", "date", "date_nanos", "long", "flat_object", "objects", "stored"]
+"""The OpenSearch mapping type of a field. `objects` is a list of objects with `TARGET_KEYS`; `stored` is kept but not
+searchable.
+"""
 
 Source = Literal["call", "derived", "settings", "journal"]
 """Who fills a field: the caller (arguments, bound keys, context), the recorder, the settings, or the journal."""
@@ -86,6 +90,8 @@ class Field:
     """Whether longer values are cut, and recorded as cut, instead of being refused."""
     values: tuple[str, ...] = ()
     """The allowed values; empty for any."""
+    many: int = 1
+    """The maximum number of values; a field that may have more than one holds a text or a list of texts."""
 
 
 FIELDS: Mapping[str, Field] = {
@@ -104,12 +110,33 @@ FIELDS: Mapping[str, Field] = {
         Field("creation_date", "date", "derived", "when, UTC, whole seconds: YYYY-MM-DDTHH:MM:SSZ", 20),
         # When, to the microsecond: what sorting and Dashboards use.
         Field("@timestamp", "date_nanos", "derived", "when, UTC, microseconds", 27),
+        Field(
+            "occurred_at",
+            "date_nanos",
+            "call",
+            "when it happened, if it was recorded later: YYYY-MM-DDTHH:MM:SSZ, or with a fraction",
+            30,
+        ),
+        Field("imported_from", "keyword", "call", "the older log that the entry was imported from", 512),
         # Who and what, as they were at that moment.
         Field("target_type", "keyword", "derived", "the resource of the catalog, such as `credentials`", 128),
         Field("target_name", "keyword", "call", "name of the target at that moment", 512, True),
+        Field(
+            "targets",
+            "objects",
+            "call",
+            "further targets, such as both ends of a transfer: a list of objects with `id`, `type` and `name`",
+            many=100,
+        ),
         Field("principal_name", "keyword", "call", "name of the user at that moment", 512, True),
         Field("principal_email", "keyword", "call", "e-mail address of the user at that moment", 512, True),
-        Field("on_behalf_of", "keyword", "call", "ID of the user who was impersonated"),
+        Field(
+            "on_behalf_of",
+            "keyword",
+            "call",
+            "ID of the user who was impersonated or who asked for it; or a list, the nearest first",
+            many=8,
+        ),
         Field(
             "principal_type",
             "keyword",
@@ -123,6 +150,7 @@ FIELDS: Mapping[str, Field] = {
         Field(
             "auth_method", "keyword", "call", "how the principal was authenticated, such as `password` or `oidc`", 128
         ),
+        Field("roles", "keyword", "call", "the principal's roles at that moment: a list, or one", 128, many=64),
         Field("user_agent", "keyword", "call", "the client's own description", 1024, True),
         Field(
             "forwarded_for", "keyword", "call", "addresses that proxies passed on, unchecked; the peer last", 1024, True
@@ -168,9 +196,17 @@ FIELDS: Mapping[str, Field] = {
 PERSONAL_FIELDS = frozenset(
     name
     for name, field in FIELDS.items()
-    if field.source == "call" and field.kind in {"keyword", "ip"} and name not in {"type", "target", "principal"}
+    if field.source == "call"
+    and field.kind in {"keyword", "ip", "objects"}
+    and name not in {"type", "target", "principal"}
 )
 """Fields that a catalog may declare personal: texts that a caller fills, except those that identify the event."""
+
+LISTS = frozenset(name for name, field in FIELDS.items() if field.many > 1)
+"""Fields that may hold a list."""
+
+TARGET_KEYS = {"id": 512, "type": 128, "name": 512}
+"""The keys of an object in `targets` and the maximum length of their values, in characters; only `id` is required."""
 
 NEVER_COMMITTED = frozenset(FIELDS) - PERSONAL_FIELDS
 """Fields that must not be hashed by a commitment. Fields that a higher minor version adds are not among them."""

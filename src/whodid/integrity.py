@@ -290,12 +290,12 @@ class Draft:
             value = entry[name]
             if "\0" in value:
                 raise ValueError(f"{name} contains NUL")
-            if len(value) == _COMMITMENT_LENGTH and _COMMITMENT.fullmatch(value):
+            if len(value) == _COMMITMENT_LENGTH and isinstance(value, str) and _COMMITMENT.fullmatch(value):
                 raise InvalidEntry(
                     f"{name} has the form of a commitment (sha256: and 64 hex digits), by which whodid hides personal "
                     "values; record the value itself"
                 )
-            data, end = orjson.dumps(value), begin + _SALT
+            data, end = orjson.dumps(value, option=orjson.OPT_SORT_KEYS), begin + _SALT
             entry[name] = hidden = "sha256:" + sha256(salts[begin:end] + data).hexdigest()
             self._opened.append((orjson.dumps(hidden), data))
             self.size += len(data)

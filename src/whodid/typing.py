@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 __all__ = [
     "Changes",
@@ -26,6 +26,7 @@ __all__ = [
     "SearchKeywords",
     "SettingsKeywords",
     "SystemFields",
+    "Target",
 ]
 
 Moment: TypeAlias = datetime | str | None
@@ -34,6 +35,17 @@ Moment: TypeAlias = datetime | str | None
 _Text: TypeAlias = str | Sequence[str] | AbstractSet[str] | None
 _Number: TypeAlias = int | str | Sequence[int | str] | AbstractSet[int | str] | None
 _Value: TypeAlias = str | float | Sequence[str | float] | AbstractSet[str | float] | None
+
+
+class Target(TypedDict):
+    """One of the further targets of an entry."""
+
+    id: str
+    """ID of the resource."""
+    type: NotRequired[str]
+    """Its kind, such as `credentials`."""
+    name: NotRequired[str]
+    """Its name at that moment."""
 
 
 class Changes(TypedDict, total=False):
@@ -191,14 +203,20 @@ class _Fields(TypedDict, total=False):
     """Name of the workspace at that moment."""
     client_ip: str | None
     """Address of the user or client; absent for the system."""
+    occurred_at: str | None
+    """When it happened, if it was recorded later: YYYY-MM-DDTHH:MM:SSZ, or with a fraction."""
+    imported_from: str | None
+    """The older log that the entry was imported from."""
     target_name: str | None
     """Name of the target at that moment."""
+    targets: Sequence[Target] | None
+    """Further targets, such as both ends of a transfer: a list of objects with `id`, `type` and `name`."""
     principal_name: str | None
     """Name of the user at that moment."""
     principal_email: str | None
     """E-mail address of the user at that moment."""
-    on_behalf_of: str | None
-    """ID of the user who was impersonated."""
+    on_behalf_of: str | list[str] | tuple[str, ...] | None
+    """ID of the user who was impersonated or who asked for it; or a list, the nearest first."""
     principal_type: Literal["user", "service", "api_key", "agent", "system", "anonymous"] | None
     """What the principal is: `user`, `service`, `api_key`, `agent` (a program that decides), `system` or
     `anonymous`."""
@@ -206,6 +224,8 @@ class _Fields(TypedDict, total=False):
     """ID (never the secret) of the session it happened in."""
     auth_method: str | None
     """How the principal was authenticated, such as `password` or `oidc`."""
+    roles: str | list[str] | tuple[str, ...] | None
+    """The principal's roles at that moment: a list, or one."""
     user_agent: str | None
     """The client's own description."""
     forwarded_for: str | None
@@ -283,16 +303,22 @@ class ExpectedFields(TypedDict, total=False):
     """Address of the user or client; absent for the system."""
     creation_date: object
     """When, UTC, whole seconds: YYYY-MM-DDTHH:MM:SSZ."""
+    occurred_at: object
+    """When it happened, if it was recorded later: YYYY-MM-DDTHH:MM:SSZ, or with a fraction."""
+    imported_from: object
+    """The older log that the entry was imported from."""
     target_type: object
     """The resource of the catalog, such as `credentials`."""
     target_name: object
     """Name of the target at that moment."""
+    targets: object
+    """Further targets, such as both ends of a transfer: a list of objects with `id`, `type` and `name`."""
     principal_name: object
     """Name of the user at that moment."""
     principal_email: object
     """E-mail address of the user at that moment."""
     on_behalf_of: object
-    """ID of the user who was impersonated."""
+    """ID of the user who was impersonated or who asked for it; or a list, the nearest first."""
     principal_type: object
     """What the principal is: `user`, `service`, `api_key`, `agent` (a program that decides), `system` or
     `anonymous`."""
@@ -300,6 +326,8 @@ class ExpectedFields(TypedDict, total=False):
     """ID (never the secret) of the session it happened in."""
     auth_method: object
     """How the principal was authenticated, such as `password` or `oidc`."""
+    roles: object
+    """The principal's roles at that moment: a list, or one."""
     user_agent: object
     """The client's own description."""
     forwarded_for: object
@@ -360,7 +388,7 @@ class FilterFields(TypedDict, total=False):
     by: _Text
     """What a principal did, or others did on their behalf."""
     about: _Text
-    """What happened to a target."""
+    """What happened to a target, also among others."""
     type: _Text
     """The event type, as the catalog names it."""
     target: _Text
@@ -379,6 +407,8 @@ class FilterFields(TypedDict, total=False):
     """Name of the workspace at that moment."""
     client_ip: _Text
     """Address of the user or client; absent for the system."""
+    imported_from: _Text
+    """The older log that the entry was imported from."""
     target_type: _Text
     """The resource of the catalog, such as `credentials`."""
     target_name: _Text
@@ -388,7 +418,7 @@ class FilterFields(TypedDict, total=False):
     principal_email: _Text
     """E-mail address of the user at that moment."""
     on_behalf_of: _Text
-    """ID of the user who was impersonated."""
+    """ID of the user who was impersonated or who asked for it; or a list, the nearest first."""
     principal_type: _Text
     """What the principal is: `user`, `service`, `api_key`, `agent` (a program that decides), `system` or
     `anonymous`."""
@@ -396,6 +426,8 @@ class FilterFields(TypedDict, total=False):
     """ID (never the secret) of the session it happened in."""
     auth_method: _Text
     """How the principal was authenticated, such as `password` or `oidc`."""
+    roles: _Text
+    """The principal's roles at that moment: a list, or one."""
     user_agent: _Text
     """The client's own description."""
     forwarded_for: _Text
@@ -444,6 +476,10 @@ class FilterFields(TypedDict, total=False):
     """From that moment on; the beginning of a period."""
     until: Moment
     """Before that moment; the beginning of a period."""
+    time: str | None
+    """Within a period, or from one up to another: `2026-01..2026-03`."""
+    occurred_at: str | None
+    """As `time`, for when it happened, of entries that were recorded later."""
 
 
 class SearchKeywords(FilterFields, total=False):

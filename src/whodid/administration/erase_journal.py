@@ -29,7 +29,8 @@ __all__ = ["HostErased", "erase_on_host", "erased_entry", "erased_line", "is_of"
 
 def is_of(entry: Mapping[str, Any], principal: str) -> bool:
     """Whether the person did it, or it was done in their name."""
-    return principal in (entry.get("principal"), entry.get("on_behalf_of"))
+    others = entry.get("on_behalf_of")
+    return principal == entry.get("principal") or principal in (others if isinstance(others, list) else [others])
 
 
 def personal_values(entry: Mapping[str, Any], fields: Collection[str] = PERSONAL_FIELDS) -> list[str]:

@@ -10,11 +10,13 @@ A message names what to change, and never shows a value.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from ..entry import FIELDS, NEVER_COMMITTED, SCHEMA_VERSION, Field
+from ..entry import FIELDS, NEVER_COMMITTED, SCHEMA_VERSION, TARGET_KEYS, Field
 from ..integrity import MAX_DEPTH
 from .model import Contents, DetailRule, EventType, Rules
 
@@ -29,6 +31,7 @@ _SYNTAX = frozenset(r"^$\.*+?()[]{}|")
 
 _SPECIAL: dict[str, dict[str, Any]] = {
     "creation_date": {"pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"},
+    "occurred_at": {"pattern": r"^(19[7-9]|20\d|21\d|22[0-5])\d-.*Z$", "format": "date-time"},
     "@timestamp": {"pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"},
     "journal": {"pattern": "^[0-9a-f]{16}$"},
     "prev": {"pattern": "^[0-9a-f]{64}$"},
@@ -125,11 +128,17 @@ def _field(field: Field) -> dict[str, Any]:
         return {**schema, "type": "object", **_SPECIAL.get(field.name, {})}
     if field.kind == "ip":
         return {**schema, "type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
+    if field.kind == "objects":
+        keys = {key: {"type": "string", "minLength": 1, "maxLength": most} for key, most in TARGET_KEYS.items()}
+        one = {"type": "object", "properties": keys, "required": ["id"], "additionalProperties": False}
+        return {**schema, "type": "array", "minItems": 1, "maxItems": field.many, "items": one}
+    text = {"type": "string", "minLength": 1, "maxLength": field.max_length}
+    if field.many > 1:
+        several = {"type": "array", "minItems": 1, "maxItems": field.many, "items": text}
+        return {**schema, "anyOf": [text, several]}
     return {
         **schema,
-        "type": "string",
-        "minLength": 1,
-        "maxLength": field.max_length,
+        **text,
         **({"enum": list(field.values)} if field.values else {}),
         **_SPECIAL.get(field.name, {}),
     }
@@ -242,11 +251,20 @@ def _declared_field(field: Field, value: object) -> Iterator[str]:
     elif field.kind == "long":
         if type(value) is not int:
             yield f"{field.name} must be an integer, not {kind}"
+    elif field.kind == "objects":
+        yield from _objects(field, value)
+    elif field.many > 1 and isinstance(value, list):
+        yield from _several(field, value)
     elif not isinstance(value, str):
         yield f"{field.name} must be a string, not {kind}; pass str(…)"
     elif type(value) is not str and not isinstance(value, Enum):  # such as Markup, which the validator refuses
         yield f"{field.name} must be a string of Python's own type str, not {kind}; pass str.__str__(…)"
-    elif field.kind == "ip":
+    else:
+        yield from _text(field, value)
+
+
+def _text(field: Field, value: str) -> Iterator[str]:
+    if field.kind == "ip":
         if not _is_ip(value):
             yield f"{field.name} is not an IPv4 or IPv6 address ({len(value)} characters); leave out port and zone"
     elif not value:
@@ -255,6 +273,40 @@ def _declared_field(field: Field, value: object) -> Iterator[str]:
         yield f"{field.name} has {len(value)} characters, the limit is {field.max_length}"
     elif field.values and value not in field.values:
         yield f"{field.name} must be one of {', '.join(field.values)}"
+    elif field.kind == "date_nanos" and not _is_moment(value):
+        yield f"{field.name} must be a time in UTC such as 2026-11-23T08:00:00Z, from 1970 to 2259"
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return re.match(_SPECIAL["occurred_at"]["pattern"], text) is not None and bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def _several(field: Field, values: list[Any]) -> Iterator[str]:
+    if not 0 < len(values) <= field.many:
+        yield f"{field.name} has {len(values)} values; pass 1 to {field.many}, or leave it out"
+    for value in values[: field.many]:
+        if not (isinstance(value, str) and 0 < len(value) <= field.max_length):
+            yield f"{field.name} must be a list of strings of 1 to {field.max_length} characters"
+            return
+
+
+def _objects(field: Field, values: object) -> Iterator[str]:
+    keys = ", ".join(TARGET_KEYS)
+    if not isinstance(values, list) or not 0 < len(values) <= field.many:
+        yield f"{field.name} must be a list of 1 to {field.many} dicts with the keys {keys}"
+        return
+    for number, value in enumerate(values):
+        if not isinstance(value, Mapping) or "id" not in value:
+            yield f"{field.name}[{number}] must be a dict with the keys {keys}; id is required"
+        elif unknown := sorted(value.keys() - TARGET_KEYS.keys()):
+            yield f"{field.name}[{number}] has the key {unknown[0]!r}; keys are {keys}"
+        else:
+            for key, text in value.items():
+                if not (isinstance(text, str) and 0 < len(text) <= TARGET_KEYS[key]):
+                    yield f"{field.name}[{number}].{key} must be a string of 1 to {TARGET_KEYS[key]} characters"
 
 
 def _is_ip(text: str) -> bool:

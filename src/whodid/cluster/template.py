@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from ..entry import FIELDS, SCHEMA_VERSION
+from ..entry import FIELDS, SCHEMA_VERSION, TARGET_KEYS
 from ..settings import Settings
 from .connection import is_missing_plugin, translated
 
@@ -113,6 +113,7 @@ _TYPES: dict[str, dict[str, Any]] = {
     "date_nanos": {"type": "date_nanos", "format": "strict_date_optional_time_nanos"},
     "long": {"type": "long"},
     "flat_object": {"type": "flat_object"},
+    "objects": {"properties": {key: {"type": "keyword"} for key in TARGET_KEYS}},
     "stored": {"type": "object", "enabled": False},
 }
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from ..entry import FIELDS, PLATFORM_FIELDS, entry_id
+from ..entry import FIELDS, PLATFORM_FIELDS, TARGET_KEYS, Field, entry_id
 from ..errors import ExportError, QueryError
 from ..integrity import MAX_DEPTH
 from ..text import did_you_mean, json_bytes, json_text, levels, valid
@@ -151,7 +151,16 @@ def _is_known_kind(name: str, value: object) -> bool:
         return field is not None
     if field.kind in {"flat_object", "stored"}:
         return isinstance(value, dict) and levels(value) <= MAX_DEPTH + 1
+    if isinstance(value, list):
+        return len(value) <= field.many > 1 and all(_is_one_of(field, one) for one in value)
     return type(value) is int and abs(value) < _LONG if field.kind == "long" else isinstance(value, str)
+
+
+def _is_one_of(field: Field, value: object) -> bool:
+    """Whether a list of the field may hold it."""
+    if field.kind != "objects":
+        return isinstance(value, str)
+    return isinstance(value, dict) and TARGET_KEYS.keys() >= value.keys() and set(map(type, value.values())) <= {str}
 
 
 _NDJSON = "application/x-ndjson"

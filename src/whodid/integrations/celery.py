@@ -38,7 +38,7 @@ __all__ = ["CARRIED", "install"]
 HEADER = "whodid"
 
 _WHO = (
-    *("principal", "principal_name", "principal_email", "principal_type", "on_behalf_of"),
+    *("principal", "principal_name", "principal_email", "principal_type", "on_behalf_of", "roles"),
     *("access_token_id", "session_id", "auth_method"),
 )
 

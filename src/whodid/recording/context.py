@@ -114,7 +114,7 @@ CALLER_FIELDS = frozenset(name for name, field in FIELDS.items() if field.source
 """Fields that arguments, bound keys and the context may set."""
 
 _OF_THE_PRINCIPAL = (
-    *("principal_name", "principal_email", "principal_type", "on_behalf_of"),
+    *("principal_name", "principal_email", "principal_type", "on_behalf_of", "roles"),
     *("access_token_id", "session_id", "auth_method"),
 )
 _OF_THE_CLIENT = ("client_ip", "forwarded_for", "user_agent")
@@ -780,7 +780,16 @@ def _check_names(fields: Mapping[str, object]) -> None:
         )
 
 
-_WHO = ("principal", "principal_name", "principal_email", "on_behalf_of", "client_ip", "user_agent", "request_id")
+_WHO = (
+    "principal",
+    "principal_name",
+    "principal_email",
+    "principal_type",
+    "on_behalf_of",
+    "client_ip",
+    "user_agent",
+    "request_id",
+)
 
 
 def who() -> dict[str, Any]:

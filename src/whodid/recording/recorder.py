@@ -9,7 +9,7 @@ from typing import Any, Literal
 import orjson
 
 from ..catalog import Catalog, EventType, Rules
-from ..entry import FIELDS, FREE_FIELDS, SCHEMA_VERSION, SOFT_LIMIT, Receipt, stamp
+from ..entry import FIELDS, FREE_FIELDS, LISTS, SCHEMA_VERSION, SOFT_LIMIT, Receipt, stamp
 from ..errors import InvalidEntry, JournalDamaged, NotRecorded, SettingsError, WhodidError
 from ..files import read_secret
 from ..integrity import CHAIN_BYTES, Draft, plain
@@ -116,7 +116,7 @@ class Recorder:
         try:
             kind = self._kind(event_type)
             merged = _merged(kind, fields, {})
-            merged |= {name: plain(merged[name], name) for name in FREE_FIELDS if name in merged}
+            merged |= {name: plain(merged[name], name) for name in (*FREE_FIELDS, *LISTS) if name in merged}
             with scope({}, alone=True):
                 self._drafted(kind, merged, {})
         except Exception as error:  # noqa: BLE001 (as above)
@@ -151,6 +151,8 @@ class Recorder:
         entry = _merged(kind, fields, bound)
         if kind.outcome:
             entry.setdefault("outcome", kind.outcome)
+        if not LISTS.isdisjoint(entry):
+            entry.update({name: plain(entry[name], name) for name in LISTS & entry.keys()})
         if "details" in entry or "after" in entry or "before" in entry:
             for name in FREE_FIELDS:
                 if name in entry:

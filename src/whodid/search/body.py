@@ -21,7 +21,7 @@ from functools import cache
 from typing import Any, Literal
 
 from ..catalog.model import load, platform
-from ..entry import FREE_FIELDS
+from ..entry import FIELDS, FREE_FIELDS
 from ..errors import InvalidEntry, QueryError
 from ..integrity import canonical, plain
 from ..resources import resource_text
@@ -50,7 +50,7 @@ def window_of(asked: Filter, now: datetime | None = None) -> Window:
     """Returns a time window outside of which nothing matches."""
     now = now or datetime.now(UTC)
     match asked:
-        case Time():
+        case Time(name) if name not in FIELDS:
             return _window(asked, now)
         case All(parts):
             window = Window()
@@ -110,8 +110,8 @@ class _Body:
                 return {"regexp": {field: {"value": f"({comparison(field, text)})", "flags": "INTERSECTION|EMPTY"}}}
             case Words() | Beginning():
                 return self._identified(asked)
-            case Time():
-                return _between(_window(asked, self._now))
+            case Time(name):
+                return _between(_window(asked, self._now), name if name in FIELDS else "@timestamp")
             case Not(part):
                 return {"bool": {"must_not": [self.clause(part)]}}
             case All(parts):
@@ -200,16 +200,16 @@ def _holds(field: str, text: str) -> Clause:
 
 
 def _window(asked: Time, now: datetime) -> Window:
-    if asked.name == "time":
-        return period(asked.text, now=now)
-    at = moment(asked.text, asked.name, now)
-    return Window(at, None) if asked.name == "since" else Window(None, at)
+    if asked.name in ("since", "until"):
+        at = moment(asked.text, asked.name, now)
+        return Window(at, None) if asked.name == "since" else Window(None, at)
+    return period(asked.text, now=now)
 
 
-def _between(window: Window) -> Clause:
+def _between(window: Window, field: str) -> Clause:
     bounds = {"gte": window.start, "lt": window.end}
     stamps = {name: _stamp(min(max(at, _EARLIEST), _LATEST)) for name, at in bounds.items() if at is not None}
-    return {"range": {"@timestamp": stamps}}
+    return {"range": {field: stamps}}
 
 
 def _stamp(time: datetime) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ..entry import FIELDS
 from ..errors import QueryError
 from ..text import near
 from .grammar import (
@@ -280,7 +281,7 @@ def ordered(asked: Filter) -> Filter:
     now = datetime.now(UTC)
     found: dict[str, list[tuple[datetime, str]]] = {"since": [], "until": []}
     for part in asked.parts if isinstance(asked, All) else ():
-        if isinstance(part, Time) and part.name != "time" and (at := moment(part.text, part.name, now)):
+        if isinstance(part, Time) and part.name in found and (at := moment(part.text, part.name, now)):
             found[part.name].append((at, part.text))
     if found["since"] and found["until"]:
         check_order(max(found["since"])[1], min(found["until"])[1], now)
@@ -290,7 +291,7 @@ def ordered(asked: Filter) -> Filter:
 def without_times(asked: Filter) -> Filter:
     """The filter without its `since`, `until` and `time`."""
     parts = asked.parts if isinstance(asked, All) else (asked,)
-    return both(part for part in parts if not isinstance(part, Time))
+    return both(part for part in parts if not isinstance(part, Time) or part.name in FIELDS)
 
 
 def near_misses(asked: Filter, types: Collection[str]) -> Iterator[str]:
@@ -380,8 +381,8 @@ def _number(name: str, text: str) -> Filter:
 
 def time(name: str, text: str) -> Filter:
     """A term for the time of an entry. Raises `QueryError`."""
-    if name == "time":
-        period(text)
+    if name not in ("since", "until"):
+        period(text, name)
     else:
         moment(text, name)
     return Time(name, text)
@@ -391,7 +392,7 @@ def filter_of(fields: Mapping[str, object]) -> Filter:
     """As `Filter.of`, for names and values from other code."""
     given = {name: value for name, value in fields.items() if value is not None}
     since, until = given.pop("since", None), given.pop("until", None)
-    parts = [match(name, value) for name, value in given.items()]
+    parts = [time(name, str(value)) if name in TIMES else match(name, value) for name, value in given.items()]
     parts += [Time(name, _time(name, at)) for name, at in (("since", since), ("until", until)) if at is not None]
     check_order(since, until)
     return both(parts)
@@ -518,6 +519,9 @@ class _Parser:
         if name in TIMES:
             self._next += 1
             following = self._peek()
+            if name in FIELDS and not rest and following is not None and following[1:3] == ("*", piece.end):
+                self._next += 1
+                return Has(name)
             if not rest or (
                 following is not None and following.start == piece.end and following.text not in ("(", ")")
             ):
@@ -575,13 +579,13 @@ def _quotes_hint(text: str) -> str:
 def pinned(asked: Filter, now: datetime) -> Filter:
     """The filter with absolute times: at 08:00, `since:-1h` becomes `since:2026-11-23T07:00:00Z`."""
     match asked:
-        case Time(name="time", text=text):
-            window = period(text, now=now)
-            start, end = ("" if bound is None else _as_text(bound) for bound in window)
-            return Time("time", f"{start}..{end}")
-        case Time(name=name, text=text):
+        case Time(name="since" | "until" as name, text=text):
             at = moment(text, name, now)
             return Time(name, _as_text(at)) if at else asked
+        case Time(name=name, text=text):
+            window = period(text, now=now)
+            start, end = ("" if bound is None else _as_text(bound) for bound in window)
+            return Time(name, f"{start}..{end}")
         case Not(part=part):
             return ~pinned(part, now)
         case All(parts=parts):

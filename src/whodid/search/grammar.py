@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from ..entry import FIELDS, FREE_FIELDS, Kind
+from ..entry import FIELDS, FREE_FIELDS, TARGET_KEYS, Kind
 from ..errors import QueryError
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "MOST_VALUES",
     "MOST_WORDS",
     "NOT",
+    "OF_TARGETS",
     "OR",
     "PERIODS",
     "SYNONYMS",
@@ -70,6 +71,7 @@ TIMES = {
     "since": "from that moment on; the beginning of a period",
     "until": "before that moment; the beginning of a period",
     "time": "within a period, or from one up to another: `2026-01..2026-03`",
+    "occurred_at": "as `time`, for when it happened, of entries that were recorded later",
 }
 """Terms that look like fields, and select by the time of an entry."""
 
@@ -85,6 +87,9 @@ MOMENTS = (*PERIODS, "-1h", "-24h", "-7d", "-30d", "-90d")
 FILTERS = tuple(name for name, field in FIELDS.items() if field.kind in {"keyword", "ip", "long"})
 """Searchable fields with one value."""
 
+OF_TARGETS = tuple(f"targets.{key}" for key in TARGET_KEYS)
+"""Searchable keys of further targets."""
+
 KEYED = (*FREE_FIELDS, "shortened")
 """Fields that hold objects: `details:value` is any value in it, `details.key:value` the value of one key."""
 
@@ -98,11 +103,12 @@ class Alias(NamedTuple):
 
 ALIASES = {
     "by": Alias(("principal", "on_behalf_of"), "what a principal did, or others did on their behalf"),
-    "about": Alias(("target",), "what happened to a target"),
+    "about": Alias(("target", "targets.id"), "what happened to a target, also among others"),
 }
 
 WORD_FIELDS = (
     "target_name",
+    "targets.name",
     "principal_name",
     "principal_email",
     "organization_name",
@@ -113,7 +119,16 @@ WORD_FIELDS = (
 """The fields that a word without a field is searched in."""
 
 ID_FIELDS = (
-    *("target", "principal", "on_behalf_of", "organization_id", "workspace_id", "access_token_id", "session_id"),
+    *(
+        "target",
+        "targets.id",
+        "principal",
+        "on_behalf_of",
+        "organization_id",
+        "workspace_id",
+        "access_token_id",
+        "session_id",
+    ),
     *("correlation_id", "request_id", "trace_id", "operation", "type", "journal", "hash"),
 )
 """The fields that such a word is compared with as a whole, so that a pasted ID is found in whichever field it is."""
@@ -135,6 +150,7 @@ SYNONYMS = {
     "organization": "organization_id",
     "resource": "target",
     "source_ip": "client_ip",
+    "targets": "targets.id",
     "to": "until",
     "user": "principal",
     "user_id": "principal",
@@ -193,6 +209,8 @@ def kind_of(name: str) -> Kind | None:
         return "keyword"
     if name in FILTERS or name in KEYED:
         return FIELDS[name].kind
+    if name in OF_TARGETS:
+        return "keyword"
     field, dot, key = name.partition(".")
     return "flat_object" if field in KEYED and dot and key and not key.endswith(".") else None
 
@@ -269,6 +287,7 @@ def _fields() -> Iterable[tuple[str, str]]:
     yield from ((f"{name}:", alias.about) for name, alias in ALIASES.items())
     yield from ((f"{name}:", FIELDS[name].about) for name in FILTERS)
     yield from ((f"{name}:", about) for name, about in TIMES.items())
+    yield from ((f"{name}:", "of any of the further targets") for name in OF_TARGETS)
     yield from ((f"{name}:", FIELDS[name].about) for name in KEYED)
 
 

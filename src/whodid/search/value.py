@@ -17,7 +17,7 @@ from ..entry import FIELDS
 from ..errors import QueryError
 from ..recording.client_ip import network_of
 from ..text import near, valid
-from .grammar import ALIASES, FILTERS, KEYED, PERIODS, SYNONYMS, TIMES, UNITS, kind_of
+from .grammar import ALIASES, FILTERS, KEYED, OF_TARGETS, PERIODS, SYNONYMS, TIMES, UNITS, kind_of
 
 __all__ = [
     "BARE",
@@ -81,7 +81,7 @@ def is_address(text: str) -> bool:
 
 def unknown_field(name: str) -> QueryError:
     """The error for an unknown field, with suggestions."""
-    names = (*FILTERS, *KEYED, *TIMES, *ALIASES)
+    names = (*FILTERS, *OF_TARGETS, *KEYED, *TIMES, *ALIASES)
     if name in FIELDS and FIELDS[name].kind == "stored":
         return QueryError(f"{name} is stored with an entry, but is not searchable")
     meant = [SYNONYMS[name.lower()]] if name.lower() in SYNONYMS else near(name, names, 3)

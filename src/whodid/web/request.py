@@ -260,6 +260,7 @@ _ENVIRONMENT.globals["search_url"] = lambda field, value: (
     Question().also(field, value if isinstance(value, str) else json_text(value)).url()
 )
 _ENVIRONMENT.filters["printable"] = printable
+_ENVIRONMENT.filters["several"] = lambda value: value if isinstance(value, list) else [] if value is None else [value]
 _ENVIRONMENT.filters["breakable"] = lambda text: escape(text).replace("_", Markup("_<wbr>"))
 _ENVIRONMENT.filters["json"] = lambda value: json_text(value, indent=2)
 

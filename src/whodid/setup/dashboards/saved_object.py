@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from ...cluster.template import FIELD_TYPES, index_pattern
+from ...entry import TARGET_KEYS
 from ...errors import SettingsError
 from ...settings import Settings, check_url
 
@@ -231,20 +232,23 @@ _TYPES = {
 
 _FIELDS = {
     **{name: name for name in ("_id", "_index", "_source")},
-    **{name: mapping["type"] for name, mapping in FIELD_TYPES.items() if mapping.get("enabled", True)},
+    **{name: mapping["type"] for name, mapping in FIELD_TYPES.items() if mapping.get("enabled", "type" in mapping)},
+    **{f"targets.{key}": "keyword" for key in TARGET_KEYS},
 }
 """Each field that Dashboards lists, and its mapping type; fields that are only stored are not listed."""
 
-_HIDDEN = [name for name in FIELD_TYPES if name not in _FIELDS]
+_HIDDEN = [name for name, mapping in FIELD_TYPES.items() if not mapping.get("enabled", True)]
+
+
+def _colored(pattern: str, background: str) -> dict[str, Any]:
+    """The format of a text that is shown in white on a colour if it matches."""
+    color = {"range": "-Infinity:Infinity", "regex": pattern, "text": "#ffffff", "background": background}
+    return {"id": "color", "params": {"fieldType": "string", "colors": [color]}}
+
 
 _FORMATS: Mapping[str, Any] = {
-    "outcome": {
-        "id": "color",
-        "params": {
-            "fieldType": "string",
-            "colors": [{"range": "-Infinity:Infinity", "regex": "failure", "text": "#ffffff", "background": "#bd271e"}],
-        },
-    },
+    "outcome": _colored("failure", "#bd271e"),
+    "principal_type": _colored("service|api_key|agent|system", "#54b399"),
     "seq": {"id": "number", "params": {"pattern": "0"}},
 }
 
