@@ -1,4 +1,4 @@
-"""What whodid needs of the process that it runs in: warnings, signal handlers that raise, and uWSGI's workers.
+"""The process that whodid runs in: how to warn, which exceptions to pass on, and whether it may start threads.
 
 - A warning never changes the outcome of a call.
 - Exceptions of an application's own objects may be ignored. An exception that a signal handler or another thread

@@ -16,9 +16,9 @@ from whodid.journal import JournalDirectory
 from whodid.proof.checkpoint import SignedCheckpoint
 from whodid.settings import Settings
 from whodid.shipping import Shipper
+from whodid.shipping.checkpoint_delivery import CheckpointDelivery, Destination
 from whodid.shipping.checkpointing import closed_checkpoints
 from whodid.shipping.status import directory_status
-from whodid.shipping.witnesses import CheckpointDelivery, Destination
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_one_that_hangs_keeps_nobody_waiting_for_long(settings: Settings, monkey
 def test_one_that_comes_back_is_told_while_the_shipper_runs(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whodid.shipping.witnesses._PAUSES", (0.05,))
+    monkeypatch.setattr("whodid.shipping.checkpoint_delivery._PAUSES", (0.05,))
     record(settings, "a")
     told: list[SignedCheckpoint] = []
     failures = iter(range(3))

@@ -15,8 +15,8 @@ from tests.attacks.scene import NOW, Scene, scene
 from whodid.cli import program
 from whodid.recording.own import record_operation, record_own
 from whodid.report import Report, period_of
+from whodid.report.parts import AdminActions, RetentionPart
 from whodid.report.report import Made
-from whodid.report.retention import AdminActions, RetentionPart
 from whodid.retention.destruction import Destruction, count_contents, moment_text, write_destruction
 from whodid.retention.schedule import RetentionView
 from whodid.search import Stats

@@ -6,7 +6,7 @@ import pytest
 
 from tests.attacks.attacks import ATTACKS, Attack
 from tests.attacks.scene import Scene
-from whodid.report.retention import parts_of
+from whodid.report.parts import parts_of
 
 pytestmark = pytest.mark.live
 

@@ -10,7 +10,7 @@ import pytest
 
 from whodid.report import Report
 from whodid.report.page import page
-from whodid.report.retention import AdminAction, AdminActions, Destroyed, Held, Reader
+from whodid.report.parts import AdminAction, AdminActions, Destroyed, Held, Reader
 from whodid.retention.destruction import Contents, Destruction
 from whodid.retention.holds import Hold
 from whodid.retention.schedule import RetentionView
@@ -30,7 +30,7 @@ def retention(report: Report, **changes: Any) -> Report:
 
 
 def verified(report: Report, *findings: Finding, keys: tuple[str, ...] = ("k",), checkpoints: int = 1) -> Report:
-    from whodid.report.retention import parts_of
+    from whodid.report.parts import parts_of
 
     verdict = JournalVerdict(
         "8f14e45fceea167a", "web-1", (Stretch("intact", 1, 9, 9),), Completeness(9, 9), checkpoints, 9, "2026-10-31"

@@ -9,7 +9,7 @@ import pytest
 
 from whodid.cluster.ledger import Erasure
 from whodid.report import period_of
-from whodid.report.retention import Erased, _destroyed, _held
+from whodid.report.parts import Erased, _destroyed, _held
 from whodid.retention.destruction import Contents, Destruction
 from whodid.retention.holds import Hold
 from whodid.retention.schedule import Partition, RetentionView

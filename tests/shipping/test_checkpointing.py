@@ -29,8 +29,8 @@ from whodid.proof.keys import PublicKey, new_key, open_envelope
 from whodid.proof.merkle import Tree
 from whodid.settings import Settings
 from whodid.shipping import Shipper
+from whodid.shipping.checkpoint_delivery import CheckpointDelivery, Destination
 from whodid.shipping.checkpointing import Checkpointing, closed_checkpoints
-from whodid.shipping.witnesses import CheckpointDelivery, Destination
 
 from .test_loop import REFUSED, STORED, Cluster, damage, numbered, record, target
 

@@ -1,4 +1,4 @@
-"""The command line: one module a noun, each command thin over the library.
+"""The command line: one module per noun, and commands that only call the library.
 
 Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 found a problem or a difference, 2 usage.
 """

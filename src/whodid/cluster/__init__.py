@@ -1,1 +1,1 @@
-"""The OpenSearch side: connection, bulk, index template, ISM policy, setup, retention. `Any` stops in here."""
+"""OpenSearch as such: connection, bulk requests, the index template, partitions, and the ledger."""

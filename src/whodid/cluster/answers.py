@@ -1,4 +1,4 @@
-"""The parser of OpenSearch's answers; a bulk answer without failures stays a string, since comparing it is faster."""
+"""The parser of OpenSearch's answers. A bulk answer without failures stays a string, since comparing it is faster."""
 
 from __future__ import annotations
 

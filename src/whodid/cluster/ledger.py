@@ -1,8 +1,8 @@
-"""The ledger and the checkpoint index: two indices for records that must outlive the entries.
+"""The ledger (holds, destruction and erasure records) and the checkpoint index, which outlive the entries.
 
-The ledger has holds, destruction records and erasure records. It is `whodid-ledger`, or `<index_prefix>.ledger` with
-another prefix: no pattern of partitions matches these names, so retention never deletes it. A page is written once, and
-replaced only by a writer that has read its current version.
+The roles admin and eraser may write to the ledger, and the auditor may read it (`whodid.setup.roles`).
+It is `whodid-ledger`, or `<index_prefix>.ledger` with another prefix: no pattern of partitions matches these names, so
+retention never deletes it. A page is written once, and replaced only by a writer that has read its current version.
 
 An erasure record names the erased entries; it counts only if an entry of the log has its hash. A user with rights on
 the cluster could write such a page, but not the entry in the chain.

@@ -1,4 +1,4 @@
-"""The chain of a journal directory: at which segment of which journal it stands, and how it continues.
+"""The chain of a journal directory: starts a journal, appends to its segment, and ends it when it can't continue.
 
 Everything here is called with the directory's lock held.
 

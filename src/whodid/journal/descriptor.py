@@ -1,4 +1,4 @@
-"""A remembered descriptor: a number of this process, and the file that it must stand for.
+"""A file descriptor that is kept between calls: its number, and the file that the number must stand for.
 
 The application may close any number (daemons close all of them), and its next file or socket gets that number. An
 operator may rename, remove or replace the file meanwhile. So code that writes to, cuts, syncs or closes a file through

@@ -1,4 +1,4 @@
-"""The locks of a journal: one among threads that no exception leaves held, and an advisory one on a file.
+"""The locks of a journal: a lock for threads, which no exception leaves held, and an advisory lock on a file.
 
 A signal handler that raises (Ctrl-C, the time limit of a task queue) does so between any two steps of a call, also
 between taking a lock and entering the `try` that would give it back. So a `ThreadLock` belongs to a frame, and only for

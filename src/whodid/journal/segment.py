@@ -1,4 +1,4 @@
-"""A segment: one append-only file of a journal, an entry a line.
+"""A segment: one file of a journal, an entry a line; how it is written, cut after a short write, synced and closed.
 
 Invariants, for the holder of the journal's lock:
 - The file ends in a newline, or is empty, before anything is appended. Half a line that a crash left is copied to

@@ -17,8 +17,8 @@ from ..search import AuditClient, Stats
 from ..search.stats import interval_of
 from ..settings import Settings
 from ..verify import Finding, LocalJournal, Source, Verification, verify_stored
+from .parts import RETENTION_SET, AdminActions, JournalPart, RetentionPart, admin_actions, parts_of, retention_part
 from .period import Period, moment_text
-from .retention import RETENTION_SET, AdminActions, JournalPart, RetentionPart, admin_actions, parts_of, retention_part
 from .statement import FORMAT
 
 __all__ = ["TYPES", "Made", "Report", "ReportFinding", "make_report"]

@@ -1,4 +1,4 @@
-"""The JSON file of a report, and what ties it to the HTML.
+"""The JSON file of a report: its one valid form, its digest, and the hash of the HTML that belongs to it.
 
 `NAME.json` is the report's JSON with two more members at its end:
 

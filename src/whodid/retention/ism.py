@@ -1,4 +1,4 @@
-"""ISM (Index State Management): the retention policy, when a policy deletes, the state of jobs, and a small client.
+"""ISM (Index State Management): the text of the retention policy, the state of its jobs, and a small client.
 
 Facts, each recorded from OpenSearch 3.4.0: PUT on an existing policy needs the sequence number and primary term that
 GET returned; GET adds fields that PUT did not have; without the plugin every call is a 400 whose `error` is a plain

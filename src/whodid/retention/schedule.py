@@ -1,4 +1,4 @@
-"""The retention in force: when each partition is deleted, by whom, and how long its entries are kept.
+"""The retention in force, and the arithmetic of it: when each partition is deleted, by whom, and how long entries stay.
 
 ISM deletes whole indices by their age. So an entry is kept at least for the `floor` (the retention) and at most for the
 `ceiling`: the retention, the longest partition, and two days of margin for clocks. A partition follows the copy of the

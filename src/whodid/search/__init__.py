@@ -1,8 +1,8 @@
 """Search: the query language, and the client that finds, counts and gets entries in OpenSearch.
 
-`grammar` is the table of the language, `value` a value or time in it, `filter` a parsed query, and `body` its form in
-OpenSearch's query DSL. `client` has the methods, `requests` the requests behind them with sorting and cursors,
-`partitions` the partitions that a query touches, and `stats` and `follow` what their names say.
+`grammar` has the fields and operators of the language, `value` a value or time in it, `filter` a query and its parser,
+and `body` its form in OpenSearch's query DSL. `client` has the methods, `requests` the requests behind them with
+sorting and cursors, `partitions` the partitions that a query touches, and `stats` and `follow` what their names say.
 """
 
 from __future__ import annotations

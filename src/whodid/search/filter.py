@@ -1,4 +1,4 @@
-"""Filters: which entries match, as immutable values that are combined with `&`, `|` and `~` and written as text.
+"""Filters and the parser of queries: immutable values that are combined with `&`, `|` and `~` and written as text.
 
     team = Filter.of(type="team_*", principal=["42", "43"]) & ~Filter.parse("status:ok")
     str(team)     # 'type:team_* principal:42,43 -status:ok'

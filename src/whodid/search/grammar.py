@@ -1,7 +1,10 @@
-"""The grammar of the search language: one table that the parser, the completion and the documentation share.
+"""The grammar of the search language: its fields, operators and limits, the tokens of a query, and completion.
 
-A query consists of terms. Terms side by side must all match; `or` binds least, `not` most, and brackets group. The
-tables of docs/how-to/search.md are generated from `FORMS` and `FIELDS_SHOWN`, and a test parses every example in them.
+A field that entries have becomes searchable by its line in `whodid.entry.FIELDS`, and an alias such as `by:` by one in
+`ALIASES`. A new kind of condition is a `Filter` (`search/filter.py`) with its clause in `search/body.py`.
+
+A query consists of terms. Terms side by side must all match; `or` binds least, `not` most, and brackets group. `FORMS`
+is what docs/how-to/search.md says of it, and a test parses every example there.
 
 `complete` suggests what may come next in an unfinished query, for shells and for the search box of the tab.
 """

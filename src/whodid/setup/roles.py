@@ -4,9 +4,9 @@
 | --- | --- |
 | writer | store entries and checkpoints (the shipper) |
 | reader | read the entries of the organization in their user attribute `organization_id` |
-| auditor | read all entries, checkpoints, holds and destruction records |
-| admin | run `whodid setup`, `retention` and `hold`, delete whole partitions, read all entries |
-| eraser | run `whodid erase`: read all entries, and overwrite them |
+| auditor | read all entries, the checkpoints and the ledger |
+| admin | run `whodid setup`, `retention` and `hold`, delete whole partitions, read all entries, write to the ledger |
+| eraser | run `whodid erase`: read all entries, overwrite them, write to the ledger |
 
 Facts, each tried on a real cluster: a role that may create documents may also overwrite those whose ID it knows
 (OpenSearch has no right to create only). A bulk request needs a right on the cluster besides that on the index, and one

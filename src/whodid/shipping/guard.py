@@ -1,4 +1,4 @@
-"""The guard: a fault in one part of the shipper's work stops neither the other parts nor the shipper.
+"""The guard runs a part of the shipper's work and, after an unexpected failure, raises an alarm and retries that part.
 
 Expected failures (a file, an answer) are turned into errors of whodid's own where they occur, and the caller handles
 them. Anything else is a bug in whodid, or in code of the application that it calls: the guard raises one alarm, pauses

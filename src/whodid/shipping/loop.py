@@ -41,6 +41,7 @@ from ..journal.reader import Read
 from ..journal.segment import Broken
 from ..proof.keys import signer_of
 from ..settings import Settings
+from .checkpoint_delivery import CheckpointDelivery
 from .checkpointing import Checkpointing
 from .dead_letters import DeadLetter, keep_dead_letters, without_values
 from .delivery import (
@@ -59,7 +60,6 @@ from .delivery import (
 )
 from .guard import Guard, unexpected
 from .partitioning import Dates, Length, Partitioning
-from .witnesses import CheckpointDelivery
 
 __all__ = ["Shipper"]
 

@@ -43,11 +43,11 @@ from ..retention.enforcement import destroy, expired, record_upcoming
 from ..retention.holds import apply_holds
 from ..retention.ism import Ism
 from ..settings import Settings, retention_days
+from .checkpoint_delivery import CheckpointDelivery, Destination
 from .delivery import Observer
 from .guard import Guard
 from .loop import Shipper
 from .partitioning import Dates
-from .witnesses import CheckpointDelivery, Destination
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch

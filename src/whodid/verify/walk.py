@@ -1,4 +1,4 @@
-"""The walk through one slice of a journal, which checks each entry against its hash and the entry before it.
+"""The walk through a range of a journal's numbers: checks each entry against its hash and the entry before it.
 
 By the chain an entry vouches for all entries before it, and a checkpoint vouches for the entry that it names. A chain
 that is whole up to a trusted checkpoint is therefore as it was when the checkpoint was closed.

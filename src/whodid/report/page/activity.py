@@ -13,9 +13,9 @@ from ...search import Stats
 from ...search.stats import INTERVALS, Bar
 from ...text import json_text
 from ...verify import Stretch
+from ..parts import AdminAction, Reader
 from ..period import Period
 from ..report import Report
-from ..retention import AdminAction, Reader
 from .markup import Html, join, section, table, tag
 
 __all__ = ["actions", "activity", "details_text", "histogram", "share", "strip"]

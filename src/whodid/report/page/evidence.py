@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from ...retention.schedule import Partition
 from ...verify import Stretch
+from ..parts import RETENTION_SET, AdminAction, Destroyed, Erased, Held, JournalPart
 from ..report import Report, ReportFinding
-from ..retention import RETENTION_SET, AdminAction, Destroyed, Erased, Held, JournalPart
 from .activity import details_text, strip
 from .markup import Html, badge, join, section, table, tag
 

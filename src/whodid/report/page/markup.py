@@ -1,4 +1,4 @@
-"""The markup: HTML in which nothing that came from elsewhere can be anything but text.
+"""HTML that escapes all foreign content.
 
 Whatever is no `Html` is escaped, and characters that can't be printed, or would reorder what a person reads, are shown
 as U+FFFD. `Html` is made by `tag` alone, but for the style sheet.

@@ -1,4 +1,4 @@
-"""The parts of a report: retention and holds, administrative actions and readers, and the journals.
+"""The parts of a report that are read from the cluster: retention, administrative actions, readers and journals.
 
 What readers searched for is left out on purpose: a query may contain a personal value. It is in the log.
 """
