@@ -62,7 +62,7 @@ def audit_entries(pytestconfig: pytest.Config) -> Iterator[AuditEntries]:
         yield entries
     coverage = pytestconfig.pluginmanager.get_plugin(_NAME)
     if isinstance(coverage, Coverage) and (recorded := {entry["type"] for entry in entries.journal.entries}):
-        coverage.add(entries.catalog.types, recorded)
+        coverage.add(entries.catalog.current, recorded)
 
 
 class Coverage:
@@ -113,7 +113,7 @@ class Coverage:
 
         try:
             settings = load_settings()
-            self._known.update(Catalog.load(settings.catalog).types)
+            self._known.update(Catalog.load(settings.catalog).current)
         except WhodidError as error:
             pytest.exit(f"--audit-coverage: {error}", pytest.ExitCode.USAGE_ERROR)
 

@@ -34,6 +34,7 @@ from whodid.setup.dashboards import ndjson, saved_objects
 from whodid.setup.roles import roles
 from whodid.shipping.log import EVENTS
 
+_NEWER = "# Event types", "# The platform's newer event types", 1
 FORMS_OF = "src/whodid/export/forms.py"
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,6 +54,7 @@ def generated() -> dict[str, str]:
         "src/whodid/typing.py": "\n".join(types()) + "\n",
         "docs/reference/cli.md": _cli_reference(),
         "docs/reference/events.md": Catalog.load().page(),
+        "docs/reference/events-2.md": Catalog.parse('extends = "platform-2"').page().replace(*_NEWER),
         "docs/reference/settings.md": _settings(),
         **_filled("explanation/integrity.md", {"tests/attacks/attacks.py": attacks()}),
         **_filled("explanation/security.md", {"tests/live/rights.py": table()}),

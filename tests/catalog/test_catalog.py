@@ -81,7 +81,7 @@ def test_an_own_catalog_extends_the_platform_s_where_it_says_so(tmp_path: Path) 
 def test_a_catalog_can_extend_no_other(value: str) -> None:
     with pytest.raises(CatalogError) as caught:
         Catalog.parse(f"extends = {value}\n" + OWN, name="own/events.toml")
-    told = 'extends must be "platform"; leave it out for a catalog that stands alone'
+    told = 'extends must be "platform" or "platform-2"; leave it out for a catalog that stands alone'
     assert str(caught.value) == f"own/events.toml, the top level: {told}"
 
 
@@ -341,6 +341,7 @@ def test_the_catalog_page_names_every_key_and_its_toml_loads(tmp_path: Path) -> 
             Catalog.parse(text)
         for key in str(caught.value).partition("keys are ")[2].split(", "):
             assert f"| `{key}` |" in page
-    invoice, data_link = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    invoice, data_link, aliases = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     assert Catalog.load(written(tmp_path, invoice)).types.keys() == {"invoice_refunded"}
     assert Catalog.load(written(tmp_path, data_link)).types.keys() == Catalog.load().types.keys() | {"data_link_pinned"}
+    assert Catalog.load(written(tmp_path, aliases)).types.keys() == {"door_opened", "door_open"}

@@ -59,6 +59,13 @@ def test_it_has_resources_types_rules_personal_fields_and_old_names() -> None:
     )
 
 
+def test_old_names_are_listed_apart_and_are_no_types() -> None:
+    page = Catalog.parse(TEXT + '[aliases]\ndoor_unlocked = "door_opened"\n').page()
+    assert "\nEvent types: 2, resources: 1." in page
+    assert page.endswith("\n\n| old name | now |\n| --- | --- |\n| `door_unlocked` | `door_opened` |\n")
+    assert page.count("door_unlocked") == 1
+
+
 def test_the_default_catalog_s_page_has_every_type_and_every_resource_once() -> None:
     catalog = Catalog.load()
     page = catalog.page()

@@ -128,6 +128,7 @@ def test_show_as_json_has_the_rules_as_events_toml_has_them(own: str) -> None:
         "durability": "process",
         "on_failure": "warn",
         "replaced_by": None,
+        "aliases": None,
         "requires": ["status"],
         "status": ["full", "partial"],
         "details": {"reason": "string", "approved": True, "currency": ["EUR", "USD"]},

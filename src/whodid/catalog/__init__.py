@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InvalidEntry
 from ..resources import resource_text
 from ..text import near
-from .model import Contents, EventType, Resource, Rules, is_name, load, parse, platform
+from .model import Contents, EventType, Resource, Rules, is_name, load, named_now, parse, preset, preset_with
 from .schema import entry_schema, given_schema, type_schema, violations
 
 if TYPE_CHECKING:
@@ -52,6 +52,15 @@ class Catalog:
         """The event types that whodid itself records: access to the audit log and administrative actions."""
         return cls(parse(resource_text("config/own-events.toml"), "config/own-events.toml", own=True))
 
+    @property
+    def current(self) -> list[str]:
+        """The names under which to record: without those that are replaced, and without old names."""
+        return [name for name, known in self.types.items() if not known.replaced_by]
+
+    def aliases(self, name: str) -> list[str]:
+        """The old names of an event type."""
+        return [old for old, known in self.types.items() if known.alias and named_now(self.types, old).name == name]
+
     def event_type(self, name: str) -> EventType:
         """The event type of that name. Raises `InvalidEntry` with the TOML that would add it."""
         try:
@@ -68,11 +77,11 @@ class Catalog:
             )
         resource, _, event = name.rpartition("_")
         resource, event = (resource, event) if resource and event else (name, name)
-        if name in platform().types:
-            hint = ' The platform has it: write `extends = "platform"` at the top of events.toml to use its types.'
+        if found := preset_with(name):
+            hint = f' The platform has it: write `extends = "{found}"` at the top of events.toml to use its types.'
         table = f'[resources.{resource}]\nlabel = "…"\ntarget = "the …\'s ID"\n\n'
         if resource in self.resources:
-            table = 'extends = "platform"\n\n' if self._contents is platform() else ""
+            table = 'extends = "platform"\n\n' if self._contents is preset("platform") else ""
         return (
             f"there is no event type {name!r} in the catalog.{hint} To add it, put this into your events.toml, and "
             f"set `catalog` to that file:\n\n{table}"
@@ -105,10 +114,10 @@ class Catalog:
         self, name: str, schema: Callable[[EventType], dict[str, Any]], validators: dict[str, jsonschema_rs.Validator]
     ) -> jsonschema_rs.Validator:
         known = self.event_type(name)
-        if known.replaced_by:
+        if replaced_by := named_now(self.types, name).replaced_by:
             raise InvalidEntry(
-                f"{name} is replaced by {known.replaced_by} and no longer recorded; "
-                f"record {known.replaced_by}, whose rules `whodid events show {known.replaced_by}` prints"
+                f"{name} is replaced by {replaced_by} and no longer recorded; "
+                f"record {replaced_by}, whose rules `whodid events show {replaced_by}` prints"
             )
         validators[name] = self._compiled(schema(known))
         return validators[name]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -18,7 +18,10 @@ from ..integrity import MAX_KEY, is_key
 from ..resources import resource_text
 from ..text import did_you_mean, toml_of
 
-__all__ = ["Contents", "DetailRule", "EventType", "Resource", "Rules", "is_name", "load", "parse", "platform"]
+__all__ = [
+    *("Contents", "DetailRule", "EventType", "Resource", "Rules"),
+    *("is_name", "load", "named_now", "parse", "preset", "preset_with"),
+]
 
 DetailRule = tuple[str, ...] | bool | None
 """The value that `details` must have for a key: one of these strings, exactly this boolean, or (`None`) any string."""
@@ -75,7 +78,10 @@ class EventType:
     durability: Literal["disk", "process"] | None = None
     on_failure: Literal["raise", "warn"] | None = None
     replaced_by: str | None = None
-    """The type to record instead. Stored entries of this type stay valid; new ones are refused."""
+    """The type to record instead. Stored entries of this type stay valid; new ones are refused, unless it is an alias.
+    """
+    alias: bool = False
+    """Whether this is an old name of `replaced_by`: an entry is still recorded, under this name and with a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ def _choices() -> dict[str, tuple[str, ...]]:
 def load(path: str | Path | None) -> Contents:
     """The catalog of the events.toml at `path`, or the platform's if there is none. Raises `CatalogError`."""
     if not path:
-        return platform()
+        return preset("platform")
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -112,10 +118,18 @@ def load(path: str | Path | None) -> Contents:
     return parse(data, str(path))
 
 
+_PRESETS = {"platform": "config/events.toml", "platform-2": "config/platform-2.toml"}
+
+
 @cache
-def platform() -> Contents:
-    """The platform's 54 types, which hold without an events.toml, and which one may extend."""
-    return parse(resource_text("config/events.toml"), "config/events.toml")
+def preset(name: str) -> Contents:
+    """The types that a catalog may extend: the platform's 54, which hold without an events.toml, or its newer list."""
+    return parse(resource_text(_PRESETS[name]), _PRESETS[name])
+
+
+def preset_with(name: str) -> str | None:
+    """The first preset that has the event type."""
+    return next((one for one in _PRESETS if name in preset(one).types), None)
 
 
 def parse(text: str | bytes, file: str, *, own: bool = False) -> Contents:
@@ -127,11 +141,12 @@ def parse(text: str | bytes, file: str, *, own: bool = False) -> Contents:
     except ValueError as error:
         raise CatalogError(f"{file} is not TOML: {error}") from error
     top = _Table(document, file, "the top level")
-    top.only({"extends", "personal", "resources", "types"})
+    top.only({"aliases", "extends", "personal", "resources", "types"})
     extends = document.get("extends")
-    if extends not in (None, "platform"):
-        raise top.error('extends must be "platform"; leave it out for a catalog that stands alone')
-    base = platform() if extends else None
+    if extends not in (None, *_PRESETS):
+        known = " or ".join(f'"{one}"' for one in _PRESETS)
+        raise top.error(f"extends must be {known}; leave it out for a catalog that stands alone")
+    base = preset(extends) if extends else None
     resources = dict(base.resources) if base else {}
     types = dict(base.types) if base else {}
     for name, table in top.tables("resources"):
@@ -143,9 +158,17 @@ def parse(text: str | bytes, file: str, *, own: bool = False) -> Contents:
         if not table.flag("override") and name in types:
             raise table.error(f"{name} is a type of the platform; write `override = true` to redefine it")
         types[name] = _event_type(name, table, resources)
+    for name, successor in top.mapping("aliases").items():
+        _check_owner(name, top, own)
+        if not is_name(name) or name == "entry" or name in tables:
+            raise top.error(f"aliases: {name!r} can't be an old name, or is a type of this file; choose another")
+        if not isinstance(successor, str) or successor not in types:
+            meant = did_you_mean(str(successor), types.keys() - {name})
+            raise top.error(f'aliases: write {name} = "…", a type or an alias above it, not {successor!r}{meant}')
+        types[name] = replace(types.get(name, types[successor]), name=name, replaced_by=successor, alias=True)
     _refuse_dead_ends(types, tables, top)
     if "personal" not in document:
-        return Contents(resources, types, platform().personal)
+        return Contents(resources, types, preset("platform").personal)
     return Contents(resources, types, _personal(top) | (base.personal if base else frozenset()))
 
 
@@ -175,7 +198,8 @@ def _event_type(name: str, table: _Table, resources: Mapping[str, Resource]) -> 
     table.only(_TYPE_KEYS)
     resource = table.text("resource")
     if resource not in resources:
-        hint = ', or write `extends = "platform"` at the top of the file' if resource in platform().resources else ""
+        known = next((one for one in _PRESETS if resource in preset(one).resources), "")
+        hint = f', or write `extends = "{known}"` at the top of the file' if known else ""
         raise table.error(f"there is no [resources.{resource}]{did_you_mean(resource, resources)}; add it{hint}")
     choices: dict[str, Any] = {key: table.choice(key, allowed) for key, allowed in _choices().items()}
     if name == "entry":
@@ -210,9 +234,9 @@ def _refuse_dead_ends(types: Mapping[str, EventType], tables: Mapping[str, _Tabl
         if last is None:
             raise table.error(
                 f"replaced_by: the successors of {name} form a circle by way of {successor}; "
-                "drop the replaced_by of the current type"
+                "drop the replaced_by of the current type, or its alias"
             )
-        if last != successor:
+        if last != successor and not known.alias:
             raise table.error(f"{name} is replaced by {successor}, which is replaced too; write replaced_by = {last!r}")
 
 
@@ -225,6 +249,13 @@ def _last(types: Mapping[str, EventType], name: str) -> str | None:
         seen.add(successor)
         name = successor
     return name
+
+
+def named_now(types: Mapping[str, EventType], name: str) -> EventType:
+    """The type that an alias stands for, over any number of names; any other type itself."""
+    while types[name].alias:
+        name = str(types[name].replaced_by)
+    return types[name]
 
 
 def _rules(table: _Table, inherited: Rules) -> Rules:

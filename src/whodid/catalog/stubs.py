@@ -167,19 +167,22 @@ def _method(name: str, result: str, shapes: list[str]) -> Iterator[str]:
 def page(contents: Contents) -> str:
     """The page of Markdown, ending in a newline."""
     by_resource = {
-        name: [known for known in contents.types.values() if known.resource == name] for name in contents.resources
+        name: [known for known in contents.types.values() if known.resource == name and not known.alias]
+        for name in contents.resources
     }
     used = {name: types for name, types in by_resource.items() if types}
     lines = [
         "# Event types",
         "",
-        f"Event types: {len(contents.types)}, resources: {len(used)}. Made from the catalog by `whodid events docs`.",
+        f"Event types: {sum(map(len, used.values()))}, resources: {len(used)}. Made "
+        "from the catalog by `whodid events docs`.",
         "",
         *_personal(contents.personal),
     ]
     for name, types in used.items():
         lines += _section(contents.resources[name], types)
-    lines += _replaced(contents)
+    lines += _renamed(contents, False, "Replaced types", "stored as | recorded as", _REPLACED)
+    lines += _renamed(contents, True, "Old names", "old name | now", _ALIASES)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -203,19 +206,14 @@ def _section(resource: Resource, types: list[EventType]) -> list[str]:
     ]
 
 
-def _replaced(contents: Contents) -> list[str]:
-    renamed = {name: known.replaced_by for name, known in contents.types.items() if known.replaced_by}
-    if not renamed:
-        return []
-    return [
-        "## Replaced types",
-        "",
-        "Entries under the old names are still valid; new ones are refused.",
-        "",
-        "| stored as | recorded as |",
-        "| --- | --- |",
-        *(f"| `{name}` | `{successor}` |" for name, successor in renamed.items()),
-    ]
+_REPLACED = "Entries under the old names are still valid; new ones are refused."
+_ALIASES = "A search for either name finds the entries of both. Recording an old name still works, and warns once."
+
+
+def _renamed(contents: Contents, alias: bool, title: str, heads: str, about: str) -> list[str]:
+    names = {name: known.replaced_by for name, known in contents.types.items() if known.alias is alias}
+    rows = [f"| `{name}` | `{successor}` |" for name, successor in names.items() if successor]
+    return [f"## {title}", "", about, "", f"| {heads} |", "| --- | --- |", *rows, ""] if rows else []
 
 
 def _cell(known: EventType) -> str:

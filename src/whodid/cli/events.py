@@ -87,7 +87,7 @@ def list_(catalog: Catalog, resource: str | None, as_json: bool) -> None:
 @_reads_catalog
 def show(catalog: Catalog, event_type: str, as_json: bool) -> None:
     """Show one event type with its rules."""
-    known = _as_json(catalog.event_type(event_type))
+    known = _as_json(catalog.event_type(event_type)) | {"aliases": catalog.aliases(event_type) or None}
     if as_json:
         click.echo(json.dumps(known))
         return
@@ -235,7 +235,8 @@ _FLAGS = {"own": "--own", "closed_details": "--closed-details"}
 
 
 def _about(known: EventType) -> str:
-    return f"{known.about} Replaced by {known.replaced_by}." if known.replaced_by else known.about
+    how = "Old name of" if known.alias else "Replaced by"
+    return f"{known.about} {how} {known.replaced_by}." if known.replaced_by else known.about
 
 
 def _as_json(known: EventType) -> dict[str, Any]:
@@ -262,4 +263,4 @@ def _in_words(value: object) -> str:
         return "; ".join(f"{key} = {_in_words(rule)}" for key, rule in value.items())
     if isinstance(value, bool):
         return json.dumps(value)
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
+    return ", ".join(value) if isinstance(value, tuple | list) else str(value)

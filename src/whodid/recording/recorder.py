@@ -171,7 +171,10 @@ class Recorder:
 
     def _kind(self, name: str) -> _Type:
         if not isinstance(name, str) or name not in self._types:
-            self._types[name] = _Type(self.catalog.event_type(name), self.catalog, self.settings)
+            known = self.catalog.event_type(name)
+            self._types[name] = _Type(known, self.catalog, self.settings)
+            if known.alias:
+                warn(f"{name} is an old name of {known.replaced_by}, which finds it too; record {known.replaced_by}")
         return self._types[name]
 
     def _check(self, entry: dict[str, Any]) -> None:

@@ -4,27 +4,26 @@ Every clause is in filter context: nothing is scored, and OpenSearch caches repe
 `@timestamp`, limited to what nanoseconds can represent.
 
 A search for a new event type also finds entries recorded under its old names, and the reverse.
-`config/event-names.csv` has the names that the platform changed; they apply if the catalog has its types. The
+`config/platform-2.toml` has the names that the platform changed; they apply if the catalog has its types. `aliases` and
 `replaced_by` of the application's own catalog come on top. Names are followed over any number of steps, but two names
-that were merged into the same successor don't stand for each other.
+that were merged into the same successor don't stand for each other. If the catalog can't be read, a name stands for
+itself alone, and a warning says so.
 """
 
 from __future__ import annotations
 
-import csv
 import ipaddress
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, Literal
 
-from ..catalog.model import load, platform
+from ..catalog.model import load, preset
 from ..entry import FIELDS, FREE_FIELDS
-from ..errors import InvalidEntry, QueryError
+from ..errors import CatalogError, InvalidEntry, QueryError
 from ..integrity import canonical, plain
-from ..resources import resource_text
+from ..process import warn
 from ..settings import Settings
 from .filter import All, AnyOf, Beginning, Compared, Everything, Filter, Has, Match, Not, Range, Time, Words
 from .grammar import ALIASES, ID_FIELDS, MOST_PREFIXES, MOST_WORDS, WORD_FIELDS, kind_of
@@ -226,10 +225,15 @@ class OtherNames:
 
     @classmethod
     def of(cls, settings: Settings) -> OtherNames:
-        """Reads the names from the catalog of the settings. Raises `CatalogError` if it can't be read."""
-        types = load(settings.catalog).types
-        renamed = _renamed() if types.keys() >= platform().types.keys() else {}
-        return cls(renamed | {name: known.replaced_by for name, known in types.items() if known.replaced_by}, types)
+        """Reads the names from the catalog of the settings; warns, and has none, if it can't be read."""
+        try:
+            types = load(settings.catalog).types
+        except CatalogError as error:
+            warn(f"old and new names of event types are not searched for together: {error}")
+            return cls({})
+        newer = preset("platform-2").types if types.keys() >= preset("platform").types.keys() else {}
+        both = {**newer, **types}.items()
+        return cls({name: known.replaced_by for name, known in both if known.replaced_by}, types)
 
     def __call__(self, asked: str) -> tuple[str, ...]:
         if not asked.endswith("*"):
@@ -248,9 +252,3 @@ class OtherNames:
         while earlier := {old for old, new in self._replaced_by.items() if new in earlier}:
             family |= earlier
         return family
-
-
-@cache
-def _renamed() -> dict[str, str]:
-    rows = csv.DictReader(resource_text("config/event-names.csv").splitlines())
-    return {row["name"]: row["replaced_by"] for row in rows}
