@@ -44,8 +44,8 @@ def test_an_own_entry_is_recorded_whatever_the_catalog_is(tmp_path: Path) -> Non
         whodid.get_logger().audit("a_b", target="1")
         with pytest.raises(InvalidEntry, match="there is no event type 'team_created'"):
             whodid.get_logger().audit("team_created", target="1")
-    for name in Catalog.own().types:
-        principal = "system" if name == CLOSED else "42"
+    for name, known in Catalog.own().types.items():
+        principal = known.rules.principal or "42"
         record_own(
             Settings(journal_dir=str(journal_dir), catalog=str(catalog)),
             name,

@@ -313,6 +313,8 @@ def _of_setting(name: str, hint: Any) -> str:
         return f"{_literal(get_args(hint))} | None"
     if hint == tuple[str, ...]:
         return "str | list[str] | tuple[str, ...] | None"
+    if get_origin(hint) is Mapping:
+        return f"Mapping[str, {_literal(get_args(get_args(hint)[1]))}] | None"
     return "str | Path | None" if name in PATHS else f"{hint.__name__} | None"
 
 

@@ -413,7 +413,8 @@ def _written(numbers: Sequence[int]) -> str:
 class Receipt(NamedTuple):
     """The result of a call to `audit`: where the entry was recorded, or why it was not. True if it was recorded.
 
-    A call that records nothing raises, unless `on_failure = "warn"` or `on_invalid = "quarantine"` is set.
+    A call that records nothing raises, unless `on_failure = "warn"` or `on_invalid = "quarantine"` is set, or the type
+    is off by the setting `record`.
 
     Example:
         >>> receipt = log.audit("credentials_created", target="6Yk2", principal="42")

@@ -421,7 +421,7 @@ def _hash_with_salt(line: bytes) -> str | None:
     """Of a line with personal fields, which are looked for on the top level only.
 
     That is before the first brace, or behind the last one before `prev`: from there on there is no object but
-    `shortened`, whose only texts are hashes.
+    `shortened`, whose only texts are hashes, and `metadata`.
     """
     at = line.find(b'"committed":[', _SALTED) + 13
     nested = line.find(b"{", _SALTED)

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST_DAYS",
+    "Level",
     "Settings",
+    "check_levels",
     "check_url",
     "is_loopback",
     "journal_place",
@@ -47,6 +49,7 @@ MIN_HASH_KEY = 32
 """Minimum length of `hash_key`: a shorter key could be guessed from its hashes."""
 
 Durability = Literal["disk", "process"]
+Level = Literal["full", "metadata", "off"]
 
 
 PATHS = (
@@ -126,6 +129,11 @@ class Settings:
     on_invalid: Literal["raise", "quarantine"] = "raise"
     """When a call breaks a rule of the catalog: "raise", or "quarantine" to keep it in rejected.ndjson with secrets
     masked."""
+
+    record: Mapping[str, Level] = field(default_factory=dict, hash=False)
+    """How much is recorded of event types, such as {"credentials_*" = "metadata", workflow_created = "off"}: "full"
+    (the default), "metadata" (without before, after and details) or "off" (nothing). The event types of whodid itself
+    can't be listed. A change is recorded. As text: "credentials_*=metadata,workflow_created=off"."""
 
     echo: bool = True
     """Write one line to the ordinary log for each entry: type, target and entry ID, never personal fields."""
@@ -371,6 +379,9 @@ def _parse(name: str, text: str) -> Any:
             raise SettingsError(f"{name} must be a number, not {text!r}") from None
     if hint == tuple[str, ...]:
         return tuple(part.strip() for part in text.split(",") if part.strip())
+    if typing.get_origin(hint) is Mapping:
+        pairs = (part.partition("=") for part in text.split(",") if part.strip())
+        return {key.strip(): value.strip() for key, _, value in pairs}
     return text
 
 
@@ -395,8 +406,30 @@ def _check_type(name: str, hint: Any, value: Any) -> None:
     elif hint == tuple[str, ...]:
         if not (isinstance(value, tuple) and all(isinstance(part, str) for part in value)):
             raise SettingsError(f"{name} must be a list of strings")
+    elif typing.get_origin(hint) is Mapping:
+        check_levels(value)
     elif type(value) is not hint:
         raise SettingsError(f"{name} must be of type {hint.__name__}, not {type(value).__name__}")
+
+
+_TYPES = re.compile(r"[a-z][a-z0-9_]{0,127}\*?")
+_MOST_LEVELS = 100
+"""Maximum number of keys of `record`: an entry holds those before and after a change."""
+
+
+def check_levels(record: object) -> None:
+    """Raises `SettingsError` unless `record` is a value of that setting."""
+    if not isinstance(record, Mapping) or len(record) > _MOST_LEVELS:
+        raise SettingsError(
+            f'record must be a table such as {{"credentials_*" = "metadata"}}, with at most {_MOST_LEVELS} keys'
+        )
+    for name, level in record.items():
+        if not (isinstance(name, str) and _TYPES.fullmatch(name)):
+            raise SettingsError(f"record: {name!r} must be an event type, or the start of several: 'credentials_*'")
+        if name.startswith("audit_log"):
+            raise SettingsError(f"record: {name}: what whodid records itself is recorded in full; leave it out")
+        if level not in typing.get_args(Level):
+            raise SettingsError(f"record: {name} must be one of {', '.join(typing.get_args(Level))}, not {level!r}")
 
 
 _PREFIX = re.compile(r"[a-z][a-z0-9_-]{0,99}")

@@ -79,6 +79,10 @@ class SettingsKeywords(TypedDict, total=False):
     on_invalid: Literal["raise", "quarantine"] | None
     """When a call breaks a rule of the catalog: "raise", or "quarantine" to keep it in rejected.ndjson with secrets
     masked."""
+    record: Mapping[str, Literal["full", "metadata", "off"]] | None
+    """How much is recorded of event types, such as {"credentials_*" = "metadata", workflow_created = "off"}: "full"
+    (the default), "metadata" (without before, after and details) or "off" (nothing). The event types of whodid
+    itself can't be listed. A change is recorded. As text: "credentials_*=metadata,workflow_created=off"."""
     echo: bool | None
     """Write one line to the ordinary log for each entry: type, target and entry ID, never personal fields."""
     hash_key: str | None

@@ -74,9 +74,11 @@ def test_a_type_of_ones_own_under_an_old_name_of_the_platform_is_its_own(tmp_pat
     own = '[types.{0}]\nresource = "participant"\nevent = "x"\nabout = "It happened."\n'
     catalog = tmp_path / "events.toml"
     replaced = own.format("participant_created") + 'override = true\nreplaced_by = "participant_added"\n'
-    catalog.write_text('extends = "platform"\n' + own.format("participant_added") + replaced)
+    others = own.format("participant_added") + own.format("member_added")
+    catalog.write_text('extends = "platform"\n' + others + replaced)
     names = OtherNames.of(Settings(catalog=str(catalog)))
     assert names("participant_created") == ("participant_added",)
+    assert names("member_created") == names("member_added") == ()
 
 
 @pytest.mark.parametrize(("extends", "others"), [("", ()), ('extends = "platform"\n', ("member_created",))])

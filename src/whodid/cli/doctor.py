@@ -154,5 +154,6 @@ def _print_status(found: DirectoryStatus, cluster: dict[str, Any]) -> None:
         print_table(("journal", "entries", "shipped", "waiting", "segments", "bytes"), rows)
     else:
         click.echo("no entry was recorded here yet")
-    for line in (*found.problems, *(str(cluster[key]) for key in ("retention", "problem") if key in cluster)):
+    shown = (str(cluster[key]) for key in ("retention", "problem") if key in cluster)
+    for line in (*found.problems, *found.reduced, *shown):
         click.echo(line)

@@ -277,6 +277,8 @@ def _content(status: DirectoryStatus) -> Iterator[Finding]:
             f"{status.rejected:,} calls violated the catalog and were not recorded",
             "read them there, and fix the calls or the catalog",
         )
+    for one in status.reduced:
+        yield warning(at / "recording.json", one, "if that is not intended, change the setting `record` there")
     if status.not_recorded:
         yield problem(
             at / "not-recorded",

@@ -14,6 +14,8 @@
       dead-letters.lock                 held while dead letters are added or removed
       checkpoints.ndjson                signed checkpoints: how far each journal had come at which time
       witnessed.json                    the last checkpoint that each witness has received
+      recording.json                    for each application, which event types it does not record in full
+      recording.lock                    held while that file is replaced
       not-recorded                      number of calls that could not be recorded, with on_failure = "warn"
       <journal ID>/
         journal.json                    the marker: ID, format, and which file it is

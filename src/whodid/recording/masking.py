@@ -12,6 +12,9 @@ Shortening: strings are cut at the length of their field. Above the soft limit, 
 `after` are cut, the largest first; if that is not enough, the largest of these fields keeps its smallest values only.
 `shortened` maps each path that was cut to the size of the original and, unless the field is personal, to the SHA-256 of
 its canonical form. Above the hard limit the call is refused.
+
+Leaving out: a type that the setting `record` reduces to `metadata` has no `before`, `after` and `details`, except what
+the catalog requires, and `shortened` says so: `{"details": {"record": "metadata"}}`.
 """
 
 from __future__ import annotations
@@ -25,12 +28,13 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, TypeVar
 
+from ..catalog import Rules
 from ..entry import FIELDS, FREE_FIELDS, HARD_LIMIT, SOFT_LIMIT
 from ..errors import EntryTooLarge
 from ..integrity import canonical
 from ..process import pass_on
 
-__all__ = ["HIDDEN", "Mask", "masked", "shorten"]
+__all__ = ["HIDDEN", "Mask", "leave_out", "masked", "shorten"]
 
 T = TypeVar("T")
 
@@ -259,6 +263,22 @@ def shorten(entry: dict[str, Any], size: int, personal: frozenset[str], required
         cuts |= _cut_values(entry, size - SOFT_LIMIT)
         if _size(entry) + _size(cuts) + _RESERVE > SOFT_LIMIT:
             cuts |= _drop_values(entry, _size(cuts), required)
+    if cuts:
+        entry["shortened"] = cuts
+
+
+def leave_out(entry: dict[str, Any], rules: Rules) -> None:
+    """Leaves out what is more than metadata, in place. What the catalog requires remains: the entry stays valid."""
+    cuts = entry.pop("shortened", {})
+    for name in FREE_FIELDS:
+        if (values := entry.pop(name, None)) is None:
+            continue
+        kept = {key: values[key] for key in rules.details if key in values} if name == "details" else {}
+        if kept or name in rules.requires:
+            entry[name] = kept
+        cuts = {path: cut for path, cut in cuts.items() if path.split(".")[0] != name or path[len(name) + 1 :] in kept}
+        if len(kept) < len(values):
+            cuts[name] = {"record": "metadata"}
     if cuts:
         entry["shortened"] = cuts
 

@@ -6,6 +6,10 @@ the application's catalog is.
 A search is recorded before it is answered, and then at most once in 15 minutes for the same principal and query, so
 that paging, counting and refreshing add no entries. The principal is that of the context (`whodid.context`), as in the
 tab, or else the user of the operating system.
+
+`recording.json` of the journal directory is `{SERVICE: {TYPE: LEVEL}}`: for each application, what the setting `record`
+was when it was recorded last. It is replaced after the entry about a change is on disk, under `recording.lock`: a crash
+in between records the change twice, and a lost or damaged file once more.
 """
 
 from __future__ import annotations
@@ -17,15 +21,22 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from ..catalog import Catalog
 from ..entry import Receipt
-from ..settings import Settings, journal_place
+from ..errors import JournalDamaged, NotRecorded, WhodidError
+from ..files import dump, read_file, write_file
+from ..journal import JournalDirectory
+from ..journal.lock import FileLock
+from ..process import pass_on, warn
+from ..settings import Settings, check_levels, journal_place
+from ..text import FOREIGN, json_of, text_of
 from .context import scope, who
 from .recorder import Recorder
 
-__all__ = ["Reads", "record_operation", "record_own"]
+__all__ = ["Reads", "levels_recorded", "record_levels", "record_operation", "record_own"]
 
 
 def record_own(settings: Settings, event_type: str, **fields: Any) -> Receipt:
@@ -34,7 +45,7 @@ def record_own(settings: Settings, event_type: str, **fields: Any) -> Receipt:
     Raises `NotRecorded` or `JournalDamaged`, whatever `on_failure` is: an action that can't be recorded must not be
     done.
     """
-    strict = replace(settings, on_failure="raise", on_invalid="raise", durability="disk")
+    strict = replace(settings, on_failure="raise", on_invalid="raise", durability="disk", record={})
     recorder = Recorder(strict, catalog=Catalog.own())
     with closing(recorder.journal), scope({}, alone=True):
         return recorder.record(event_type, fields)[0]
@@ -47,6 +58,46 @@ def record_operation(settings: Settings, event_type: str, target: str, details: 
     """
     sudo = {"sudo_user": os.environ["SUDO_USER"]} if os.environ.get("SUDO_USER") else {}
     return record_own(settings, event_type, target=target, details={**details, **sudo}, **who())
+
+
+def levels_recorded(journal_dir: Path) -> dict[str, dict[str, str]]:
+    """By `service`, what was recorded last of the setting `record`; none if the file is missing or damaged."""
+    try:
+        content = json_of(read_file(journal_dir / _LEVELS))
+        for levels in content.values():
+            check_levels(levels)
+        return {text_of(service): levels for service, levels in content.items()}
+    except (OSError, WhodidError, *FOREIGN) as error:
+        pass_on(error)
+        return {}
+
+
+_LEVELS = "recording.json"
+
+
+def record_levels(settings: Settings) -> None:
+    """Records a change of the setting `record`, once for all processes of a `service` that start with the same value.
+
+    Raises `NotRecorded`; under `on_failure = "warn"` it warns instead.
+    """
+    path, service, now = journal_place(settings.journal_dir), settings.service, dict(settings.record)
+    if levels_recorded(path).get(service, {}) == now:
+        return
+    try:
+        with closing(FileLock(JournalDirectory(path, create=True).path / "recording.lock")) as lock:
+            lock.acquire(settings.lock_timeout)
+            known = levels_recorded(path)
+            if (before := known.get(service, {})) != now:
+                fields = {"target": service or "audit_log", "principal": "system"}
+                record_own(settings, "audit_log_recording_changed", **fields, details={"from": before, "to": now})
+                kept = {name: levels for name, levels in {**known, service: now}.items() if levels}
+                write_file(path / _LEVELS, dump(kept))
+    except (NotRecorded, JournalDamaged, OSError) as error:
+        pass_on(error)
+        why = f"a change of the setting record could not be recorded: {error}"
+        if settings.on_failure == "raise":
+            raise NotRecorded(why) from error
+        warn(why)
 
 
 _AGAIN = 900.0

@@ -16,10 +16,10 @@ from ..integrity import CHAIN_BYTES, Draft, plain
 from ..journal import Journal
 from ..journal.directory import count_not_recorded
 from ..process import pass_on, warn
-from ..settings import MIN_HASH_KEY, Settings
-from ..text import near, shown
+from ..settings import MIN_HASH_KEY, Level, Settings
+from ..text import did_you_mean, near, shown
 from .context import CALLER_FIELDS, current_fields, override, scope
-from .masking import Mask, masked, shorten
+from .masking import Mask, leave_out, masked, shorten
 
 __all__ = ["Recorder"]
 
@@ -37,7 +37,7 @@ _SMALL = 2048
 class _Type:
     """What there is to know of an event type at each call, under these settings."""
 
-    __slots__ = ("durability", "filled", "fits", "hides_proxies", "on_failure", "outcome", "personal", "rules")
+    __slots__ = ("durability", "filled", "fits", "hides_proxies", "level", "on_failure", "outcome", "personal", "rules")
 
     def __init__(self, known: EventType, catalog: Catalog, settings: Settings) -> None:
         filled = {
@@ -48,7 +48,9 @@ class _Type:
             "service": settings.service,
         }
         self.filled = {field: value for field, value in filled.items() if value}
-        self.fits = catalog.fits(known.name)
+        self.level = _level(known, settings.record)
+        fits = catalog.fits(known.name)
+        self.fits = fits if self.level == "full" else lambda _entry: False  # with care, or not at all
         self.personal = catalog.personal
         self.rules = known.rules
         self.outcome = known.outcome
@@ -70,6 +72,7 @@ class Recorder:
     ) -> None:
         self.settings = settings
         self.catalog = catalog or Catalog.load(settings.catalog)
+        _check_known(settings.record, self.catalog.types)
         self.journal = journal or Journal(
             settings.journal_dir,
             segment_bytes=settings.segment_bytes,
@@ -87,14 +90,16 @@ class Recorder:
         """Records one entry; returns the receipt and the entry's line in the journal (empty when it was not recorded).
 
         `fields` are the arguments of the call, `bound` the keys bound to its logger, of which those that name entry
-        fields count; `whodid.context` fills the rest. Raises `InvalidEntry` and, under `on_failure = "raise"`,
-        `NotRecorded` or `JournalDamaged`.
+        fields count; `whodid.context` fills the rest. A call of a type that is off is not checked. Raises
+        `InvalidEntry` and, under `on_failure = "raise"`, `NotRecorded` or `JournalDamaged`.
         """
         try:
             try:
                 kind = self._types[event_type]
             except (KeyError, TypeError):
                 kind = self._kind(event_type)
+                if kind.level == "off":
+                    return Receipt(False, error=f"recording of {event_type} is off by the setting record"), b""
             draft = self._drafted(kind, fields, bound)
         except Exception as error:  # noqa: BLE001 (an object of the application's may raise anything)
             pass_on(error)
@@ -115,6 +120,8 @@ class Recorder:
         """
         try:
             kind = self._kind(event_type)
+            if kind.level == "off":
+                return fields
             merged = _merged(kind, fields, {})
             merged |= {name: plain(merged[name], name) for name in (*FREE_FIELDS, *LISTS) if name in merged}
             with scope({}, alone=True):
@@ -143,6 +150,8 @@ class Recorder:
         entry = {**self._given(kind, fields, bound), **kind.filled, "creation_date": date, "@timestamp": timestamp}
         self._fit(entry, kind.rules.details)
         self._check(entry)
+        if kind.level == "metadata":
+            leave_out(entry, kind.rules)
         _check_paths(entry)
         return Draft(entry, self.catalog.personal)
 
@@ -172,7 +181,10 @@ class Recorder:
     def _kind(self, name: str) -> _Type:
         if not isinstance(name, str) or name not in self._types:
             known = self.catalog.event_type(name)
-            self._types[name] = _Type(known, self.catalog, self.settings)
+            kind = _Type(known, self.catalog, self.settings)
+            if kind.level == "off":  # not kept, so that a type that is on costs no look at its level
+                return kind
+            self._types[name] = kind
             if known.alias:
                 warn(f"{name} is an old name of {known.replaced_by}, which finds it too; record {known.replaced_by}")
         return self._types[name]
@@ -225,6 +237,24 @@ class Recorder:
         except Exception as other:  # noqa: BLE001 (the type may be what is wrong with the call)
             pass_on(other)
             return self.settings.on_failure
+
+
+def _level(known: EventType, record: Mapping[str, Level]) -> Level:
+    """How much is recorded of a type; what is said of an old name counts before what is said of the new one."""
+    for name in (known.name, known.replaced_by or ""):
+        if found := [one for one in record if _covers(one, name)]:
+            return record[max(found, key=lambda one: (one == name, len(one)))]
+    return "full"
+
+
+def _covers(pattern: str, name: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def _check_known(record: Collection[str], types: Collection[str]) -> None:
+    for one in record:
+        if not any(_covers(one, name) for name in types):
+            raise SettingsError(f"record: there is no event type {one!r} in the catalog{did_you_mean(one, types)}")
 
 
 def _check_paths(entry: Mapping[str, Any]) -> None:

@@ -32,9 +32,12 @@ Make = Callable[["Settings", "Catalog | None"], "Recorder"]
 
 
 def _make_recorder(settings: Settings, catalog: Catalog | None) -> Recorder:
+    from .own import record_levels
     from .recorder import Recorder
 
-    return Recorder(settings, catalog=catalog)
+    made = Recorder(settings, catalog=catalog)
+    record_levels(settings)
+    return made
 
 
 _locks: dict[int, ThreadLock] = {}
@@ -105,6 +108,7 @@ def configure(
     Raises:
         SettingsError: A setting is unknown, malformed or contradicts another, or the file can't be read.
         CatalogError: The events.toml that `catalog` names can't be used.
+        NotRecorded: A change of the setting `record` can't be recorded, and `on_failure` is `raise`.
         JournalLocked: A signal handler called it in the middle of another call to it.
 
     Example:

@@ -13,6 +13,8 @@ from ..journal.damage import count_damaged, gaps, gone_journals, in_words, read_
 from ..journal.directory import not_recorded, read_lines, segment_size, segments
 from ..journal.segment import Broken, last_link
 from ..proof.witness import Deliveries
+from ..recording.own import levels_recorded
+from ..text import printable
 from .dead_letters import count_dead_letters
 
 __all__ = ["DirectoryStatus", "JournalStatus", "directory_status", "last_seq", "missing_entries"]
@@ -47,6 +49,8 @@ class DirectoryStatus:
     too_open: tuple[str, ...] = ()
     witnesses: tuple[str, ...] = ()
     """The destinations to which checkpoints can't be delivered, and why."""
+    reduced: tuple[str, ...] = ()
+    """The event types that an application does not record in full."""
 
     @property
     def backlog(self) -> int:
@@ -95,7 +99,13 @@ def directory_status(journal_dir: str) -> DirectoryStatus:
         alarms=tuple(directory.alarms()),
         too_open=tuple(map(str, directory.too_open())) if is_there(directory.path) else (),
         witnesses=tuple(Deliveries(directory.path).problems()),
+        reduced=tuple(_reduced(*one) for one in levels_recorded(directory.path).items()),
     )
+
+
+def _reduced(service: str, levels: dict[str, str]) -> str:
+    what = ", ".join(f"{name} = {level}" for name, level in levels.items())
+    return f"{printable(service) or 'an application without a service'} does not record everything in full: {what}"
 
 
 def missing_entries(directory: JournalDirectory) -> list[Missing]:
