@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from whodid.search import FILTERS, Filter
-from whodid.search.grammar import ALIASES, KEYED, LONGEST, PERIODS, TIMES, complete
+from whodid.search.grammar import ALIASES, KEYED, LONGEST, OF_TARGETS, PERIODS, TIMES, complete
 
 TYPES = {"type": ["team_created", "user_sign_in", "user_deleted"], "principal": ["42"]}
 
@@ -15,7 +15,7 @@ def texts(written: str) -> list[str]:
 
 
 def test_an_empty_box_offers_every_field() -> None:
-    assert texts("") == [f"{name}:" for name in (*ALIASES, *FILTERS, *TIMES, *KEYED)]
+    assert texts("") == [f"{name}:" for name in (*ALIASES, *FILTERS, *TIMES, *OF_TARGETS, *KEYED)]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from opensearchpy import OpenSearch
 
 from whodid.entry import FREE_FIELDS, document_id, partition_name
 from whodid.integrity import canonical
+from whodid.search.body import OtherNames
 from whodid.search.filter import (
     All,
     AnyOf,
@@ -127,16 +128,16 @@ class BruteForce:
     def _all(self) -> int:
         return (1 << len(self.entries)) - 1
 
-    def find(self, asked: Filter, now: datetime, also: Callable[[str], tuple[str, ...]]) -> list[Entry]:
+    def find(self, asked: Filter, now: datetime, also: OtherNames) -> list[Entry]:
         """Newest first."""
         bits = self._bits(asked, now, also)
         found = [entry for number, entry in enumerate(self.entries) if bits >> number & 1] if bits else []
         return sorted(found, key=lambda entry: (entry["@timestamp"], entry["journal"], entry["seq"]), reverse=True)
 
-    def count(self, asked: Filter, now: datetime, also: Callable[[str], tuple[str, ...]]) -> int:
+    def count(self, asked: Filter, now: datetime, also: OtherNames) -> int:
         return self._bits(asked, now, also).bit_count()
 
-    def _bits(self, asked: Filter, now: datetime, also: Callable[[str], tuple[str, ...]]) -> int:
+    def _bits(self, asked: Filter, now: datetime, also: OtherNames) -> int:
         match asked:
             case Everything():
                 return self._all
@@ -156,7 +157,7 @@ class BruteForce:
                 return self._at(name, text, now)
         return self._by_values(asked, also)
 
-    def _by_values(self, asked: Filter, also: Callable[[str], tuple[str, ...]]) -> int:
+    def _by_values(self, asked: Filter, also: OtherNames) -> int:
         match asked:
             case Has("by" | "about" as name) | Match("by" | "about" as name):
                 meant = ["principal", "on_behalf_of"] if name == "by" else ["target"]
@@ -173,7 +174,7 @@ class BruteForce:
             case Words(text):
                 fields = ("target_name", "principal_name", "principal_email", "organization_name", "workspace_name")
                 bits = reduce(or_, (self._by_values(Match(field, (Value(text),)), also) for field in ID_FIELDS))
-                if _is_address(text):
+                if _is_address(text) or text in also.types:
                     return bits | self._with("details", text.__eq__) | self._with("client_ip", text.__eq__)
                 for field in (*fields, "status", "details"):
                     bits |= self._with(field, lambda value: _folded(text) in _folded(str(value)))
@@ -280,7 +281,7 @@ def _folded(text: str) -> str:
     return "".join(letter.lower() if letter.isascii() else letter for letter in text)
 
 
-def _fits(field: str, stored: Any, value: Value, also: Callable[[str], tuple[str, ...]]) -> bool:
+def _fits(field: str, stored: Any, value: Value, also: OtherNames) -> bool:
     if field == "client_ip":
         return ipaddress.ip_address(stored) in ipaddress.ip_network(value.text)
     text = str(stored)

@@ -283,7 +283,7 @@ def test_a_request_that_never_comes_whole_is_ended(sent: bytes, monkeypatch: pyt
 def test_a_query_has_so_many_texts_and_beginnings_and_no_more() -> None:
     from whodid.search import query_body
 
-    assert str(query_body(Filter.parse("a " * 20))).count("'wildcard'") == 140
+    assert str(query_body(Filter.parse("a " * 20))).count("'wildcard'") == 160
     for text in ("a " * 21, "-(" + "a or " * 20 + "b)", "type:" + ",".join(f"a{n}*" for n in range(101)), "a" * 257):
         with pytest.raises(QueryError, match="at most"):
             query_body(Filter.parse(text))

@@ -19,7 +19,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from ..catalog.model import load, preset
+from ..catalog.model import is_name, load, preset
 from ..entry import FIELDS, FREE_FIELDS
 from ..errors import CatalogError, InvalidEntry, QueryError
 from ..integrity import canonical, plain
@@ -35,13 +35,13 @@ _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzin
 """The range of OpenSearch's nanoseconds; it rejects comparisons with anything beyond."""
 
 Clause = dict[str, Any]
-Also = Callable[[str], Iterable[str]]
-"""Returns other names of an event type, under which entries may be stored, too."""
+Also = Callable[[], "OtherNames"]
+"""Returns the names of event types; called once a query needs them, as a catalog takes time to read."""
 
 
-def query_body(asked: Filter, now: datetime | None = None, also: Also = lambda _name: ()) -> Clause:
+def query_body(asked: Filter, now: datetime | None = None, also: Also = lambda: OtherNames({})) -> Clause:
     """Returns the value of OpenSearch's `query`. Raises `QueryError` for a query that costs the cluster too much."""
-    _check_cost(asked)
+    _check_cost(asked, also)
     return _Body(now or datetime.now(UTC), also).clause(asked)
 
 
@@ -64,13 +64,13 @@ def window_of(asked: Filter, now: datetime | None = None) -> Window:
     return Window()
 
 
-def _check_cost(asked: Filter) -> None:
+def _check_cost(asked: Filter, also: Also) -> None:
     """Limits every query, whether it was written as text or in Python."""
     left, word_count, prefixes = [asked], 0, 0
     while left:
         match left.pop():
             case Words(text):
-                word_count += not _identifies(text)
+                word_count += not _identifies(text, also)
             case Beginning():
                 prefixes += len(ID_FIELDS)
             case Compared():
@@ -124,7 +124,7 @@ class _Body:
         kind: Literal["plain", "prefix"] = "prefix" if isinstance(asked, Beginning) else "plain"
         clauses = [self._match(field, [Value(asked.text, kind)]) for field in ID_FIELDS]
         if isinstance(asked, Words):
-            surely = _identifies(asked.text)
+            surely = _identifies(asked.text, self._also)
             clauses += surely or [_holds(field, asked.text) for field in WORD_FIELDS]
         return _any_of(clauses)
 
@@ -145,9 +145,9 @@ class _Body:
                 elif in_object and value.kind == "plain" and value.text.lower() != value.text.upper():
                     clauses.append({"term": {field: _in_any_case(exact.pop())}})
             if field == "type" and value.kind != "literal":
-                exact += self._also(value.text + "*" * (value.kind == "prefix"))
-        if exact:
-            clauses.append({"terms": {field: list(dict.fromkeys(exact))}})
+                exact += self._also()(value.text + "*" * (value.kind == "prefix"))
+        if exact := list(dict.fromkeys(exact)):
+            clauses.append({"terms": {field: exact}} if len(exact) > 1 else {"term": {field: exact[0]}})
         return clauses[0] if len(clauses) == 1 else _any_of(clauses)
 
 
@@ -155,14 +155,14 @@ def _in_any_case(text: str) -> dict[str, Any]:
     return {"value": text, "case_insensitive": True}
 
 
-def _identifies(text: str) -> list[Clause]:
-    """What finds an address, an entry ID, a UUID or a hash, which are no words of a text; empty for anything else."""
+def _identifies(text: str, also: Also) -> list[Clause]:
+    """What finds an event type, address, entry ID, UUID or hash, which are no words of a text; empty for others."""
     whole: list[Clause] = [{"term": {field: text}} for field in FREE_FIELDS]
     if _ENTRY_ID.fullmatch(text):
         return [*whole, {"ids": {"values": [text]}}]
-    if _UUID.fullmatch(text):
-        return whole
-    return [*whole, {"term": {"client_ip": text}}] if is_address(text) else []
+    if is_address(text):
+        return [*whole, {"term": {"client_ip": text}}]
+    return whole if _UUID.fullmatch(text) or (is_name(text) and text in also().types) else []
 
 
 _ENTRY_ID = re.compile(r"[0-9a-f]{16}-[0-9]{12,16}-[0-9a-f]{16}")

@@ -603,12 +603,12 @@ class AuditClient:
             ordered(asked)
         return asked if self._within is None else asked & self._within
 
-    def _also(self, name: str) -> tuple[str, ...]:
-        """Other names of an event type; the catalog is read once a query needs it."""
-        return self._names(name)
+    def _also(self) -> OtherNames:
+        return self._names
 
     @cached_property
     def _names(self) -> OtherNames:
+        """The catalog is read once a query needs it."""
         return OtherNames.of(self.settings)
 
 
