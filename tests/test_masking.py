@@ -109,7 +109,7 @@ OWN = """
 [resources.invoice]
 label = "Invoices"
 target = "the invoice's number"
-plain = ["token"]
+plain = ["token", "pin"]
 
 [types.invoice_updated]
 resource = "invoice"
@@ -117,7 +117,8 @@ event = "edit"
 about = "An invoice was edited."
 image = ["amount", "iban", "token"]
 hashed = ["iban"]
-details = { pin = "string" }
+details.properties.pin = { type = "string" }
+details.required = ["pin"]
 """
 
 
@@ -148,7 +149,11 @@ def test_an_entry_keeps_of_its_images_what_its_type_lists(journal_dir: Path) -> 
     ("rule", "says"),
     [
         ('hashed = ["a"]\nplain = ["a"]', "'a' is both hashed and plain"),
-        ('hashed = ["a"]\ndetails = { a = "string" }', r"details\.a has a rule"),
+        ('hashed = ["a"]\ndetails.properties.a = {}', r"details\.a has a rule"),
+        ('hashed = ["a"]\nbefore.properties.b.properties.a = {}', r"before\.b\.a has a rule"),
+        ("details.properties.api_key = {}", r"details\.api_key looks like a secret.*add 'api_key' to plain"),
+        ('details.properties.tokens = { enum = ["a"] }', r"details\.tokens looks like a secret"),
+        ('image = ["a"]\nbefore.required = ["b"]', r"before\.b is required, but image drops it; add it to image"),
         ('image = ["a"]\nforbids = ["before", "after"]', "image lists names in before"),
         ("image = 3", "image must be a list of strings"),
     ],

@@ -93,7 +93,11 @@ def test_an_own_type_may_be_of_a_resource_of_the_platform_and_inherits_its_rules
         Catalog.load(written(tmp_path, own))
     known = Catalog.load(written(tmp_path, EXTENDS + own)).event_type("data_link_pinned")
     assert known.target == "the data link's ID"
-    assert known.rules.details == {"visibility": ("public", "private")}
+    assert known.rules.details == {
+        "type": "object",
+        "properties": {"visibility": {"enum": ["public", "private"]}},
+        "required": ["visibility"],
+    }
 
 
 def test_a_type_of_the_platform_is_redefined_only_on_purpose(tmp_path: Path) -> None:
@@ -122,12 +126,13 @@ def test_where_the_address_is_personal_so_is_the_chain_that_holds_it() -> None:
 
 
 def test_rules_of_a_type_come_on_top_of_its_resource_s() -> None:
-    resource = INVOICE + 'requires = ["status"]\nnot_status = ["draft"]\ndetails = { reason = "string" }\n'
-    rules = 'requires = ["organization_id"]\nnot_status = ["void"]\ndetails = { approved = true }\nbecause = "of law"\n'
+    details = "details.properties.{} = {{}}\ndetails.required = ['{}']\n"
+    resource = INVOICE + 'requires = ["status"]\nnot_status = ["draft"]\n' + details.format("reason", "reason")
+    rules = 'requires = ["organization_id"]\nnot_status = ["void"]\nbecause = "of law"\n' + details.format("ok", "ok")
     known = Catalog.parse(resource + REFUND + rules).event_type("invoice_refunded").rules
     assert known.requires == ("status", "organization_id")
     assert known.not_status == ("draft", "void")
-    assert known.details == {"reason": None, "approved": True}
+    assert known.details == {"type": "object", "properties": {"reason": {}, "ok": {}}, "required": ["reason", "ok"]}
     assert known.because == "of law"
 
 
@@ -165,14 +170,16 @@ TYPE, RESOURCE = "[types.invoice_refunded]", "[resources.invoice]"
         (OWN + "status = [1]", [TYPE, "status must be a list of strings"]),
         (OWN + "not_status = ['']", [TYPE, "not_status must be a list of strings"]),
         (OWN + "principal = ['system']", [TYPE, "principal must be a string"]),
-        (OWN + "details = ['reason']", [TYPE, "details must be a table"]),
-        (OWN + "details = { reason = 'text' }", [TYPE, "details.reason", '"string", true, false']),
-        (OWN + "details = { reason = [] }", [TYPE, "details.reason", "list of allowed strings"]),
+        (OWN + "details = ['reason']", [TYPE, "details must be a JSON Schema: a table, or the name of a JSON file"]),
+        (
+            OWN + "details = { reason = 'text' }",
+            [TYPE, "unknown keyword 'reason'", "written properties.reason = { … }"],
+        ),
         (OWN + "outcome = 'ok'", [TYPE, "outcome must be one of success, failure, unknown"]),
         (OWN + "durability = 'ram'", [TYPE, "durability must be one of disk, process"]),
         (OWN + "on_failure = 'ignore'", [TYPE, "on_failure must be one of raise, warn"]),
         (OWN + "requires = ['status']\nforbids = ['status']", [TYPE, "status", "both required and forbidden"]),
-        (OWN + "details = { a = true }\nforbids = ['details']", [TYPE, "details has rules and is forbidden"]),
+        (OWN + "details.required = ['a']\nforbids = ['details']", [TYPE, "details has rules and is forbidden"]),
         (OWN + "requires = ['client_ip']\nprincipal = 'system'", [TYPE, "client_ip", "the system has no address"]),
         (OWN + "status = ['Draft']\nnot_status = ['draft']", [TYPE, "no allowed status"]),
         ("personal = 'client_ip'", ["personal must be a list of strings"]),
@@ -276,16 +283,21 @@ def test_a_principal_other_than_the_only_one_is_told_which() -> None:
 @pytest.mark.parametrize(
     ("rule", "said", "wrong"),
     [
-        ('"string"', "a string", ["", 5, None, True]),
-        ("true", "True", [False, 1, "true"]),
-        ("false", "False", [True, 0, None]),
-        ('["EUR", "USD"]', "one of EUR, USD", [CANARY, ["EUR"], 1]),
+        ('type = "string"', "a string", [5, None, True]),
+        ("const = true", "true", [False, 1, "true"]),
+        ("const = false", "false", [True, 0, None]),
+        ('enum = ["EUR", "USD"]', "one of EUR, USD", [CANARY, ["EUR"], 1]),
     ],
 )
 def test_a_detail_is_told_its_form(rule: str, said: str, wrong: list[object]) -> None:
-    for details in ({}, *({"key": value} for value in wrong)):
-        message = refusal(f"details = {{ key = {rule} }}", details=details)
-        assert f"details must hold 'key': {said}" in message
+    rules = f"details.properties.key = {{ {rule} }}\ndetails.required = ['key']\nbecause = 'of law'"
+    cases: list[dict[str, Any]] = [{}, {"details": {}}]
+    for missing in cases:
+        told = f"invoice_refunded: details.key is required (of law): {said}; pass details={{'key': …}}"
+        assert refusal(rules, **missing) == told
+    for value in wrong:
+        message = refusal(rules, details={"key": value})
+        assert f"details.key must be {said}" in message
         assert CANARY not in message
 
 

@@ -16,7 +16,6 @@ import pytest
 
 import whodid
 from whodid.catalog import Catalog
-from whodid.catalog.model import DetailRule
 from whodid.errors import InvalidEntry
 from whodid.journal import read_entries
 from whodid.recording.recorder import Recorder
@@ -129,19 +128,20 @@ def broken(name: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
         yield f"status {status}", "status", valid(name, status=status)
     if rules.principal:
         yield "another principal", "principal", valid(name, principal=CANARY)
-    if rules.details:
+    required = {key: rules.details["properties"][key] for key in rules.details.get("required", ())}
+    if required:
         yield "no details", "details", valid(name, details=None)
-    for key, rule in rules.details.items():
+    for key, rule in required.items():
         kept = {other: value for other, value in valid(name)["details"].items() if other != key}
         yield f"no details.{key}", key, valid(name, details={**kept, "path": CANARY})
         for wrong in not_allowed(rule):
             yield f"details.{key} {wrong!r}", key, valid(name, details={**kept, key: wrong})
 
 
-def not_allowed(rule: DetailRule) -> tuple[object, ...]:
-    if isinstance(rule, bool):
-        return not rule, str(rule).lower(), int(rule)
-    return 4, None, ("" if rule is None else CANARY)
+def not_allowed(rule: Mapping[str, Any]) -> tuple[object, ...]:
+    if "const" in rule:
+        return not rule["const"], str(rule["const"]).lower(), int(rule["const"])
+    return 4, None, (CANARY if "enum" in rule else "")
 
 
 EVERY_BREAK = [(name, *case) for name in TYPES for case in (*broken_everywhere(name), *broken(name))]

@@ -51,7 +51,7 @@ def recorder(tmp_path: Path, text: str) -> Recorder:
     [
         ('requires = ["status"]', 'forbids = ["status"]', "status is both required and forbidden"),
         ('forbids = ["status"]', 'requires = ["status"]', "status is both required and forbidden"),
-        ("details = { a = true }", 'forbids = ["details"]', "details has rules and is forbidden"),
+        ("details.required = ['a']", 'forbids = ["details"]', "details has rules and is forbidden"),
         ('requires = ["client_ip"]', 'principal = "system"', "the system has no address"),
         ('not_status = ["DONE"]', 'status = ["done"]', "not_status leaves no allowed status"),
         ('forbids = ["outcome"]', 'outcome = "success"', "outcome is both set and forbidden"),
@@ -63,11 +63,12 @@ def test_a_type_that_contradicts_its_resource_is_refused(of_resource: str, of_ty
 
 @pytest.mark.parametrize("key", ["größe", "", "a\\nb"])
 def test_a_detail_that_no_entry_can_have_can_t_be_asked_for(key: str) -> None:
-    assert "details: a key may contain printable ASCII" in complaint(own(f'details = {{ "{key}" = "string" }}'))
+    told = "a key in details.properties is not a string of printable ASCII characters; rename it"
+    assert told in complaint(own(f'details.properties = {{ "{key}" = {{}} }}'))
 
 
 def test_a_detail_whose_key_is_too_long_for_an_entry_can_t_be_asked_for() -> None:
-    assert "details: a key may have at most 512 characters" in complaint(own(f'details = {{ {"k" * 513} = "string" }}'))
+    assert "is longer than 512 characters" in complaint(own(f"details.properties = {{ {'k' * 513} = {{}} }}"))
 
 
 def test_override_is_true_or_false_of_a_new_type_too() -> None:
@@ -92,7 +93,7 @@ def test_a_status_never_allowed_is_taken_to_the_letter(tmp_path: Path, status: s
 
 
 def test_details_with_rules_may_be_required_by_name_too(tmp_path: Path) -> None:
-    recording = recorder(tmp_path, own('requires = ["details"]\ndetails = { reason = "string" }'))
+    recording = recorder(tmp_path, own('requires = ["details"]\ndetails.required = ["reason"]'))
     who = {"target": "1", "principal": "42"}
     assert recording.record("invoice_refunded", {**who, "details": {"reason": "late"}})[0].recorded
     with pytest.raises(InvalidEntry, match="details is required"):

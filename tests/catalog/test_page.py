@@ -26,7 +26,8 @@ requires = ["client_ip", "status"]
 forbids = ["before"]
 status = ["key", "card"]
 not_status = ["a`b"]
-details = { by = "string", ok = true, side = ["in", "out"] }
+details.properties = { by = { type = "string" }, ok = { const = true }, side = { enum = ["in", "out"] } }
+details.required = ["ok", "key"]
 outcome = "success"
 durability = "process"
 on_failure = "warn"
@@ -49,8 +50,8 @@ def test_it_has_resources_types_rules_personal_fields_and_old_names() -> None:
         "`target_type` is `door`, `target` is the door's ID.\n\n"
         "| type | event | what happened | rules |\n| --- | --- | --- | --- |\n"
         r"| `door_opened` | open | A door was opened \| unlocked. | needs `client_ip`, `status`; never with `before`; "
-        "`status` one of `key`, `card`; `status` none of `a'b`; `details` holds `by`: any text; "
-        "`details` holds `ok`: `true`; `details` holds `side`: one of `in`, `out`; "
+        "`status` one of `key`, `card`; `status` none of `a'b`; `details.ok`: true; "
+        "`details.key`: anything; `details.by` (optional): a string; `details.side` (optional): one of in, out; "
         r"because a door \| a gate; `outcome` is `success` by default; "
         "durability `process`; on failure `warn` |\n"
         "| `door_open` | open | A door was opened. | replaced by `door_opened` |\n\n"

@@ -27,7 +27,10 @@ event = "refund"
 about = "An invoice was refunded."
 requires = ["status"]
 status = ["full", "partial"]
-details = { reason = "string", approved = true, currency = ["EUR", "USD"] }
+says = "{principal_name} refunded {target_name}"
+details.properties.reason = { type = "string" }
+details.properties.currency = { enum = ["EUR", "USD"] }
+details.required = ["currency"]
 outcome = "success"
 durability = "process"
 on_failure = "warn"
@@ -110,10 +113,12 @@ def test_show_prints_every_rule_in_words(own: str) -> None:
         "  outcome: success",
         "  durability: process",
         "  on_failure: warn",
+        "  says: {principal_name} refunded {target_name}",
         "  requires: status",
         "  status: full, partial",
-        "  details: reason = string; approved = true; currency = EUR, USD",
         "  because: accounting asks",
+        "  details.currency: one of EUR, USD",
+        "  details.reason (optional): a string",
     ]
 
 
@@ -129,9 +134,14 @@ def test_show_as_json_has_the_rules_as_events_toml_has_them(own: str) -> None:
         "on_failure": "warn",
         "replaced_by": None,
         "aliases": None,
+        "says": "{principal_name} refunded {target_name}",
         "requires": ["status"],
         "status": ["full", "partial"],
-        "details": {"reason": "string", "approved": True, "currency": ["EUR", "USD"]},
+        "details": {
+            "type": "object",
+            "properties": {"reason": {"type": "string"}, "currency": {"enum": ["EUR", "USD"]}},
+            "required": ["currency"],
+        },
         "because": "accounting asks",
     }
 

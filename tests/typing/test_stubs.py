@@ -27,7 +27,8 @@ about = "A door was opened."
 requires = ["status", "client_ip", "target_name", "outcome"]
 status = ["key", "card"]
 forbids = ["after"]
-details = { by = "string", ok = true, side = ["in", "out"] }
+details.properties = { by = { type = "string" }, ok = { const = true }, side = { enum = ["in", "out"] } }
+details.required = ["by", "ok", "side"]
 outcome = "success"
 
 [types.door_open]
@@ -154,6 +155,57 @@ def test_what_a_type_requires_and_the_keys_of_closed_details_are_checked(
     ]
     found = check(door, "\n".join(["import whodid", f"{given}{details})", *wrong]))
     assert sorted(found) == [number for number, _ in enumerate(wrong, 3)]
+
+
+NESTED = """
+[resources.door]
+label = "Doors"
+target = "the door's ID"
+
+[types.door_opened]
+resource = "door"
+event = "open"
+about = "A door was opened."
+requires = ["after"]
+before.properties.free = { type = "string" }
+
+[types.door_opened.details]
+additionalProperties = false
+required = ["angle"]
+
+[types.door_opened.details.properties]
+angle = { type = "number" }
+side = { enum = ["in", "out", 3, true] }
+note = { anyOf = [{ type = "string" }, { type = "null" }] }
+no = false
+hinges.type = "array"
+
+[types.door_opened.details.properties.hinges.items]
+type = "object"
+required = ["n"]
+additionalProperties = false
+properties = { n = { type = "integer" }, free = { type = "object" }, odd = { enum = [[1]] } }
+
+[types.door_opened.after]
+required = ["open"]
+properties.open = { type = "boolean" }
+additionalProperties = false
+"""
+
+
+@pytest.mark.parametrize("check", CHECKERS)
+def test_a_closed_schema_is_a_typed_dict_of_typed_dicts(tmp_path: Path, check: Callable[[Path, str], Lines]) -> None:
+    (tmp_path / "events.toml").write_text(NESTED)
+    written(tmp_path, "--catalog", str(tmp_path / "events.toml"))
+    call = 'whodid.get_logger().audit("door_opened", target="1", before={"x": 1}, after={"open": True}, details='
+    right = ['{"angle": 3.5}', '{"angle": 3, "side": "in", "note": None, "error": "E"}', '{"angle": 1, "side": 3}']
+    right += ['{"angle": 3, "hinges": [{"n": 1, "free": {"a": 1}, "odd": [1]}]}']
+    wrong = ['{"angle": "3"}', '{"side": "in"}', '{"angle": 3, "side": "up"}', '{"angle": 3, "no": 1}']
+    wrong += ['{"angle": 3, "hinges": [{}]}', '{"angle": 3, "hinges": [{"n": "1"}]}', '{"angle": 3, "hinges": 5}']
+    lines = ["import whodid", *(f"{call}{details})" for details in (*right, *wrong))]
+    lines += [f"{call.partition(', after=')[0]}, details={right[0]})", f"{call.replace('True', '1')}{right[0]})"]
+    found = check(tmp_path, "\n".join(lines))
+    assert sorted(found) == list(range(len(right) + 2, len(lines) + 1))
 
 
 def test_types_that_ask_for_the_same_share_an_overload_so_that_mypy_stays_quick() -> None:

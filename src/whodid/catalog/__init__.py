@@ -6,21 +6,36 @@ committed config/audit-entry.schema.json.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InvalidEntry
-from ..resources import resource_text
-from ..text import near
-from .model import Contents, EventType, Resource, Rules, is_name, load, named_now, parse, preset, preset_with
+from ..text import json_text, near, printable, shown
+from .model import (
+    HOLE,
+    OPTIONAL,
+    Contents,
+    EventType,
+    Resource,
+    Rules,
+    compiled,
+    is_name,
+    load,
+    named_now,
+    own,
+    parse,
+    preset,
+    preset_with,
+    ranged,
+)
 from .schema import entry_schema, given_schema, type_schema, violations
 
 if TYPE_CHECKING:
     import jsonschema_rs
 
-__all__ = ["Catalog", "EventType", "Resource", "Rules"]
+__all__ = ["Catalog", "EventType", "Resource", "Rules", "sentence"]
 
 
 class Catalog:
@@ -31,9 +46,9 @@ class Catalog:
         self.types = contents.types
         self.personal = contents.personal
         self._contents = contents
-        import jsonschema_rs  # now, not at the first call: a fork during an import leaves its lock held in the child
+        # now, not at the first call: a fork during an import leaves its lock held in the child
+        import jsonschema_rs  # noqa: F401 (as the comment says)
 
-        self._compiled = partial(jsonschema_rs.Draft202012Validator, validate_formats=True)
         self._entries: dict[str, jsonschema_rs.Validator] = {}
         self._given: dict[str, jsonschema_rs.Validator] = {}
 
@@ -50,7 +65,7 @@ class Catalog:
     @classmethod
     def own(cls) -> Catalog:
         """The event types that whodid itself records: access to the audit log and administrative actions."""
-        return cls(parse(resource_text("config/own-events.toml"), "config/own-events.toml", own=True))
+        return cls(own())
 
     @property
     def current(self) -> list[str]:
@@ -119,12 +134,26 @@ class Catalog:
                 f"{name} is replaced by {replaced_by} and no longer recorded; "
                 f"record {replaced_by}, whose rules `whodid events show {replaced_by}` prints"
             )
-        validators[name] = self._compiled(schema(known))
+        validators[name] = compiled(schema(known))
         return validators[name]
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema (2020-12) of a complete entry of any type of the catalog."""
         return entry_schema(self._contents)
+
+    def ranged(self) -> dict[str, Literal["number", "date"]]:
+        """The declared paths whose values have an order, such as `{"details.amount": "number"}`.
+
+        A path that types declare differently is left out.
+        """
+        return ranged(self.types.values())
+
+    def sentence(self, entry: Mapping[str, Any]) -> str:
+        """An entry in words, on one line: `says` of its type with its values, or a sentence made from `about`.
+
+        Also for an entry whose type the catalog lacks. Never raises, and nothing in a value is interpreted.
+        """
+        return sentence(self.types, entry)
 
     def page(self) -> str:
         """The catalog as a page of Markdown."""
@@ -137,3 +166,76 @@ class Catalog:
         from .stubs import stubs
 
         return stubs(self._contents, exports, closed_details=closed_details)
+
+
+_LONGEST_VALUE, _LONGEST_SENTENCE = 128, 500
+_INSTEAD = {
+    "principal_name": ("principal_email", "principal"),
+    "target_name": ("target", "target_type"),
+    "organization_name": ("organization_id",),
+    "workspace_name": ("workspace_id",),
+}
+"""Field → those that identify the same object, for when it is absent."""
+
+
+def sentence(types: Mapping[str, EventType], entry: Mapping[str, Any]) -> str:
+    """As `Catalog.sentence`, without a catalog that can check entries."""
+    name = _value(entry, "type") or "entry"
+    known = types.get(name) or own().types.get(name)
+    if known and known.says:
+        pieces = OPTIONAL.split(known.says)  # every other one is optional
+        text = "".join(_filled(piece, entry, optional=bool(number % 2)) for number, piece in enumerate(pieces))
+    else:
+        text = _default(known.about if known else name.replace("_", " ").capitalize(), entry)
+    if text.startswith(tuple(_CALLED.values())):
+        text = text[0].upper() + text[1:]
+    return printable(shown(text, _LONGEST_SENTENCE) + _notes(known, entry))
+
+
+def _filled(text: str, entry: Mapping[str, Any], *, optional: bool) -> str:
+    parts = HOLE.split(text)  # every other one is the name of a field
+    values = [_value(entry, name) for name in parts[1::2]]
+    if optional and "" in values:
+        return ""
+    names = (name.rpartition(".")[2].replace("_", " ") for name in parts[1::2])
+    parts[1::2] = [value or f"unknown {name}" for name, value in zip(names, values, strict=True)]
+    return "".join(parts)
+
+
+def _default(about: str, entry: Mapping[str, Any]) -> str:
+    """`Ada launched a run: 2uJ4`, or `A team was added: 9 (by Ada)`."""
+    who, what = _value(entry, "principal_name"), _value(entry, "target_name")
+    about = _FIRST_CLAUSE.match(" ".join(about.split()))[0]  # type: ignore[index]  # it matches any text
+    by = f" (by {who})" if who else ""
+    if who and about.startswith("Someone "):
+        about, by = who + about.removeprefix("Someone"), ""
+    return about + (f": {what}" if what else "") + by
+
+
+def _value(entry: Mapping[str, Any], path: str) -> str:
+    for name in (path, *_INSTEAD.get(path, ())):
+        value: Any = entry
+        for key in name.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if value is not None:
+            text = value if isinstance(value, str) else json_text(value)
+            words = " ".join(text[:_LONGEST_SENTENCE].split())
+            if words := _CALLED.get(text, words) if name == "principal" else words:
+                return shown(words, _LONGEST_VALUE)
+    return ""
+
+
+def _notes(known: EventType | None, entry: Mapping[str, Any]) -> str:
+    """What must not be missing from a sentence about an action: that it failed or only began, and for whom it was."""
+    says, outcome = known.says if known else "", str(entry.get("outcome"))
+    notes = ["started"] if entry.get("phase") == "intent" else []
+    if outcome in {"failure", "unknown"} and not (known and known.outcome == outcome) and "{outcome}" not in says:
+        notes.append("failed" if outcome == "failure" else "outcome unknown")
+    if "{on_behalf_of}" not in says and (other := _value(entry, "on_behalf_of")):
+        notes.append(f"on behalf of {other}")
+    return f" ({', '.join(notes)})" if notes else ""
+
+
+_FIRST_CLAUSE = re.compile(r".*?(?=[.:;](?:\s|$)|$)")
+_CALLED = {"system": "the system", "anonymous": "someone unknown"}
+"""Principal → what a sentence calls it."""

@@ -1,8 +1,8 @@
 """Compatibility check: what a change of the catalog means for stored entries, found by comparing two JSON Schemas.
 
 Stored entries outlive the catalog that they were checked against. A change that makes a stored entry unreadable is an
-error: a type or field was removed, or its resource or kind changed. A change that refuses calls that used to be valid
-is a warning, because it may be intended.
+error: a type or field was removed, or its resource or kind changed, also of a declared key. A change that refuses calls
+that used to be valid is a warning, because it may be intended.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..entry import FREE_FIELDS
 from ..errors import CatalogError
 from ..text import near
+from .model import declared, kinds
+from .schema import NO_RULES, in_words
 
 __all__ = ["Finding", "compare", "read_schema"]
 
@@ -141,47 +144,70 @@ def _kind(name: str, field: Any) -> str:
 def _stricter(before: Schema, now: Schema) -> Iterator[Finding]:
     for name, part in now["$defs"].items():
         old = before["$defs"].get(name)
-        if isinstance(old, dict) and (rules := list(_narrowed("", old, part, {} if name != "entry" else False))):
+        if not isinstance(old, dict):
+            continue
+        kinds_changed, rules = _changed(_flat(old), _flat(part), of_every_entry=name == "entry")
+        for about in kinds_changed if name != "entry" else ():
+            yield Finding("error", "field changed", name, f"{about} in the type {name}; declare it by another name")
+        if rules:
             whose = f"the type {name}" if name != "entry" else "an entry"
             about = f"{whose} has stricter rules: {'; '.join(rules)}; make sure that all calls keep them"
             yield Finding("warning", "stricter", name, about)
 
 
-def _narrowed(path: str, before: Any, now: Any, absent: Any) -> Iterator[str]:
-    """What `now` refuses and `before` allowed. `absent` is the rule of a property that `before` lacks."""
-    if before is False or now is False:
-        if before is not False:
-            yield f"{path} is not allowed"
-        return
-    if not (isinstance(before, dict) and isinstance(now, dict)):
-        return
-    for name in _required(now):
-        if name not in _required(before):
-            yield f"{path}{name} is required"
-    yield from _fewer_values(path.removesuffix("."), before, now)
-    for name, rule in now.get("properties", {}).items():
-        if name not in {"type", "target_type", "schema_version"}:
-            below = f"{path}{name}." if isinstance(rule, dict) and "properties" in rule else f"{path}{name}"
-            yield from _narrowed(below, before.get("properties", {}).get(name, absent), rule, {})
+_Declared = dict[str, tuple[Any, bool]]
+"""Path of a field or key → its schema, and whether it is required."""
+
+_ALIKE = {"integer": "number", "date": "string"}
 
 
-def _required(part: Schema) -> list[str]:
-    """Required fields, including personal fields, which an erasure may have replaced by their commitment."""
-    either = [
-        name for rule in part.get("allOf", ()) for way in rule.get("anyOf", ())[:1] for name in way.get("required", ())
-    ]
-    return [*part.get("required", ()), *either]
+def _flat(part: Any) -> _Declared:
+    """The fields and declared keys of a part, including those that a stored entry needs only under a condition."""
+    if not isinstance(part, dict):
+        return {}
+    ways = [rule for rule in part.get("allOf", ()) if isinstance(rule, dict)]
+    properties = dict(part.get("properties", {}))
+    for rule in ways:
+        properties |= rule.get("then", {}).get("properties", {})
+    erasable = (name for rule in ways for way in rule.get("anyOf", ())[:1] for name in way.get("required", ()))
+    whole = {"properties": properties, "required": [*part.get("required", ()), *erasable]}
+    found = {path[1:]: (schema, required) for path, schema, required in declared("", whole)}
+    return {path: one for path, one in found.items() if path not in {"type", "target_type", "schema_version"}}
 
 
-def _fewer_values(path: str, before: Schema, now: Schema) -> Iterator[str]:
-    had, has = _values(before), _values(now)
-    if has is not None and (had is None or not all(value in has for value in had)):
-        yield f"{path} must be {' or '.join(json.dumps(value, ensure_ascii=False) for value in has)}"
-    if now.get("not") not in (None, before.get("not")):
-        yield f"{path} refuses other values"
-    if "maxLength" in now and now["maxLength"] < before.get("maxLength", float("inf")):
-        yield f"{path} has at most {now['maxLength']} characters"
+def _changed(had: _Declared, has: _Declared, *, of_every_entry: bool) -> tuple[list[str], list[str]]:
+    """Keys that changed their kind, and stricter rules: a rule that changed counts, and a new optional key doesn't."""
+    changed, stricter = [], []
+    for path, (schema, required) in has.items():
+        is_new = schema if of_every_entry or ("." in path and not required) else _AS_ANY.get(path, {})
+        old, was_required = had.get(path, (is_new, False))
+        stricter += [f"{path} is required"] if required and not was_required else []
+        if schema is False and old is not False:
+            stricter.append(f"{path} is not allowed")
+        if not isinstance(schema, dict) or old is False:
+            continue
+        old = old if isinstance(old, dict) else {}
+        was, is_ = ({_ALIKE.get(kind, kind) for kind in kinds(one)} for one in (old, schema))
+        if was and is_ and not was & is_:
+            changed.append(f"{path} changed from {in_words(old)} to {in_words(schema)}")
+            continue
+        for key, rule in schema.items():
+            if key not in {*NO_RULES, "properties", "required"} and not _allows(key, rule, old.get(key)):
+                stricter.append(f"{path}: {in_words({key: rule}) or f'its rule {key!r} changed'}")
+        if schema.get("additionalProperties", True) is not True:
+            stricter += [f"{gone} is not allowed" for gone in had if gone.startswith(f"{path}.") and gone not in has]
+    return changed, stricter
 
 
-def _values(rule: Schema) -> list[Any] | None:
-    return [rule["const"]] if "const" in rule else rule.get("enum")
+_AS_ANY = {name: {"type": "object"} for name in FREE_FIELDS}
+"""Fields whose schema a type inherits from every entry."""
+
+
+def _allows(key: str, rule: Any, before: Any) -> bool:
+    """Whether a rule allows all that the rule before it allowed, `None` if there was none."""
+    if rule == before or before is None:
+        return bool(rule == before)
+    if key in {"type", "enum"}:
+        allowed, had = (one if isinstance(one, list) else [one] for one in (rule, before))
+        return all(one in allowed or (one == "integer" and "number" in allowed) for one in had)
+    return bool(rule <= before) if "min" in key.lower() else "max" in key.lower() and bool(rule >= before)

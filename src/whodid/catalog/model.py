@@ -6,28 +6,54 @@ Every error names the file, the table, the key and the fix.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args, get_type_hints
 
-from ..entry import FIELDS, PERSONAL_FIELDS
-from ..errors import CatalogError
-from ..integrity import MAX_KEY, is_key
-from ..resources import resource_text
-from ..text import did_you_mean, toml_of
+from ..entry import FIELDS, FREE_FIELDS, PERSONAL_FIELDS
+from ..errors import CatalogError, InvalidEntry
+from ..integrity import MAX_DEPTH, canonical, plain
+from ..recording.masking import names_a_secret
+from ..resources import resource_path, resource_text
+from ..text import did_you_mean, json_of, levels, toml_of
+
+if TYPE_CHECKING:
+    import jsonschema_rs
 
 __all__ = [
-    *("Contents", "DetailRule", "EventType", "Resource", "Rules"),
-    *("is_name", "load", "named_now", "parse", "preset", "preset_with"),
+    "DIALECT",
+    "HOLE",
+    "OPTIONAL",
+    "Contents",
+    "EventType",
+    "Fragment",
+    "Resource",
+    "Rules",
+    "compiled",
+    "declared",
+    "is_name",
+    "kinds",
+    "load",
+    "named_now",
+    "own",
+    "parse",
+    "preset",
+    "preset_with",
+    "ranged",
+    "words_for",
 ]
 
-DetailRule = tuple[str, ...] | bool | None
-"""The value that `details` must have for a key: one of these strings, exactly this boolean, or (`None`) any string."""
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
+Fragment = Mapping[str, Any]
+"""The JSON Schema of `details`, `before` or `after`, without any `$ref`; empty if everything is allowed."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,127}")
+
+HOLE, OPTIONAL = re.compile(r"\{([^{}]*)\}"), re.compile(r"\[([^\[\]]*)\]")
+"""Of a sentence: a field, and a part that is left out if one of its fields is absent."""
 
 
 def is_name(text: str) -> bool:
@@ -44,7 +70,9 @@ class Rules:
     status: tuple[str, ...] = ()
     not_status: tuple[str, ...] = ()
     principal: str = ""
-    details: Mapping[str, DetailRule] = field(default_factory=dict)
+    details: Fragment = field(default_factory=dict)
+    before: Fragment = field(default_factory=dict)
+    after: Fragment = field(default_factory=dict)
     image: tuple[str, ...] = ()
     """The names that are kept in `before` and `after`; empty for all."""
     hashed: tuple[str, ...] = ()
@@ -52,6 +80,10 @@ class Rules:
     plain: tuple[str, ...] = ()
     """Names that look secret but are not."""
     because: str = ""
+
+    def fragments(self) -> Iterator[tuple[str, Fragment]]:
+        """The fields of `details`, `before` and `after` that have a schema, and the schema."""
+        return ((name, getattr(self, name)) for name in FREE_FIELDS if getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +114,8 @@ class EventType:
     """
     alias: bool = False
     """Whether this is an old name of `replaced_by`: an entry is still recorded, under this name and with a warning."""
+    says: str = ""
+    """An entry in words, with its fields in braces; empty for a sentence made from `about`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +129,7 @@ class Contents:
 
 _RULE_KEYS = {rule.name for rule in fields(Rules)}
 _RESOURCE_KEYS = {"label", "target"} | _RULE_KEYS
-_OWN_KEYS = {"resource", "event", "about", "outcome", "durability", "on_failure", "override", "replaced_by"}
+_OWN_KEYS = {"resource", "event", "about", "outcome", "durability", "on_failure", "override", "replaced_by", "says"}
 _TYPE_KEYS = _OWN_KEYS | _RULE_KEYS
 _RULED = {name for name, known in FIELDS.items() if known.source == "call"} - {"type", "target", "principal"}
 
@@ -130,6 +164,12 @@ def preset(name: str) -> Contents:
 def preset_with(name: str) -> str | None:
     """The first preset that has the event type."""
     return next((one for one in _PRESETS if name in preset(one).types), None)
+
+
+@cache
+def own() -> Contents:
+    """The types that whodid itself records."""
+    return parse(resource_text("config/own-events.toml"), "config/own-events.toml", own=True)
 
 
 def parse(text: str | bytes, file: str, *, own: bool = False) -> Contents:
@@ -215,6 +255,7 @@ def _event_type(name: str, table: _Table, resources: Mapping[str, Resource]) -> 
         target=resources[resource].target,
         rules=rules,
         replaced_by=table.text("replaced_by", "") or None,
+        says=_says(table, rules),
         **choices,
     )
 
@@ -266,7 +307,7 @@ def _rules(table: _Table, inherited: Rules) -> Rules:
         status=table.strings("status") or inherited.status,
         not_status=_merged(inherited.not_status, table.strings("not_status")),
         principal=table.text("principal", inherited.principal),
-        details={**inherited.details, **_details(table)},
+        **{name: _combined(getattr(inherited, name), table.fragment(name)) for name in FREE_FIELDS},
         because=table.text("because", inherited.because),
         image=_merged(inherited.image, table.strings("image")),
         hashed=_merged(inherited.hashed, table.strings("hashed")),
@@ -286,12 +327,10 @@ def _refuse_contradictions(table: _Table, rules: Rules) -> None:
     for name in rules.hashed:
         if name in rules.plain:
             raise table.error(f"{name!r} is both hashed and plain; drop one")
-        if name in rules.details:
-            raise table.error(f"details.{name} has a rule, so its value is not hashed; drop one")
     if rules.image and {"before", "after"} <= set(rules.forbids):
         raise table.error("image lists names in before and after, which are forbidden; drop one")
-    if rules.details and "details" in rules.forbids:
-        raise table.error("details has rules and is forbidden; drop one")
+    for name, fragment in rules.fragments():
+        _refuse_contradictions_within(table, rules, name, fragment)
     if "client_ip" in rules.requires and rules.principal == "system":
         raise table.error("client_ip is required, but the system has no address; drop one")
     allowed = [status for status in rules.status if status.lower() not in {s.lower() for s in rules.not_status}]
@@ -299,26 +338,138 @@ def _refuse_contradictions(table: _Table, rules: Rules) -> None:
         raise table.error("not_status leaves no allowed status; drop one")
 
 
-def _details(table: _Table) -> dict[str, DetailRule]:
-    found: dict[str, DetailRule] = {}
-    for key, rule in table.mapping("details").items():
-        if not is_key(key):
-            raise table.error("details: a key may contain printable ASCII characters only; rename it")
-        if len(key) > MAX_KEY:
-            raise table.error(f"details: a key may have at most {MAX_KEY} characters; rename it")
-        if rule == "string":
-            found[key] = None
-        elif isinstance(rule, bool):
-            found[key] = rule
-        elif isinstance(rule, list) and rule and all(isinstance(value, str) for value in rule):
-            found[key] = tuple(rule)
-        else:
-            raise table.error(f'details.{key} must be "string", true, false, or a list of allowed strings')
-    return found
+def _refuse_contradictions_within(table: _Table, rules: Rules, name: str, fragment: Fragment) -> None:
+    if name in rules.forbids:
+        raise table.error(f"{name} has rules and is forbidden; drop one")
+    for key in fragment.get("required", ()) if name != "details" and rules.image else ():
+        if key not in rules.image:
+            raise table.error(f"{name}.{key} is required, but image drops it; add it to image")
+    for path, schema, _ in declared(name, fragment):
+        key = path.rpartition(".")[2]
+        if key in rules.hashed:
+            raise table.error(f"{path} has a rule, so its value is not hashed; drop one")
+        if key not in rules.plain and names_a_secret(key, (kinds(schema) or {""}) <= _NUMBERS):
+            hint = f"add {key!r} to plain if it is not secret, or drop the rule"
+            raise table.error(f"{path} looks like a secret, which is kept as a hash and can't have a rule; {hint}")
+
+
+_LONGEST = 300
+"""Characters of a sentence with its fields in braces."""
+
+
+def _says(table: _Table, rules: Rules) -> str:
+    says = table.text("says", "")
+    fields = {name for name, known in FIELDS.items() if known.kind not in {"flat_object", "stored"}}
+    fields |= {path for name, fragment in rules.fragments() for path, _, _ in declared(name, fragment)}
+    rest = OPTIONAL.sub("", HOLE.sub("", says))
+    if not says.isprintable() or len(says) > _LONGEST:
+        raise table.error(f"says must be one line of at most {_LONGEST} printable characters")
+    if set(rest) & set("{}[]") or not all(map(HOLE.search, OPTIONAL.findall(says))):
+        raise table.error("says: write {field} for the value of a field, and [ … {field} …] around what may be absent")
+    for name in HOLE.findall(says):
+        if name not in fields:
+            meant = did_you_mean(name, fields)
+            raise table.error(f"says: {name!r} is neither a field nor declared in details, before or after{meant}")
+    return says
 
 
 def _merged(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*first, *second)))
+
+
+def _combined(resource: Fragment, own: Fragment) -> Fragment:
+    """The schema of a type on top of its resource's: the properties and required keys of both."""
+    if not (resource and own):
+        return own or resource
+    properties = {**resource.get("properties", {}), **own.get("properties", {})}
+    required = _merged(tuple(resource.get("required", ())), tuple(own.get("required", ())))
+    return {**resource, **own, "properties": properties, "required": list(required)}
+
+
+def declared(path: str, fragment: Fragment) -> Iterator[tuple[str, Any, bool]]:
+    """The path and the schema of each key in the schema of a field, at any depth, and whether it is required."""
+    required = fragment.get("required", ())
+    for key, schema in {**dict.fromkeys(required, True), **fragment.get("properties", {})}.items():
+        yield f"{path}.{key}", schema, key in required
+        if isinstance(schema, dict):
+            yield from declared(f"{path}.{key}", schema)
+
+
+def kinds(schema: Any) -> set[str]:
+    """The JSON types of the values that a schema allows, and `date` for a text that is one; empty if unknown."""
+    if not isinstance(schema, dict):
+        return set()
+    if "type" in schema:
+        given = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        dated = schema.get("format") in {"date", "date-time"}
+        return {"date" if kind == "string" and dated else kind for kind in given}
+    return {kind for way in (*schema.get("anyOf", ()), *schema.get("oneOf", ())) for kind in kinds(way) or {""}}
+
+
+def ranged(types: Iterable[EventType]) -> dict[str, Literal["number", "date"]]:
+    """The paths in `details`, `before` and `after` that hold numbers or dates, such as `{"details.amount": "number"}`.
+
+    A path that types declare differently is left out, because its stored values have no common order.
+    """
+    found: dict[str, set[str]] = {}
+    for name, fragment in (one for known in types for one in known.rules.fragments()):
+        for path, schema, _ in declared(name, fragment):
+            found.setdefault(path, set()).update(kinds(schema) - {"null"} or {""})
+    numbers: dict[str, Literal["number", "date"]] = {p: "number" for p, held in found.items() if held <= _NUMBERS}
+    return numbers | {path: "date" for path, held in found.items() if held == {"date"}}
+
+
+_NUMBERS = {"number", "integer"}
+
+_MAX_SCHEMA, _DEEPEST, _MAX_PATTERN = 64 * 1024, 48, 1024 * 1024
+"""Bytes and JSON levels of a schema, and bytes of a compiled pattern."""
+
+
+def compiled(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
+    """A validator of a schema, which matches patterns in linear time. Raises `ValueError` if it can't."""
+    import jsonschema_rs
+
+    linear = jsonschema_rs.RegexOptions(size_limit=_MAX_PATTERN)
+    return jsonschema_rs.Draft202012Validator(dict(schema), validate_formats=True, pattern_options=linear)
+
+
+@cache
+def _of_schemas() -> tuple[dict[str, Any], jsonschema_rs.Validator]:
+    """The schema of schemas, which refuses references and what would check nothing, and its validator."""
+    rules = json_of(resource_path("config/details.schema.json").read_bytes())
+    return rules, compiled(rules)
+
+
+@cache
+def words_for(keyword: str) -> dict[str, str]:
+    """The values that `type` or `format` may have, in words."""
+    return {one["const"]: one["title"] for one in _of_schemas()[0]["$defs"][keyword]["oneOf"]}
+
+
+def _problem(key: str, schema: Mapping[str, Any]) -> str:
+    """What is wrong with a schema, and where in it; empty if nothing is."""
+    rules, validator = _of_schemas()
+    keywords = rules["properties"]
+    for error in validator.iter_errors(schema):
+        path, found = ".".join(map(str, (key, *error.instance_path))), cast("Any", error.instance)
+        if isinstance(found, dict) and found.keys() - keywords:
+            unknown = next(name for name in found if name not in keywords)
+            hint = f"; a rule for the key {unknown} is written properties.{unknown} = {{ … }}"
+            if unknown.startswith("$"):
+                hint = "; references are not followed, so write the rules in place"
+            return f"{path}: unknown keyword {unknown!r}{did_you_mean(unknown, keywords) or hint}"
+        last = path.rpartition(".")[2]
+        known = words_for(last) if last in {"type", "format"} else {}
+        if known and isinstance(found, str) and found not in known:
+            return f"{path}: {found!r} is unknown{did_you_mean(found, known)}; known are {', '.join(known)}"
+        why = "a keyword beside it has no effect on this type; drop it" if known else str(error).splitlines()[0]
+        return f"{path} is not valid: {why}"
+    try:
+        compiled(schema)
+    except ValueError as error:
+        path = ".".join(map(str, (key, *getattr(error, "instance_path", ()))))
+        return f"{path}: a pattern takes linear time, so it has no look-around, back-references or large repetitions"
+    return ""
 
 
 class _Table:
@@ -367,6 +518,46 @@ class _Table:
         if not (isinstance(value, list) and all(isinstance(item, str) and item for item in value)):
             raise self.error(f"{key} must be a list of strings")
         return tuple(value)
+
+    def fragment(self, key: str) -> Fragment:
+        """The schema of one field: a table, or the name of a file of JSON beside the catalog."""
+        value = self._content.get(key, {})
+        value = self._json_file(key, value) if isinstance(value, str) else value
+        if not isinstance(value, dict):
+            raise self.error(f"{key} must be a JSON Schema: a table, or the name of a JSON file")
+        if levels(value) > _DEEPEST:
+            raise self.error(f"{key}: the schema nests more than {_DEEPEST} levels deep; describe less of the value")
+        try:
+            root = plain(value, key, MAX_DEPTH - _DEEPEST - 1)
+        except InvalidEntry as error:  # a date of TOML, or a key that no entry can have
+            raise self.error(str(error)) from error
+        if root.pop("$schema", DIALECT) != DIALECT:
+            raise self.error(f"{key}: $schema must be {DIALECT}; convert the schema to it")
+        root.pop("$id", None)
+        if len(canonical(root)) > _MAX_SCHEMA:
+            raise self.error(f"{key}: the schema has more than {_MAX_SCHEMA:,} bytes; describe less of the value")
+        if problem := _problem(key, root):
+            raise self.error(problem)
+        if root.get("type", "object") != "object":
+            raise self.error(f'{key}.type must be "object", which may also be left out')
+        if key == "details" and root.get("additionalProperties") is False:  # `auditing` adds it if the action fails
+            root.setdefault("properties", {}).setdefault("error", {"type": "string"})
+        return root and {"type": "object", **root}
+
+    def _json_file(self, key: str, name: str) -> Any:
+        path = Path(self._file).parent / name
+        try:
+            if not path.is_file():
+                raise self.error(f"{key}: {path} is not a file; name a JSON Schema, relative to the catalog")
+            with path.open("rb") as opened:
+                data = opened.read(_MAX_SCHEMA + 1)
+            if len(data) > _MAX_SCHEMA:
+                raise self.error(f"{key}: {path} has more than {_MAX_SCHEMA:,} bytes; describe less of the value")
+            return json_of(data)
+        except OSError as error:
+            raise self.error(f"{key}: {path} can't be read: {error.strerror}") from error
+        except ValueError as error:
+            raise self.error(f"{key}: {path} is not JSON: {error}") from error
 
     def flag(self, key: str) -> bool:
         value = self._content.get(key, False)

@@ -18,11 +18,11 @@ from typing import Any
 
 from ..entry import FIELDS, NEVER_COMMITTED, SCHEMA_VERSION, TARGET_KEYS, Field
 from ..integrity import MAX_DEPTH
-from .model import Contents, DetailRule, EventType, Rules
+from ..text import did_you_mean, json_text
+from .model import DIALECT, Contents, EventType, Fragment, Rules, compiled, words_for
 
-__all__ = ["entry_schema", "given_schema", "type_schema", "violations"]
+__all__ = ["NO_RULES", "demands", "entry_schema", "given_schema", "in_words", "type_schema", "violations"]
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _ALWAYS = ("type", "target", "principal", "creation_date", "@timestamp", "target_type", "schema_version")
 _CHAIN = ("journal", "seq", "prev", "hash")
 _PERSONAL = ("committed", "salt", "salts", "erased")
@@ -154,13 +154,8 @@ def _type_part(event_type: EventType) -> dict[str, Any]:
         **({"principal": {"const": rules.principal}} if rules.principal else {}),
         **dict.fromkeys(rules.forbids, False),
     }
-    required = list(dict.fromkeys((*rules.requires, *(["details"] if rules.details else []))))
-    if rules.details:
-        properties["details"] = {
-            "type": "object",
-            "required": list(rules.details),
-            "properties": {key: _detail(rule) for key, rule in rules.details.items()},
-        }
+    required = list(dict.fromkeys((*rules.requires, *(["details"] if demands(rules.details) else []))))
+    properties |= dict(rules.fragments())
     part: dict[str, Any] = {"description": f"{event_type.about} The target is {event_type.target}."}
     return {**part, "properties": properties, **({"required": required} if required else {})}
 
@@ -173,11 +168,18 @@ def _stored_part(event_type: EventType, personal: frozenset[str]) -> dict[str, A
         part["description"] += f" Replaced by {event_type.replaced_by}."
     required = part.get("required", [])
     erasable = [name for name in required if name in personal]
-    if not erasable:
-        return part
     erased = ({"properties": {"erased": {"required": [name]}}, "required": ["erased"]} for name in erasable)
     either = [{"anyOf": [{"required": [name]}, gone]} for name, gone in zip(erasable, erased, strict=True)]
-    return {**part, "required": [name for name in required if name not in personal], "allOf": either}
+    whole = [_if_whole(name, part["properties"].pop(name)) for name, _ in event_type.rules.fragments()]
+    if erasable:
+        part["required"] = [name for name in required if name not in personal]
+    return {**part, **({"allOf": either + whole} if either or whole else {})}
+
+
+def _if_whole(name: str, fragment: Fragment) -> dict[str, Any]:
+    """The rule that a field keeps its schema, unless it was shortened: a call is checked before its values are cut."""
+    cut = {"propertyNames": {"not": {"pattern": rf"^{name}(\.|$)"}}}
+    return {"if": {"properties": {"shortened": cut}}, "then": {"properties": {name: fragment}}}
 
 
 def _status(rules: Rules) -> dict[str, Any]:
@@ -194,17 +196,40 @@ def _in_any_case(text: str) -> str:
     return "".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else f"\\{c}" if c in _SYNTAX else c for c in text)
 
 
-def _detail(rule: DetailRule) -> dict[str, Any]:
-    if rule is None:
-        return {"type": "string", "minLength": 1}
-    if isinstance(rule, bool):
-        return {"const": rule}
-    return {"enum": list(rule)}
+def demands(fragment: Fragment) -> bool:
+    """Whether a schema of `details` refuses an empty object, and so an entry without details."""
+    return bool(fragment) and not compiled(fragment).is_valid({})
+
+
+def in_words(schema: Any) -> str:
+    """The rules of a value in words, such as `a number, minimum = 0`."""
+    return ", ".join(filter(None, (_words(*rule) for rule in schema.items()))) if isinstance(schema, dict) else ""
+
+
+def _words(key: str, rule: Any) -> str:
+    """What a value must be by one rule; empty for what is no rule of the value itself."""
+    if key in {"format", "type"}:
+        return " or ".join(words_for(key).get(one, str(one)) for one in (rule if isinstance(rule, list) else [rule]))
+    if key in {"anyOf", "oneOf"}:
+        return " or ".join(filter(None, map(in_words, rule)))
+    if key in {"const", "enum"}:
+        values = rule if key == "enum" else [rule]
+        return "one of " * (key == "enum") + ", ".join(v if isinstance(v, str) else json_text(v) for v in values)
+    return "" if isinstance(rule, dict | list) or key in NO_RULES else f"{key} = {json_text(rule)}"
+
+
+NO_RULES = frozenset({"$comment", "default", "deprecated", "description", "examples", "readOnly", "title", "writeOnly"})
+"""Keywords that allow every value."""
 
 
 def violations(event_type: EventType, entry: Mapping[str, Any]) -> list[str]:
     """One message for each rule that the entry breaks."""
-    return [*_missing(event_type, entry), *_fields(entry), *_rules(event_type, entry)]
+    found = [*_missing(event_type, entry), *_fields(entry), *_rules(event_type, entry)]
+    for name, fragment in event_type.rules.fragments():
+        value = entry.get(name, {} if name == "details" else None)
+        if isinstance(value, dict):
+            found += list(dict.fromkeys(_broken(name, fragment, value, _because(event_type))))[:_MOST]
+    return found
 
 
 def _missing(event_type: EventType, entry: Mapping[str, Any]) -> Iterator[str]:
@@ -333,21 +358,39 @@ def _rules(event_type: EventType, entry: Mapping[str, Any]) -> Iterator[str]:
     for name in ("client_ip", "forwarded_for"):
         if entry.get("principal") == "system" and name in entry:
             yield f"{name} must be absent when principal is 'system', which has no address; leave it out"
-    details = entry.get("details", {})
-    for key, rule in rules.details.items() if isinstance(details, Mapping) else ():
-        if key not in details or not _detail_holds(rule, details[key]):
-            yield f"details must hold {key!r}: {_detail_words(rule)}{why}; pass details={{{key!r}: …}}"
 
 
-def _detail_holds(rule: DetailRule, value: object) -> bool:
-    if rule is None:
-        return isinstance(value, str) and bool(value)
-    if isinstance(rule, bool):
-        return value is rule
-    return value in rule if isinstance(value, str) else False
+_MOST = 10
+"""Messages about one field."""
 
 
-def _detail_words(rule: DetailRule) -> str:
-    if rule is None:
-        return "a string"
-    return str(rule) if isinstance(rule, bool) else "one of " + ", ".join(rule)
+def _broken(name: str, fragment: Fragment, value: dict[str, Any], why: str) -> Iterator[str]:
+    """One message for each rule of its schema that the value of a field breaks."""
+    try:
+        for error in compiled(fragment).iter_errors(value):
+            path = name + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in error.instance_path)
+            schema: Any = fragment
+            for key in error.schema_path[:-1]:
+                schema = schema[key]
+            yield from _broken_rule(path, error.schema_path[-1], schema, error.instance, why)
+    except ValueError:
+        yield f"{name} holds a value that JSON does not have; pass strings, numbers, booleans, lists and dicts"
+
+
+def _broken_rule(path: str, key: Any, schema: Any, value: Any, why: str) -> Iterator[str]:
+    rule, properties = schema[key], schema.get("properties", {}) if isinstance(schema, dict) else {}
+    if rule is False and key == "additionalProperties" and isinstance(value, dict):
+        for extra in value.keys() - properties.keys():
+            yield f"{path}.{extra} is not allowed{did_you_mean(extra, properties)}{why}; leave it out"
+    elif rule is False and key != "const":
+        yield f"{path} is not allowed{why}; leave it out"
+    elif key == "required":
+        for missing in (each for each in rule if each not in value):
+            words = in_words(properties.get(missing))
+            hint = "" if set(path) & set(".[") else f"; pass {path}={{{missing!r}: …}}"
+            yield f"{path}.{missing} is required{why}{words and ': ' + words}{hint}"
+    elif key in {"type", "anyOf", "oneOf", "enum", "const", "format"}:
+        kind = "None" if value is None else type(value).__name__
+        yield f"{path} must be {_words(key, rule)}{f', not {kind}' * (key in ('type', 'anyOf'))}{why}"
+    else:
+        yield f"{path} breaks the rule {_words(key, rule) or key}{why}"

@@ -9,13 +9,14 @@ further keys, which mypy can't express, so its keys are checked only with `close
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from ..entry import FIELDS, FREE_FIELDS
-from .model import Contents, DetailRule, EventType, Resource, Rules
+from .model import Contents, EventType, Fragment, Resource, Rules, declared
+from .schema import demands, in_words
 
-__all__ = ["page", "stubs"]
+__all__ = ["keys_in_words", "page", "stubs"]
 
 _OF_THE_CALL = ("target", "status", "target_name", "outcome", "details", "before", "after")
 """Fields that belong to one event, and so to the call; all others may come from the context."""
@@ -75,7 +76,7 @@ def _typed_dict(name: str, bases: str, fields: Iterable[tuple[str, str]]) -> lis
 def _imports(exports: Mapping[str, str]) -> Iterator[str]:
     yield "from collections.abc import Coroutine, Mapping"
     yield "from contextlib import AbstractAsyncContextManager, AbstractContextManager"
-    yield "from typing import Any, Literal, Never, Required, TypeAlias, TypedDict, Unpack, overload"
+    yield "from typing import Any, Literal, Never, NotRequired, Required, TypeAlias, TypedDict, Unpack, overload"
     yield ""
     yield "from whodid.recording.operation import Operation"
     for name, module in sorted(exports.items(), key=lambda export: (export[1], export[0])):
@@ -93,7 +94,8 @@ def _ruled(types: Iterable[EventType]) -> set[str]:
     """Fields whose rules differ between types, and which are therefore part of each shape."""
     ruled = {"target", "status", "details"}
     for known in types:
-        ruled |= {*known.rules.requires, *known.rules.forbids} | ({"principal"} if known.rules.principal else set())
+        ruled |= {*known.rules.requires, *known.rules.forbids, *dict(known.rules.fragments())}
+        ruled |= {"principal"} if known.rules.principal else set()
     return ruled
 
 
@@ -115,8 +117,8 @@ def _type(known: EventType, name: str, details: _Details) -> str:
         kind = _literal(rules.status)
     if name == "principal" and rules.principal:
         kind = _literal((rules.principal,))
-    if name == "details" and rules.details:
-        required, kind = True, details.of(rules.details)
+    if fragment := dict(rules.fragments()).get(name):
+        required, kind = required or (name == "details" and demands(fragment)), details.of(fragment)
     return f"Required[{kind}]" if required else f"{kind} | None"
 
 
@@ -126,32 +128,51 @@ def _any_value(name: str) -> str:
     return f"{_literal(FIELDS[name].values)} | None" if FIELDS[name].values else "str | None"
 
 
-def _literal(values: Iterable[str]) -> str:
+def _literal(values: Iterable[object]) -> str:
     return f"Literal[{', '.join(map(repr, values))}]"
 
 
 class _Details:
-    """The types of `details`: if closed, one class for each set of rules."""
+    """The types of objects with a schema: one class for each set of rules, if it allows no other keys."""
 
     def __init__(self, closed: bool) -> None:
         self.classes: list[str] = []
         self._closed = closed
         self._names: dict[str, str] = {}
 
-    def of(self, rules: Mapping[str, DetailRule]) -> str:
-        if not self._closed:
+    def of(self, schema: Any) -> str:
+        """The type of the values that a schema allows; `object` if there is no word for it."""
+        if not isinstance(schema, dict):
+            return "object"
+        values = [schema["const"]] if "const" in schema else schema.get("enum")
+        if values is not None:
+            return _literal(values) if all(isinstance(v, str | int | None) for v in values) else "object"
+        ways = schema.get("anyOf") or schema.get("oneOf")
+        types = schema.get("type", []) if isinstance(schema.get("type"), list) else [schema.get("type", "")]
+        found = [self.of(way) for way in ways] if ways else [self._of_type(kind, schema) for kind in types]
+        return "object" if "object" in found else " | ".join(dict.fromkeys(found)) or "object"
+
+    def _of_type(self, kind: str, schema: Fragment) -> str:
+        if kind == "array":
+            item = self.of(schema.get("items"))
+            return f"list[{item}] | tuple[{item}, ...]"
+        return self._object(schema) if kind == "object" else _PYTHON.get(kind, "object")
+
+    def _object(self, schema: Fragment) -> str:
+        if "properties" not in schema or not (self._closed or schema.get("additionalProperties") is False):
             return _FREE
-        items = ", ".join(f"{key!r}: {_detail(rule)}" for key, rule in rules.items())
+        items = ", ".join(
+            f"{key!r}: {self.of(rule) if key in schema.get('required', ()) else f'NotRequired[{self.of(rule)}]'}"
+            for key, rule in schema["properties"].items()
+            if rule is not False
+        )
         if items not in self._names:
             self._names[items] = f"_Details{len(self._names) + 1}"
             self.classes += [f"{self._names[items]} = TypedDict({self._names[items]!r}, {{{items}}})", ""]
         return self._names[items]
 
 
-def _detail(rule: DetailRule) -> str:
-    if rule is None:
-        return "str"
-    return f"Literal[{rule}]" if isinstance(rule, bool) else _literal(rule)
+_PYTHON = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 
 
 def _method(name: str, result: str, shapes: list[str]) -> Iterator[str]:
@@ -242,8 +263,7 @@ def _rules(rules: Rules) -> Iterator[str]:
         yield f"`status` none of {_codes(rules.not_status)}"
     if rules.principal:
         yield f"`principal` is {_codes((rules.principal,))}"
-    for key, rule in rules.details.items():
-        yield f"`details` holds {_codes((key,))}: {_detail_row(rule)}"
+    yield from (f"{_codes((path,))}{words}" for path, words in keys_in_words(rules))
     if rules.image:
         yield f"of `before` and `after` only {_codes(rules.image)} kept"
     if rules.hashed:
@@ -254,10 +274,12 @@ def _rules(rules: Rules) -> Iterator[str]:
         yield f"because {_text(rules.because)}"
 
 
-def _detail_row(rule: DetailRule) -> str:
-    if rule is None:
-        return "any text"
-    return _codes((json.dumps(rule),)) if isinstance(rule, bool) else "one of " + _codes(rule)
+def keys_in_words(rules: Rules) -> Iterator[tuple[str, str]]:
+    """Each declared path in `details`, `before` and `after`, and its rules in words, as far as it has any."""
+    for name, fragment in rules.fragments():
+        for path, schema, required in declared(name, fragment):
+            if required or in_words(schema):
+                yield path, f"{'' if required else ' (optional)'}: {_text(in_words(schema)) or 'anything'}"
 
 
 def _codes(words: tuple[str, ...]) -> str:

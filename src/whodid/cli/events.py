@@ -18,6 +18,7 @@ import whodid
 
 from ..catalog import Catalog, EventType
 from ..catalog.comparison import Finding, compare, read_schema
+from ..catalog.stubs import keys_in_words
 from ..errors import CatalogError, QueryError
 from ..resources import resource_path
 from ..settings import Settings
@@ -93,8 +94,12 @@ def show(catalog: Catalog, event_type: str, as_json: bool) -> None:
         return
     click.echo(f"{known.pop('type')}: {known.pop('about')}")
     for name, value in known.items():
+        if isinstance(value, dict):
+            continue
         if value is not None:
-            click.echo(f"  {name}: {_in_words(value)}")
+            click.echo(f"  {name}: {', '.join(value) if isinstance(value, tuple) else value}")
+    for path, words in keys_in_words(catalog.event_type(event_type).rules):
+        click.echo(f"  {path}{words}")
 
 
 @events.command(
@@ -242,8 +247,6 @@ def _about(known: EventType) -> str:
 def _as_json(known: EventType) -> dict[str, Any]:
     """Return an event type in the form of events.toml, with the rules of its resource."""
     rules = {name: value for name, value in asdict(known.rules).items() if value}
-    if "details" in rules:
-        rules["details"] = {key: "string" if rule is None else rule for key, rule in rules["details"].items()}
     return {
         "type": known.name,
         "about": known.about,
@@ -254,13 +257,6 @@ def _as_json(known: EventType) -> dict[str, Any]:
         "durability": known.durability,
         "on_failure": known.on_failure,
         "replaced_by": known.replaced_by,
+        "says": known.says or None,
         **rules,
     }
-
-
-def _in_words(value: object) -> str:
-    if isinstance(value, dict):
-        return "; ".join(f"{key} = {_in_words(rule)}" for key, rule in value.items())
-    if isinstance(value, bool):
-        return json.dumps(value)
-    return ", ".join(value) if isinstance(value, tuple | list) else str(value)

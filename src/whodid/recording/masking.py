@@ -28,13 +28,12 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, TypeVar
 
-from ..catalog import Rules
 from ..entry import FIELDS, FREE_FIELDS, HARD_LIMIT, SOFT_LIMIT
 from ..errors import EntryTooLarge
 from ..integrity import canonical
 from ..process import pass_on
 
-__all__ = ["HIDDEN", "Mask", "leave_out", "masked", "shorten"]
+__all__ = ["HIDDEN", "Mask", "leave_out", "masked", "names_a_secret", "shorten"]
 
 T = TypeVar("T")
 
@@ -77,7 +76,7 @@ A token is recognised by its second part: each `eyJ` of a first part would be a 
 
 
 @lru_cache(maxsize=4096)
-def _names_a_secret(name: str, is_number: bool = False) -> bool:
+def names_a_secret(name: str, is_number: bool = False) -> bool:
     words = [word.lower() for word in _WORDS.findall(name)]
     if not words or (words[-1] in _SPEAKS_OF_IT and words[-2:] != ["session", "id"]):
         return False
@@ -111,7 +110,7 @@ class Mask:
     def _value(self, name: str, value: Any, hashed: Collection[str], plain: Collection[str]) -> Any:
         if value is None or value is True or value is False:
             return value
-        if name in hashed or (name not in plain and _names_a_secret(name, isinstance(value, int | float))):
+        if name in hashed or (name not in plain and names_a_secret(name, isinstance(value, int | float))):
             return self._hash(value)
         return self._inside(name, value, hashed, plain)
 
@@ -232,7 +231,7 @@ def _is_suspect(name: str) -> bool:
     """Whether a name may be that of a secret."""
     if name.endswith("…") or name == _MASK:  # the part that was cut off may name one
         return True
-    return name != "access_token_id" and (_SUSPECT.search(name) is not None or _names_a_secret(name))
+    return name != "access_token_id" and (_SUSPECT.search(name) is not None or names_a_secret(name))
 
 
 _LONG_STRINGS = tuple((name, field.max_length) for name, field in FIELDS.items() if field.shortenable)
@@ -242,8 +241,11 @@ _WORTH_CUTTING = 1024
 """Size in bytes from which cutting a value saves more than the record of the cut takes."""
 
 
-def shorten(entry: dict[str, Any], size: int, personal: frozenset[str], required: Collection[str] = ()) -> None:
-    """Cuts `entry`, which has `size` bytes, below the soft limit, in place; `required` keys of `details` remain.
+_Keys = Mapping[str, Collection[str]]
+
+
+def shorten(entry: dict[str, Any], size: int, personal: frozenset[str], required: _Keys) -> None:
+    """Cuts `entry`, which has `size` bytes, below the soft limit, in place; the keys `required` in a field remain.
 
     Raises `EntryTooLarge`.
     """
@@ -260,21 +262,21 @@ def shorten(entry: dict[str, Any], size: int, personal: frozenset[str], required
             cuts[name] = {"bytes": len(value.encode())} if name in personal else _original(value)
             entry[name] = value[: length - 1] + "…"
     if size > SOFT_LIMIT:
-        cuts |= _cut_values(entry, size - SOFT_LIMIT)
+        cuts |= _cut_values(entry, size - SOFT_LIMIT, required)
         if _size(entry) + _size(cuts) + _RESERVE > SOFT_LIMIT:
             cuts |= _drop_values(entry, _size(cuts), required)
     if cuts:
         entry["shortened"] = cuts
 
 
-def leave_out(entry: dict[str, Any], rules: Rules) -> None:
+def leave_out(entry: dict[str, Any], required: _Keys, requires: Collection[str]) -> None:
     """Leaves out what is more than metadata, in place. What the catalog requires remains: the entry stays valid."""
     cuts = entry.pop("shortened", {})
     for name in FREE_FIELDS:
         if (values := entry.pop(name, None)) is None:
             continue
-        kept = {key: values[key] for key in rules.details if key in values} if name == "details" else {}
-        if kept or name in rules.requires:
+        kept = {key: values[key] for key in required.get(name, ()) if key in values}
+        if kept or name in requires:
             entry[name] = kept
         cuts = {path: cut for path, cut in cuts.items() if path.split(".")[0] != name or path[len(name) + 1 :] in kept}
         if len(kept) < len(values):
@@ -283,17 +285,17 @@ def leave_out(entry: dict[str, Any], rules: Rules) -> None:
         entry["shortened"] = cuts
 
 
-def _cut_values(entry: dict[str, Any], excess: int) -> dict[str, dict[str, object]]:
-    """Cuts large values, the largest first, until `excess` bytes are saved."""
+def _cut_values(entry: dict[str, Any], excess: int, required: _Keys) -> dict[str, dict[str, object]]:
+    """Cuts large values, the largest first and required ones last, until `excess` bytes are saved."""
     cuts = {}
     large = [
-        (len(data), name, key, data)
+        (key not in required.get(name, ()), len(data), name, key, data)
         for name in FREE_FIELDS
         if isinstance(entry.get(name), dict)
         for key, value in entry[name].items()
         if len(data := canonical(value)) >= _WORTH_CUTTING
     ]
-    for length, name, key, data in sorted(large, reverse=True):
+    for _, length, name, key, data in sorted(large, reverse=True):
         if excess <= 0:
             break
         value = entry[name][key]
@@ -304,14 +306,14 @@ def _cut_values(entry: dict[str, Any], excess: int) -> dict[str, dict[str, objec
     return cuts
 
 
-def _drop_values(entry: dict[str, Any], said: int, required: Collection[str]) -> dict[str, dict[str, object]]:
+def _drop_values(entry: dict[str, Any], said: int, required: _Keys) -> dict[str, dict[str, object]]:
     """Keeps the smallest values of the largest free fields; `said` is the size of the record of earlier cuts."""
     cuts = {}
     for name in sorted(FREE_FIELDS, key=lambda name: -len(canonical(entry.get(name)))):
         room = SOFT_LIMIT - _RESERVE - said - (_size(entry) - len(canonical(entry.get(name))))
         if isinstance(entry.get(name), dict) and len(canonical(entry[name])) > room:
             cuts[name] = _original(entry[name])
-            entry[name] = _smallest(entry[name], room, required if name == "details" else ())
+            entry[name] = _smallest(entry[name], room, required.get(name, ()))
     return cuts
 
 

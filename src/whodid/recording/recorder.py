@@ -148,10 +148,13 @@ class Recorder:
         except (TypeError, ValueError) as error:  # NUL, a lone surrogate, no JSON: named below
             pass_on(error)
         entry = {**self._given(kind, fields, bound), **kind.filled, "creation_date": date, "@timestamp": timestamp}
-        self._fit(entry, kind.rules.details)
-        self._check(entry)
+        whole = {name: entry[name] for name in FREE_FIELDS if name in entry}
+        entry |= {name: dict(value) for name, value in whole.items() if isinstance(value, dict)}
+        required = {name: fragment.get("required", ()) for name, fragment in kind.rules.fragments()}
+        self._fit(entry, required)
+        self._check(entry, whole)
         if kind.level == "metadata":
-            leave_out(entry, kind.rules)
+            leave_out(entry, required, kind.rules.requires)
         _check_paths(entry)
         return Draft(entry, self.catalog.personal)
 
@@ -172,9 +175,7 @@ class Recorder:
         """`before`, `after` or `details` as they are kept: without secrets, images with the fields that count."""
         if not isinstance(value, dict):
             return value  # the check says so
-        if name == "details":
-            return self._mask.object(value, rules.hashed, (*rules.plain, *rules.details))
-        if rules.image:
+        if rules.image and name != "details":
             value = {key: item for key, item in value.items() if key in rules.image}
         return self._mask.object(value, rules.hashed, rules.plain)
 
@@ -189,17 +190,18 @@ class Recorder:
                 warn(f"{name} is an old name of {known.replaced_by}, which finds it too; record {known.replaced_by}")
         return self._types[name]
 
-    def _check(self, entry: dict[str, Any]) -> None:
+    def _check(self, entry: dict[str, Any], whole: Mapping[str, Any]) -> None:
+        """Checks an entry with the free fields as they were given: a value that is cut may break its schema."""
         try:
-            self.catalog.check(entry)
+            self.catalog.check({**entry, **whole})
         except InvalidEntry:
             texts = {n: str.__str__(v) for n, v in entry.items() if isinstance(v, str) and type(v) is not str}
             if not texts:
                 raise
             entry.update(texts)  # Markup, SafeString and the like, which the compiled check doesn't know
-            self.catalog.check(entry)
+            self.catalog.check({**entry, **whole})
 
-    def _fit(self, entry: dict[str, Any], required: Collection[str]) -> None:
+    def _fit(self, entry: dict[str, Any], required: Mapping[str, Collection[str]]) -> None:
         try:
             data = orjson.dumps(entry)
         except TypeError:  # says nothing about which field
