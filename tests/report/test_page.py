@@ -135,6 +135,12 @@ def test_long_details_are_cut_and_short_ones_are_not(report: Report) -> None:
     assert "… and 3 more in the log." in told
 
 
+def test_an_administrative_action_is_a_sentence(report: Report) -> None:
+    action = AdminAction("1", "2026-10-02T00:00:00Z", "audit_log_hold_set", "ada<b>", "h-1", {"reason": "case 4711"})
+    told = text(replace(report, actions=AdminActions({"audit_log_hold_set": 1}, (action,), ())), "done")
+    assert "ada&lt;b&gt; placed the hold h-1: case 4711" in told
+
+
 def test_who_read_is_told_with_how_often(report: Report) -> None:
     told = text(replace(report, actions=AdminActions({}, (), (Reader("lin", 1, 2, 3),))), "readers")
     assert told.endswith("lin 1 2 3")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
 
 import click
 
+from ..catalog import sentence
+from ..catalog.model import load
 from ..entry import FIELDS
-from ..errors import OpenSearchUnavailable
+from ..errors import CatalogError, OpenSearchUnavailable
 from ..journal.reader import follow_journal
 from ..search import FILTERS, AuditClient, Filter
 from ..settings import Settings
@@ -210,8 +212,21 @@ def get(settings: Settings, entry_id: str, related: bool, expired: bool, as_json
         if entry is None:
             click.echo(f"entry {entry_id} not found; it may not be shipped yet: see `whodid status`", err=True)
             sys.exit(1)
-        print_json(entry) if as_json else print_entry(entry)
+        if as_json:
+            print_json(entry)
+        else:
+            click.echo(f"{_sentence(settings, entry)}\n")
+            print_entry(entry)
         if related and as_json:
             print_lines(client.correlated(entry), as_json=True)
         elif related and not print_entries(client.correlated(entry)):
             click.echo("no entry matches", err=True)
+
+
+def _sentence(settings: Settings, entry: Mapping[str, Any]) -> str:
+    """Return the entry in words, also if the catalog can't be read here."""
+    try:
+        return sentence(load(settings.catalog).types, entry)
+    except CatalogError as error:
+        click.echo(f"{error}; the sentence is made without it", err=True)
+        return sentence({}, entry)

@@ -246,7 +246,8 @@ def _application(
         exception_handlers={WhodidError: _error_page, 404: _not_found, 405: _not_found, Exception: _server_error},
     )
     app.state.frame = frame
-    app.state.known = {**Catalog.own().types, **Catalog.load(settings.catalog).types}
+    app.state.catalog = Catalog.load(settings.catalog)
+    app.state.known = {**Catalog.own().types, **app.state.catalog.types}
     app.state.types = sorted(app.state.known)
     app.state.exports = Limits(data.EXPORTS, data.ALL_EXPORTS)
     return app

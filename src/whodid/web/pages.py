@@ -275,7 +275,7 @@ def entries(request: Request) -> Response:
         "entries.html",
         **values,
         found=found,
-        rows=_rows(found),
+        rows=_rows(request, found),
         count=stats.total,
         bars=bars_of(stats, question) if len(stats.histogram) > 1 else [],
         facets=facets_of(stats, question),
@@ -290,7 +290,7 @@ def newest(request: Request) -> Response:
     """Return the rows of the newest matching entries, for a live page."""
     question = Question.of(request.query_params.multi_items())
     found = access_of(request).client.page(question.filter(), size=NEWEST)
-    return page(request, "newest.html", rows=_rows(found))
+    return page(request, "newest.html", rows=_rows(request, found))
 
 
 def entry(request: Request) -> Response:
@@ -311,6 +311,7 @@ def entry(request: Request) -> Response:
         original=found,
         name=name,
         about=known.about if known else "",
+        sentence=request.app.state.catalog.sentence(found),
         partition=hit["_index"],
         badge=_badge(found),
         kept=kept_until(client.known_retention(), found, hit["_index"], of_all=not access.organizations),
@@ -325,12 +326,13 @@ def _complete(entry: dict[str, Any]) -> dict[str, Any]:
     return dict.fromkeys(FIELDS) | entry
 
 
-def _rows(found: Page) -> list[dict[str, Any]]:
-    """Return complete entries, each with `stored_as` (its ID) and `problem` (empty if its hash verifies)."""
+def _rows(request: Request, found: Page) -> list[dict[str, Any]]:
+    """Return complete entries with `stored_as` (the ID), `problem` (empty if the hash verifies) and `sentence`."""
     rows = []
     for entry, name in zip(found.entries, found.ids, strict=True):
         kind, words = _badge(entry)
-        rows.append(_complete(entry) | {"stored_as": name, "problem": words if kind == "bad" else ""})
+        shown_with = {"stored_as": name, "problem": words if kind == "bad" else ""}
+        rows.append(_complete(entry) | shown_with | {"sentence": request.app.state.catalog.sentence(entry)})
     return rows
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from ...catalog import sentence
 from ...search import Stats
 from ...search.stats import INTERVALS, Bar
 from ...text import json_text
@@ -143,7 +144,8 @@ def _done(report: Report) -> Html:
 
 
 def _action(action: AdminAction) -> tuple[object, ...]:
-    what = tag("span", action.type, class_="code")
+    entry = {"type": action.type, "principal": action.principal, "target": action.target, "details": action.details}
+    what = join(tag("span", action.type, class_="code"), tag("div", sentence({}, entry)))
     return action.time, what, action.principal, action.target, details_text(action.details)
 
 
