@@ -159,7 +159,7 @@ def test_what_the_catalog_requires_remains_so_that_the_entry_keeps_its_rules(tmp
     catalog.write_text(RULED)
     journal_dir = configured(tmp_path, catalog=catalog, record={"door_opened": "metadata"})
     large = {"log": "l" * 20_000, "more": "m" * 20_000}
-    with pytest.raises(InvalidEntry, match="details.key is required"):
+    with pytest.raises(InvalidEntry, match=r"details\.key is required"):
         audit("door_opened", before={}, after={"a": 1}, details={"side": "in"})
     audit("door_opened", before={}, after={"a": 1}, details={"side": "in", "key": "k" * 21_000, **large})
     audit("door_opened", before={}, after={}, details={"side": "in", "key": "k"})

@@ -285,25 +285,6 @@ def test_a_type_adds_to_the_schema_of_its_resource() -> None:
     }
 
 
-def test_ranged_are_the_declared_numbers_and_dates_on_which_all_types_agree() -> None:
-    more = """
-    [types.invoice_paid]
-    resource = "invoice"
-    event = "pay"
-    about = "x"
-    details = { required = ["at"], properties = { amount.type = "integer", due.type = "string" } }
-    after = { properties.n = { anyOf = [{ type = "number" }, { type = "null" }] } }
-    before = { properties = { a = { properties.b = { type = ["string", "null"], format = "date" } }, c.type = "null" } }
-    """
-    assert CATALOG.ranged() == {"details.amount": "number", "details.due": "date", "details.at": "date"}
-    assert Catalog.parse(OWN + REFUND + more).ranged() == {
-        "details.amount": "number",
-        "after.n": "number",
-        "before.a.b": "date",
-    }
-    assert Catalog.load().ranged() == {}
-
-
 @pytest.fixture
 def journal_dir(tmp_path: Path) -> Path:
     path = tmp_path / "events.toml"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidEntry
 from ..text import json_text, near, printable, shown
@@ -28,7 +28,6 @@ from .model import (
     parse,
     preset,
     preset_with,
-    ranged,
 )
 from .schema import entry_schema, given_schema, type_schema, violations
 
@@ -141,13 +140,6 @@ class Catalog:
         """The JSON Schema (2020-12) of a complete entry of any type of the catalog."""
         return entry_schema(self._contents)
 
-    def ranged(self) -> dict[str, Literal["number", "date"]]:
-        """The declared paths whose values have an order, such as `{"details.amount": "number"}`.
-
-        A path that types declare differently is left out.
-        """
-        return ranged(self.types.values())
-
     def sentence(self, entry: Mapping[str, Any]) -> str:
         """An entry in words, on one line: `says` of its type with its values, or a sentence made from `about`.
 
@@ -218,7 +210,8 @@ def _value(entry: Mapping[str, Any], path: str) -> str:
         for key in name.split("."):
             value = value.get(key) if isinstance(value, Mapping) else None
         if value is not None:
-            text = value if isinstance(value, str) else json_text(value)
+            several = isinstance(value, list) and all(isinstance(one, str) for one in value)
+            text = value if isinstance(value, str) else ", ".join(value) if several else json_text(value)
             words = " ".join(text[:_LONGEST_SENTENCE].split())
             if words := _CALLED.get(text, words) if name == "principal" else words:
                 return shown(words, _LONGEST_VALUE)

@@ -6,7 +6,7 @@ Every error names the file, the table, the key and the fix.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -41,7 +41,6 @@ __all__ = [
     "parse",
     "preset",
     "preset_with",
-    "ranged",
     "words_for",
 ]
 
@@ -359,7 +358,7 @@ _LONGEST = 300
 
 def _says(table: _Table, rules: Rules) -> str:
     says = table.text("says", "")
-    fields = {name for name, known in FIELDS.items() if known.kind not in {"flat_object", "stored"}}
+    fields = {name for name, known in FIELDS.items() if known.kind not in {"flat_object", "objects", "stored"}}
     fields |= {path for name, fragment in rules.fragments() for path, _, _ in declared(name, fragment)}
     rest = OPTIONAL.sub("", HOLE.sub("", says))
     if not says.isprintable() or len(says) > _LONGEST:
@@ -404,19 +403,6 @@ def kinds(schema: Any) -> set[str]:
         dated = schema.get("format") in {"date", "date-time"}
         return {"date" if kind == "string" and dated else kind for kind in given}
     return {kind for way in (*schema.get("anyOf", ()), *schema.get("oneOf", ())) for kind in kinds(way) or {""}}
-
-
-def ranged(types: Iterable[EventType]) -> dict[str, Literal["number", "date"]]:
-    """The paths in `details`, `before` and `after` that hold numbers or dates, such as `{"details.amount": "number"}`.
-
-    A path that types declare differently is left out, because its stored values have no common order.
-    """
-    found: dict[str, set[str]] = {}
-    for name, fragment in (one for known in types for one in known.rules.fragments()):
-        for path, schema, _ in declared(name, fragment):
-            found.setdefault(path, set()).update(kinds(schema) - {"null"} or {""})
-    numbers: dict[str, Literal["number", "date"]] = {p: "number" for p, held in found.items() if held <= _NUMBERS}
-    return numbers | {path: "date" for path, held in found.items() if held == {"date"}}
 
 
 _NUMBERS = {"number", "integer"}
