@@ -5,27 +5,30 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.live.corner import Corner, corner
-from tests.search.two_years import END, START, BruteForce, entries_of_two_years, store
+from tests.search.two_years import END, START, BruteForce, entries_of_two_years, store, values_of
+from whodid.entry import Entry, document_id, partition_name
 from whodid.errors import QueryError
-from whodid.search import AuditClient, Filter
+from whodid.search import AuditClient, Filter, query_body
 from whodid.search.body import OtherNames
 from whodid.search.filter import NOTHING, both, either, ordered, time, words
 from whodid.settings import Settings
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
+T = TypeVar("T")
 SOAK = bool(os.environ.get("WHODID_TEST_SOAK"))
 COUNT = 200_000 if SOAK else 30_000
 NAMES = OtherNames.of(Settings())
@@ -67,7 +70,9 @@ _VALUES: dict[str, list[Any]] = {
     "target": ["a1*", "b2", "c499", "x"],
     "principal": ["system", "7", "1*"],
     "by": ["system", "7", "1*", "39"],
-    "about": ["a1*", "b2", "x"],
+    "about": ["a1*", "b2", "x", "t17", "t2*"],
+    "targets.id": ["t17", "t9*"],
+    "targets.name": ["Ada", "naï*"],
     "status": ["ok", "two words", "OK*", "o*"],
     "client_ip": ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32", "::/0", "0.0.0.0/0"],
     "organization_id": ["3", "4"],
@@ -91,7 +96,19 @@ def compared(key: str, bounds: st.SearchStrategy[Any]) -> st.SearchStrategy[Filt
     )
 
 
-_PRESENT = ["target_name", "status", "details.list", "on_behalf_of", "before", "client_ip", "details", "by", "about"]
+_PRESENT = [
+    "target_name",
+    "status",
+    "details.list",
+    "on_behalf_of",
+    "before",
+    "client_ip",
+    "details",
+    "by",
+    "about",
+    "targets",
+    "targets.name",
+]
 _SINGLE = st.one_of(
     matches(_VALUES),
     st.sampled_from(_PRESENT).map(lambda name: Filter.parse(f"{name}:*")),
@@ -117,6 +134,12 @@ def in_order(asked: Filter) -> bool:
     return False
 
 
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
 QUERIES = st.recursive(_SINGLE, combined, max_leaves=6).filter(in_order)
 
 
@@ -134,6 +157,31 @@ def test_a_query_finds_what_looking_at_every_entry_finds(stored: Stored, asked: 
         assert len(found) == 3000
     else:
         assert found == (wanted[::-1] if oldest else wanted)
+
+
+IDENTIFYING = (
+    *("target", "targets.id", "principal", "on_behalf_of", "organization_id", "access_token_id", "session_id"),
+    *("correlation_id", "request_id", "trace_id", "type", "journal", "hash", "client_ip"),
+)
+
+
+def test_each_identifying_value_finds_its_entry_when_it_is_pasted(stored: Stored) -> None:
+    """Each value once, with one of the entries that have it; of those that nearly all entries have, some."""
+    pasted: dict[str, Entry] = {}
+    for number, entry in enumerate(stored.truth.entries):
+        ids = [document_id(entry["journal"], entry["seq"], entry["hash"])]
+        ids += [str(value) for name in IDENTIFYING for value in values_of(entry, name)]
+        pasted |= {value: entry for value in ids if SOAK or number % 30 == 0 or len(value) < 6}
+    assert len(pasted) > COUNT // 10
+    for batch in batched(pasted.items(), 200):
+        lines: list[dict[str, Any]] = []
+        for text, entry in batch:
+            asked = Filter.parse(text) & Filter.of(hash=entry["hash"])
+            index = partition_name(stored.place.settings.index_prefix, "month", entry["creation_date"])
+            lines += [{"index": index}, {"size": 0, "query": query_body(asked)}]
+        answers = stored.place.client.msearch(body=lines, params={"filter_path": "responses.hits.total.value"})
+        counts = [answer["hits"]["total"]["value"] for answer in answers["responses"]]
+        assert [text for (text, _), count in zip(batch, counts, strict=True) if count != 1] == []
 
 
 def test_iterating_over_all_of_them_skips_and_doubles_none(stored: Stored) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import random
 import re
+import uuid
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -43,7 +44,7 @@ from whodid.search.filter import (
 from whodid.search.grammar import ID_FIELDS
 from whodid.search.value import Value, moment, period
 
-__all__ = ["END", "START", "BruteForce", "entries_of_two_years", "store"]
+__all__ = ["END", "START", "BruteForce", "entries_of_two_years", "store", "values_of"]
 
 END = datetime(2026, 11, 23, tzinfo=UTC)
 START = END - timedelta(days=730)
@@ -88,7 +89,18 @@ def entries_of_two_years(count: int, seed: int) -> list[Entry]:
         if picks.random() < 0.3:
             entry["target_name"] = f"{picks.choice(_WORDS)} {picks.choice(_WORDS)}"
         if picks.random() < 0.2:
-            entry["on_behalf_of"] = str(picks.randrange(40))
+            chain = [str(picks.randrange(40)) for _ in range(picks.randrange(1, 4))]
+            entry["on_behalf_of"] = chain if len(chain) > 1 else chain[0]
+        if picks.random() < 0.3:
+            entry["session_id"] = str(uuid.UUID(int=picks.getrandbits(128), version=4))
+            entry["request_id"] = f"req-{picks.getrandbits(40):010x}"
+            entry["trace_id"] = f"{picks.getrandbits(128):032x}"
+        if picks.random() < 0.2:
+            entry["correlation_id"] = f"job/{picks.randrange(3000)}"
+            entry["access_token_id"] = f"tok_{picks.randrange(900)}"
+        if picks.random() < 0.1:
+            more = range(picks.randrange(1, 4))
+            entry["targets"] = [{"id": f"t{picks.randrange(900)}", "name": picks.choice(_WORDS)} for _ in more]
         if picks.random() < 0.4:
             entry["details"] = {
                 "rows": picks.choice([1, 2.5, True, "5"]),
@@ -160,7 +172,7 @@ class BruteForce:
     def _by_values(self, asked: Filter, also: OtherNames) -> int:
         match asked:
             case Has("by" | "about" as name) | Match("by" | "about" as name):
-                meant = ["principal", "on_behalf_of"] if name == "by" else ["target"]
+                meant = ["principal", "on_behalf_of"] if name == "by" else ["target", "targets.id"]
                 return reduce(or_, (self._by_values(replace(asked, field=field), also) for field in meant))
             case Has(field):
                 return self._with(field, lambda _value: True)
@@ -172,7 +184,14 @@ class BruteForce:
                 begins = Value(text, "prefix")
                 return reduce(or_, (self._by_values(Match(field, (begins,)), also) for field in ID_FIELDS))
             case Words(text):
-                fields = ("target_name", "principal_name", "principal_email", "organization_name", "workspace_name")
+                fields = (
+                    "target_name",
+                    "targets.name",
+                    "principal_name",
+                    "principal_email",
+                    "organization_name",
+                    "workspace_name",
+                )
                 bits = reduce(or_, (self._by_values(Match(field, (Value(text),)), also) for field in ID_FIELDS))
                 if _is_address(text) or text in also.types:
                     return bits | self._with("details", text.__eq__) | self._with("client_ip", text.__eq__)
@@ -208,7 +227,7 @@ class BruteForce:
         if field not in self._values:
             numbers: dict[Any, list[int]] = defaultdict(list)
             for number, entry in enumerate(self.entries):
-                for value in set(_values(entry, field)):
+                for value in set(values_of(entry, field)):
                     numbers[value].append(number)
             self._values[field] = {value: _as_bits(found, len(self.entries)) for value, found in numbers.items()}
         return self._values[field]
@@ -221,7 +240,7 @@ def _as_bits(numbers: list[int], length: int) -> int:
     return int.from_bytes(bits, "little")
 
 
-def _values(entry: Entry, field: str) -> Iterator[Any]:
+def values_of(entry: Entry, field: str) -> Iterator[Any]:
     name, *keys = field.split(".")
     value = entry.get(name)
     for key in keys:
@@ -229,6 +248,10 @@ def _values(entry: Entry, field: str) -> Iterator[Any]:
     if name in {"details", "before", "after", "shortened"}:
         if not (keys and isinstance(value, dict)):
             yield from _leaves(value)
+    elif name == "targets":
+        yield from (one[keys[0]] if keys else "any" for one in entry.get(name, ()))
+    elif isinstance(value, list):
+        yield from value
     elif value is not None:
         yield value
 
