@@ -39,7 +39,7 @@ _COMMANDS = {
     "setup": ("setup", "Install or remove index template, retention policy, roles and dashboards."),
     "ship": ("ship", "Send journalled entries to OpenSearch."),
     "sizing": ("retention", "Estimate disk, shards and settings for a daily volume."),
-    "stats": ("stats", "Show how many entries match, in total, over time and by field."),
+    "stats": ("search", "Show how many entries match, in total, over time and by field."),
     "status": ("doctor", "Show backlog, dead letters, alarms and the retention in force."),
     "verify": ("verify", "Check that no stored entry was changed, removed, inserted or moved."),
     "web": ("web", "Serve the Audit logs tab."),
