@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.live.corner import Corner, corner
-from whodid.cli.retention import sizing
+from whodid.cli.retention import retention
 from whodid.cluster.bulk import Document, send_bulk
 from whodid.cluster.partitions import bytes_per_entry
 from whodid.entry import document_id
@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(*arguments: str, settings: Settings | None = None) -> Result:
-    return CliRunner().invoke(sizing, arguments, obj=settings or Settings())
+    return CliRunner().invoke(retention, ["sizing", *arguments], obj=settings or Settings())
 
 
 def sized(per_day: str, retention: str = "365d", **more: Any) -> Sizing:

@@ -1,4 +1,4 @@
-"""`whodid retention` and `whodid sizing`: shows, changes and enforces retention, and estimates disk and shards."""
+"""`whodid retention`: shows, changes and enforces retention, and estimates disk and shards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..settings import Settings, parse_age
 from .options import confirm, json_option, yes_option
 from .output import print_json, print_table
 
-__all__ = ["retention", "sizing"]
+__all__ = ["retention"]
 
 
 @click.group(
@@ -28,10 +28,11 @@ __all__ = ["retention", "sizing"]
 Examples:
   whodid retention show
   whodid retention set 400d
-  whodid retention enforce --dry-run"""
+  whodid retention enforce --dry-run
+  whodid retention sizing --per-day 2M"""
 )
 def retention() -> None:
-    """Show, change or enforce how long entries are kept."""
+    """Show, change or enforce how long entries are kept, or estimate what that needs."""
 
 
 @retention.command(
@@ -181,13 +182,13 @@ def _print_record(record: Destruction, as_json: bool) -> None:
         click.echo(f"{record.partition}: {what}, {record.account.entries:,} entries on record")
 
 
-@click.command(
+@retention.command(
     epilog="""\b
 Examples:
-  whodid sizing --per-day 2M --retention 365d
-  whodid sizing --per-day 500k --hosts 4 --outage 72h
-  whodid sizing --per-day 20M --from-cluster             measure the size of stored entries
-  whodid sizing --per-day 2M --json | jq .disk_bytes
+  whodid retention sizing --per-day 2M --retention 365d
+  whodid retention sizing --per-day 500k --hosts 4 --outage 72h
+  whodid retention sizing --per-day 20M --from-cluster             measure the size of stored entries
+  whodid retention sizing --per-day 2M --json | jq .disk_bytes
 
 Numbers may end in k, M or G. A GB is 1,000,000,000 bytes. The default bytes per entry were measured with generated
 entries of all event types of the platform (`whodid help benchmarks`); use --from-cluster to measure your own."""
