@@ -81,9 +81,12 @@ def columns_of(text: str | None) -> dict[str, str] | None:
 def print_entries(entries: Iterable[Mapping[str, Any]], columns: Mapping[str, str] | None = None) -> int:
     """Print a table of the given columns, or of as many default columns as fit; return the number of entries.
 
-    A table longer than the screen is shown in a pager. In a pipe each entry takes one line.
+    Entries that were recorded later than they happened get a column for that time. A table longer than the screen is
+    shown in a pager. In a pipe each entry takes one line.
     """
-    wanted = columns or COLUMNS
+    entries, wanted = list(entries), columns or COLUMNS
+    if not columns and any("occurred_at" in entry for entry in entries):
+        wanted = {"when": "creation_date", "occurred": "occurred_at", **COLUMNS}
     rows = [{heading: cut(_cell(entry, field), _LONGEST) for heading, field in wanted.items()} for entry in entries]
     if rows:
         console = _console(_UNFOLDED)
@@ -142,7 +145,7 @@ def _fitted(rows: list[dict[str, str]], width: int, widest: int) -> list[str]:
     from rich.cells import cell_len
 
     shown: list[str] = []
-    for heading in COLUMNS:
+    for heading in rows[0]:
         natural = max(cell_len(heading), *(cell_len(row[heading]) for row in rows))
         width -= (natural if heading in _WHOLE else min(natural, widest)) + 2
         if width < -2 and shown:
