@@ -30,6 +30,7 @@ _COMMANDS = {
     "get": ("search", "Show one entry by the ID of its receipt."),
     "help": ("help", "Show the documentation on the terminal."),
     "hold": ("hold", "Keep entries beyond their retention: set, list and release holds."),
+    "import": ("export", "Record the rows of an older log as entries, each of them once; - is standard input."),
     "journal": ("journal", "List journals, or retire one whose host is gone."),
     "key": ("journal", "Create, show and rotate the key that signs checkpoints and exports."),
     "prove": ("verify", "Prove that an entry was in the log, or check such a proof."),
@@ -60,6 +61,7 @@ Examples:
   whodid search --follow                 new entries as they are stored
   whodid stats since:-24h                numbers over time and by field
   whodid export october.csv time:2026-10
+  whodid import old.csv --dry-run        check the rows of an older log before they are recorded
   whodid verify                          check that nothing was changed or removed
   whodid report october --since 2026-10-01 --until 2026-11-01
   whodid retention show                  how long entries are kept, and what enforces it
@@ -82,7 +84,8 @@ class _Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(import_module(f"{__package__}.{_COMMANDS[cmd_name][0]}"), cmd_name.replace("-", "_"))
+        name = "import_" if cmd_name == "import" else cmd_name.replace("-", "_")
+        command = getattr(import_module(f"{__package__}.{_COMMANDS[cmd_name][0]}"), name)
         if cmd_name not in _WITHOUT_SETTINGS:
             for each in command.commands.values() if isinstance(command, click.Group) else [command]:
                 _add_settings(each)

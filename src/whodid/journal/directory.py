@@ -13,6 +13,8 @@
       dead-letters.ndjson               entries that OpenSearch refused permanently
       dead-letters.lock                 held while dead letters are added or removed
       checkpoints.ndjson                signed checkpoints: how far each journal had come at which time
+      imports.ndjson                    how far each import of an older log is
+      import.lock                       held by the one active import
       witnessed.json                    the last checkpoint that each witness has received
       recording.json                    for each application, which event types it does not record in full
       recording.lock                    held while that file is replaced
