@@ -125,7 +125,13 @@ def test_the_search_page_names_every_method_that_asks() -> None:
 
 @pytest.mark.parametrize(
     ("name", "where", "least"),
-    [("search.md", "^", 5), ("export.md", "^", 5), ("retention.md", "^", 5), ("compliance.md", "(?:^|`)", 60)],
+    [
+        ("search.md", "^", 5),
+        ("export.md", "^", 5),
+        ("retention.md", "^", 5),
+        ("import.md", "^", 3),
+        ("compliance.md", "(?:^|`)", 60),
+    ],
 )
 def test_every_command_of_a_page_can_be_asked(name: str, where: str, least: int) -> None:
     """With its options, its query, and the fields that it counts by; on some pages also those within a sentence."""
@@ -202,7 +208,8 @@ def test_the_readme_s_catalog_lists_one_type(tmp_path: Path, monkeypatch: pytest
 
 def test_the_page_of_the_examples_names_each_and_no_other() -> None:
     page = (ROOT / "examples" / "README.md").read_text()
-    folders = {path.name for path in (ROOT / "examples").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    found = (ROOT / "examples").iterdir()
+    folders = {path.stem for path in found if path.is_dir() or path.suffix == ".py"} - {"__pycache__"}
     assert set(re.findall(r"^\| \[(\w+)\]", page, re.M)) == folders
 
 
