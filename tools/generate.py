@@ -58,7 +58,10 @@ def generated() -> dict[str, str]:
         "docs/reference/settings.md": _settings(),
         **_filled("explanation/integrity.md", {"tests/attacks/attacks.py": attacks()}),
         **_filled("explanation/security.md", {"tests/live/rights.py": table()}),
-        **_filled("how-to/export.md", {FORMS_OF: forms(), "src/whodid/export/ocsf.py and ecs.py": standards()}),
+        **_filled(
+            "how-to/export.md",
+            {FORMS_OF: forms(), "src/whodid/export/ocsf.py and ecs.py": standards()},
+        ),
         **_filled("how-to/operations.md", {"src/whodid/shipping/log.py": shipper_events()}),
         **_filled("how-to/search.md", {"src/whodid/search/grammar.py": language()}),
         **_filled("reference/catalog.md", {"config/own-events.toml": own_events()}),

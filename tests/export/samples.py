@@ -20,6 +20,12 @@ _VALUES: dict[str, Any] = {
     "@timestamp": "2026-11-23T08:00:01.123456Z",
     "phase": "outcome",
     "outcome": "failure",
+    "principal_type": "user",
+    "method": "POST",
+    "occurred_at": "2026-11-23T08:00:01.123456Z",
+    "on_behalf_of": ["17", "18"],
+    "roles": ["owner", "launch"],
+    "targets": [{"id": "t9", "type": "team", "name": "The Team"}],
     "before": {"name": "old", "nested": {"list": [1, 2.5, None, "x"]}},
     "after": {"name": "new"},
     "details": {"rows": 7, "big": 2**53 - 1, "flag": True, "ratio": 0.25, "=1": "ünïcode\u2028"},
@@ -52,7 +58,7 @@ def least(event_type: str, target_type: str) -> dict[str, Any]:
 def _samples() -> Iterator[dict[str, Any]]:
     for event_type, target_type in [*EVENT_TYPES.items(), ("invoice_refunded", "invoice"), ("x", "")]:
         yield full(event_type, target_type)
-        yield {**full(event_type, target_type), "principal": "system", "outcome": "success"}
+        yield {**full(event_type, target_type), "principal": "system", "principal_type": "system", "outcome": "success"}
         yield least(event_type, target_type)
 
 

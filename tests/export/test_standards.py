@@ -1,7 +1,6 @@
-"""The standards: what their readers and their rules say of each event type, and that nothing of an entry is lost.
+"""The standards: what becomes of each field, what their readers say of it, and that nothing of an entry is lost.
 
-`ocsf-1.9.json` has the names, requirements and constraints of https://github.com/ocsf/ocsf-schema (1.9.0) for the
-classes used: `name: object`, `!` where required, `@profile` where it belongs to one.
+`test_official.py` checks the same forms against the standards' schemas.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from cloudevents.core.v1.event import CloudEvent
 from google.protobuf.json_format import Parse
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 
+from tests.export.official import OCSF
 from tests.export.samples import EVENT_TYPES, FULL, full, least
 from whodid.entry import ZERO_HASH, entry_id
 from whodid.export import FORMS
@@ -27,9 +27,16 @@ from whodid.export.ecs import cloudevents, ecs, opentelemetry
 from whodid.export.ocsf import ocsf, type_uid_of
 from whodid.resources import __version__
 
-OCSF = json.loads(Path(__file__).with_name("ocsf-1.9.json").read_text())
 GOLDEN = Path(__file__).with_name("golden")
 STANDARDS = {"cloudevents": cloudevents, "ecs": ecs, "ocsf": ocsf, "otlp": opentelemetry}
+MORE: dict[str, Any] = {
+    "on_behalf_of": ["17", "18"],
+    "roles": ["owner", "launch"],
+    "targets": [{"id": "t3", "type": "user", "name": "Zoë"}, {"id": "t4"}],
+    "occurred_at": "2026-11-20T07:00:00.5Z",
+    "imported_from": "legacy.csv",
+}
+"""Fields that entries of format 2.1 may have, too."""
 
 
 def leaves(value: object) -> Iterator[object]:
@@ -45,7 +52,7 @@ def leaves(value: object) -> Iterator[object]:
 
 @pytest.mark.parametrize("form", STANDARDS)
 def test_nothing_of_an_entry_is_lost(form: str) -> None:
-    for entry in FULL:
+    for entry in [*FULL, *({**entry, **MORE} for entry in FULL)]:
         made = STANDARDS[form](entry)
         found = {str(leaf) for leaf in leaves(made)}
         nanoseconds = int(datetime(2026, 11, 23, 8, 0, 1, tzinfo=UTC).timestamp()) * 10**9 + 123_456_000
@@ -107,31 +114,78 @@ def test_the_facts_of_the_mapping() -> None:
     assert {name: type_uid_of(name, EVENT_TYPES[name]) for name in expected} == expected
 
 
-def test_an_event_keeps_the_rules_of_its_class() -> None:
-    for entry in FULL:
-        event = ocsf(entry)
-        kind = OCSF["classes"][str(event["class_uid"])]
-        assert event["activity_id"] in kind["activities"]
-        assert event["type_uid"] == event["class_uid"] * 100 + event["activity_id"]
-        assert event["category_uid"] == event["class_uid"] // 1000
-        assert event["status_id"] == {"success": 1, "failure": 2}.get(entry.get("outcome", ""), 0)
-        _keeps(event, kind, set(event["metadata"]["profiles"]), "event")
+@pytest.mark.parametrize(
+    ("fields", "actor"),
+    [
+        ({}, {"user": {"uid": "42", "type_id": 1}}),
+        ({"principal_type": "service"}, {"user": {"uid": "42", "type_id": 4}}),
+        ({"principal_type": "api_key"}, {"user": {"uid": "42", "type_id": 99, "type": "api_key"}}),
+        ({"principal": "system"}, {"user": {"uid": "system", "type_id": 3}}),
+        ({"principal": "anonymous"}, {"user": {"uid": "anonymous", "type_id": 99, "type": "anonymous"}}),
+        ({"on_behalf_of": "17", "principal_type": "user"}, {"user": {"uid": "42", "type_id": 1}}),
+        ({"on_behalf_of": "17", "principal_type": "service"}, {"app_uid": "42", "user": {"uid": "17", "type_id": 0}}),
+        (
+            {"on_behalf_of": ["17", "18"], "principal_type": "agent", "principal_name": "Planner"},
+            {"app_uid": "42", "app_name": "Planner", "user": {"uid": "17", "type_id": 0}},
+        ),
+        (
+            {"session_id": "s-1", "roles": ["owner"]},
+            {"user": {"uid": "42", "type_id": 1}, "session": {"uid": "s-1"}, "iam_role": {"name": "owner"}},
+        ),
+    ],
+)
+def test_the_actor_of_an_event(fields: dict[str, Any], actor: dict[str, Any]) -> None:
+    event = ocsf({**least("credentials_created", "credentials"), "principal": "42", **fields})
+    assert event["actor"] == actor
+    chain = fields.get("on_behalf_of")
+    whole = isinstance(chain, list) or fields.get("principal_type") == "user"
+    assert event["unmapped"].get("on_behalf_of") == (chain if whole else None)
 
 
-def _keeps(event: dict[str, Any], rules: dict[str, Any], profiles: set[str], path: str) -> None:
-    """Known names, nothing required missing, one of what must be there at least."""
-    required = {name for name, kind in rules["attributes"].items() if "!" in kind}
-    assert required <= set(event), f"{path} lacks {required - set(event)}"
-    assert not rules["at_least_one"] or set(rules["at_least_one"]) & set(event), path
-    for name, value in event.items():
-        if name == "unmapped":
-            continue
-        assert name in rules["attributes"], f"{path}.{name}"
-        kind, _, profile = rules["attributes"][name].partition("@")
-        assert not profile or profile in profiles, f"{path}.{name} needs the profile {profile}"
-        if kind := kind.rstrip("!"):
-            for each in value if isinstance(value, list) else [value]:
-                _keeps(each, OCSF["objects"][kind], profiles, f"{path}.{name}")
+def test_an_agent_is_named_as_one() -> None:
+    event = ocsf({**least("credentials_created", "credentials"), "principal": "a-1", "principal_type": "agent"})
+    assert event["ai_agent"] == {"uid": "a-1"}
+    assert event["metadata"]["profiles"] == ["record_integrity", "ai_operation"]
+
+
+def test_participants_are_users_of_a_group_and_their_roles_those_of_a_user() -> None:
+    added = ocsf({**least("participant_created", "participant"), "targets": [{"id": "9", "type": "participant"}]})
+    assert added["users"] == [{"uid": "the target", "type_id": 1}, {"uid": "9", "type_id": 1}]
+    mixed = ocsf({**least("participant_created", "participant"), "targets": [{"id": "9", "type": "team"}]})
+    assert (len(mixed["users"]), mixed["unmapped"]["targets"]) == (1, [{"id": "9", "type": "team"}])
+    assert type_uid_of("participant_role_updated", "participant") == 300716
+
+
+def test_how_somebody_signed_in() -> None:
+    entry = {**least("user_sign_in", "user_session"), "session_id": "s-1", "auth_method": "oidc"}
+    event = ocsf(entry)
+    assert event["session"] == {"uid": "s-1"}
+    assert (event["auth_protocol_id"], event["auth_protocol"]) == (4, "OpenID")
+    assert event["unmapped"]["auth_method"] == "oidc"
+    assert ocsf({**entry, "auth_method": "password"})["auth_protocol_id"] == 99
+
+
+def test_a_request_has_its_method_and_a_value_that_does_not_fit_is_kept() -> None:
+    entry = least("credentials_created", "credentials")
+    assert ocsf({**entry, "method": "POST", "request_id": "r-1"})["http_request"] == {
+        "http_method": "POST",
+        "uid": "r-1",
+    }
+    odd = {"method": "BREW", "client_ip": "here", "principal_email": "nobody"}
+    assert odd.items() <= ocsf({**entry, **odd})["unmapped"].items()
+
+
+def test_the_time_of_what_was_recorded_later() -> None:
+    entry = {**least("credentials_created", "credentials"), "occurred_at": "2026-11-20T07:00:00.5Z"}
+    recorded = entry["@timestamp"]
+    event = ocsf(entry)
+    assert (event["time"], event["metadata"]["original_time"]) == (1_795_158_000_500, "2026-11-20T07:00:00.5Z")
+    assert event["metadata"]["loggers"] == [{"name": "whodid", "logged_time": 1_795_420_801_123}]
+    assert (ecs(entry)["@timestamp"], ecs(entry)["event"]["created"]) == (entry["occurred_at"], recorded)
+    assert (cloudevents(entry)["time"], cloudevents(entry)["recordedtime"]) == (entry["occurred_at"], recorded)
+    [record] = opentelemetry(entry)["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    assert record["timeUnixNano"] == "1795158000500000000"
+    assert record["observedTimeUnixNano"] == "1795420801123456000"
 
 
 def test_the_chain_is_told_in_ocsf_s_words() -> None:
@@ -145,40 +199,44 @@ def test_the_chain_is_told_in_ocsf_s_words() -> None:
 
 # ECS
 
-_FIELD_SETS = {
-    "@timestamp": set(),
-    "ecs": {"version"},
-    "event": {
-        *("kind", "category", "type", "id", "action", "reason", "outcome", "sequence", "hash"),
-    },
-    "user": {"id", "name", "email", "effective.id", "target.id", "target.name"},
-    "entity": {"target.id", "target.name", "target.type"},
-    "organization": {"id", "name"},
-    "client": {"ip"},
-    "source": {"ip"},
-    "related": {"ip", "user"},
-    "user_agent": {"original"},
-    "http": {"request.id"},
-    "trace": {"id"},
-    "service": {"name"},
-    "host": {"name"},
-}
-"""Names of ECS that are used; each is in its generated/ecs/ecs_flat.yml."""
+
+@pytest.mark.parametrize(
+    ("kind", "type_"),
+    [
+        ("credentials", None),
+        ("bucket", ["bucket"]),
+        ("studio_session", ["session"]),
+        ("user", ["user"]),
+        ("user_session", ["user"]),
+    ],
+)
+def test_the_target_is_an_entity_with_our_kind_as_its_sub_type(kind: str, type_: list[str] | None) -> None:
+    document = ecs({**least("x_created", kind), "target_name": "The Name"})
+    expected = {"id": "the target", "name": "The Name", "sub_type": kind} | ({"type": type_} if type_ else {})
+    assert document["entity"]["target"] == expected
+    assert document["user"].get("target") == ({"id": "the target", "name": "The Name"} if type_ == ["user"] else None)
 
 
-def test_a_document_has_only_fields_of_ecs_and_our_own() -> None:
-    for entry in FULL:
-        document = ecs(entry)
-        for name in set(document) - {"labels", "whodid"}:
-            found = set(_names(document[name])) if isinstance(document[name], dict) else set()
-            assert found <= _FIELD_SETS[name], name
-        assert all(isinstance(value, str) for value in document.get("labels", {}).values())
-        assert document["event"]["id"] == entry_id(entry)
+def test_who_acted_for_whom_in_ecs() -> None:
+    entry = {**least("credentials_created", "credentials"), **MORE, "principal": "a-1", "principal_type": "service"}
+    document = ecs(entry)
+    assert document["user"] == {
+        "id": "a-1",
+        "entity": {"type": ["user", "service"], "sub_type": "service"},
+        "effective": {"id": "17"},
+        "roles": ["owner", "launch"],
+    }
+    assert document["whodid"]["on_behalf_of"] == ["17", "18"]
+    assert document["related"]["user"] == ["a-1", "17", "18", "t3"]
+    assert document["event"]["provider"] == "legacy.csv"
+    assert "on_behalf_of" not in ecs({**entry, "on_behalf_of": "17"})["whodid"]
 
 
-def _names(value: dict[str, Any]) -> Iterator[str]:
-    for name, each in value.items():
-        yield from (f"{name}.{inner}" for inner in _names(each)) if isinstance(each, dict) else [name]
+def test_the_request_and_the_session_in_ecs() -> None:
+    more = {"method": "POST", "route": "/teams/{id}", "session_id": "s-1", "auth_method": "oidc"}
+    document = ecs({**least("credentials_created", "credentials"), **more})
+    assert document["http"]["request"] == {"method": "POST"}
+    assert document["labels"] == {"route": "/teams/{id}", "session_id": "s-1", "auth_method": "oidc"}
 
 
 # CloudEvents
@@ -196,8 +254,28 @@ def test_the_cloudevents_library_reads_our_events() -> None:
         )
         for name in cloudevents(entry):
             assert name == "data" or re.fullmatch(r"[a-z0-9]{1,20}", name)
-        kinds = {"system": "system", "anonymous": "unauthenticated"}
-        assert event.get_extension("authtype") == kinds.get(entry["principal"], "user")
+        assert event.get_extension("authtype") == ("system" if entry["principal"] == "system" else "user")
+
+
+@pytest.mark.parametrize(
+    ("fields", "authtype"),
+    [
+        ({"principal": "anonymous"}, "unauthenticated"),
+        ({"principal_type": "anonymous"}, "unauthenticated"),
+        ({"principal_type": "service"}, "service_account"),
+        ({"principal_type": "api_key"}, "api_key"),
+        ({"principal_type": "agent"}, "agent"),
+        ({"principal_type": "user"}, "user"),
+    ],
+)
+def test_the_kind_of_principal_of_a_cloudevent(fields: dict[str, Any], authtype: str) -> None:
+    assert cloudevents({**least("x", "y"), **fields})["authtype"] == authtype
+
+
+def test_two_documents_that_whodid_did_not_write_are_two_cloudevents() -> None:
+    one, two = cloudevents({"a": 1}), cloudevents({"a": 2})
+    assert (one["id"], one["source"]) != (two["id"], two["source"])
+    assert cloudevents({"a": 1}) == one
 
 
 # OpenTelemetry
@@ -215,6 +293,31 @@ def test_opentelemetry_s_own_messages_read_our_lines() -> None:
         assert attributes["user.id"].string_value == entry["principal"]
         assert attributes["log.record.uid"].string_value == entry_id(entry)
         assert len(attributes) == len(record.attributes)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "severity"),
+    [("success", (9, "INFO")), (None, (9, "INFO")), ("unknown", (13, "WARN")), ("failure", (17, "ERROR"))],
+)
+def test_the_severity_of_an_outcome(outcome: str | None, severity: tuple[int, str]) -> None:
+    [record] = opentelemetry({"type": "x", "outcome": outcome})["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    assert (record["severityNumber"], record["severityText"]) == severity
+    error = {"key": "error.type", "value": {"stringValue": "_OTHER"}}
+    assert (error in record["attributes"]) == (outcome == "failure")
+
+
+def test_the_attributes_of_format_2_1() -> None:
+    entry = {**MORE, "method": "BREW", "route": "/teams/{id}", "session_id": "s-1"}
+    [record] = opentelemetry(entry)["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    found = {each["key"]: each["value"] for each in record["attributes"]}
+    assert found["user.roles"] == {"arrayValue": {"values": [{"stringValue": "owner"}, {"stringValue": "launch"}]}}
+    assert (found["http.request.method"], found["http.request.method_original"]) == (
+        {"stringValue": "_OTHER"},
+        {"stringValue": "BREW"},
+    )
+    assert found["http.route"] == {"stringValue": "/teams/{id}"}
+    assert found["session.id"] == {"stringValue": "s-1"}
+    assert not {"event.name", "whodid.type", "whodid.roles", "whodid.method"} & found.keys()
 
 
 @pytest.mark.parametrize("trace", ["0" * 32, "not hex", "4BF92F3577B34DA6A3CE929D0E0E4736", "4bf92f3577b34da6"])

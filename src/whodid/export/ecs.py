@@ -1,10 +1,12 @@
 """Entries in three standards: Elastic Common Schema 9, CloudEvents 1.0 and OpenTelemetry logs.
 
-ECS: fields without a place in the schema are under `labels` (short keywords) or `whodid` (the rest, as recorded).
+ECS: fields without a place in the schema, and values that it doesn't allow there, are under `labels` (short keywords)
+or `whodid` (the rest, as recorded). The target is an entity; the catalog's kind of it is the entity's sub-type.
 Categories and types: https://www.elastic.co/docs/reference/ecs/ecs-category-field-values-reference
 
 CloudEvents in JSON: `data` is the whole entry as recorded. The extensions are `authid` and `authtype` (auth context),
-`sequence` (as text that sorts), and own ones for organization, workspace and correlation.
+`sequence` (as text that sorts), `recordedtime`, and own ones for organization, workspace and correlation. Attributes
+must not contain control characters, so these become U+FFFD there.
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 
 OpenTelemetry: one log record in OTLP/JSON, in the format of the Collector's file exporter. Each line is a complete
@@ -15,16 +17,19 @@ https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any
+from urllib.parse import quote
 
-from ..entry import entry_id
+from ..entry import FIELDS, entry_id
 from ..resources import __version__
-from .nested import Verb, nanoseconds, nested, verb_of
+from ..text import json_bytes, printable, valid
+from .nested import METHODS, ip_version, is_time, nanoseconds, nested, objects, texts, verb_of, when
 
 __all__ = ["VERSION", "cloudevents", "ecs", "ecs_event", "opentelemetry"]
 
-VERSION = "9.0.0"
+VERSION = "9.4.0"
 
 _CATEGORY = {
     "access_token": "iam",
@@ -54,20 +59,11 @@ _ALLOWED = {
 _KIND = {"participant": "group", "team": "group", "user": "user"}
 """Kind of target → the `event.type` for the kind of account."""
 
-_TYPE: dict[Verb, str] = {
-    "create": "creation",
-    "read": "access",
-    "update": "change",
-    "delete": "deletion",
-    "start": "start",
-    "stop": "end",
-    "sign_in": "start",
-    "download": "access",
-    "upload": "creation",
-    "preview": "access",
-    "assign": "change",
-    "other": "info",
-}
+_TYPE: dict[str, str] = (
+    {"create": "creation", "read": "access", "update": "change", "delete": "deletion", "start": "start", "stop": "end"}
+    | {"sign_in": "start", "download": "access", "upload": "creation", "preview": "access", "assign": "change"}
+    | {"other": "info"}
+)
 
 _PLACES = {
     "@timestamp": "@timestamp",
@@ -79,24 +75,45 @@ _PLACES = {
     "principal": "user.id",
     "principal_name": "user.name",
     "principal_email": "user.email",
+    "principal_type": "user.entity.sub_type",
     "on_behalf_of": "user.effective.id",
+    "roles": "user.roles",
+    "target": "entity.target.id",
+    "target_name": "entity.target.name",
+    "target_type": "entity.target.sub_type",
     "organization_id": "organization.id",
     "organization_name": "organization.name",
     "client_ip": "client.ip",
     "user_agent": "user_agent.original",
     "request_id": "http.request.id",
+    "method": "http.request.method",
     "trace_id": "trace.id",
     "service": "service.name",
     "host": "host.name",
+    "imported_from": "event.provider",
     "workspace_id": "labels.workspace_id",
     "workspace_name": "labels.workspace_name",
     "correlation_id": "labels.correlation_id",
     "operation": "labels.operation",
     "phase": "labels.phase",
     "access_token_id": "labels.access_token_id",
+    "session_id": "labels.session_id",
+    "auth_method": "labels.auth_method",
+    "route": "labels.route",
 }
-_USER = {"target": "user.target.id", "target_name": "user.target.name"}
-_ENTITY = {"target": "entity.target.id", "target_name": "entity.target.name", "target_type": "entity.target.type"}
+
+_ENTITY = {"studio_session": "session", "user_session": "user"} | {
+    one: one
+    for one in ("application", "bucket", "container", "database", "host", "queue", "service", "session", "user")
+}
+"""Kind of target → `entity.target.type`, which has few values; none for others."""
+
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "@timestamp": is_time,
+    "client_ip": lambda value: ip_version(value) > 0,
+    "outcome": FIELDS["outcome"].values.__contains__,
+}
+"""Field → whether the schema allows a value in the field's place."""
 
 
 def ecs_event(event_type: str, target_type: str) -> tuple[str, list[str]]:
@@ -111,85 +128,110 @@ def ecs_event(event_type: str, target_type: str) -> tuple[str, list[str]]:
 
 def ecs(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Converts an entry to an ECS document."""
-    kind = str(entry.get("target_type", ""))
+    kind, principal_type = str(entry.get("target_type", "")), entry.get("principal_type")
     category, types = ecs_event(str(entry.get("type", "")), kind)
-    places = _PLACES | (_USER if kind == "user" else _ENTITY)
     flat: dict[str, Any] = {
         "ecs.version": VERSION,
         "event.kind": "event",
         "event.category": [category],
         "event.type": types,
         "event.id": entry_id(entry) or None,
+        "entity.target.type": [_ENTITY[kind]] if kind in _ENTITY else None,
+        "user.entity.type": ["user", *(["service"] if principal_type == "service" else [])] if principal_type else None,
     }
-    flat |= {places.get(name, f"whodid.{name}"): value for name, value in entry.items()}
-    if address := entry.get("client_ip"):
+    for name, value in entry.items():
+        fits = value is None or name not in _FITS or _FITS[name](value)
+        flat[_PLACES.get(name, f"whodid.{name}") if fits else f"whodid.{name}"] = value
+    chain, users = texts(entry.get("on_behalf_of")), [entry.get("principal")]
+    flat |= {"user.effective.id": chain[0] if chain else None, "user.roles": texts(entry.get("roles")) or None}
+    if len(chain) > 1:
+        flat["whodid.on_behalf_of"] = chain
+    if _ENTITY.get(kind) == "user":
+        flat |= {"user.target.id": entry.get("target"), "user.target.name": entry.get("target_name")}
+        users.append(entry.get("target"))
+    if address := flat.get("client.ip"):
         flat |= {"source.ip": address, "related.ip": [address]}
-    users = [entry.get("principal"), entry.get("on_behalf_of"), entry.get("target") if kind == "user" else None]
+    if (at := when(entry)) != entry.get("@timestamp"):
+        flat |= {"@timestamp": at, "event.created": flat.get("@timestamp"), "whodid.occurred_at": None}
+    users += [*chain, *(one["id"] for one in objects(entry.get("targets")) if one.get("type") == "user")]
     flat["related.user"] = list(dict.fromkeys(user for user in users if user)) or None
     return nested(flat)
 
 
-_AUTH = {"system": "system", "anonymous": "unauthenticated"}
-"""Principal → `authtype`; `user` for others."""
+_AUTH = {"service": "service_account", "anonymous": "unauthenticated"}
+_AUTH |= {kind: kind for kind in ("agent", "api_key", "system")}
+"""Kind of principal → `authtype`; `user` for others."""
 
 
 def cloudevents(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Converts an entry to a CloudEvent."""
-    principal = entry.get("principal")
-    seq = entry.get("seq")
+    get = entry.get
+    journal, principal, seq, recorded = get("journal"), get("principal"), get("seq"), get("@timestamp")
+    version, at = get("schema_version"), when(entry)
     event = {
         "specversion": "1.0",
-        "id": entry_id(entry) or None,
-        "source": f"urn:whodid:journal:{entry['journal']}" if entry.get("journal") else None,
-        "type": entry.get("type"),
-        "subject": entry.get("target"),
-        "time": entry.get("@timestamp"),
+        "id": entry_id(entry) or sha256(json_bytes(entry)).hexdigest(),
+        "source": f"urn:whodid:journal:{quote(valid(str(journal)))}" if journal else "urn:whodid:unknown",
+        "type": get("type") or "unknown",
+        "subject": get("target"),
+        "time": at if is_time(at) else None,
         "datacontenttype": "application/json",
-        "dataschema": f"urn:whodid:entry:{entry['schema_version']}" if entry.get("schema_version") else None,
+        "dataschema": f"urn:whodid:entry:{quote(valid(str(version)))}" if version else None,
         "authid": principal,
-        "authtype": _AUTH.get(str(principal), "user") if principal else None,
+        "authtype": _AUTH.get(str(get("principal_type") or principal), "user") if principal else None,
         "sequence": f"{seq:012d}" if isinstance(seq, int) else None,
-        "correlationid": entry.get("correlation_id"),
-        "orgid": entry.get("organization_id"),
-        "orgname": entry.get("organization_name"),
-        "workspaceid": entry.get("workspace_id"),
-        "workspacename": entry.get("workspace_name"),
-        "data": entry,
+        "recordedtime": recorded if at != recorded and is_time(recorded) else None,
+        "correlationid": get("correlation_id"),
+        "orgid": get("organization_id"),
+        "orgname": get("organization_name"),
+        "workspaceid": get("workspace_id"),
+        "workspacename": get("workspace_name"),
     }
-    return {name: value for name, value in event.items() if value is not None}
+    return {name: printable(value) for name, value in event.items() if value} | {"data": entry}
 
 
-_SCHEMA = "https://opentelemetry.io/schemas/1.37.0"
-_SEVERITY_INFO = 9
+_SCHEMA = "https://opentelemetry.io/schemas/1.45.0"
+_SEVERITY = {"failure": (17, "ERROR"), "unknown": (13, "WARN")}
+"""Outcome → severity; INFO for others."""
+_LONG = range(-(2**63), 2**63)
 _TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
 
 _NAMES = {
     "principal": "user.id",
     "principal_name": "user.name",
     "principal_email": "user.email",
+    "roles": "user.roles",
+    "session_id": "session.id",
     "client_ip": "client.address",
     "user_agent": "user_agent.original",
+    "route": "http.route",
 }
 """Field → attribute; `whodid.` and the field's name for others."""
-
-_ELSEWHERE = ("type", "@timestamp", "service", "host")
 
 
 def opentelemetry(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Converts an entry to OTLP `LogsData`."""
     resource = {"service.name": entry.get("service"), "host.name": entry.get("host")}
-    trace = entry.get("trace_id")
+    trace, method, recorded = entry.get("trace_id"), entry.get("method"), nanoseconds(entry.get("@timestamp"))
     traced = isinstance(trace, str) and _TRACE_ID.fullmatch(trace) is not None
-    left_out = {*_ELSEWHERE, "trace_id"} if traced else set(_ELSEWHERE)
-    attributes = {_NAMES.get(name, f"whodid.{name}"): value for name, value in entry.items() if name not in left_out}
+    left_out = {"type", "service", "host", "method", *(["@timestamp"] if recorded else []), *(["trace_id"] * traced)}
+    number, text = _SEVERITY.get(str(entry.get("outcome")), (9, "INFO"))
+    attributes = {
+        "log.record.uid": entry_id(entry) or None,
+        **{_NAMES.get(name, f"whodid.{name}"): value for name, value in entry.items() if name not in left_out},
+        "user.roles": texts(entry.get("roles")) or None,
+        "http.request.method": (method if method in METHODS else "_OTHER") if method else None,
+        "http.request.method_original": method if method not in METHODS else None,
+        "error.type": "_OTHER" if number == _SEVERITY["failure"][0] else None,
+    }
     record: dict[str, Any] = {
-        "timeUnixNano": str(nanoseconds(entry.get("@timestamp"))),
-        "observedTimeUnixNano": str(nanoseconds(entry.get("@timestamp"))),
-        "severityNumber": _SEVERITY_INFO,
-        "severityText": "INFO",
-        "eventName": str(entry.get("type", "")),
+        "timeUnixNano": str(nanoseconds(when(entry)) or recorded),
+        "observedTimeUnixNano": str(recorded),
+        "severityNumber": number,
+        "severityText": text,
+        "eventName": valid(str(entry.get("type", ""))),
         "body": _any(f"{entry.get('type', '')} {entry.get('target', '')} by {entry.get('principal', '')}"),
-        "attributes": _key_values({"log.record.uid": entry_id(entry) or None, **attributes}),
+        "attributes": _key_values(attributes),
     }
     if traced:
         record["traceId"] = trace
@@ -202,7 +244,7 @@ def opentelemetry(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _key_values(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"key": name, "value": _any(value)} for name, value in values.items() if value is not None]
+    return [{"key": valid(name), "value": _any(value)} for name, value in values.items() if value is not None]
 
 
 def _any(value: object) -> dict[str, Any]:
@@ -211,15 +253,14 @@ def _any(value: object) -> dict[str, Any]:
         case bool():
             return {"boolValue": value}
         case int():
-            return {"intValue": str(value)}
+            return {"intValue" if value in _LONG else "stringValue": str(value)}
         case float():
             return {"doubleValue": value}
         case str():
-            return {"stringValue": value}
+            return {"stringValue": valid(value)}
         case Mapping():
-            return {
-                "kvlistValue": {"values": [{"key": str(name), "value": _any(each)} for name, each in value.items()]}
-            }
+            values = [{"key": valid(str(name)), "value": _any(each)} for name, each in value.items()]
+            return {"kvlistValue": {"values": values}}
         case list():
             return {"arrayValue": {"values": [_any(each) for each in value]}}
     return {}

@@ -140,8 +140,9 @@ def _of_known_kinds(entry: Entry) -> Entry:
     if all(map(_is_known_kind, entry, entry.values())):
         return entry
     return {
-        name.replace(".", "_"): value if _is_known_kind(name, value) else json_text(value)
+        name.replace(".", "_") if known or name != "seq" else "seq_text": value if known else json_text(value)
         for name, value in entry.items()
+        for known in (_is_known_kind(name, value),)
     }
 
 
@@ -178,27 +179,9 @@ FORMS = {
             None,
         ),
         Form("ecs", (".ecs.ndjson",), _NDJSON, "Elastic Common Schema 9, one JSON object a line", _each(ecs)),
-        Form(
-            "ocsf",
-            (".ocsf.ndjson",),
-            _NDJSON,
-            "Open Cybersecurity Schema Framework 1.9, JSON lines",
-            _each(ocsf),
-        ),
-        Form(
-            "cloudevents",
-            (".cloudevents.ndjson",),
-            _NDJSON,
-            "CloudEvents 1.0, JSON lines",
-            _each(cloudevents),
-        ),
-        Form(
-            "otlp",
-            (".otlp.ndjson",),
-            _NDJSON,
-            "OpenTelemetry logs in OTLP/JSON, one a line",
-            _each(opentelemetry),
-        ),
+        Form("ocsf", (".ocsf.ndjson",), _NDJSON, "Open Cybersecurity Schema Framework 1.9, JSON lines", _each(ocsf)),
+        Form("cloudevents", (".cloudevents.ndjson",), _NDJSON, "CloudEvents 1.0, JSON lines", _each(cloudevents)),
+        Form("otlp", (".otlp.ndjson",), _NDJSON, "OpenTelemetry logs in OTLP/JSON, one a line", _each(opentelemetry)),
     )
 }
 """Name → form."""

@@ -1,4 +1,4 @@
-"""What the conversions to standards share: nested objects, times as numbers, and the verb of an event type.
+"""What the conversions to standards share: nested objects, checked values, times as numbers, verbs of event types.
 
 The verb is one of the few words that the standards know: `credentials_created` means `create`, and
 `workflow_relaunched` means `other`. An application's own event types follow the same words, so they need no mapping.
@@ -6,11 +6,20 @@ The verb is one of the few words that the standards know: `credentials_created` 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any, Literal
 
-__all__ = ["Verb", "milliseconds", "moment", "nanoseconds", "nested", "verb_of"]
+from ..entry import TARGET_KEYS
+
+__all__ = ["METHODS", "Verb", "ip_version", "is_time", "milliseconds", "moment", "nanoseconds", "nested"]
+__all__ += ["objects", "texts", "verb_of", "when"]
+
+METHODS = frozenset(["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"])
+"""The HTTP methods that each standard knows."""
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,6 +36,17 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     return whole
 
 
+def objects(value: object) -> list[dict[str, str]]:
+    """The further targets of an entry; none if the value is anything but a list of `{id, type, name}`, all texts."""
+    return value if isinstance(value, list) and all(map(_is_target, value)) else []
+
+
+def _is_target(value: object) -> bool:
+    if not isinstance(value, dict) or not value.get("id"):
+        return False
+    return value.keys() <= TARGET_KEYS.keys() and all(isinstance(text, str) for text in value.values())
+
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -39,15 +59,44 @@ def moment(timestamp: object) -> datetime | None:
     return found.replace(tzinfo=found.tzinfo or UTC)
 
 
+def is_time(value: object) -> bool:
+    """Whether a value is a time of RFC 3339."""
+    return isinstance(value, str) and _TIME.fullmatch(value) is not None and moment(value) is not None
+
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def when(entry: Mapping[str, Any]) -> Any:
+    """When it happened: `occurred_at`, or `@timestamp` for what was recorded at once."""
+    return entry["occurred_at"] if is_time(entry.get("occurred_at")) else entry.get("@timestamp")
+
+
 def nanoseconds(timestamp: object) -> int:
-    """Nanoseconds since 1970; 0, as in OTLP, if the time is unknown."""
+    """Nanoseconds since 1970; 0, as in OTLP, if the time is unknown or beyond the 64 bits of OTLP."""
     at = moment(timestamp)
-    return (at - _EPOCH) // timedelta(microseconds=1) * 1000 if at else 0
+    found = (at - _EPOCH) // timedelta(microseconds=1) * 1000 if at else 0
+    return found if 0 <= found < 2**64 else 0
 
 
 def milliseconds(timestamp: object) -> int:
     """Milliseconds since 1970; 0 if the time is unknown."""
-    return nanoseconds(timestamp) // 1_000_000
+    at = moment(timestamp)
+    return (at - _EPOCH) // timedelta(milliseconds=1) if at else 0
+
+
+@lru_cache(maxsize=1024)
+def ip_version(value: object) -> int:
+    """4 or 6 for an IP address; 0 for anything else."""
+    try:
+        return ip_address(value).version if isinstance(value, str) and "%" not in value else 0
+    except ValueError:
+        return 0
+
+
+def texts(value: object) -> list[str]:
+    """The texts of a field that holds one text or a list of texts."""
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str) and one]
 
 
 Verb = Literal[
