@@ -25,7 +25,7 @@ from whodid.cli import program
 from whodid.cluster.template import index_template
 from whodid.entry import FIELDS, FREE_FIELDS
 from whodid.export import FORMS as EXPORTS
-from whodid.export.ecs import ecs_event
+from whodid.export.ecs import CEF_KEYS, ecs_event
 from whodid.export.ocsf import type_uid_of
 from whodid.retention.ism import policy_body
 from whodid.search.grammar import ALIASES, FILTERS, FORMS, KEYED, TIMES, kind_of
@@ -60,7 +60,7 @@ def generated() -> dict[str, str]:
         **_filled("explanation/security.md", {"tests/live/rights.py": table()}),
         **_filled(
             "how-to/export.md",
-            {FORMS_OF: forms(), "src/whodid/export/ocsf.py and ecs.py": standards()},
+            {FORMS_OF: forms(), "CEF_KEYS": cef_keys(), "src/whodid/export/ocsf.py and ecs.py": standards()},
         ),
         **_filled("how-to/operations.md", {"src/whodid/shipping/log.py": shipper_events()}),
         **_filled("how-to/search.md", {"src/whodid/search/grammar.py": language()}),
@@ -85,6 +85,13 @@ def forms() -> Iterator[str]:
     for form in EXPORTS.values():
         ends = ", ".join(f"`{suffix}`" for suffix in form.suffixes)
         yield f"| {ends} | `{form.name}` | {form.about} |"
+
+
+def cef_keys() -> Iterator[str]:
+    """The field in each key of CEF's dictionary."""
+    yield "| key | field |"
+    yield "| --- | --- |"
+    yield from (f"| `{key}` | `{name}` |" for name, key in sorted(CEF_KEYS.items(), key=lambda one: one[1]))
 
 
 def standards() -> Iterator[str]:

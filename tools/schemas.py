@@ -3,6 +3,7 @@
 python -m tools.schemas ecs ecs_flat.yml
 python -m tools.schemas ocsf compiled.json       # what ocsf-schema-compiler prints for a checkout of ocsf-schema
 python -m tools.schemas otel package/dist/*_attributes.d.mts   # of the npm package @opentelemetry/semantic-conventions
+python -m tools.schemas cef extensions.yaml
 """
 
 from __future__ import annotations
@@ -87,10 +88,19 @@ def otel(*paths: str) -> dict[str, Any]:
     return dict(sorted(found.items()))
 
 
+def cef(path: str) -> dict[str, Any]:
+    """Key that a producer may use → its type and its length; `c6a2` is in the chapter "Special Mappings" alone."""
+    extensions = yaml.safe_load(Path(path).read_text())["extensions"]
+    keys = [one for one in extensions if one["audience"] == "producer" and one["since"] == "0.1"]
+    found = {one["key"]: [one["type"], one.get("length")] for one in keys}
+    return {**found, "c6a2": found["c6a1"], "c6a2Label": found["c6a1Label"]}
+
+
 TRIMMED: dict[str, tuple[str, Callable[..., dict[str, Any]]]] = {
     "ecs": ("ecs-9.4.0.json", ecs),
     "ocsf": ("ocsf-1.9.0-dev.json", ocsf),
     "otel": ("semantic-conventions-1.45.0.json", otel),
+    "cef": ("cef-27.json", cef),
 }
 
 if __name__ == "__main__":

@@ -18,12 +18,15 @@ from google.protobuf.json_format import Parse, ParseError
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData, SeverityNumber
 
 __all__ = [
+    "CEF",
     "ECS",
     "OCSF",
+    "cef_faults",
     "cloudevents_faults",
     "ecs_faults",
     "ocsf_faults",
     "otlp_faults",
+    "parts",
 ]
 
 _SCHEMAS = Path(__file__).with_name("schemas")
@@ -35,7 +38,7 @@ def _schema(name: str) -> dict[str, Any]:
 
 
 ECS, OCSF = _schema("ecs-9.4.0.json"), _schema("ocsf-1.9.0-dev.json")
-_OTEL = _schema("semantic-conventions-1.45.0.json")
+CEF, _OTEL = _schema("cef-27.json"), _schema("semantic-conventions-1.45.0.json")
 _CLOUDEVENT = jsonschema_rs.Draft7Validator(_schema("cloudevents-1.0.2.json"), validate_formats=True)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -193,3 +196,70 @@ def otlp_faults(line: str) -> list[str]:
     faults += [] if len(set(names)) == len(names) else ["an attribute is there twice"]
     text = SeverityNumber.Name(record.severity_number)
     return faults + ([] if text == f"SEVERITY_NUMBER_{record.severity_text}" else [text])
+
+
+# CEF
+
+_LIMITS = (5, 63, 63, 31, 1023, 512, 2)
+_OWN_KEY = re.compile(r"whodid[A-Za-z0-9]+")
+
+
+def parts(line: str) -> tuple[list[str], dict[str, str]]:
+    """The header and the extension of a line of CEF; raises `ValueError` for what a reader could misread."""
+    header: list[str] = []
+    at = 0
+    while len(header) < len(_LIMITS):
+        end = _end(line, at, "|")
+        header.append(_unescaped(line[at:end], {"\\": "\\", "|": "|"}))
+        at = end + 1
+    pairs: dict[str, str] = {}
+    extension, key, start = line[at:], "", 0
+    while (end := _end(extension, start, "=")) < len(extension):
+        before, _, after = extension[start:end].rpartition(" ")
+        _add(pairs, key, before)
+        key, start = after, end + 1
+    _add(pairs, key, extension[start:])
+    return header, pairs
+
+
+def _end(text: str, start: int, separator: str) -> int:
+    """Where the next separator is that is not escaped; the end of the text, if there is none."""
+    while start < len(text) and text[start] != separator:
+        start += 2 if text[start] == "\\" else 1
+    return start
+
+
+def _add(pairs: dict[str, str], key: str, raw: str) -> None:
+    if not key and not raw:
+        return
+    if key in pairs or not re.fullmatch(r"[A-Za-z0-9]+", key):
+        raise ValueError(f"the key {key!r}")
+    pairs[key] = _unescaped(raw, {"\\": "\\", "=": "=", "n": "\n", "r": "\r"})
+
+
+def _unescaped(raw: str, escapes: Mapping[str, str]) -> str:
+    if not re.fullmatch(rf"(?:[^\\]|\\[{re.escape(''.join(escapes))}])*", raw):
+        raise ValueError(f"an escape that CEF doesn't have: {raw!r}")
+    return re.sub(r"\\(.)", lambda found: escapes[found[1]], raw)
+
+
+def cef_faults(line: str) -> list[str]:
+    """More than one line, a header that is too long, unknown keys, long values, labels without a value."""
+    try:
+        header, pairs = parts(line)
+    except (ValueError, IndexError) as error:
+        return [str(error)]
+    faults = [] if len(line.splitlines()) == 1 and not re.search(r"[\x00-\x1f\x7f-\x9f]", line) else ["lines"]
+    faults += [f"header: {text}" for text, most in zip(header, _LIMITS, strict=True) if not 0 < len(text) <= most]
+    faults += [] if header[:3] == ["CEF:0", "whodid", "whodid"] and header[6] in ["3", "4", "6"] else ["header"]
+    for key, text in pairs.items():
+        kind, length = CEF.get(key, ["string" if _OWN_KEY.fullmatch(key) else "", None])
+        fits = {"ipv4_address": _is_address(text) and "." in text, "ipv6_address": _is_address(text) and ":" in text}
+        number = re.fullmatch(r"-?\d{1,19}", text) is not None
+        fits |= {"string": bool(text) and len(text) <= (length or len(text)), "long": number, "timestamp": number}
+        if not fits.get(kind):
+            faults.append(f"{key}: {text!r}")
+        labelled = key.removesuffix("Label") if key.endswith("Label") else f"{key}Label"
+        if re.fullmatch(r"(cs|cn|c6a)\d(Label)?", key) and labelled not in pairs:
+            faults.append(f"{key} without {labelled}")
+    return faults

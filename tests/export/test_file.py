@@ -134,12 +134,12 @@ def test_parquet_has_columns_with_types(client: AuditClient, entries: list[Entry
         }
 
 
-@pytest.mark.parametrize("form", ["ecs", "ocsf", "cloudevents", "otlp"])
+@pytest.mark.parametrize("name", ["ecs.ndjson", "ocsf.ndjson", "cloudevents.ndjson", "otlp.ndjson", "cef"])
 def test_the_standards_have_a_line_for_each_entry(
-    client: AuditClient, entries: list[Entry], tmp_path: Path, form: str
+    client: AuditClient, entries: list[Entry], tmp_path: Path, name: str
 ) -> None:
-    export(client, None, tmp_path / f"all.{form}.ndjson", expired=True)
-    found = (tmp_path / f"all.{form}.ndjson").read_text().splitlines()
+    export(client, None, tmp_path / f"all.{name}", expired=True)
+    found = (tmp_path / f"all.{name}").read_text().splitlines()
     assert all(entry_id(entry) in line for entry, line in zip(entries, found, strict=True))
 
 

@@ -26,7 +26,7 @@ def test_each_odd_document_is_in_every_form(form: Any) -> None:
     for what, document in DOCUMENTS.items():
         data = b"".join(pieces(form, [parsed(document), FULL[0]])).removeprefix(form.head)
         text = data.decode()
-        if form.name != "csv":
+        if form.name not in {"csv", "cef"}:
             odd = text.partition("\n")[0]
             assert "00 l" in what or isinstance(json.loads(odd, parse_constant=pytest.fail), dict), what
         assert data.endswith(b"".join(pieces(form, [FULL[0]])).removeprefix(form.head)), what

@@ -16,7 +16,7 @@ from tests.export.samples import EVENT_TYPES, FULL, full, least
 from tests.export.test_foreign import parsed
 from whodid.entry import FIELDS
 from whodid.export import FORMS
-from whodid.export.ecs import cloudevents, ecs, opentelemetry
+from whodid.export.ecs import cef, cloudevents, ecs, opentelemetry
 from whodid.export.ocsf import ocsf
 
 Faults = Callable[[str], list[str]]
@@ -26,12 +26,14 @@ STANDARDS: dict[str, Faults] = {
     "ocsf": lambda line: official.ocsf_faults(json.loads(line)),
     "cloudevents": lambda line: official.cloudevents_faults(json.loads(line)),
     "otlp": official.otlp_faults,
+    "cef": official.cef_faults,
 }
 CONVERTERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "ecs": ecs,
     "ocsf": ocsf,
     "cloudevents": cloudevents,
     "otlp": opentelemetry,
+    "cef": cef,
 }
 
 NEW: list[dict[str, Any]] = [
@@ -105,7 +107,8 @@ def _line(form: str, entry: Mapping[str, Any]) -> str:
 
 def _converted(form: str, entry: Mapping[str, Any]) -> str:
     """The line of an entry whose fields are all known."""
-    return json.dumps(CONVERTERS[form](entry))
+    made = CONVERTERS[form](entry)
+    return made if isinstance(made, str) else json.dumps(made)
 
 
 @pytest.mark.parametrize("form", STANDARDS)

@@ -19,11 +19,11 @@ from cloudevents.core.v1.event import CloudEvent
 from google.protobuf.json_format import Parse
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 
-from tests.export.official import OCSF
+from tests.export.official import OCSF, parts
 from tests.export.samples import EVENT_TYPES, FULL, full, least
 from whodid.entry import ZERO_HASH, entry_id
 from whodid.export import FORMS
-from whodid.export.ecs import cloudevents, ecs, opentelemetry
+from whodid.export.ecs import cef, cloudevents, ecs, opentelemetry
 from whodid.export.ocsf import ocsf, type_uid_of
 from whodid.resources import __version__
 
@@ -186,6 +186,9 @@ def test_the_time_of_what_was_recorded_later() -> None:
     [record] = opentelemetry(entry)["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
     assert record["timeUnixNano"] == "1795158000500000000"
     assert record["observedTimeUnixNano"] == "1795420801123456000"
+    pairs = parts(cef(entry))[1]
+    assert (pairs["start"], pairs["rt"]) == ("1795158000500", "1795420801123")
+    assert "start" not in parts(cef({**entry, "occurred_at": "in the morning"}))[1]
 
 
 def test_the_chain_is_told_in_ocsf_s_words() -> None:
@@ -327,7 +330,83 @@ def test_what_is_no_trace_id_is_an_attribute(trace: str) -> None:
     assert {"key": "whodid.trace_id", "value": {"stringValue": trace}} in record["attributes"]
 
 
+# CEF
+
+
+def test_a_line_of_cef() -> None:
+    entry = {
+        **least("credentials_deleted", "credentials"),
+        "principal": "42",
+        "principal_name": "Zoë",
+        "client_ip": "192.0.2.7",
+        "outcome": "failure",
+        "status": "a=b|c\\d",
+        "roles": ["owner", "launch"],
+    }
+    header, pairs = parts(cef(entry))
+    assert header == ["CEF:0", "whodid", "whodid", __version__, "credentials_deleted", "credentials deleted", "6"]
+    expected = {
+        "act": "delete",
+        "outcome": "failure",
+        "reason": "a=b|c\\d",
+        "suid": "42",
+        "suser": "Zoë",
+        "spriv": "owner, launch",
+        "src": "192.0.2.7",
+        "rt": "1795420801123",
+        "externalId": "5d0c21f3a9b84e67-000000000001",
+        "cat": "credentials",
+        "cs1": "the target",
+        "cs1Label": "target",
+        "cn1": "1",
+        "cn1Label": "seq",
+        "deviceExternalId": "5d0c21f3a9b84e67",
+        "whodidEntryId": entry_id(entry),
+        "whodidHash": entry["hash"],
+    }
+    assert expected.items() <= pairs.items()
+    assert r"reason=a\=b|c\\d" in cef(entry)
+
+
+def test_nothing_of_an_entry_is_lost_in_cef() -> None:
+    for entry in [*FULL, *({**entry, **MORE} for entry in FULL)]:
+        header, pairs = parts(cef(entry))
+        found = {*header, *pairs.values()}
+        for name, value in entry.items():
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            others = json.loads(pairs.get("whodidUnmapped", "{}"))
+            assert not text or text in found or others.get(name) == value or json.loads(text) in map(_json, found), name
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+@pytest.mark.parametrize(("outcome", "severity"), [("success", "3"), (None, "3"), ("unknown", "4"), ("failure", "6")])
+def test_the_severity_of_an_outcome_in_cef(outcome: str | None, severity: str) -> None:
+    assert parts(cef({"type": "x", "outcome": outcome}))[0][6] == severity
+
+
+def test_a_value_that_is_too_long_for_its_key_is_whole_under_our_own() -> None:
+    header, pairs = parts(cef({"type": "t" * 2000, "host": "h" * 101, "principal": "p" * 1024, "status": "s" * 1023}))
+    assert [len(text) for text in header] == [5, 6, 6, len(__version__), 1023, 512, 1]
+    assert (len(pairs["dvchost"]), len(pairs["suid"])) == (100, 1023)
+    assert (len(pairs["whodidHost"]), len(pairs["whodidPrincipal"]), len(pairs["whodidType"])) == (101, 1024, 2000)
+    assert "whodidStatus" not in pairs
+
+
+def test_a_value_can_forge_neither_a_field_nor_a_line_of_cef() -> None:
+    forged = "x|9|suid=root\\=\nCEF:0|evil|evil|1|y|y|10|suid=root \\"
+    header, pairs = parts(cef({"type": forged, "principal": "42", "status": forged}))
+    assert (header[4], header[6]) == (forged.replace("\n", " "), "3")
+    assert (pairs["suid"], pairs["reason"]) == ("42", forged)
+
+
 @pytest.mark.parametrize("form", STANDARDS)
 @pytest.mark.parametrize("document", [{}, {"type": 5, "target": None}, {"@timestamp": "never", "seq": "x"}])
 def test_what_whodid_did_not_write_is_exported_all_the_same(form: str, document: dict[str, Any]) -> None:
     assert orjson.dumps(STANDARDS[form](document))
+    assert parts(cef(document))

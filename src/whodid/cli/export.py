@@ -57,6 +57,7 @@ Formats, chosen by the suffix of FILE or by --format:
   .ocsf.ndjson        OCSF                             --format ocsf
   .cloudevents.ndjson CloudEvents                      --format cloudevents
   .otlp.ndjson        OpenTelemetry logs, OTLP/JSON    --format otlp
+  .cef                Common Event Format (ArcSight)   --format cef
   with .gz appended   compressed
 
 FILE.manifest.json contains the query, the count, the times and the SHA-256. If a signing key is configured (see

@@ -1,4 +1,4 @@
-"""Entries in three standards: Elastic Common Schema 9, CloudEvents 1.0 and OpenTelemetry logs.
+"""Entries in four standards: Elastic Common Schema 9, CloudEvents 1.0, OpenTelemetry logs and Common Event Format.
 
 ECS: fields without a place in the schema, and values that it doesn't allow there, are under `labels` (short keywords)
 or `whodid` (the rest, as recorded). The target is an entity; the catalog's kind of it is the entity's sub-type.
@@ -12,6 +12,11 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.
 OpenTelemetry: one log record in OTLP/JSON, in the format of the Collector's file exporter. Each line is a complete
 `LogsData` with one record. Attributes have the names of the semantic conventions, or else `whodid.…`.
 https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/
+
+CEF: one line for each entry. Fields without a key in the standard's dictionary have a key that begins with `whodid`,
+and so does the whole of a value that is longer than its key allows. A value can end neither its field nor the line:
+the separators are escaped, and other control characters are written as `\\u001b`, in the header as a space.
+https://www.microfocus.com/documentation/arcsight/arcsight-smartconnectors/pdfdoc/cef-implementation-standard/
 """
 
 from __future__ import annotations
@@ -24,10 +29,10 @@ from urllib.parse import quote
 
 from ..entry import FIELDS, entry_id
 from ..resources import __version__
-from ..text import json_bytes, printable, valid
-from .nested import METHODS, ip_version, is_time, nanoseconds, nested, objects, texts, verb_of, when
+from ..text import json_bytes, json_text, printable, valid
+from .nested import METHODS, ip_version, is_time, milliseconds, nanoseconds, nested, objects, texts, verb_of, when
 
-__all__ = ["VERSION", "cloudevents", "ecs", "ecs_event", "opentelemetry"]
+__all__ = ["CEF_KEYS", "VERSION", "cef", "cloudevents", "ecs", "ecs_event", "opentelemetry"]
 
 VERSION = "9.4.0"
 
@@ -264,3 +269,60 @@ def _any(value: object) -> dict[str, Any]:
         case list():
             return {"arrayValue": {"values": [_any(each) for each in value]}}
     return {}
+
+
+CEF_KEYS = (
+    {"outcome": "outcome", "status": "reason", "principal": "suid", "target_type": "cat", "method": "requestMethod"}
+    | {"user_agent": "requestClientApplication", "service": "sourceServiceName", "host": "dvchost", "seq": "cn1"}
+    | {"journal": "deviceExternalId", "target": "cs1", "target_name": "cs2", "organization_id": "cs3"}
+    | {"workspace_id": "cs4", "correlation_id": "cs5", "session_id": "cs6"}
+)
+"""Field → key of the dictionary of CEF. The label of a custom one (`cs1Label`) is the field's name."""
+
+_MOST = {"act": 63, "outcome": 63, "dvchost": 100, "deviceExternalId": 255, "externalId": 40}
+"""Key → the most characters that it may have; 1,023 for others."""
+_WHOLE = {"type": 512, **{name: _MOST.get(key, 1023) for name, key in CEF_KEYS.items()}}
+"""Field → the length up to which a standard key, or the header, has the whole value; an own key has it beyond."""
+
+_OWN = {name: "whodid" + name.lstrip("@").replace("_", " ").title().replace(" ", "") for name in FIELDS}
+"""Field → the key that CEF calls user-defined: `whodidTraceId`."""
+
+_CONTROLS = {*range(32), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0xD800, 0xE000)} - {ord("\n"), ord("\r")}
+_VISIBLE = {code: rf"\u{code:04x}" for code in _CONTROLS}
+_IN_HEADER = str.maketrans({"\\": r"\\", "|": r"\|", "\n": " ", "\r": " "})
+_IN_EXTENSION = str.maketrans({"\\": r"\\", "=": r"\=", "\n": r"\n", "\r": r"\r"})
+_URGENCY = {"failure": 6, "unknown": 4}
+"""Outcome → severity of 0 to 10, of which 4 to 6 are medium; 3, which is low, for others."""
+
+
+def cef(entry: Mapping[str, Any]) -> str:
+    """Converts an entry to a line of CEF, without the line's end."""
+    whole = {name: one if isinstance(one, str) else json_text(one) for name, one in entry.items() if one is not None}
+    given = {name: text if text.isprintable() else text.translate(_VISIBLE) for name, text in whole.items()}
+    id_, roles = entry_id(entry).translate(_VISIBLE), ", ".join(texts(entry.get("roles"))).translate(_VISIBLE)
+    get, event_type, recorded, at = given.get, given.get("type", ""), given.get("@timestamp"), when(given)
+    verb, user, address = verb_of(event_type), _ENTITY.get(get("target_type", "")) == "user", get("client_ip", "")
+    version = ip_version(address)
+    standard = {
+        "rt": str(milliseconds(recorded)) if is_time(recorded) else "",
+        "start": str(milliseconds(at)) if at != recorded else "",
+        "act": event_type if verb == "other" else verb,
+        "externalId": id_.rpartition("-")[0],
+        "suser": get("principal_name") or get("principal_email") or get("principal", ""),
+        "spriv": roles,
+        "duid": get("target", "") if user else "",
+        "duser": get("target_name", "") if user else "",
+        "src": address if version == 4 else "",
+        "c6a2": address if version == 6 else "",
+        **{key: given[name] for name, key in CEF_KEYS.items() if name in given},
+        **{f"{key}Label": name for name, key in CEF_KEYS.items() if key[:2] in {"cs", "cn"} and get(name)},
+        "c6a2Label": "Source IPv6 Address" if version == 6 else "",
+    }
+    own = {_OWN[name]: text for name, text in given.items() if name in _OWN and len(text) > _WHOLE.get(name, 0)}
+    others = {name: one for name, one in entry.items() if name not in FIELDS}
+    own |= {"whodidEntryId": id_, "whodidUnmapped": json_text(others) if others else ""}
+    head = (__version__[:31], event_type[:1023] or "unknown", event_type.replace("_", " ")[:512] or "unknown")
+    header = [text.translate(_IN_HEADER) for text in ("CEF:0", "whodid", "whodid", *head)]
+    pairs = [*((key, text[: _MOST.get(key, 1023)]) for key, text in standard.items()), *own.items()]
+    extension = " ".join(f"{key}={text.translate(_IN_EXTENSION)}" for key, text in pairs if text)
+    return "|".join([*header, str(_URGENCY.get(get("outcome", ""), 3)), extension])

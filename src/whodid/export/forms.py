@@ -29,7 +29,7 @@ from ..entry import FIELDS, PLATFORM_FIELDS, TARGET_KEYS, Field, entry_id
 from ..errors import ExportError, QueryError
 from ..integrity import MAX_DEPTH
 from ..text import did_you_mean, json_bytes, json_text, levels, valid
-from .ecs import cloudevents, ecs, opentelemetry
+from .ecs import cef, cloudevents, ecs, opentelemetry
 from .nested import moment
 from .ocsf import ocsf
 
@@ -164,7 +164,11 @@ def _is_one_of(field: Field, value: object) -> bool:
     return isinstance(value, dict) and TARGET_KEYS.keys() >= value.keys() and set(map(type, value.values())) <= {str}
 
 
-_NDJSON = "application/x-ndjson"
+def _cef(entries: Iterable[Entry]) -> bytes:
+    return b"".join([cef(_of_known_kinds(entry)).encode() + b"\n" for entry in entries])
+
+
+_NDJSON, _TEXT = "application/x-ndjson", "text/plain; charset=utf-8"
 
 FORMS = {
     form.name: form
@@ -182,6 +186,7 @@ FORMS = {
         Form("ocsf", (".ocsf.ndjson",), _NDJSON, "Open Cybersecurity Schema Framework 1.9, JSON lines", _each(ocsf)),
         Form("cloudevents", (".cloudevents.ndjson",), _NDJSON, "CloudEvents 1.0, JSON lines", _each(cloudevents)),
         Form("otlp", (".otlp.ndjson",), _NDJSON, "OpenTelemetry logs in OTLP/JSON, one a line", _each(opentelemetry)),
+        Form("cef", (".cef",), _TEXT, "Common Event Format of ArcSight and others, one a line", _cef),
     )
 }
 """Name → form."""
