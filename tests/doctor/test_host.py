@@ -28,7 +28,7 @@ from whodid.integrity import Draft
 from whodid.journal import Acknowledged, Journal, JournalDirectory
 from whodid.journal.damage import keep_damaged, keep_missing
 from whodid.journal.directory import count_not_recorded
-from whodid.journal.line import Damaged, Missing
+from whodid.journal.reader import Damaged, Missing
 from whodid.settings import Settings
 from whodid.shipping.dead_letters import DeadLetter, keep_dead_letters
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from whodid.entry import SCHEMA_VERSION, ZERO_HASH
 from whodid.integrity import Draft, read_line
 from whodid.journal import Damaged, Line
-from whodid.journal.line import LineParser
+from whodid.journal.reader import LineParser
 
 JOURNAL = "00ff00ff00ff00ff"
 PERSONAL = ("user_agent", "principal_name", "client_ip")
@@ -81,7 +81,7 @@ def test_of_what_a_writer_writes_only_the_first_line_is_parsed(monkeypatch: pyte
         read.append(raw)
         return read_line(raw)
 
-    monkeypatch.setattr("whodid.journal.line.read_line", noted)
+    monkeypatch.setattr("whodid.journal.reader.read_line", noted)
     assert parsed(*lines) == [expected(line) for line in lines]
     assert read == [lines[0]]
 

@@ -1,16 +1,15 @@
 """The journal: durable, append-only, hash-chained files in one directory.
 
-`directory` defines the files. `lock`, `segment`, `durable`, `chain`, `group` and `writer` append entries; `line`,
-`reader`, `damage` and `position` read them for the shipper.
+`directory` defines the files. `lock`, `segment`, `durable`, `chain`, `group` and `writer` append entries; `reader`,
+`damage` and `position` read them for the shipper.
 """
 
 from __future__ import annotations
 
 from .chain import Position
 from .directory import JournalDirectory
-from .line import Damaged, Line, Missing
 from .position import Acknowledged, prune
-from .reader import JournalReader, read_entries
+from .reader import Damaged, JournalReader, Line, Missing, read_entries
 from .writer import Journal
 
 __all__ = [

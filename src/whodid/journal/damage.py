@@ -28,7 +28,7 @@ from ..integrity import read_line
 from ..text import FOREIGN, json_of, text_of
 from .directory import JournalDirectory, segment_name, segment_size, segments
 from .durable import on_disk
-from .line import Damaged, Missing
+from .reader import Damaged, Missing
 from .segment import Broken, last_link
 
 __all__ = [

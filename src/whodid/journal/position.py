@@ -30,7 +30,7 @@ from ..entry import ZERO_HASH
 from ..files import of_system, read_file, sync_directory, sync_file, write_file
 from ..text import FOREIGN, json_of, text_of
 from .directory import segments
-from .line import Missing
+from .reader import Missing
 from .segment import is_closed
 
 __all__ = ["NOTE_BYTES", "Acknowledged", "close_restored", "prune"]
