@@ -216,7 +216,11 @@ def types() -> Iterator[str]:
         ("_Fields(TypedDict, total=False)", "What every call may fill.", {*call} - {"principal", *pair}),
         ("_Who(TypedDict, total=False)", "Who acts.", {"principal"}),
         ("_Pair(TypedDict, total=False)", "What `auditing` fills itself.", {*pair}),
-        ("EntryFields(_Fields, _Who, _Pair, total=False)", "Keywords of `audit`, `context` and `bind`.", set()),
+        (
+            "EntryFields(_Fields, _Who, _Pair, total=False)",
+            "Keywords of `context` and `bind`, and of `audit` without `once`.",
+            set(),
+        ),
         (
             "OperationFields(_Fields, _Who, total=False)",
             "Keywords of `auditing`: `EntryFields` without a pair's.",
@@ -229,6 +233,11 @@ def types() -> Iterator[str]:
         ),
     ):
         yield from _typed_dict(name, about, {n: (_of_entry(n), f.about) for n, f in call.items() if n in names})
+    yield from _typed_dict(
+        "CallFields(EntryFields, total=False)",
+        "Keywords of `audit`: `EntryFields`, and a key.",
+        {"once": ("str | None", "a key of this very event: a call that repeats it within a day records nothing")},
+    )
     yield from _typed_dict(
         "ExpectedFields(TypedDict, total=False)",
         "Keywords of `assert_recorded`: any field of an entry whose name can be a keyword, with the value it has.",
@@ -252,7 +261,7 @@ _TYPES_BEGIN = '''\
 
 For a function of one's own that passes its keywords on:
 
-    def record(event_type: str, **fields: Unpack[whodid.typing.EntryFields]) -> None:
+    def record(event_type: str, **fields: Unpack[whodid.typing.CallFields]) -> None:
         log.audit(event_type, **fields)
 
 whodid itself imports this module for type checkers alone.
@@ -267,6 +276,7 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 __all__ = [
+    "CallFields",
     "Changes",
     "EntryFields",
     "ExpectedFields",

@@ -36,6 +36,7 @@ __all__ = [
     "ZERO_HASH",
     "Entry",
     "Field",
+    "Once",
     "Partitioning",
     "Places",
     "Receipt",
@@ -172,6 +173,7 @@ FIELDS: Mapping[str, Field] = {
             16,
             values=("success", "failure", "unknown"),
         ),
+        Field("once", "stored", "derived", "hash (32 hex digits) of the type and the key of a call with `once`", 32),
         # What changed.
         Field("before", "flat_object", "call", "state image before the change"),
         Field("after", "flat_object", "call", "state image after the change"),
@@ -290,6 +292,26 @@ def why_unreadable(entry: Mapping[str, object]) -> str:
 
 _MANY_DIGITS = 16
 """More digits than any version number has; such an entry is damaged, which its hash shows."""
+
+
+class Once(NamedTuple):
+    """By what a repeated call is known: the hash of its type and key, and the second of its entry."""
+
+    key: bytes
+    second: int
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Once | None:
+        """`None` for an entry without a key, or with a malformed one."""
+        try:
+            key, made = bytes.fromhex(entry["once"]), datetime.fromisoformat(entry["creation_date"])
+        except (KeyError, TypeError, ValueError):
+            return None
+        return cls(key, int(made.timestamp())) if len(key) == 16 else None
+
+    def repeats(self, second: int) -> bool:
+        """Whether an entry of that second is the first of this call: less than a day away."""
+        return abs(self.second - second) < 86400
 
 
 def document_id(journal: str, seq: int, hash_: str) -> str:

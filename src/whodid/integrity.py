@@ -34,7 +34,7 @@ from typing import Any, TypeGuard
 import orjson
 import rfc8785
 
-from .entry import NEVER_COMMITTED, why_unreadable
+from .entry import NEVER_COMMITTED, Once, why_unreadable
 from .errors import InvalidEntry
 from .text import FOREIGN
 
@@ -262,13 +262,14 @@ class Draft:
     lets pass, and `InvalidEntry` for a personal value that looks like a commitment.
     """
 
-    __slots__ = ("_opened", "_parts", "_salt", "size")
+    __slots__ = ("_opened", "_parts", "_salt", "once", "size")
 
     def __init__(self, entry: dict[str, Any], personal: Collection[str] = ()) -> None:
         self._opened: list[tuple[bytes, bytes]] = []
         self._salt = b""
         self.size = 0
         """Bytes of its line without its place in the chain, at most."""
+        self.once = Once.of(entry) if "once" in entry else None
         if personal and (names := sorted(filter(entry.__contains__, personal))):
             self._commit(entry, names)
         entry["journal"] = entry["prev"] = entry["seq"] = "\0"

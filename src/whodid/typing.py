@@ -2,7 +2,7 @@
 
 For a function of one's own that passes its keywords on:
 
-    def record(event_type: str, **fields: Unpack[whodid.typing.EntryFields]) -> None:
+    def record(event_type: str, **fields: Unpack[whodid.typing.CallFields]) -> None:
         log.audit(event_type, **fields)
 
 whodid itself imports this module for type checkers alone.
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 __all__ = [
+    "CallFields",
     "Changes",
     "EntryFields",
     "ExpectedFields",
@@ -273,7 +274,7 @@ class _Pair(TypedDict, total=False):
 
 
 class EntryFields(_Fields, _Who, _Pair, total=False):
-    """Keywords of `audit`, `context` and `bind`."""
+    """Keywords of `context` and `bind`, and of `audit` without `once`."""
 
 
 class OperationFields(_Fields, _Who, total=False):
@@ -282,6 +283,13 @@ class OperationFields(_Fields, _Who, total=False):
 
 class SystemFields(_Fields, _Pair, total=False):
     """Keywords of `system`: `EntryFields` without a principal."""
+
+
+class CallFields(EntryFields, total=False):
+    """Keywords of `audit`: `EntryFields`, and a key."""
+
+    once: str | None
+    """A key of this very event: a call that repeats it within a day records nothing."""
 
 
 class ExpectedFields(TypedDict, total=False):
@@ -354,6 +362,8 @@ class ExpectedFields(TypedDict, total=False):
     """`intent` or `outcome`, for pairs."""
     outcome: object
     """`success`, `failure` or `unknown`."""
+    once: object
+    """Hash (32 hex digits) of the type and the key of a call with `once`."""
     before: object
     """State image before the change."""
     after: object

@@ -42,7 +42,7 @@ from whodid.shipping.service import connected_shipper
 FILES = (
     *("current", "durable", "alarms.ndjson", "rejected.ndjson", "damaged.ndjson", "dead-letters.ndjson"),
     *("missing.ndjson", "checkpoints.ndjson", "witnessed.json", "not-recorded", "lock", "ship.lock"),
-    "dead-letters.lock",
+    *("dead-letters.lock", "once"),
     *("ID/journal.json", "ID/acknowledged", "ID/partitioning", "ID/ended", "ID/00000000000000000001.ndjson"),
     *("ID/00000000000000000009.ndjson", "ID/2²x.ndjson", "ID/9 of nobody.ndjson", "nobody/journal.json"),
 )

@@ -4,6 +4,8 @@ The call raises what the handler raised. Its entry is recorded once or not at al
 the same thread, another thread that was waiting meanwhile, and another process record, in one whole chain. `soak` does
 the same before each single instruction, so also between taking a lock and entering the `try` that gives it back.
 
+A call with a key that was interrupted and is made again is recorded once.
+
 Whatever handler it is, what it raises is known for what it is, even under settings that make no error of anything else.
 """
 
@@ -137,10 +139,11 @@ def test_a_descriptor_that_was_not_finished_is_closed_and_disturbs_no_other(path
 class Applications:
     """Threads of this process and another process, which record into one journal directory; what came of it."""
 
-    def __init__(self, below: Path, durability: Durability, segment_bytes: int) -> None:
+    def __init__(self, below: Path, durability: Durability, segment_bytes: int, *, keyed: bool = False) -> None:
         self.returned: list[str] = []
         self.journals: list[Path] = []
         self._below = below
+        self.keyed = keyed
         self._settings = Settings(durability=durability)
         self._segment_bytes = segment_bytes
         self._other = subprocess.Popen(
@@ -159,7 +162,8 @@ class Applications:
 
     def record(self, recorder: Recorder, target: str) -> None:
         """As through a logger whose handler records."""
-        call = AuditCall(recorder, "credentials_created", {"target": target, **WHO})
+        key = {"once": target} if self.keyed else {}
+        call = AuditCall(recorder, "credentials_created", {"target": target, **key, **WHO})
         call.through(call.record, records=True, chain_name="the chain")
         self.returned.append(target)
 
@@ -245,6 +249,8 @@ class Sweep:
         if not interruption.where:
             return False
         self._applications.record_elsewhere(f"{at} in another process")
+        if self._applications.keyed:
+            self._applications.record(recorder, f"{at} interrupted")
         waiting.join()
         self._applications.record(recorder, f"{at} again")
         return True
@@ -256,8 +262,11 @@ class Sweep:
             self.refused.append(str(error))
 
 
-def sweep(path: Path, durability: Durability, state: str, every: int = 1, *, dense: bool = False) -> Sweep:
-    applications = Applications(path, durability, 1 if state == "closing a segment" else 1 << 26)
+def sweep(
+    path: Path, durability: Durability, state: str, every: int = 1, *, dense: bool = False, keyed: bool = False
+) -> Sweep:
+    segment_bytes = 1 if state == "closing a segment" else 1 << 26
+    applications = Applications(path, durability, segment_bytes, keyed=keyed)
     swept = Sweep(applications, first=state == "the first call", every=every, dense=dense)
     thread = threading.Thread(target=swept.run, daemon=True)
     thread.start()
@@ -344,24 +353,28 @@ class Signalled:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("durability", "state"), [("disk", "later"), ("process", "later"), ("process", "first")])
+@pytest.mark.parametrize(
+    ("durability", "state"),
+    [("disk", "later"), ("process", "later"), ("process", "first"), ("process", "first with a key")],
+)
 @pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: getattr(handler, "__name__", type(handler).__name__))
 def test_what_a_signal_handler_raised_is_what_the_call_raises(
     path: Path, handler: Callable[..., None], durability: Durability, state: str
 ) -> None:
     settings = Settings(durability=durability, on_invalid="quarantine", on_failure="warn")
     at, every, raised = 1, 3 if state == "later" else 20, Counter[str]()
+    key = {"once": "a"} if state.endswith("key") else {}
     while True:
         directory = path / str(at)
         recorder = Recorder(settings, catalog=CATALOG, journal=Journal(directory))
         recorder.record("credentials_created", {"target": "before", **WHO})
-        if state == "first":
+        if state.startswith("first"):
             recorder = Recorder(settings, catalog=CATALOG, journal=Journal(directory))
         signal.signal(signal.SIGUSR2, handler)
         signalled = Signalled(at)
         try:
             sys.settrace(signalled)
-            recorder.record("credentials_created", {"target": "interrupted", **WHO})
+            recorder.record("credentials_created", {"target": "interrupted", **key, **WHO})
         except Exception as error:  # noqa: BLE001 (looked at below)
             raised[f"{type(error).__name__}: {error}"] += 1
         else:
@@ -414,6 +427,17 @@ def test_an_interruption_while_a_file_is_opened_or_closed_leaves_nothing_behind(
     path: Path, durability: Durability, state: str
 ) -> None:
     swept = sweep(path, durability, state, every=7)
+    assert swept.points > 50
+    assert swept.swallowed == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("state", "every"), [("a later call", 1), ("the first call", 7), ("closing a segment", 7)])
+@pytest.mark.parametrize("durability", ["disk", "process"])
+def test_an_interrupted_call_with_a_key_that_is_made_again_is_recorded_once(
+    path: Path, durability: Durability, state: str, every: int
+) -> None:
+    swept = sweep(path, durability, state, every, keyed=True)
     assert swept.points > 50
     assert swept.swallowed == []
 

@@ -14,7 +14,7 @@ import pytest
 from tests.faults.disk import Call, Killed, System, disk
 from tests.faults.power import Recording
 from tests.faults.story import Story
-from whodid.journal import Journal, JournalDirectory
+from whodid.journal import Journal, JournalDirectory, once
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="calls are recorded by way of /proc")
 
@@ -22,13 +22,14 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="calls are recor
 class Life:
     """A directory in use by processes that are killed now and then; what was promised is noted after each step."""
 
-    def __init__(self, root: Path, random: Random, story: Story | None = None) -> None:
+    def __init__(self, root: Path, random: Random, story: Story | None = None, *, keys: bool = False) -> None:
         self.story = story or Story(root / "data" / "journal")
         self.recording = Recording(root)
         self.began = self.recording.length
         self.told: dict[int, tuple[int, ...]] = {}
         """What had been said after so many recorded steps, before the next one."""
         self._random = random
+        self._keys = keys
         self._until_killed = -1
         self._journals: list[Journal] = []
 
@@ -42,7 +43,7 @@ class Life:
 
     def live(self, steps: int) -> None:
         no_flusher = patch.object(Journal, "_sync_soon", lambda journal: None)  # a step does that
-        with disk(self.recording._root, self), no_flusher:
+        with disk(self.recording._root, self), no_flusher, patch.object(once, "_FAR", 700):
             for _ in range(steps):
                 if self._until_killed < 0 and self._random.random() < 0.25:
                     self._until_killed = self._random.randrange(12)
@@ -57,7 +58,10 @@ class Life:
 
     def _step(self) -> None:
         story, choice = self.story, self._random.random()
-        if choice < 0.5:
+        if self._keys and choice < 0.6:
+            again = self._random.choice([*story.keyed, "", ""])
+            story.record_with_key(self._journal(), self._random.choice(["disk", "process"]), again)
+        elif choice < 0.5:
             story.record(self._journal(), "disk", self._random.choice([0, 50, 400]))
         elif choice < 0.7:
             story.record(self._journal(), "process")
@@ -95,19 +99,19 @@ def check(story: Story, into: Path) -> None:
     assert len(used) == 1 or JournalDirectory(story.path).alarms() or not promised
 
 
-def lose_power(tmp_path: Path, seed: int, lives: int, crashes: int) -> None:
+def lose_power(tmp_path: Path, seed: int, lives: int, crashes: int, *, keys: bool = False) -> None:
     """So many lives, each with so many states that its disk may be in after a power loss; half of them live on."""
     for number in range(lives):
         random = Random(seed * 1000 + number)
         root = tmp_path / f"{number}"
         (root / "disk").mkdir(parents=True)
-        life = Life(root / "disk", random)
+        life = Life(root / "disk", random, keys=keys)
         life.live(random.choice([3, 10, 30]))
         for crash in range(crashes):
             into = root / f"{crash}"
             story = life.lose_power(into)
             if crash % 2:
-                second = Life(into, random, story)
+                second = Life(into, random, story, keys=keys)
                 second.live(random.choice([1, 3, 10]))
                 into = root / f"{crash} again"
                 story = second.lose_power(into)
@@ -120,7 +124,12 @@ def test_nothing_promised_is_lost_to_a_power_loss(tmp_path: Path, seed: int) -> 
     lose_power(tmp_path, seed, lives=8, crashes=16)
 
 
+def test_a_call_with_a_key_that_is_made_again_is_lost_to_no_power_loss(tmp_path: Path) -> None:
+    lose_power(tmp_path, 7, lives=8, crashes=16, keys=True)
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
-def test_nothing_promised_is_lost_to_many_power_losses(tmp_path: Path) -> None:
-    lose_power(tmp_path, 99, lives=400, crashes=50)
+@pytest.mark.parametrize("keys", [False, True])
+def test_nothing_promised_is_lost_to_many_power_losses(tmp_path: Path, keys: bool) -> None:
+    lose_power(tmp_path, 99, lives=400, crashes=50, keys=keys)

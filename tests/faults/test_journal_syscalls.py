@@ -126,9 +126,19 @@ def a_new_journal(story: Story, journal: Journal) -> None:
     story.record(journal)
 
 
+def calls_with_keys(story: Story, journal: Journal) -> None:
+    """The first two are recorded; then each is made again, in this process and another, in and after its segment."""
+    other = _journal(story.path)
+    for target in ("", "", "1", "2"):
+        story.record_with_key(journal, again=target)
+    story.record(journal, size=900)
+    for target in ("2", "1", "", "9"):
+        story.record_with_key(other, again=target)
+
+
 SCENARIOS: list[Scenario] = [
     first_append, rotation, two_processes, threads, process_durability, shipping, dead_letters, damage, quarantine,
-    torn_tail, a_new_journal,
+    torn_tail, a_new_journal, calls_with_keys,
 ]  # fmt: skip
 
 

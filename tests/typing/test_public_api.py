@@ -16,7 +16,7 @@ def test_calls_are_typed(tmp_path: Path) -> None:
     log: whodid.AuditLogger = whodid.get_logger()
     with whodid.context(principal="42", client_ip="203.0.113.9"):
         whodid.bind(organization_id="7")
-        receipt: whodid.Receipt = log.audit("credentials_created", target="6Yk2", details={"by": "cli"})
+        receipt: whodid.Receipt = log.audit("credentials_created", target="6Yk2", details={"by": "cli"}, once="a")
     entry_id: str = receipt.entry_id
     wrapper: type[structlog.stdlib.BoundLogger] = whodid.audited(structlog.stdlib.BoundLogger)
     assert (settings.echo, entry_id[:16]) == (False, receipt.journal)

@@ -51,6 +51,7 @@ log: whodid.AuditLogger = whodid.get_logger("app")
 receipt: whodid.Receipt = log.audit("team_created", target="9")
 entry_id: str = receipt.entry_id
 log.audit("team_created", target="9", details={"by": "hand"}, before={"a": 1})
+log.audit("team_created", target="9", once="a")
 log.audit("team_created", target="9", status=None, phase="intent", operation="o")
 log.audit("user_sign_in", target="9", status="okta", principal="anonymous", outcome="failure", principal_name="Ada")
 
@@ -83,6 +84,8 @@ WRONG = [
     'log.audit("data_link_created", target="9")',
     'log.audit("compute_environment_updated", target="9", details={"a": 1})',
     'log.audit("team_created", target=9)',
+    'log.audit("team_created", target="9", once=9)',
+    'log.auditing("team_created", target="9", once="a")',
     'log.audit("team_created", target="9", outcome="succes")',
     'log.audit("team_created", target="9", details="a")',
     'log.audit("team_created")',

@@ -25,7 +25,7 @@ RIGHT = dedent(
     import whodid.testing
     from whodid.integrations.sqlalchemy import audit_on_commit
     from whodid.search import Filter
-    from whodid.typing import EntryFields
+    from whodid.typing import CallFields, EntryFields
 
     settings: whodid.Settings = whodid.configure(
         "whodid.toml", journal_dir=Path("/tmp/journal"), segment_age=60, trusted_proxies=["10.0.0.0/8"], service=None
@@ -45,6 +45,7 @@ RIGHT = dedent(
     slog.info("ordinary")
     log: whodid.AuditLogger = whodid.get_logger(__name__)
     receipt: whodid.Receipt = log.audit("user_sign_in", target="x", status=None, details={"by": 1}, outcome="failure")
+    log.audit("user_sign_in", target="x", once="a").entry_id.upper()
     log.audit("team_updated", target="x", **whodid.changes({"a": 1}, {"a": 2}))
 
 
@@ -52,11 +53,15 @@ RIGHT = dedent(
         return log.audit(event_type, **fields)
 
 
+    def record_once(event_type: str, **fields: Unpack[CallFields]) -> whodid.Receipt:
+        return slog.audit(event_type, **fields)
+
+
     @whodid.context(organization_id="7")
     async def recording() -> None:
         with whodid.context(principal="42", client_ip="203.0.113.9"), whodid.system(correlation_id="night"):
             whodid.bind(principal_name="Ada")
-            (await log.aaudit("user_sign_in", target="x")).entry_id.upper()
+            (await log.aaudit("user_sign_in", target="x", once=None)).entry_id.upper()
             with log.auditing("team_deleted", target="9") as operation:
                 operation.add(details={"rows": 4}, status="done")
             async with slog.aauditing("team_deleted", target="9", details={"rows": 4}) as operation:
@@ -81,7 +86,7 @@ RIGHT = dedent(
 
 
     def testing(entries: whodid.testing.AuditEntries, session: Session) -> None:
-        audit_on_commit(session, "user_sign_in", target="x")
+        audit_on_commit(session, "user_sign_in", target="x", once="a")
         entries.assert_recorded(type="user_sign_in", target="x", hash=ANY, details={"by": 1})["target"]
         entries.assert_recorded(times=2, principal="42")[0]["target"]
         entries.assert_not_recorded(principal=None)
@@ -99,6 +104,12 @@ WRONG = [
     "whodid.context(principal=42)",
     'whodid.context(type="user_sign_in")',
     'whodid.bind(prinicpal="42")',
+    'whodid.bind(once="a")',
+    'whodid.context(once="a")',
+    'whodid.system(once="a")',
+    'log.audit("user_sign_in", target="x", once=7)',
+    'log.auditing("user_sign_in", target="x", once="a")',
+    'log.auditing("user_sign_in").__enter__().add(once="a")',
     'whodid.system(principal="42")',
     'log.audit("user_sign_in", tagret="x")',
     'log.audit("user_sign_in", target="x", creation_date="2026-11-23")',

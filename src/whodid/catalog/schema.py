@@ -37,6 +37,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "prev": {"pattern": "^[0-9a-f]{64}$"},
     "hash": {"pattern": "^[0-9a-f]{64}$"},
     "schema_version": {"pattern": rf"^{SCHEMA_VERSION.split('.')[0]}\.\d+$", "examples": [SCHEMA_VERSION]},
+    "once": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
     "committed": {
         "type": "array",
         "items": {"type": "string", "not": {"enum": [name for name in FIELDS if name in NEVER_COMMITTED]}},

@@ -52,6 +52,7 @@ def stubs(contents: Contents, exports: Mapping[str, str], *, closed_details: boo
         "",
         *_typed_dict("_Fields", "TypedDict", ((n, _any_value(n)) for n in free if n not in _OF_A_PAIR)),
         *_typed_dict("_Pair", "TypedDict", ((n, _any_value(n)) for n in free if n in _OF_A_PAIR)),
+        *_typed_dict("_Call", "_Pair", [("once", "str | None")]),
         *details.classes,
     ]
     for shape, types in shapes.items():
@@ -59,7 +60,7 @@ def stubs(contents: Contents, exports: Mapping[str, str], *, closed_details: boo
         lines += [f"Types_{name}: TypeAlias = {_literal(types)}", ""]
         lines += _typed_dict(f"Operation_{name}", "_Fields", (field for field in shape if field[0] not in _OF_A_PAIR))
         ours = (field for field in shape if field[0] in _OF_A_PAIR)
-        lines += _typed_dict(f"Fields_{name}", f"Operation_{name}, _Pair", ours)
+        lines += _typed_dict(f"Fields_{name}", f"Operation_{name}, _Call", ours)
     names = [types[0] for types in shapes.values()]
     lines += [f"EventType: TypeAlias = {' | '.join(f'Types_{name}' for name in names) or 'Never'}", ""]
     lines.append("class _AuditMethods:")

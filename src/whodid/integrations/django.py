@@ -27,7 +27,7 @@ from .request import PreparedCall, RequestFields, with_route
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from ..typing import EntryFields
+    from ..typing import CallFields
 
 __all__ = ["AuditMiddleware", "audit_on_commit"]
 
@@ -67,7 +67,7 @@ class AuditMiddleware:
         return fields, with_route(lambda: self._principal(request), lambda: _route(request))
 
 
-def audit_on_commit(event_type: str, /, *, using: str | None = None, **fields: Unpack[EntryFields]) -> None:
+def audit_on_commit(event_type: str, /, *, using: str | None = None, **fields: Unpack[CallFields]) -> None:
     """Records an audit entry once the transaction is committed; immediately if there is none.
 
     The context is that of this call. A rollback drops the entry, also the rollback of a savepoint. If recording fails,

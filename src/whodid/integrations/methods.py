@@ -20,7 +20,7 @@ from ..recording.operation import Operation, aauditing, auditing
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from ..typing import EntryFields, OperationFields
+    from ..typing import CallFields, OperationFields
 
 __all__ = ["AuditMethods", "equip"]
 
@@ -31,7 +31,7 @@ class AuditMethods:
     def _whodid_audit(self, event_type: str, fields: Mapping[str, object], /) -> Receipt:
         raise NotImplementedError
 
-    def audit(self, event_type: str, /, **fields: Unpack[EntryFields]) -> Receipt:
+    def audit(self, event_type: str, /, **fields: Unpack[CallFields]) -> Receipt:
         """Records an audit entry.
 
         Arguments take precedence over keys bound to the logger, and these over `whodid.context`. `None` counts as not
@@ -39,7 +39,8 @@ class AuditMethods:
 
         Args:
             event_type: A type of the catalog (`whodid events list`).
-            **fields: Fields of the entry, such as `target`, `status` and `details`; see `whodid.typing.EntryFields`.
+            **fields: Fields of the entry, such as `target`, `status` and `details`; see `whodid.typing.CallFields`.
+                A call that repeats the key `once` of another within a day records nothing.
 
         Returns:
             The receipt, once the entry is as durable as the setting `durability` requires.
@@ -57,7 +58,7 @@ class AuditMethods:
         return self._whodid_audit(event_type, fields)
 
     @to_be_awaited
-    def aaudit(self, event_type: str, /, **fields: Unpack[EntryFields]) -> Coroutine[Any, Any, Receipt]:
+    def aaudit(self, event_type: str, /, **fields: Unpack[CallFields]) -> Coroutine[Any, Any, Receipt]:
         """Records an audit entry off the event loop: `audit` for async code.
 
         The call records the entry, whether its result is awaited or not.

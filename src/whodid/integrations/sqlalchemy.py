@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session  # fails where greenlet is not installed
 
-    from ..typing import EntryFields
+    from ..typing import CallFields
 
     AnySession = Session | AsyncSession | scoped_session[Any] | async_scoped_session[Any]
 
@@ -34,7 +34,7 @@ _INFO = "whodid"
 """The key of the waiting calls in the `info` of a session."""
 
 
-def audit_on_commit(session: AnySession, event_type: str, /, **fields: Unpack[EntryFields]) -> None:
+def audit_on_commit(session: AnySession, event_type: str, /, **fields: Unpack[CallFields]) -> None:
     """Records an audit entry once the transaction of a session is committed.
 
     The context is that of this call. A rollback drops the entry, also the rollback of a savepoint. If recording fails,

@@ -1,7 +1,7 @@
 """The journal: durable, append-only, hash-chained files in one directory.
 
-`directory` defines the files. `lock`, `segment`, `durable`, `chain`, `group` and `writer` append entries; `reader`,
-`damage` and `position` read them for the shipper.
+`directory` defines the files. `lock`, `segment`, `durable`, `chain`, `group`, `once` and `writer` append entries;
+`reader`, `damage` and `position` read them for the shipper.
 """
 
 from __future__ import annotations

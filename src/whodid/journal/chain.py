@@ -47,6 +47,7 @@ from .descriptor import close_forgotten
 from .directory import FORMAT, JournalDirectory, reserve_counter, segment_name, segments
 from .durable import DurableMark, on_disk
 from .lock import FileLock
+from .once import Keys
 from .position import Acknowledged
 from .segment import Broken, Link, Segment, is_closed, last_link
 
@@ -146,6 +147,7 @@ class Chain:
         known: Known | None = None,
     ) -> None:
         self.directory = directory
+        self.keys = Keys(directory)
         self._lock = lock
         self._mark = DurableMark(directory.durable)
         self._generation = -1
@@ -315,7 +317,9 @@ class Chain:
         if segment.size == 0:
             return segment
         self._lock.next_generation()
-        segment.finish()
+        segment.sync(segment.size)
+        self.keys.keep(segment)
+        segment.shut()
         successor = self._create(segment.path.parent, segment.link)
         self._adopt(successor)
         return successor
@@ -411,7 +415,9 @@ Written = tuple[Position, Segment, int]
 
 
 def append_at_once(chain: Chain, drafts: Sequence[Draft]) -> list[Written]:
-    """The entries in one write; none at all where they don't fit into the segment together."""
+    """The entries in one write; none at all where they don't fit into the segment together, or some may repeat."""
+    if any(draft.once for draft in drafts):
+        return []
     segment = chain.current()
     if not chain.has_room(segment, sum(draft.size + CHAIN_BYTES for draft in drafts)):
         return []
@@ -430,8 +436,10 @@ def append_at_once(chain: Chain, drafts: Sequence[Draft]) -> list[Written]:
 
 
 def append_one(chain: Chain, draft: Draft) -> Written:
-    """The next entry, in a new segment where this one is full or old. Raises `OSError` or `JournalFull`."""
+    """The next entry, in a new segment where this one is full or old; or the first with its key. Raises `OSError`."""
     segment = chain.current()
+    if draft.once is not None and (first := chain.keys.find(draft.once, segment)) is not None:
+        return Position(chain.journal, *first, b""), segment, segment.size
     seq, prev = segment.link
     seq += 1
     hash_, line = draft.seal(chain.journal, seq, prev)

@@ -7,6 +7,7 @@
       durable                           how much of the current segment is on disk; held while syncing
       ship.lock                         held by the one active shipper
       alarms.ndjson                     what an operator must know: a torn tail, a new journal, damage
+      once                              the keys of calls with `once`, up to a place in the current journal
       rejected.ndjson                   calls that broke the catalog, with on_invalid = "quarantine"
       damaged.ndjson                    journal lines with a hash mismatch
       missing.ndjson                    entries that were in no segment when later ones were shipped

@@ -96,6 +96,11 @@ class Segment:
             return max(0.0, time.time() - datetime.fromisoformat(made[1].decode()).timestamp())
         return 0.0
 
+    def read(self, start: int, length: int) -> bytes:
+        """Bytes of the file. Raises `OSError`."""
+        self._file.recovered()
+        return os.pread(self._file.fd, length, start)
+
     def has_only_grown(self) -> bool:
         """Whether nothing happened but that others may have appended. Raises `Broken` when lines are gone."""
         status = self._file.recovered()
@@ -242,11 +247,6 @@ class Segment:
         if on_disk > self.size:
             raise Broken(f"{self.path.name} was on disk up to {on_disk}, and ends at {self.size}: lines are gone")
         return on_disk == self.size
-
-    def finish(self) -> None:
-        """Makes the segment durable, and closed for good. Raises `NotRecorded`."""
-        self.sync(self.size)
-        self.shut()
 
     def shut(self) -> None:
         """Closes the segment for every process, durable or not."""

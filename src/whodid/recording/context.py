@@ -774,6 +774,8 @@ def _is_left_open() -> bool:
 def _check_names(fields: Mapping[str, object]) -> None:
     if not CALLER_FIELDS.issuperset(fields):
         unknown = sorted(map(str, fields.keys() - CALLER_FIELDS))
+        if "once" in unknown:
+            raise InvalidEntry("once names a single event, so only a call can set it: audit(…, once=…)")
         raise InvalidEntry(
             f"{', '.join(unknown)}: not a field that a context can set; pass it in details={{…}} at the call. "
             f"Fields are {', '.join(sorted(CALLER_FIELDS))}"

@@ -93,6 +93,8 @@ class Operation:
 
 
 def _refuse_ours(fields: Mapping[str, object]) -> None:
+    if "once" in fields:
+        raise InvalidEntry("once: an action with an outcome can't be skipped; leave it out, or use audit(…, once=…)")
     if given := [name for name in _OURS if name in fields]:
         raise InvalidEntry(f"{', '.join(given)}: set by auditing() itself; leave it out")
 

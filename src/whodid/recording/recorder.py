@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from hashlib import sha256
 from typing import Any, Literal
 
 import orjson
@@ -122,7 +123,8 @@ class Recorder:
             kind = self._kind(event_type)
             if kind.level == "off":
                 return fields
-            merged = _merged(kind, fields, {})
+            merged = _merged(kind, _without_key(fields), {})
+            merged |= {"once": fields.get("once")}
             merged |= {name: plain(merged[name], name) for name in (*FREE_FIELDS, *LISTS) if name in merged}
             with scope({}, alone=True):
                 self._drafted(kind, merged, {})
@@ -134,11 +136,14 @@ class Recorder:
 
     def _drafted(self, kind: _Type, fields: Mapping[str, object], bound: Mapping[str, object]) -> Draft:
         """The entry, checked and serialised: at once if nothing is the matter with it, else with care."""
+        filled = kind.filled
+        if "once" in fields:
+            fields, filled = _keyed(fields, filled)
         entry = self._given(kind, fields, bound)
         date, timestamp = stamp(self._clock_ns())
         try:
             if kind.fits(entry):
-                entry.update(kind.filled)
+                entry.update(filled)
                 entry["creation_date"], entry["@timestamp"] = date, timestamp
                 draft = Draft(entry, kind.personal)
                 if draft.size <= _LARGE:
@@ -147,7 +152,7 @@ class Recorder:
                     return draft
         except (TypeError, ValueError) as error:  # NUL, a lone surrogate, no JSON: named below
             pass_on(error)
-        entry = {**self._given(kind, fields, bound), **kind.filled, "creation_date": date, "@timestamp": timestamp}
+        entry = {**self._given(kind, fields, bound), **filled, "creation_date": date, "@timestamp": timestamp}
         whole = {name: entry[name] for name in FREE_FIELDS if name in entry}
         entry |= {name: dict(value) for name, value in whole.items() if isinstance(value, dict)}
         required = {name: fragment.get("required", ()) for name, fragment in kind.rules.fragments()}
@@ -225,7 +230,8 @@ class Recorder:
 
     def _quarantine(self, event_type: str, fields: Mapping[str, object], why: str) -> Receipt:
         try:
-            kept = self.journal.quarantine({"error": why, "type": masked(event_type), "fields": masked(fields)})
+            masked_fields = masked(_without_key(fields))
+            kept = self.journal.quarantine({"error": why, "type": masked(event_type), "fields": masked_fields})
         except (NotRecorded, JournalDamaged) as error:
             pass_on(error)
             if self._on_failure(event_type) == "raise":
@@ -291,6 +297,21 @@ def _hash_key(settings: Settings) -> str:
     return key
 
 
+def _keyed(fields: Mapping[str, object], filled: dict[str, str]) -> tuple[Mapping[str, object], dict[str, str]]:
+    """The fields of a call without its key, and what fills its entry, with the hash of type and key."""
+    key = fields["once"]
+    if key is not None:
+        if not isinstance(key, str) or not 0 < len(key) <= 512:
+            raise InvalidEntry("once must be text of 1 to 512 characters that names this event, such as a refund's ID")
+        data = f"{filled['type']}\0{plain(key, 'once')}".encode()
+        filled = {**filled, "once": sha256(data).hexdigest()[:32]}
+    return _without_key(fields), filled
+
+
+def _without_key(fields: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in fields.items() if name != "once"}
+
+
 def _merged(kind: _Type, fields: Mapping[str, object], bound: Mapping[str, object]) -> dict[str, Any]:
     """Arguments on top of bound keys on top of the context; `None` means not given."""
     if not CALLER_FIELDS.issuperset(fields):
@@ -314,7 +335,7 @@ def _refuse_unknown(entry: Mapping[str, object]) -> None:
     for name in sorted(entry.keys() - CALLER_FIELDS):
         if name in FIELDS:
             raise InvalidEntry(f"{name} is filled by whodid and can't be an argument; leave it out")
-        meant = near(name, CALLER_FIELDS)
+        meant = near(name, (*CALLER_FIELDS, "once"))
         hint = f"did you mean {meant[0]}? Otherwise pass" if meant else "pass"
         raise InvalidEntry(f"{name} is not a field of an entry; {hint} details={{{name!r}: …}}")
 

@@ -137,6 +137,7 @@ class MemoryJournal(Journal):
         self.rejected = []
         self._id = secrets.token_hex(8)
         self._last = ZERO_HASH
+        self._first: dict[bytes, tuple[int, Position]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -145,11 +146,16 @@ class MemoryJournal(Journal):
         return [orjson.loads(line) for line in self.lines]
 
     def append(self, draft: Draft, durability: Literal["disk", "process"] = "disk") -> Position:
-        """Appends the entry to the chain."""
+        """Appends the entry to the chain, unless a call with its key was recorded within a day."""
+        once = draft.once
         with self._lock:
+            if once and (first := self._first.get(once.key)) and once.repeats(first[0]):
+                return first[1]
             seq = len(self.lines) + 1
             self._last, line = draft.seal(self._id, seq, self._last)
             self.lines.append(line)
+            if once:
+                self._first[once.key] = once.second, Position(self._id, seq, self._last, b"")
             return Position(self._id, seq, self._last, line)
 
     def sync(self) -> None:
