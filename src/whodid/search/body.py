@@ -17,9 +17,9 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
-from ..catalog.model import is_name, load, preset
+from ..catalog.model import load, preset
 from ..entry import FIELDS, FREE_FIELDS
 from ..errors import CatalogError, InvalidEntry, QueryError
 from ..integrity import canonical, plain
@@ -27,7 +27,7 @@ from ..process import warn
 from ..settings import Settings
 from .filter import All, AnyOf, Beginning, Compared, Everything, Filter, Has, Match, Not, Range, Time, Words
 from .grammar import ALIASES, ID_FIELDS, MOST_PREFIXES, MOST_WORDS, WORD_FIELDS, kind_of
-from .value import Value, Window, comparison, is_address, moment, period
+from .value import ENTRY_ID, IDENTIFIER, Value, Window, comparison, is_address, may_identify, moment, period
 
 __all__ = ["Also", "OtherNames", "query_body", "window_of"]
 
@@ -68,9 +68,10 @@ def _check_cost(asked: Filter, also: Also) -> None:
     """Limits every query, whether it was written as text or in Python."""
     left, word_count, prefixes = [asked], 0, 0
     while left:
-        match left.pop():
-            case Words(text):
-                word_count += not _identifies(text, also)
+        asked_for = left.pop()
+        match asked_for:
+            case Words():
+                word_count += not _identifies(asked_for, also)
             case Beginning():
                 prefixes += len(ID_FIELDS)
             case Compared():
@@ -106,7 +107,9 @@ class _Body:
                 bounds = {"gte": low, "lte": high}
                 return {"range": {field: {name: bound for name, bound in bounds.items() if bound is not None}}}
             case Compared(field, text):
-                return {"regexp": {field: {"value": f"({comparison(field, text)})", "flags": "INTERSECTION|EMPTY"}}}
+                name, _, key = field.partition(".")  # the key, too, becomes a part of the expression
+                place = f"{name}.{_SYNTAX.sub(_ESCAPED, key)}"
+                return {"regexp": {place: {"value": f"({comparison(field, text)})", "flags": "INTERSECTION|EMPTY"}}}
             case Words() | Beginning():
                 return self._identified(asked)
             case Time(name):
@@ -121,12 +124,13 @@ class _Body:
 
     def _identified(self, asked: Words | Beginning) -> Clause:
         """An ID of any kind; and, if it need not be one, words in a text."""
-        kind: Literal["plain", "prefix"] = "prefix" if isinstance(asked, Beginning) else "plain"
-        clauses = [self._match(field, [Value(asked.text, kind)]) for field in ID_FIELDS]
-        if isinstance(asked, Words):
-            surely = _identifies(asked.text, self._also)
-            clauses += surely or [_holds(field, asked.text) for field in WORD_FIELDS]
-        return _any_of(clauses)
+        if isinstance(asked, Beginning):
+            beginning = [Value(asked.text, "prefix")]
+            network = _network_of(asked.text)
+            return _any_of([*network, *(self._match(field, beginning) for field in ID_FIELDS)])
+        spellings = {asked.text, asked.text.lower() if IDENTIFIER.fullmatch(asked.text) else asked.text}
+        clauses = [self._match(field, [Value(text) for text in sorted(spellings)]) for field in ID_FIELDS]
+        return _any_of([*clauses, *(_identifies(asked, self._also) or [_holds(f, asked.text) for f in WORD_FIELDS])])
 
     def _match(self, field: str, values: Iterable[Value]) -> Clause:
         exact: list[str] = []
@@ -155,18 +159,30 @@ def _in_any_case(text: str) -> dict[str, Any]:
     return {"value": text, "case_insensitive": True}
 
 
-def _identifies(text: str, also: Also) -> list[Clause]:
-    """What finds an event type, address, entry ID, UUID or hash, which are no words of a text; empty for others."""
-    whole: list[Clause] = [{"term": {field: text}} for field in FREE_FIELDS]
-    if _ENTRY_ID.fullmatch(text):
+def _identifies(asked: Words, also: Also) -> list[Clause]:
+    """What finds a value in the form of an identifier, besides `ID_FIELDS`; empty for what is looked for in texts."""
+    text = asked.text
+    if asked.quoted or not may_identify(text):
+        return []
+    whole: list[Clause] = [{"term": {field: _in_any_case(text)}} for field in FREE_FIELDS]
+    if ENTRY_ID.fullmatch(text):
         return [*whole, {"ids": {"values": [text]}}]
     if is_address(text):
         return [*whole, {"term": {"client_ip": text}}]
-    return whole if _UUID.fullmatch(text) or (is_name(text) and text in also().types) else []
+    return whole if IDENTIFIER.fullmatch(text) or text in also().types else []
 
 
-_ENTRY_ID = re.compile(r"[0-9a-f]{16}-[0-9]{12,16}-[0-9a-f]{16}")
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9a-f]{32}|[0-9a-f]{64}")
+def _network_of(begin: str) -> list[Clause]:
+    """The addresses that begin with some numbers of IPv4, such as `10.0.`."""
+    if not _NUMBERS.fullmatch(begin) or any(int(number) > 255 for number in begin.split(".")[:-1]):
+        return []
+    parts = begin.rstrip(".").split(".")
+    return [{"term": {"client_ip": f"{'.'.join([*parts, '0', '0', '0'][:4])}/{8 * len(parts)}"}}]
+
+
+_NUMBERS = re.compile(r"([0-9]{1,3}\.){1,3}")
+_SYNTAX = re.compile(r"[^A-Za-z0-9_]")
+_ESCAPED = r"\\\g<0>"
 
 _NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 

@@ -492,7 +492,7 @@ class AuditClient:
         """
         asked = self._asked(where, keywords)
         always = without_times(asked)
-        meant = tuple(dict.fromkeys(near_misses(asked, self._names.types)))
+        meant = tuple(islice(dict.fromkeys(near_misses(asked, self._names.types)), 3))
         then = 0 if always == asked else self._counted(self._question(always, recorded=False))
         return Nothing(str(asked), str(always), then, meant)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ..catalog.model import is_name
 from ..entry import FIELDS
 from ..errors import QueryError
 from ..text import near
@@ -42,6 +43,7 @@ from .value import (
     compares,
     comparison,
     is_address,
+    may_identify,
     moment,
     no_number,
     period,
@@ -205,13 +207,18 @@ class Compared(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Words(Filter):
-    """A word contained in one of `WORD_FIELDS`, ignoring case, or equal to an identifier in any field."""
+    """A word contained in one of `WORD_FIELDS`, ignoring case, or equal to an identifier in any field.
+
+    If it has the form of an identifier, it is looked for as one alone, unless it is `quoted`.
+    """
 
     text: str
+    quoted: bool = False
 
     def __str__(self) -> str:
-        plain = BARE.fullmatch(self.text) and ":" not in self.text and not self.text.startswith("-")
-        return self.text if plain and self.text.lower() not in _OPERATORS else quoted(self.text)
+        plain = BARE.fullmatch(self.text) and not (":" in self.text and not is_address(self.text))
+        bare = plain and not self.text.startswith("-") and self.text.lower() not in _OPERATORS
+        return self.text if bare and not self.quoted else quoted(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,13 +305,19 @@ def near_misses(asked: Filter, types: Collection[str]) -> Iterator[str]:
     """Terms that were perhaps meant: similar names for event types that do not exist."""
     match asked:
         case Match("type", values):
-            found = ((f"type:{other}", value) for value in values for other in near(value.text, types))
-            yield from (meant for meant, value in found if value.kind != "prefix" and value.text not in types)
-        case Words(text) if text not in types:
+            unknown = [
+                value.text for value in values[:_LOOKED_AT] if value.kind != "prefix" and value.text not in types
+            ]
+            yield from (f"type:{other}" for text in unknown if is_name(text) for other in near(text, types))
+        case Words(text) if is_name(text.lower()) and text not in types:
             yield from near(text.lower(), types)
         case All(parts) | AnyOf(parts):
             for part in parts:
                 yield from near_misses(part, types)
+
+
+_LOOKED_AT = 10
+"""Values of a query that a similar name is looked for."""
 
 
 def either(parts: Iterable[Filter]) -> Filter:
@@ -343,14 +356,17 @@ def matching(name: str, values: Iterable[Value]) -> Filter:
     return either([*(_compared(name, value.text) for value in ranges), *([Match(name, others)] if others else [])])
 
 
-def words(text: str) -> Words:
-    """A word in names, e-mail address, status or details. Raises `QueryError` if it is empty or too long."""
+def words(text: str, *, as_text: bool = False) -> Words:
+    """A word in names, e-mail address, status or details, also if it has the form of an identifier (`as_text`).
+
+    Raises `QueryError` if it is empty or too long.
+    """
     if not text.strip():
         raise QueryError("the quotes are empty")
     if len(text) > LONGEST_WORD:
         raise QueryError(f"a word has {len(text):,} characters; at most {LONGEST_WORD} are allowed")
     check_text("the text", text)
-    return Words(text)
+    return Words(text, as_text and may_identify(text))
 
 
 def _time(name: str, value: object) -> str:
@@ -388,11 +404,20 @@ def time(name: str, text: str) -> Filter:
     return Time(name, text)
 
 
+def _of_time(name: str, value: object) -> Filter:
+    """A period from Python. Raises `QueryError`."""
+    if value == "*" and name in FIELDS:
+        return Has(name)
+    if not isinstance(value, str):
+        raise QueryError(f"{name} must be a period such as '2026-11' or '2026-01..2026-03', not {type(value).__name__}")
+    return time(name, value.strip().replace(" ", "T"))
+
+
 def filter_of(fields: Mapping[str, object]) -> Filter:
     """As `Filter.of`, for names and values from other code."""
     given = {name: value for name, value in fields.items() if value is not None}
     since, until = given.pop("since", None), given.pop("until", None)
-    parts = [time(name, str(value)) if name in TIMES else match(name, value) for name, value in given.items()]
+    parts = [_of_time(name, value) if name in TIMES else match(name, value) for name, value in given.items()]
     parts += [Time(name, _time(name, at)) for name, at in (("since", since), ("until", until)) if at is not None]
     check_order(since, until)
     return both(parts)
@@ -433,7 +458,7 @@ class _Parser:
     def _touches(self, piece: Piece) -> bool:
         """Whether the same term continues right after a token, without a space."""
         following = self._pieces[self._next + 1] if self._next + 1 < len(self._pieces) else None
-        return following is not None and following.start == piece.end and following.text not in ("(", ")")
+        return _adjoins(following, piece.end, "()")
 
     def _either(self) -> Filter:
         return either(self._joined(self._both, OR))
@@ -510,7 +535,7 @@ class _Parser:
         value = self._value(piece.start)
         if value == Value("", "prefix"):
             return EVERYTHING
-        found = words(value.text)
+        found = words(value.text, as_text=value.kind == "literal")
         return Beginning(found.text) if value.kind == "prefix" else found
 
     def _field(self, piece: Piece) -> Filter:
@@ -522,9 +547,7 @@ class _Parser:
             if name in FIELDS and not rest and following is not None and following[1:3] == ("*", piece.end):
                 self._next += 1
                 return Has(name)
-            if not rest or (
-                following is not None and following.start == piece.end and following.text not in ("(", ")")
-            ):
+            if not rest or _adjoins(following, piece.end, "()"):
                 raise misplaced(f"{name}: needs one time right after it, such as {name}:-7d", at)
             return time(name, rest)
         if kind_of(name) is None:
@@ -552,7 +575,7 @@ class _Parser:
         self._next += 1
         if piece.kind == "quoted":
             following = self._peek()
-            if following is not None and following.start == piece.end and following.text not in ("(", ")", ","):
+            if _adjoins(following, piece.end, "(),"):
                 raise misplaced("a space is missing after this quote", piece.end)
             return Value(unescaped(piece.text), "literal")
         text = "" if piece.kind == "sign" else unescaped(piece.text)
@@ -567,9 +590,16 @@ class _Parser:
                 following = self._peek()
         if star is None:
             return Value(text)
-        if following is not None and following.start == star.end and following.text not in ("(", ")", ","):
+        if _adjoins(following, star.end, "(),"):
             raise misplaced("a * must be at the end of a value; quote the value for a literal *", star.start)
         return Value(text, "prefix")
+
+
+def _adjoins(following: Piece | None, end: int, signs: str) -> bool:
+    """Whether a token comes right at `end` that is none of these signs."""
+    return (
+        following is not None and following.start == end and not (following.kind == "sign" and following.text in signs)
+    )
 
 
 def _quotes_hint(text: str) -> str:

@@ -13,7 +13,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Literal, NamedTuple, TypeGuard
 
-from ..entry import FIELDS
+from ..catalog.model import is_name
+from ..entry import FIELDS, later
 from ..errors import QueryError
 from ..recording.client_ip import network_of
 from ..text import near, valid
@@ -21,6 +22,8 @@ from .grammar import ALIASES, FILTERS, KEYED, OF_TARGETS, PERIODS, SYNONYMS, TIM
 
 __all__ = [
     "BARE",
+    "ENTRY_ID",
+    "IDENTIFIER",
     "LONG",
     "Value",
     "Window",
@@ -32,6 +35,7 @@ __all__ = [
     "comparison",
     "is_address",
     "literal",
+    "may_identify",
     "moment",
     "no_number",
     "period",
@@ -70,6 +74,17 @@ def quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
+def may_identify(text: str) -> bool:
+    """Whether it has the form of an address, an entry ID, a UUID, a hash or an event type of several words."""
+    return is_address(text) or IDENTIFIER.fullmatch(text) is not None or ("_" in text and is_name(text))
+
+
+ENTRY_ID = re.compile(r"[0-9a-f]{16}-[0-9]{12,16}-[0-9a-f]{16}")
+IDENTIFIER = re.compile(
+    rf"{ENTRY_ID.pattern}|[0-9A-Fa-f]{{8}}(-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}|[0-9a-f]{{32}}|[0-9a-f]{{64}}"
+)
+
+
 def is_address(text: str) -> bool:
     """Whether it is an IPv4 or IPv6 address."""
     try:
@@ -93,6 +108,8 @@ def value_of(name: str, value: object) -> Value:
     if isinstance(value, Value):
         return value
     text = _text(name, value)
+    if kind_of(name) == "keyword" and compares(text):
+        return literal(text)
     return Value(text[:-1], "prefix") if text.endswith("*") else Value(text)
 
 
@@ -422,4 +439,4 @@ def _until(day: str, time: str) -> str:
 def _whole(name: str, text: str) -> Window:
     """The period of a date, or the second of a moment."""
     window = _one(text, name, datetime.now(UTC))
-    return window if window.end or not window.start else Window(window.start, window.start + timedelta(seconds=1))
+    return window if window.end or not window.start else Window(window.start, later(window.start, timedelta(seconds=1)))
