@@ -33,7 +33,8 @@ EVERYTHING: dict[str, Any] = {
     **WHO,
     "principal_name": "Ada",
     "principal_email": "ada@example.org",
-    "on_behalf_of": "43",
+    "on_behalf_of": ["43", "44"],
+    "roles": ["admin", "auditor"],
     "access_token_id": "t1",
     "principal_type": "user",
     "session_id": "s1",
@@ -375,12 +376,6 @@ def test_another_application_of_the_process_is_left_alone(eager: Any) -> None:
 
 
 def test_of_each_field_it_is_decided_whether_it_goes_along() -> None:
-    of_one_entry = {"type", "target", "target_name", "status", "operation", "phase", "outcome"}
-    assert CALLER_FIELDS - set(CARRIED) == of_one_entry | {
-        "before",
-        "after",
-        "details",
-        "request_id",
-        "method",
-        "route",
-    }
+    of_one_entry = {"type", "target", "target_name", "targets", "status", "operation", "phase", "outcome"}
+    of_one_entry |= {"before", "after", "details", "occurred_at", "imported_from"}
+    assert CALLER_FIELDS - set(CARRIED) == of_one_entry | {"request_id", "method", "route"}

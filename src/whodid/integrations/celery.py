@@ -30,6 +30,7 @@ from typing import Any
 from celery import signals
 from celery.app import app_or_default
 
+from ..entry import LISTS
 from ..process import pass_on, warn
 from ..recording.context import Resolver, bind, current_fields, is_open, scope
 
@@ -134,11 +135,18 @@ def _carried() -> dict[str, Any]:
         if is_open():
             bind(correlation_id=fields["correlation_id"])
     carried = {name: fields[name] for name in CARRIED if name in fields}
-    wrong = [name for name, value in carried.items() if not isinstance(value, str)]
-    if wrong:
+    sent = {name: _texts(name, value) for name, value in carried.items()}
+    if wrong := [name for name, value in sent.items() if value is None]:
         _warn(f"a task was queued without a principal: {', '.join(wrong)} of the context must be strings")
         return dict(_NOBODY)
-    return {name: str.__str__(value) for name, value in carried.items()}
+    return sent
+
+
+def _texts(name: str, value: object) -> str | list[str] | None:
+    """The text, or a list of texts where the field may hold one; `None` for anything else."""
+    if name in LISTS and isinstance(value, list | tuple):
+        return [str.__str__(one) for one in value] if all(isinstance(one, str) for one in value) else None
+    return str.__str__(value) if isinstance(value, str) else None
 
 
 def _header(request: Any) -> object:
@@ -152,8 +160,8 @@ def _read(header: object) -> dict[str, object] | None:
         return {}
     if not isinstance(header, Mapping) or "correlation_id" not in header:
         return None
-    fields = {name: header[name] for name in CARRIED if name in header}
-    return fields if all(isinstance(value, str) for value in fields.values()) else None
+    fields: dict[str, object] = {name: _texts(name, header[name]) for name in CARRIED if name in header}
+    return None if None in fields.values() else fields
 
 
 def _warn(what: str) -> None:
