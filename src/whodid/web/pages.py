@@ -315,8 +315,8 @@ def entry(request: Request) -> Response:
         partition=hit["_index"],
         badge=_badge(found),
         kept=kept_until(client.known_retention(), found, hit["_index"], of_all=not access.organizations),
-        around=client.around(found),
-        related=list(client.correlated(found, limit=RELATED)),
+        around=[other and _complete(other) for other in client.around(found)],
+        related=list(map(_complete, client.correlated(found, limit=RELATED))),
         changes=difference(before, after) if isinstance(before, dict) and isinstance(after, dict) else [],
     )
 
