@@ -121,6 +121,16 @@ def test_a_field_of_another_kind_is_told_both() -> None:
     assert "the field host changed from a string to an integer" in about(schema(), changed(_changes))
 
 
+def _is_a_text(fields: Schema, _: Schema) -> None:
+    fields["roles"] = fields["host"]
+
+
+def test_a_text_that_may_become_a_list_is_no_finding_and_a_list_that_no_longer_may_is_one() -> None:
+    assert compare(changed(_is_a_text), schema()) == []
+    error, *_ = compare(schema(), changed(_is_a_text))
+    assert error.about.startswith("the field roles changed from a string or a list to a string; restore it, or raise")
+
+
 def test_a_field_that_is_added_needs_a_higher_minor_number() -> None:
     assert "raise the minor number of SCHEMA_VERSION" in about(schema(), changed(_comes))
     assert compare(schema(), changed(_comes, "2.9")) == []

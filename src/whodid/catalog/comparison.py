@@ -106,8 +106,8 @@ def _fields(before: Schema, now: Schema) -> Iterator[Finding]:
             yield Finding(
                 "error", "field gone", name, f"the field {name} of an entry was removed; restore it, or {major}"
             )
-        elif _kind(name, old[name]) != _kind(name, new[name]):
-            kinds = f"from {_kind(name, old[name])} to {_kind(name, new[name])}"
+        elif _kind(name, old[name]) not in ((kind := _kind(name, new[name])), kind.removesuffix(" or a list")):
+            kinds = f"from {_kind(name, old[name])} to {kind}"
             yield Finding("error", "field changed", name, f"the field {name} changed {kinds}; restore it, or {major}")
     for name in new if is_ <= was else ():
         if name not in old:
@@ -133,7 +133,10 @@ def _kind(name: str, field: Any) -> str:
     """The kind of value that a field holds, for a message."""
     if not isinstance(field, dict):
         return "anything"
-    kind = {"object": "an object", "integer": "an integer", "string": "a string"}.get(str(field.get("type")), "other")
+    if "type" not in field and "anyOf" in field:
+        return " or ".join(_kind(name, each) for each in field["anyOf"])
+    kinds = {"object": "an object", "integer": "an integer", "string": "a string", "array": "a list"}
+    kind = kinds.get(str(field.get("type")), "other")
     if formats := [str(form.get("format")) for form in field.get("anyOf", ()) if isinstance(form, dict)]:
         kind += f" ({' or '.join(formats)})"
     if "pattern" in field and name != "schema_version":  # its pattern contains the major version
