@@ -172,8 +172,13 @@ def _flat(part: Any) -> _Declared:
     properties = dict(part.get("properties", {}))
     for rule in ways:
         properties |= rule.get("then", {}).get("properties", {})
-    erasable = (name for rule in ways for way in rule.get("anyOf", ())[:1] for name in way.get("required", ()))
-    whole = {"properties": properties, "required": [*part.get("required", ()), *erasable]}
+    either = (
+        f"{name} of an agent" if "then" in rule else name
+        for rule in ways
+        for way in rule.get("then", rule).get("anyOf", ())[:1]
+        for name in way.get("required", ())
+    )
+    whole = {"properties": properties, "required": [*part.get("required", ()), *either]}
     found = {path[1:]: (schema, required) for path, schema, required in declared("", whole)}
     return {path: one for path, one in found.items() if path not in {"type", "target_type", "schema_version"}}
 

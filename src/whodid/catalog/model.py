@@ -69,6 +69,8 @@ class Rules:
     status: tuple[str, ...] = ()
     not_status: tuple[str, ...] = ()
     principal: str = ""
+    agents_need: tuple[str, ...] = ()
+    """The fields that an entry must have if its `principal_type` is `agent`."""
     details: Fragment = field(default_factory=dict)
     before: Fragment = field(default_factory=dict)
     after: Fragment = field(default_factory=dict)
@@ -180,7 +182,7 @@ def parse(text: str | bytes, file: str, *, own: bool = False) -> Contents:
     except ValueError as error:
         raise CatalogError(f"{file} is not TOML: {error}") from error
     top = _Table(document, file, "the top level")
-    top.only({"aliases", "extends", "personal", "resources", "types"})
+    top.only({"agents_need", "aliases", "extends", "personal", "resources", "types"})
     extends = document.get("extends")
     if extends not in (None, *_PRESETS):
         known = " or ".join(f'"{one}"' for one in _PRESETS)
@@ -206,6 +208,10 @@ def parse(text: str | bytes, file: str, *, own: bool = False) -> Contents:
             raise top.error(f'aliases: write {name} = "…", a type or an alias above it, not {successor!r}{meant}')
         types[name] = replace(types.get(name, types[successor]), name=name, replaced_by=successor, alias=True)
     _refuse_dead_ends(types, tables, top)
+    of_agents = _rules(top, Rules()).agents_need
+    for name, known in types.items() if of_agents else ():
+        needed = (*known.rules.agents_need, *(field for field in of_agents if field not in known.rules.forbids))
+        types[name] = replace(known, rules=replace(known.rules, agents_need=_merged(needed, ())))
     if "personal" not in document:
         return Contents(resources, types, preset("platform").personal)
     return Contents(resources, types, _personal(top) | (base.personal if base else frozenset()))
@@ -306,13 +312,14 @@ def _rules(table: _Table, inherited: Rules) -> Rules:
         status=table.strings("status") or inherited.status,
         not_status=_merged(inherited.not_status, table.strings("not_status")),
         principal=table.text("principal", inherited.principal),
+        agents_need=_merged(inherited.agents_need, table.strings("agents_need")),
         **{name: _combined(getattr(inherited, name), table.fragment(name)) for name in FREE_FIELDS},
         because=table.text("because", inherited.because),
         image=_merged(inherited.image, table.strings("image")),
         hashed=_merged(inherited.hashed, table.strings("hashed")),
         plain=_merged(inherited.plain, table.strings("plain")),
     )
-    for name in (*rules.requires, *rules.forbids):
+    for name in (*rules.requires, *rules.forbids, *rules.agents_need):
         if name not in _RULED:
             raise table.error(f"{name!r} is not a field that a rule can name{did_you_mean(name, _RULED)}")
     _refuse_contradictions(table, rules)
@@ -320,7 +327,7 @@ def _rules(table: _Table, inherited: Rules) -> Rules:
 
 
 def _refuse_contradictions(table: _Table, rules: Rules) -> None:
-    for name in rules.requires:
+    for name in (*rules.requires, *rules.agents_need):
         if name in rules.forbids:
             raise table.error(f"{name} is both required and forbidden; drop one")
     for name in rules.hashed:

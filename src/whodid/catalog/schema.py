@@ -61,7 +61,9 @@ def type_schema(event_type: EventType) -> dict[str, Any]:
             properties[name] = {**entry["properties"][name], **parts["properties"][name]}
     for name in (*_CHAIN, *_PERSONAL):
         properties[name] = False
-    return {**entry, "properties": properties, "required": [*entry["required"], *parts.get("required", [])]}
+    required = [*entry["required"], *parts.get("required", [])]
+    agents = {"allOf": parts["allOf"]} if "allOf" in parts else {}
+    return {**entry, "properties": properties, "required": required, **agents}
 
 
 def given_schema(event_type: EventType) -> dict[str, Any]:
@@ -158,7 +160,10 @@ def _type_part(event_type: EventType) -> dict[str, Any]:
     required = list(dict.fromkeys((*rules.requires, *(["details"] if demands(rules.details) else []))))
     properties |= dict(rules.fragments())
     part: dict[str, Any] = {"description": f"{event_type.about} The target is {event_type.target}."}
-    return {**part, "properties": properties, **({"required": required} if required else {})}
+    part |= {"properties": properties, **({"required": required} if required else {})}
+    agent = {"properties": {"principal_type": {"const": "agent"}}, "required": ["principal_type"]}
+    agents = [{"if": agent, "then": _or_erased(name)} for name in rules.agents_need]
+    return {**part, **({"allOf": agents} if agents else {})}
 
 
 def _stored_part(event_type: EventType, personal: frozenset[str]) -> dict[str, Any]:
@@ -169,18 +174,23 @@ def _stored_part(event_type: EventType, personal: frozenset[str]) -> dict[str, A
         part["description"] += f" Replaced by {event_type.replaced_by}."
     required = part.get("required", [])
     erasable = [name for name in required if name in personal]
-    erased = ({"properties": {"erased": {"required": [name]}}, "required": ["erased"]} for name in erasable)
-    either = [{"anyOf": [{"required": [name]}, gone]} for name, gone in zip(erasable, erased, strict=True)]
     whole = [_if_whole(name, part["properties"].pop(name)) for name, _ in event_type.rules.fragments()]
     if erasable:
         part["required"] = [name for name in required if name not in personal]
-    return {**part, **({"allOf": either + whole} if either or whole else {})}
+    rules = [*map(_or_erased, erasable), *part.pop("allOf", ()), *whole]
+    return {**part, **({"allOf": rules} if rules else {})}
 
 
 def _if_whole(name: str, fragment: Fragment) -> dict[str, Any]:
     """The rule that a field keeps its schema, unless it was shortened: a call is checked before its values are cut."""
     cut = {"propertyNames": {"not": {"pattern": rf"^{name}(\.|$)"}}}
     return {"if": {"properties": {"shortened": cut}}, "then": {"properties": {name: fragment}}}
+
+
+def _or_erased(name: str) -> dict[str, Any]:
+    """An entry that has the field, or the commitment of its erased value, which no call gives."""
+    erased = {"properties": {"erased": {"required": [name]}}, "required": ["erased"]}
+    return {"anyOf": [{"required": [name]}, erased]}
 
 
 def _status(rules: Rules) -> dict[str, Any]:
@@ -237,6 +247,9 @@ def _missing(event_type: EventType, entry: Mapping[str, Any]) -> Iterator[str]:
     for name in ("target", "principal", *event_type.rules.requires):
         if name not in entry:
             yield _how_to_give(name, event_type)
+    for name in event_type.rules.agents_need if entry.get("principal_type") == "agent" else ():
+        if name not in entry:
+            yield f"{name} is required of an agent{_because(event_type)}; pass {name}=…"
     if "phase" in entry and "operation" not in entry:
         yield "phase needs operation, which joins the two entries of a pair; pass operation=…"
 

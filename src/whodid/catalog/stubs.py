@@ -264,6 +264,8 @@ def _rules(rules: Rules) -> Iterator[str]:
         yield f"`status` none of {_codes(rules.not_status)}"
     if rules.principal:
         yield f"`principal` is {_codes((rules.principal,))}"
+    if rules.agents_need:
+        yield f"an agent needs {_codes(rules.agents_need)}"
     yield from (f"{_codes((path,))}{words}" for path, words in keys_in_words(rules))
     if rules.image:
         yield f"of `before` and `after` only {_codes(rules.image)} kept"
