@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
 import fastjsonschema
 import jsonschema_rs
@@ -124,6 +124,11 @@ def _msgspec() -> Accepts:
 
 
 def _msgspec_type(rules: Mapping[str, Any]) -> Any:
+    if "type" not in rules:
+        return Union[tuple(map(_msgspec_type, rules["anyOf"]))]  # noqa: UP007 (of as many as there are)
+    if rules["type"] == "array":
+        bounds = msgspec.Meta(min_length=rules["minItems"], max_length=rules["maxItems"])
+        return Annotated[list[_msgspec_type(rules["items"])], bounds]  # type: ignore[misc]
     if rules["type"] == "object":
         return dict[str, Any]
     if rules["type"] == "integer":

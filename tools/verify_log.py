@@ -59,7 +59,7 @@ OPENINGS = ("salt", "salts", "erased")
 NEVER_COMMITTED = {
     *("type", "target", "principal", "creation_date", "@timestamp", "target_type", "before", "after", "details"),
     *("shortened", "service", "host", "schema_version", "journal", "seq", "prev", "hash", "committed", "salt"),
-    *("salts", "erased", "once"),
+    *("salts", "erased", "occurred_at", "once"),
 }
 
 

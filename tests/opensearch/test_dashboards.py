@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.opensearch.dql import dql_query
-from whodid.entry import FIELDS, PLATFORM_FIELDS
+from whodid.entry import FIELDS, PLATFORM_FIELDS, TARGET_KEYS
 from whodid.errors import SettingsError
 from whodid.settings import Settings
 from whodid.setup.dashboards import SavedObject, check_tab_url, ndjson, saved_objects
@@ -214,11 +214,8 @@ def test_types_of_an_application_s_own_are_found_by_how_they_are_called(question
 
 def test_the_index_pattern_lists_the_fields_as_dashboards_does() -> None:
     fields = {each["name"]: each for each in pattern()["fields"]}
-    assert set(fields) == {name for name, field in FIELDS.items() if field.kind != "stored"} | {
-        "_id",
-        "_index",
-        "_source",
-    }
+    listed = {name for name, field in FIELDS.items() if field.kind not in {"stored", "objects"}}
+    assert set(fields) == listed | {f"targets.{key}" for key in TARGET_KEYS} | {"_id", "_index", "_source"}
     seen = {
         "@timestamp": ("date", "date_nanos", True, True, True),
         "_id": ("string", "_id", True, True, False),
@@ -228,6 +225,7 @@ def test_the_index_pattern_lists_the_fields_as_dashboards_does() -> None:
         "details": ("unknown", "flat_object", True, False, False),
         "principal": ("string", "keyword", True, True, True),
         "seq": ("number", "long", True, True, True),
+        "targets.id": ("string", "keyword", True, True, True),
     }
     for each, (kind, mapping, searchable, aggregatable, doc_values) in seen.items():
         assert fields[each] == {
@@ -248,11 +246,12 @@ def test_what_is_only_stored_is_hidden() -> None:
     assert hidden == [value for each in stored for value in (each, f"{each}.*")]
 
 
-def test_a_failure_is_coloured_and_a_position_has_no_separators() -> None:
+def test_a_failure_and_what_is_no_person_are_coloured_and_a_position_has_no_separators() -> None:
     formats = pattern()["fieldFormatMap"]
-    assert set(formats) == {"outcome", "seq"}
-    [rule] = formats["outcome"]["params"]["colors"]
-    assert [outcome for outcome in FIELDS["outcome"].values if re.search(rule["regex"], outcome)] == ["failure"]
+    assert set(formats) == {"outcome", "principal_type", "seq"}
+    for name, coloured in {"outcome": ["failure"], "principal_type": ["service", "api_key", "agent", "system"]}.items():
+        [rule] = formats[name]["params"]["colors"]
+        assert [value for value in FIELDS[name].values if re.search(rule["regex"], value)] == coloured
     assert formats["seq"] == {"id": "number", "params": {"pattern": "0"}}
 
 
