@@ -21,9 +21,10 @@ from tests.attacks.attacks import table as attacks
 from tests.live.rights import table
 
 from whodid.catalog import Catalog
+from whodid.catalog.stubs import value_type
 from whodid.cli import program
 from whodid.cluster.template import index_template
-from whodid.entry import FIELDS, FREE_FIELDS
+from whodid.entry import FIELDS
 from whodid.export import FORMS as EXPORTS
 from whodid.export.ecs import CEF_KEYS, ecs_event
 from whodid.export.ocsf import type_uid_of
@@ -339,13 +340,7 @@ def _of_setting(name: str, hint: Any) -> str:
 
 
 def _of_entry(name: str) -> str:
-    if name in FREE_FIELDS:
-        return "Mapping[str, object] | None"
-    if FIELDS[name].kind == "objects":
-        return "Sequence[Target] | None"
-    if FIELDS[name].many > 1:
-        return "str | list[str] | tuple[str, ...] | None"
-    return f"{_literal(FIELDS[name].values)} | None" if FIELDS[name].values else "str | None"
+    return f"{_literal(FIELDS[name].values)} | None" if FIELDS[name].values else value_type(name)
 
 
 def _of_filter(name: str) -> str:

@@ -111,23 +111,13 @@ FIELDS: Mapping[str, Field] = {
         Field("creation_date", "date", "derived", "when, UTC, whole seconds: YYYY-MM-DDTHH:MM:SSZ", 20),
         # When, to the microsecond: what sorting and Dashboards use.
         Field("@timestamp", "date_nanos", "derived", "when, UTC, microseconds", 27),
-        Field(
-            "occurred_at",
-            "date_nanos",
-            "call",
-            "when it happened, if it was recorded later: YYYY-MM-DDTHH:MM:SSZ, or with a fraction",
-            30,
-        ),
+        Field("occurred_at", "date_nanos", "call", "when it happened, if recorded later: YYYY-MM-DDTHH:MM:SSZ", 30),
         Field("imported_from", "keyword", "call", "the older log that the entry was imported from", 512),
         # Who and what, as they were at that moment.
         Field("target_type", "keyword", "derived", "the resource of the catalog, such as `credentials`", 128),
         Field("target_name", "keyword", "call", "name of the target at that moment", 512, True),
         Field(
-            "targets",
-            "objects",
-            "call",
-            "further targets, such as both ends of a transfer: a list of objects with `id`, `type` and `name`",
-            many=100,
+            "targets", "objects", "call", "further targets: a list of objects with `id`, `type` and `name`", many=100
         ),
         Field("principal_name", "keyword", "call", "name of the user at that moment", 512, True),
         Field("principal_email", "keyword", "call", "e-mail address of the user at that moment", 512, True),

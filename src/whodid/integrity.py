@@ -422,7 +422,8 @@ def _hash_with_salt(line: bytes) -> str | None:
     """Of a line with personal fields, which are looked for on the top level only.
 
     That is before the first brace, or behind the last one before `prev`: from there on there is no object but
-    `shortened`, whose only texts are hashes, and `metadata`.
+    `shortened`, whose only texts are hashes and `metadata`, and those in `targets`, whose keys are no names of personal
+    fields.
     """
     at = line.find(b'"committed":[', _SALTED) + 13
     nested = line.find(b"{", _SALTED)

@@ -208,14 +208,14 @@ class _Fields(TypedDict, total=False):
     """Name of the workspace at that moment."""
     client_ip: str | None
     """Address of the user or client; absent for the system."""
-    occurred_at: str | None
-    """When it happened, if it was recorded later: YYYY-MM-DDTHH:MM:SSZ, or with a fraction."""
+    occurred_at: datetime | str | None
+    """When it happened, if recorded later: YYYY-MM-DDTHH:MM:SSZ."""
     imported_from: str | None
     """The older log that the entry was imported from."""
     target_name: str | None
     """Name of the target at that moment."""
     targets: Sequence[Target] | None
-    """Further targets, such as both ends of a transfer: a list of objects with `id`, `type` and `name`."""
+    """Further targets: a list of objects with `id`, `type` and `name`."""
     principal_name: str | None
     """Name of the user at that moment."""
     principal_email: str | None
@@ -316,7 +316,7 @@ class ExpectedFields(TypedDict, total=False):
     creation_date: object
     """When, UTC, whole seconds: YYYY-MM-DDTHH:MM:SSZ."""
     occurred_at: object
-    """When it happened, if it was recorded later: YYYY-MM-DDTHH:MM:SSZ, or with a fraction."""
+    """When it happened, if recorded later: YYYY-MM-DDTHH:MM:SSZ."""
     imported_from: object
     """The older log that the entry was imported from."""
     target_type: object
@@ -324,7 +324,7 @@ class ExpectedFields(TypedDict, total=False):
     target_name: object
     """Name of the target at that moment."""
     targets: object
-    """Further targets, such as both ends of a transfer: a list of objects with `id`, `type` and `name`."""
+    """Further targets: a list of objects with `id`, `type` and `name`."""
     principal_name: object
     """Name of the user at that moment."""
     principal_email: object

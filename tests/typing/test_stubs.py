@@ -39,6 +39,7 @@ replaced_by = "door_opened"
 """
 RIGHT = """
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
@@ -70,6 +71,8 @@ class Logger(whodid.AuditMixin, structlog.stdlib.BoundLogger):
     pass
 
 
+log.audit("team_created", target="9", targets=[{"id": "1", "name": "Ada"}], roles=["admin"], on_behalf_of=("1", "2"))
+log.audit("team_created", target="9", occurred_at=datetime.now(UTC), on_behalf_of="1", roles=None)
 slog: Logger = structlog.get_logger()
 slog.bind(organization_id="7").audit("team_created", target="9")
 names: list["EventType"] = ["team_created", "user_sign_in"]
@@ -89,6 +92,9 @@ WRONG = [
     'log.audit("team_created", target="9", outcome="succes")',
     'log.audit("team_created", target="9", details="a")',
     'log.audit("team_created")',
+    'log.audit("team_created", target="9", targets=[{"name": "Ada"}])',
+    'log.audit("team_created", target="9", roles=[1])',
+    'log.audit("team_created", target="9", occurred_at=1.5)',
     'log.audit("team_created", target="9", colour="red")',
     'log.audit("team_created", target="9", creation_date="2026-11-23")',
     '_ = log.aaudit("team_craeted", target="9")',

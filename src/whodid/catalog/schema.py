@@ -31,7 +31,10 @@ _SYNTAX = frozenset(r"^$\.*+?()[]{}|")
 
 _SPECIAL: dict[str, dict[str, Any]] = {
     "creation_date": {"pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"},
-    "occurred_at": {"pattern": r"^(19[7-9]|20\d|21\d|22[0-5])\d-.*Z$", "format": "date-time"},
+    "occurred_at": {
+        "pattern": r"^(19[7-9]|2[01]\d|22[0-5])\d-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?Z$",
+        "format": "date-time",
+    },
     "@timestamp": {"pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"},
     "journal": {"pattern": "^[0-9a-f]{16}$"},
     "prev": {"pattern": "^[0-9a-f]{64}$"},
@@ -295,7 +298,8 @@ def _declared_field(field: Field, value: object) -> Iterator[str]:
     elif field.many > 1 and isinstance(value, list):
         yield from _several(field, value)
     elif not isinstance(value, str):
-        yield f"{field.name} must be a string, not {kind}; pass str(…)"
+        wanted = "a string or a list of strings" if field.many > 1 else "a string"
+        yield f"{field.name} must be {wanted}, not {kind}; pass str(…)"
     elif type(value) is not str and not isinstance(value, Enum):  # such as Markup, which the validator refuses
         yield f"{field.name} must be a string of Python's own type str, not {kind}; pass str.__str__(…)"
     else:
@@ -313,23 +317,20 @@ def _text(field: Field, value: str) -> Iterator[str]:
     elif field.values and value not in field.values:
         yield f"{field.name} must be one of {', '.join(field.values)}"
     elif field.kind == "date_nanos" and not _is_moment(value):
-        yield f"{field.name} must be a time in UTC such as 2026-11-23T08:00:00Z, from 1970 to 2259"
+        yield f"{field.name} must be a datetime with a time zone, or UTC as 2026-11-23T08:00:00Z, from 1970 to 2259"
 
 
 def _is_moment(text: str) -> bool:
     try:
-        return re.match(_SPECIAL["occurred_at"]["pattern"], text) is not None and bool(datetime.fromisoformat(text))
+        return bool(re.fullmatch(_SPECIAL["occurred_at"]["pattern"], text, re.ASCII) and datetime.fromisoformat(text))
     except ValueError:
         return False
 
 
 def _several(field: Field, values: list[Any]) -> Iterator[str]:
-    if not 0 < len(values) <= field.many:
-        yield f"{field.name} has {len(values)} values; pass 1 to {field.many}, or leave it out"
-    for value in values[: field.many]:
-        if not (isinstance(value, str) and 0 < len(value) <= field.max_length):
-            yield f"{field.name} must be a list of strings of 1 to {field.max_length} characters"
-            return
+    fitting = (isinstance(value, str) and 0 < len(value) <= field.max_length for value in values)
+    if not (0 < len(values) <= field.many and all(fitting)):
+        yield f"{field.name} must be a list of 1 to {field.many} strings of 1 to {field.max_length} characters each"
 
 
 def _objects(field: Field, values: object) -> Iterator[str]:
@@ -338,14 +339,13 @@ def _objects(field: Field, values: object) -> Iterator[str]:
         yield f"{field.name} must be a list of 1 to {field.many} dicts with the keys {keys}"
         return
     for number, value in enumerate(values):
-        if not isinstance(value, Mapping) or "id" not in value:
-            yield f"{field.name}[{number}] must be a dict with the keys {keys}; id is required"
-        elif unknown := sorted(value.keys() - TARGET_KEYS.keys()):
-            yield f"{field.name}[{number}] has the key {unknown[0]!r}; keys are {keys}"
-        else:
-            for key, text in value.items():
-                if not (isinstance(text, str) and 0 < len(text) <= TARGET_KEYS[key]):
-                    yield f"{field.name}[{number}].{key} must be a string of 1 to {TARGET_KEYS[key]} characters"
+        if not (isinstance(value, Mapping) and "id" in value and value.keys() <= TARGET_KEYS.keys()):
+            yield f"{field.name}[{number}] must be a dict with the key id and no others than {keys}"
+            return
+        for key, text in value.items():
+            if not (isinstance(text, str) and 0 < len(text) <= TARGET_KEYS[key]):
+                yield f"{field.name}[{number}].{key} must be a string of 1 to {TARGET_KEYS[key]} characters"
+                return
 
 
 def _is_ip(text: str) -> bool:

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..entry import FIELDS, FREE_FIELDS
+from ..entry import FIELDS
 from .model import Contents, EventType, Fragment, Resource, Rules, declared
 from .schema import demands, in_words
 
-__all__ = ["keys_in_words", "page", "stubs"]
+__all__ = ["keys_in_words", "page", "stubs", "value_type"]
 
 _OF_THE_CALL = ("target", "status", "target_name", "outcome", "details", "before", "after")
 """Fields that belong to one event, and so to the call; all others may come from the context."""
@@ -50,8 +50,8 @@ def stubs(contents: Contents, exports: Mapping[str, str], *, closed_details: boo
         "",
         *_imports(exports),
         "",
-        *_typed_dict("_Fields", "TypedDict", ((n, _any_value(n)) for n in free if n not in _OF_A_PAIR)),
-        *_typed_dict("_Pair", "TypedDict", ((n, _any_value(n)) for n in free if n in _OF_A_PAIR)),
+        *_typed_dict("_Fields", "TypedDict", ((n, value_type(n)) for n in free if n not in _OF_A_PAIR)),
+        *_typed_dict("_Pair", "TypedDict", ((n, value_type(n)) for n in free if n in _OF_A_PAIR)),
         *_typed_dict("_Call", "_Pair", [("once", "str | None")]),
         *details.classes,
     ]
@@ -75,11 +75,13 @@ def _typed_dict(name: str, bases: str, fields: Iterable[tuple[str, str]]) -> lis
 
 
 def _imports(exports: Mapping[str, str]) -> Iterator[str]:
-    yield "from collections.abc import Coroutine, Mapping"
+    yield "from collections.abc import Coroutine, Mapping, Sequence"
     yield "from contextlib import AbstractAsyncContextManager, AbstractContextManager"
+    yield "from datetime import datetime"
     yield "from typing import Any, Literal, Never, NotRequired, Required, TypeAlias, TypedDict, Unpack, overload"
     yield ""
     yield "from whodid.recording.operation import Operation"
+    yield "from whodid.typing import Target"
     for name, module in sorted(exports.items(), key=lambda export: (export[1], export[0])):
         if name not in {"AuditLogger", "AuditMixin", "get_logger"}:
             yield f"from {module} import {name} as {name}"
@@ -111,7 +113,7 @@ def _shape(known: EventType, free: list[str], details: _Details) -> _Fields:
 def _type(known: EventType, name: str, details: _Details) -> str:
     rules = known.rules
     required = name in _OF_THE_CALL and (name == "target" or name in rules.requires)
-    kind = _any_value(name).removesuffix(" | None")
+    kind = value_type(name).removesuffix(" | None")
     if name == "outcome" and known.outcome:
         required = False
     if name == "status" and rules.status:
@@ -123,10 +125,12 @@ def _type(known: EventType, name: str, details: _Details) -> str:
     return f"Required[{kind}]" if required else f"{kind} | None"
 
 
-def _any_value(name: str) -> str:
-    if name in FREE_FIELDS:
-        return f"{_FREE} | None"
-    return f"{_literal(FIELDS[name].values)} | None" if FIELDS[name].values else "str | None"
+def value_type(name: str) -> str:
+    """The type of what a call may give for a field."""
+    field = FIELDS[name]
+    objects = {"flat_object": _FREE, "objects": "Sequence[Target]", "date_nanos": "datetime | str"}
+    text = "str | list[str] | tuple[str, ...]" if field.many > 1 else _literal(field.values) if field.values else "str"
+    return f"{objects.get(field.kind, text)} | None"
 
 
 def _literal(values: Iterable[object]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -125,7 +126,7 @@ class Recorder:
                 return fields
             merged = _merged(kind, _without_key(fields), {})
             merged |= {"once": fields.get("once")}
-            merged |= {name: plain(merged[name], name) for name in (*FREE_FIELDS, *LISTS) if name in merged}
+            merged |= {name: _as_json(name, merged[name]) for name in (*FREE_FIELDS, *_NO_TEXTS) if name in merged}
             with scope({}, alone=True):
                 self._drafted(kind, merged, {})
         except Exception as error:  # noqa: BLE001 (as above)
@@ -168,8 +169,8 @@ class Recorder:
         entry = _merged(kind, fields, bound)
         if kind.outcome:
             entry.setdefault("outcome", kind.outcome)
-        if not LISTS.isdisjoint(entry):
-            entry.update({name: plain(entry[name], name) for name in LISTS & entry.keys()})
+        if not _NO_TEXTS.isdisjoint(entry):
+            entry.update({name: _as_json(name, entry[name]) for name in _NO_TEXTS & entry.keys()})
         if "details" in entry or "after" in entry or "before" in entry:
             for name in FREE_FIELDS:
                 if name in entry:
@@ -263,6 +264,20 @@ def _check_known(record: Collection[str], types: Collection[str]) -> None:
     for one in record:
         if not any(_covers(one, name) for name in types):
             raise SettingsError(f"record: there is no event type {one!r} in the catalog{did_you_mean(one, types)}")
+
+
+_NO_TEXTS = LISTS | {"occurred_at"}
+
+
+def _as_json(name: str, value: object) -> Any:
+    """A copy in JSON. Raises `InvalidEntry` for a list that is too long, before it looks at what is in it."""
+    if isinstance(value, list | tuple) and len(value) > FIELDS[name].many > 1:
+        raise InvalidEntry(f"{name} has {len(value):,} values; pass 1 to {FIELDS[name].many}, or leave it out")
+    if not (isinstance(value, datetime) and name == "occurred_at"):
+        return plain(value, name)
+    if value.utcoffset() is None:
+        raise InvalidEntry(f"{name} is a datetime without a time zone; pass one with it, as of datetime.now(UTC)")
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def _check_paths(entry: Mapping[str, Any]) -> None:
