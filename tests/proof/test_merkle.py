@@ -104,8 +104,8 @@ def test_a_leaf_that_is_not_there() -> None:
 def test_the_root_of_the_format_page_is_that_of_its_entries() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "format.md").read_text()
     tree = Tree()
-    first, second, *_, last = re.findall(r'^\{"hash":"([0-9a-f]{64})"', page, re.M)
-    for hash_ in (first, second, last):
+    first, second, _, _, third, *_ = re.findall(r'^\{"hash":"([0-9a-f]{64})"', page, re.M)
+    for hash_ in (first, second, third):
         tree.add(hash_.encode())
     assert f"`{tree.root().hex()}`" in page
 

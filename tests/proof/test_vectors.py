@@ -24,7 +24,7 @@ from whodid.verify.inclusion import Inclusion, check_inclusion
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reference" / "format.md").read_text()
 ENTRIES = [vector["entry"] for vector in json.loads((ROOT / "tests" / "vectors.json").read_text())]
-FIRST, SECOND, _, _, THIRD = ENTRIES
+FIRST, SECOND, _, _, THIRD, *_ = ENTRIES
 LEAVES = [leaf_hash(entry["hash"].encode()) for entry in (FIRST, SECOND, THIRD)]
 
 OLD = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
