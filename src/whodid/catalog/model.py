@@ -209,9 +209,9 @@ def parse(text: str | bytes, file: str, *, own: bool = False) -> Contents:
         types[name] = replace(types.get(name, types[successor]), name=name, replaced_by=successor, alias=True)
     _refuse_dead_ends(types, tables, top)
     of_agents = _rules(top, Rules()).agents_need
-    for name, known in types.items() if of_agents else ():
-        needed = (*known.rules.agents_need, *(field for field in of_agents if field not in known.rules.forbids))
-        types[name] = replace(known, rules=replace(known.rules, agents_need=_merged(needed, ())))
+    for one in [*types.values()] if of_agents else ():
+        needed = _merged(one.rules.agents_need, tuple(field for field in of_agents if field not in one.rules.forbids))
+        types[one.name] = replace(one, rules=replace(one.rules, agents_need=needed))
     if "personal" not in document:
         return Contents(resources, types, preset("platform").personal)
     return Contents(resources, types, _personal(top) | (base.personal if base else frozenset()))
