@@ -90,7 +90,8 @@ class _Platform:
         if "details" in known.rules.forbids:
             return {}
         chance = self._chance
-        details = {key: self._detail(rule) for key, rule in known.rules.details.items()}
+        properties = known.rules.details.get("properties", {})
+        details = {key: self._detail(properties.get(key, {})) for key in known.rules.details.get("required", ())}
         if "file" in known.name:
             details["path"] = f"{chance.choice(_WORDS)}/{chance.choice(_WORDS)}/s{chance.randrange(100_000)}.fq.gz"
             details["size"] = chance.randrange(1, 5_000_000_000)
@@ -102,10 +103,10 @@ class _Platform:
             changed["after"] = {"role": after, "revision": revision + 1, "active": chance.random() < 0.9}
         return changed
 
-    def _detail(self, rule: tuple[str, ...] | bool | None) -> object:
-        if isinstance(rule, tuple):
-            return self._chance.choice(rule)
-        return self._id() if rule is None else rule
+    def _detail(self, rule: dict[str, Any]) -> object:
+        if "enum" in rule:
+            return self._chance.choice(rule["enum"])
+        return rule.get("const", self._id())
 
     def _target(self) -> str:
         """One that was seen lately, or another."""

@@ -240,9 +240,9 @@ def test_a_change_is_recorded_once_and_the_way_back_as_well(tmp_path: Path) -> N
     for _ in range(2):
         configured(tmp_path, service="shop")
     assert changes(journal_dir) == [
-        {"from": {}, "to": {"workflow_created": "off"}},
-        {"from": {"workflow_created": "off"}, "to": {"workflow_created": "metadata", "team_*": "off"}},
-        {"from": {"workflow_created": "metadata", "team_*": "off"}, "to": {}},
+        {"from": [], "to": ["workflow_created = off"]},
+        {"from": ["workflow_created = off"], "to": ["team_* = off", "workflow_created = metadata"]},
+        {"from": ["team_* = off", "workflow_created = metadata"], "to": []},
     ]
     entry = recorded(journal_dir)[0]
     assert (entry["principal"], entry["target"], entry["service"]) == ("system", "shop", "shop")
@@ -291,7 +291,7 @@ def test_a_damaged_file_counts_as_none_and_is_replaced(tmp_path: Path, content: 
     (journal_dir / "recording.json").write_bytes(content)
     assert levels_recorded(journal_dir) == {}
     configured(tmp_path, record={"workflow_created": "off"})
-    assert changes(journal_dir) == [{"from": {}, "to": {"workflow_created": "off"}}] * 2
+    assert changes(journal_dir) == [{"from": [], "to": ["workflow_created = off"]}] * 2
     assert levels_recorded(journal_dir) == {"": {"workflow_created": "off"}}
 
 
@@ -381,3 +381,51 @@ def test_of_a_name_that_moves_the_cursor_no_status_shows_the_characters(tmp_path
     status = CliRunner().invoke(program, ["status", "--local", "--journal-dir", str(journal_dir)])
     assert "�[2J does not record everything in full: team_created = off" in status.output
     assert "\x1b" not in status.output
+
+
+@pytest.mark.parametrize("hash_key", ["", "k" * 32])
+def test_a_change_of_any_type_is_told_in_clear(tmp_path: Path, hash_key: str) -> None:
+    names = [*Catalog.load().types, "credentials_*"]
+    levels: dict[str, Level] = dict.fromkeys(names, "metadata")
+    record_levels(Settings(journal_dir=str(tmp_path / "journal"), record=levels, hash_key=hash_key))
+    [change] = [entry["details"] for entry in recorded(tmp_path / "journal")]
+    assert change == {"from": [], "to": [f"{name} = metadata" for name in sorted(names)]}
+
+
+ALIASES = """extends = "platform"
+[aliases]
+mid_created = "credentials_created"
+old_created = "mid_created"
+"""
+
+
+def test_what_is_off_is_off_under_every_older_name(tmp_path: Path) -> None:
+    catalog = tmp_path / "events.toml"
+    catalog.write_text(ALIASES)
+    configured(tmp_path, catalog=catalog, record={"credentials_created": "off"})
+    assert not any(audit(name) for name in ("credentials_created", "mid_created", "old_created"))
+    configured(tmp_path, catalog=catalog)
+    with pytest.warns(UserWarning, match="old_created is an old name of credentials_created, which finds it too"):
+        assert audit("old_created")
+
+
+@pytest.mark.parametrize("rule", ["minProperties = 1", 'anyOf = [{ required = ["a"] }, { required = ["b"] }]'])
+def test_what_needs_any_details_keeps_its_rules_without_them(tmp_path: Path, rule: str) -> None:
+    catalog = tmp_path / "events.toml"
+    catalog.write_text(RULED.partition("requires")[0] + f"details = {{ {rule} }}\n")
+    journal_dir = configured(tmp_path, catalog=catalog, record={"door_opened": "metadata"})
+    assert audit("door_opened", details={"a": 1})
+    [entry] = applications(journal_dir)
+    assert (entry["details"], entry["shortened"]) == ({}, {"details": {"record": "metadata"}})
+    assert jsonschema_rs.validator_for(Catalog.load(catalog).json_schema(), validate_formats=True).is_valid(entry)
+
+
+def test_what_was_dropped_for_its_size_is_still_told(tmp_path: Path) -> None:
+    keys = [f"k{number}" for number in range(45)]
+    catalog = tmp_path / "events.toml"
+    catalog.write_text(RULED.partition("requires")[0] + f"details = {{ required = {json.dumps(keys)} }}\n")
+    journal_dir = configured(tmp_path, catalog=catalog, record={"door_opened": "metadata"})
+    assert audit("door_opened", details=dict.fromkeys(keys, "x" * 900))
+    [entry] = applications(journal_dir)
+    assert len(entry["details"]) < 45
+    assert entry["shortened"]["details"]["bytes"] > 40_000

@@ -188,3 +188,19 @@ def test_tests_of_applications_see_the_same() -> None:
         audit(once="b")
     assert [entry["target"] for entry in entries] == ["6Yk2"] * 3
     entries.assert_recorded(type="credentials_updated")
+
+
+def test_a_key_counts_under_the_old_names_of_a_type(tmp_path: Path) -> None:
+    catalog = tmp_path / "events.toml"
+    catalog.write_text('extends = "platform"\n[aliases]\nold_created = "credentials_created"\n')
+    configured(tmp_path, catalog=catalog)
+    with pytest.warns(UserWarning, match="old name"):
+        first = audit("old_created", once="k")
+    assert audit("credentials_created", once="k") == first
+
+
+def test_the_error_of_a_call_with_a_key_says_nothing_of_the_key(tmp_path: Path) -> None:
+    recorder = Recorder(Settings(journal_dir=str(tmp_path / "journal")))
+    with pytest.raises(InvalidEntry, match="principal is missing") as error:
+        recorder.record("credentials_created", {"target": "x", "client_ip": "192.0.2.7", "once": "k"})
+    assert "once" not in str(error.value)

@@ -244,6 +244,8 @@ def test_the_record_page_s_python_runs(environment: Path, tmp_path: Path) -> Non
         "credentials_updated",
         "credentials_accessed",
         "workflow_completed",
+        "credentials_updated",
+        "workflow_deleted",
         "team_deleted",
         "team_deleted",
     ]

@@ -122,7 +122,7 @@ def test_a_field_of_another_kind_is_told_both() -> None:
 
 
 def _is_a_text(fields: Schema, _: Schema) -> None:
-    fields["roles"] = fields["host"]
+    fields["roles"] = {**fields["host"], "maxLength": 128}
 
 
 def test_a_text_that_may_become_a_list_is_no_finding_and_a_list_that_no_longer_may_is_one() -> None:

@@ -206,7 +206,10 @@ BAD: dict[str, tuple[Mapping[str, Any], str]] = {
     "a date": ({"creation_date": "2024-05-01"}, "is not a time such as 2026-11-23T08:00:00Z"),
     "a number as time": ({"creation_date": 1714557600}, "is not a time such as"),
     "a time beyond the calendar": ({"creation_date": "9999-12-31T23:59:59-09:00"}, "is not a time such as"),
-    "a time before 1970": ({"creation_date": "1960-05-01T10:00:00Z"}, "occurred_at must be a time in UTC"),
+    "a time before 1970": (
+        {"creation_date": "1960-05-01T10:00:00Z"},
+        "occurred_at must be a datetime with a time zone",
+    ),
     "an address": ({"client_ip": "localhost"}, "client_ip is not an IPv4 or IPv6 address"),
     "a system with an address": ({"principal": "system"}, "client_ip must be absent when principal is 'system'"),
     "NUL": ({"status": "a\0b"}, "status contains a NUL character; remove it"),

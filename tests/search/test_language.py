@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.search.filters import filters
 from whodid.errors import QueryError
 from whodid.integrity import canonical, plain
 from whodid.search import Filter, query_body
+from whodid.search.body import OtherNames
 from whodid.search.filter import (
     EVERYTHING,
     NOTHING,
@@ -28,9 +30,11 @@ from whodid.search.filter import (
     Time,
     Words,
     filter_of,
+    near_misses,
 )
 from whodid.search.grammar import FORMS
-from whodid.search.value import Value, comparison
+from whodid.search.value import Value, comparison, quoted
+from whodid.settings import Settings
 
 A, B, C = Words("a"), Words("b"), Words("c")
 
@@ -86,6 +90,9 @@ def test_any_text_is_a_filter_or_an_error_of_ours(text: str) -> None:
         ("seq:<0", NOTHING),
         ("details.amount:>100,5", AnyOf((Compared("details.amount", ">100"), Match("details.amount", (Value("5"),))))),
         ("details.due:<2027-01-01", Compared("details.due", "<2027-01-01")),
+        ('"10.0.0.7"', Words("10.0.0.7", quoted=True)),
+        ('-")"', Not(Words(")"))),
+        ('a ")"', All((A, Words(")")))),
         ("-details.a.b:-1.5..2", Not(Compared("details.a.b", "-1.5..2"))),
         ('details.amount:">100"', Match("details.amount", (Value(">100", "literal"),))),
         ("target:a..b", Match("target", (Value("a..b"),))),
@@ -295,3 +302,60 @@ def test_a_moment_is_compared_by_the_second() -> None:
     assert found("<=2026-12-31T12:30:00Z") == [*times[:2], "2026-12-31"]
     assert found(">2026-W53") == []
     assert found(">=2026-W53") == found(">2026-12-27") == times
+
+
+@pytest.mark.parametrize("text", ["a.b", "a|z", "a{1000}{1000}", "[", "a+b", "a~&#<1-5>", "a\\b"])
+def test_a_key_is_no_part_of_the_expression_that_it_is_compared_by(text: str) -> None:
+    [(place, _)] = query_body(filter_of({f"details.{text}": ">5"}))["regexp"].items()
+    assert re.fullmatch(r"details\.(\w|\\.)+", place)
+    assert re.sub(r"\\(.)", r"\1", place) == f"details.{text}"
+
+
+@pytest.mark.parametrize(
+    "text", ["10.0.0.7", "550e8400-e29b-41d4-a716-446655440000", "team_created", f"{'a' * 16}-{7:012}-{'b' * 16}"]
+)
+def test_what_identifies_is_looked_for_in_texts_if_it_is_quoted(text: str) -> None:
+    names = OtherNames.of(Settings())
+    assert "wildcard" not in str(query_body(Filter.parse(text), also=lambda: names))
+    assert "wildcard" in str(query_body(Filter.parse(quoted(text)), also=lambda: names))
+
+
+def test_a_type_of_one_word_is_also_a_word_and_a_uuid_has_any_case() -> None:
+    names = OtherNames({}, {"approved"})
+    assert "wildcard" in str(query_body(Filter.parse("approved"), also=lambda: names))
+    upper = "550E8400-E29B-41D4-A716-446655440000"
+    assert {"terms": {"session_id": [upper, upper.lower()]}} in query_body(Filter.parse(upper))["bool"]["should"]
+
+
+@pytest.mark.parametrize(
+    ("begin", "network"), [("10.*", "10.0.0.0/8"), ("192.168.*", "192.168.0.0/16"), ("10.0.7.*", "10.0.7.0/24")]
+)
+def test_the_beginning_of_an_address_is_a_network(begin: str, network: str) -> None:
+    assert {"term": {"client_ip": network}} in query_body(Filter.parse(begin))["bool"]["should"]
+    assert "client_ip" not in str(query_body(Filter.parse("300.*")))
+
+
+@pytest.mark.parametrize("value", ["<anonymous>", "1..5", ">5", "..7"])
+def test_a_text_from_python_that_looks_like_a_comparison_is_a_text(value: str) -> None:
+    asked = Filter.of(principal=value)
+    assert asked == Match("principal", (Value(value, "literal"),)) == Filter.parse(str(asked))
+    assert filter_of({"details.n": ">5"}) == Compared("details.n", ">5")
+
+
+def test_when_it_happened_is_a_period_from_python_as_well() -> None:
+    asked = Filter.of(occurred_at="2026-01-01 08:00")
+    assert Filter.parse(str(asked)) == asked == Time("occurred_at", "2026-01-01T08:00")
+    assert Filter.of(occurred_at="*") == Filter.parse("occurred_at:*") == Has("occurred_at")
+    for wrong in (datetime(2026, 1, 1, tzinfo=UTC), ["2026"], "soon"):
+        with pytest.raises(QueryError, match="occurred_at"):
+            filter_of({"occurred_at": wrong})
+
+
+def test_the_end_of_the_calendar_can_be_compared_with() -> None:
+    assert query_body(Filter.parse("details.a:>9999-12-31T23:59:59Z,9999-12-31T23:59:59Z.."))
+
+
+def test_what_was_meant_is_looked_for_ten_times_at_most() -> None:
+    unknown = [f"team_creatd{letter}" for letter in "abcdefghijklmnop"]
+    assert len(list(near_misses(Filter.of(type=unknown), {"team_created"}))) == 10
+    assert list(near_misses(Filter.of(type="x" * 300), {"team_created"})) == []

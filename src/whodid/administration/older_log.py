@@ -26,6 +26,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from ..catalog.model import named_now
 from ..entry import FIELDS, FREE_FIELDS, LISTS, Entry, Stamp
 from ..errors import InvalidEntry, JournalFull, NotRecorded, OpenSearchError, QueryError, WhodidError
 from ..export.forms import unguarded
@@ -114,7 +115,7 @@ class OlderLog:
         """Raises `QueryError` for a field that can't be imported."""
         for name in {*self.rename.values()} - _TAKEN - {""}:
             raise QueryError(f"{name!r} is not a field that can be imported{did_you_mean(name, _TAKEN)}")
-        self._recorder = Recorder(replace(self.settings, on_failure="raise", on_invalid="raise"))
+        self._recorder = Recorder(replace(self.settings, on_failure="raise", on_invalid="raise", record={}))
 
     def check(
         self, *, on_problem: Callable[[Row], None] = lambda row: None, on_progress: Progress = lambda done, total: None
@@ -267,6 +268,7 @@ class OlderLog:
         known = self._recorder.catalog.types.get(self.types.get(name, name))
         if known is None:
             raise InvalidEntry(f"type: the catalog has no {shown(name, 128)!r}; add it, or use --type OLD=NEW")
+        known = named_now(self._recorder.catalog.types, known.name)
         return known.replaced_by or known.name, fields
 
     def _state(self, directory: JournalDirectory, checked: Checked) -> _State:

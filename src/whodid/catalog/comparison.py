@@ -199,6 +199,8 @@ def _changed(had: _Declared, has: _Declared, *, of_every_entry: bool) -> tuple[l
         if was and is_ and not was & is_:
             changed.append(f"{path} changed from {in_words(old)} to {in_words(schema)}")
             continue
+        if {key: rule for key, rule in old.items() if key not in NO_RULES} in schema.get("anyOf", ()):
+            continue
         for key, rule in schema.items():
             if key not in {*NO_RULES, "properties", "required"} and not _allows(key, rule, old.get(key)):
                 stricter.append(f"{path}: {in_words({key: rule}) or f'its rule {key!r} changed'}")

@@ -278,9 +278,12 @@ def leave_out(entry: dict[str, Any], required: _Keys, requires: Collection[str])
         kept = {key: values[key] for key in required.get(name, ()) if key in values}
         if kept or name in requires:
             entry[name] = kept
+        dropped = cuts.get(name)
         cuts = {path: cut for path, cut in cuts.items() if path.split(".")[0] != name or path[len(name) + 1 :] in kept}
         if len(kept) < len(values):
             cuts[name] = {"record": "metadata"}
+        elif dropped:
+            cuts[name] = dropped
     if cuts:
         entry["shortened"] = cuts
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
@@ -89,7 +89,8 @@ def record_levels(settings: Settings) -> None:
             known = levels_recorded(path)
             if (before := known.get(service, {})) != now:
                 fields = {"target": service or "audit_log", "principal": "system"}
-                record_own(settings, "audit_log_recording_changed", **fields, details={"from": before, "to": now})
+                change = {"from": _in_words(before), "to": _in_words(now)}
+                record_own(settings, "audit_log_recording_changed", **fields, details=change)
                 kept = {name: levels for name, levels in {**known, service: now}.items() if levels}
                 write_file(path / _LEVELS, dump(kept))
     except (NotRecorded, JournalDamaged, OSError) as error:
@@ -98,6 +99,11 @@ def record_levels(settings: Settings) -> None:
         if settings.on_failure == "raise":
             raise NotRecorded(why) from error
         warn(why)
+
+
+def _in_words(levels: Mapping[str, str]) -> list[str]:
+    """Texts, as many a type's name looks like that of a secret, whose value would be masked."""
+    return [f"{name} = {level}" for name, level in sorted(levels.items())]
 
 
 _AGAIN = 900.0

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import orjson
 
 from ..catalog import Catalog, EventType, Rules
+from ..catalog.model import named_now
+from ..catalog.schema import demands
 from ..entry import FIELDS, FREE_FIELDS, LISTS, SCHEMA_VERSION, SOFT_LIMIT, Receipt, stamp
 from ..errors import InvalidEntry, JournalDamaged, NotRecorded, SettingsError, WhodidError
 from ..files import read_secret
@@ -39,7 +41,10 @@ _SMALL = 2048
 class _Type:
     """What there is to know of an event type at each call, under these settings."""
 
-    __slots__ = ("durability", "filled", "fits", "hides_proxies", "level", "on_failure", "outcome", "personal", "rules")
+    __slots__ = (
+        *("durability", "filled", "fits", "hides_proxies", "known_as", "level", "on_failure", "outcome", "personal"),
+        *("required", "requires", "rules"),
+    )
 
     def __init__(self, known: EventType, catalog: Catalog, settings: Settings) -> None:
         filled = {
@@ -50,11 +55,14 @@ class _Type:
             "service": settings.service,
         }
         self.filled = {field: value for field, value in filled.items() if value}
-        self.level = _level(known, settings.record)
+        self.level = _level(known, catalog.types, settings.record)
+        self.known_as = named_now(catalog.types, known.name).name
         fits = catalog.fits(known.name)
         self.fits = fits if self.level == "full" else lambda _entry: False  # with care, or not at all
         self.personal = catalog.personal
         self.rules = known.rules
+        self.required = {name: fragment.get("required", ()) for name, fragment in known.rules.fragments()}
+        self.requires = (*known.rules.requires, *(["details"] if demands(known.rules.details) else []))
         self.outcome = known.outcome
         self.hides_proxies = "forwarded_for" in known.rules.forbids
         self.durability: Literal["disk", "process"] = known.durability or settings.durability
@@ -139,7 +147,7 @@ class Recorder:
         """The entry, checked and serialised: at once if nothing is the matter with it, else with care."""
         filled = kind.filled
         if "once" in fields:
-            fields, filled = _keyed(fields, filled)
+            fields, filled = _keyed(fields, filled, kind.known_as)
         entry = self._given(kind, fields, bound)
         date, timestamp = stamp(self._clock_ns())
         try:
@@ -156,11 +164,10 @@ class Recorder:
         entry = {**self._given(kind, fields, bound), **filled, "creation_date": date, "@timestamp": timestamp}
         whole = {name: entry[name] for name in FREE_FIELDS if name in entry}
         entry |= {name: dict(value) for name, value in whole.items() if isinstance(value, dict)}
-        required = {name: fragment.get("required", ()) for name, fragment in kind.rules.fragments()}
-        self._fit(entry, required)
+        self._fit(entry, kind.required)
         self._check(entry, whole)
         if kind.level == "metadata":
-            leave_out(entry, required, kind.rules.requires)
+            leave_out(entry, kind.required, kind.requires)
         _check_paths(entry)
         return Draft(entry, self.catalog.personal)
 
@@ -193,7 +200,8 @@ class Recorder:
                 return kind
             self._types[name] = kind
             if known.alias:
-                warn(f"{name} is an old name of {known.replaced_by}, which finds it too; record {known.replaced_by}")
+                now = named_now(self.catalog.types, name).name
+                warn(f"{name} is an old name of {now}, which finds it too; record {now}")
         return self._types[name]
 
     def _check(self, entry: dict[str, Any], whole: Mapping[str, Any]) -> None:
@@ -248,12 +256,14 @@ class Recorder:
             return self.settings.on_failure
 
 
-def _level(known: EventType, record: Mapping[str, Level]) -> Level:
-    """How much is recorded of a type; what is said of an old name counts before what is said of the new one."""
-    for name in (known.name, known.replaced_by or ""):
-        if found := [one for one in record if _covers(one, name)]:
-            return record[max(found, key=lambda one: (one == name, len(one)))]
-    return "full"
+def _level(known: EventType, types: Mapping[str, EventType], record: Mapping[str, Level]) -> Level:
+    """How much is recorded of a type; what is said of an old name counts before what is said of a newer one."""
+    while True:
+        if found := [one for one in record if _covers(one, known.name)]:
+            return record[max(found, key=lambda one: (one == known.name, len(one)))]
+        if not known.alias:
+            return "full"
+        known = types[str(known.replaced_by)]
 
 
 def _covers(pattern: str, name: str) -> bool:
@@ -312,13 +322,15 @@ def _hash_key(settings: Settings) -> str:
     return key
 
 
-def _keyed(fields: Mapping[str, object], filled: dict[str, str]) -> tuple[Mapping[str, object], dict[str, str]]:
+def _keyed(
+    fields: Mapping[str, object], filled: dict[str, str], type_: str
+) -> tuple[Mapping[str, object], dict[str, str]]:
     """The fields of a call without its key, and what fills its entry, with the hash of type and key."""
     key = fields["once"]
     if key is not None:
         if not isinstance(key, str) or not 0 < len(key) <= 512:
             raise InvalidEntry("once must be text of 1 to 512 characters that names this event, such as a refund's ID")
-        data = f"{filled['type']}\0{plain(key, 'once')}".encode()
+        data = f"{type_}\0{plain(key, 'once')}".encode()
         filled = {**filled, "once": sha256(data).hexdigest()[:32]}
     return _without_key(fields), filled
 

@@ -347,6 +347,8 @@ def matching(name: str, values: Iterable[Value]) -> Filter:
         raise QueryError(f"{name} has {len(given)} values; at most {MOST_VALUES} are allowed")
     if any(value == Value("", "prefix") for value in given):
         return Has(name)
+    if kind == "objects":  # of which there can only be some
+        raise unknown_field(name)
     if not given:
         return NOTHING
     if kind == "long":

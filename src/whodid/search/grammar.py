@@ -214,6 +214,8 @@ def kind_of(name: str) -> Kind | None:
         return FIELDS[name].kind
     if name in OF_TARGETS:
         return "keyword"
+    if name == "targets":
+        return "objects"
     field, dot, key = name.partition(".")
     return "flat_object" if field in KEYED and dot and key and not key.endswith(".") else None
 

@@ -108,7 +108,7 @@ def value_of(name: str, value: object) -> Value:
     if isinstance(value, Value):
         return value
     text = _text(name, value)
-    if kind_of(name) == "keyword" and compares(text):
+    if compares(text) and not _can_be_compared(name, text):
         return literal(text)
     return Value(text[:-1], "prefix") if text.endswith("*") else Value(text)
 
@@ -136,6 +136,13 @@ def checked(name: str, kind: str, value: Value) -> Value:
     if value.kind == "plain" and not BARE.fullmatch(value.text):
         return Value(value.text, "literal")
     return value
+
+
+def _can_be_compared(name: str, text: str) -> bool:
+    try:
+        return kind_of(name) == "long" or (kind_of(name) == "flat_object" and bool(comparison(name, text)))
+    except QueryError:
+        return False
 
 
 def compares(text: str) -> bool:
