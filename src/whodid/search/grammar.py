@@ -184,17 +184,21 @@ FORMS: tuple[Form, ...] = (
     Form("`details:value`", "any value within `details`, `before`, `after` or `shortened`", "details:eu-west-1"),
     Form(
         "`details.key:value`",
-        "the value of one key in it, in any case; `begin*` and `*` work too",
+        "the value of one key in it, key and value in any case; `begin*`, `*`",
         "details.region:eu-*",
     ),
     Form("`details.key:>number`", "a number or date above that; `<`, `>=`, `<=`, `from..to`", "details.amount:>100"),
     Form(
         '`word`, `"some words"`',
-        "that text somewhere in names, e-mail address, status or details, in any case; or exactly this ID, address or "
-        "event type, in any field",
+        "that text somewhere in names, e-mail address, status or details, in any case; or exactly this ID, in any field",
         "Lovelace",
     ),
-    Form("`begin*`", "an ID or an event type that begins so, in any field", "6Yk*"),
+    Form(
+        "`address`, `UUID`, `hash`, `entry ID`, `event_type`",
+        "exactly that, in any field; quote it to find it within a text as well",
+        "203.0.113.9",
+    ),
+    Form("`begin*`", "an ID, an event type or an address that begins so, in any field", "6Yk*"),
     Form("`since:moment`", TIMES["since"], "since:-7d"),
     Form("`until:moment`", TIMES["until"], "until:2026-11-23T08:00:00Z"),
     Form("`time:period`", TIMES["time"], "time:last-month"),
