@@ -190,7 +190,7 @@ FORMS: tuple[Form, ...] = (
     Form("`details.key:>number`", "a number or date above that; `<`, `>=`, `<=`, `from..to`", "details.amount:>100"),
     Form(
         '`word`, `"some words"`',
-        "that text somewhere in names, e-mail address, status or details, in any case; or exactly this ID, in any field",
+        "that text somewhere in names, e-mail address, status or details, in any case; or exactly this ID in any field",
         "Lovelace",
     ),
     Form(
