@@ -110,6 +110,7 @@ FILLED: dict[str, Callable[[Any], bool]] = {
     "creation_date": lambda value: value == "2026-11-23T09:00:00Z",
     "@timestamp": lambda value: value == "2026-11-23T09:00:00.000001Z",
     "target_type": lambda value: value == "credentials",
+    "once": lambda value: re.fullmatch("[0-9a-f]{32}", value) is not None,
     "shortened": lambda value: value == {"principal_name": {"bytes": 600}},
     "service": lambda value: value == "shop",
     "host": lambda value: value == "web-1",
@@ -185,7 +186,7 @@ def catalog(request: pytest.FixtureRequest) -> Catalog:
 
 @pytest.fixture
 def lines(tmp_path: Path, catalog: Catalog) -> list[tuple[Entry, bytes]]:
-    long = {**FIRST, "principal_name": "x" * 600}
+    long = {**FIRST, "principal_name": "x" * 600, "once": "the third"}
     return record(settings_in(tmp_path), catalog, FIRST, SECOND, long, at=NOW)
 
 
@@ -199,6 +200,7 @@ def test_it_is_recorded_as_given_and_every_verifier_agrees(
         assert verify_log.hash_matches(entry)
         assert entry.get("committed", []) == sorted(catalog.personal)
     found = list(read_entries(settings_in(tmp_path).journal_dir))
+    assert ["once" in entry for entry in found] == [False, False, True]
     assert found == [entry for entry, _ in lines]
     assert independent.problems(found) == []
     wrong = [name for entry in found for name in entry if name in FILLED and not FILLED[name](entry[name])]
@@ -242,7 +244,7 @@ def test_the_types_of_a_call_have_it(tmp_path: Path) -> None:
     hints = get_type_hints(whodid.typing.EntryFields)
     assert {*GIVEN} - {*hints} == {"type"}
     assert {*FIELDS} - {*get_type_hints(whodid.typing.ExpectedFields)} == {"@timestamp"}
-    searchable = {name for name in FIELDS if kind_of(name)} | {"occurred_at"}
+    searchable = {name for name in FIELDS if kind_of(name) not in {None, "objects"}} | {"occurred_at"}
     assert searchable - {*get_type_hints(whodid.typing.FilterFields)} == set()
     calls = [
         f"log.audit({kind!r}, {', '.join(f'{name}={value!r}' for name, value in fields.items())})"
@@ -268,7 +270,7 @@ def tab() -> Iterator[tuple[Stored, httpx.Client]]:
             yield place, browser
 
 
-UNSHOWN = {"committed", "salt", "salts", "erased"}
+UNSHOWN = {"committed", "salt", "salts", "erased", "once"}
 """Fields that the page of an entry shows only as JSON."""
 
 

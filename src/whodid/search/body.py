@@ -71,7 +71,7 @@ def _check_cost(asked: Filter, also: Also) -> None:
         asked_for = left.pop()
         match asked_for:
             case Words():
-                word_count += not _identifies(asked_for, also)
+                word_count += asked_for.quoted or not _identifies(asked_for.text, also)
             case Beginning():
                 prefixes += len(ID_FIELDS)
             case Compared():
@@ -130,7 +130,9 @@ class _Body:
             return _any_of([*network, *(self._match(field, beginning) for field in ID_FIELDS)])
         spellings = {asked.text, asked.text.lower() if IDENTIFIER.fullmatch(asked.text) else asked.text}
         clauses = [self._match(field, [Value(text) for text in sorted(spellings)]) for field in ID_FIELDS]
-        return _any_of([*clauses, *(_identifies(asked, self._also) or [_holds(f, asked.text) for f in WORD_FIELDS])])
+        found = _identifies(asked.text, self._also)
+        in_texts = [_holds(field, asked.text) for field in WORD_FIELDS] if asked.quoted or not found else []
+        return _any_of([*clauses, *found, *in_texts])
 
     def _match(self, field: str, values: Iterable[Value]) -> Clause:
         exact: list[str] = []
@@ -159,10 +161,9 @@ def _in_any_case(text: str) -> dict[str, Any]:
     return {"value": text, "case_insensitive": True}
 
 
-def _identifies(asked: Words, also: Also) -> list[Clause]:
-    """What finds a value in the form of an identifier, besides `ID_FIELDS`; empty for what is looked for in texts."""
-    text = asked.text
-    if asked.quoted or not may_identify(text):
+def _identifies(text: str, also: Also) -> list[Clause]:
+    """What finds a value in the form of an identifier, besides `ID_FIELDS`; empty for any other text."""
+    if not may_identify(text):
         return []
     whole: list[Clause] = [{"term": {field: _in_any_case(text)}} for field in FREE_FIELDS]
     if ENTRY_ID.fullmatch(text):
