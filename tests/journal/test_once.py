@@ -287,7 +287,7 @@ def test_processes_do_not_all_write_the_file(path: Path, monkeypatch: pytest.Mon
     assert 2 < len(written) <= 1 + file.stat().st_size // 3000
 
 
-@pytest.mark.usefixtures("small")
+@pytest.mark.usefixtures("small", "no_flush")
 def test_the_file_says_nothing_that_was_not_synced_before(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced, said = [0], []
 
@@ -448,6 +448,7 @@ def test_a_copied_directory_and_a_journal_that_ended_start_without_keys(path: Pa
     assert place(journal.append(draft("a"))) == place(first)
 
 
+@pytest.mark.usefixtures("no_flush")
 def test_an_entry_whose_sync_failed_is_not_known(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(path)
     first = journal.append(draft("before"))
