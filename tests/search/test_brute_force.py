@@ -165,6 +165,8 @@ IDENTIFYING = (
 )
 
 
+@pytest.mark.longer
+@pytest.mark.timeout(3600)
 def test_each_identifying_value_finds_its_entry_when_it_is_pasted(stored: Stored) -> None:
     """Each value once, with one of the entries that have it; of those that nearly all entries have, some."""
     pasted: dict[str, Entry] = {}
