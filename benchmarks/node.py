@@ -28,7 +28,7 @@ __all__ = ["Node", "OwnNode", "until"]
 
 _HEAP_MB = 1024
 _LONGEST = 300.0
-_TOO_MUCH = 429
+_TOO_MUCH, _NOT_YET = 429, 503
 
 
 def until(condition: Callable[[], bool], timeout: float) -> bool:
@@ -98,9 +98,14 @@ class Node:
         return indexed
 
     def count(self, prefix: str) -> int:
-        """How many are found."""
+        """How many are found; none while a partition that was just created answers no search."""
         self.client.indices.refresh(index=f"*{prefix}-*")
-        found: int = self.client.count(index=f"*{prefix}-*")["count"]
+        try:
+            found: int = self.client.count(index=f"*{prefix}-*")["count"]
+        except TransportError as error:
+            if error.status_code != _NOT_YET:
+                raise
+            return 0
         return found
 
     def found(self, prefix: str) -> Counter[str]:
