@@ -33,6 +33,7 @@ __all__ = [
     "printable",
     "shown",
     "text_of",
+    "texts_of",
     "toml_of",
     "valid",
 ]
@@ -201,6 +202,11 @@ def object_of(value: object) -> dict[str, Any]:
 def objects_in(value: object) -> list[dict[str, Any]]:
     """The JSON objects in a list, without its other values; none if the value is not a list."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def texts_of(value: object) -> list[str]:
+    """The texts of a field that holds one text or a list of texts, without empty ones and other values."""
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str) and one]
 
 
 def _finite(text: str) -> float:

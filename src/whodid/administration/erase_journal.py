@@ -23,14 +23,14 @@ from ..journal import JournalDirectory
 from ..journal.directory import segments
 from ..journal.segment import is_closed
 from ..shipping.dead_letters import DeadLetter, each_dead_letter, replace_dead_letters
+from ..text import texts_of
 
 __all__ = ["HostErased", "erase_on_host", "erased_entry", "erased_line", "is_of", "personal_values", "what_else_holds"]
 
 
 def is_of(entry: Mapping[str, Any], principal: str) -> bool:
     """Whether the person did it, or it was done in their name."""
-    others = entry.get("on_behalf_of")
-    return principal == entry.get("principal") or principal in (others if isinstance(others, list) else [others])
+    return principal in (entry.get("principal"), *texts_of(entry.get("on_behalf_of")))
 
 
 def personal_values(entry: Mapping[str, Any], fields: Collection[str] = PERSONAL_FIELDS) -> list[str]:

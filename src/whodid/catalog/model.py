@@ -513,8 +513,10 @@ class _Table:
         return tuple(value)
 
     def fragment(self, key: str) -> Fragment:
-        """The schema of one field: a table, or the name of a file of JSON beside the catalog."""
-        value = self._content.get(key, {})
+        """The schema of one field: a table, or the name of a JSON file beside the catalog; empty if there is none."""
+        if key not in self._content:
+            return {}
+        value = self._content[key]
         value = self._json_file(key, value) if isinstance(value, str) else value
         if not isinstance(value, dict):
             raise self.error(f"{key} must be a JSON Schema: a table, or the name of a JSON file")

@@ -29,8 +29,8 @@ from urllib.parse import quote
 
 from ..entry import FIELDS, entry_id
 from ..resources import __version__
-from ..text import json_bytes, json_text, printable, valid
-from .nested import METHODS, ip_version, is_time, milliseconds, nanoseconds, nested, objects, texts, verb_of, when
+from ..text import json_bytes, json_text, printable, texts_of, valid
+from .nested import METHODS, ip_version, is_time, milliseconds, nanoseconds, nested, objects, verb_of, when
 
 __all__ = ["CEF_KEYS", "VERSION", "cef", "cloudevents", "ecs", "ecs_event", "opentelemetry"]
 
@@ -147,8 +147,8 @@ def ecs(entry: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in entry.items():
         fits = value is None or name not in _FITS or _FITS[name](value)
         flat[_PLACES.get(name, f"whodid.{name}") if fits else f"whodid.{name}"] = value
-    chain, users = texts(entry.get("on_behalf_of")), [entry.get("principal")]
-    flat |= {"user.effective.id": chain[0] if chain else None, "user.roles": texts(entry.get("roles")) or None}
+    chain, users = texts_of(entry.get("on_behalf_of")), [entry.get("principal")]
+    flat |= {"user.effective.id": chain[0] if chain else None, "user.roles": texts_of(entry.get("roles")) or None}
     if len(chain) > 1:
         flat["whodid.on_behalf_of"] = chain
     if _ENTITY.get(kind) == "user":
@@ -224,7 +224,7 @@ def opentelemetry(entry: Mapping[str, Any]) -> dict[str, Any]:
     attributes = {
         "log.record.uid": entry_id(entry) or None,
         **{_NAMES.get(name, f"whodid.{name}"): value for name, value in entry.items() if name not in left_out},
-        "user.roles": texts(entry.get("roles")) or None,
+        "user.roles": texts_of(entry.get("roles")) or None,
         "http.request.method": (method if method in METHODS else "_OTHER") if method else None,
         "http.request.method_original": method if method not in METHODS else None,
         "error.type": "_OTHER" if number == _SEVERITY["failure"][0] else None,
@@ -299,7 +299,7 @@ def cef(entry: Mapping[str, Any]) -> str:
     """Converts an entry to a line of CEF, without the line's end."""
     whole = {name: one if isinstance(one, str) else json_text(one) for name, one in entry.items() if one is not None}
     given = {name: text if text.isprintable() else text.translate(_VISIBLE) for name, text in whole.items()}
-    id_, roles = entry_id(entry).translate(_VISIBLE), ", ".join(texts(entry.get("roles"))).translate(_VISIBLE)
+    id_, roles = entry_id(entry).translate(_VISIBLE), ", ".join(texts_of(entry.get("roles"))).translate(_VISIBLE)
     get, event_type, recorded, at = given.get, given.get("type", ""), given.get("@timestamp"), when(given)
     verb, user, address = verb_of(event_type), _ENTITY.get(get("target_type", "")) == "user", get("client_ip", "")
     version = ip_version(address)

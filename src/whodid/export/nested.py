@@ -16,7 +16,7 @@ from typing import Any, Literal
 from ..entry import TARGET_KEYS
 
 __all__ = ["METHODS", "Verb", "ip_version", "is_time", "milliseconds", "moment", "nanoseconds", "nested"]
-__all__ += ["objects", "texts", "verb_of", "when"]
+__all__ += ["objects", "verb_of", "when"]
 
 METHODS = frozenset(["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"])
 """The HTTP methods that each standard knows."""
@@ -92,11 +92,6 @@ def ip_version(value: object) -> int:
         return ip_address(value).version if isinstance(value, str) and "%" not in value else 0
     except ValueError:
         return 0
-
-
-def texts(value: object) -> list[str]:
-    """The texts of a field that holds one text or a list of texts."""
-    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str) and one]
 
 
 Verb = Literal[

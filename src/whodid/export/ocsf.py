@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from ..entry import ZERO_HASH, document_id, entry_id
 from ..resources import __version__
-from .nested import METHODS, Verb, ip_version, milliseconds, nested, objects, texts, verb_of, when
+from ..text import texts_of
+from .nested import METHODS, Verb, ip_version, milliseconds, nested, objects, verb_of, when
 
 __all__ = ["VERSION", "ocsf", "type_uid_of"]
 
@@ -172,7 +173,7 @@ def _take(rest: dict[str, Any], name: str, fits: Callable[[Any], object]) -> Any
 def _who(rest: dict[str, Any]) -> dict[str, Any]:
     principal, name, token = (rest.pop(key, None) for key in ("principal", "principal_name", "access_token_id"))
     kind = rest.get("principal_type") or (principal if principal in {"system", "anonymous"} else "user")
-    chain, roles, agent = texts(rest.get("on_behalf_of")), texts(rest.get("roles")), kind == "agent"
+    chain, roles, agent = texts_of(rest.get("on_behalf_of")), texts_of(rest.get("roles")), kind == "agent"
     who: dict[str, Any] = {
         "actor.user.programmatic_credentials": [{"uid": token}] if token else None,
         "actor.session.uid": rest.pop("session_id", None),

@@ -31,11 +31,8 @@ def with_route(resolver: Resolver | None, route: Callable[[], object]) -> Resolv
         chosen = route()
         if not (isinstance(chosen, str) and chosen):
             return found
-        if isinstance(found, str):
-            return {"route": chosen, "principal": found}
-        return (
-            {"route": chosen, **found} if isinstance(found, Mapping) else {"route": chosen} if found is None else found
-        )
+        fields = {} if found is None else {"principal": found} if isinstance(found, str) else found
+        return {"route": chosen, **fields} if isinstance(fields, Mapping) else found
 
     return resolve
 

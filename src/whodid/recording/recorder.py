@@ -62,7 +62,9 @@ class _Type:
         self.personal = catalog.personal
         self.rules = known.rules
         self.required = {name: fragment.get("required", ()) for name, fragment in known.rules.fragments()}
-        self.requires = (*known.rules.requires, *(["details"] if demands(known.rules.details) else []))
+        self.requires = known.rules.requires
+        if self.level == "metadata" and demands(known.rules.details):
+            self.requires = (*known.rules.requires, "details")
         self.outcome = known.outcome
         self.hides_proxies = "forwarded_for" in known.rules.forbids
         self.durability: Literal["disk", "process"] = known.durability or settings.durability

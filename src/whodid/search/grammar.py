@@ -122,17 +122,9 @@ WORD_FIELDS = (
 """The fields that a word without a field is searched in."""
 
 ID_FIELDS = (
-    *(
-        "target",
-        "targets.id",
-        "principal",
-        "on_behalf_of",
-        "organization_id",
-        "workspace_id",
-        "access_token_id",
-        "session_id",
-    ),
-    *("correlation_id", "request_id", "trace_id", "operation", "type", "journal", "hash"),
+    *("target", "targets.id", "principal", "on_behalf_of", "organization_id", "workspace_id"),
+    *("access_token_id", "session_id", "correlation_id", "request_id", "trace_id", "operation"),
+    *("type", "journal", "hash"),
 )
 """The fields that such a word is compared with as a whole, so that a pasted ID is found in whichever field it is."""
 
