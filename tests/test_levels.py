@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 import whodid
+from tests.catalogs import DOOR
 from tests.recording import WHO, configured, recorded
 from whodid.catalog import Catalog
 from whodid.cli import program
@@ -140,18 +141,13 @@ def test_the_hash_of_such_an_entry_is_known_from_its_line_alone(tmp_path: Path) 
     assert line_hash(line) == entry["hash"]
 
 
-RULED = """
-[resources.door]
-label = "Doors"
-target = "the door's ID"
-
-[types.door_opened]
-resource = "door"
-event = "open"
-about = "A door was opened."
+RULED = (
+    DOOR
+    + """\
 requires = ["before", "after"]
 details = { required = ["side", "key"], properties = { side = { enum = ["in", "out"] }, key = { type = "string" } } }
 """
+)
 
 
 def test_what_the_catalog_requires_remains_so_that_the_entry_keeps_its_rules(tmp_path: Path) -> None:
@@ -412,7 +408,7 @@ def test_what_is_off_is_off_under_every_older_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rule", ["minProperties = 1", 'anyOf = [{ required = ["a"] }, { required = ["b"] }]'])
 def test_what_needs_any_details_keeps_its_rules_without_them(tmp_path: Path, rule: str) -> None:
     catalog = tmp_path / "events.toml"
-    catalog.write_text(RULED.partition("requires")[0] + f"details = {{ {rule} }}\n")
+    catalog.write_text(DOOR + f"details = {{ {rule} }}\n")
     journal_dir = configured(tmp_path, catalog=catalog, record={"door_opened": "metadata"})
     assert audit("door_opened", details={"a": 1})
     [entry] = applications(journal_dir)
@@ -423,7 +419,7 @@ def test_what_needs_any_details_keeps_its_rules_without_them(tmp_path: Path, rul
 def test_what_was_dropped_for_its_size_is_still_told(tmp_path: Path) -> None:
     keys = [f"k{number}" for number in range(45)]
     catalog = tmp_path / "events.toml"
-    catalog.write_text(RULED.partition("requires")[0] + f"details = {{ required = {json.dumps(keys)} }}\n")
+    catalog.write_text(DOOR + f"details = {{ required = {json.dumps(keys)} }}\n")
     journal_dir = configured(tmp_path, catalog=catalog, record={"door_opened": "metadata"})
     assert audit("door_opened", details=dict.fromkeys(keys, "x" * 900))
     [entry] = applications(journal_dir)

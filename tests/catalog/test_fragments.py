@@ -13,21 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import whodid
+from tests.catalogs import INVOICE
 from tests.recording import WHO, configured, recorded
 from whodid.catalog import Catalog
 from whodid.errors import CatalogError, InvalidEntry
 from whodid.resources import resource_text
 
-OWN = """
-[resources.invoice]
-label = "Invoices"
-target = "the invoice's number"
-
-[types.invoice_refunded]
-resource = "invoice"
-event = "refund"
-about = "An invoice was refunded."
-"""
 REFUND = """
 [types.invoice_refunded.details]
 required = ["amount"]
@@ -42,7 +33,7 @@ closed = { additionalProperties = false, properties.name = {} }
 lines = { type = "array", items = { type = "object", required = ["sku"], properties.sku = { pattern = "^[A-Z]+$" } } }
 """
 CANARY = "hunter2-canary"
-CATALOG = Catalog.parse(OWN + REFUND)
+CATALOG = Catalog.parse(INVOICE + REFUND)
 
 
 def said(details: Any, catalog: Catalog = CATALOG, **fields: Any) -> str:
@@ -59,7 +50,7 @@ def said(details: Any, catalog: Catalog = CATALOG, **fields: Any) -> str:
 def complaint(rules: str) -> str:
     """What a refused catalog is told."""
     with pytest.raises(CatalogError) as caught:
-        Catalog.parse(OWN + rules, name="own/events.toml")
+        Catalog.parse(INVOICE + rules, name="own/events.toml")
     assert "\n" not in str(caught.value)
     prefix = "own/events.toml, [types.invoice_refunded]: "
     assert str(caught.value).startswith(prefix)
@@ -142,19 +133,19 @@ def test_a_refusal_never_repeats_a_value_and_always_has_words(details: dict[str,
     ],
 )
 def test_every_keyword_that_refuses_has_words(rules: str, details: Any) -> None:
-    told = said(details, Catalog.parse(OWN + f"[types.invoice_refunded.details]\n{rules}"))
+    told = said(details, Catalog.parse(INVOICE + f"[types.invoice_refunded.details]\n{rules}"))
     assert told.startswith("invoice_refunded: details")
 
 
 @pytest.mark.parametrize("rules", ['required = ["a"]', "minProperties = 1", 'anyOf = [{ required = ["a"] }]'])
 def test_where_an_empty_object_breaks_the_schema_details_are_required(rules: str) -> None:
-    catalog = Catalog.parse(OWN + f"[types.invoice_refunded.details]\n{rules}")
+    catalog = Catalog.parse(INVOICE + f"[types.invoice_refunded.details]\n{rules}")
     assert not catalog.fits("invoice_refunded")({"target": "7", "principal": "42"})
     assert "details" in catalog.json_schema()["$defs"]["invoice_refunded"]["required"]
 
 
 def test_before_and_after_are_checked_if_they_are_given() -> None:
-    catalog = Catalog.parse(OWN + 'after = { required = ["total"], properties.total.type = "integer" }')
+    catalog = Catalog.parse(INVOICE + 'after = { required = ["total"], properties.total.type = "integer" }')
     assert catalog.fits("invoice_refunded")({"target": "7", "principal": "42"})
     assert "after.total must be an integer, not str" in said({}, catalog, after={"total": CANARY})
     assert "after.total is required" in said({}, catalog, after={})
@@ -206,7 +197,7 @@ def test_a_schema_that_can_t_be_used_is_told_where_and_why(rules: str, told: str
 
 
 def test_a_pattern_that_takes_another_engine_exponential_time_takes_none(tmp_path: Path) -> None:
-    catalog = Catalog.parse(OWN + 'details.properties.a.pattern = "^(a|aa)+$"')
+    catalog = Catalog.parse(INVOICE + 'details.properties.a.pattern = "^(a|aa)+$"')
     assert "pattern" in said({"a": "a" * 30_000 + "!"}, catalog)
 
 
@@ -221,7 +212,7 @@ def test_the_words_of_types_and_formats_are_those_of_the_committed_schema_of_sch
 
 def loaded(tmp_path: Path, name: str = "refund.schema.json") -> Catalog:
     path = tmp_path / "events.toml"
-    path.write_text(OWN + f"details = {json.dumps(name)}")
+    path.write_text(INVOICE + f"details = {json.dumps(name)}")
     return Catalog.load(path)
 
 
@@ -271,7 +262,7 @@ def test_a_pipe_a_folder_and_a_nameless_file_are_not_waited_for(tmp_path: Path) 
 
 
 def test_a_type_adds_to_the_schema_of_its_resource() -> None:
-    resource = OWN.replace(
+    resource = INVOICE.replace(
         "\n[types", 'details = { required = ["a"], properties.a.type = "string", minProperties = 1 }\n[types'
     )
     catalog = Catalog.parse(
@@ -288,7 +279,7 @@ def test_a_type_adds_to_the_schema_of_its_resource() -> None:
 @pytest.fixture
 def journal_dir(tmp_path: Path) -> Path:
     path = tmp_path / "events.toml"
-    path.write_text(OWN + REFUND)
+    path.write_text(INVOICE + REFUND)
     return configured(tmp_path, catalog=str(path))
 
 
@@ -338,7 +329,7 @@ def test_a_secret_in_the_value_of_a_declared_key_is_still_replaced(journal_dir: 
 
 def test_closed_details_let_a_failed_action_say_what_failed(tmp_path: Path) -> None:
     path = tmp_path / "events.toml"
-    path.write_text(OWN + "details = { additionalProperties = false }")
+    path.write_text(INVOICE + "details = { additionalProperties = false }")
     journal_dir = configured(tmp_path, catalog=str(path))
     with (
         whodid.context(**WHO),
@@ -353,7 +344,7 @@ def test_closed_details_let_a_failed_action_say_what_failed(tmp_path: Path) -> N
 
 def test_of_the_large_values_the_required_ones_are_cut_last(tmp_path: Path) -> None:
     path = tmp_path / "events.toml"
-    path.write_text(OWN + 'details.required = ["note"]')
+    path.write_text(INVOICE + 'details.required = ["note"]')
     journal_dir = configured(tmp_path, catalog=str(path))
     audit(note="n" * 20_000, log="x" * 15_000)
     [entry] = recorded(journal_dir)

@@ -9,24 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.catalogs import INVOICE
 from whodid.catalog import Catalog
 from whodid.entry import FIELDS
 from whodid.errors import CatalogError
 
-OWN = """
-[resources.invoice]
-label = "Invoices"
-target = "the invoice's number"
-
-[types.invoice_refunded]
-resource = "invoice"
-event = "refund"
-about = "An invoice was refunded; in full, or in part."
+OWN = (
+    INVOICE.replace("refunded.", "refunded; in full, or in part.")
+    + """\
 [types.invoice_refunded.details.properties]
 amount = {}
 "to [x].y" = {}
 card.properties.kind = {}
 """
+)
 SAYS = "{principal_name} refunded {target_name} ({details.amount})[ to a {details.card.kind}]"
 ENTRY: dict[str, Any] = {"type": "invoice_refunded", "principal": "42", "target": "2026-17", "details": {"amount": 30}}
 

@@ -11,20 +11,15 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.catalogs import INVOICE
 from whodid.catalog import Catalog
 from whodid.cli.events import events
 from whodid.errors import CatalogError, InvalidEntry, QueryError
 from whodid.settings import Settings
 
-OWN = """
-[resources.invoice]
-label = "Invoices"
-target = "the invoice's number"
-
-[types.invoice_refunded]
-resource = "invoice"
-event = "refund"
-about = "An invoice was refunded."
+OWN = (
+    INVOICE
+    + """\
 requires = ["status"]
 status = ["full", "partial"]
 says = "{principal_name} refunded {target_name}"
@@ -36,6 +31,7 @@ durability = "process"
 on_failure = "warn"
 because = "accounting asks"
 """
+)
 
 
 @pytest.fixture

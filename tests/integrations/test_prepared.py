@@ -7,20 +7,16 @@ from pathlib import Path
 import pytest
 
 import whodid
+from tests.catalogs import INVOICE
 from tests.recording import configured, recorded
 from whodid.integrations.request import PreparedCall
 
-CATALOG = """
-[resources.invoice]
-label = "Invoices"
-target = "the invoice's number"
-
-[types.invoice_refunded]
-resource = "invoice"
-event = "refund"
-about = "An invoice was refunded."
+CATALOG = (
+    INVOICE
+    + """\
 forbids = ["forwarded_for"]
 """
+)
 
 
 @pytest.fixture

@@ -14,21 +14,11 @@ import structlog
 
 import whodid
 from tests import independent
+from tests.catalogs import INVOICE
 from tests.recording import WHO, configured, recorded
 from whodid.recording import runtime
 from whodid.recording.recorder import Recorder
 from whodid.testing import audit_entries
-
-CATALOG = """
-[resources.invoice]
-label = "Invoices"
-target = "the invoice's number"
-
-[types.invoice_refunded]
-resource = "invoice"
-event = "refund"
-about = "An invoice was refunded."
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +65,7 @@ def test_async_code_is_captured() -> None:
 
 
 def test_the_application_s_settings_and_catalog_stay_in_force_and_its_journal_is_not_touched(tmp_path: Path) -> None:
-    (tmp_path / "events.toml").write_text(CATALOG)
+    (tmp_path / "events.toml").write_text(INVOICE)
     journal_dir = configured(tmp_path, catalog=tmp_path / "events.toml", service="shop")
     with audit_entries() as entries, whodid.context(**WHO):
         whodid.get_logger().audit("invoice_refunded", target="2026-117")
@@ -84,7 +74,7 @@ def test_the_application_s_settings_and_catalog_stay_in_force_and_its_journal_is
 
 
 def test_a_configure_within_is_in_force_and_does_not_escape_to_a_file(tmp_path: Path) -> None:
-    (tmp_path / "events.toml").write_text(CATALOG)
+    (tmp_path / "events.toml").write_text(INVOICE)
     with audit_entries() as entries, whodid.context(**WHO):
         audit()
         journal_dir = configured(tmp_path, catalog=tmp_path / "events.toml", service="shop")
@@ -150,7 +140,7 @@ def test_entries_can_be_asked_about_afterwards_and_no_recorder_is_set_up_for_tha
 
 
 def test_a_catalog_is_not_read_again_for_each_test(tmp_path: Path) -> None:
-    (tmp_path / "events.toml").write_text(CATALOG)
+    (tmp_path / "events.toml").write_text(INVOICE)
     configured(tmp_path, catalog=tmp_path / "events.toml")
     with audit_entries() as entries:
         assert entries.catalog is runtime.recorder().catalog

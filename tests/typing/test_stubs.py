@@ -9,21 +9,16 @@ import pytest
 from click.testing import CliRunner
 
 import whodid
+from tests import catalogs
 from tests.catalog.test_event_types import TYPES, valid
 from tests.typing.checkers import CHECKERS, Lines, mypy
 from whodid.catalog import Catalog
 from whodid.cli.events import events
 from whodid.settings import Settings
 
-DOOR = """
-[resources.door]
-label = "Doors"
-target = "the door's ID"
-
-[types.door_opened]
-resource = "door"
-event = "open"
-about = "A door was opened."
+DOOR = (
+    catalogs.DOOR
+    + """\
 requires = ["status", "client_ip", "target_name", "outcome"]
 status = ["key", "card"]
 forbids = ["after"]
@@ -37,6 +32,7 @@ event = "open"
 about = "A door was opened."
 replaced_by = "door_opened"
 """
+)
 RIGHT = """
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -166,15 +162,9 @@ def test_what_a_type_requires_and_the_keys_of_closed_details_are_checked(
     assert sorted(found) == [number for number, _ in enumerate(wrong, 3)]
 
 
-NESTED = """
-[resources.door]
-label = "Doors"
-target = "the door's ID"
-
-[types.door_opened]
-resource = "door"
-event = "open"
-about = "A door was opened."
+NESTED = (
+    catalogs.DOOR
+    + """\
 requires = ["after"]
 before.properties.free = { type = "string" }
 
@@ -200,6 +190,7 @@ required = ["open"]
 properties.open = { type = "boolean" }
 additionalProperties = false
 """
+)
 
 
 @pytest.mark.parametrize("check", CHECKERS)

@@ -8,28 +8,18 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.catalogs import DOOR
 from tests.commands import whodid
 from tests.web.served import served
 from tests.web.stored import stored
 from whodid.web import create_app
-
-OWN = """
-[resources.door]
-label = "Doors"
-target = "the door's ID"
-
-[types.door_opened]
-resource = "door"
-event = "open"
-about = "A door was opened."
-"""
 
 
 @pytest.mark.parametrize(("extends", "platform"), [("", []), ('extends = "platform"', ["user_sign_in"])])
 def test_the_types_of_an_own_catalog_are_offered_and_the_platform_s_where_it_extends_them(
     tmp_path: Path, extends: str, platform: list[str]
 ) -> None:
-    (tmp_path / "events.toml").write_text(extends + OWN)
+    (tmp_path / "events.toml").write_text(extends + DOOR)
     app = create_app(is_root_user=lambda _: True, audit_reads=False, catalog=tmp_path / "events.toml")
     with served(app) as url:
 
@@ -48,7 +38,7 @@ SAID = "\N{REPLACEMENT CHARACTER}{target} opened the door 7"
 
 def with_sentence(tmp_path: Path) -> Path:
     path = tmp_path / "events.toml"
-    path.write_text(OWN + 'says = "{principal_name} opened the door {target_name}"')
+    path.write_text(DOOR + 'says = "{principal_name} opened the door {target_name}"')
     return path
 
 
